@@ -1,0 +1,334 @@
+"""What hooks return: small frozen parts that the host composes.
+
+A plugin never drives the run. It contributes a part in the terms of the ecosystem (a `datasets.Dataset`, a loss, a
+`torch.nn.Module`, logits), and the host folds, sums, concatenates or notifies in the order of the recipe.
+
+Shapes: B rows of text, P counterfactual pairs, T tokens, V vocabulary entries, H hidden units, N aligned positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+    from evenhand.training_batch import Batch, Outputs
+
+Kind = Literal["causal", "masked"]
+
+
+# ---------------------------------------------------------------------------------------------------------- data
+@dataclass(frozen=True, kw_only=True)
+class DataTransform:
+    """A change of the training data; folded by the host in recipe order."""
+
+    fn: Callable[[Dataset], Dataset]
+    """Gets and returns a dataset whose column `text` is what the model learns from. Must not change its input."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Filled by `fn` if it wants to report counts; shown in the report."""
+
+
+# ----------------------------------------------------------------------------------------------------- objective
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """How to find the counterfactuals of a text, and which words are the same but for the group."""
+
+    key: str
+    """Identifies the pairing: terms with equal keys share one computation."""
+    pair: Callable[[str], Sequence[str]]
+    """Text -> its counterfactual texts, none when nothing can be swapped."""
+    bins: Sequence[Sequence[str]] = ()
+    """Aligned group words (he, she): their probability mass is folded into one bin before distributions are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a loss term reads besides the logits; the host supplies it once for all terms."""
+
+    columns: Sequence[str] = ()
+    """Further columns of the data set, carried into `batch.columns`."""
+    counterfactual: Pairing | None = None
+    """Counterfactual pairs in the same forward pass: `batch.pairs[key]`, `outputs.pairs[key]`."""
+    reference: bool = False
+    """The untouched model's distribution on the text rows: `outputs.reference.logits()`; exact, not a stored tensor."""
+    hidden_states: bool = False
+    """`outputs.hidden_states`: a tuple of [B, T, H], embeddings first."""
+    attentions: bool = False
+    """`outputs.attentions`: a tuple of [B, heads, T, T]; makes the host choose eager attention."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossTerm:
+    """One weighted part of the training loss."""
+
+    name: str
+    fn: Callable[[Batch, Outputs], torch.Tensor]
+    """Gives a scalar. It is called once a micro-batch."""
+    weight: float = 1.0
+    needs: Needs = field(default_factory=Needs)
+    anchor: bool = False
+    """True for terms that start at zero on purpose (KL retention, L2-SP, EWC): they are not normalised."""
+    normalise: bool = False
+    """Divide by the term's mean over the first steps, so that weights mean the same on any model."""
+    parameters: Callable[[], Iterable[torch.nn.Parameter]] | None = None
+    """Parameters that belong to the term, such as an adversary's; only its own optimiser moves them."""
+    optimizer: Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer] | None = None
+    """Makes the optimiser of `parameters`; it steps after each micro-batch, before the model's optimiser."""
+    on_step: Callable[[int, int], None] | None = None
+    """Called with (step, total steps) before each optimiser step: schedules live here."""
+    state_dict: Callable[[], dict[str, Any]] | None = None
+    load_state_dict: Callable[[dict[str, Any]], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregator:
+    """Decides how several loss terms become one update; at most one in a training."""
+
+    name: str
+    combine: Callable[..., Any]
+    """`uses="losses"`: combine(losses: dict[name, scalar]) -> scalar.
+    `uses="gradients"`: combine(losses, gradients: dict[name, [D]]) -> [D], gradients over all trainable parameters,
+    flattened in the model's order; weights are already applied to both."""
+    uses: Literal["losses", "gradients"] = "losses"
+    on_step: Callable[[int, int], None] | None = None
+    state_dict: Callable[[], dict[str, Any]] | None = None
+    load_state_dict: Callable[[dict[str, Any]], None] | None = None
+
+
+# -------------------------------------------------------------------------------------------------- architecture
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """The fitted part of a model transform: tensors plus plain facts; saved as safetensors and JSON by the host."""
+
+    tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelTransform:
+    """A change of the model: fitted once, applied, and where possible folded into plain weights.
+
+    The host calls, in this order: `fit`, `apply`, `trainable` (when a training follows), `on_step` while training,
+    `finish` after it, then at the end of the run `fold`; `revert` whenever it needs the model without the step.
+    """
+
+    fit: Callable[[PreTrainedModel], Artifact] | None = None
+    apply: Callable[[PreTrainedModel, Artifact], None] | None = None
+    revert: Callable[[PreTrainedModel], None] | None = None
+    """Takes back what `apply` did; outputs must be bit-identical to before. Required when `apply` is given."""
+    trainable: Callable[[PreTrainedModel], Iterable[str]] | None = None
+    """Names of the parameters that the next training may move. Without any such step, all may move."""
+    on_step: Callable[[int, int], None] | None = None
+    finish: Callable[[PreTrainedModel], Artifact | None] | None = None
+    """After the training that this step took part in: gives the artifact to keep, if the step trained one."""
+    fold: Callable[[PreTrainedModel], bool] | None = None
+    """Writes the step into the ordinary weights and removes itself; False when it cannot."""
+    save: Callable[[PreTrainedModel, Path], None] | None = None
+    """Own format in a folder; without it the host stores the artifact."""
+    load: Callable[[PreTrainedModel, Path], None] | None = None
+    """The counterpart of `save`: must leave the model as `apply` after `fit` did."""
+    portable: bool = True
+    """False when `model/` cannot be used with plain transformers unless this step is folded."""
+
+
+# ------------------------------------------------------------------------------------------------------ decoding
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One call of the model."""
+
+    prompt: str
+    max_new_tokens: int = 40
+    seed: int | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenChange:
+    """One generated token whose distribution a rule changed."""
+
+    position: int
+    rule: str
+    before: str
+    """The most probable token before the rule."""
+    after: str
+    """The most probable token after it."""
+    total_variation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """What the model answered, and what the rules did to it."""
+
+    request: Request
+    text: str
+    token_ids: Sequence[int] = ()
+    changes: Sequence[TokenChange] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingRule:
+    """A change of decoding in exactly one of three forms.
+
+    `next_logits(ids, logits, contexts)` maps next-token logits. `ids` is [B, T] (left-padded prefixes, `pad` = -1),
+    `logits` [B, V]; `contexts[b]` is a [k, V] tensor with the logits of row b's extra contexts (k may be 0). It must be
+    a pure function of each prefix, so that the same rule scores given text.
+    `step(model, cache)` may touch the key-value cache before each forward pass; measured on generations only.
+    `around(request, generate)` wraps whole requests: prompts, reranking, rewriting, abstention.
+    """
+
+    name: str
+    next_logits: Callable[..., torch.Tensor] | None = None
+    contexts: Callable[[Sequence[int]], Sequence[Sequence[int]]] | None = None
+    """Prefix of token ids -> the token ids of its extra contexts; a pure function of the prefix."""
+    step: Callable[..., None] | None = None
+    around: Callable[[Request, Callable[[Request], Response]], Response] | None = None
+
+    def __post_init__(self) -> None:
+        forms = [f for f in ("next_logits", "step", "around") if getattr(self, f) is not None]
+        if len(forms) != 1:
+            raise TypeError(f"decoding rule {self.name!r} must have exactly one form, it has {forms or 'none'}")
+        if self.contexts is not None and self.next_logits is None:
+            raise TypeError(f"decoding rule {self.name!r} asks for contexts but maps no logits")
+
+
+# ---------------------------------------------------------------------------------------------------- monitoring
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """One request and its response, as the monitors see it."""
+
+    response: Response
+    probe_of: Observation | None = None
+    """Set when this is the answer to a probe a monitor asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a monitor noticed."""
+
+    title: str
+    level: Literal["info", "warning", "alarm"] = "info"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervention:
+    """What a monitor asks the host to do from now on: switch decoding rules on, or stop answering."""
+
+    action: Literal["enable_rules", "disable_rules", "halt"]
+    rules: Sequence[str] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor:
+    """Watches requests while they are served."""
+
+    name: str
+    observe: Callable[[Observation], Sequence[Finding | Intervention]]
+    probes: Callable[[Observation], Sequence[Request]] | None = None
+    """Extra requests whose answers it wants to see; they never reach a user."""
+    summary: Callable[[], Finding] | None = None
+    """The state at the end of the traffic."""
+
+
+# -------------------------------------------------------------------------------------------------- transparency
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """A labelled value of a section."""
+
+    label: str
+    value: str | float | int | bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heat:
+    """Tokens with one signed weight each, drawn as coloured text."""
+
+    tokens: Sequence[str]
+    weights: Sequence[float]
+    caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """Labelled values, drawn as horizontal bars."""
+
+    labels: Sequence[str]
+    values: Sequence[float]
+    caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of the report and of the model card, written by a plugin from measured facts."""
+
+    title: str
+    text: str = ""
+    facts: Sequence[Fact] = ()
+    figures: Sequence[Heat | Bars] = ()
+
+
+# ---------------------------------------------------------------------------------------------------- evaluation
+@dataclass(frozen=True, kw_only=True)
+class ItemRecord:
+    """The score of one item of a benchmark: everything an aggregate is computed from."""
+
+    id: str
+    cluster: str
+    """Items that share a template or a document: the bootstrap resamples clusters."""
+    values: Mapping[str, float]
+    axis: str = ""
+    group: str = ""
+    flags: Mapping[str, bool] = field(default_factory=dict)
+    """For example `tie`, `truncated`, `unparsed`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """An aggregate of item records: scale * sum(value * [where]) / sum(per * [where]), through `transform`."""
+
+    name: str
+    value: str
+    """Key of `ItemRecord.values` that is summed."""
+    per: str | None = None
+    """Key whose sum divides; None divides by the number of items."""
+    transform: Literal["identity", "exp", "neg_exp"] = "identity"
+    """`exp`: e to the ratio. `neg_exp`: e to the negative ratio (perplexity from log-likelihoods)."""
+    scale: float = 1.0
+    target: float | None = None
+    """The ideal value; a metric with a target is better the nearer it is."""
+    better: Literal["lower", "higher", "nearer"] = "nearer"
+    unit: str = ""
+    primary: bool = False
+    """The one metric that the verdict of the benchmark rests on."""
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.better == "nearer" and self.target is None:
+            raise TypeError(f"metric {self.name!r} is better nearer to a target, but names none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A measurement: run before, after and on controls, on the same items."""
+
+    name: str
+    title: str
+    score: Callable[[Any], Sequence[ItemRecord]]
+    """Gets a `evenhand.services.Measured` (score, generate, distributions of the model under test with its rules)."""
+    metrics: Sequence[Metric]
+    quality: bool = False
+    """True when it measures language quality: it is held against the recipe's budget, not counted as a bias result."""
+    mode: str = ""
+    """Which of several published definitions was used; printed with every number."""
+    version: str = "1"
+    data_digest: str = ""
+    min_items: int = 30
+    """Below this the verdict is "too few items"."""

@@ -1,0 +1,66 @@
+"""The base of every plugin: a light class with typed options whose marked methods answer life-cycle hooks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from evenhand.hookspecs import STAGES
+
+Strength = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Options(BaseModel):
+    """Options of a step: declared fields only, checked and filled with defaults before anything heavy is loaded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class StrengthOptions(Options):
+    """Options of a mitigation: 0 is exactly the identity, 1 the method as published."""
+
+    strength: Strength = 1.0
+
+
+class Plugin:
+    """One configured step. Subclasses override hooks and mark each with `@hookimpl`.
+
+    Importing a plugin module must not import torch, transformers or any other heavy library: import inside the hooks.
+    """
+
+    name: ClassVar[str] = ""
+    """The entry-point name, in lower case with hyphens."""
+    summary: ClassVar[str] = ""
+    """One sentence, shown by `toolkit plugins`."""
+    source: ClassVar[str] = ""
+    """The paper or note that the method comes from."""
+    api: ClassVar[int] = 1
+    """The version of the plugin interface it was written for."""
+    kinds: ClassVar[tuple[str, ...]] = ("causal", "masked")
+    """The kinds of model it works on; the host refuses others by name."""
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: Any = None, **values: Any) -> None:
+        self.options: Any = options if options is not None else type(self).Options(**values)
+
+    @classmethod
+    def stages(cls) -> tuple[str, ...]:
+        """The life-cycle stages this plugin takes part in, in the order of the life cycle."""
+        return tuple(s for s in STAGES if hasattr(getattr(cls, s, None), "evenhand_impl"))
+
+    @classmethod
+    def unmarked(cls) -> tuple[str, ...]:
+        """Hooks that are overridden but not marked with `@hookimpl`: a silent no-op unless refused."""
+        return tuple(
+            s for s in STAGES if callable(getattr(cls, s, None)) and not hasattr(getattr(cls, s), "evenhand_impl")
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.options!r})"
+
+
+class Mitigation(Plugin):
+    """A plugin with a `strength` in [0, 1], where 0 is exactly the identity."""
+
+    Options: ClassVar[type[Options]] = StrengthOptions

@@ -1,0 +1,74 @@
+"""What a loss term sees: one micro-batch and the model's outputs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(kw_only=True)
+class PairBatch:
+    """Counterfactuals of some rows of the batch, and the positions where both sides should agree."""
+
+    rows: torch.Tensor
+    """[P] index of the text row that each counterfactual belongs to."""
+    input_ids: torch.Tensor
+    """[P, T] the counterfactuals."""
+    attention_mask: torch.Tensor
+    """[P, T]"""
+    positions: torch.Tensor
+    """[N, 3] (pair p, position in the text row, position in the counterfactual): compare next-token distributions there."""
+    bins: torch.Tensor
+    """[V] the bin of each vocabulary entry, for `fold`."""
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """One micro-batch of text rows."""
+
+    input_ids: torch.Tensor
+    """[B, T]"""
+    attention_mask: torch.Tensor
+    """[B, T]"""
+    labels: torch.Tensor
+    """[B, T]; -100 where nothing is predicted. Causal models: not yet shifted. Masked models: at masked positions."""
+    rows: torch.Tensor
+    """[B] row numbers in the data set."""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Mapping[str, PairBatch] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class PairOutputs:
+    """The model on the counterfactuals of a batch."""
+
+    logits: torch.Tensor
+    """[P, T, V]"""
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+
+
+@dataclass(kw_only=True)
+class Reference:
+    """The untouched model on the text rows of a batch."""
+
+    logits: Callable[[], torch.Tensor]
+    """() -> [B, T, V], computed when asked from cached final hidden states and the frozen output matrix."""
+
+
+@dataclass(kw_only=True)
+class Outputs:
+    """The model on a batch."""
+
+    logits: torch.Tensor
+    """[B, T, V]"""
+    loss: torch.Tensor
+    """The language-modelling loss: mean negative log-likelihood in nat per predicted token."""
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    pairs: Mapping[str, PairOutputs] = field(default_factory=dict)
+    reference: Reference | None = None
