@@ -1,0 +1,314 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere, an updated line in a notebook.
+
+    with progress("Scoring crows-pairs", total=1508, unit="pairs") as bar:
+        for batch in batches:
+            ...
+            bar.advance(len(batch))
+
+Work that ends within two seconds shows nothing. Everything goes to standard error. There is one display per
+process, because there is one terminal; bars that are opened inside another one are shown below it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+Mode = Literal["auto", "plain", "quiet"]
+
+SHOW_AFTER = 2.0
+"""Seconds of work before anything is shown."""
+
+LINE_EVERY = 10.0
+"""Seconds between two plain lines of the same work."""
+
+
+class progress:
+    """A context manager that shows how far a piece of work has come.
+
+    `label` says what is done, in the reader's words; `total` is the number of items, or None when it is not
+    known; `unit` names the items in the plural. Nesting is allowed, also from several threads.
+    """
+
+    def __init__(self, label: str, *, total: int | None = None, unit: str = "") -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self.done = 0
+        self.note = ""
+        self.depth = 0
+        self._lock = threading.Lock()
+        self._started = 0.0
+        self._view: _View | None = None
+        self._timer: threading.Timer | None = None
+        self._over = False
+
+    def advance(self, items: int = 1, *, note: str | None = None) -> None:
+        """Count finished items, and optionally replace the short note that stands behind the count."""
+        with self._lock:
+            self.done += items
+            if note is not None:
+                self.note = note
+        # Only the bar follows each step; lines and notebooks are driven by the timer.
+        if isinstance(self._view, _RichView):
+            self._view.follow(self)
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        self.depth = _display.open(self)
+        if _display.mode() != "quiet":
+            self._schedule(SHOW_AFTER)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._over = True
+            if self._timer is not None:
+                self._timer.cancel()
+            view = self._view
+        _display.close(self)
+        if view is not None:
+            view.end(self, failed=kind is not None)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the work began."""
+        return time.monotonic() - self._started
+
+    @staticmethod
+    def configure(mode: Mode) -> None:
+        """Choose the display of this process; see `configure`."""
+        configure(mode)
+
+    def text(self) -> str:
+        """The present state in one line, without its time: `Scoring: 512 of 1,508 pairs (33 %)`."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.total:
+            share = min(100, int(100 * self.done / self.total))
+            count = f": {self.done:,} of {self.total:,}{unit} ({share} %)"
+        else:
+            count = f": {self.done:,}{unit}" if self.done else ""
+        return f"{self.label}{count}{f', {self.note}' if self.note else ''}"
+
+    def remaining(self) -> float | None:
+        """Seconds still to go at the speed so far, or None when that cannot be said."""
+        if not self.total or not 0 < self.done < self.total:
+            return None
+        return self.seconds * (self.total - self.done) / self.done
+
+    def _schedule(self, delay: float) -> None:
+        self._timer = threading.Timer(delay, self._tick)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _tick(self) -> None:
+        with self._lock:
+            if self._over:
+                return
+            first = self._view is None
+            view = self._view = self._view or _display.view()
+            if first:
+                view.begin(self)
+            else:
+                view.follow(self)
+            if view.every is not None:
+                self._schedule(view.every)
+
+
+def configure(mode: Mode) -> None:
+    """Choose this process's display: `auto` looks at where it runs, `plain` writes lines, `quiet` nothing."""
+    if mode not in ("auto", "plain", "quiet"):
+        raise ValueError(f"progress mode must be 'auto', 'plain' or 'quiet', not {mode!r}")
+    _display.chosen = mode
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words that fit their size: `4.2 s`, `1 min 35 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class _View(Protocol):
+    """One way to show a piece of work; `every` is the number of seconds between two updates."""
+
+    every: float | None
+
+    def begin(self, bar: progress) -> None: ...
+
+    def follow(self, bar: progress) -> None: ...
+
+    def end(self, bar: progress, *, failed: bool) -> None: ...
+
+
+def _line(bar: progress) -> str:
+    left = bar.remaining()
+    rest = f", about {duration(left)} left" if left is not None else ""
+    return f"{bar.text()}, {duration(bar.seconds)}{rest}"
+
+
+def _last_line(bar: progress, *, failed: bool) -> str:
+    if failed:
+        return f"{bar.text()}: stopped after {duration(bar.seconds)}"
+    count = f", {bar.done:,}{f' {bar.unit}' if bar.unit else ''}" if bar.done else ""
+    return f"{bar.label}: done{count} in {duration(bar.seconds)}"
+
+
+class _PlainView:
+    """Lines on standard error: after two seconds, about every ten seconds, and at the end."""
+
+    every: float | None = LINE_EVERY
+
+    def begin(self, bar: progress) -> None:
+        self._write(bar, f"{bar.text()} ...")
+
+    def follow(self, bar: progress) -> None:
+        self._write(bar, _line(bar))
+
+    def end(self, bar: progress, *, failed: bool) -> None:
+        self._write(bar, _last_line(bar, failed=failed))
+
+    def _write(self, bar: progress, text: str) -> None:
+        sys.stderr.write("  " * bar.depth + text + "\n")
+        sys.stderr.flush()
+
+
+class _NotebookView:
+    """One output area per piece of work, updated in place; needs nothing but IPython's own display."""
+
+    every: float | None = 0.5
+
+    def __init__(self, publish: Any) -> None:
+        self._publish = publish
+
+    def begin(self, bar: progress) -> None:
+        self._show(bar, _line(bar), update=False)
+
+    def follow(self, bar: progress) -> None:
+        self._show(bar, _line(bar), update=True)
+
+    def end(self, bar: progress, *, failed: bool) -> None:
+        self._show(bar, _last_line(bar, failed=failed), update=True)
+
+    def _show(self, bar: progress, text: str, *, update: bool) -> None:
+        line = {"text/plain": "  " * bar.depth + text}
+        self._publish(line, raw=True, display_id=f"evenhand-progress-{id(bar)}", update=update)
+
+
+class _RichView:
+    """Bars on a terminal. An inner bar disappears when it ends; the outermost stays with its final count."""
+
+    every: float | None = None
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._rows: dict[int, Any] = {}
+        self._last: dict[int, float] = {}
+        self._lock = threading.Lock()
+        self._live = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[count]}", markup=False),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            # A piped standard output must stay in its pipe.
+            redirect_stdout=sys.stdout.isatty(),
+        )
+
+    def begin(self, bar: progress) -> None:
+        with self._lock:
+            if not self._rows:
+                self._live.start()
+            self._rows[id(bar)] = self._live.add_task(
+                "  " * bar.depth + bar.label, total=bar.total, completed=bar.done, count=_count(bar)
+            )
+            self._live.tasks[-1].start_time = self._live.get_time() - bar.seconds
+
+    def follow(self, bar: progress) -> None:
+        now = time.monotonic()
+        if now - self._last.get(id(bar), 0.0) > 0.1 and id(bar) in self._rows:
+            self._last[id(bar)] = now
+            self._live.update(self._rows[id(bar)], total=bar.total, completed=bar.done, count=_count(bar))
+
+    def end(self, bar: progress, *, failed: bool) -> None:
+        with self._lock:
+            self._last.pop(id(bar), None)
+            row = self._rows.pop(id(bar))
+            if self._rows:
+                self._live.remove_task(row)
+                return
+            verdict = "stopped" if failed else "done"
+            total = bar.total if bar.total is not None else max(bar.done, 1)
+            completed = bar.done if failed else total
+            self._live.update(row, total=total, completed=completed, count=f"{_count(bar)} {verdict}".strip())
+            self._live.stop_task(row)
+            self._live.stop()
+        _display.retire(self)
+
+
+def _count(bar: progress) -> str:
+    head, found, tail = bar.text().removeprefix(bar.label).partition(": ")
+    return (tail if found else head).lstrip(", ")
+
+
+class _Display:
+    """The open pieces of work of this process, and the view that they share."""
+
+    def __init__(self) -> None:
+        self.chosen: Mode = "auto"
+        self._lock = threading.Lock()
+        self._open: list[progress] = []
+        self._shared: _View | None = None
+
+    def mode(self) -> Mode:
+        # Of several processes in one job, only the first one speaks.
+        if self.chosen == "auto" and os.environ.get("RANK", "0") != "0":
+            return "quiet"
+        return self.chosen
+
+    def open(self, bar: progress) -> int:
+        with self._lock:
+            self._open.append(bar)
+            return len(self._open) - 1
+
+    def close(self, bar: progress) -> None:
+        with self._lock:
+            self._open.remove(bar)
+
+    def view(self) -> _View:
+        with self._lock:
+            if self.chosen == "auto" and (publish := _notebook_display()) is not None:
+                return _NotebookView(publish)
+            if self.chosen == "auto" and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+                self._shared = self._shared or _RichView()
+                return self._shared
+            return _PlainView()
+
+    def retire(self, view: _View) -> None:
+        with self._lock:
+            if self._shared is view:
+                self._shared = None
+
+
+def _notebook_display() -> Any:
+    # A notebook has imported IPython already; nothing is imported to find out.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    if shell is None or type(shell).__name__ != "ZMQInteractiveShell":
+        return None
+    from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
+
+    return display
+
+
+_display = _Display()
