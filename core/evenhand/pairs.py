@@ -36,12 +36,6 @@ def comparable_positions(
     return [(i - 1, j - 1) for i, j in aligned if i > first and j > first and left[i] not in group_tokens]
 
 
-def surface_forms(word: str) -> list[str]:
-    """The ways a word is written in running text: three casings, each with and without the space before it."""
-    casings = dict.fromkeys((word, word.lower(), word.capitalize(), word.upper()))
-    return [lead + form for form in casings for lead in ("", " ")]
-
-
 def token_bins(tokenizer: Any, bins: Sequence[Sequence[str]], size: int) -> torch.Tensor:
     """Maps each of `size` vocabulary entries to the bin it is folded into: LongTensor [V].
 

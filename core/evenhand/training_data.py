@@ -1,0 +1,172 @@
+"""From a data set with a `text` column to micro-batches: tokens, labels and counterfactual pairs, in few fixed shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import Kind, Pairing
+from evenhand.pairs import aligned_positions, comparable_positions, group_tokens, token_bins
+from evenhand.progress import progress
+from evenhand.training_batch import Batch, PairBatch
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+
+MASK_RATE, KEEP_RATE, RANDOM_RATE = 0.15, 0.1, 0.1
+"""Masked language modelling as in BERT: 15 % of the pieces, of which 80 % masked, 10 % random, 10 % kept."""
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """One counterfactual of a row: its tokens and the comparable positions (i in the row, j in the counterfactual)."""
+
+    ids: tuple[int, ...]
+    positions: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """One row of the data set as tokens."""
+
+    number: int
+    ids: tuple[int, ...]
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Mapping[str, tuple[EncodedPair, ...]] = field(default_factory=dict)
+
+
+def encode(
+    rows: Dataset,
+    tokenizer: Any,
+    *,
+    kind: Kind,
+    max_length: int,
+    pairings: Sequence[Pairing] = (),
+    columns: Sequence[str] = (),
+    vocabulary: int,
+) -> tuple[list[EncodedRow], dict[str, torch.Tensor]]:
+    """Tokenise the rows and their counterfactuals. Also gives the bins [V] of each pairing."""
+    unique = {p.key: p for p in pairings}
+    bins = {key: token_bins(tokenizer, p.bins, vocabulary) for key, p in unique.items()}
+    groups = {key: group_tokens(b) for key, b in bins.items()}
+    encoded = []
+    with progress("Preparing training text", total=len(rows)) as bar:
+        for number, row in enumerate(rows):
+            ids = _tokens(tokenizer, row["text"], max_length, kind)
+            bar.advance(1)
+            if len(ids) < 2:
+                continue
+            pairs = {}
+            for key, pairing in unique.items():
+                found = []
+                for other in pairing.pair(row["text"]):
+                    other_ids = _tokens(tokenizer, other, max_length, kind)
+                    positions = (
+                        comparable_positions(ids, other_ids, groups[key])
+                        if kind == "causal"
+                        else [(i, j) for i, j in aligned_positions(ids, other_ids) if ids[i] not in groups[key]]
+                    )
+                    if positions:
+                        found.append(EncodedPair(tuple(other_ids), tuple(positions)))
+                if found:
+                    pairs[key] = tuple(found)
+            extra = {name: row[name] for name in columns}
+            encoded.append(EncodedRow(number, tuple(ids), extra, pairs))
+    return encoded, bins
+
+
+def _tokens(tokenizer: Any, text: str, max_length: int, kind: Kind) -> list[int]:
+    special = kind == "masked"
+    return list(tokenizer(text, truncation=True, max_length=max_length, add_special_tokens=special)["input_ids"])
+
+
+@dataclass
+class Collator:
+    """List of `EncodedRow` -> the dictionary that `Trainer` passes on, with the `Batch` in it."""
+
+    tokenizer: Any
+    kind: Kind
+    bins: Mapping[str, torch.Tensor]
+    seed: int
+    multiple: int = 16
+    """Lengths are padded to a multiple of this, so that few tensor shapes occur."""
+
+    def __call__(self, rows: Sequence[EncodedRow]) -> dict[str, Any]:
+        import torch
+
+        longest = max(
+            [len(r.ids) for r in rows] + [len(p.ids) for r in rows for found in r.pairs.values() for p in found]
+        )
+        width = -(-longest // self.multiple) * self.multiple
+        input_ids, mask = self._pad([r.ids for r in rows], width)
+        labels = input_ids.masked_fill(mask == 0, -100)
+        masked: list[set[int]] = []
+        if self.kind == "masked":
+            for b, row in enumerate(rows):
+                masked.append(self._mask_row(row, input_ids[b], labels[b]))
+        batch = Batch(
+            input_ids=input_ids,
+            attention_mask=mask,
+            labels=labels,
+            rows=torch.tensor([r.number for r in rows]),
+            columns={name: [r.columns[name] for r in rows] for name in rows[0].columns},
+            pairs={key: self._pairs(key, rows, width, masked) for key in self.bins},
+        )
+        return {"input_ids": input_ids, "attention_mask": mask, "labels": labels, "batch": batch}
+
+    def _pad(self, sequences: Sequence[Sequence[int]], width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        pad = self.tokenizer.pad_token_id or 0
+        ids = torch.full((len(sequences), width), pad, dtype=torch.long)
+        mask = torch.zeros((len(sequences), width), dtype=torch.long)
+        for k, sequence in enumerate(sequences):
+            ids[k, : len(sequence)] = torch.tensor(sequence)
+            mask[k, : len(sequence)] = 1
+        return ids, mask
+
+    def _mask_row(self, row: EncodedRow, ids: torch.Tensor, labels: torch.Tensor) -> set[int]:
+        import torch
+
+        draw = torch.Generator().manual_seed(self.seed * 1_000_003 + row.number)
+        special = set(self.tokenizer.all_special_ids)
+        places = [k for k, token in enumerate(row.ids) if token not in special]
+        count = max(1, round(MASK_RATE * len(places)))
+        order = torch.randperm(len(places), generator=draw)[:count].tolist()
+        chosen = {places[k] for k in order}
+        labels.fill_(-100)
+        for k in chosen:
+            labels[k] = row.ids[k]
+            roll = float(torch.rand(1, generator=draw))
+            if roll < 1 - KEEP_RATE - RANDOM_RATE:
+                ids[k] = self.tokenizer.mask_token_id
+            elif roll < 1 - KEEP_RATE:
+                ids[k] = int(torch.randint(len(self.tokenizer), (1,), generator=draw))
+        return chosen
+
+    def _pairs(self, key: str, rows: Sequence[EncodedRow], width: int, masked: list[set[int]]) -> PairBatch:
+        import torch
+
+        owners, sequences, positions = [], [], []
+        for b, row in enumerate(rows):
+            for pair in row.pairs.get(key, ()):
+                ids, kept = list(pair.ids), pair.positions
+                if self.kind == "masked":
+                    kept = tuple((i, j) for i, j in kept if i in masked[b])
+                    if not kept:
+                        continue
+                    for _, j in kept:
+                        ids[j] = self.tokenizer.mask_token_id
+                positions += [(len(sequences), i, j) for i, j in kept]
+                owners.append(b)
+                sequences.append(ids)
+        input_ids, mask = self._pad(sequences, width)
+        return PairBatch(
+            rows=torch.tensor(owners, dtype=torch.long),
+            input_ids=input_ids,
+            attention_mask=mask,
+            positions=torch.tensor(positions, dtype=torch.long).reshape(-1, 3),
+            bins=self.bins[key],
+        )

@@ -1,0 +1,175 @@
+"""The loss terms of one training: evaluated, weighted, normalised, proved, and kept across a resume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import Aggregator, LossTerm
+from evenhand.errors import TrainingDiverged
+
+if TYPE_CHECKING:
+    import torch
+
+    from evenhand.training_batch import Batch, Outputs
+
+LANGUAGE_MODELLING = "language modelling"
+NORMALISING_BATCHES = 4
+
+
+@dataclass
+class TermState:
+    """One term during a training."""
+
+    term: LossTerm
+    optimizer: torch.optim.Optimizer | None = None
+    parameters: list[torch.nn.Parameter] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    """The raw value in each micro-batch."""
+    seen: float = 0.0
+    """Sum of |value| over the first micro-batches, for normalising."""
+    pending: list[torch.Tensor] | None = None
+    """Gradients of the raw value over the term's own parameters, until its optimiser steps."""
+    gradient_norm: float = 0.0
+    """The largest norm of the weighted term's gradient that was measured."""
+
+    @property
+    def scale(self) -> float:
+        if not self.term.normalise or self.term.anchor:
+            return 1.0
+        count = min(len(self.values), NORMALISING_BATCHES)
+        return max(self.seen / count, 1e-8) if count else 1.0
+
+
+class Terms:
+    """All terms of a training, the language-modelling loss among them, and the aggregator if there is one."""
+
+    def __init__(self, terms: Sequence[LossTerm], aggregator: Aggregator | None, language_modelling: float) -> None:
+        first = LossTerm(name=LANGUAGE_MODELLING, fn=lambda batch, outputs: outputs.loss, weight=language_modelling)
+        self.aggregator = aggregator
+        self.states = [TermState(t) for t in ([first] if language_modelling else []) + list(terms)]
+        for state in self.states:
+            if state.term.parameters is not None:
+                state.parameters = list(state.term.parameters())
+                if state.term.optimizer is not None:
+                    state.optimizer = state.term.optimizer(state.parameters)
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def needs(self) -> list[Any]:
+        return [s.term.needs for s in self.states]
+
+    def evaluate(self, batch: Batch, outputs: Outputs, step: int) -> dict[str, torch.Tensor]:
+        """Raw value of each term -> its weighted, normalised value. Stops at the first that is not finite."""
+        weighted = {}
+        for state in self.states:
+            value = state.term.fn(batch, outputs)
+            number = float(value.detach())
+            if number != number or number in (float("inf"), float("-inf")):
+                raise TrainingDiverged(
+                    f"the loss term {state.term.name!r} became {number} at step {step}",
+                    where="training",
+                    do="lower training.learning_rate or the weight of that term, then start again",
+                )
+            if len(state.values) < NORMALISING_BATCHES:
+                state.seen += abs(number)
+            state.values.append(number)
+            self._own_gradients(state, value)
+            weighted[state.term.name] = value * (state.term.weight / state.scale)
+        return weighted
+
+    def _own_gradients(self, state: TermState, value: torch.Tensor) -> None:
+        """Own parameters always descend the raw value, whatever the sign of the weight: that makes an adversary."""
+        import torch
+
+        if not state.optimizer or not value.requires_grad:
+            return
+        grads = torch.autograd.grad(value, state.parameters, retain_graph=True, allow_unused=True)
+        state.pending = [
+            g if g is not None else torch.zeros_like(p) for p, g in zip(state.parameters, grads, strict=True)
+        ]
+
+    def prove(self, weighted: dict[str, torch.Tensor], parameters: Sequence[torch.nn.Parameter], step: int) -> None:
+        """Measure each term's gradient over the trainable parameters until it has shown a finite, non-zero one."""
+        import torch
+
+        for state in self.states:
+            value = weighted[state.term.name]
+            if state.gradient_norm > 0 or not value.requires_grad:
+                continue
+            grads = torch.autograd.grad(value, list(parameters), retain_graph=True, allow_unused=True)
+            square = sum(float(g.detach().float().pow(2).sum()) for g in grads if g is not None)
+            state.gradient_norm = float(square) ** 0.5
+
+    def step_own_optimizers(self) -> None:
+        """After the backward pass: one step of every term's own optimiser on the gradients of its raw value."""
+        for state in self.states:
+            pending = state.pending
+            if state.optimizer is None or pending is None:
+                for p in state.parameters:
+                    p.grad = None
+                continue
+            for p, g in zip(state.parameters, pending, strict=True):
+                p.grad = g
+            state.optimizer.step()
+            state.optimizer.zero_grad(set_to_none=True)
+            state.pending = None
+
+    def on_step(self, step: int, total: int) -> None:
+        for state in self.states:
+            if state.term.on_step:
+                state.term.on_step(step, total)
+        if self.aggregator and self.aggregator.on_step:
+            self.aggregator.on_step(step, total)
+
+    def state_dict(self) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for state in self.states:
+            entry: dict[str, Any] = {
+                "values": state.values,
+                "seen": state.seen,
+                "gradient_norm": state.gradient_norm,
+                "parameters": [p.detach().clone() for p in state.parameters],
+            }
+            if state.optimizer is not None:
+                entry["optimizer"] = state.optimizer.state_dict()
+            if state.term.state_dict:
+                entry["own"] = state.term.state_dict()
+            out[f"term:{state.term.name}"] = entry
+        if self.aggregator and self.aggregator.state_dict:
+            out["aggregator"] = self.aggregator.state_dict()
+        return out
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        import torch
+
+        for state in self.states:
+            entry = saved[f"term:{state.term.name}"]
+            state.values, state.seen = list(entry["values"]), entry["seen"]
+            state.gradient_norm = entry["gradient_norm"]
+            with torch.no_grad():
+                for p, value in zip(state.parameters, entry["parameters"], strict=True):
+                    p.copy_(value)
+            if state.optimizer is not None:
+                state.optimizer.load_state_dict(entry["optimizer"])
+            if state.term.load_state_dict and "own" in entry:
+                state.term.load_state_dict(entry["own"])
+        if self.aggregator and self.aggregator.load_state_dict and "aggregator" in saved:
+            self.aggregator.load_state_dict(saved["aggregator"])
+
+    def facts(self) -> dict[str, dict[str, float]]:
+        """Per term: weight, mean of the first and of the last fifth of the values, largest gradient norm."""
+        out = {}
+        for state in self.states:
+            span = max(1, len(state.values) // 5)
+            head, tail = state.values[:span], state.values[-span:]
+            out[state.term.name] = {
+                "weight": state.term.weight,
+                "first": sum(head) / max(1, len(head)),
+                "last": sum(tail) / max(1, len(tail)),
+                "gradient_norm": state.gradient_norm,
+            }
+        return out
