@@ -1,0 +1,20 @@
+"""Which distribution offers which first-party plugin: a missing one is answered with its pip line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KNOWN_PLUGINS: Final[dict[str, str]] = {
+    "adapter-fusion": "evenhand-adapterfusion",
+    "contrastive-explanation": "evenhand-standard",
+    "counterfactual-augmentation": "evenhand-standard",
+    "counterfactual-averaging": "evenhand-standard",
+    "crows-pairs": "evenhand-standard",
+    "debiasing-adapter": "evenhand-adapterfusion",
+    "pair-gap": "evenhand-standard",
+    "pair-parity": "evenhand-standard",
+    "parity-monitor": "evenhand-standard",
+    "perplexity": "evenhand-standard",
+    "selective-update": "evenhand-standard",
+}
+"""Plugin name -> distribution. A test compares it with the entry points under `plugins/`."""

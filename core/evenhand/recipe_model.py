@@ -1,0 +1,149 @@
+"""The recipe as typed values: one frozen model a section, filled with defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+
+
+class RecipeSection(BaseModel):
+    """A table of a recipe: declared keys only, finite numbers, never changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSection(RecipeSection):
+    """`[model]`: which language model."""
+
+    name: str = Field(min_length=1, description="The shelf, a hub id, or a folder.")
+    kind: Literal["causal", "masked"] | None = Field(
+        None, description="Found out from the model when not given."
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    trust_remote_code: bool = Field(False, description="Run code that comes with the model.")
+
+
+class DataSection(RecipeSection):
+    """`[data]`: what the model is trained on."""
+
+    train: str = Field(
+        "builtin:everyday", description="builtin:NAME, a .txt, .jsonl, .csv or .parquet file, or a hub id."
+    )
+    column: str = Field("text", description="The column that holds the text.")
+    limit: Positive | None = Field(None, description="Use only so many rows.")
+    heldout: str | None = Field(None, description="Text for language quality; never trained on.")
+
+
+class TrainingSection(RecipeSection):
+    """`[training]`: how a `train` step trains; each may override what it needs."""
+
+    max_steps: Annotated[int, Field(ge=0)] = 100
+    batch_size: Positive = 8
+    learning_rate: Annotated[float, Field(gt=0.0)] = 1e-4
+    max_length: Annotated[int, Field(ge=2)] = Field(96, description="Tokens of a row.")
+    warmup: Annotated[float, Field(ge=0.0, le=1.0)] = Field(0.1, description="Fraction of the steps.")
+    weight_decay: NotNegative = 0.0
+    gradient_clip: Annotated[float, Field(gt=0.0)] | None = 1.0
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    gradient_accumulation: Positive = 1
+    save_every: Positive = Field(50, description="Steps between two checkpoints.")
+    language_modelling: NotNegative = Field(1.0, description="Weight of the language-modelling loss.")
+
+
+class BudgetSection(RecipeSection):
+    """`[budget]`: the most that language quality may lose."""
+
+    perplexity: Annotated[float, Field(ge=1.0)] = Field(1.02, description="Perplexity after / before.")
+
+
+class TrafficSection(RecipeSection):
+    """`[traffic]`: the requests that the monitors see."""
+
+    prompts: str = "builtin:prompts"
+    limit: Annotated[int, Field(ge=0)] = 24
+    max_new_tokens: Positive = 24
+    temperature: NotNegative = Field(0.0, description="0 is greedy decoding.")
+
+
+class EvaluationSection(RecipeSection):
+    """`[evaluation]`: how benchmarks are scored and intervals are made."""
+
+    resamples: Positive = Field(10000, description="Bootstrap resamples.")
+    confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    batch_tokens: Positive = 4096
+    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+
+
+class RunSection(RecipeSection):
+    """`[run]`: seed, network, where the run folder goes."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    offline: bool = False
+    output: str | None = Field(None, description="Folder that run folders are made in.")
+    name: str | None = None
+
+
+class StepEntry(BaseModel):
+    """One `[[steps]]` or `[[benchmarks]]` table, its options not yet checked against the plugin."""
+
+    model_config = ConfigDict(frozen=True)
+
+    use: str
+    """`name`, or `distribution:name`."""
+    id: str
+    active: bool | None = None
+    """None: inactive exactly when another step refers to it."""
+    allow_no_effect: bool = False
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The plugin's own options as the recipe gives them."""
+
+
+SECTIONS: dict[str, type[RecipeSection]] = {
+    "model": ModelSection,
+    "data": DataSection,
+    "training": TrainingSection,
+    "budget": BudgetSection,
+    "traffic": TrafficSection,
+    "evaluation": EvaluationSection,
+    "run": RunSection,
+}
+LISTS: tuple[str, ...] = ("steps", "benchmarks")
+
+
+class Recipe(BaseModel):
+    """A recipe that was read and is sound in itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: ModelSection
+    data: DataSection = DataSection()
+    training: TrainingSection = TrainingSection()
+    budget: BudgetSection = BudgetSection()
+    traffic: TrafficSection = TrafficSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    run: RunSection = RunSection()
+    steps: tuple[StepEntry, ...] = ()
+    benchmarks: tuple[StepEntry, ...] = ()
+    source: str = Field("", exclude=True, repr=False)
+    """The text, verbatim."""
+    overrides: tuple[str, ...] = Field((), exclude=True)
+    """`key=value`, as they were given with `--set`."""
+    origin: str = Field("recipe", exclude=True)
+    """The file, the packaged name, or `recipe` for text."""
+    path: Path | None = Field(None, exclude=True)
+    """The file, when it came from one."""
+
+    @property
+    def name(self) -> str:
+        """`[run] name`, else the name of the file or of the packaged recipe."""
+        return self.run.name or (self.path.stem if self.path else self.origin)
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with overrides and defaults written out, as JSON values; plugin options as given."""
+        return self.model_dump(mode="json")
