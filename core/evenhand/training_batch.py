@@ -41,6 +41,15 @@ class Batch:
     columns: Mapping[str, Any] = field(default_factory=dict)
     pairs: Mapping[str, PairBatch] = field(default_factory=dict)
 
+    def to(self, device: Any) -> Batch:
+        """The same batch with all its tensors on a device."""
+
+        def moved(part: Any) -> dict[str, Any]:
+            return {k: v.to(device) if hasattr(v, "to") else v for k, v in vars(part).items()}
+
+        pairs = {key: PairBatch(**moved(pair)) for key, pair in self.pairs.items()}
+        return Batch(**{**moved(self), "pairs": pairs})
+
 
 @dataclass(kw_only=True)
 class PairOutputs:

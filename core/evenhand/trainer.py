@@ -1,0 +1,192 @@
+"""`transformers.Trainer` with our terms: imported only when a training starts, since it loads torch and transformers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch  # noqa: TID253 - this module is imported inside `training._trainer` only
+from transformers import Trainer, TrainerCallback  # noqa: TID253
+from transformers.trainer_callback import PrinterCallback, ProgressCallback  # noqa: TID253
+
+from evenhand.contributions import ModelTransform
+from evenhand.progress import progress
+from evenhand.reference import ReferenceModel
+from evenhand.training_batch import Batch, Outputs, PairOutputs
+from evenhand.training_terms import Terms
+
+PROOF_STEPS = 5
+"""Gradients of single terms are measured in the first steps, until each has shown one."""
+
+
+class RunCallback(TrainerCallback):  # type: ignore[misc]
+    """Progress, schedules, and the mark of a complete checkpoint."""
+
+    def __init__(self, terms: Terms, transforms: Sequence[ModelTransform], title: str, total: int) -> None:
+        self.terms, self.transforms, self.total = terms, transforms, total
+        self.bar = progress(title, total=total, unit="steps")
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.bar.__enter__()
+        self.bar.advance(state.global_step)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.terms.on_step(state.global_step, self.total)
+        for transform in self.transforms:
+            if transform.on_step:
+                transform.on_step(state.global_step, self.total)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        losses = [f"{s.term.name} {s.values[-1]:.3f}" for s in self.terms.states if s.values]
+        self.bar.advance(1, note=", ".join(losses))
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        mark = os.open(folder / "COMPLETE", os.O_CREAT | os.O_WRONLY)
+        os.fsync(mark)
+        os.close(mark)
+
+    def close(self) -> None:
+        self.bar.__exit__(None, None, None)
+
+
+class EvenhandTrainer(Trainer):  # type: ignore[misc]
+    """One forward pass for text rows and counterfactuals, and one update from all terms."""
+
+    def __init__(self, *, terms: Terms, reference: ReferenceModel | None, kind: str, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.model_accepts_loss_kwargs = False  # our loss is a mean: the trainer must divide it when accumulating
+        self.terms, self.reference, self.kind = terms, reference, kind
+        self.tokens = 0
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        self._gathered: dict[str, torch.Tensor] = {}
+
+    def close(self) -> None:
+        """Take down the progress bar, also after a failure."""
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, RunCallback):
+                callback.close()
+
+    # ------------------------------------------------------------------------------------------------ loss
+    def forward(self, model: Any, batch: Batch) -> Outputs:
+        """Run the text rows [B, T] and all counterfactuals [P, T] together and split the outputs."""
+        needs = self.terms.needs
+        pairs = {key: p for key, p in batch.pairs.items() if len(p.rows)}
+        ids = torch.cat([batch.input_ids, *(p.input_ids for p in pairs.values())])
+        mask = torch.cat([batch.attention_mask, *(p.attention_mask for p in pairs.values())])
+        out = model(
+            input_ids=ids,
+            attention_mask=mask,
+            output_hidden_states=any(n.hidden_states for n in needs),
+            output_attentions=any(n.attentions for n in needs),
+        )
+        self.tokens += int(mask.sum())
+        sizes = [len(batch.input_ids), *(len(p.rows) for p in pairs.values())]
+        logits = out.logits.split(sizes)
+        hidden = [h.split(sizes) for h in out.hidden_states] if out.hidden_states is not None else None
+        attentions = [a.split(sizes) for a in out.attentions] if out.attentions is not None else None
+
+        def part(parts: list[tuple[torch.Tensor, ...]] | None, k: int) -> tuple[torch.Tensor, ...] | None:
+            return None if parts is None else tuple(p[k] for p in parts)
+
+        return Outputs(
+            logits=logits[0],
+            loss=self._language_modelling(logits[0], batch),
+            hidden_states=part(hidden, 0),
+            attentions=part(attentions, 0),
+            pairs={
+                key: PairOutputs(
+                    logits=logits[k], hidden_states=part(hidden, k), attentions=part(attentions, k)
+                )
+                for k, key in enumerate(pairs, start=1)
+            },
+            reference=self.reference.on(batch) if self.reference else None,
+        )
+
+    def _language_modelling(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        labels = batch.labels
+        if self.kind == "causal":
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        kept = labels != -100
+        return torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept])
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **rest: Any) -> Any:
+        batch: Batch = inputs["batch"].to(self.args.device)
+        step = self.state.global_step
+        weighted = self.terms.evaluate(batch, self.forward(model, batch), step)
+        if step < PROOF_STEPS or step == self.state.max_steps - 1:
+            self.terms.prove(weighted, self._trained(model), step)
+        aggregator = self.terms.aggregator
+        if aggregator is not None and aggregator.uses == "losses":
+            return aggregator.combine(weighted)
+        if aggregator is not None:
+            self._gather(weighted, self._trained(model))
+        return torch.stack([v.float() for v in weighted.values()]).sum()
+
+    @staticmethod
+    def _trained(model: Any) -> list[torch.nn.Parameter]:
+        return [p for p in model.parameters() if p.requires_grad]
+
+    # --------------------------------------------------------------------------------------------- updates
+    def _gather(self, weighted: dict[str, torch.Tensor], parameters: list[torch.nn.Parameter]) -> None:
+        """Add this micro-batch to each term's own gradient [D]."""
+        for name, value in weighted.items():
+            if value.requires_grad:
+                grads = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+            else:
+                grads = (None,) * len(parameters)
+            flat = torch.cat(
+                [
+                    (g if g is not None else torch.zeros_like(p)).flatten().float()
+                    for g, p in zip(grads, parameters, strict=True)
+                ]
+            )
+            self._gathered[name] = self._gathered[name] + flat if name in self._gathered else flat
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        self.terms.step_own_optimizers()
+        if self._gathered and self.accelerator.sync_gradients:
+            self._combine(model)
+        return loss
+
+    def _combine(self, model: Any) -> None:
+        """Put the aggregator's one direction [D] where the optimiser looks for the gradient."""
+        aggregator = self.terms.aggregator
+        assert aggregator is not None
+        share = 1.0 / self.current_gradient_accumulation_steps
+        gradients = {name: g * share for name, g in self._gathered.items()}
+        losses = {s.term.name: torch.tensor(s.values[-1]) for s in self.terms.states}
+        direction = aggregator.combine(losses, gradients)
+        start = 0
+        for p in self._trained(model):
+            p.grad = direction[start : start + p.numel()].view_as(p).to(p.dtype).clone()
+            start += p.numel()
+        self._gathered = {}
+
+    # ----------------------------------------------------------------------------------------- checkpoints
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Only what moves: the rest of the model is the same at every checkpoint."""
+        from safetensors.torch import save_file
+
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        moving = {n: p.detach().contiguous() for n, p in self.model.named_parameters() if p.requires_grad}
+        save_file(moving, folder / "trainable.safetensors")
+        torch.save({"terms": self.terms.state_dict(), "tokens": self.tokens}, folder / "terms.pt")
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        from safetensors.torch import load_file
+
+        folder = Path(resume_from_checkpoint)
+        stored = load_file(folder / "trainable.safetensors")
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                if name in stored:
+                    parameter.copy_(stored[name])
+        state = torch.load(folder / "terms.pt", weights_only=True)
+        self.terms.load_state_dict(state["terms"])
+        self.tokens = state["tokens"]

@@ -1,0 +1,255 @@
+"""The one training loop, on `transformers.Trainer`: accelerate, resume, mixed precision and logging come with it.
+
+`train` moves the trainable parameters of a model in place. The text rows and their counterfactuals share one forward
+pass; every term sees the same outputs. A training that is interrupted continues from its last complete checkpoint with
+the same numbers; a term that becomes infinite stops it by name; when memory runs out, the micro-batch is halved and
+accumulated instead.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform, Needs
+from evenhand.errors import OutOfMemory, UsageError
+from evenhand.training_data import Collator, encode
+from evenhand.training_terms import Terms
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+    from evenhand.recipe import TrainingSection
+    from evenhand.reference import ReferenceModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """What one training did."""
+
+    steps: int
+    tokens: int
+    seconds: float
+    trainable: int
+    total: int
+    terms: dict[str, dict[str, float]]
+    events: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def train(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    data: Dataset,
+    terms: Sequence[LossTerm | Aggregator],
+    *,
+    kind: Kind,
+    settings: TrainingSection,
+    folder: Path,
+    seed: int,
+    trainable: Iterable[str] | None = None,
+    transforms: Sequence[ModelTransform] = (),
+    reference: Callable[[], ReferenceModel] | None = None,
+    resume: bool = False,
+    title: str = "Training",
+    on_event: Callable[[str], None] = lambda text: None,
+) -> TrainingResult:
+    """Train `model` in place on `data` (column `text`); gives losses per term and what moved.
+
+    `trainable` names the parameters that may move (None: all). `folder` keeps the checkpoints. Raises
+    `TrainingDiverged` when a term is not finite, `OutOfMemory` when not even one row fits.
+    """
+    import torch
+
+    aggregators = [t for t in terms if isinstance(t, Aggregator)]
+    if len(aggregators) > 1:
+        names = ", ".join(repr(a.name) for a in aggregators)
+        raise UsageError(f"a training combines its terms in one way, here are {len(aggregators)}: {names}")
+    losses = [t for t in terms if isinstance(t, LossTerm)]
+    needs = [t.needs for t in losses]
+    pairings = [n.counterfactual for n in needs if n.counterfactual]
+    rows, bins = encode(
+        data,
+        tokenizer,
+        kind=kind,
+        max_length=settings.max_length,
+        pairings=pairings,
+        columns=tuple(dict.fromkeys(c for n in needs for c in n.columns)),
+        vocabulary=model.get_input_embeddings().num_embeddings,
+    )
+    if not rows:
+        raise UsageError("no row has two tokens or more, there is nothing to learn from", where=title)
+    reference_model = reference() if reference and any(n.reference for n in needs) else None
+    flags = _select(model, trainable)
+    before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    attention = _eager_if_needed(model, needs)
+    batch, accumulation, events = settings.batch_size, settings.gradient_accumulation, []
+    started = time.monotonic()
+    try:
+        while True:
+            run = Terms(losses, aggregators[0] if aggregators else None, settings.language_modelling)
+            trainer = _trainer(
+                model, rows, bins, run, tokenizer, kind, settings, folder, seed, batch, accumulation,
+                transforms, reference_model, title,
+            )  # fmt: skip
+            try:
+                checkpoint = last_checkpoint(folder) if resume else None
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                break
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if batch == 1:
+                    raise OutOfMemory(
+                        "one row at a time does not fit into memory", where=title, do="lower training.max_length"
+                    ) from error
+                batch, accumulation = batch // 2, accumulation * 2
+                text = f"out of memory: micro-batch halved to {batch}, gradients accumulated over {accumulation}"
+                events.append(text)
+                on_event(text)
+                _start_again(model, before, folder)
+                resume = False
+            finally:
+                trainer.close()
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(flags[name])
+            parameter.grad = None
+        if attention:
+            model.set_attn_implementation(attention)
+        model.eval()
+    return TrainingResult(
+        steps=trainer.state.global_step,
+        tokens=trainer.tokens,
+        seconds=time.monotonic() - started,
+        trainable=sum(p.numel() for p in before.values()),
+        total=sum(p.numel() for p in model.parameters()),
+        terms=run.facts(),
+        events=events,
+    )
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written whole; half-written ones carry no mark and are passed over."""
+    found = [p.parent for p in folder.glob("checkpoint-*/COMPLETE")]
+    return max(found, key=lambda p: int(p.name.rsplit("-", 1)[1]), default=None)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for the ways in which torch and Python say that memory ran out."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _select(model: PreTrainedModel, trainable: Iterable[str] | None) -> dict[str, bool]:
+    flags = {name: p.requires_grad for name, p in model.named_parameters()}
+    if trainable is None:
+        return flags
+    chosen = set(trainable)
+    if unknown := sorted(chosen - flags.keys()):
+        raise UsageError(f"no parameter is called {unknown[0]!r}", where="trainable parameters")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in chosen)
+    return flags
+
+
+def _eager_if_needed(model: PreTrainedModel, needs: Sequence[Needs]) -> str | None:
+    """Scaled-dot-product attention returns no weights; gives the implementation to restore."""
+    current = getattr(model.config, "_attn_implementation", None)
+    if not any(n.attentions for n in needs) or current == "eager":
+        return None
+    model.set_attn_implementation("eager")
+    return str(current)
+
+
+def _start_again(model: PreTrainedModel, before: dict[str, torch.Tensor], folder: Path) -> None:
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in before:
+                parameter.copy_(before[name])
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+
+
+def _trainer(
+    model: PreTrainedModel,
+    rows: list[Any],
+    bins: dict[str, torch.Tensor],
+    terms: Terms,
+    tokenizer: Any,
+    kind: Kind,
+    settings: TrainingSection,
+    folder: Path,
+    seed: int,
+    batch: int,
+    accumulation: int,
+    transforms: Sequence[ModelTransform],
+    reference: ReferenceModel | None,
+    title: str,
+) -> Any:
+    from transformers import TrainingArguments
+
+    from evenhand.scoring import fast_bf16
+    from evenhand.trainer import EvenhandTrainer, RunCallback
+
+    on_cpu = model.device.type == "cpu"
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(model.device))
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=settings.max_steps,
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, int(settings.warmup * settings.max_steps)),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.gradient_clip,
+        bf16=bf16,
+        use_cpu=on_cpu,
+        save_strategy="steps",
+        save_steps=settings.save_every,
+        save_total_limit=2,
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        seed=seed,
+        data_seed=seed,
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=not on_cpu,
+    )
+    collator = Collator(tokenizer=tokenizer, kind=kind, bins=bins, seed=seed)
+    trainer = EvenhandTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        data_collator=collator,
+        terms=terms,
+        reference=reference,
+        kind=kind,
+        callbacks=[RunCallback(terms, transforms, title, settings.max_steps)],
+    )
+    return trainer
+
+
+def write_result(folder: Path, result: TrainingResult) -> None:
+    """Keep the facts of a finished training, so that a resumed run need not repeat it."""
+    from evenhand.cache import write_atomic
+
+    write_atomic(folder / "result.json", json.dumps(result.as_dict(), indent=1).encode())
+
+
+def read_result(folder: Path) -> TrainingResult:
+    """The counterpart of `write_result`."""
+    return TrainingResult(**json.loads((folder / "result.json").read_text()))

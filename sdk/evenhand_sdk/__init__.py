@@ -1,0 +1,61 @@
+"""Everything that a plugin author imports.
+
+Importing this package loads nothing heavy; torch and friends are imported inside hooks.
+"""
+
+from __future__ import annotations
+
+from evenhand import API_VERSION
+from evenhand.context import RunContext, StepHandle
+from evenhand.contributions import (
+    Aggregator,
+    Artifact,
+    Bars,
+    Benchmark,
+    DataTransform,
+    DecodingRule,
+    Fact,
+    Finding,
+    Heat,
+    Intervention,
+    ItemRecord,
+    LossTerm,
+    Metric,
+    ModelTransform,
+    Monitor,
+    Needs,
+    Observation,
+    Pairing,
+    Request,
+    Response,
+    Section,
+    TokenChange,
+)
+from evenhand.errors import EvenhandError, UsageError, WrongModelKind
+from evenhand.hookspecs import hookimpl
+from evenhand.pairs import (
+    aligned_positions,
+    comparable_positions,
+    fold,
+    group_tokens,
+    jensen_shannon,
+    single_token,
+    token_bins,
+    unfold,
+)
+from evenhand.plugin import Mitigation, Options, Plugin, Strength, StrengthOptions
+from evenhand.progress import progress
+from evenhand.training_batch import Batch, Outputs, PairBatch, PairOutputs
+
+from evenhand_sdk.axes import Axis, load_axis
+from evenhand_sdk.counterfactual import Counterfactual, Edit, counterfactuals, group_words
+
+__all__ = [
+    "API_VERSION", "Aggregator", "Artifact", "Axis", "Bars", "Batch", "Benchmark", "Counterfactual", "DataTransform",
+    "DecodingRule", "Edit", "EvenhandError", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "LossTerm",
+    "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "Options", "Outputs", "PairBatch",
+    "PairOutputs", "Pairing", "Plugin", "Request", "Response", "RunContext", "Section", "StepHandle", "Strength",
+    "StrengthOptions", "TokenChange", "UsageError", "WrongModelKind", "aligned_positions", "comparable_positions",
+    "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "jensen_shannon", "load_axis", "progress",
+    "single_token", "token_bins", "unfold",
+]  # fmt: skip
