@@ -1,0 +1,156 @@
+"""Answers to requests, with decoding rules in recipe order; the only way in which the toolkit generates text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import DecodingRule, Request, Response
+from evenhand.errors import WrongModelKind
+from evenhand.progress import progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    requests: Sequence[Request],
+    *,
+    rules: Sequence[DecodingRule] = (),
+    temperature: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 8,
+    title: str = "Generating",
+) -> list[Response]:
+    """Answer each request; the same request and seed give the same answer whatever else is in the batch.
+
+    `temperature` 0 is greedy. Raises `WrongModelKind` for models that cannot continue a text.
+    """
+    if not model.can_generate():
+        raise WrongModelKind(
+            "this model fills gaps, it does not continue text",
+            where="generate",
+            do="use a causal model, or leave out the steps that need generated text",
+        )
+    around = [r for r in rules if r.around is not None]
+    inner = [r for r in rules if r.around is None]
+
+    def plain(batch: Sequence[Request]) -> list[Response]:
+        return _batch(model, tokenizer, batch, inner, temperature, seed)
+
+    done: list[Response] = []
+    with progress(title, total=len(requests), unit="texts") as bar:
+        size = 1 if around else batch_size
+        for start in range(0, len(requests), size):
+            chunk = requests[start : start + size]
+            done += [_wrapped(around, lambda r: plain([r])[0])(chunk[0])] if around else plain(chunk)
+            bar.advance(len(chunk))
+    return done
+
+
+def _wrapped(around: Sequence[DecodingRule], inner: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """The first rule of the recipe is the outermost: it sees the request first and the answer last."""
+    for rule in reversed(around):
+        assert rule.around is not None
+        inner = _bind(rule.around, inner)
+    return inner
+
+
+def _bind(outer: Callable[..., Response], inner: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    return lambda request: outer(request, inner)
+
+
+def _batch(
+    model: Any,
+    tokenizer: Any,
+    requests: Sequence[Request],
+    rules: Sequence[DecodingRule],
+    temperature: float,
+    seed: int,
+) -> list[Response]:
+    import torch
+
+    from evenhand.decoding_loop import Decoder, token_changes
+
+    was_training = model.training
+    model.eval()
+    side, tokenizer.padding_side = tokenizer.padding_side, "left"
+    try:
+        texts = [_prompt(tokenizer, r) for r in requests]
+        inputs = tokenizer(texts, return_tensors="pt", padding=len(texts) > 1).to(model.device)
+    finally:
+        tokenizer.padding_side = side
+    longest = max(r.max_new_tokens for r in requests)
+    generators = [torch.Generator().manual_seed(_seed_of(r, seed)) for r in requests]
+    decoder = Decoder(rules, tokenizer, generators if temperature > 0 else None)
+    options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": 1}
+    if temperature > 0:
+        options |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
+    else:
+        options |= {"temperature": None, "top_k": None, "top_p": None}
+    if rules or temperature > 0:
+        options["custom_generate"] = decoder
+    with torch.no_grad():
+        out = model.generate(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+            **options,
+        )
+    if was_training:
+        model.train()
+    answers = []
+    start = inputs["input_ids"].shape[1]
+    for k, request in enumerate(requests):
+        ids = out[k, start : start + request.max_new_tokens].tolist()
+        ends = [i for i, token in enumerate(ids) if token == tokenizer.eos_token_id]
+        ids = ids[: ends[0]] if ends else ids
+        changes = token_changes(decoder.changes[k], tokenizer) if decoder.changes else []
+        answers.append(
+            Response(
+                request=request,
+                text=tokenizer.decode(ids, skip_special_tokens=True),
+                token_ids=tuple(ids),
+                changes=tuple(c for c in changes if c.position < len(ids)),
+            )
+        )
+    return answers
+
+
+def _prompt(tokenizer: Any, request: Request) -> str:
+    if not request.meta.get("chat"):
+        return request.prompt
+    turns = [{"role": "user", "content": request.prompt}]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+
+def _seed_of(request: Request, seed: int) -> int:
+    if request.seed is not None:
+        return request.seed
+    digest = hashlib.sha256(f"{seed}\n{request.prompt}".encode()).digest()
+    return int.from_bytes(digest[:6], "big")
+
+
+def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
+    """Make `model.generate` itself decode with the rules, in place; beam search uses them as a logits processor."""
+    plain = model.generate
+
+    def with_rules(*args: Any, **kwargs: Any) -> Any:
+        from transformers import LogitsProcessorList
+
+        from evenhand.decoding_loop import Decoder, RuleProcessor
+
+        config = kwargs.get("generation_config") or model.generation_config
+        beams = kwargs.get("num_beams") or getattr(config, "num_beams", 1) or 1
+        if "custom_generate" in kwargs:
+            return plain(*args, **kwargs)
+        if beams > 1:
+            processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or [])
+            processors.append(RuleProcessor(model, rules, tokenizer))
+            return plain(*args, logits_processor=processors, **kwargs)
+        return plain(*args, custom_generate=Decoder(rules, tokenizer), **kwargs)
+
+    model.generate = with_rules
