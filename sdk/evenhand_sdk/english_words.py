@@ -1,0 +1,158 @@
+"""Word lists behind `english_grammar`: each says which words, after or before her and his, decide the
+reading."""
+
+from __future__ import annotations
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+PREPOSITIONS = _set(
+    """about above across after against along among around as at before behind below beneath beside besides
+    between beyond by despite during except for from in inside into like near of off on onto out outside
+    over past per since than through throughout till to toward towards under underneath until upon via with
+    within without down amid"""
+)
+
+FUNCTION_WORDS = _set(
+    """about above across after against along among around as at before behind below beneath beside besides
+    between beyond by despite during except for from in inside into like near of off on onto out outside
+    over per since than through throughout till to toward towards under underneath until unto up upon via
+    with within without down amid and but or nor yet so because although though while if unless whether
+    when whenever where wherever whereas once a an the this that these those some any no every each either
+    neither another both all what which whose my your our their his her its i you he she it we they me him
+    us them who whom himself herself itself themselves myself yourself ourselves hers someone anyone
+    everyone nobody something anything everything nothing somebody everybody none is am are was were be
+    been being do does did has have had having would shall should can could may must isn't aren't wasn't
+    weren't don't doesn't didn't hasn't haven't hadn't won't wouldn't shouldn't can't cannot couldn't isn’t
+    aren’t wasn’t weren’t don’t doesn’t didn’t hasn’t haven’t hadn’t won’t wouldn’t shouldn’t can’t
+    couldn’t he's she's it's he’s she’s it’s he'd she'd he’d she’d he'll she'll he’ll she’ll i'm i’m again
+    ago ahead alone already also always altogether anymore anyway anywhere apart aside away else elsewhere
+    enough even ever everywhere farther forever forward further here hereby how however indeed indoors
+    instead just maybe meanwhile much nearby never nevertheless nonetheless not now nowhere often otherwise
+    outdoors perhaps quite rather regardless sometimes somewhere soon still then there therefore thus today
+    together tomorrow tonight too twice upstairs downstairs well why yesterday overseas abroad afterwards
+    afterward beforehand please thanks"""
+)
+"""Words that cannot begin a noun phrase behind a possessive, or almost never do."""
+
+NOUN_OR_ADVERB = _set("back home past will might inside outside right left")
+"""A noun after a preposition (on her back, against her will), an adverb or a verb otherwise (called her
+back)."""
+
+SOFT_ADVERBS = _set(
+    "later earlier better hard fast early late straight daily weekly last next more most less least very
+    first"
+)
+"""Adverbs at the end of a clause (saw her last night, paid her more), adjectives before a noun (her last
+job)."""
+
+TIME_NOUNS = _set(
+    """week month year night spring summer autumn fall winter weekend morning evening time
+    monday tuesday wednesday thursday friday saturday sunday january february march april may june july august
+    september october november december"""
+)
+
+LY_NON_ADVERBS = _set(
+    """only early elderly daily weekly monthly yearly nightly hourly quarterly family friendly unfriendly
+    lovely likely unlikely lively lonely ugly silly holy unholy curly orderly costly deadly kindly worldly
+    saintly ghostly scholarly neighborly neighbourly cowardly burly surly homely stately timely untimely
+    brotherly sisterly motherly fatherly womanly manly ladylike reply belly jelly assembly supply ally
+    bully fly butterfly rally folly lily anomaly monopoly melancholy tally doily trolley"""
+)
+
+FINITE_VERBS = _set(
+    """said says told tells asked asks knew knows went goes came comes saw sees took takes got gets thought
+    thinks became becomes began begins ran wrote seemed seems wanted wants needed decided decides agreed
+    agrees smiled nodded laughed replied answered explained arrived stayed remained looked turned started
+    tried liked hated hoped hopes believed believes lasted works worked"""
+)
+"""Verbs of the main clause behind a relative (the man who met her said ..., a friend of his became ...)."""
+
+SPEECH_VERBS = _set(
+    "told tell tells telling asked ask asks asking called call calls calling answered gave shouted"
+)
+
+NAMING_VERBS = _set(
+    "call calls called calling name names named naming nickname nicknamed nicknames dub dubbed christen
+    christened"
+)
+
+CAUSATIVES = _set(
+    """make makes made making let lets letting see sees saw seeing seen hear hears heard hearing watch
+    watches watched watching help helps helped helping feel feels felt notice noticed notices"""
+)
+
+PERCEPTION_VERBS = _set(
+    """see sees saw seen seeing hear hears heard hearing notice notices noticed feel feels felt catch
+    catches caught find finds found keep keeps kept leave leaves left spot spots spotted imagine imagined
+    imagines remember remembers remembered picture pictured stop stops stopped watch watches watched
+    watching got get gets had"""
+)
+
+BARE_VERBS = _set(
+    """go leave come be do feel get take make give find become understand know think see hear say speak
+    tell learn grow sit stand lie wait stay keep carry bring choose decide enter finish forget become move
+    open close pay prepare read realize realise remember write eat sing believe buy cope die drive escape
+    face fix fill fly focus follow gain join lose notice pack pass pick plan practise practice put rise
+    sell settle solve stop succeed survive teach throw win recover relax return rush sew ski swim wear
+    study climb weep shiver shine bake cook cross fall wash walk run"""
+)
+
+NOUN_VERBS = _set(
+    "work dance play sleep talk laugh cry smile sign start paint rest drink answer call change explain lift load
+    move"
+)
+"""Verbs that are also nouns: a verb after help, let, make, watch; rather a noun after see and hear."""
+
+ING_NOUNS = _set(
+    """painting building meeting clothing wedding drawing evening morning reading writing training feeling
+    earring ring king thing ceiling offspring string spring sibling sling wing swing lightning upbringing
+    beginning ending being understanding thinking cooking singing dancing acting teaching engineering
+    nursing findings belongings savings earnings surroundings feelings paintings drawings writings meetings
+    wedding-ring housing lodging stocking stockings darling duckling blessing blessings greeting greetings
+    saying handwriting bookkeeping training gardening knitting sewing parking standing schooling hearing
+    breathing opening warning rating timing tracking pricing shopping"""
+)
+
+STATE_VERBS = _set(
+    """make makes made making keep keeps kept keeping find finds found finding leave leaves left leaving
+    drive drives drove driven get gets got getting render rendered consider considers considered think
+    thinks thought call calls called turn turned want wanted set declare declared believe believed"""
+)
+
+ADJECTIVE_COMPLEMENTS = _set(
+    """happy sad angry busy nervous proud sick tired uncomfortable comfortable famous rich poor safe warm
+    awake alive upset jealous free ready curious anxious afraid crazy mad worried sleepy special
+    responsible unconscious dead guilty speechless homeless better stronger weaker calm cold hungry thirsty
+    dizzy bored restless hopeful helpless silent quiet strong weak brave careful charming clever cheerful
+    confident fit furious healthy honest kind late lonely lucky open popular quick rude shy sorry
+    suspicious useful welcome wild well wealthy wise"""
+)
+
+DITRANSITIVES = _set(
+    """give gives gave given giving offer offers offered offering lend lends lent bring brings brought
+    bringing send sends sent sending hand hands handed handing teach teaches taught teaching pay pays paid
+    paying buy buys bought buying show shows showed shown showing cost costs award awards awarded grant
+    grants granted wish wishes wished promise promises promised owe owes owed serve serves served pour
+    pours poured earn earned win won feed feeds fed save saved tell tells told telling ask asked asking
+    make makes made get got leave left find found pass passed throw threw"""
+)
+
+GIVEN_NOUNS = _set(
+    """flowers money advice directions credit chocolate chocolates tea coffee water food permission time
+    strength hope help pleasure joy comfort courage confidence energy trouble shelter support lessons
+    instructions information details stories french spanish english german italian latin maths math music
+    gifts presents sweets candy cash soup bread juice milk medicine extra goodnight luck questions orders
+    feedback access work-experience encouragement"""
+)
+
+NUMBERS = _set("one two three four five six seven eight nine ten twenty fifty hundred several many few")
+
+OBJECT_VERBS = _set(
+    """told tell tells asked ask asks thanked thank thanks married marry hired hire fired fire invited
+    invite met meet let helped help reminded remind persuaded convinced assured informed joined greeted
+    trusted interviewed promoted congratulated encouraged"""
+)
+"""Verbs whose object is nearly always a person."""
