@@ -224,7 +224,7 @@ def _hyphenated(text: str, start: int, end: int) -> bool:
 
 
 def _inside(word: _Found, spans: Iterable[tuple[int, int]]) -> bool:
-    """Whether an exempt span touches the word; an entry of several words wins over a phrase that it contains."""
+    """Whether an exempt span touches the word; an entry of several words wins over what it contains."""
     return any(
         start < word.end
         and word.start < end

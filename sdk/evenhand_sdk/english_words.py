@@ -19,21 +19,21 @@ FUNCTION_WORDS = _set(
     """about above across after against along among around as at before behind below beneath beside besides
     between beyond by despite during except for from in inside into like near of off on onto out outside
     over per since than through throughout till to toward towards under underneath until unto up upon via
-    with within without down amid and but or nor yet so because although though while if unless whether
-    when whenever where wherever whereas once a an the this that these those some any no every each either
+    with within without down amid and but or nor yet so because although though while if unless whether when
+    whenever where wherever whereas once a an the this that these those some any no every each either
     neither another both all what which whose my your our their his her its i you he she it we they me him
     us them who whom himself herself itself themselves myself yourself ourselves hers someone anyone
-    everyone nobody something anything everything nothing somebody everybody none is am are was were be
-    been being do does did has have had having would shall should can could may must isn't aren't wasn't
-    weren't don't doesn't didn't hasn't haven't hadn't won't wouldn't shouldn't can't cannot couldn't isn’t
-    aren’t wasn’t weren’t don’t doesn’t didn’t hasn’t haven’t hadn’t won’t wouldn’t shouldn’t can’t
-    couldn’t he's she's it's he’s she’s it’s he'd she'd he’d she’d he'll she'll he’ll she’ll i'm i’m again
-    ago ahead alone already also always altogether anymore anyway anywhere apart aside away else elsewhere
-    enough even ever everywhere farther forever forward further here hereby how however indeed indoors
-    instead just maybe meanwhile much nearby never nevertheless nonetheless not now nowhere often otherwise
-    outdoors perhaps quite rather regardless sometimes somewhere soon still then there therefore thus today
-    together tomorrow tonight too twice upstairs downstairs well why yesterday overseas abroad afterwards
-    afterward beforehand please thanks"""
+    everyone nobody something anything everything nothing somebody everybody none is am are was were be been
+    being do does did has have had having would shall should can could may must isn't aren't wasn't weren't
+    don't doesn't didn't hasn't haven't hadn't won't wouldn't shouldn't can't cannot couldn't isn’t aren’t
+    wasn’t weren’t don’t doesn’t didn’t hasn’t haven’t hadn’t won’t wouldn’t shouldn’t can’t couldn’t he's
+    she's it's he’s she’s it’s he'd she'd he’d she’d he'll she'll he’ll she’ll i'm i’m again ago ahead alone
+    already also always altogether anymore anyway anywhere apart aside away else elsewhere enough even ever
+    everywhere farther forever forward further here hereby how however indeed indoors instead just maybe
+    meanwhile much nearby never nevertheless nonetheless not now nowhere often otherwise outdoors perhaps
+    quite rather regardless sometimes somewhere soon still then there therefore thus today together tomorrow
+    tonight too twice upstairs downstairs well why yesterday overseas abroad afterwards afterward beforehand
+    please thanks"""
 )
 """Words that cannot begin a noun phrase behind a possessive, or almost never do."""
 
@@ -42,24 +42,24 @@ NOUN_OR_ADVERB = _set("back home past will might inside outside right left")
 back)."""
 
 SOFT_ADVERBS = _set(
-    "later earlier better hard fast early late straight daily weekly last next more most less least very
-    first"
+    """later earlier better hard fast early late straight daily weekly last next more most less least very
+    first"""
 )
 """Adverbs at the end of a clause (saw her last night, paid her more), adjectives before a noun (her last
 job)."""
 
 TIME_NOUNS = _set(
-    """week month year night spring summer autumn fall winter weekend morning evening time
-    monday tuesday wednesday thursday friday saturday sunday january february march april may june july august
-    september october november december"""
+    """week month year night spring summer autumn fall winter weekend morning evening time monday tuesday
+    wednesday thursday friday saturday sunday january february march april may june july august september
+    october november december"""
 )
 
 LY_NON_ADVERBS = _set(
     """only early elderly daily weekly monthly yearly nightly hourly quarterly family friendly unfriendly
     lovely likely unlikely lively lonely ugly silly holy unholy curly orderly costly deadly kindly worldly
     saintly ghostly scholarly neighborly neighbourly cowardly burly surly homely stately timely untimely
-    brotherly sisterly motherly fatherly womanly manly ladylike reply belly jelly assembly supply ally
-    bully fly butterfly rally folly lily anomaly monopoly melancholy tally doily trolley"""
+    brotherly sisterly motherly fatherly womanly manly ladylike reply belly jelly assembly supply ally bully
+    fly butterfly rally folly lily anomaly monopoly melancholy tally doily trolley"""
 )
 
 FINITE_VERBS = _set(
@@ -75,8 +75,8 @@ SPEECH_VERBS = _set(
 )
 
 NAMING_VERBS = _set(
-    "call calls called calling name names named naming nickname nicknamed nicknames dub dubbed christen
-    christened"
+    """call calls called calling name names named naming nickname nicknamed nicknames dub dubbed christen
+    christened"""
 )
 
 CAUSATIVES = _set(
@@ -92,17 +92,17 @@ PERCEPTION_VERBS = _set(
 )
 
 BARE_VERBS = _set(
-    """go leave come be do feel get take make give find become understand know think see hear say speak
-    tell learn grow sit stand lie wait stay keep carry bring choose decide enter finish forget become move
-    open close pay prepare read realize realise remember write eat sing believe buy cope die drive escape
-    face fix fill fly focus follow gain join lose notice pack pass pick plan practise practice put rise
-    sell settle solve stop succeed survive teach throw win recover relax return rush sew ski swim wear
-    study climb weep shiver shine bake cook cross fall wash walk run"""
+    """go leave come be do feel get take make give find become understand know think see hear say speak tell
+    learn grow sit stand lie wait stay keep carry bring choose decide enter finish forget become move open
+    close pay prepare read realize realise remember write eat sing believe buy cope die drive escape face
+    fix fill fly focus follow gain join lose notice pack pass pick plan practise practice put rise sell
+    settle solve stop succeed survive teach throw win recover relax return rush sew ski swim wear study
+    climb weep shiver shine bake cook cross fall wash walk run"""
 )
 
 NOUN_VERBS = _set(
-    "work dance play sleep talk laugh cry smile sign start paint rest drink answer call change explain lift load
-    move"
+    """work dance play sleep talk laugh cry smile sign start paint rest drink answer call change explain
+    lift load move"""
 )
 """Verbs that are also nouns: a verb after help, let, make, watch; rather a noun after see and hear."""
 
@@ -124,20 +124,20 @@ STATE_VERBS = _set(
 
 ADJECTIVE_COMPLEMENTS = _set(
     """happy sad angry busy nervous proud sick tired uncomfortable comfortable famous rich poor safe warm
-    awake alive upset jealous free ready curious anxious afraid crazy mad worried sleepy special
-    responsible unconscious dead guilty speechless homeless better stronger weaker calm cold hungry thirsty
-    dizzy bored restless hopeful helpless silent quiet strong weak brave careful charming clever cheerful
-    confident fit furious healthy honest kind late lonely lucky open popular quick rude shy sorry
-    suspicious useful welcome wild well wealthy wise"""
+    awake alive upset jealous free ready curious anxious afraid crazy mad worried sleepy special responsible
+    unconscious dead guilty speechless homeless better stronger weaker calm cold hungry thirsty dizzy bored
+    restless hopeful helpless silent quiet strong weak brave careful charming clever cheerful confident fit
+    furious healthy honest kind late lonely lucky open popular quick rude shy sorry suspicious useful
+    welcome wild well wealthy wise"""
 )
 
 DITRANSITIVES = _set(
     """give gives gave given giving offer offers offered offering lend lends lent bring brings brought
     bringing send sends sent sending hand hands handed handing teach teaches taught teaching pay pays paid
     paying buy buys bought buying show shows showed shown showing cost costs award awards awarded grant
-    grants granted wish wishes wished promise promises promised owe owes owed serve serves served pour
-    pours poured earn earned win won feed feeds fed save saved tell tells told telling ask asked asking
-    make makes made get got leave left find found pass passed throw threw"""
+    grants granted wish wishes wished promise promises promised owe owes owed serve serves served pour pours
+    poured earn earned win won feed feeds fed save saved tell tells told telling ask asked asking make makes
+    made get got leave left find found pass passed throw threw"""
 )
 
 GIVEN_NOUNS = _set(
