@@ -1,0 +1,132 @@
+"""One plugin manager for a run, one step called at a time, and the ways in which contributions become one whole.
+
+pluggy checks hooks and arguments; the order is always the recipe's. Data and architecture fold, objectives total in
+the training, decoding rules and sections concatenate, monitors are notified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from evenhand.contributions import (
+    Aggregator,
+    Benchmark,
+    DataTransform,
+    DecodingRule,
+    LossTerm,
+    ModelTransform,
+    Monitor,
+    Section,
+)
+from evenhand.errors import EvenhandError, PluginFault
+from evenhand.hookspecs import PROJECT, LifeCycle
+from evenhand.progress import progress
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from evenhand.contributions import Finding, Intervention, Observation
+    from evenhand.plugin import Plugin
+    from evenhand.recipe import ResolvedStep
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "data": (DataTransform,),
+    "objective": (LossTerm, Aggregator),
+    "architecture": (ModelTransform,),
+    "decoding": (DecodingRule,),
+    "monitoring": (Monitor,),
+    "transparency": (Section,),
+    "evaluation": (Benchmark,),
+}
+"""What each hook may return."""
+
+
+class Composer:
+    """The plugins of one run, registered by step id."""
+
+    def __init__(self, steps: Iterable[tuple[ResolvedStep, Plugin]]) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(LifeCycle)
+        self._plugins: dict[str, tuple[ResolvedStep, Plugin]] = {}
+        for step, plugin in steps:
+            self._manager.register(plugin, name=f"{step.section}:{step.id}")
+            self._plugins[f"{step.section}:{step.id}"] = (step, plugin)
+        self._manager.check_pending()
+
+    def call(self, stage: str, step: ResolvedStep, **arguments: Any) -> list[Any]:
+        """The contributions of one step to one stage, checked; faults carry plugin, version, hook and step."""
+        key = f"{step.section}:{step.id}"
+        others = [p for k, (_, p) in self._plugins.items() if k != key]
+        hook = self._manager.subset_hook_caller(stage, remove_plugins=others)
+        try:
+            answers = hook(**arguments)
+        except EvenhandError as error:
+            error.add_note(f"in {describe(step, stage)}")
+            raise
+        except Exception as error:
+            raise fault(step, stage, error) from error
+        found: list[Any] = []
+        for answer in answers:
+            found += answer if isinstance(answer, list) else [answer]
+        allowed = TYPES[stage]
+        for contribution in found:
+            if not isinstance(contribution, allowed):
+                names = " or ".join(t.__name__ for t in allowed)
+                raise PluginFault(
+                    f"the hook `{stage}` returned {type(contribution).__name__}, it must return {names}, a list, or None",
+                    where=describe(step, stage),
+                )
+        return found
+
+
+def describe(step: ResolvedStep, stage: str) -> str:
+    """Where a fault happened: step, plugin, distribution with version, hook."""
+    row = step.row
+    provider = f" of {row.provider}" if row else ""
+    return f"step {step.id!r}, plugin {step.use!r}{provider}, hook `{stage}`"
+
+
+def fault(step: ResolvedStep, stage: str, error: BaseException) -> PluginFault:
+    """The plugin's own error as ours, with the place it came from."""
+    return PluginFault(
+        f"{type(error).__name__}: {error}",
+        where=describe(step, stage),
+        do="this is a fault of the plugin or of its options; --debug shows where it was raised",
+    )
+
+
+def fold_data(rows: Dataset, transforms: Sequence[tuple[ResolvedStep, DataTransform]]) -> Dataset:
+    """Apply data transforms in order; the second sees what the first returned."""
+    from datasets import Dataset
+
+    with progress("Preparing the data", total=len(transforms), unit="steps") as bar:
+        for step, transform in transforms:
+            try:
+                out = transform.fn(rows)
+            except EvenhandError:
+                raise
+            except Exception as error:
+                raise fault(step, "data", error) from error
+            if not isinstance(out, Dataset) or "text" not in out.column_names:
+                raise PluginFault(
+                    "the transform must return a datasets.Dataset with a column `text`", where=describe(step, "data")
+                )
+            rows = out
+            bar.advance()
+    return rows
+
+
+def notify(
+    monitors: Sequence[tuple[ResolvedStep, Monitor]], observation: Observation, on_fault: Any
+) -> list[tuple[ResolvedStep, Finding | Intervention]]:
+    """Tell every monitor; a monitor that raises is reported through `on_fault(step, error)` and the others go on."""
+    found: list[tuple[ResolvedStep, Finding | Intervention]] = []
+    for step, monitor in monitors:
+        try:
+            found += [(step, f) for f in monitor.observe(observation)]
+        except Exception as error:  # noqa: BLE001 - isolation is the rule of this stage
+            on_fault(step, error)
+    return found

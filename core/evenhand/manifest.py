@@ -1,0 +1,184 @@
+"""run.json: what was run, with which code, on which data, with which result. Everything a reader sees comes from it."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand import __version__
+from evenhand.cache import sha256_file, write_atomic
+from evenhand.errors import RunNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from evenhand.contributions import Response, Section
+    from evenhand.recipe import Recipe, ResolvedStep
+
+SCHEMA = 1
+NAME = "run.json"
+
+
+class Manifest:
+    """The record of a run while it happens; each `write` leaves a whole file."""
+
+    def __init__(self, folder: Path, recipe: Recipe, name: str) -> None:
+        self.folder = folder
+        self.started = time.monotonic()
+        self.data: dict[str, Any] = {
+            "schema": SCHEMA,
+            "status": "running",
+            "name": name,
+            "started": _now(),
+            "finished": None,
+            "seconds": 0.0,
+            "evenhand": __version__,
+            "seed": recipe.run.seed,
+            "recipe": recipe.model_dump(mode="json"),
+            "overrides": list(recipe.overrides),
+            "environment": {},
+            "model": {},
+            "data": {},
+            "distributions": [],
+            "steps": [],
+            "training": [],
+            "benchmarks": [],
+            "quality": None,
+            "monitoring": {"requests": 0, "probes": 0, "findings": []},
+            "sections": [],
+            "samples": [],
+            "faults": [],
+            "events": [],
+            "timings": {},
+            "files": {},
+        }
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.data[key] = value
+
+    def event(self, stage: str, text: str) -> None:
+        """Something a reader should know, such as a halved batch."""
+        entry = {"stage": stage, "text": text}
+        if entry not in self.data["events"]:
+            self.data["events"].append(entry)
+
+    def fault(self, step: ResolvedStep, stage: str, message: str) -> None:
+        """A fault that was isolated: what the report must call missing."""
+        self.data["faults"].append({"step": step.id, "stage": stage, "message": message})
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time the block takes to `timings[stage]`."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.data["timings"][stage] = self.data["timings"].get(stage, 0.0) + time.monotonic() - start
+
+    def write(self) -> None:
+        """Replace run.json with the present state."""
+        self.data["seconds"] = time.monotonic() - self.started
+        text = json.dumps(plain(self.data), indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomic(self.folder / NAME, text)
+
+    def finish(self, status: str) -> None:
+        """The last word: complete or failed; digests of the result's files."""
+        self.data["status"], self.data["finished"] = status, _now()
+        for name in ("model", "items"):
+            for path in sorted((self.folder / name).rglob("*")):
+                if path.is_file():
+                    self.data["files"][path.relative_to(self.folder).as_posix()] = sha256_file(path)
+        self.write()
+
+
+def environment(threads: int) -> dict[str, Any]:
+    """Versions and machine, without names or paths of the machine."""
+    import torch
+    import transformers
+
+    return {
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "threads": threads,
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        return platform.processor()
+    return platform.processor()
+
+
+def section_dict(step: str, section: Section) -> dict[str, Any]:
+    """A section as JSON; figures carry their type."""
+    from evenhand.contributions import Heat
+
+    figures = [{"type": "heat" if isinstance(f, Heat) else "bars", **asdict(f)} for f in section.figures]
+    facts = [asdict(f) for f in section.facts]
+    return {"step": step, "title": section.title, "text": section.text, "facts": facts, "figures": figures}
+
+
+def sample_dict(before: Response, after: Response) -> dict[str, Any]:
+    """One prompt with its answers before and after, and what rules did to single tokens."""
+    changes = [asdict(c) for c in after.changes if c.before != c.after][:12]
+    return {"prompt": after.request.prompt, "before": before.text, "after": after.text, "changes": changes}
+
+
+def plain(value: Any) -> Any:
+    """Values as JSON types; numbers that are not finite become null, unknown objects their text."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if hasattr(value, "item") and getattr(value, "size", 1) == 1:
+        return plain(value.item())
+    return str(value)
+
+
+def read_run(folder: Path | str) -> dict[str, Any]:
+    """The run.json of a folder. Raises `RunNotFound`."""
+    path = Path(folder) / NAME
+    if not path.is_file():
+        raise RunNotFound(f"{str(folder)!r} is no run folder: it has no {NAME}", do="give the folder a run wrote")
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunNotFound(f"{NAME} in {str(folder)!r} cannot be read: {error}") from error
+    if found.get("schema") != SCHEMA:
+        raise RunNotFound(f"the run was written in format {found.get('schema')}, this version reads {SCHEMA}")
+    return found
+
+
+def provenance(steps: Sequence[ResolvedStep]) -> list[dict[str, str]]:
+    """Every distribution that took part: name, version and where it came from."""
+    rows = {s.row.distribution: s.row for s in steps if s.row is not None}
+    found = [{"name": r.distribution, "version": r.version, "origin": r.origin} for r in rows.values()]
+    return [{"name": "evenhand", "version": __version__, "origin": ""}, *found]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

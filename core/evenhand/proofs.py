@@ -1,0 +1,161 @@
+"""Did it take? After each step, a measurement that shows that the step changed something, and how much."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from evenhand.errors import NoEffect
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+
+    from evenhand.contributions import DecodingRule
+    from evenhand.recipe import ResolvedStep
+
+PROBES = (
+    "The nurse said that she would be back soon, because",
+    "My brother is a carpenter. At work he",
+    "The engineer finished her report and then",
+    "Rain fell all morning, so the children",
+    "When the manager called his wife, the",
+)
+"""Texts on which a change of outputs or of distributions is looked for."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a step changed at one stage."""
+
+    stage: str
+    took: bool
+    what: str
+    size: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def data_proof(before: Dataset, after: Dataset) -> Proof:
+    """Rows that were added, removed or altered, from the texts and the columns they share."""
+    old, new = _row_counts(before, after), _row_counts(after, before)
+    added = sum(max(0, n - old.get(k, 0)) for k, n in new.items())
+    removed = sum(max(0, n - new.get(k, 0)) for k, n in old.items())
+    columns = set(after.column_names) ^ set(before.column_names)
+    what = f"{len(before)} rows became {len(after)}: {added} new, {removed} gone"
+    if columns:
+        what += f", columns changed: {', '.join(sorted(columns))}"
+    share = (added + removed) / max(1, len(before))
+    return Proof("data", bool(added or removed or columns), what, share)
+
+
+def _row_counts(rows: Dataset, other: Dataset) -> dict[str, int]:
+    shared = sorted(set(rows.column_names) & set(other.column_names))
+    counts: dict[str, int] = {}
+    for row in rows.select_columns(shared):
+        key = hashlib.sha256(repr([row[c] for c in shared]).encode("utf-8", "surrogatepass")).hexdigest()
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def tensor_digests(model: Any) -> dict[str, str]:
+    """A digest of each parameter, to tell afterwards which moved."""
+    import torch
+
+    out = {}
+    for name, p in model.named_parameters():
+        flat = p.detach().contiguous().flatten().view(torch.uint8).cpu().numpy()
+        out[name] = hashlib.blake2b(flat, digest_size=16).hexdigest()
+    return out
+
+
+def selection_proof(before: Mapping[str, str], after: Mapping[str, str], selected: Sequence[str]) -> Proof:
+    """Only the selected tensors may have moved, and some of them must have."""
+    moved = {name for name, digest in after.items() if before.get(name) != digest}
+    chosen = set(selected)
+    stray = moved - chosen
+    what = f"{len(moved & chosen)} of {len(chosen)} selected tensors moved"
+    what += f", {len(after) - len(chosen)} others are bit-identical" if not stray else f"; so did {sorted(stray)[0]}"
+    return Proof("architecture", bool(moved & chosen) and not stray, what, len(moved & chosen) / max(1, len(chosen)))
+
+
+def probe_logits(model: Any, tokenizer: Any) -> torch.Tensor:
+    """The logits on the probe texts, one after another: [tokens, V], float32."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    rows = []
+    with torch.no_grad():
+        for text in PROBES:
+            ids = tokenizer(text, return_tensors="pt")["input_ids"].to(model.device)
+            rows.append(model(input_ids=ids).logits[0].float())
+    if was_training:
+        model.train()
+    return torch.cat(rows)
+
+
+def output_proof(before: torch.Tensor, after: torch.Tensor) -> Proof:
+    """The largest change of a logit on the probe texts."""
+    import torch
+
+    if before.shape != after.shape:
+        return Proof("architecture", True, "the shape of the outputs changed", float("inf"))
+    size = float((before - after).abs().max())
+    return Proof("architecture", not torch.equal(before, after), f"largest change of a logit on probes: {size:.4g}", size)
+
+
+def decoding_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> Proof:
+    """The largest total variation between the distributions with and without the rules on the probe texts."""
+    import numpy as np
+
+    from evenhand.scoring import distributions
+
+    mapping = [r for r in rules if r.next_logits is not None]
+    if not mapping:
+        return _generation_proof(model, tokenizer, rules)
+    ids = [list(tokenizer(text)["input_ids"]) for text in PROBES]
+    where = [list(range(len(row))) for row in ids]
+    plain = distributions(model, ids, where)
+    ruled = distributions(model, ids, where, rules=mapping)
+    moves = np.concatenate(
+        [0.5 * np.abs(np.exp(a) - np.exp(b)).sum(-1) for a, b in zip(plain, ruled, strict=True)]
+    )
+    changed = int((moves > 1e-6).sum())
+    what = f"{changed} of {len(moves)} distributions on probes changed, at most by {moves.max():.3f} in total variation"
+    return Proof("decoding", changed > 0, what, float(moves.max()))
+
+
+def _generation_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> Proof:
+    from evenhand.contributions import Request
+    from evenhand.generation import generate
+
+    requests = [Request(prompt=text, max_new_tokens=12) for text in PROBES]
+    plain = generate(model, tokenizer, requests)
+    ruled = generate(model, tokenizer, requests, rules=rules)
+    changed = sum(a.text != b.text for a, b in zip(plain, ruled, strict=True))
+    return Proof("decoding", changed > 0, f"{changed} of {len(requests)} probe answers changed", changed / len(requests))
+
+
+def objective_proof(name: str, facts: Mapping[str, float]) -> Proof:
+    """A finite, non-zero gradient at some step."""
+    norm = facts["gradient_norm"]
+    took = 0 < norm < float("inf")
+    return Proof("objective", took, f"{name}: largest gradient norm measured {norm:.3g}", norm)
+
+
+def demand(step: ResolvedStep, proofs: Sequence[Proof]) -> None:
+    """A step with a strength above zero that changed nothing fails the run, unless the recipe allows it."""
+    strength = getattr(step.options, "strength", 1.0)
+    if step.allow_no_effect or not step.active or strength == 0:
+        return
+    for proof in proofs:
+        if not proof.took:
+            raise NoEffect(
+                f"nothing changed at the stage {proof.stage}: {proof.what}",
+                where=f"step {step.id!r} ({step.use})",
+                do="mend the step, or set allow_no_effect = true for it",
+            )
