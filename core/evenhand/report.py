@@ -1,0 +1,79 @@
+"""`report.html`: one run on one page, made from `run.json` alone.
+
+The page needs no script, no network and no other file. All text from models and data sets is escaped by the
+template engine, and a content security policy in the page refuses whatever might still get through.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evenhand import report_figures as figures
+from evenhand import report_numbers as numbers
+from evenhand import report_wording as wording
+from evenhand.cache import write_atomic
+from evenhand.report_reading import read_run
+from evenhand.report_record import RunRecord
+
+FILE = "report.html"
+"""Name of the report in a run folder."""
+
+
+def write_report(folder: Path | str) -> Path:
+    """Write `report.html` into a run folder and give its path; RunNotFound when the folder holds no run."""
+    path = Path(folder) / FILE
+    write_atomic(path, render_report(read_run(folder)))
+    return path
+
+
+def render_report(run: RunRecord) -> str:
+    """The whole page as HTML."""
+    import jinja2
+
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=numbers.number,
+        percent=numbers.percent,
+        duration=numbers.duration,
+        plain=numbers.plain,
+        literal=numbers.literal,
+        tone=wording.tone,
+        listing=numbers.listing,
+        counted=numbers.counted,
+    )
+    return environment.get_template("report_template.html.j2").render(_view(run))
+
+
+def _view(run: RunRecord) -> dict[str, Any]:
+    quality = run.quality
+    places = 3 if quality is None else max(3, numbers.decimals(quality.ratio))
+    return {
+        "run": run,
+        "model": run.model_label,
+        "level": numbers.percent(run.confidence),
+        "answer": [wording.what_was_done(run), wording.did_it_help(run), wording.what_it_cost(run)],
+        "rows": wording.rows,
+        "direction": wording.direction,
+        "states": wording.STATES,
+        "decimals": numbers.value_decimals,
+        "step_label": wording.step_label,
+        "forest": figures.forest(run),
+        "budget": None if quality is None else figures.budget_panel(quality),
+        "ratio_places": places,
+        "bounds": numbers.bounds,
+        "heat_tokens": figures.heat_tokens,
+        "bars": figures.bars,
+        "differing": figures.differing,
+        "missing": wording.missing(run),
+        "how_to_read": wording.how_to_read(run),
+        "limits": wording.limits(run),
+        "provenance": wording.provenance(run),
+    }

@@ -1,0 +1,321 @@
+"""A typed view of `run.json` for everything that shows a run: report, model card, terminal, comparison.
+
+Every part has a default, because a run that failed early has fewer of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA = 1
+"""The version of `run.json` that this file reads."""
+
+
+class _Part(BaseModel):
+    """Unknown keys are ignored, and a null where a value has a default means the default."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+
+
+class Interval(_Part):
+    """A value with the ends of its confidence interval, in the metric's unit; None where it is undefined."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class MetricResult(_Part):
+    """One metric of a benchmark before and after, on the same items."""
+
+    name: str
+    unit: str = ""
+    description: str = ""
+    target: float | None = None
+    better: Literal["lower", "higher", "nearer"] = "nearer"
+    primary: bool = False
+    before: Interval = Interval()
+    after: Interval = Interval()
+    change: Interval = Interval()
+    distance_change: Interval | None = None
+    p: float | None = None
+    detectable: float | None = None
+    definition: dict[str, Any] = Field(default_factory=dict)
+
+
+class BenchmarkResult(_Part):
+    """One benchmark with its verdict."""
+
+    id: str
+    name: str = ""
+    title: str = ""
+    mode: str = ""
+    version: str = ""
+    quality: bool = False
+    data_digest: str = ""
+    n_items: int = 0
+    n_clusters: int = 0
+    metrics: list[MetricResult] = Field(default_factory=list)
+    verdict: str = ""
+    verdict_text: str = ""
+
+    @property
+    def label(self) -> str:
+        """The title a reader sees."""
+        return self.title or self.name or self.id
+
+    @property
+    def primary(self) -> MetricResult | None:
+        """The metric that the verdict rests on."""
+        return next((m for m in self.metrics if m.primary), self.metrics[0] if self.metrics else None)
+
+    @property
+    def ordered(self) -> list[MetricResult]:
+        """The primary metric, then the others in the order of the benchmark."""
+        return [m for m in self.metrics if m is self.primary] + [
+            m for m in self.metrics if m is not self.primary
+        ]
+
+
+class Quality(_Part):
+    """Language quality after relative to before, held against the budget of the recipe."""
+
+    budget: float = 1.0
+    metric: str = ""
+    ratio: Interval = Interval()
+    verdict: str = ""
+
+
+class Proof(_Part):
+    """Whether a stage of a step took effect, and how that was seen."""
+
+    stage: str = ""
+    took: bool = False
+    what: str = ""
+    size: float | None = None
+
+
+class Step(_Part):
+    """One configured use of a plugin."""
+
+    id: str
+    use: str = ""
+    distribution: str = ""
+    version: str = ""
+    summary: str = ""
+    source: str = ""
+    stages: list[str] = Field(default_factory=list)
+    options: dict[str, Any] = Field(default_factory=dict)
+    active: bool = True
+    state: str = ""
+    seconds: float = 0.0
+    proofs: list[Proof] = Field(default_factory=list)
+
+
+class Term(_Part):
+    """One loss term of a training."""
+
+    weight: float | None = None
+    first: float | None = None
+    last: float | None = None
+    gradient_norm: float | None = None
+
+
+class Training(_Part):
+    """One training and its loss terms."""
+
+    id: str = "train"
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    trainable: int = 0
+    total: int = 0
+    terms: dict[str, Term] = Field(default_factory=dict)
+    events: list[str] = Field(default_factory=list)
+
+
+class Model(_Part):
+    """The model before anything was done to it."""
+
+    name: str = ""
+    display_name: str = ""
+    kind: str = ""
+    source: str = ""
+    base_model: str = ""
+    licence: str = ""
+    digest: str = ""
+    tokenizer_fingerprint: str = ""
+    adds_bos: bool | None = None
+    parameters: int | None = None
+    dtype: str = ""
+
+
+class Data(_Part):
+    """What the model was trained on."""
+
+    source: str = ""
+    rows: int | None = None
+    rows_after: int | None = None
+    digest: str = ""
+    licence: str = ""
+
+
+class Distribution(_Part):
+    """An installed distribution that took part."""
+
+    name: str
+    version: str = ""
+    origin: str = ""
+
+
+class FindingRecord(_Part):
+    """What a monitor noticed."""
+
+    monitor: str = ""
+    title: str = ""
+    level: str = "info"
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+
+class Monitoring(_Part):
+    """What the monitors saw of the traffic."""
+
+    requests: int = 0
+    probes: int = 0
+    findings: list[FindingRecord] = Field(default_factory=list)
+
+
+class FactRecord(_Part):
+    """A labelled value."""
+
+    label: str = ""
+    value: Any = None
+
+
+class Figure(_Part):
+    """Token heat or bars."""
+
+    type: Literal["heat", "bars"]
+    tokens: list[str] = Field(default_factory=list)
+    weights: list[float] = Field(default_factory=list)
+    labels: list[str] = Field(default_factory=list)
+    values: list[float] = Field(default_factory=list)
+    caption: str = ""
+
+
+class SectionRecord(_Part):
+    """What a step wrote about itself."""
+
+    step: str = ""
+    title: str = ""
+    text: str = ""
+    facts: list[FactRecord] = Field(default_factory=list)
+    figures: list[Figure] = Field(default_factory=list)
+
+
+class Change(_Part):
+    """One generated token whose distribution a rule changed."""
+
+    position: int = 0
+    rule: str = ""
+    before: str = ""
+    after: str = ""
+    total_variation: float | None = None
+
+
+class Sample(_Part):
+    """What the model wrote before and after, for one prompt."""
+
+    prompt: str = ""
+    before: str = ""
+    after: str = ""
+    changes: list[Change] = Field(default_factory=list)
+
+
+class Fault(_Part):
+    """An error of a plugin that the run survived."""
+
+    step: str = ""
+    stage: str = ""
+    message: str = ""
+
+
+class Event(_Part):
+    """Something the run did on its own."""
+
+    stage: str = ""
+    text: str = ""
+
+
+class RunRecord(_Part):
+    """One run, as `run.json` states it."""
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    status: str = ""
+    name: str = ""
+    started: str = ""
+    finished: str = ""
+    seconds: float = 0.0
+    evenhand: str = ""
+    seed: int = 0
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    overrides: list[str] = Field(default_factory=list)
+    environment: dict[str, Any] = Field(default_factory=dict)
+    model: Model = Model()
+    data: Data = Data()
+    distributions: list[Distribution] = Field(default_factory=list)
+    steps: list[Step] = Field(default_factory=list)
+    training: list[Training] = Field(default_factory=list)
+    benchmarks: list[BenchmarkResult] = Field(default_factory=list)
+    quality: Quality | None = None
+    monitoring: Monitoring | None = None
+    sections: list[SectionRecord] = Field(default_factory=list)
+    samples: list[Sample] = Field(default_factory=list)
+    faults: list[Fault] = Field(default_factory=list)
+    events: list[Event] = Field(default_factory=list)
+    timings: dict[str, float] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def model_label(self) -> str:
+        """The model's name as every table and card states it."""
+        return self.model.display_name or self.model.name or "the model"
+
+    @property
+    def confidence(self) -> float:
+        """The confidence level of every interval."""
+        section = self.recipe.get("evaluation")
+        level = section.get("confidence") if isinstance(section, dict) else None
+        return float(level) if isinstance(level, int | float) else 0.95
+
+    @property
+    def bias_benchmarks(self) -> list[BenchmarkResult]:
+        """Benchmarks that measure bias."""
+        return [b for b in self.benchmarks if not b.quality]
+
+    @property
+    def quality_benchmarks(self) -> list[BenchmarkResult]:
+        """Benchmarks that measure language quality."""
+        return [b for b in self.benchmarks if b.quality]
+
+    @property
+    def active_steps(self) -> list[Step]:
+        """Steps that changed or watched the model."""
+        return [s for s in self.steps if s.active and s.state != "inactive"]
+
+    @property
+    def portable(self) -> bool:
+        """True when the files in `model/` alone, under plain transformers, are what was measured."""
+        return not any(s.state in ("saved beside the model", "decoding") for s in self.active_steps)
+
+    @property
+    def took_nothing(self) -> list[Step]:
+        """Active steps with a proof that they changed nothing."""
+        return [s for s in self.active_steps if any(not p.took for p in s.proofs)]

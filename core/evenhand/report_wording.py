@@ -1,0 +1,280 @@
+"""Rows and sentences that report, model card and terminal share, so that all three say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent, plain
+from evenhand.report_record import BenchmarkResult, Interval, MetricResult, RunRecord, Step
+
+
+TONES = {
+    "improved": "good",
+    "within budget": "good",
+    "worse": "bad",
+    "over budget": "bad",
+}
+"""Verdict -> tone; all others are neutral."""
+
+STATES = {
+    "data": "changes the training data",
+    "objective": "part of the training loss",
+    "folded": "portable: folded into ordinary weights",
+    "saved beside the model": "saved beside the model: load with evenhand",
+    "decoding": "acts while text is generated: load with evenhand",
+    "monitoring": "watches requests, changes nothing",
+    "transparency": "explains, changes nothing",
+    "inactive": "inactive: only referred to by another step",
+}
+
+
+def tone(verdict: str) -> str:
+    """`good`, `bad` or `neutral`."""
+    return TONES.get(verdict, "neutral")
+
+
+def metric_decimals(metric: MetricResult) -> int:
+    """Decimals for every number of one metric."""
+    return decimals(metric.distance_change or metric.change, metric.change)
+
+
+def direction(metric: MetricResult) -> str:
+    """What a better value is, in words."""
+    if metric.better == "nearer":
+        places = 0 if metric.target is None or float(metric.target).is_integer() else 2
+        unit = f" {metric.unit}" if metric.unit else ""
+        return f"ideal {number(metric.target, places)}{unit}"
+    return f"{metric.better} is better"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One metric as text: what every table prints."""
+
+    benchmark: BenchmarkResult
+    metric: MetricResult
+    primary: bool
+    before: str
+    after: str
+    change: str
+    interval: str
+    distance: str
+    """The change of the distance from the ideal value with its interval, where it differs from the change."""
+    detectable: str
+
+
+def rows(benchmark: BenchmarkResult) -> list[Row]:
+    """The metrics of a benchmark, the primary one first."""
+    made = []
+    for metric in benchmark.ordered:
+        places = metric_decimals(metric)
+        change = number(metric.change.value, places, signed=True)
+        interval = bounds(metric.change, places, signed=True)
+        distance = ""
+        if (moved := metric.distance_change) is not None:
+            distance = (
+                f"{number(moved.value, places, signed=True)} {bounds(moved, places, signed=True)}".strip()
+            )
+        made.append(
+            Row(
+                benchmark=benchmark,
+                metric=metric,
+                primary=metric is benchmark.primary,
+                before=number(metric.before.value, places),
+                after=number(metric.after.value, places),
+                change=change,
+                interval=interval,
+                distance="" if distance == f"{change} {interval}".strip() else distance,
+                detectable="" if metric.detectable is None else number(metric.detectable, places),
+            )
+        )
+    return made
+
+
+def step_label(step: Step) -> str:
+    """The plugin, and the step's id where that says more."""
+    return step.use if step.use in (step.id, "") or not step.id else f"{step.use} ({step.id})"
+
+
+def what_was_done(run: RunRecord) -> str:
+    """One sentence: the model, the steps, the training."""
+    active = run.active_steps
+    if not active:
+        return f"No step changed {run.model_label}: this run is a measurement only."
+    names = listing([step_label(s) for s in active])
+    done = f"{run.model_label} went through {counted(len(active), 'step')}: {names}."
+    if run.training:
+        moved = sum(t.steps for t in run.training)
+        tokens = sum(t.tokens for t in run.training)
+        done += f" Training took {counted(moved, 'update')} on {counted(tokens, 'token')} of text."
+    return done
+
+
+def did_it_help(run: RunRecord) -> str:
+    """One or two sentences: the verdicts of the bias benchmarks, and the numbers behind the first of each."""
+    benchmarks = run.bias_benchmarks
+    if not benchmarks:
+        return "Bias was not measured, so nothing can be said about whether it helped."
+    groups = {
+        v: [b for b in benchmarks if b.verdict == v] for v in dict.fromkeys(b.verdict for b in benchmarks)
+    }
+    better, worse = groups.get("improved", []), groups.get("worse", [])
+    parts = []
+    if better:
+        parts.append(f"bias as measured here fell on {_share(better, benchmarks)}")
+    else:
+        parts.append(f"no improvement was demonstrated on {_share(benchmarks, benchmarks)}")
+    if worse:
+        parts.append(f"it grew on {_titles(worse)}")
+    others = [(v, g) for v, g in groups.items() if v not in ("improved", "worse")]
+    for verdict, group in others:
+        if better or worse or verdict == "too few items":
+            parts.append(f"{_titles(group)}: {verdict or 'no verdict'}")
+    sentence = "; ".join(parts) + "."
+    return sentence[0].upper() + sentence[1:]
+
+
+def _share(some: Sequence[BenchmarkResult], of: Sequence[BenchmarkResult]) -> str:
+    if len(of) == 1:
+        return f"the one bias benchmark ({_titles(some)})"
+    if len(some) == len(of):
+        return (
+            f"all {len(of)} bias benchmarks ({_titles(some)})"
+            if some[0].verdict == "improved"
+            else (f"any of the {len(of)} bias benchmarks ({_titles(some)})")
+        )
+    return f"{len(some)} of {len(of)} bias benchmarks ({_titles(some)})"
+
+
+def _titles(benchmarks: Sequence[BenchmarkResult]) -> str:
+    return listing([b.label for b in benchmarks])
+
+
+def what_it_cost(run: RunRecord) -> str:
+    """One or two sentences: language quality against the budget, and time."""
+    time = f"The whole run took {duration(run.seconds)}." if run.seconds else ""
+    quality = run.quality
+    if quality is None or quality.ratio.value is None:
+        return f"Language quality was not measured, so its cost is unknown. {time}".strip()
+    worse_by = 100 * (quality.ratio.value - 1)
+    places = max(1, decimals(_as_percent(quality.ratio)))
+    size = number(abs(worse_by), places)
+    if not size.strip("0."):
+        moved = "did not change"
+    else:
+        moved = f"{'rose' if worse_by > 0 else 'fell'} by {size} %"
+    shift = _as_percent(quality.ratio)
+    interval = ""
+    if shift.low is not None and shift.high is not None:
+        interval = (
+            f" ({percent(run.confidence)} interval {number(shift.low, places, signed=True)} % to "
+            f"{number(shift.high, places, signed=True)} %)"
+        )
+    allowed = number(100 * (quality.budget - 1), 1)
+    metric = quality.metric or "perplexity"
+    return (
+        f"{metric[0].upper()}{metric[1:]}, the measure of language quality, {moved}{interval}; "
+        f"the recipe allows +{allowed} %: {quality.verdict}. {time}"
+    ).strip()
+
+
+def _as_percent(ratio: Interval) -> Interval:
+    def shift(value: float | None) -> float | None:
+        return None if value is None else 100 * (value - 1)
+
+    return Interval(value=shift(ratio.value), low=shift(ratio.low), high=shift(ratio.high))
+
+
+def missing(run: RunRecord) -> list[str]:
+    """What a reader might expect and does not find, with the reason."""
+    gaps = []
+    if run.status == "failed":
+        gaps.append("The run failed before its end: everything after the failure is missing.")
+    elif run.status == "running":
+        gaps.append("The run has not ended: continue it with --resume; the numbers here are not final.")
+    for fault in run.faults:
+        lost = {"monitoring": "its watch over the traffic", "transparency": "its section of the report"}.get(
+            fault.stage, "its part"
+        )
+        place = f"{fault.step}, {fault.stage}"
+        gaps.append(f"{lost.capitalize()} ({place}) is missing; it failed with: {fault.message}")
+    if not run.bias_benchmarks:
+        gaps.append("No bias benchmark was run.")
+    if run.quality is None:
+        gaps.append("Language quality was not measured against a budget.")
+    return gaps
+
+
+def how_to_read(run: RunRecord) -> list[str]:
+    """How the numbers are meant."""
+    level = percent(run.confidence)
+    return [
+        f"Each change comes with its {level} interval, from resampling clusters of the same items before and "
+        "after. An interval on one side of zero supports a change in that direction.",
+        "\u201cNo demonstrated effect\u201d means that the interval reaches zero. It does not mean that there is no "
+        "effect: one smaller than the detectable change beside it would probably have been missed.",
+        "Where a metric has an ideal value, better means nearer to it, from either side.",
+    ]
+
+
+def limits(run: RunRecord) -> list[str]:
+    """What the numbers do not show."""
+    intervals = sum(len(b.metrics) for b in run.bias_benchmarks)
+    said = [
+        "A benchmark covers the groups, words and language that its items are written in, and nothing else. "
+        "A better score does not make a model fair or safe.",
+        "Not measured: other languages, other groups, harm in a real application, toxicity, and factual accuracy, "
+        "except where a benchmark above names them.",
+        f"All numbers come from one run with one seed ({run.seed}); another seed gives others.",
+    ]
+    if intervals > 1:
+        said.insert(
+            1,
+            f"{intervals} intervals are shown. The more there are, the more likely one of them excludes zero by "
+            "chance; the verdict of a benchmark rests on its first metric alone.",
+        )
+    if run.portable is False:
+        said.append(
+            "The numbers hold for the model with its steps in place (evenhand.load), not for the files in model/ "
+            "under plain transformers."
+        )
+    return said
+
+
+def provenance(run: RunRecord) -> list[tuple[str, str]]:
+    """Everything needed to know what was measured, and to measure it again."""
+    model, data = run.model, run.data
+    adds = {True: "yes", False: "no", None: "not recorded"}[model.adds_bos]
+    environment = {k: plain(v) for k, v in run.environment.items()}
+    versions = [f"{k} {environment.pop(k)}" for k in ("python", "torch", "transformers") if k in environment]
+    machine = [f"{k}: {v}" for k, v in environment.items()]
+    facts = [
+        ("Model", run.model_label),
+        ("Model source", model.source),
+        ("Model licence", model.licence),
+        ("Model digest (SHA-256)", model.digest),
+        ("Model size", f"{model.parameters:,} parameters" if model.parameters else ""),
+        ("Number format", model.dtype),
+        ("Tokenizer fingerprint", model.tokenizer_fingerprint),
+        ("Beginning-of-sequence token added", adds),
+        ("Training data", data.source),
+        ("Training data licence", data.licence),
+        ("Training data rows", _data_rows(data.rows, data.rows_after)),
+        ("Training data digest (SHA-256)", data.digest),
+        ("Seed", str(run.seed)),
+        ("Overrides", listing(run.overrides) or "none"),
+        ("evenhand", run.evenhand),
+        ("Versions", ", ".join(versions)),
+        ("Machine", ", ".join(machine)),
+        ("Started", run.started),
+        ("Finished", run.finished),
+        ("Status", run.status),
+    ]
+    return [(label, value) for label, value in facts if value]
+
+
+def _data_rows(rows: int | None, after: int | None) -> str:
+    if rows is None:
+        return ""
+    return f"{rows:,}" if after is None or after == rows else f"{rows:,}; {after:,} after the data steps"

@@ -1,0 +1,149 @@
+"""What the terminal says after a run: what was done, what changed, what it cost, and where to look.
+
+The text is the same with and without a terminal, at most 100 columns wide, and means the same without colours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand import report_wording as wording
+from evenhand.report_numbers import bounds, counted, decimals, duration, number, percent
+from evenhand.report_reading import read_run
+from evenhand.report_record import RunRecord
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDTH = 100
+"""The most columns that are used."""
+
+STYLES = {"good": "bold green", "bad": "bold red", "neutral": "bold"}
+"""Tone of a verdict -> style; bold in every case, so that none is louder than another without colours."""
+
+
+def plain_console() -> Console:
+    """A console on standard output, at most `WIDTH` columns wide, that takes nothing in a text for markup."""
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=False)
+    console.width = min(WIDTH, console.width) if console.is_terminal else WIDTH
+    return console
+
+
+def print_summary(result: Any, *, console: Console | None = None) -> None:
+    """Print the summary of a run folder, or of a result that has a `folder`; RunNotFound when it holds no run."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    folder = Path(result) if isinstance(result, str | Path) else Path(result.folder)
+    run = read_run(folder)
+    out = console or plain_console()
+
+    def heading(words: str) -> None:
+        out.print()
+        out.print(Text(words, style="bold"))
+
+    def line(words: str, style: str = "") -> None:
+        out.print(Padding(Text(words, style=style), (0, 0, 0, 2)))
+
+    name = f"Run {run.name}: " if run.name else ""
+    out.print(Text(f"{name}{run.model_label}", style="bold"))
+    if run.status != "complete":
+        line(
+            {"failed": "The run failed before its end.", "running": "The run has not ended."}.get(
+                run.status, run.status
+            )
+        )
+
+    heading("What was done")
+    if run.steps:
+        out.print(Padding(_steps(run), (0, 0, 0, 2)))
+    else:
+        line("No step: this run is a measurement only.")
+
+    heading(f"What changed (same items before and after, {percent(run.confidence)} intervals)")
+    if run.benchmarks:
+        out.print(Padding(_benchmarks(run), (0, 0, 0, 2)))
+        out.print()
+    line(wording.did_it_help(run))
+
+    heading("What it cost in language quality")
+    quality = run.quality
+    if quality is None or quality.ratio.value is None:
+        line("Not measured, so the cost is unknown.")
+    else:
+        places = max(3, decimals(quality.ratio))
+        line(
+            f"{quality.metric or 'perplexity'}, after / before: {number(quality.ratio.value, places)} "
+            f"{bounds(quality.ratio, places)}; budget {number(quality.budget, 3)}: {quality.verdict or 'no verdict'}"
+        )
+
+    notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
+    notes += [f"{s.id}: changed nothing" for s in run.took_nothing]
+    if notes:
+        heading("Notes")
+        for note in notes:
+            line(f"- {note}")
+
+    heading("Where it is")
+    places_table = _grid()
+    for label, relative in (("report", "report.html"), ("model", "model"), ("card", "README.md")):
+        if (folder / relative).exists():
+            places_table.add_row(label, Text(str(folder / relative), overflow="fold"))
+    places_table.add_row("all", Text(str(folder), overflow="fold"))
+    out.print(Padding(places_table, (0, 0, 0, 2)))
+    if not run.portable and (folder / "model").exists():
+        line("Load it with evenhand.load: some of its steps cannot be folded into the weights.")
+    if run.seconds:
+        out.print()
+        out.print(Text(f"Took {duration(run.seconds)}."))
+
+
+def _grid() -> Table:
+    from rich.table import Table
+
+    return Table.grid(padding=(0, 2, 0, 0))
+
+
+def _steps(run: RunRecord) -> Table:
+    from rich.text import Text
+
+    table = _grid()
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1, overflow="fold")
+    for place, step in enumerate(run.steps, start=1):
+        proof = "; ".join(
+            p.what if p.took else f"changed nothing ({p.what})" for p in step.proofs if p.what or not p.took
+        )
+        state = wording.STATES.get(step.state, step.state)
+        table.add_row(Text(f"{place}. {wording.step_label(step)}"), Text(proof or state))
+    return table
+
+
+def _benchmarks(run: RunRecord) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("benchmark", ratio=1, overflow="fold")
+    for title in ("before", "after", "change"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("interval", no_wrap=True)
+    table.add_column("verdict", min_width=12, max_width=24)
+    for benchmark in [*run.bias_benchmarks, *run.quality_benchmarks]:
+        row = next((r for r in wording.rows(benchmark) if r.primary), None)
+        verdict = Text(benchmark.verdict or "none", style=STYLES[wording.tone(benchmark.verdict)])
+        if row is None:
+            table.add_row(Text(benchmark.label), "", "", "", "", verdict)
+            continue
+        unit = f", {row.metric.unit}" if row.metric.unit else ""
+        label = f"{benchmark.label}: {row.metric.name}{unit} ({wording.direction(row.metric)}; "
+        label += f"{counted(benchmark.n_items, 'item')})"
+        table.add_row(Text(label), row.before, row.after, row.change, Text(row.interval or "none"), verdict)
+        if row.distance:
+            moved, _, ends = row.distance.partition(" ")
+            table.add_row(Text("  distance from the ideal"), "", "", moved, Text(ends), "")
+    return table
