@@ -1,0 +1,303 @@
+"""The one likelihood engine: what a model, with its decoding rules, finds how probable.
+
+A causal model scores a text from its first token when it is given a start token, and from its second token
+when the tokenizer adds none; the mode says which. A masked model scores by pseudo-log-likelihood: each token
+from all others, one mask per copy. Logarithms are natural: all scores are in nat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import DecodingRule, Kind
+from evenhand.errors import UsageError
+from evenhand.progress import progress
+from evenhand.scoring_forward import Forward, OnEvent, Row
+from evenhand.scoring_precision import Precision, resolve
+from evenhand.scoring_precision import fast_bf16 as fast_bf16
+from evenhand.scoring_rules import logits_under_rules, mapping_rules
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Text = str | Sequence[int]
+"""A text, or its token ids with every special token that the model should see."""
+
+
+@dataclass(frozen=True)
+class SequenceScore:
+    """The log-probability of each token of a sequence."""
+
+    ids: tuple[int, ...]
+    logp: np.ndarray[Any, Any]
+    """[T] float32 in nat; nan at tokens that were not scored, such as a first one without a start token."""
+    total: float
+    """The sum over scored tokens."""
+    n: int
+    """The number of scored tokens."""
+
+    @property
+    def mean(self) -> float:
+        """Nat per scored token; nan when none was scored."""
+        return self.total / self.n if self.n else float("nan")
+
+    def over(self, positions: Iterable[int]) -> float:
+        """The sum over chosen positions; nan when one of them was not scored."""
+        return float(sum((float(self.logp[p]) for p in positions), 0.0))
+
+
+def forward_of(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    dtype: Precision = "auto",
+    batch_tokens: int = 4096,
+    on_event: OnEvent | None = None,
+) -> Forward:
+    """A model ready to be read: in which format, with which padding, and how many tokens at a time."""
+    longest = getattr(tokenizer, "model_max_length", None)
+    return Forward(
+        model,
+        precision=resolve(model, dtype),
+        pad_id=int(getattr(tokenizer, "pad_token_id", None) or 0),
+        batch_tokens=batch_tokens,
+        longest=longest if longest and longest < 2**31 else None,
+        on_event=on_event,
+    )
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, text: Text) -> tuple[int, ...]:
+    """The ids that the model sees: of a text with the tokenizer's own special tokens; ids are left as they
+    are."""
+    if isinstance(text, str):
+        return tuple(int(i) for i in tokenizer(text)["input_ids"])
+    return tuple(int(i) for i in text)
+
+
+def adds_start_token(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer puts a special token before a text."""
+    ids = token_ids(tokenizer, "a")
+    return bool(ids) and ids[0] in set(tokenizer.all_special_ids)
+
+
+def describe_mode(
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    kind: Kind,
+    precision: str,
+    start_token: int | None = None,
+    rules: Sequence[DecodingRule] = (),
+) -> str:
+    """How scores come about, in one line to print with every number."""
+    if kind == "masked":
+        parts = ["pseudo-log-likelihood, one mask per copy"]
+        unused = list(rules)
+    else:
+        if start_token is not None:
+            first = tokenizer.convert_ids_to_tokens(start_token)
+            parts = [f"log-likelihood from the first token, after {first}"]
+        elif adds_start_token(tokenizer):
+            parts = ["log-likelihood from the first token, after the tokenizer's start token"]
+        else:
+            parts = ["log-likelihood from the second token (no start token)"]
+        if used := mapping_rules(rules):
+            parts.append("with decoding rules " + ", ".join(rule.name for rule in used))
+        unused = [rule for rule in rules if rule.next_logits is None]
+    if unused:
+        parts.append("without " + ", ".join(rule.name for rule in unused) + " (not applicable to given text)")
+    return ", ".join([*parts, precision])
+
+
+def score_texts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[Text],
+    *,
+    kind: Kind = "causal",
+    rules: Sequence[DecodingRule] = (),
+    dtype: Precision = "auto",
+    batch_tokens: int = 4096,
+    start_token: int | None = None,
+    on_event: OnEvent | None = None,
+    progress_title: str | None = None,
+) -> list[SequenceScore]:
+    """Log-probabilities of the tokens of each text, in the order of `texts`; equal texts are computed once.
+
+    `start_token` is put before each text and its own score left out. Masked models: `pll` of each text.
+    Raises UsageError for a text without tokens or longer than the model takes, OutOfMemory when one text does
+    not fit.
+    """
+    if kind == "masked":
+        return pll(
+            model,
+            tokenizer,
+            texts,
+            dtype=dtype,
+            batch_tokens=batch_tokens,
+            on_event=on_event,
+            progress_title=progress_title,
+        )
+    forward = forward_of(model, tokenizer, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
+    all_ids = [token_ids(tokenizer, text) for text in texts]
+    distinct = list(dict.fromkeys(all_ids))
+    lead = () if start_token is None else (start_token,)
+    rows = [Row(lead + ids, tuple(range(len(lead + ids) - 1))) for ids in distinct]
+    if any(not ids for ids in distinct):
+        raise UsageError("a text has no tokens", where="scoring", do="leave empty texts out")
+    gold = [token for row in rows for token in row.ids[1:]]
+    values = gold_logp(forward, rows, gold, rules, progress_title)
+    found: dict[tuple[int, ...], SequenceScore] = {}
+    place = 0
+    for ids, row in zip(distinct, rows, strict=True):
+        n = len(row.positions)
+        found[ids] = score_of(ids, {len(ids) - n + k: float(values[place + k]) for k in range(n)})
+        place += n
+    return [found[ids] for ids in all_ids]
+
+
+def pll(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[Text],
+    positions: Sequence[Sequence[int]] | None = None,
+    *,
+    dtype: Precision = "auto",
+    batch_tokens: int = 4096,
+    on_event: OnEvent | None = None,
+    progress_title: str | None = None,
+) -> list[SequenceScore]:
+    """Pseudo-log-likelihood of a masked model: each token predicted from all others (Salazar et al. 2020).
+
+    `positions` are the tokens to score, for each text; by default all that are not special. Equal questions
+    are computed once. Raises UsageError when the tokenizer has no mask token.
+    """
+    mask = _mask_id(tokenizer)
+    forward = forward_of(model, tokenizer, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
+    all_ids = [token_ids(tokenizer, text) for text in texts]
+    special = set(tokenizer.all_special_ids)
+    asked = (
+        [tuple(p for p, i in enumerate(ids) if i not in special) for ids in all_ids]
+        if positions is None
+        else [tuple(ps) for ps in positions]
+    )
+    questions = list(dict.fromkeys((ids, p) for ids, ps in zip(all_ids, asked, strict=True) for p in ps))
+    rows = [Row((*ids[:p], mask, *ids[p + 1 :]), (p,)) for ids, p in questions]
+    gold = [ids[p] for ids, p in questions]
+    values = gold_logp(forward, rows, gold, (), progress_title)
+    found = {question: float(value) for question, value in zip(questions, values, strict=True)}
+    return [score_of(ids, {p: found[ids, p] for p in ps}) for ids, ps in zip(all_ids, asked, strict=True)]
+
+
+def next_logprobs(
+    model: PreTrainedModel,
+    batch: Sequence[Sequence[int]],
+    *,
+    rules: Sequence[DecodingRule] = (),
+    dtype: Precision = "auto",
+    batch_tokens: int = 4096,
+    on_event: OnEvent | None = None,
+) -> torch.Tensor:
+    """Log-probabilities [B, V] of the token after each sequence of a causal model; sequences need no equal
+    length."""
+    import torch
+
+    last = [(len(ids) - 1,) for ids in batch]
+    rows = distributions(
+        model, batch, last, rules=rules, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event
+    )
+    return torch.cat(rows)
+
+
+def distributions(
+    model: PreTrainedModel,
+    ids: Sequence[Sequence[int]],
+    positions: Sequence[Sequence[int]],
+    *,
+    rules: Sequence[DecodingRule] = (),
+    mask_id: int | None = None,
+    dtype: Precision = "auto",
+    batch_tokens: int = 4096,
+    on_event: OnEvent | None = None,
+) -> list[torch.Tensor]:
+    """Teacher-forced log-probabilities at chosen positions: for each sequence [n, V] float32, on the CPU.
+
+    Causal models: at position t the distribution of token t + 1, after the decoding rules. With `mask_id`,
+    for masked models: the distribution of token t when it is masked. Everything is held in memory: ask for a
+    few texts at a time.
+    """
+    import torch
+
+    forward = forward_of(model, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
+    if mask_id is None:
+        rows = [Row(tuple(i), tuple(p)) for i, p in zip(ids, positions, strict=True)]
+    else:
+        rows = [
+            Row((*i[:p], mask_id, *i[p + 1 :]), (p,))
+            for i, ps in zip(ids, positions, strict=True)
+            for p in ps
+        ]
+        rules = ()
+    distinct = list(dict.fromkeys(rows))
+    held = torch.empty((sum(len(row.positions) for row in distinct), forward.vocabulary))
+
+    def keep(places: torch.Tensor, logits: torch.Tensor) -> None:
+        held[places] = torch.log_softmax(logits, -1).to(held.device)
+
+    logits_under_rules(forward, distinct, rules, keep)
+    parts = torch.split(held, [len(row.positions) for row in distinct])
+    found = dict(zip(distinct, parts, strict=True))
+    if mask_id is None:
+        return [found[row] for row in rows]
+    each = iter(rows)
+    return [torch.cat([held[:0], *(found[next(each)] for _ in ps)]) for ps in positions]
+
+
+def gold_logp(
+    forward: Forward,
+    rows: Sequence[Row],
+    gold: Sequence[int],
+    rules: Sequence[DecodingRule],
+    title: str | None,
+) -> np.ndarray[Any, Any]:
+    """The log-probability of one token at each position of all rows."""
+    import torch
+
+    wanted = torch.tensor(gold, dtype=torch.long)
+    out = torch.empty(len(wanted))
+
+    def keep(places: torch.Tensor, logits: torch.Tensor) -> None:
+        at = wanted[places].to(logits.device)
+        chosen = logits.gather(-1, at[:, None])[:, 0]
+        out[places] = (chosen - logits.logsumexp(-1)).to(out.device)
+
+    def run(advance: Callable[[int], None]) -> None:
+        logits_under_rules(forward, rows, rules, keep, advance=advance)
+
+    if title is None:
+        run(lambda done: None)
+    else:
+        with progress(title, total=len(rows), unit="texts") as bar:
+            run(bar.advance)
+    return out.numpy()
+
+
+def score_of(ids: tuple[int, ...], values: dict[int, float]) -> SequenceScore:
+    """A score from the log-probabilities of the positions that were scored."""
+    import numpy as np
+
+    logp = np.full(len(ids), np.nan, dtype=np.float32)
+    for position, value in values.items():
+        logp[position] = value
+    return SequenceScore(ids, logp, float(np.sum(list(values.values()), dtype=np.float64)), len(values))
+
+
+def _mask_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    if tokenizer.mask_token_id is None:
+        raise UsageError(
+            "the tokenizer has no mask token", where="pseudo-log-likelihood", do="score it as a causal model"
+        )
+    return int(tokenizer.mask_token_id)
