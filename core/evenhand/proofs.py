@@ -110,7 +110,7 @@ def output_proof(before: torch.Tensor, after: torch.Tensor) -> Proof:
 
 def decoding_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> Proof:
     """The largest total variation between the distributions with and without the rules on the probe texts."""
-    import numpy as np
+    import torch
 
     from evenhand.scoring import distributions
 
@@ -119,13 +119,11 @@ def decoding_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) ->
         return _generation_proof(model, tokenizer, rules)
     ids = [list(tokenizer(text)["input_ids"]) for text in PROBES]
     where = [list(range(len(row))) for row in ids]
-    plain = distributions(model, ids, where)
-    ruled = distributions(model, ids, where, rules=mapping)
-    moves = np.concatenate(
-        [0.5 * np.abs(np.exp(a) - np.exp(b)).sum(-1) for a, b in zip(plain, ruled, strict=True)]
-    )
+    plain = distributions(model, ids, where, dtype="float32")
+    ruled = distributions(model, ids, where, rules=mapping, dtype="float32")
+    moves = torch.cat([0.5 * (a.exp() - b.exp()).abs().sum(-1) for a, b in zip(plain, ruled, strict=True)])
     changed = int((moves > 1e-6).sum())
-    what = f"{changed} of {len(moves)} distributions on probes changed, at most by {moves.max():.3f} in total variation"
+    what = f"{changed} of {len(moves)} distributions on probes changed, at most by {float(moves.max()):.3f} in total variation"
     return Proof("decoding", changed > 0, what, float(moves.max()))
 
 

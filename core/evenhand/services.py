@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import Aggregator, DecodingRule, Kind, LossTerm, Request, Response
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from datasets import Dataset
     from transformers import PreTrainedModel
@@ -95,7 +94,7 @@ class Services:
         model: PreTrainedModel | None = None,
         rules: Sequence[DecodingRule] = (),
         positions: Sequence[Sequence[int]] | None = None,
-    ) -> list[np.ndarray]:
+    ) -> list[torch.Tensor]:
         """Next-token log-probabilities [n, V] of each sequence at `positions` (None: all), decoding rules applied."""
         from evenhand.scoring import distributions
 

@@ -1,0 +1,310 @@
+"""The state of a run between its steps: the model as it is now, what is pending, and what is in place."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand import proofs
+from evenhand.compose import Composer, fault, fold_data
+from evenhand.context import RunContext, StepHandle, axes_of
+from evenhand.contributions import Aggregator, Artifact, DecodingRule, LossTerm, ModelTransform
+from evenhand.plan import stages_of
+from evenhand.services import Services
+from evenhand.training import TrainingResult, train
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datasets import Dataset
+
+    from evenhand.manifest import Manifest
+    from evenhand.models import LoadedModel
+    from evenhand.recipe import Recipe, ResolvedStep
+
+STATE = ".state"
+"""Folder inside the run folder for what a resume needs."""
+
+
+@dataclass(kw_only=True)
+class Placed:
+    """A model transform that acts on the model now."""
+
+    step: ResolvedStep
+    transform: ModelTransform
+    artifact: Artifact
+    index: int
+    """Which of the step's transforms it is."""
+
+
+@dataclass(kw_only=True)
+class Life:
+    """One run while it happens; `reach` is called for each step in the order of the recipe."""
+
+    recipe: Recipe
+    manifest: Manifest
+    composer: Composer
+    loaded: LoadedModel
+    services: Services
+    folder: Path
+    rows: Dataset | None
+    resume: bool
+    offline: bool
+    handles: dict[str, StepHandle] = field(default_factory=dict)
+    pending_data: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
+    pending_terms: list[tuple[ResolvedStep, LossTerm | Aggregator]] = field(default_factory=list)
+    pending_models: list[Placed] = field(default_factory=list)
+    placed: list[Placed] = field(default_factory=list)
+    rules: list[tuple[ResolvedStep, DecodingRule]] = field(default_factory=list)
+    monitors: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
+    step_order: list[ResolvedStep] = field(default_factory=list)
+
+    # --------------------------------------------------------------------------------------------- facts
+    def context(self, step: ResolvedStep) -> RunContext:
+        """What the plugin of this step may know."""
+        own = self.folder / STATE / "steps" / step.id
+        own.mkdir(parents=True, exist_ok=True)
+        return RunContext(
+            step_id=step.id,
+            seed=self.recipe.run.seed,
+            kind=self.loaded.info.kind,
+            tokenizer=self.loaded.tokenizer,
+            device=str(self.loaded.model.device),
+            folder=own,
+            axes=axes_of([h.plugin.options for h in self.handles.values()]),
+            offline=self.offline,
+            logger=logging.getLogger(f"evenhand.{step.id}"),
+            services=self.services,
+            steps={name: h for name, h in self.handles.items() if name != step.id},
+        )
+
+    # --------------------------------------------------------------------------------------------- steps
+    def reach(self, step: ResolvedStep, plugin: Any) -> None:
+        """Call the step's hooks and put its contributions where they belong; a training trains."""
+        with self.manifest.timed(f"step {step.id}"):
+            if step.plugin is None:
+                if step.active:
+                    self.train(step)
+                return
+            handle = StepHandle(id=step.id, plugin=plugin, active=step.active)
+            handle.folder = self.folder / STATE / "steps" / step.id
+            self.handles[step.id] = handle
+            run = self.context(step)
+            model = self.loaded.model
+            arguments: dict[str, dict[str, Any]] = {
+                "data": {"run": run, "split": "train", "model": model},
+                "objective": {"run": run, "model": model},
+                "architecture": {"run": run, "model": model},
+                "decoding": {"run": run, "model": model},
+                "monitoring": {"run": run},
+            }
+            for stage in stages_of(step):
+                if stage in arguments and (step.active or stage in ("decoding", "architecture")):
+                    self._seed(run.seed_for(stage))
+                    found = self._call(stage, step, arguments[stage])
+                    handle.contributions[stage] = found
+                    if step.active:
+                        self._place(stage, step, found)
+
+    def _call(self, stage: str, step: ResolvedStep, arguments: dict[str, Any]) -> list[Any]:
+        if stage != "monitoring":
+            return self.composer.call(stage, step, **arguments)
+        try:
+            return self.composer.call(stage, step, **arguments)
+        except Exception as error:  # noqa: BLE001 - monitors never stop a run
+            self.manifest.fault(step, stage, str(error))
+            return []
+
+    def _seed(self, seed: int) -> None:
+        """Hooks may make parameters: the same ones in every run of this recipe, and in a resumed one."""
+        import random
+
+        import numpy as np
+        import torch
+
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+
+    def _place(self, stage: str, step: ResolvedStep, found: list[Any]) -> None:
+        if stage == "data":
+            self.pending_data += [(step, c) for c in found]
+        elif stage == "objective":
+            self.pending_terms += [(step, c) for c in found]
+        elif stage == "architecture":
+            for index, transform in enumerate(found):
+                self._apply(step, transform, index)
+        elif stage == "decoding":
+            self.rules += [(step, c) for c in found]
+            self.services.rules = [rule for _, rule in self.rules]
+            if found:
+                self._prove(step, [proofs.decoding_proof(self.loaded.model, self.loaded.tokenizer, found)])
+        elif stage == "monitoring":
+            self.monitors += [(step, c) for c in found]
+
+    def _apply(self, step: ResolvedStep, transform: ModelTransform, index: int) -> None:
+        """Fit (or read what an interrupted run had fitted) and apply one transform, and prove it if no training follows."""
+        model, tokenizer = self.loaded.model, self.loaded.tokenizer
+        before = proofs.probe_logits(model, tokenizer)
+        store = self.folder / STATE / "steps" / step.id / f"fitted-{index}"
+        try:
+            artifact = read_artifact(store) if self.resume else None
+            if artifact is None:
+                artifact = (transform.fit(model) if transform.fit else None) or Artifact()
+                if artifact.tensors or artifact.meta:
+                    write_artifact(store, artifact)
+            if transform.apply:
+                transform.apply(model, artifact)
+        except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            raise fault(step, "architecture", error) from error
+        placed = Placed(step=step, transform=transform, artifact=artifact, index=index)
+        self.placed.append(placed)
+        self.handles[step.id].artifact = artifact
+        if transform.trainable:
+            self.pending_models.append(placed)
+        else:
+            self._prove(step, [proofs.output_proof(before, proofs.probe_logits(model, tokenizer))])
+        if transform.on_step and placed not in self.pending_models:
+            self.pending_models.append(placed)
+
+    def _prove(self, step: ResolvedStep, found: Sequence[proofs.Proof]) -> None:
+        entry = next(e for e in self.manifest["steps"] if e["id"] == step.id)
+        entry["proofs"] += [p.as_dict() for p in found]
+        proofs.demand(step, found)
+
+    # ------------------------------------------------------------------------------------------ training
+    def train(self, step: ResolvedStep) -> None:
+        """Compose what is pending into one training, prove each part, and clear the table for the next."""
+        if self.rows is None:
+            raise RuntimeError("a training was planned but no data was loaded")
+        rows = self.rows
+        for owner, transform in self.pending_data:
+            changed = fold_data(rows, [(owner, transform)])
+            self._prove(owner, [proofs.data_proof(rows, changed)])
+            rows = changed
+        self.manifest["data"]["rows_after"] = len(rows)
+        selections = [p for p in self.pending_models if p.transform.trainable]
+        names = {n for p in selections for n in p.transform.trainable(self.loaded.model)}  # type: ignore[misc]
+        model = self.loaded.model
+        before = proofs.tensor_digests(model)
+        result = self._run_training(step, rows, names if selections else None)
+        after = proofs.tensor_digests(model)
+        for placed in self.pending_models:
+            if placed.transform.trainable:
+                chosen = list(placed.transform.trainable(model))
+                others = [n for n in names if n not in set(chosen)]
+                self._prove(placed.step, [proofs.selection_proof(_without(before, others), _without(after, others), chosen)])
+            if placed.transform.finish:
+                placed.artifact = placed.transform.finish(model) or placed.artifact
+                self.handles[placed.step.id].artifact = placed.artifact
+        self._prove_terms(result)
+        self.manifest["training"].append({"id": step.id, **result.as_dict()})
+        for text in result.events:
+            self.manifest.event("training", text)
+        self.pending_data, self.pending_terms, self.pending_models = [], [], []
+
+    def _run_training(self, step: ResolvedStep, rows: Dataset, names: set[str] | None) -> TrainingResult:
+        folder = self.folder / STATE / "training" / step.id
+        model = self.loaded.model
+        finished = read_training(folder, model) if self.resume else None
+        if finished is not None:
+            return finished
+        folder.mkdir(parents=True, exist_ok=True)
+        result = train(
+            model,
+            self.loaded.tokenizer,
+            rows,
+            [term for _, term in self.pending_terms],
+            kind=self.loaded.info.kind,
+            settings=step.options,  # type: ignore[arg-type]
+            folder=folder,
+            seed=self.recipe.run.seed,
+            trainable=names,
+            transforms=[p.transform for p in self.pending_models],
+            reference=self.services.reference,
+            resume=self.resume,
+            title=f"Training ({step.id})" if step.id != "train" else "Training",
+            on_event=lambda text: self.manifest.event("training", text),
+        )
+        write_training(folder, model, result, names)
+        return result
+
+    def _prove_terms(self, result: TrainingResult) -> None:
+        for owner, term in self.pending_terms:
+            if isinstance(term, LossTerm) and (term.weight != 0):
+                proof = proofs.objective_proof(term.name, result.terms[term.name])
+                if term.anchor and not proof.took:
+                    continue  # an anchor may stay at zero: then nothing pulled away from it
+                self._prove(owner, [proof])
+
+
+def _without(digests: dict[str, str], names: Sequence[str]) -> dict[str, str]:
+    left_out = set(names)
+    return {k: v for k, v in digests.items() if k not in left_out}
+
+
+# ------------------------------------------------------------------------------------------------- storage
+def write_artifact(folder: Path, artifact: Artifact) -> None:
+    """Tensors as safetensors, facts as JSON, in a sealed folder."""
+    import json
+
+    from safetensors.torch import save_file
+
+    from evenhand.cache import atomic_folder
+    from evenhand.manifest import plain
+
+    with atomic_folder(folder) as temporary:
+        save_file({k: v.detach().contiguous().cpu() for k, v in artifact.tensors.items()}, temporary / "tensors.safetensors")
+        (temporary / "meta.json").write_text(json.dumps(plain(dict(artifact.meta)), indent=1))
+
+
+def read_artifact(folder: Path) -> Artifact | None:
+    """The counterpart of `write_artifact`; None when there is none that is whole."""
+    import json
+
+    from safetensors.torch import load_file
+
+    from evenhand.cache import damage
+
+    if not folder.is_dir() or damage(folder):
+        return None
+    meta = json.loads((folder / "meta.json").read_text())
+    return Artifact(tensors=load_file(folder / "tensors.safetensors"), meta=meta)
+
+
+def write_training(folder: Path, model: Any, result: TrainingResult, names: set[str] | None) -> None:
+    """Keep what a finished training moved, so that a resumed run need not repeat it; checkpoints go."""
+    import shutil
+
+    from safetensors.torch import save_file
+
+    from evenhand.cache import atomic_folder
+    from evenhand.training import write_result
+
+    moved = {n: p.detach().contiguous() for n, p in model.named_parameters() if names is None or n in names}
+    with atomic_folder(folder / "final") as temporary:
+        save_file(moved, temporary / "moved.safetensors")
+        write_result(temporary, result)
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+
+
+def read_training(folder: Path, model: Any) -> TrainingResult | None:
+    """Put back what a finished training moved; None when it was not finished or its files are damaged."""
+    import torch
+    from safetensors.torch import load_file
+
+    from evenhand.cache import damage
+    from evenhand.training import read_result
+
+    final = folder / "final"
+    if not final.is_dir() or damage(final, full=True):
+        return None
+    stored = load_file(final / "moved.safetensors")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in stored:
+                parameter.copy_(stored[name])
+    return read_result(final)

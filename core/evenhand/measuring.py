@@ -1,0 +1,129 @@
+"""Benchmarks before and after: the same items, the same engine, and a baseline that is never scored twice."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand.cache import Json, atomic_folder, cache_dir, damage, digest_of, sha256_text
+from evenhand.compose import fault
+from evenhand.contributions import Benchmark, DecodingRule, ItemRecord
+from evenhand.errors import EvenhandError
+
+if TYPE_CHECKING:
+    from evenhand.compose import Composer
+    from evenhand.context import RunContext
+    from evenhand.models import LoadedModel
+    from evenhand.recipe import Recipe, ResolvedStep
+
+Records = Mapping[str, Sequence[ItemRecord]]
+"""By benchmark id."""
+
+
+def benchmarks_of(
+    composer: Composer, steps: Sequence[ResolvedStep], context: Any
+) -> dict[str, tuple[ResolvedStep, Benchmark]]:
+    """Ask each benchmark plugin for its benchmarks; ids are the steps' ids, with a suffix when one gives several."""
+    found: dict[str, tuple[ResolvedStep, Benchmark]] = {}
+    for step in steps:
+        run: RunContext = context(step)
+        given = composer.call("evaluation", step, run=run)
+        for benchmark in given:
+            name = step.id if len(given) == 1 else f"{step.id}-{benchmark.name}"
+            found[name] = (step, benchmark)
+    return found
+
+
+def measure(
+    benchmarks: Mapping[str, tuple[ResolvedStep, Benchmark]],
+    loaded: LoadedModel,
+    rules: Sequence[DecodingRule],
+    recipe: Recipe,
+    *,
+    when: str,
+    on_event: Any,
+) -> tuple[dict[str, list[ItemRecord]], str]:
+    """Score every benchmark on the model as it is; gives the records by benchmark id and the scoring mode."""
+    from evenhand.measured import Measured
+
+    records = {}
+    mode = ""
+    for name, (step, benchmark) in benchmarks.items():
+        measured = Measured(
+            loaded.model,
+            loaded.tokenizer,
+            loaded.info.kind,
+            rules,
+            recipe.model.dtype,  # type: ignore[arg-type]
+            recipe.evaluation.batch_tokens,
+            on_event,
+            recipe.run.seed,
+            title=f"Measuring {name} {when}",
+        )
+        mode = measured.mode
+        try:
+            records[name] = list(benchmark.score(measured))
+        except EvenhandError:
+            raise
+        except Exception as error:
+            raise fault(step, "evaluation", error) from error
+    return records, mode
+
+
+def baseline(
+    benchmarks: Mapping[str, tuple[ResolvedStep, Benchmark]],
+    loaded: LoadedModel,
+    recipe: Recipe,
+    *,
+    on_event: Any,
+) -> tuple[dict[str, list[ItemRecord]], str]:
+    """The untouched model's records, from the cache where the same model met the same items before."""
+    from evenhand.evidence import read_records, write_records
+    from evenhand.measured import Measured
+
+    mode = Measured(
+        loaded.model, loaded.tokenizer, loaded.info.kind, (), recipe.model.dtype, seed=recipe.run.seed  # type: ignore[arg-type]
+    ).mode
+    records: dict[str, list[ItemRecord]] = {}
+    for name, (step, benchmark) in benchmarks.items():
+        folder = cache_dir() / "baselines" / digest_of(_identity(step, benchmark, loaded, recipe, mode))[:32]
+        if folder.is_dir() and not damage(folder, full=True):
+            records[name] = list(read_records(folder / "records.parquet")[0])
+            continue
+        found, _ = measure({name: (step, benchmark)}, loaded, (), recipe, when="before", on_event=on_event)
+        records[name] = found[name]
+        with atomic_folder(folder) as temporary:
+            write_records(temporary / "records.parquet", found[name], found[name])
+    return records, mode
+
+
+def _identity(step: ResolvedStep, benchmark: Benchmark, loaded: LoadedModel, recipe: Recipe, mode: str) -> Json:
+    """All that a baseline depends on: model, tokenizer, items, and the code that scores them."""
+    info = loaded.info
+    code = {}
+    for module in [inspect.getmodule(step.plugin), *_engine()]:
+        source = Path(inspect.getsourcefile(module)).read_text(encoding="utf-8") if module else ""  # type: ignore[arg-type]
+        code[module.__name__ if module else ""] = sha256_text(source)
+    return {
+        "model": info.digest,
+        "tokenizer": info.tokenizer_fingerprint,
+        "benchmark": [benchmark.name, benchmark.version, benchmark.mode, benchmark.data_digest],
+        "options": step.options.model_dump(mode="json"),
+        "code": code,
+        "mode": mode,
+        "seed": recipe.run.seed,
+        "batch": recipe.evaluation.batch_tokens,
+    }
+
+
+def _engine() -> list[Any]:
+    from evenhand import measured, pairs, scoring, scoring_forward, scoring_precision
+
+    return [measured, pairs, scoring, scoring_forward, scoring_precision]
+
+
+def digest_of_records(records: Sequence[ItemRecord]) -> str:
+    """To check that a resumed run ends with the same numbers."""
+    return digest_of([[r.id, r.cluster, dict(r.values)] for r in records])

@@ -1,0 +1,62 @@
+"""From the steps of a recipe to the order of work: where the trainings are, and what cannot work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evenhand.errors import RecipeError, WrongModelKind
+from evenhand.recipe import Recipe, ResolvedStep
+
+LEARNT = ("data", "objective")
+"""Stages that only act through a training that follows."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The active steps with the training put where it belongs."""
+
+    steps: tuple[ResolvedStep, ...]
+    """All steps in order, an implied `train` included."""
+    benchmarks: tuple[ResolvedStep, ...]
+
+
+def stages_of(step: ResolvedStep) -> tuple[str, ...]:
+    """The life-cycle stages of a step; of `train`: none."""
+    return step.plugin.stages() if step.plugin else ()
+
+
+def plan(recipe: Recipe, resolved: Sequence[ResolvedStep]) -> Plan:
+    """Put the implied training after the last data or objective step, and refuse steps that no training follows."""
+    steps = [s for s in resolved if s.section == "steps"]
+    benchmarks = tuple(s for s in resolved if s.section == "benchmarks")
+    learning = [k for k, s in enumerate(steps) if s.active and set(stages_of(s)) & set(LEARNT)]
+    trainings = [k for k, s in enumerate(steps) if s.plugin is None and s.active]
+    if learning and not trainings:
+        steps.insert(learning[-1] + 1, _implied_training(recipe, steps))
+    elif learning and learning[-1] > trainings[-1]:
+        late = [steps[k] for k in learning if k > trainings[-1]]
+        raise RecipeError(
+            [f"steps.{s.id}: no training follows it; put it before the last `train`, or add one" for s in late],
+            where=recipe.origin,
+        )
+    return Plan(tuple(steps), benchmarks)
+
+
+def _implied_training(recipe: Recipe, steps: Sequence[ResolvedStep]) -> ResolvedStep:
+    taken = {s.id for s in steps}
+    name = next(n for n in ("train", *(f"train-{k}" for k in range(2, 99))) if n not in taken)
+    return ResolvedStep(
+        id=name, use="train", section="steps", plugin=None, row=None, options=recipe.training, raw_options={},
+        active=True, allow_no_effect=False, references={},
+    )  # fmt: skip
+
+
+def check_kinds(steps: Sequence[ResolvedStep], kind: str, model: str) -> None:
+    """Refuse, by name, every step that does not work on this kind of model."""
+    wrong = [s for s in steps if s.plugin is not None and s.active and kind not in s.plugin.kinds]
+    if wrong:
+        listed = "; ".join(f"step {s.id!r} ({s.use}) needs a {' or '.join(s.plugin.kinds)} model" for s in wrong if s.plugin)
+        raise WrongModelKind(
+            f"{model} is a {kind} language model: {listed}", where="model", do="take another model, or leave the step out"
+        )

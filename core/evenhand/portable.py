@@ -1,0 +1,200 @@
+"""The result as a model people can use: folded into plain weights where possible, the rest saved beside it.
+
+`model/` is a Hugging Face folder. What no step could fold lies in `model/evenhand/`, with `evenhand.json` saying which
+plugin, with which options, puts it back; `restore` does that in the recipe's order.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand import proofs
+from evenhand.cache import write_atomic
+from evenhand.errors import RunNotFound
+
+if TYPE_CHECKING:
+    from evenhand.life import Life, Placed
+
+NAME = "evenhand.json"
+FORMAT = 1
+EXACT = 1e-4
+"""The most that folding may change a logit in float32."""
+
+
+def fold_all(life: Life) -> list[Placed]:
+    """Fold what can be folded, in order, and prove that the outputs are the same; gives what stays live."""
+    model, tokenizer = life.loaded.model, life.loaded.tokenizer
+    live = []
+    for placed in life.placed:
+        before = proofs.probe_logits(model, tokenizer)
+        folded = placed.transform.fold is not None and placed.transform.fold(model)
+        if not folded and (placed.transform.apply or placed.transform.save):
+            live.append(placed)
+            continue
+        size = float((proofs.probe_logits(model, tokenizer) - before).abs().max())
+        proof = proofs.Proof("portability", size <= EXACT, f"folded into the weights, largest change {size:.2g}", size)
+        life._prove(placed.step, [proof])
+    return live
+
+
+def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
+    """Write `model/`; gives the state of each step that changed the model."""
+    from evenhand.life import write_artifact
+    from evenhand.manifest import plain
+
+    folder = life.folder / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    model, tokenizer = life.loaded.model, life.loaded.tokenizer
+    beside = folder / "evenhand"
+    for placed in live:
+        own = beside / f"{placed.step.id}-{placed.index}"
+        own.mkdir(parents=True, exist_ok=True)
+        if placed.transform.save:
+            placed.transform.save(model, own)
+        else:
+            write_artifact(own / "artifact", placed.artifact)
+    for placed in reversed(live):
+        if placed.transform.revert:
+            placed.transform.revert(model)
+    model.save_pretrained(str(folder), safe_serialization=True)
+    tokenizer.save_pretrained(str(folder))
+    for placed in live:
+        _put_back(placed.transform, model, beside / f"{placed.step.id}-{placed.index}")
+    entries = [
+        {
+            "id": step.id,
+            "use": step.use,
+            "distribution": step.row.distribution if step.row else "",
+            "version": step.row.version if step.row else "",
+            "options": step.options.model_dump(mode="json"),
+            "active": step.active,
+            "live": [p.index for p in live if p.step.id == step.id],
+            "decodes": any(s.id == step.id for s, _ in life.rules),
+        }
+        for step in (h_step for h_step in life.step_order if h_step.plugin is not None)
+        if any(p.step.id == step.id for p in live) or "decoding" in step.plugin.stages()
+    ]
+    facts = {
+        "format": FORMAT,
+        "kind": life.loaded.info.kind,
+        "base": life.loaded.info.display_name,
+        "seed": life.recipe.run.seed,
+        "steps": entries,
+    }
+    write_atomic(folder / NAME, json.dumps(plain(facts), indent=1))
+    states = {p.step.id: "folded" for p in life.placed}
+    return states | {p.step.id: "saved beside the model" for p in live}
+
+
+def _put_back(transform: Any, model: Any, folder: Path) -> None:
+    from evenhand.contributions import Artifact
+    from evenhand.life import read_artifact
+
+    if transform.load:
+        transform.load(model, folder)
+    elif transform.apply:
+        artifact = read_artifact(folder / "artifact")
+        transform.apply(model, artifact if artifact is not None else Artifact())
+
+
+def load_result(folder: Path | str, *, dtype: str = "auto", device: str = "cpu") -> Any:
+    """Model and tokenizer of a finished run (or of its `model/` folder), live steps and decoding rules in place.
+
+    Raises `RunNotFound` when there is no finished model, and the discovery errors when a plugin is missing.
+    """
+    from evenhand.models import load, resolve
+
+    place = Path(folder)
+    place = place / "model" if (place / "model" / NAME).is_file() else place
+    if not (place / NAME).is_file():
+        raise RunNotFound(
+            f"{str(folder)!r} holds no finished model: it has no {NAME}", do="give the folder of a run that is complete"
+        )
+    facts = json.loads((place / NAME).read_text(encoding="utf-8"))
+    loaded = load(resolve(str(place), offline=True), kind=facts["kind"], dtype=dtype, device=device)  # type: ignore[arg-type]
+    rules = restore(loaded, facts, place) if facts["steps"] else []
+    return Usable(loaded.model, loaded.tokenizer, rules)
+
+
+def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
+    """Call the steps' hooks again, in order, and put their saved parts back; gives the decoding rules."""
+    import logging
+    import tempfile
+
+    from evenhand.compose import Composer
+    from evenhand.context import RunContext, StepHandle, axes_of
+    from evenhand.contributions import Artifact
+    from evenhand.discovery import discover
+    from evenhand.life import read_artifact
+    from evenhand.recipe_model import StepEntry, TrainingSection
+    from evenhand.recipe_steps import match_steps
+    from evenhand.services import Services
+
+    entries = [
+        StepEntry(use=e["use"], id=e["id"], active=e["active"], options=e["options"]) for e in facts["steps"]
+    ]
+    steps, problems = match_steps(entries, (), discover(), training=TrainingSection(), kind=facts["kind"])
+    if problems:
+        raise RunNotFound("the model's steps cannot be put back", where=str(folder), known="; ".join(problems))
+    plugins = [s.plugin(s.options) for s in steps if s.plugin]
+    composer = Composer(list(zip(steps, plugins, strict=True)))
+    services = Services(
+        model=loaded.model, tokenizer=loaded.tokenizer, kind=facts["kind"], seed=facts["seed"],
+        folder=Path(tempfile.gettempdir()), settings=TrainingSection(), load_base=lambda: loaded.model,
+    )  # fmt: skip
+    handles: dict[str, StepHandle] = {}
+    rules: list[Any] = []
+    for step, plugin, entry in zip(steps, plugins, facts["steps"], strict=True):
+        handle = StepHandle(id=step.id, plugin=plugin, active=step.active, folder=folder)
+        handles[step.id] = handle
+        run = RunContext(
+            step_id=step.id, seed=facts["seed"], kind=facts["kind"], tokenizer=loaded.tokenizer,
+            device=str(loaded.model.device), folder=folder, axes=axes_of([plugin.options]), offline=True,
+            logger=logging.getLogger(f"evenhand.{step.id}"), services=services,
+            steps={k: h for k, h in handles.items() if k != step.id},
+        )  # fmt: skip
+        if entry["live"]:
+            found = composer.call("architecture", step, run=run, model=loaded.model)
+            handle.contributions["architecture"] = found
+            for index in entry["live"]:
+                own = folder / "evenhand" / f"{step.id}-{index}"
+                handle.artifact = read_artifact(own / "artifact") if (own / "artifact").is_dir() else Artifact()
+                _put_back(found[index], loaded.model, own)
+        if "decoding" in plugin.stages():
+            found = composer.call("decoding", step, run=run, model=loaded.model)
+            handle.contributions["decoding"] = found
+            if entry["decodes"]:
+                rules += found
+    return rules
+
+
+class Usable:
+    """A finished model: `model` and `tokenizer` (it unpacks into both), and `generate` for plain text."""
+
+    def __init__(self, model: Any, tokenizer: Any, rules: list[Any]) -> None:
+        self.model, self.tokenizer, self.rules = model, tokenizer, rules
+        if rules:
+            from evenhand.generation import attach
+
+            attach(model, tokenizer, [r for r in rules if r.around is None])
+
+    def __iter__(self) -> Any:
+        return iter((self.model, self.tokenizer))
+
+    def generate(
+        self, prompts: str | list[str], *, max_new_tokens: int = 40, temperature: float = 0.0, chat: bool = False
+    ) -> Any:
+        """Continue a prompt, or each of several, with the run's decoding rules; gives the new text only."""
+        from evenhand.contributions import Request
+        from evenhand.generation import generate
+
+        many = [prompts] if isinstance(prompts, str) else list(prompts)
+        requests = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
+        texts = [r.text for r in generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature)]
+        return texts[0] if isinstance(prompts, str) else texts
+
+    def __repr__(self) -> str:
+        names = ", ".join(r.name for r in self.rules) or "none"
+        return f"<{type(self.model).__name__} with decoding rules: {names}>"

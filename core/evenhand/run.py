@@ -1,0 +1,285 @@
+"""The life cycle of a run, top to bottom: prepare, measure, take each step, measure again, watch, explain, keep."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evenhand.cache import digest_of, storing, write_atomic
+from evenhand.compose import Composer
+from evenhand.contributions import Request
+from evenhand.errors import EvenhandError, RunNotFound
+from evenhand.manifest import Manifest, environment, provenance, read_run, sample_dict, section_dict
+from evenhand.plan import Plan, check_kinds, plan, stages_of
+from evenhand.recipe import Recipe, resolve_steps
+
+SAMPLES = 6
+"""Prompts whose answers before and after are shown side by side."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run."""
+
+    folder: Path
+    record: dict[str, Any]
+    """run.json."""
+
+    @property
+    def benchmarks(self) -> list[dict[str, Any]]:
+        """Each benchmark's metrics before and after with intervals, and its verdict."""
+        return list(self.record["benchmarks"])
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    def load(self) -> Any:
+        """The resulting model, as `evenhand.load` gives it."""
+        from evenhand.portable import load_result
+
+        return load_result(self.folder)
+
+    def __repr__(self) -> str:
+        verdicts = ", ".join(f"{b['id']}: {b['verdict']}" for b in self.benchmarks)
+        return f"<run {self.record['name']}: {verdicts}>"
+
+
+def execute(
+    recipe: Recipe,
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    strict: bool = False,
+    offline: bool | None = None,
+) -> RunResult:
+    """Run a recipe and write its run folder; raises `EvenhandError` and leaves run.json with what was reached.
+
+    `output` is the folder that the run folder is made in (default `runs`); `resume` continues the newest unfinished run
+    of the same recipe there; `strict` lets isolated faults fail the run.
+    """
+    from evenhand.discovery import discover
+
+    off = recipe.run.offline if offline is None else offline
+    work = plan(recipe, resolve_steps(recipe, discover()))
+    folder = _folder(recipe, output, resume)
+    with storing(folder):
+        manifest = Manifest(folder, recipe, _name(recipe))
+        write_atomic(folder / "recipe.toml", recipe.source)
+        manifest.write()
+        try:
+            _run(recipe, work, folder, manifest, resume=resume, strict=strict, offline=off)
+        except BaseException as error:
+            manifest.event("end", f"{type(error).__name__}: {error}")
+            manifest.finish("failed")
+            raise
+    return RunResult(folder, read_run(folder))
+
+
+def _run(
+    recipe: Recipe, work: Plan, folder: Path, manifest: Manifest, *, resume: bool, strict: bool, offline: bool
+) -> None:
+    import torch
+
+    from evenhand import measuring, models, portable, traffic
+    from evenhand.evidence import compare_benchmark, write_records
+    from evenhand.life import Life
+    from evenhand.model_card import write_card
+    from evenhand.report import write_report
+    from evenhand.services import Services
+
+    # ------------------------------------------------------------------------------------------ prepare
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if recipe.model.device == "auto" else recipe.model.device
+    with manifest.timed("loading the model"):
+        resolved = models.resolve(recipe.model.name, offline=offline)
+        how: dict[str, Any] = {
+            "kind": recipe.model.kind, "dtype": recipe.model.dtype, "device": device,
+            "trust_remote_code": recipe.model.trust_remote_code,
+        }  # fmt: skip
+        loaded = models.load(resolved, **how)
+    check_kinds([*work.steps, *work.benchmarks], loaded.info.kind, loaded.info.display_name)
+    manifest["environment"] = environment(torch.get_num_threads())
+    manifest["model"] = vars(loaded.info)
+    manifest["distributions"] = provenance([*work.steps, *work.benchmarks])
+    manifest["steps"] = [_step_entry(s) for s in work.steps]
+    data = _load_data(recipe, work, manifest, offline)
+    plugins = {(s.section, s.id): s.plugin(s.options) for s in (*work.steps, *work.benchmarks) if s.plugin}
+    composer = Composer([(s, plugins[s.section, s.id]) for s in (*work.steps, *work.benchmarks) if s.plugin])
+    services = Services(
+        model=loaded.model, tokenizer=loaded.tokenizer, kind=loaded.info.kind, seed=recipe.run.seed,
+        folder=folder / ".state", settings=recipe.training, load_base=lambda: models.load(resolved, **how).model,
+        on_event=lambda text: manifest.event("services", text),
+    )  # fmt: skip
+    life = Life(
+        recipe=recipe, manifest=manifest, composer=composer, loaded=loaded, services=services, folder=folder,
+        rows=data, resume=resume, offline=offline,
+    )  # fmt: skip
+    life.step_order = list(work.steps)
+
+    # ------------------------------------------------------------------------------------------- before
+    benchmarks = measuring.benchmarks_of(composer, work.benchmarks, life.context)
+    on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
+    with manifest.timed("measuring before"):
+        before, _ = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
+    prompts = _prompts(recipe, loaded.info.kind)
+    with manifest.timed("answers before"):
+        first = services.generate(prompts[:SAMPLES], rules=()) if prompts else []
+    manifest.write()
+
+    # -------------------------------------------------------------------------------------------- steps
+    for step in work.steps:
+        life.reach(step, plugins.get((step.section, step.id)))
+        manifest.write()
+
+    # -------------------------------------------------------------------------------------------- after
+    rules = [rule for _, rule in life.rules]
+    with manifest.timed("measuring after"):
+        after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
+    for name, (step, benchmark) in benchmarks.items():
+        settings = recipe.evaluation
+        verdict = compare_benchmark(
+            benchmark, before[name], after[name], resamples=settings.resamples, confidence=settings.confidence,
+            seed=recipe.run.seed, budget=recipe.budget.perplexity,
+        )  # fmt: skip
+        write_records(folder / "items" / f"{name}.parquet", before[name], after[name])
+        manifest["benchmarks"].append({**verdict, "id": name, "use": step.use, "scoring": mode})
+    manifest["quality"] = _quality(manifest["benchmarks"], recipe.budget.perplexity)
+
+    # ------------------------------------------------------------------------------------ watch, explain
+    with manifest.timed("monitoring"):
+        answers = traffic.serve(life, prompts, strict=strict) if prompts else []
+    manifest["samples"] = [sample_dict(b, a) for b, a in zip(first, answers, strict=False)]
+    _prove_monitors(life, bool(prompts))
+    result = RunResult(folder, manifest.data)
+    with manifest.timed("explaining"):
+        for step in work.steps:
+            if step.active and "transparency" in stages_of(step):
+                _explain(life, step, result, strict)
+
+    # --------------------------------------------------------------------------------------------- keep
+    with manifest.timed("saving the model"):
+        states = portable.save_model(life, portable.fold_all(life))
+    for entry in manifest["steps"]:
+        entry["state"] = states.get(entry["id"], entry["state"])
+        entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
+    manifest.finish("complete")
+    write_card(folder)
+    write_report(folder)
+
+
+def _explain(life: Any, step: Any, result: RunResult, strict: bool) -> None:
+    try:
+        arguments = {"run": life.context(step), "model": life.loaded.model, "result": result}
+        sections = life.composer.call("transparency", step, **arguments)
+    except Exception as error:
+        if strict:
+            raise
+        life.manifest.fault(step, "transparency", str(error))
+        return
+    life.manifest["sections"] += [section_dict(step.id, s) for s in sections]
+
+
+def _prove_monitors(life: Any, served: bool) -> None:
+    from evenhand.proofs import Proof
+
+    if not served:
+        if life.monitors:
+            life.manifest.event("monitoring", "no requests were served, so the monitors saw nothing")
+        return
+    seen = life.manifest["monitoring"]["requests"]
+    for step, _ in life.monitors:
+        life._prove(step, [Proof("monitoring", seen > 0, f"{seen} responses seen", float(seen))])
+
+
+def _quality(benchmarks: list[dict[str, Any]], budget: float) -> dict[str, Any] | None:
+    """The budget's verdict, from the first benchmark that measures language quality."""
+    for found in benchmarks:
+        ratio = found.get("quality_ratio")
+        if found["quality"] and ratio:
+            return {"budget": budget, "metric": found["id"], "ratio": ratio, "verdict": found["verdict"]}
+    return None
+
+
+def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) -> Any:
+    """The training text, if anything trains."""
+    if not any(s.plugin is None and s.active for s in work.steps):
+        return None
+    from evenhand.data import load_data
+
+    with manifest.timed("loading the data"):
+        found = load_data(recipe.data, offline=offline, base=recipe.path.parent if recipe.path else None)
+    manifest["data"] = {"source": found.source, "rows": len(found.rows), "rows_after": len(found.rows), "digest": found.digest}
+    return found.rows
+
+
+def _prompts(recipe: Recipe, kind: str) -> list[Request]:
+    if kind != "causal" or recipe.traffic.limit == 0:
+        return []
+    from evenhand.data import read_texts
+
+    texts = read_texts(recipe.traffic.prompts, base=recipe.path.parent if recipe.path else None)
+    return [Request(prompt=t, max_new_tokens=recipe.traffic.max_new_tokens) for t in texts[: recipe.traffic.limit]]
+
+
+def _step_entry(step: Any) -> dict[str, Any]:
+    stages = list(stages_of(step)) or ["training"]
+    plugin, row = step.plugin, step.row
+    return {
+        "id": step.id,
+        "use": step.use,
+        "distribution": row.distribution if row else "evenhand",
+        "version": row.version if row else "",
+        "summary": plugin.summary if plugin else "Train on everything before it.",
+        "source": plugin.source if plugin else "",
+        "stages": stages,
+        "options": step.options.model_dump(mode="json"),
+        "active": step.active,
+        "state": stages[0] if step.active else "inactive",
+        "seconds": 0.0,
+        "proofs": [],
+    }
+
+
+# --------------------------------------------------------------------------------------------------- folders
+def _name(recipe: Recipe) -> str:
+    return recipe.run.name or (Path(recipe.origin).stem if recipe.origin != "recipe" else "run")
+
+
+def _identity(recipe: Recipe) -> str:
+    """What must be equal for a run to be continued."""
+    return digest_of(json.loads(json.dumps(recipe.model_dump(mode="json"))))
+
+
+def _folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
+    """A new run folder, or the newest unfinished one of the same recipe."""
+    parent = Path(output or recipe.run.output or "runs")
+    name, identity = _name(recipe), _identity(recipe)
+    if not resume:
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        folder = next(p for k in range(1000) if not (p := parent / f"{name}-{stamp}{f'-{k}' if k else ''}").exists())
+        with storing(folder):
+            (folder / ".state").mkdir(parents=True)
+            write_atomic(folder / ".state" / "identity", identity)
+        return folder
+    found = sorted(parent.glob(f"{name}-*/.state/identity"), key=lambda p: p.parent.parent.name)
+    same = [p.parent.parent for p in found if p.read_text() == identity]
+    unfinished = [p for p in same if _status(p) != "complete"]
+    if unfinished:
+        return unfinished[-1]
+    if same:
+        raise RunNotFound(f"the newest run of {name!r} is complete, there is nothing to resume", known=str(same[-1]))
+    changed = f"{len(found)} unfinished or finished runs there belong to another version of the recipe" if found else ""
+    raise RunNotFound(
+        f"no run of {name!r} to resume in {str(parent)!r}", known=changed, do="start a new run without --resume"
+    )
+
+
+def _status(folder: Path) -> str:
+    try:
+        return str(read_run(folder)["status"])
+    except EvenhandError:
+        return "unreadable"
+

@@ -1,0 +1,119 @@
+"""Serving a little traffic through the finished model, so that monitors have something to see, and act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from evenhand.compose import fault, notify
+from evenhand.contributions import DecodingRule, Finding, Intervention, Observation, Request, Response
+from evenhand.errors import EvenhandError
+from evenhand.generation import generate
+from evenhand.progress import progress
+
+if TYPE_CHECKING:
+    from evenhand.life import Life
+    from evenhand.recipe import ResolvedStep
+
+BATCH = 8
+
+
+def serve(life: Life, requests: Sequence[Request], *, strict: bool) -> list[Response]:
+    """Answer requests batch by batch; monitors see each answer, may ask for probes, and may intervene.
+
+    Probes are answered by the same pipeline and shown to the monitors; they count as shadow traffic.
+    """
+    record = life.manifest["monitoring"]
+    rules = [rule for _, rule in life.rules]
+    available = {rule.name: rule for handle in life.handles.values() for rule in handle.decoding()}
+
+    def on_fault(step: ResolvedStep, error: BaseException) -> None:
+        if strict:
+            raise error if isinstance(error, EvenhandError) else fault(step, "monitoring", error) from error
+        life.manifest.fault(step, "monitoring", f"{type(error).__name__}: {error}")
+
+    answers: list[Response] = []
+    with progress("Serving requests to the monitors", total=len(requests), unit="requests") as bar:
+        for start in range(0, len(requests), BATCH):
+            batch = _answer(life, requests[start : start + BATCH], rules)
+            answers += batch
+            record["requests"] += len(batch)
+            seen = [Observation(response=r) for r in batch]
+            outcomes = [o for s in seen for o in notify(life.monitors, s, on_fault)]
+            outcomes += _probe(life, seen, rules, record, on_fault)
+            bar.advance(len(batch))
+            if _act(life, outcomes, rules, available):
+                break
+    for step, monitor in life.monitors:
+        if monitor.summary is None:
+            continue
+        try:
+            _add_finding(life, monitor.name, monitor.summary())
+        except Exception as error:  # noqa: BLE001 - isolated, like the other calls of a monitor
+            on_fault(step, error)
+    return answers
+
+
+def _answer(life: Life, requests: Sequence[Request], rules: Sequence[DecodingRule]) -> list[Response]:
+    settings = life.recipe.traffic
+    return generate(
+        life.loaded.model,
+        life.loaded.tokenizer,
+        requests,
+        rules=rules,
+        temperature=settings.temperature,
+        seed=life.recipe.run.seed,
+        batch_size=BATCH,
+    )
+
+
+def _probe(
+    life: Life, seen: Sequence[Observation], rules: Sequence[DecodingRule], record: dict[str, Any], on_fault: Any
+) -> list[tuple[ResolvedStep, Finding | Intervention]]:
+    """Answer what the monitors ask about these observations, and show each monitor the answers to its own probes."""
+    outcomes: list[tuple[ResolvedStep, Finding | Intervention]] = []
+    for step, monitor in life.monitors:
+        if monitor.probes is None:
+            continue
+        wanted: list[tuple[Observation, Request]] = []
+        for observation in seen:
+            try:
+                wanted += [(observation, request) for request in monitor.probes(observation)]
+            except Exception as error:  # noqa: BLE001 - isolation is the rule of this stage
+                on_fault(step, error)
+        record["probes"] += len(wanted)
+        replies = _answer(life, [request for _, request in wanted], rules) if wanted else []
+        for (observation, _), reply in zip(wanted, replies, strict=True):
+            outcomes += notify([(step, monitor)], Observation(response=reply, probe_of=observation), on_fault)
+    return outcomes
+
+
+def _act(
+    life: Life,
+    outcomes: Sequence[tuple[ResolvedStep, Finding | Intervention]],
+    rules: list[DecodingRule],
+    available: dict[str, DecodingRule],
+) -> bool:
+    """Record findings and carry out interventions; True when serving must stop."""
+    stop = False
+    for step, outcome in outcomes:
+        if isinstance(outcome, Finding):
+            _add_finding(life, step.id, outcome)
+            continue
+        names = list(outcome.rules) or list(available)
+        if outcome.action == "enable_rules":
+            chosen = [available[n] for n in available if n in names or available[n] in rules]
+            rules[:] = chosen
+        elif outcome.action == "disable_rules":
+            rules[:] = [r for r in rules if r.name not in names]
+        stop = stop or outcome.action == "halt"
+        life.manifest.event(
+            "monitoring", f"{step.id} asked to {outcome.action.replace('_', ' ')}: {outcome.reason or 'no reason given'}"
+        )
+    return stop
+
+
+def _add_finding(life: Life, monitor: str, finding: Finding) -> None:
+    life.manifest["monitoring"]["findings"].append(
+        {"monitor": monitor, "title": finding.title, "level": finding.level, "facts": dict(finding.facts)}
+    )
