@@ -1,7 +1,7 @@
 """`README.md` of a run folder: the model card, made from `run.json` alone, valid for the Hugging Face hub.
 
-Every value is escaped on output, as Markdown in the body and as a quoted scalar in the front matter, so that no text
-of a model or a data set can open a link, a heading, a table cell or HTML.
+Every value is escaped on output, as Markdown in the body and as a quoted scalar in the front matter, so that
+no text of a model or a data set can open a link, a heading, a table cell or HTML.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from evenhand.report_record import RunRecord
 FILE = "README.md"
 """Name of the card in a run folder."""
 
-LICENCES = frozenset(
-    (
-        "apache-2.0 mit openrail bigscience-bloom-rail-1.0 bigscience-openrail-m creativeml-openrail-m bigcode-openrail-m "
-        "afl-3.0 bsd bsd-2-clause bsd-3-clause cc cc0-1.0 cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 "
-        "cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-4.0 cc-by-nc-sa-4.0 gpl gpl-2.0 gpl-3.0 lgpl "
-        "lgpl-3.0 agpl-3.0 isc mpl-2.0 unlicense wtfpl artistic-2.0 llama2 llama3 llama3.1 llama3.2 llama3.3 gemma"
-    ).split()
-)
+# fmt: off
+LICENCES = frozenset((
+    "apache-2.0", "mit", "openrail", "bigscience-bloom-rail-1.0", "bigscience-openrail-m",
+    "creativeml-openrail-m", "bigcode-openrail-m", "afl-3.0", "bsd", "bsd-2-clause", "bsd-3-clause", "cc",
+    "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0",
+    "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0", "gpl", "gpl-2.0",
+    "gpl-3.0", "lgpl", "lgpl-3.0", "agpl-3.0", "isc", "mpl-2.0", "unlicense", "wtfpl", "artistic-2.0",
+    "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "gemma",
+))
+# fmt: on
 """Licence identifiers that the hub knows; another one is written as `other` with its name."""
 
 PIPELINES = {"causal": "text-generation", "masked": "fill-mask"}
@@ -49,7 +51,7 @@ def render_card(run: RunRecord) -> str:
     """The whole card: front matter and Markdown."""
     import jinja2
 
-    # The output is Markdown, so it is escaped as Markdown: `finalize` sees every value that the template prints.
+    # The output is Markdown, so it is escaped as Markdown: `finalize` sees every value that is printed.
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=False,
@@ -147,7 +149,7 @@ def base_model(run: RunRecord) -> str:
 
 
 def languages(run: RunRecord) -> list[str]:
-    """ISO 639 codes of the locales that the steps and benchmarks were configured with; shipped text is English."""
+    """ISO 639 codes of the locales in the options of the steps; text that ships with evenhand is English."""
     found = {"en"} if run.data.source.startswith("builtin:") else set()
     for step in run.steps:
         for key in ("locale", "language"):

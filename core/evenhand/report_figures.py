@@ -1,7 +1,7 @@
-"""Geometry of the report's figures: where each mark stands, in percent of the width that the reader's screen has.
+"""Geometry of the report's figures: where each mark stands, in percent of the width of the reader's screen.
 
-Nothing here makes markup. Positions are percentages, so that the same SVG is drawn at any width without its text
-being scaled.
+Nothing here makes markup. Positions are percentages, so that the same SVG is drawn at any width without its
+text being scaled.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Axis:
 
 
 def axis_over(values: Sequence[float]) -> Axis:
-    """An axis that holds all finite values with 8 % of room on both sides and four to nine ticks at 1, 2 or 5."""
+    """An axis that holds all finite values with 8 % of room on both sides; ticks are at 1, 2 or 5."""
     finite = [v for v in values if math.isfinite(v)] or [0.0]
     low, high = min(finite), max(finite)
     span = high - low
@@ -127,7 +127,7 @@ _SIDES: dict[Direction, tuple[str, str, str]] = {
 
 
 def forest(run: RunRecord) -> list[Panel]:
-    """One panel for each unit and direction, with every metric of the bias benchmarks, in the order of the run."""
+    """One panel for each unit and direction, with every metric of the bias benchmarks in order."""
     groups: dict[tuple[Direction, str], list[tuple[str, MetricResult, Interval, str, bool]]] = {}
     for benchmark in run.bias_benchmarks:
         for metric in benchmark.ordered:

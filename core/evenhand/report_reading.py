@@ -1,7 +1,7 @@
 """Read `run.json`: strict about text, lenient about absence, and clear about what is wrong with a folder.
 
-Control characters, bidirectional overrides and lone surrogates, which could forge lines, hide words or break the
-encoding of the report, are replaced in every string.
+Control characters, bidirectional overrides and lone surrogates, which could forge lines, hide words or break
+the encoding of the report, are replaced in every string.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _T = TypeVar("_T")
 
 
 def cleaned(value: _T) -> _T:
-    """The same JSON value with characters that cannot be shown, or that change how others are shown, replaced."""
+    """The same JSON value without characters that cannot be shown, or that change how others are shown."""
     if isinstance(value, str):
         return _clean_text(value)  # type: ignore[return-value]
     if isinstance(value, dict):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent, plain
 from evenhand.report_record import BenchmarkResult, Interval, MetricResult, RunRecord, Step
 
-
 TONES = {
     "improved": "good",
     "within budget": "good",
@@ -212,8 +211,8 @@ def how_to_read(run: RunRecord) -> list[str]:
     return [
         f"Each change comes with its {level} interval, from resampling clusters of the same items before and "
         "after. An interval on one side of zero supports a change in that direction.",
-        "\u201cNo demonstrated effect\u201d means that the interval reaches zero. It does not mean that there is no "
-        "effect: one smaller than the detectable change beside it would probably have been missed.",
+        "\u201cNo demonstrated effect\u201d means that the interval reaches zero. It does not mean that "
+        "there is no effect: one below the detectable change named beside it would probably be missed.",
         "Where a metric has an ideal value, better means nearer to it, from either side.",
     ]
 
@@ -224,20 +223,20 @@ def limits(run: RunRecord) -> list[str]:
     said = [
         "A benchmark covers the groups, words and language that its items are written in, and nothing else. "
         "A better score does not make a model fair or safe.",
-        "Not measured: other languages, other groups, harm in a real application, toxicity, and factual accuracy, "
-        "except where a benchmark above names them.",
+        "Not measured: other languages, other groups, harm in a real application, toxicity, and factual "
+        "accuracy, except where a benchmark above names them.",
         f"All numbers come from one run with one seed ({run.seed}); another seed gives others.",
     ]
     if intervals > 1:
         said.insert(
             1,
-            f"{intervals} intervals are shown. The more there are, the more likely one of them excludes zero by "
-            "chance; the verdict of a benchmark rests on its first metric alone.",
+            f"{intervals} intervals are shown. The more there are, the more likely one of them excludes zero "
+            "by chance; the verdict of a benchmark rests on its first metric alone.",
         )
     if run.portable is False:
         said.append(
-            "The numbers hold for the model with its steps in place (evenhand.load), not for the files in model/ "
-            "under plain transformers."
+            "The numbers hold for the model with its steps in place (evenhand.load), not for the files in "
+            "model/ under plain transformers."
         )
     return said
 

@@ -1,10 +1,12 @@
 """What the terminal says after a run: what was done, what changed, what it cost, and where to look.
 
-The text is the same with and without a terminal, at most 100 columns wide, and means the same without colours.
+The text is the same with and without a terminal, at most 100 columns wide, and needs no colours.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +35,28 @@ def plain_console() -> Console:
     return console
 
 
-def print_summary(result: Any, *, console: Console | None = None) -> None:
-    """Print the summary of a run folder, or of a result that has a `folder`; RunNotFound when it holds no run."""
-    from rich.padding import Padding
-    from rich.text import Text
+@contextlib.contextmanager
+def tidy(console: Console) -> Iterator[Console]:
+    """Print through the console, without the spaces that tables leave at line ends in a file or a pipe."""
+    if console.is_terminal or console.is_jupyter:
+        yield console
+        return
+    with console.capture() as captured:
+        yield console
+    console.file.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
+
+def print_summary(result: Any, *, console: Console | None = None) -> None:
+    """Print the summary of a run folder, or of a result with a `folder`; RunNotFound when it holds no run."""
     folder = Path(result) if isinstance(result, str | Path) else Path(result.folder)
     run = read_run(folder)
-    out = console or plain_console()
+    with tidy(console or plain_console()) as out:
+        _print(folder, run, out)
+
+
+def _print(folder: Path, run: RunRecord, out: Console) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
 
     def heading(words: str) -> None:
         out.print()
@@ -78,7 +94,8 @@ def print_summary(result: Any, *, console: Console | None = None) -> None:
         places = max(3, decimals(quality.ratio))
         line(
             f"{quality.metric or 'perplexity'}, after / before: {number(quality.ratio.value, places)} "
-            f"{bounds(quality.ratio, places)}; budget {number(quality.budget, 3)}: {quality.verdict or 'no verdict'}"
+            f"{bounds(quality.ratio, places)}; budget {number(quality.budget, 3)}: "
+            f"{quality.verdict or 'no verdict'}"
         )
 
     notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
@@ -112,7 +129,7 @@ def _steps(run: RunRecord) -> Table:
     from rich.text import Text
 
     table = _grid()
-    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     table.add_column(ratio=1, overflow="fold")
     for place, step in enumerate(run.steps, start=1):
         proof = "; ".join(

@@ -1,0 +1,250 @@
+"""Compare two runs: what they left behind, item by item, on the benchmarks that both of them ran.
+
+Only the AFTER scores are compared, paired by item. Runs that started from different weights or read text in
+different ways, and benchmarks with other data or another definition, are refused: their numbers mean
+different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand import report_wording as wording
+from evenhand.contributions import Benchmark, ItemRecord, Metric
+from evenhand.errors import RunNotFound, UsageError
+from evenhand.report_numbers import counted, listing, percent, plain
+from evenhand.report_reading import read_run
+from evenhand.report_record import BenchmarkResult, RunRecord
+from evenhand.summary import STYLES, plain_console, tidy
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RESAMPLES = 10_000
+"""Bootstrap resamples where the first run's recipe names none."""
+
+WORDS = {
+    "improved": "B is better",
+    "worse": "B is worse",
+    "no demonstrated effect": "no demonstrated difference",
+}
+"""Verdict of the evidence, with A as before and B as after -> what it means for two runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two runs on the same items: A stands where "before" stands in a report, B where "after" stands."""
+
+    folder_a: Path
+    folder_b: Path
+    run_a: RunRecord
+    run_b: RunRecord
+    benchmarks: Sequence[BenchmarkResult]
+    only_a: Sequence[str]
+    """Benchmarks that B did not run."""
+    only_b: Sequence[str]
+    """Benchmarks that A did not run."""
+    notes: Sequence[str]
+    """Differences that do not forbid a comparison, but may explain a part of it."""
+
+
+def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
+    """Compare two run folders with the settings of the first one's evaluation.
+
+    Raises RunNotFound when a folder holds no run or lacks the scores of a shared benchmark, and UsageError,
+    with every differing value, when the two cannot be compared.
+    """
+    from evenhand.evidence import compare_benchmark, read_records
+
+    folder_a, folder_b = Path(run_a), Path(run_b)
+    a, b = read_run(folder_a), read_run(folder_b)
+    shared = [x for x in a.benchmarks if any(x.id == y.id for y in b.benchmarks)]
+    others = {y.id: y for y in b.benchmarks}
+    _refuse_unlike(folder_a, folder_b, a, b, [(x, others[x.id]) for x in shared])
+    settings = a.recipe.get("evaluation") or {}
+    results = []
+    for benchmark in shared:
+        before, after = (_after(read_records(_items(f, benchmark.id))) for f in (folder_a, folder_b))
+        _refuse_other_items(benchmark.id, before, after)
+        found = compare_benchmark(
+            _definition(benchmark),
+            before,
+            after,
+            resamples=int(settings.get("resamples") or RESAMPLES),
+            confidence=a.confidence,
+            seed=a.seed,
+            budget=a.quality.budget if a.quality is not None else None,
+        )
+        results.append(_result(benchmark, found))
+    return Comparison(
+        folder_a=folder_a,
+        folder_b=folder_b,
+        run_a=a,
+        run_b=b,
+        benchmarks=results,
+        only_a=[x.id for x in a.benchmarks if x.id not in others],
+        only_b=[y.id for y in b.benchmarks if all(y.id != x.id for x in shared)],
+        notes=_notes(a, b),
+    )
+
+
+def _refuse_unlike(
+    folder_a: Path,
+    folder_b: Path,
+    a: RunRecord,
+    b: RunRecord,
+    shared: Sequence[tuple[BenchmarkResult, BenchmarkResult]],
+) -> None:
+    pairs: list[tuple[str, Any, Any]] = [
+        ("digest of the base model", a.model.digest, b.model.digest),
+        ("tokenizer fingerprint", a.model.tokenizer_fingerprint, b.model.tokenizer_fingerprint),
+        ("beginning-of-sequence token added", a.model.adds_bos, b.model.adds_bos),
+    ]
+    for x, y in shared:
+        pairs += [
+            (f"{x.id}: definition", x.mode, y.mode),
+            (f"{x.id}: version", x.version, y.version),
+            (f"{x.id}: data digest", x.data_digest, y.data_digest),
+        ]
+    differing = [
+        f"{what}: {plain(left) or 'none'} in A, {plain(right) or 'none'} in B"
+        for what, left, right in pairs
+        if left != right
+    ]
+    where = f"A {folder_a}, B {folder_b}"
+    if differing:
+        raise UsageError(
+            "these runs cannot be compared",
+            where=where,
+            known="\n  ".join(differing),
+            do="compare runs of the same model on the same benchmark data",
+        )
+    if not shared:
+        raise UsageError(
+            "these runs have no benchmark in common",
+            where=where,
+            known=f"A ran {listing([x.id for x in a.benchmarks]) or 'none'}, "
+            f"B ran {listing([y.id for y in b.benchmarks]) or 'none'}",
+            do="run both recipes with at least one equal [[benchmarks]] entry",
+        )
+
+
+def _items(folder: Path, identity: str) -> Path:
+    path = folder / "items" / f"{identity}.parquet"
+    if not path.is_file():
+        raise RunNotFound(
+            f"the scores of {identity} are missing",
+            where=str(folder),
+            known=f"there is no {path.relative_to(folder)}",
+            do="continue the run with --resume, or run it again",
+        )
+    return path
+
+
+def _after(records: Any) -> Sequence[ItemRecord]:
+    chosen: Sequence[ItemRecord] = records["after"]
+    return chosen
+
+
+def _refuse_other_items(identity: str, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> None:
+    left, right = {r.id for r in before}, {r.id for r in after}
+    if left != right:
+        raise UsageError(
+            f"{identity}: the runs scored different items",
+            known=f"{counted(len(left & right), 'item')} in both, {len(left - right):,} only in A, "
+            f"{len(right - left):,} only in B",
+            do="run both with the same benchmark options",
+        )
+
+
+def _definition(benchmark: BenchmarkResult) -> Benchmark:
+    """The benchmark as far as aggregation needs it: the scores exist already."""
+    known = {f.name for f in fields(Metric)}
+    metrics = []
+    for metric in benchmark.metrics:
+        values = {k: v for k, v in metric.definition.items() if k in known}
+        if "value" not in values:
+            raise RunNotFound(
+                f"run.json does not say how {benchmark.id} computes {metric.name!r}",
+                do="run it again with this version of evenhand",
+            )
+        metrics.append(Metric(**{"name": metric.name, **values}))
+
+    def score(_: Any) -> Sequence[ItemRecord]:
+        raise UsageError(f"{benchmark.id}: a benchmark that was read from run.json cannot score a model")
+
+    return Benchmark(
+        name=benchmark.name or benchmark.id,
+        title=benchmark.label,
+        score=score,
+        metrics=metrics,
+        quality=benchmark.quality,
+        mode=benchmark.mode,
+        version=benchmark.version,
+        data_digest=benchmark.data_digest,
+    )
+
+
+def _result(benchmark: BenchmarkResult, found: Any) -> BenchmarkResult:
+    values: Mapping[str, Any] = (
+        asdict(found) if is_dataclass(found) and not isinstance(found, type) else found
+    )
+    return BenchmarkResult.model_validate({**benchmark.model_dump(), **values, "id": benchmark.id})
+
+
+def _notes(a: RunRecord, b: RunRecord) -> list[str]:
+    pairs = [
+        ("number format", a.model.dtype, b.model.dtype),
+        ("seed", a.seed, b.seed),
+        ("training data", a.data.digest or a.data.source, b.data.digest or b.data.source),
+        *((k, a.environment.get(k), b.environment.get(k)) for k in ("torch", "transformers", "processor")),
+    ]
+    return [f"{what} differs: {plain(x)} in A, {plain(y)} in B" for what, x, y in pairs if x != y]
+
+
+def print_comparison(comparison: Comparison, *, console: Console | None = None) -> None:
+    """Print which runs were compared, the paired differences with intervals, and what else differs."""
+    with tidy(console or plain_console()) as out:
+        _print(comparison, out)
+
+
+def _print(comparison: Comparison, out: Console) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    a, b = comparison.run_a, comparison.run_b
+    out.print(Text(f"{a.model_label}: two runs after mitigation, paired item by item", style="bold"))
+    for letter, run, folder in (("A", a, comparison.folder_a), ("B", b, comparison.folder_b)):
+        names = listing([wording.step_label(s) for s in run.active_steps]) or "no step"
+        out.print(Padding(Text(f"{letter}  {folder} ({names})"), (0, 0, 0, 2)))
+    out.print()
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("benchmark", ratio=1, overflow="fold")
+    for title in ("A", "B", "B \u2212 A"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column(f"{percent(a.confidence)} interval", no_wrap=True)
+    table.add_column("verdict", min_width=12, max_width=26)
+    for benchmark in comparison.benchmarks:
+        for row in (r for r in wording.rows(benchmark) if r.primary):
+            unit = f", {row.metric.unit}" if row.metric.unit else ""
+            label = f"{benchmark.label}: {row.metric.name}{unit} ({wording.direction(row.metric)}; "
+            verdict = WORDS.get(benchmark.verdict, benchmark.verdict or "none")
+            table.add_row(
+                Text(label + f"{counted(benchmark.n_items, 'item')})"),
+                row.before,
+                row.after,
+                row.change,
+                Text(row.interval or "none"),
+                Text(verdict, style=STYLES[wording.tone(benchmark.verdict)]),
+            )
+            if row.distance:
+                moved, _, ends = row.distance.partition(" ")
+                table.add_row(Text("  distance from the ideal"), "", "", moved, Text(ends), "")
+    out.print(Padding(table, (0, 0, 0, 2)))
+    notes = [f"{x}: only in A" for x in comparison.only_a] + [f"{x}: only in B" for x in comparison.only_b]
+    for note in (*notes, *comparison.notes):
+        out.print(Padding(Text(f"- {note}"), (0, 0, 0, 2)))

@@ -1,0 +1,130 @@
+"""Numbers, sentences and figure geometry of the report."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_run_parts import interval
+from data_runs import run_json
+from evenhand.report_figures import axis_over, bars, differing, forest, heat_tokens
+from evenhand.report_numbers import bounds, decimals, duration, listing, number
+from evenhand.report_reading import parse_run
+from evenhand.report_record import Figure, Interval, Sample
+from evenhand.report_wording import did_it_help, missing, what_it_cost
+
+
+@pytest.mark.parametrize(
+    ("value", "places", "signed", "text"),
+    [
+        (-0.1424, 3, False, "\u22120.142"),
+        (1234.5, 1, True, "+1,234.5"),
+        (-0.0001, 2, True, "0.00"),
+        (None, 2, False, "\u2013"),
+        (float("nan"), 2, False, "\u2013"),
+        (float("-inf"), 2, False, "\u2212\u221e"),
+    ],
+)
+def test_numbers(value: float | None, places: int, signed: bool, text: str) -> None:
+    assert number(value, places, signed=signed) == text
+
+
+def test_two_significant_digits_of_half_the_interval() -> None:
+    # half widths 0.0285, 1.3 and 150: hundredths of the first digit give 3, 1 and 0 decimals
+    assert [decimals(Interval(value=0, low=-w, high=w)) for w in (0.0285, 1.3, 150.0)] == [3, 1, 0]
+    assert bounds(Interval(value=0.0, low=-1.94, high=0.71), 1, signed=True) == "[\u22121.9, +0.7]"
+
+
+def test_durations_and_lists() -> None:
+    assert [duration(s) for s in (0.42, 48.2, 252, 7500)] == ["0.4 s", "48 s", "4 min 12 s", "2 h 05 min"]
+    assert [listing(w) for w in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
+
+
+def verdicts(*words: str) -> str:
+    titles = iter("ABCDE")
+    return did_it_help(
+        parse_run({"benchmarks": [{"id": next(titles), "verdict": word, "metrics": []} for word in words]})
+    )
+
+
+def test_the_answer_for_each_kind_of_outcome() -> None:
+    none = "no demonstrated effect"
+    assert verdicts("improved") == "Bias as measured here fell on the one bias benchmark (A)."
+    assert (
+        verdicts("improved", "improved") == "Bias as measured here fell on all 2 bias benchmarks (A and B)."
+    )
+    assert verdicts(none) == "No improvement was demonstrated on the one bias benchmark (A)."
+    assert (
+        verdicts(none, none) == "No improvement was demonstrated on any of the 2 bias benchmarks (A and B)."
+    )
+    assert verdicts("worse", none) == (
+        "No improvement was demonstrated on any of the 2 bias benchmarks (A and B); it grew on A; "
+        "B: no demonstrated effect."
+    )
+    assert verdicts("improved", "worse", "too few items") == (
+        "Bias as measured here fell on 1 of 3 bias benchmarks (A); it grew on B; C: too few items."
+    )
+
+
+def test_the_cost_when_quality_rose_and_when_it_was_not_measured() -> None:
+    ratio = {
+        "budget": 1.02,
+        "metric": "perplexity",
+        "ratio": interval(0.99, 0.97, 1.01),
+        "verdict": "within budget",
+    }
+    assert what_it_cost(parse_run({"quality": ratio})) == (
+        "Perplexity, the measure of language quality, fell by 1.0 % (95 % interval \u22123.0 % to +1.0 %); "
+        "the recipe allows +2.0 %: within budget."
+    )
+    assert what_it_cost(parse_run({})) == "Language quality was not measured, so its cost is unknown."
+
+
+def test_what_a_reader_would_miss() -> None:
+    assert missing(parse_run({"status": "running"})) == [
+        "The run has not ended: continue it with --resume; the numbers here are not final.",
+        "No bias benchmark was run.",
+        "Language quality was not measured against a budget.",
+    ]
+
+
+def test_the_axis_of_a_figure() -> None:
+    axis = axis_over([0.0, -0.171, -0.012])
+    # 8 % of 0.171 on both sides; five steps of 0.05 fit at most six times into 0.198
+    assert (round(axis.low, 5), round(axis.high, 5), axis.step) == (-0.18468, 0.01368, 0.05)
+    assert [round(t, 2) for t in axis.ticks()] == [-0.15, -0.1, -0.05, 0.0]
+
+
+def test_the_forest_groups_by_unit_and_says_where_better_is() -> None:
+    panels = forest(parse_run(run_json()))
+    assert [(p.title, p.left, p.right, len(p.marks)) for p in panels] == [
+        ("Change of the distance from the ideal value, in nats", "better", "worse", 2),
+        ("Change of the distance from the ideal value, in percentage points", "better", "worse", 1),
+    ]
+    mark = panels[0].marks[0]
+    assert mark.low is not None and mark.x is not None and mark.high is not None
+    assert mark.low < mark.x < mark.high < panels[0].zero
+    assert panels[1].marks[0].low is not None and panels[1].marks[0].high is not None
+    assert panels[1].marks[0].low < panels[1].zero < panels[1].marks[0].high
+    assert panels[1].alternative.endswith("CrowS-Pairs, stereotype preferred: \u22120.6 [\u22121.9, +0.7].")
+
+
+def test_bars_start_at_zero_in_both_directions() -> None:
+    zero, drawn = bars(Figure(type="bars", labels=["a", "b"], values=[3.0, -1.0]))
+    assert zero == 25.0
+    assert [(b.x, b.width, b.sign) for b in drawn] == [(25.0, 75.0, "pos"), (0.0, 25.0, "neg")]
+
+
+def test_heat_is_relative_to_the_largest_weight() -> None:
+    tokens = heat_tokens(Figure(type="heat", tokens=["a", "\n"], weights=[0.5, -1.0]))
+    assert [(t.text, t.sign, t.share) for t in tokens] == [("a", "pos", 0.5), ("\u21b5", "neg", 1.0)]
+
+
+def test_only_words_that_differ_are_marked() -> None:
+    left, right = differing(Sample(prompt="p", before="she went home.", after="they went home."))
+    assert [(p.text, p.same) for p in left] == [("she", False), (" went home.", True)]
+    assert [(p.text, p.same) for p in right] == [("they", False), (" went home.", True)]

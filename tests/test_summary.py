@@ -1,0 +1,153 @@
+"""What the terminal says after a run, without a terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from data_run_parts import interval
+from data_runs import write_run
+from evenhand.errors import RunNotFound
+from evenhand.summary import WIDTH, plain_console, print_summary
+
+
+def printed(folder: Path, change: Any = None, *, width: int = WIDTH) -> str:
+    out = Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
+    print_summary(write_run(folder, change), console=out)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def test_the_whole_text(tmp_path: Path) -> None:
+    text = printed(tmp_path).replace(str(tmp_path), "RUN")
+    assert text == EXPECTED
+
+
+EXPECTED = """\
+Run quickstart: SmolLM2-135M-Instruct, dequantised from Q4_1
+
+What was done
+  1. counterfactual-augmentation  312 of 840 rows changed
+  2. pair-parity                  gradient norm 0.83 at step 1
+  3. selective-update             6 of 30 layers moved
+  4. train                        portable: folded into ordinary weights
+  5. counterfactual-averaging     41 of 64 probe distributions changed
+  6. parity-monitor               24 requests seen
+  7. contrastive-explanation      explains, changes nothing
+
+What changed (same items before and after, 95 % intervals)
+  benchmark                          before  after  change  interval          verdict
+  Pair gap, held-out templates:       0.612  0.470  \u22120.142  [\u22120.171, \u22120.114]  improved
+  mean absolute gap, nats (ideal 0
+  nats; 480 items)
+  CrowS-Pairs: stereotype              57.6   57.0    \u22120.6  [\u22121.9, +0.7]      no demonstrated effect
+  preferred, % (ideal 50 %; 1,508
+  items)
+  Word perplexity, held-out text:     31.42  31.71   +0.29  [+0.11, +0.47]    within budget
+  perplexity (lower is better; 120
+  items)
+
+  Bias as measured here fell on 1 of 2 bias benchmarks (Pair gap, held-out templates); CrowS-Pairs:
+  no demonstrated effect.
+
+What it cost in language quality
+  perplexity, after / before: 1.0092 [1.0034, 1.0151]; budget 1.020: within budget
+
+Notes
+  - training: out of memory: batch halved to 4
+
+Where it is
+  all  RUN
+
+Took 4 min 12 s.
+"""
+
+
+def test_no_line_is_wider_than_the_page_even_with_long_names(tmp_path: Path) -> None:
+    def lengthen(raw: dict[str, Any]) -> None:
+        for entry in raw["steps"]:
+            entry["id"] = entry["use"] = "a-plugin-with-a-very-long-name-" * 4
+            entry["proofs"] = [{"stage": "data", "took": True, "what": "word " * 60, "size": 1.0}]
+        for entry in raw["benchmarks"]:
+            entry["title"] = "Benchmark" * 20
+            entry["verdict"] = "not shown to be within budget"
+        raw["faults"] = [{"step": "s", "stage": "monitoring", "message": "m" * 300}]
+
+    for width in (60, 80, WIDTH):
+        lines = printed(tmp_path, lengthen, width=width).splitlines()
+        assert max(len(line) for line in lines) <= width
+
+
+def test_markup_and_terminal_codes_in_names_stay_text(tmp_path: Path) -> None:
+    def poison(raw: dict[str, Any]) -> None:
+        raw["model"]["display_name"] = "[bold red]x[/] :smile: \x1b[2J\u202e"
+        raw["steps"][0]["proofs"][0]["what"] = "[link=http://x]y[/link]"
+
+    text = printed(tmp_path, poison)
+    assert "[bold red]x[/] :smile: \ufffd[2J\ufffd" in text
+    assert "[link=http://x]y[/link]" in text
+    assert "\x1b" not in text
+
+
+def test_without_a_terminal_there_are_no_colours_and_no_trailing_spaces(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_summary(SimpleNamespace(folder=write_run(tmp_path)))
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+    assert plain_console().width == 100
+
+
+def test_where_the_files_are_and_how_to_load_them(tmp_path: Path) -> None:
+    for name in ("report.html", "README.md"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    (tmp_path / "model").mkdir()
+    text = printed(tmp_path, lambda raw: raw.update(name="r"))
+    tail = " ".join(text[text.index("Where it is") :].split())
+    assert (
+        f"report {tmp_path}/report.html model {tmp_path}/model card {tmp_path}/README.md all {tmp_path}"
+        in tail
+    )
+    assert "Load it with evenhand.load: some of its steps cannot be folded into the weights." in tail
+
+
+def test_a_step_without_effect_a_fault_and_no_quality(tmp_path: Path) -> None:
+    def change(raw: dict[str, Any]) -> None:
+        raw["steps"][0]["proofs"][0].update(took=False, what="0 of 840 rows changed")
+        raw["faults"] = [{"step": "parity-monitor", "stage": "monitoring", "message": "division by zero"}]
+        raw["quality"] = None
+
+    text = printed(tmp_path, change)
+    assert "1. counterfactual-augmentation  changed nothing (0 of 840 rows changed)" in text
+    assert "- counterfactual-augmentation: changed nothing" in text
+    assert "Not measured, so the cost is unknown." in text
+    flat = " ".join(text.split())
+    assert (
+        "- Its watch over the traffic (parity-monitor, monitoring) is missing; it failed with: division"
+        in flat
+    )
+
+
+def test_a_distance_that_moves_otherwise_than_the_value_has_its_own_line(tmp_path: Path) -> None:
+    def cross(raw: dict[str, Any]) -> None:
+        # 52 is 2 above the ideal of 50, 47 is 3 below it: the value fell by 5, the distance grew by 1.
+        raw["benchmarks"][1]["metrics"][0].update(
+            before=interval(52.0, 50.0, 54.0),
+            after=interval(47.0, 45.0, 49.0),
+            change=interval(-5.0, -7.0, -3.0),
+            distance_change=interval(1.0, -2.0, 4.0),
+        )
+
+    assert "  distance from the ideal" in printed(tmp_path, cross)
+    assert "+1.0  [\u22122.0, +4.0]" in printed(tmp_path, cross)
+
+
+def test_a_folder_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(RunNotFound, match="not a run folder"):
+        print_summary(tmp_path)
