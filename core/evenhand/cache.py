@@ -28,7 +28,7 @@ STAMP = "VERIFIED.json"
 
 _ABANDONED_AFTER = 24 * 3600.0
 _PARTIAL = ".partial"
-_STORAGE = {
+STORAGE_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
@@ -80,10 +80,10 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _STORAGE:
+        if error.errno not in STORAGE_ERRORS:
             raise
         raise StorageFault(
-            f"could not be written: {_STORAGE[error.errno]}",
+            f"could not be written: {STORAGE_ERRORS[error.errno]}",
             where=str(error.filename or path),
             known="nothing half-written was kept",
             do="free some space, or set EVENHAND_CACHE or --output to another folder",
@@ -122,7 +122,7 @@ def atomic_folder(path: Path, *, origin: Mapping[str, Json] | None = None) -> It
     """
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
+        sweep_abandoned(path.parent)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent))
         try:
             yield temporary
@@ -138,6 +138,7 @@ def seal(folder: Path, *, origin: Mapping[str, Json] | None = None) -> None:
     for name in _files(folder):
         with (folder / name).open("rb+") as stream:
             os.fsync(stream.fileno())
+        os.chmod(folder / name, 0o666 & ~_umask())
     entries: dict[str, Json] = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)}
         for name in _files(folder)
@@ -228,8 +229,8 @@ def _swap(temporary: Path, path: Path) -> None:
         os.replace(temporary, path)
 
 
-def _sweep(parent: Path) -> None:
-    # What a killed process left behind; a day is longer than any conversion or download takes.
+def sweep_abandoned(parent: Path) -> None:
+    """Remove what killed processes left unfinished in a folder, a day later."""
     for leftover in parent.glob(f".*{_PARTIAL}"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - leftover.stat().st_mtime > _ABANDONED_AFTER:

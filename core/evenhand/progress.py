@@ -126,6 +126,12 @@ def configure(mode: Mode) -> None:
     _display.chosen = mode
 
 
+def announce(line: str) -> None:
+    """Say one thing at once, for example the size of a download, above any bar; nothing in quiet mode."""
+    if _display.mode() != "quiet":
+        _display.say(line)
+
+
 def duration(seconds: float) -> str:
     """Seconds in words that fit their size: `4.2 s`, `1 min 35 s`, `2 h 05 min`."""
     if seconds < 60:
@@ -255,6 +261,9 @@ class _RichView:
             self._live.stop()
         _display.retire(self)
 
+    def say(self, line: str) -> None:
+        self._live.console.print(line, markup=False, highlight=False)
+
 
 def _count(bar: progress) -> str:
     head, found, tail = bar.text().removeprefix(bar.label).partition(": ")
@@ -293,6 +302,15 @@ class _Display:
                 self._shared = self._shared or _RichView()
                 return self._shared
             return _PlainView()
+
+    def say(self, line: str) -> None:
+        with self._lock:
+            shared = self._shared
+        if isinstance(shared, _RichView):
+            shared.say(line)
+        else:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
 
     def retire(self, view: _View) -> None:
         with self._lock:

@@ -1,0 +1,151 @@
+"""Models from the hub: the copy that is already on this machine, or a download that says its size first."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from evenhand.cache import STORAGE_ERRORS, storing
+from evenhand.errors import UsageError
+from evenhand.progress import progress
+
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py", "README.md")
+_UNWANTED = ("onnx/*", "openvino/*", "original/*", "*/consolidated*", "consolidated*")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+class NotOnHub(Exception):
+    """The hub has no such model, refuses it, or cannot be reached; the message is the reason."""
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether the name has the form `model` or `owner/model`."""
+    return _ID.fullmatch(name) is not None and ".." not in name and not name.endswith(".gguf")
+
+
+def weights_problem(files: Collection[str]) -> str | None:
+    """Why these file names are no model that may be loaded, or None.
+
+    Weights are read from safetensors only: the other formats are pickles, which run code when they are
+    opened.
+    """
+    if any(name.endswith(".safetensors") and not Path(name).name.startswith("adapter_") for name in files):
+        return None
+    if pickles := sorted(name for name in files if name.endswith(_PICKLES) and "adapter" not in name):
+        return f"its weights are only in {pickles[0]}, a pickle, which can run code when it is opened"
+    if packed := sorted(name for name in files if name.endswith(".gguf")):
+        return f"its weights are only in {packed[0]}; name that file instead of the folder"
+    if any(Path(name).name == "adapter_config.json" for name in files):
+        return "it holds an adapter, not a whole model"
+    return "it holds no *.safetensors file"
+
+
+def is_wanted(file: str) -> bool:
+    """Whether a file of a hub repository is fetched: safetensors, configuration, tokenizer, card, code."""
+    return any(fnmatch(file, p) for p in _WANTED) and not any(fnmatch(file, p) for p in _UNWANTED)
+
+
+def missing_shards(folder: Path) -> list[str]:
+    """The weight files that the folder's index names and that are not there."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return []
+    try:
+        named = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UsageError(
+            "cannot be read", where=str(index), known=f"{type(error).__name__}: {error}"
+        ) from error
+    return sorted(name for name in named if not (folder / name).is_file())
+
+
+def cached_snapshot(name: str, *, revision: str | None = None) -> Path | None:
+    """The folder of a complete copy in the hub's own cache on this machine, or None. Asks no network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    files = [path.name for path in folder.iterdir()]
+    if "config.json" not in files or weights_problem(files) is not None or missing_shards(folder):
+        return None
+    return folder
+
+
+def download(name: str, announce: Callable[[str], None], *, revision: str | None = None) -> Path:
+    """Fetch a model into the hub's own cache, after saying how large it is; the folder of the snapshot.
+
+    Raises NotOnHub with the reason, UsageError when its weights are pickles only, StorageFault on a full
+    disk.
+    """
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    # The library changed its HTTP client between its major versions; this base class is the client's own.
+    network_errors: tuple[Any, ...] = (OSError, *HfHubHTTPError.__bases__)
+    try:
+        facts = HfApi().model_info(name, revision=revision, files_metadata=True)
+        sizes = {sibling.rfilename: sibling.size or 0 for sibling in facts.siblings or ()}
+    except GatedRepoError as error:
+        raise NotOnHub(
+            "its owner asks for consent first; accept on its page and run `hf auth login`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise NotOnHub("there is no public model of this name") from error
+    except network_errors as error:
+        raise NotOnHub(f"{constants.ENDPOINT} cannot be reached ({type(error).__name__})") from error
+    if problem := weights_problem(sizes):
+        raise refused(name, problem)
+    size = sum(bytes_ for file, bytes_ in sizes.items() if is_wanted(file))
+    announce(f"{name}: downloading {size / 1e6:,.1f} MB from the hub")
+    hub_cache = Path(constants.HF_HUB_CACHE)
+    with storing(hub_cache), progress(f"Downloading {name} ({size / 1e6:,.1f} MB)"), _own_bars_off():
+        try:
+            return Path(
+                snapshot_download(
+                    name, revision=facts.sha, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)
+                )
+            )
+        except network_errors as error:
+            if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
+                raise
+            raise NotOnHub(f"the download broke off ({type(error).__name__})") from error
+
+
+def refused(where: str, problem: str) -> UsageError:
+    """The refusal of a model whose files may not, or cannot, be loaded."""
+    return UsageError(
+        "this model cannot be used",
+        where=where,
+        known=problem,
+        do="save it once with `save_pretrained` in an environment that you trust: that writes safetensors",
+    )
+
+
+def switched_off() -> bool:
+    """Whether the environment forbids the hub (`HF_HUB_OFFLINE`)."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+@contextlib.contextmanager
+def _own_bars_off() -> Iterator[None]:
+    from huggingface_hub import utils
+
+    bars: Any = utils
+    if bars.are_progress_bars_disabled():
+        yield
+        return
+    bars.disable_progress_bars()
+    try:
+        yield
+    finally:
+        bars.enable_progress_bars()
