@@ -1,0 +1,1 @@
+"""Plugins that change the model itself."""

@@ -1,0 +1,1 @@
+"""Plugins that change what a model learns from."""

@@ -1,0 +1,1 @@
+"""Plugins that change how text is produced."""

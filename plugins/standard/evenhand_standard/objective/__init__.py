@@ -1,0 +1,1 @@
+"""Plugins that change what a training optimises."""

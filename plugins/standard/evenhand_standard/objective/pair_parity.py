@@ -1,0 +1,208 @@
+"""Counterfactual logit pairing on folded distributions, with retention.
+
+For a text x and its counterfactual x~ the training adds
+
+    strength * weight    * mean over aligned positions t of  d( F p(. | x_<t), F p(. | x~_<t) )
+    strength * retention * mean over other words t of        KL( p0(. | x_<t) || p(. | x_<t) )
+
+F folds the probabilities of aligned group words (she, he) into one, so "she ... her" and "he ... his" count
+as agreement, not as bias. p0 is the untouched model. Positions whose own word is a group word take part in
+neither term.
+
+Source: Garg et al. 2019 (counterfactual logit pairing, d = L1 of logits); pair folding and the retention term
+are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from evenhand_sdk import (
+    Batch,
+    LossTerm,
+    Mitigation,
+    Needs,
+    Outputs,
+    Pairing,
+    RunContext,
+    StrengthOptions,
+    counterfactuals,
+    fold,
+    group_tokens,
+    hookimpl,
+    jensen_shannon,
+    load_axis,
+    token_bins,
+)
+from evenhand_standard.axes_option import Axes
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+NotNegative = Annotated[float, Field(ge=0.0)]
+Distance = Literal["js", "symmetric-kl", "l1-logits"]
+
+POSITIONS_AT_ONCE = 128
+"""Distributions are compared in chunks that are recomputed for the gradient, so that their intermediate values
+never lie in memory together."""
+LEAST = -1e4
+"""Log-probabilities below this count as probability zero, and pass no gradient."""
+
+
+class PairParityOptions(StrengthOptions):
+    """Options of `pair-parity`; `strength` scales both terms."""
+
+    axes: Axes = ("gender",)
+    locale: str = "en"
+    names: bool = Field(True, description="First names belong to groups, too.")
+    weight: NotNegative = Field(
+        1.0, description="Weight of the pair term beside the language-modelling loss."
+    )
+    retention: NotNegative = Field(0.1, description="Weight of KL(untouched || trained) on ungrouped words.")
+    distance: Distance = Field("js", description="How two next-token distributions are compared.")
+
+
+class PairParity(Mitigation):
+    """Trains the model to expect the same words after a text and after its counterfactual."""
+
+    name = "pair-parity"
+    summary = (
+        "Draws next-token distributions of a text and its counterfactual together, and holds on to the rest."
+    )
+    source = (
+        "Garg et al. 2019, Counterfactual fairness in text classification through robustness (logit pairing)"
+    )
+    Options = PairParityOptions
+
+    @hookimpl
+    def objective(self, run: RunContext, model: PreTrainedModel) -> list[LossTerm]:
+        o = self.options
+        if o.strength == 0:
+            return []
+        axes = [load_axis(name, o.locale) for name in o.axes]
+        terms = []
+        for axis in axes:
+            label = "pair parity" if len(axes) == 1 else f"pair parity ({axis.name})"
+            pairing = Pairing(
+                key=f"counterfactual/{axis.digest}/{'names' if o.names else 'words'}",
+                pair=lambda text, axis=axis: [c.text for c in counterfactuals(text, axis, names=o.names)],
+                bins=axis.bins(names=o.names),
+            )
+            terms.append(
+                LossTerm(
+                    name=label,
+                    fn=parity(pairing.key, DISTANCES[o.distance]),
+                    weight=o.strength * o.weight,
+                    needs=Needs(counterfactual=pairing),
+                )
+            )
+        if o.retention > 0:
+            words = [bin for axis in axes for bin in axis.bins(names=o.names)]
+            bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
+            terms.append(
+                LossTerm(
+                    name="retention",
+                    fn=retention(bins, causal=run.kind == "causal"),
+                    weight=o.strength * o.retention,
+                    needs=Needs(reference=True),
+                    anchor=True,
+                )
+            )
+        return terms
+
+
+# --------------------------------------------------------------------------------------------- the two terms
+def parity(key: str, distance: Callable[..., torch.Tensor]) -> Callable[[Batch, Outputs], torch.Tensor]:
+    """The mean distance [] over the aligned positions of all pairs of a batch; 0 when it has none."""
+
+    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+        pairs = batch.pairs[key]
+        if key not in outputs.pairs or len(pairs.positions) == 0:
+            return nothing(outputs)
+        pair, here, there = pairs.positions.unbind(-1)
+        left = outputs.logits[pairs.rows[pair], here]
+        right = outputs.pairs[key].logits[pair, there]
+        return mean_in_chunks(lambda a, b: distance(a, b, pairs.bins), left, right)
+
+    return fn
+
+
+def retention(bins: torch.Tensor, *, causal: bool) -> Callable[[Batch, Outputs], torch.Tensor]:
+    """The mean of KL(p0 || p) [] in nat over predicted words that are no group words."""
+    import torch
+
+    grouped = torch.tensor(sorted(group_tokens(bins)), dtype=torch.long)
+
+    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+        assert outputs.reference is not None
+        labels = batch.labels
+        kept = (labels != -100) & ~torch.isin(labels, grouped.to(labels.device))
+        if causal:  # position t predicts word t + 1
+            kept = torch.nn.functional.pad(kept[:, 1:], (0, 1))
+        if not kept.any():
+            return nothing(outputs)
+        return mean_in_chunks(forward_kl, outputs.reference.logits()[kept], outputs.logits[kept])
+
+    return fn
+
+
+def forward_kl(reference: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
+    """KL(p0 || p) in nat of logits [N, V] -> [N]."""
+    log_p0, log_p = log_probabilities(reference), log_probabilities(trained)
+    return (log_p0.exp() * (log_p0 - log_p)).sum(-1)
+
+
+# ------------------------------------------------------------------------------------------------ distances
+def folded_js(left: torch.Tensor, right: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
+    """Jensen-Shannon divergence in nat, between 0 and ln 2, of folded distributions: logits [N, V] -> [N]."""
+    return jensen_shannon(fold(log_probabilities(left), bins), fold(log_probabilities(right), bins))
+
+
+def folded_symmetric_kl(left: torch.Tensor, right: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
+    """(KL(p || q) + KL(q || p)) / 2 in nat of folded distributions: logits [N, V] -> [N]; unbounded."""
+    p, q = (fold(log_probabilities(x), bins).clamp_min(LEAST) for x in (left, right))
+    return 0.5 * ((p.exp() - q.exp()) * (p - q)).sum(-1)
+
+
+def folded_l1_logits(left: torch.Tensor, right: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference of logits, a bin counting once with its log-sum: [N, V] -> [N]."""
+    import torch
+
+    own = bins == torch.arange(len(bins), device=bins.device)
+    a, b = (fold(x.float().clamp_min(LEAST), bins).masked_fill(~own, 0.0) for x in (left, right))
+    return (a - b).abs().sum(-1) / own.sum()
+
+
+DISTANCES: dict[Distance, Callable[..., torch.Tensor]] = {
+    "js": folded_js,
+    "symmetric-kl": folded_symmetric_kl,
+    "l1-logits": folded_l1_logits,
+}
+
+
+# ----------------------------------------------------------------------------------------------- arithmetic
+def log_probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Float32 log-probabilities of logits [..., V]; impossible tokens get a finite value, for the gradient."""
+    return logits.float().log_softmax(-1).clamp_min(LEAST)
+
+
+def mean_in_chunks(fn: Callable[..., torch.Tensor], *rows: torch.Tensor) -> torch.Tensor:
+    """The mean of fn(rows) [N] over N rows [N, V]; what lies between is recomputed for the gradient."""
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
+    chunks = zip(*(r.split(POSITIONS_AT_ONCE) for r in rows), strict=True)
+    sums: list[Any] = [
+        checkpoint(lambda *c: fn(*c).sum(), *chunk, use_reentrant=False, preserve_rng_state=False)
+        for chunk in chunks
+    ]
+    return torch.stack(sums).sum() / len(rows[0])
+
+
+def nothing(outputs: Outputs) -> torch.Tensor:
+    """A zero that depends on the model, so that a training on this term alone still has a gradient."""
+    return outputs.logits.flatten()[:1].float().sum() * 0.0

@@ -1,0 +1,1 @@
+"""Plugins that explain a result."""
