@@ -7,7 +7,7 @@ import pytest
 from data_run_parts import interval
 from data_runs import run_json
 from evenhand.report_figures import axis_over, bars, differing, forest, heat_tokens
-from evenhand.report_numbers import bounds, decimals, duration, listing, number
+from evenhand.report_numbers import bounds, decimals, duration, listing, moment, number, tight
 from evenhand.report_reading import parse_run
 from evenhand.report_record import Figure, Interval, Sample
 from evenhand.report_wording import did_it_help, missing, what_it_cost
@@ -32,6 +32,15 @@ def test_two_significant_digits_of_half_the_interval() -> None:
     # half widths 0.0285, 1.3 and 150: hundredths of the first digit give 3, 1 and 0 decimals
     assert [decimals(Interval(value=0, low=-w, high=w)) for w in (0.0285, 1.3, 150.0)] == [3, 1, 0]
     assert bounds(Interval(value=0.0, low=-1.94, high=0.71), 1, signed=True) == "[\u22121.9, +0.7]"
+
+
+def test_times_and_units() -> None:
+    assert [moment(t) for t in ("2026-01-02T03:04:05+00:00", "2026-01-02T03:04:05", "yesterday")] == [
+        "2026-01-02 03:04 UTC",
+        "2026-01-02 03:04",
+        "yesterday",
+    ]
+    assert tight("4 min 12 s, 95 % of 3 steps") == "4\u00a0min\u00a012\u00a0s, 95\u00a0% of 3 steps"
 
 
 def test_durations_and_lists() -> None:
@@ -122,6 +131,12 @@ def test_bars_start_at_zero_in_both_directions() -> None:
 def test_heat_is_relative_to_the_largest_weight() -> None:
     tokens = heat_tokens(Figure(type="heat", tokens=["a", "\n"], weights=[0.5, -1.0]))
     assert [(t.text, t.sign, t.share) for t in tokens] == [("a", "pos", 0.5), ("\u21b5", "neg", 1.0)]
+
+
+def test_a_space_between_two_differing_words_differs_with_them() -> None:
+    left, right = differing(Sample(prompt="p", before="to cook dinner.", after="to rest early."))
+    assert [(p.text, p.same) for p in left] == [("to ", True), ("cook dinner", False), (".", True)]
+    assert [(p.text, p.same) for p in right] == [("to ", True), ("rest early", False), (".", True)]
 
 
 def test_only_words_that_differ_are_marked() -> None:

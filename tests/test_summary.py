@@ -35,7 +35,7 @@ What was done
   1. counterfactual-augmentation  312 of 840 rows changed
   2. pair-parity                  gradient norm 0.83 at step 1
   3. selective-update             6 of 30 layers moved
-  4. train                        portable: folded into ordinary weights
+  4. train                        folded into ordinary weights, portable
   5. counterfactual-averaging     41 of 64 probe distributions changed
   6. parity-monitor               24 requests seen
   7. contrastive-explanation      explains, changes nothing

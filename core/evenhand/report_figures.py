@@ -270,13 +270,23 @@ class Piece:
 def differing(sample: Sample) -> tuple[list[Piece], list[Piece]]:
     """Both texts of a sample in pieces, split where their words differ."""
     before, after = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (sample.before, sample.after))
-    left: list[Piece] = []
-    right: list[Piece] = []
     matcher = difflib.SequenceMatcher(a=before, b=after, autojunk=False)
-    for kind, a0, a1, b0, b1 in matcher.get_opcodes():
-        same = kind == "equal"
-        if a1 > a0:
-            left.append(Piece("".join(before[a0:a1]), same))
-        if b1 > b0:
-            right.append(Piece("".join(after[b0:b1]), same))
-    return left, right
+    codes = matcher.get_opcodes()
+    return (
+        _pieces([("".join(before[a0:a1]), kind == "equal") for kind, a0, a1, _, _ in codes]),
+        _pieces([("".join(after[b0:b1]), kind == "equal") for kind, _, _, b0, b1 in codes]),
+    )
+
+
+def _pieces(parts: Sequence[tuple[str, bool]]) -> list[Piece]:
+    """Neighbours of one kind joined; a space between two differing words differs with them."""
+    kept = [part for part in parts if part[0]]
+    made: list[Piece] = []
+    for place, (text, same) in enumerate(kept):
+        between = 0 < place < len(kept) - 1 and not kept[place - 1][1] and not kept[place + 1][1]
+        same = same and not (between and text.isspace())
+        if made and made[-1].same == same:
+            made[-1] = Piece(made[-1].text + text, same)
+        else:
+            made.append(Piece(text, same))
+    return made

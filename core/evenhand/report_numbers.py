@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
+from datetime import datetime
 
 from evenhand.report_record import Interval
 
@@ -63,6 +65,20 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def moment(stamp: str) -> str:
+    """An ISO 8601 time to the minute, with its zone: `2026-01-02 03:04 UTC`; other texts as they are."""
+    try:
+        time = datetime.fromisoformat(stamp)
+    except ValueError:
+        return stamp
+    return f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".rstrip()
+
+
+def tight(text: str) -> str:
+    """A text in which no line break parts a number from its unit."""
+    return re.sub(r"(?<=\d) (?=(?:%|s|min|h)(?![\w-]))|(?<=min) (?=\d)|(?<=h) (?=\d)", "\u00a0", text)
 
 
 def listing(words: Sequence[str]) -> str:

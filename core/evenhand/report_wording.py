@@ -19,12 +19,12 @@ TONES = {
 STATES = {
     "data": "changes the training data",
     "objective": "part of the training loss",
-    "folded": "portable: folded into ordinary weights",
-    "saved beside the model": "saved beside the model: load with evenhand",
-    "decoding": "acts while text is generated: load with evenhand",
+    "folded": "folded into ordinary weights, portable",
+    "saved beside the model": "saved beside the model, load with evenhand",
+    "decoding": "acts while text is generated, load with evenhand",
     "monitoring": "watches requests, changes nothing",
     "transparency": "explains, changes nothing",
-    "inactive": "inactive: only referred to by another step",
+    "inactive": "inactive, only referred to by another step",
 }
 
 
@@ -94,6 +94,12 @@ def rows(benchmark: BenchmarkResult) -> list[Row]:
 def step_label(step: Step) -> str:
     """The plugin, and the step's id where that says more."""
     return step.use if step.use in (step.id, "") or not step.id else f"{step.use} ({step.id})"
+
+
+def proof_expected(step: Step) -> bool:
+    """True for a step whose effect can be proved; the built-in training and explanations state none."""
+    provable = {"data", "objective", "architecture", "decoding", "monitoring"}
+    return step.active and not provable.isdisjoint(step.stages)
 
 
 def what_was_done(run: RunRecord) -> str:
