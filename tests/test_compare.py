@@ -112,6 +112,7 @@ def test_what_is_printed(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
     assert "0.500 0.200 \u22120.300 [\u22120.300, \u22120.300] B is better" in text
     assert f"B {b} (no step)" in text
     assert "- seed differs: 0 in A, 1 in B" in text
+    assert str(compare(a, b)) + "\n" == out.file.getvalue()
     assert max(len(line) for line in out.file.getvalue().splitlines()) <= 100
 
 

@@ -7,6 +7,7 @@ different things.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from evenhand.errors import RunNotFound, UsageError
 from evenhand.report_numbers import counted, listing, percent, plain
 from evenhand.report_reading import read_run
 from evenhand.report_record import BenchmarkResult, RunRecord
-from evenhand.summary import STYLES, plain_console, tidy
+from evenhand.summary import STYLES, WIDTH, plain_console, tidy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,6 +50,14 @@ class Comparison:
     """Benchmarks that A did not run."""
     notes: Sequence[str]
     """Differences that do not forbid a comparison, but may explain a part of it."""
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        out = Console(file=io.StringIO(), width=WIDTH, markup=False, highlight=False, emoji=False)
+        print_comparison(self, console=out)
+        assert isinstance(out.file, io.StringIO)
+        return out.file.getvalue().rstrip("\n")
 
 
 def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
