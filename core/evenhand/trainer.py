@@ -18,7 +18,7 @@ from evenhand.training_batch import Batch, Outputs, PairOutputs
 from evenhand.training_terms import Terms
 
 PROOF_STEPS = 5
-"""Gradients of single terms are measured in the first steps, until each has shown one."""
+"""Gradients of single terms are measured in the first steps and in the last."""
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]

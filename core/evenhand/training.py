@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform, Needs
-from evenhand.errors import OutOfMemory, UsageError
+from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
 from evenhand.training_data import Collator, encode
 from evenhand.training_terms import Terms
 
@@ -103,8 +104,15 @@ def train(
             )  # fmt: skip
             try:
                 checkpoint = last_checkpoint(folder) if resume else None
-                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                with warnings.catch_warnings():
+                    # Checkpoints are numbered, and the number is what they are ordered by.
+                    warnings.filterwarnings("ignore", message="mtime may not be reliable")
+                    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
                 break
+            except TrainingDiverged as error:
+                good = last_checkpoint(folder)
+                known = f"the last good checkpoint is {good.name}" if good else "no checkpoint was reached yet"
+                raise TrainingDiverged(error.what, where=error.where, known=known, do=error.do) from None
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise

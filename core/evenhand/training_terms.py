@@ -93,16 +93,16 @@ class Terms:
         ]
 
     def prove(self, weighted: dict[str, torch.Tensor], parameters: Sequence[torch.nn.Parameter], step: int) -> None:
-        """Measure each term's gradient over the trainable parameters until it has shown a finite, non-zero one."""
+        """Measure each term's gradient over the trainable parameters and keep the largest norm."""
         import torch
 
         for state in self.states:
             value = weighted[state.term.name]
-            if state.gradient_norm > 0 or not value.requires_grad:
+            if not value.requires_grad:
                 continue
             grads = torch.autograd.grad(value, list(parameters), retain_graph=True, allow_unused=True)
             square = sum(float(g.detach().float().pow(2).sum()) for g in grads if g is not None)
-            state.gradient_norm = float(square) ** 0.5
+            state.gradient_norm = max(state.gradient_norm, float(square) ** 0.5)
 
     def step_own_optimizers(self) -> None:
         """After the backward pass: one step of every term's own optimiser on the gradients of its raw value."""

@@ -1,0 +1,257 @@
+"""The training loop: what moves, what is added up, what stops it, and that an interruption changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from evenhand.contributions import Aggregator, LossTerm, Needs, Pairing
+from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
+from evenhand.recipe_model import TrainingSection
+from evenhand.reference import ReferenceModel
+from evenhand.training import last_checkpoint, train
+from evenhand_sdk.tiny import tiny_causal, tiny_masked
+
+TEXTS = [
+    "The nurse said that she would come back to the house later.",
+    "The engineer said he was tired of the work at home.",
+    "Rain fell on the town all morning long.",
+    "The teacher read a book to the children.",
+]
+SWAP = {"she": "he", "he": "she"}
+
+
+def swap(text: str) -> list[str]:
+    words = text.split()
+    return [" ".join(SWAP.get(w, w) for w in words)] if set(words) & set(SWAP) else []
+
+
+PAIRING = Pairing(key="gender", pair=swap, bins=[("she", "he")])
+
+
+def run(model: Any, tokenizer: Any, folder: Path, terms: Any = (), **options: Any) -> Any:
+    kind = options.pop("kind", "causal")
+    extra = {k: options.pop(k) for k in ("trainable", "reference", "resume") if k in options}
+    settings = TrainingSection(**{"max_steps": 6, "batch_size": 4, "learning_rate": 1e-3, "save_every": 2, **options})
+    rows = Dataset.from_dict({"text": TEXTS * 4, "weight": list(range(16))})
+    return train(model, tokenizer, rows, terms, kind=kind, settings=settings, folder=folder, seed=3, **extra)
+
+
+def state(model: Any) -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("make, kind", [(tiny_causal, "causal"), (tiny_masked, "masked")])
+def test_language_modelling_alone_learns(make: Any, kind: str, tmp_path: Path) -> None:
+    model, tokenizer = make()
+    result = run(model, tokenizer, tmp_path, kind=kind, max_steps=20)
+    facts = result.terms["language modelling"]
+    assert facts["last"] < facts["first"] - 0.5
+    assert (result.steps, result.trainable) == (20, result.total)
+
+
+def test_only_the_named_parameters_move(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    before = state(model)
+    chosen = [n for n in before if "norm" in n]
+    run(model, tokenizer, tmp_path, trainable=chosen)
+    moved = {n for n, p in state(model).items() if not torch.equal(p, before[n])}
+    assert moved and moved <= set(chosen)
+    assert all(p.requires_grad for p in model.parameters()), "the flags are put back"
+
+
+def test_an_unknown_parameter_is_refused(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    with pytest.raises(UsageError, match="no parameter is called 'layers.99'"):
+        run(model, tokenizer, tmp_path, trainable=["layers.99"])
+
+
+def test_terms_are_weighted_and_logged_by_name(tmp_path: Path) -> None:
+    """A term that is constant 2 with weight 3 leaves the update alone and is reported raw."""
+    model, tokenizer = tiny_causal()
+    other = copy.deepcopy(model)
+    run(other, tokenizer, tmp_path / "a")
+    constant = LossTerm(name="constant", fn=lambda batch, outputs: outputs.logits.new_tensor(2.0), weight=3.0)
+    result = run(model, tokenizer, tmp_path / "b", [constant])
+    assert result.terms["constant"] == {"weight": 3.0, "first": 2.0, "last": 2.0, "gradient_norm": 0.0}
+    for name, p in state(other).items():
+        torch.testing.assert_close(state(model)[name], p, rtol=0, atol=1e-6)
+
+
+def test_normalised_terms_start_at_one(tmp_path: Path) -> None:
+    seen = []
+
+    def big(batch: Any, outputs: Any) -> torch.Tensor:
+        return 1000 * outputs.logits.float().pow(2).mean()
+
+    def combine(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+        seen.append(float(losses["big"].detach()))
+        return torch.stack(list(losses.values())).sum()
+
+    model, tokenizer = tiny_causal()
+    terms = [LossTerm(name="big", fn=big, normalise=True), Aggregator(name="watch", combine=combine)]
+    run(model, tokenizer, tmp_path, terms)
+    assert seen[0] == pytest.approx(1.0)
+
+
+def test_pairs_columns_and_hidden_states_are_supplied(tmp_path: Path) -> None:
+    """Texts one and two have a counterfactual; positions compare equal next tokens after the group word only."""
+    seen: list[Any] = []
+
+    def look(batch: Any, outputs: Any) -> torch.Tensor:
+        seen.append((batch, outputs))
+        return outputs.logits.sum() * 0
+
+    model, tokenizer = tiny_causal()
+    needs = Needs(columns=["weight"], counterfactual=PAIRING, hidden_states=True, attentions=True)
+    run(model, tokenizer, tmp_path, [LossTerm(name="look", fn=look, needs=needs)], max_steps=1, precision="float32")
+    batch, outputs = seen[0]
+    pair = batch.pairs["gender"]
+    assert [TEXTS[n % 4] for n in batch.rows.tolist()] and batch.columns["weight"] == batch.rows.tolist()
+    owners = {batch.rows.tolist()[b] % 4 for b in pair.rows.tolist()}
+    assert owners <= {0, 1} and len(pair.rows) == sum(n % 4 in (0, 1) for n in batch.rows.tolist())
+    she, he = (tokenizer(f" {w}", add_special_tokens=False)["input_ids"][0] for w in ("she", "he"))
+    assert pair.bins[she] == pair.bins[he]
+    for p, i, j in pair.positions.tolist():
+        row = pair.rows[p]
+        assert batch.input_ids[row, i + 1] == pair.input_ids[p, j + 1], "the gold next tokens agree"
+        assert she in batch.input_ids[row, : i + 1] or he in batch.input_ids[row, : i + 1]
+    assert outputs.pairs["gender"].logits.shape[:2] == pair.input_ids.shape
+    assert len(outputs.hidden_states) == model.config.num_hidden_layers + 1
+    assert outputs.attentions[0].shape[0] == len(batch.rows), "eager attention was chosen"
+    assert outputs.attentions[0] is not None and model.config._attn_implementation != "eager", "and put back"
+    alone = model.eval()(input_ids=pair.input_ids, attention_mask=pair.attention_mask).logits
+    assert outputs.pairs["gender"].logits.shape == alone.shape
+
+
+def test_the_reference_is_the_untouched_model_exactly(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    base = copy.deepcopy(model).eval()
+    gaps = []
+
+    def check(batch: Any, outputs: Any) -> torch.Tensor:
+        kept = batch.attention_mask.bool()
+        whole = base(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+        gaps.append(float((outputs.reference.logits()[kept] - whole[kept]).abs().max().detach()))
+        return outputs.logits.sum() * 0
+
+    term = LossTerm(name="check", fn=check, needs=Needs(reference=True), anchor=True)
+    run(model, tokenizer, tmp_path, [term], reference=lambda: ReferenceModel(base, kind="causal"), precision="float32")
+    assert len(gaps) == 6 and max(gaps) < 1e-4
+
+
+@pytest.mark.parametrize("make, kind", [(tiny_causal, "causal"), (tiny_masked, "masked")])
+def test_an_interrupted_training_ends_with_the_same_bits(make: Any, kind: str, tmp_path: Path) -> None:
+    model, tokenizer = make()
+    whole = run(model, tokenizer, tmp_path, kind=kind)
+    expected = state(model)
+    shutil.rmtree(tmp_path / "checkpoint-6")
+    (tmp_path / "checkpoint-5").mkdir()  # half-written: it has no mark, so it is passed over
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
+    again, _ = make()
+    resumed = run(again, tokenizer, tmp_path, kind=kind, resume=True)
+    assert resumed.terms == whole.terms and resumed.tokens == whole.tokens
+    assert all(torch.equal(p, expected[n]) for n, p in state(again).items())
+
+
+def test_a_term_that_is_not_a_number_stops_by_name_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    calls = []
+
+    def explode(batch: Any, outputs: Any) -> torch.Tensor:
+        calls.append(1)
+        return outputs.logits.mean() * (float("nan") if len(calls) == 4 else 1.0)
+
+    model, tokenizer = tiny_causal()
+    with pytest.raises(TrainingDiverged) as caught:
+        run(model, tokenizer, tmp_path, [LossTerm(name="shaky", fn=explode)])
+    assert str(caught.value) == (
+        "training: the loss term 'shaky' became nan at step 3\n"
+        "  the last good checkpoint is checkpoint-2\n"
+        "  lower training.learning_rate or the weight of that term, then start again"
+    )
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path: Path) -> None:
+    """Rows of a halved and accumulated batch are the same rows, so the language-modelling result is nearly the same."""
+
+    def hungry(batch: Any, outputs: Any) -> torch.Tensor:
+        if len(batch.input_ids) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return outputs.logits.sum() * 0
+
+    model, tokenizer = tiny_causal()
+    result = run(model, tokenizer, tmp_path, [LossTerm(name="hungry", fn=hungry)])
+    assert result.events == [
+        "out of memory: micro-batch halved to 2, gradients accumulated over 2",
+        "out of memory: micro-batch halved to 1, gradients accumulated over 4",
+    ]
+    assert result.steps == 6
+
+
+def test_not_even_one_row_fits(tmp_path: Path) -> None:
+    def hungry(batch: Any, outputs: Any) -> torch.Tensor:
+        raise MemoryError
+
+    model, tokenizer = tiny_causal()
+    with pytest.raises(OutOfMemory, match="one row at a time does not fit into memory"):
+        run(model, tokenizer, tmp_path, [LossTerm(name="hungry", fn=hungry)], max_steps=1)
+
+
+def test_an_adversary_descends_its_own_loss_while_the_model_climbs_it(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    probe = torch.nn.Linear(model.config.hidden_size, 1)
+    start = probe.weight.detach().clone()
+
+    def fn(batch: Any, outputs: Any) -> torch.Tensor:
+        target = (batch.rows % 2).float()
+        guess = probe(outputs.hidden_states[-1].float().mean(1)).squeeze(-1)
+        return torch.nn.functional.binary_cross_entropy_with_logits(guess, target)
+
+    term = LossTerm(
+        name="adversary", fn=fn, weight=-1e-6, needs=Needs(hidden_states=True), parameters=probe.parameters,
+        optimizer=lambda p: torch.optim.SGD(p, lr=0.1),
+    )  # fmt: skip
+    result = run(model, tokenizer, tmp_path, [term], max_steps=30)
+    assert not torch.equal(probe.weight, start)
+    assert result.terms["adversary"]["last"] < result.terms["adversary"]["first"], "with a tiny weight the probe wins"
+
+
+def test_a_gradient_aggregator_replaces_the_sum(tmp_path: Path) -> None:
+    """Taking only the first term's gradient must equal training on that term alone, also when accumulating."""
+    model, tokenizer = tiny_causal()
+    alone = copy.deepcopy(model)
+    run(alone, tokenizer, tmp_path / "a", batch_size=2, gradient_accumulation=2)
+
+    def first(losses: Any, gradients: Any) -> torch.Tensor:
+        assert list(losses) == ["language modelling", "size"]
+        return gradients["language modelling"]
+
+    size = LossTerm(name="size", fn=lambda batch, outputs: outputs.logits.float().pow(2).mean(), weight=5.0)
+    terms = [size, Aggregator(name="first", combine=first, uses="gradients")]
+    run(model, tokenizer, tmp_path / "b", terms, batch_size=2, gradient_accumulation=2)
+    for name, p in state(alone).items():
+        torch.testing.assert_close(state(model)[name], p, rtol=0, atol=1e-5)
+
+
+def test_two_aggregators_are_refused(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    terms = [Aggregator(name=n, combine=lambda losses: 0) for n in ("one", "two")]
+    with pytest.raises(UsageError, match="a training combines its terms in one way, here are 2: 'one', 'two'"):
+        run(model, tokenizer, tmp_path, terms)
+
+
+def test_bf16_training_moves_weights_as_far_as_float32(tmp_path: Path) -> None:
+    """Autocast with float32 master weights: pure bf16 would lose most of the small updates."""
+    moves = {}
+    for precision in ("float32", "bf16"):
+        model, tokenizer = tiny_causal()
+        before = state(model)
+        run(model, tokenizer, tmp_path / precision, max_steps=100, learning_rate=1e-4, precision=precision)
+        moves[precision] = sum(float((p - before[n]).norm()) for n, p in state(model).items())
+    assert moves["bf16"] == pytest.approx(moves["float32"], rel=0.1)
