@@ -55,7 +55,7 @@ class PluginRow:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every plugin of the environment, sorted by name."""
+    """Every plugin of the environment, sorted by name; what could not be read comes last."""
 
     rows: tuple[PluginRow, ...]
 
@@ -133,7 +133,7 @@ def discover(path: Sequence[str] | None = None) -> Catalogue:
 
         requirements = Requirements(path)
         rows = [_with_requirements(row, requirements) for row in rows]
-    return Catalogue(tuple(sorted(rows, key=lambda row: (row.name, normalised(row.distribution)))))
+    return Catalogue(tuple(sorted(rows, key=lambda row: (not row.name, row.name, normalised(row.distribution)))))
 
 
 def _distributions(path: Sequence[str] | None) -> Iterator[importlib.metadata.Distribution]:

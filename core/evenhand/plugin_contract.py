@@ -28,18 +28,7 @@ def load_class(row: PluginRow) -> type[Plugin]:
     Raises BrokenPlugin (with the cause chained) or IncompatiblePlugin.
     """
     where = f"plugin {row.name!r} of {row.provider}"
-    module_name, _, attributes = row.target.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for attribute in attributes.split("."):
-            found = getattr(found, attribute)
-    except (Exception, SystemExit) as error:  # isolation: an import may raise anything
-        raise BrokenPlugin(
-            f"{module_name} cannot be imported: {type(error).__name__}: {error}",
-            where=where,
-            known=_raised_at(error),
-            do=f"Tell the maintainers of {row.distribution}. Recipes that do not name it are unharmed.",
-        ) from error
+    found = imported(row, where=where)
     check_class(found, where=where, distribution=row.distribution)
     if found.name != row.name:
         raise BrokenPlugin(
@@ -47,6 +36,24 @@ def load_class(row: PluginRow) -> type[Plugin]:
             where=where,
         )
     return found  # type: ignore[no-any-return]
+
+
+def imported(row: PluginRow, *, where: str) -> Any:
+    """What an entry point's target names; raises BrokenPlugin with the cause chained."""
+    module_name, _, attributes = row.target.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for attribute in attributes.split("."):
+            found = getattr(found, attribute)
+    except (Exception, SystemExit) as error:  # isolation: an import may raise anything
+        owner = f"Tell the maintainers of {row.distribution}. Recipes that do not name it are unharmed."
+        raise BrokenPlugin(
+            f"{module_name} cannot be imported: {type(error).__name__}: {error}",
+            where=where,
+            known=_raised_at(error),
+            do=owner if row.distribution else "",
+        ) from error
+    return found
 
 
 def check_class(found: Any, *, where: str, distribution: str = "") -> None:

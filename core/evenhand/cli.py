@@ -1,0 +1,86 @@
+"""The command line: `toolkit`. It prints messages, not tracebacks; `evenhand.errors` has the exit codes.
+
+Nothing heavy is imported here or at the top of a command's file: `toolkit --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import rich_click as click
+from click.exceptions import Exit
+
+from evenhand import __version__
+from evenhand.commands.authoring import check, new
+from evenhand.commands.evidence import compare, models, report
+from evenhand.commands.layout import styled
+from evenhand.commands.plugins import plugins, schema
+from evenhand.commands.running import run, validate
+from evenhand.commands.session import Session, global_options
+from evenhand.errors import EvenhandError
+
+INTERRUPTED = 130
+DEFECT = 70
+"""Exit code of an exception that nobody foresaw (EX_SOFTWARE)."""
+
+
+class Toolkit(click.RichGroup):
+    """The group of all commands; it turns exceptions into messages and exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from evenhand.lenient_metadata import ignore_undecodable_entry_points
+
+        ignore_undecodable_entry_points()
+        try:
+            return super().invoke(ctx)
+        except EvenhandError as error:
+            _explain(ctx, error, str(error))
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt as error:
+            command = ctx.invoked_subcommand
+            message = "stopped; continue with --resume" if command == "run" else "stopped"
+            _explain(ctx, error, message)
+            ctx.exit(INTERRUPTED)
+        except (click.ClickException, Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever arrives here is a defect, and is reported as one
+            _explain(ctx, error, _defect(error))
+            ctx.exit(DEFECT)
+
+
+def _explain(ctx: click.Context, error: BaseException, message: str) -> None:
+    """Writes the message to standard error, its first line in red; with `--debug` the traceback first."""
+    if ctx.ensure_object(Session).debug:
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True)
+    first, newline, rest = message.partition("\n")
+    click.echo(styled(first, colour="red", bold=True, error=True) + newline + rest, err=True)
+
+
+def _defect(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+    return f"this is a defect in the toolkit, not in your input ({what}); --debug shows the traceback"
+
+
+@click.group(cls=Toolkit, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="toolkit")
+@global_options
+def toolkit() -> None:
+    """Mitigate social bias in Hugging Face language models, and show what it did and what it cost."""
+
+
+for command in (run, validate, schema, plugins, check, new, models, compare, report):
+    toolkit.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script; ends the process with the exit code."""
+    toolkit.main(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="toolkit")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+"""The commands of `toolkit`, one file each; heavy imports stay inside the functions."""
+
+from __future__ import annotations

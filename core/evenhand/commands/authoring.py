@@ -1,0 +1,75 @@
+"""`toolkit new` and `toolkit check`: for those who write plugins. Both are done by the SDK."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import rich_click as click
+
+from evenhand.commands.session import Session, global_options, pass_session
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--output", metavar="DIR", default=".", show_default=True, help="Folder to make the project in."
+)
+@global_options
+def new(name: str, output: str) -> None:
+    """Write a plugin project called NAME: package, entry point, and a test that passes."""
+    from pathlib import Path
+
+    created = _sdk("evenhand_sdk.scaffold").create(name, Path(output))
+    click.echo(f"Made {created}")
+    click.echo(f"Next:  pip install -e {created}  and then  toolkit check {name}")
+
+
+@click.command()
+@click.argument("plugin", metavar="NAME_OR_CLASS")
+@global_options
+@pass_session
+def check(session: Session, plugin: str) -> None:
+    """Check that a plugin keeps the contract; NAME_OR_CLASS is its name, or MODULE:CLASS."""
+    conformance = _sdk("evenhand_sdk.conformance")
+    report = conformance.check_plugin(_named(plugin))
+    if not session.quiet:
+        click.echo(str(report))
+
+
+def _named(plugin: str) -> Any:
+    """The class of an installed plugin, or of a module that can be imported from here."""
+    import sys
+
+    from evenhand.discovery import PluginRow, discover, load
+    from evenhand.errors import UnknownPlugin
+    from evenhand.plugin_contract import check_class
+
+    catalogue = discover()
+    try:
+        row = catalogue.find(plugin)
+    except UnknownPlugin:
+        module, colon, attribute = plugin.partition(":")
+        if not colon or not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+            raise
+    else:
+        return load(row)
+    from evenhand.plugin_contract import imported
+
+    sys.path.insert(0, "")  # a console script does not see the folder it is called in
+    where = f"{module}:{attribute}"
+    found = imported(PluginRow(name="", distribution="", version="", target=where), where=where)
+    check_class(found, where=where)
+    return found
+
+
+def _sdk(module: str) -> Any:
+    """A module of the SDK; imported by name, because the core does not depend on it."""
+    from evenhand.errors import UsageError
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise UsageError(f"this needs {module}, which is not installed", do="pip install evenhand") from error

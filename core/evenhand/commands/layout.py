@@ -1,0 +1,52 @@
+"""Plain terminal layout: aligned columns that wrap, and words in colour on a terminal only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+
+import rich_click as click
+
+COLOURS = {"ok": "green", "broken": "red", "incompatible": "yellow", "clash": "yellow"}
+"""Words that a table shows in colour."""
+
+
+def styled(text: str, *, colour: str | None = None, bold: bool = False, error: bool = False) -> str:
+    """Text with colour codes when the stream is a terminal and NO_COLOR is not set."""
+    stream = sys.stderr if error else sys.stdout
+    if not stream.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return click.style(text, fg=colour, bold=bold or None)
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
+    """Lines of an aligned table; the last column takes the rest of the line and wraps.
+
+    Columns that are empty in every row are left out.
+    """
+    kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    table = [[line[i] for i in kept] for line in (header, *rows)]
+    if not kept:
+        return []
+    widths = [max(len(line[i]) for line in table) for i in range(len(kept) - 1)]
+    start = len(indent) + sum(widths) + 2 * len(widths)
+    room = max(24, shutil.get_terminal_size((100, 24)).columns - start)
+    lines = []
+    for number, line in enumerate(table):
+        first, *more = textwrap.wrap(line[-1], room, break_long_words=False) or [""]
+        cells = [
+            styled(cell.ljust(width), colour=COLOURS[cell]) if cell in COLOURS else cell.ljust(width)
+            for cell, width in zip(line, widths, strict=False)
+        ]
+        text = (indent + "  ".join([*cells, first])).rstrip()
+        lines.append(styled(text, bold=True) if number == 0 else text)
+        lines += [" " * start + part for part in more]
+    return lines
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"

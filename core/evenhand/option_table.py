@@ -1,0 +1,82 @@
+"""The options of a plugin as rows for a reader: name, what may be given, default, meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+_WORDS = {
+    "number": "number",
+    "integer": "whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "object": "table",
+    "null": "nothing",
+}
+_LIMITS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+}
+
+
+@dataclass(frozen=True)
+class OptionRow:
+    """One option of a step or of a section."""
+
+    name: str
+    accepts: str
+    """What may be given, such as `number, at least 0, at most 1`."""
+    default: str
+    """In TOML; `required` when there is none, empty when nothing is the default."""
+    meaning: str
+
+
+def option_table(model: type[BaseModel]) -> list[OptionRow]:
+    """The fields of a model of options, in the order of their declaration."""
+    schema = model.model_json_schema()
+    required = set(schema.get("required", ()))
+    return [
+        OptionRow(
+            name=name,
+            accepts=_accepts(entry, schema.get("$defs", {})),
+            default="required" if name in required else toml_text(entry.get("default")),
+            meaning=str(entry.get("description", "")),
+        )
+        for name, entry in schema.get("properties", {}).items()
+    ]
+
+
+def toml_text(value: Any) -> str:
+    """A plain value as TOML writes it; empty for None, which TOML cannot write."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(toml_text(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {toml_text(item)}" for key, item in value.items()) + " }"
+    return str(value)
+
+
+def _accepts(entry: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    if "$ref" in entry:
+        return _accepts(definitions.get(entry["$ref"].rpartition("/")[2], {}), definitions)
+    if "enum" in entry:
+        return " or ".join(toml_text(choice) for choice in entry["enum"])
+    if "const" in entry:
+        return toml_text(entry["const"])
+    if "anyOf" in entry:
+        given = [_accepts(choice, definitions) for choice in entry["anyOf"] if choice.get("type") != "null"]
+        return " or ".join(given)
+    if entry.get("type") == "array":
+        return f"list of {_accepts(entry.get('items', {}), definitions)}"
+    limits = [f"{words} {entry[key]:g}" for key, words in _LIMITS.items() if key in entry]
+    return ", ".join([_WORDS.get(str(entry.get("type")), "anything"), *limits])
