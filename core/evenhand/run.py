@@ -102,7 +102,7 @@ def _run(
         loaded = models.load(resolved, **how)
     check_kinds([*work.steps, *work.benchmarks], loaded.info.kind, loaded.info.display_name)
     manifest["environment"] = environment(torch.get_num_threads())
-    manifest["model"] = vars(loaded.info)
+    manifest["model"] = {k: v for k, v in vars(loaded.info).items() if k != "folder"}
     manifest["distributions"] = provenance([*work.steps, *work.benchmarks])
     manifest["steps"] = [_step_entry(s) for s in work.steps]
     data = _load_data(recipe, work, manifest, offline)
