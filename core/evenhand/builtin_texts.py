@@ -18,7 +18,7 @@ PREFIX = "builtin:"
 DESCRIPTIONS = {
     "everyday": "plain sentences about people and work, balanced over she, he and neither; for training",
     "heldout": "short coherent passages of general prose without people at work; only for perplexity",
-    "prompts": "openings of a text, half of them about a person with a group word; for generation and monitoring",
+    "prompts": "openings of a text, half of them about a person of one group; for generation and monitoring",
 }
 """What each text is, and the one use it was written for."""
 
@@ -51,7 +51,7 @@ def _text(name: str) -> str:
     if plain not in DESCRIPTIONS:
         raise DataNotFound(
             f"no packaged text {name!r}",
-            known=f"packaged texts: {', '.join(PREFIX + known for known in names())}{did_you_mean(plain, names())}",
+            known=f"packaged texts: {', '.join(names())}{did_you_mean(plain, names())}",
             do="name one of them, a file, a folder or a data set of the hub",
         )
     return resources.files("evenhand").joinpath("texts", f"{plain}.txt").read_text(encoding="utf-8")
