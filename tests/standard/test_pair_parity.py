@@ -1,4 +1,4 @@
-"""Pair parity: the formula against a slow implementation, finite gradients, nothing at 0, and that it trains."""
+"""Pair parity: the formula against a slow implementation, finite gradients, and that it trains."""
 
 # ruff: noqa: TID253 - tests may load torch
 

@@ -47,8 +47,8 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 Distance = Literal["js", "symmetric-kl", "l1-logits"]
 
 POSITIONS_AT_ONCE = 128
-"""Distributions are compared in chunks that are recomputed for the gradient, so that their intermediate values
-never lie in memory together."""
+"""Distributions are compared in chunks that are recomputed for the gradient, so that what lies between
+never fills memory at once."""
 LEAST = -1e4
 """Log-probabilities below this count as probability zero, and pass no gradient."""
 
@@ -186,7 +186,7 @@ DISTANCES: dict[Distance, Callable[..., torch.Tensor]] = {
 
 # ----------------------------------------------------------------------------------------------- arithmetic
 def log_probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Float32 log-probabilities of logits [..., V]; impossible tokens get a finite value, for the gradient."""
+    """Float32 log-probabilities of logits [..., V]; impossible tokens get a finite one, for the gradient."""
     return logits.float().log_softmax(-1).clamp_min(LEAST)
 
 

@@ -1,0 +1,147 @@
+"""Selective updates: which tensors each family has, that only they move, what strength does."""
+
+# ruff: noqa: TID253 - tests may load torch
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from datasets import Dataset
+
+from evenhand_sdk import UsageError
+from evenhand_standard.architecture.families import FAMILIES, layer_numbers
+from evenhand_standard.architecture.selective_update import SelectiveUpdate, selected
+
+SHAPE = {"num_hidden_layers": 4, "num_attention_heads": 2, "hidden_size": 8, "intermediate_size": 16}
+DECODER = {**SHAPE, "num_key_value_heads": 2, "head_dim": 4}
+GPT2 = {"n_layer": 4, "n_head": 2, "n_embd": 8}
+# type: (extra configuration, tensors: norms, biases, positions, tokens, MLP outputs of the last of four layers)
+EXPECTED: dict[str, tuple[dict[str, Any], tuple[int, int, int, int, int]]] = {
+    "llama": (DECODER, (9, 0, 0, 1, 1)),
+    "mistral": (DECODER, (9, 0, 0, 1, 1)),
+    "smollm3": (DECODER, (9, 0, 0, 1, 1)),
+    "qwen2": (DECODER, (9, 12, 0, 1, 1)),  # biases of query, key and value
+    "qwen3": (DECODER, (17, 0, 0, 1, 1)),  # norms of query and key, too
+    "gemma": (DECODER, (9, 0, 0, 1, 1)),
+    "gemma2": (DECODER, (17, 0, 0, 1, 1)),  # four norms a layer
+    "gemma3_text": (DECODER, (25, 0, 0, 1, 1)),  # six norms a layer
+    "gpt2": (GPT2, (18, 4 * 6 + 1, 1, 1, 2)),  # weight and bias each
+    "gpt_neox": (SHAPE, (18, 4 * 6 + 1, 0, 1, 2)),
+    # Eight biases a layer, one of the embeddings, three of the head.
+    "bert": (SHAPE, (20, 4 * 8 + 1 + 3, 1, 1, 2)),
+    "roberta": (SHAPE, (20, 4 * 8 + 1 + 3, 1, 1, 2)),
+    "xlm-roberta": (SHAPE, (20, 4 * 8 + 1 + 3, 1, 1, 2)),
+    "camembert": (SHAPE, (20, 4 * 8 + 1 + 3, 1, 1, 2)),
+}
+MASKED = ("bert", "roberta", "xlm-roberta", "camembert")
+ORDER = ("norms", "biases", "position-embeddings", "token-embeddings", "mlp-output")
+
+
+def model_of(model_type: str) -> Any:
+    config = transformers.AutoConfig.for_model(
+        model_type, vocab_size=32, pad_token_id=0, **EXPECTED[model_type][0]
+    )
+    auto = transformers.AutoModelForMaskedLM if model_type in MASKED else transformers.AutoModelForCausalLM
+    return auto.from_config(config)
+
+
+def test_every_described_type_is_tested() -> None:
+    assert sorted(EXPECTED) == sorted(t for family in FAMILIES for t in family.model_types)
+    assert len(EXPECTED) == 14
+
+
+@pytest.mark.parametrize("model_type", sorted(EXPECTED))
+def test_how_many_tensors_each_set_has(model_type: str) -> None:
+    model = model_of(model_type)
+    found = {}
+    for name in ORDER:
+        try:
+            found[name] = len(selected(model, [name], 0.25))
+        except UsageError as error:
+            found[name] = 0
+            assert str(error).startswith(
+                f"option select: a model of type {model_type!r} has no tensors in the set {name!r}\n  it has "
+            )
+    assert tuple(found.values()) == EXPECTED[model_type][1]
+    family = next(f for f in FAMILIES if model_type in f.model_types)
+    number = layer_numbers([n for n, _ in model.named_parameters()], family)
+    assert set(number.values()) == {0, 1, 2, 3}
+    assert selected(model, ["top-layers"], 0.5) == [n for n, k in number.items() if k >= 2]
+    attention = selected(model, ["attention"], 0.25)
+    assert {number[n] for n in attention} == {0, 1, 2, 3}
+    assert not set(attention) & set(selected(model, ["mlp-output"], 1.0))
+
+
+def test_share_of_layers_is_rounded_up() -> None:
+    model = model_of("llama")
+    late = [selected(model, ["mlp-output"], share) for share in (0.01, 0.25, 0.26, 1.0)]
+    assert [len(names) for names in late] == [1, 1, 2, 4]
+    assert late[0] == ["model.layers.3.mlp.down_proj.weight"]
+
+
+def test_sets_are_joined_in_the_order_of_the_model() -> None:
+    model = model_of("llama")
+    names = selected(model, ["mlp-output", "norms", "top-layers"], 0.25)
+    assert len(names) == len(set(names)) == 9 + 9 - 2
+    order = [n for n, _ in model.named_parameters()]
+    assert names == sorted(names, key=order.index)
+
+
+def test_an_unknown_family_is_refused_by_name() -> None:
+    model = transformers.XLNetLMHeadModel(
+        transformers.XLNetConfig(vocab_size=32, d_model=8, n_layer=1, n_head=2)
+    )
+    with pytest.raises(UsageError) as caught:
+        selected(model, ["norms"], 0.25)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "model families: nothing is known about the parameter names of models of type 'xlnet'"
+    assert lines[2] == "  add a Family with its patterns to evenhand_standard/architecture/families.py"
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+@pytest.mark.parametrize("strength", [1.0, 0.25, 0.0])
+def test_only_selected_tensors_move_and_strength_interpolates(
+    kind: str, strength: float, tiny: Any, run_of: Any
+) -> None:
+    model, tokenizer = tiny(kind)
+    run = run_of(model, tokenizer, kind, max_steps=4, learning_rate=1e-2)
+    transform = SelectiveUpdate(strength=strength).architecture(run, model)
+    names = list(transform.trainable(model))
+    start = {n: p.detach().clone() for n, p in model.named_parameters()}
+    fitted = transform.fit(model)
+    data = Dataset.from_dict(
+        {"text": ["She said that the engineer was good.", "The town is on a river."] * 4}
+    )
+    trained, _ = run.services.train(data, trainable=names)
+    with torch.no_grad():
+        for (_, p), (_, q) in zip(model.named_parameters(), trained.named_parameters(), strict=True):
+            p.copy_(q)
+    artifact = transform.finish(model)
+    assert transform.fold(model) is True
+    after = dict(trained.named_parameters())
+    for name, p in model.named_parameters():
+        if name not in names or strength == 0:
+            assert torch.equal(p, start[name]), name
+        else:
+            assert torch.allclose(p, start[name] + strength * (after[name] - start[name]), atol=1e-7), name
+            assert not torch.equal(p, start[name]), name
+    assert artifact.meta["tensors"] == fitted.meta["tensors"] == len(names)
+    assert artifact.meta["moved tensors"] == (0 if strength == 0 else len(names))
+    assert artifact.meta["share"] == pytest.approx(
+        sum(start[n].numel() for n in names) / sum(p.numel() for p in model.parameters())
+    )
+
+
+def test_strength_1_leaves_the_trained_weights_bit_identical(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    transform = SelectiveUpdate().architecture(run_of(model, tokenizer), model)
+    transform.fit(model)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.rand_like(p))
+    trained = {n: p.detach().clone() for n, p in model.named_parameters()}
+    transform.finish(model)
+    assert all(torch.equal(p, trained[n]) for n, p in model.named_parameters())
