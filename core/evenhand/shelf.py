@@ -5,12 +5,12 @@ Data and file checks only; nothing heavy is imported, so that `toolkit models` a
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from evenhand import cache
+from evenhand.near_match import near_match
 
 ModelKind = Literal["causal", "masked"]
 
@@ -83,9 +83,7 @@ def find(name: str) -> ShelfEntry | None:
 
 def near(name: str) -> str | None:
     """The shelf name that was probably meant: near in spelling, or the last part of the original's hub id."""
-    wanted = name.rsplit("/", 1)[-1].lower()
-    names = [entry.name for entry in SHELF]
-    return next(iter(difflib.get_close_matches(wanted, names, n=1, cutoff=0.6)), None)
+    return near_match(name.rsplit("/", 1)[-1], [entry.name for entry in SHELF])
 
 
 def folder_of(gguf_sha256: str, *, root: Path | None = None) -> Path:
