@@ -90,12 +90,12 @@ def baseline(
     for name, (step, benchmark) in benchmarks.items():
         folder = cache_dir() / "baselines" / digest_of(_identity(step, benchmark, loaded, recipe, mode))[:32]
         if folder.is_dir() and not damage(folder, full=True):
-            records[name] = list(read_records(folder / "records.parquet")[0])
+            records[name] = read_records(folder / "records.parquet")["before"]
             continue
         found, _ = measure({name: (step, benchmark)}, loaded, (), recipe, when="before", on_event=on_event)
         records[name] = found[name]
         with atomic_folder(folder) as temporary:
-            write_records(temporary / "records.parquet", found[name], found[name])
+            write_records(temporary / "records.parquet", found[name], [])
     return records, mode
 
 

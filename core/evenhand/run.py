@@ -82,10 +82,13 @@ def execute(
 def _run(
     recipe: Recipe, work: Plan, folder: Path, manifest: Manifest, *, resume: bool, strict: bool, offline: bool
 ) -> None:
+    import datasets
     import torch
 
+    datasets.disable_progress_bars()  # ours are shown instead
+
     from evenhand import measuring, models, portable, traffic
-    from evenhand.evidence import compare_benchmark, write_records
+    from evenhand.evidence import compare_benchmark, quality_summary, write_records
     from evenhand.life import Life
     from evenhand.model_card import write_card
     from evenhand.report import write_report
@@ -146,7 +149,7 @@ def _run(
         )  # fmt: skip
         write_records(folder / "items" / f"{name}.parquet", before[name], after[name])
         manifest["benchmarks"].append({**verdict, "id": name, "use": step.use, "scoring": mode})
-    manifest["quality"] = _quality(manifest["benchmarks"], recipe.budget.perplexity)
+    manifest["quality"] = quality_summary(manifest["benchmarks"], recipe.budget.perplexity)
 
     # ------------------------------------------------------------------------------------ watch, explain
     with manifest.timed("monitoring"):
@@ -192,15 +195,6 @@ def _prove_monitors(life: Any, served: bool) -> None:
     seen = life.manifest["monitoring"]["requests"]
     for step, _ in life.monitors:
         life._prove(step, [Proof("monitoring", seen > 0, f"{seen} responses seen", float(seen))])
-
-
-def _quality(benchmarks: list[dict[str, Any]], budget: float) -> dict[str, Any] | None:
-    """The budget's verdict, from the first benchmark that measures language quality."""
-    for found in benchmarks:
-        ratio = found.get("quality_ratio")
-        if found["quality"] and ratio:
-            return {"budget": budget, "metric": found["id"], "ratio": ratio, "verdict": found["verdict"]}
-    return None
 
 
 def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) -> Any:

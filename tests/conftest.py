@@ -1,0 +1,30 @@
+"""What all tests share: a cache of their own, one thread, and plugins of the trial distribution where asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+TRIAL = Path(__file__).parent / "trial_site"
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty user cache for this test."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("EVENHAND_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def trial(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The trial plugins are installed, as far as discovery can see."""
+    monkeypatch.syspath_prepend(str(TRIAL))
+    yield TRIAL
+    sys.modules.pop("evenhand_trial", None)

@@ -1,0 +1,305 @@
+"""A whole run on a tiny model: what is written, proved, isolated, refused, resumed and loaded again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from evenhand import api
+from evenhand.errors import (
+    DataNotFound,
+    ModelNotFound,
+    NoEffect,
+    PluginFault,
+    RecipeError,
+    RunNotFound,
+    StorageFault,
+    TrainingDiverged,
+    WrongModelKind,
+)
+from evenhand.manifest import read_run
+from evenhand.measuring import digest_of_records
+from evenhand_sdk.tiny import save_tiny
+
+pytestmark = pytest.mark.usefixtures("trial", "own_cache")
+
+TEXT = (
+    "The nurse said that she would come back to the house later.\n"
+    "The engineer said he was tired of the work at home.\n"
+    "Rain fell on the town all morning long.\n"
+)
+WHOLE = """
+[[steps]]
+use = "trial-double"
+[[steps]]
+use = "trial-pull"
+[[steps]]
+use = "trial-norms"
+[[steps]]
+use = "train"
+[[steps]]
+use = "trial-scale"
+folds = false
+[[steps]]
+use = "trial-flat"
+[[steps]]
+use = "trial-watch"
+[[steps]]
+use = "trial-size"
+[[benchmarks]]
+use = "trial-length"
+[[benchmarks]]
+use = "trial-quality"
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a tiny model, text and prompts; recipes are written into it."""
+    save_tiny(tmp_path / "tiny")
+    (tmp_path / "train.txt").write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def recipe(place: Path, body: str, *, steps: int = 6, model: str = "tiny", name: str = "trial") -> Path:
+    path = place / f"{name}.toml"
+    path.write_text(
+        f'[model]\nname = "{place / model}"\n[data]\ntrain = "train.txt"\n'
+        f"[training]\nmax_steps = {steps}\nsave_every = 2\nlearning_rate = 1e-3\n"
+        '[traffic]\nprompts = "train.txt"\nmax_new_tokens = 5\n[evaluation]\nresamples = 200\n' + body
+    )
+    return path
+
+
+def states(record: dict[str, Any]) -> dict[str, str]:
+    return {s["id"]: s["state"] for s in record["steps"]}
+
+
+def test_a_run_writes_its_whole_evidence(place: Path) -> None:
+    result = api.run(recipe(place, WHOLE))
+    folder, record = result.folder, result.record
+    assert record["status"] == "complete"
+    for name in ("recipe.toml", "run.json", "report.html", "README.md", "model/model.safetensors", "model/evenhand.json",
+                 "items/trial-length.parquet", "items/trial-quality.parquet"):  # fmt: skip
+        assert (folder / name).is_file(), name
+    assert (folder / "recipe.toml").read_text() == (place / "trial.toml").read_text()
+    assert states(record) == {
+        "trial-double": "data", "trial-pull": "objective", "trial-norms": "folded", "train": "training",
+        "trial-scale": "saved beside the model", "trial-flat": "decoding", "trial-watch": "monitoring",
+        "trial-size": "transparency",
+    }  # fmt: skip
+    proofs = {s["id"]: [(p["stage"], p["took"]) for p in s["proofs"]] for s in record["steps"]}
+    assert proofs["trial-double"] == [("data", True)]
+    assert proofs["trial-pull"] == [("objective", True)]
+    assert proofs["trial-norms"] == [("architecture", True), ("portability", True)]
+    assert proofs["trial-scale"] == [("architecture", True)]
+    assert proofs["trial-flat"] == [("decoding", True)]
+    assert proofs["trial-watch"] == [("monitoring", True)]
+    assert record["data"]["rows"] == 3 and record["data"]["rows_after"] == 6
+    assert set(record["training"][0]["terms"]) == {"language modelling", "pull"}
+    assert record["monitoring"]["requests"] == 3 and record["monitoring"]["probes"] == 3
+    assert record["monitoring"]["findings"][0]["facts"] == {"seen": 3, "probes": 3}
+    assert [b["id"] for b in record["benchmarks"]] == ["trial-length", "trial-quality"]
+    assert record["sections"][0]["facts"][1]["value"] == "trial-length, trial-quality"
+    assert str(place) not in json.dumps({k: v for k, v in record.items() if k not in ("recipe", "model")})
+    assert "Size &lt;b&gt;" in (folder / "report.html").read_text()
+
+
+def test_the_same_recipe_gives_the_same_numbers(place: Path) -> None:
+    first, second = (api.run(recipe(place, WHOLE)).record for _ in range(2))
+    for key in ("benchmarks", "training", "samples", "monitoring"):
+        a, b = (json.loads(json.dumps(r[key])) for r in (first, second))
+        for part in (*a, *b) if key == "training" else ():
+            part.pop("seconds")
+        assert a == b, key
+
+
+def test_the_loaded_result_answers_as_the_run_did(place: Path) -> None:
+    result = api.run(recipe(place, WHOLE))
+    loaded = result.load()
+    model, tokenizer = loaded
+    assert [r.name for r in loaded.rules] == ["flat"]
+    for sample in result.record["samples"]:
+        assert loaded.generate(sample["prompt"], max_new_tokens=5) == sample["after"]
+    ids = tokenizer(result.record["samples"][0]["prompt"], return_tensors="pt")
+    out = model.generate(**ids, max_new_tokens=5, do_sample=False)
+    assert tokenizer.decode(out[0, ids["input_ids"].shape[1]:], skip_special_tokens=True) == result.record["samples"][0]["after"]  # noqa: E501  # fmt: skip
+    beams = model.generate(**ids, max_new_tokens=5, num_beams=2, do_sample=False)
+    assert beams.shape[0] == 1, "beam search takes the rules as a logits processor"
+
+
+def test_where_every_step_folds_plain_transformers_loads_the_same_model(place: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folds = WHOLE.replace("folds = false", "folds = true")
+    folder = api.run(recipe(place, folds)).folder
+    assert states(read_run(folder))["trial-scale"] == "folded"
+    plain = AutoModelForCausalLM.from_pretrained(folder / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    ids = tokenizer("The nurse said", return_tensors="pt")["input_ids"]
+    live = api.run(recipe(place, WHOLE, name="live")).load().model
+    torch.testing.assert_close(plain(ids).logits, live(ids).logits, rtol=0, atol=1e-4)
+
+
+def test_an_empty_recipe_is_a_plain_measurement(place: Path) -> None:
+    record = api.run(recipe(place, '[[benchmarks]]\nuse = "trial-length"\n')).record
+    metric = record["benchmarks"][0]["metrics"][0]
+    assert metric["change"]["value"] == 0 and record["benchmarks"][0]["verdict"] == "no demonstrated effect"
+    assert record["training"] == []
+
+
+def test_strength_zero_is_exactly_the_identity(place: Path) -> None:
+    """Training still happens, on the same rows with the same loss, so compare with the recipe without the steps."""
+    body = '[[steps]]\nuse = "trial-double"\nstrength = 0.0\n[[steps]]\nuse = "train"\n[[benchmarks]]\nuse = "trial-length"\n'
+    plain = '[[steps]]\nuse = "train"\n[[benchmarks]]\nuse = "trial-length"\n'
+    with_zero, without = (api.run(recipe(place, b)).record["benchmarks"][0]["metrics"] for b in (body, plain))
+    assert with_zero == without
+
+
+def test_a_training_is_implied_after_the_last_objective(place: Path) -> None:
+    body = '[[steps]]\nuse = "trial-pull"\n[[steps]]\nuse = "trial-scale"\n[[benchmarks]]\nuse = "trial-length"\n'
+    record = api.run(recipe(place, body)).record
+    assert [s["id"] for s in record["steps"]] == ["trial-pull", "train", "trial-scale"]
+
+
+def test_a_step_after_the_last_training_is_refused(place: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        api.run(recipe(place, '[[steps]]\nuse = "train"\n[[steps]]\nuse = "trial-pull"\n'))
+    assert "steps.trial-pull: no training follows it; put it before the last `train`, or add one" in str(caught.value)
+
+
+def test_a_step_that_changed_nothing_fails_the_run(place: Path) -> None:
+    with pytest.raises(NoEffect) as caught:
+        api.run(recipe(place, '[[steps]]\nuse = "trial-idle"\n'))
+    assert str(caught.value) == (
+        "step 'trial-idle' (trial-idle): nothing changed at the stage data: 3 rows became 3: 0 new, 0 gone\n"
+        "  mend the step, or set allow_no_effect = true for it"
+    )
+    api.run(recipe(place, '[[steps]]\nuse = "trial-idle"\nallow_no_effect = true\n'))
+
+
+def test_a_fault_in_a_hook_that_changes_the_model_fails_the_run(place: Path) -> None:
+    with pytest.raises(PluginFault) as caught:
+        api.run(recipe(place, '[[steps]]\nuse = "trial-raise"\n'))
+    assert str(caught.value).startswith(
+        "step 'trial-raise', plugin 'trial-raise' of evenhand-trial 1.0, hook `data`: ValueError: something is odd"
+    )
+    failed = next((place / "runs").glob("trial-*"))
+    assert read_run(failed)["status"] == "failed"
+
+
+@pytest.mark.parametrize("body", [
+    '[[steps]]\nuse = "trial-watch"\nmood = "faulty"\n',
+    '[[steps]]\nuse = "trial-raise"\nstage = "transparency"\nallow_no_effect = true\n',
+])  # fmt: skip
+def test_faults_of_monitors_and_sections_are_isolated_unless_strict(place: Path, body: str) -> None:
+    record = api.run(recipe(place, body)).record
+    assert record["status"] == "complete" and record["faults"]
+    with pytest.raises(PluginFault):
+        api.run(recipe(place, body), strict=True)
+
+
+def test_a_causal_only_step_on_a_masked_model_is_refused(place: Path) -> None:
+    save_tiny(place / "masked", family="bert")
+    with pytest.raises(WrongModelKind) as caught:
+        api.run(recipe(place, '[[steps]]\nuse = "trial-raise"\n', model="masked"))
+    assert "is a masked language model: step 'trial-raise' (trial-raise) needs a causal model" in str(caught.value)
+
+
+def test_a_masked_model_runs_through(place: Path) -> None:
+    save_tiny(place / "masked", family="bert")
+    body = '[[steps]]\nuse = "trial-double"\n[[steps]]\nuse = "trial-pull"\n[[benchmarks]]\nuse = "trial-length"\n'
+    record = api.run(recipe(place, body, model="masked")).record
+    assert record["status"] == "complete" and record["samples"] == []
+
+
+def test_a_missing_model_says_what_was_tried(place: Path) -> None:
+    with pytest.raises(ModelNotFound, match="nowhere"):
+        api.run(recipe(place, "", model="nowhere"))
+
+
+def test_missing_data_says_what_was_tried(place: Path) -> None:
+    path = recipe(place, '[[steps]]\nuse = "trial-pull"\n')
+    path.write_text(path.read_text().replace('train = "train.txt"', 'train = "./lost.txt"'))
+    with pytest.raises(DataNotFound) as caught:
+        api.run(path)
+    assert str(caught.value) == (
+        "training text './lost.txt' was not found\n"
+        "  Tried: no file or folder './lost.txt'; it is no hub id (owner/name)"
+    )
+
+
+def test_a_loss_that_is_not_a_number_stops_and_names_the_term(place: Path) -> None:
+    with pytest.raises(TrainingDiverged, match="the loss term 'pull' became nan at step 3"):
+        api.run(recipe(place, '[[steps]]\nuse = "trial-pull"\nnan_at = 4\n'))
+
+
+def test_a_full_disk_is_said_plainly(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from evenhand import portable
+
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(portable, "save_model", full)
+    with pytest.raises(StorageFault):
+        api.run(recipe(place, '[[benchmarks]]\nuse = "trial-length"\n'))
+    assert read_run(next((place / "runs").glob("trial-*")))["status"] == "failed"
+
+
+def test_a_damaged_baseline_is_measured_again_not_trusted(place: Path, own_cache: Path) -> None:
+    path = recipe(place, '[[benchmarks]]\nuse = "trial-length"\n')
+    first = api.run(path).record["benchmarks"]
+    stored = next(own_cache.glob("baselines/*/records.parquet"))
+    stored.write_bytes(stored.read_bytes()[:-20])
+    assert api.run(path).record["benchmarks"] == first
+
+
+def test_nothing_to_resume_is_said(place: Path) -> None:
+    path = recipe(place, "")
+    with pytest.raises(RunNotFound, match="no run of 'trial' to resume in 'runs'"):
+        api.run(path, resume=True)
+    api.run(path)
+    with pytest.raises(RunNotFound, match="is complete, there is nothing to resume"):
+        api.run(path, resume=True)
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_its_training_ends_with_the_same_numbers(place: Path, trial: Path) -> None:
+    """kill -9 between two checkpoints, then --resume: records, losses and answers equal an uninterrupted run."""
+    path = recipe(place, WHOLE, steps=60)
+    expected = api.run(path, output=place / "whole")
+    environment = {**os.environ, "PYTHONPATH": str(trial), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "evenhand", "--quiet", "run", str(path), "--output", str(place / "killed")]
+    process = subprocess.Popen(command, env=environment, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not list(place.glob("killed/*/.state/training/train/checkpoint-*/COMPLETE")):
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()  # type: ignore[union-attr]
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()  # type: ignore[union-attr]
+    assert not list(place.glob("killed/*/.state/training/train/final")), "it was killed while training"
+    done = subprocess.run([*command, "--resume"], env=environment, cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    folders = list((place / "killed").iterdir())
+    assert len(folders) == 1, "the same folder was continued"
+    resumed = read_run(folders[0])
+    assert resumed["benchmarks"] == expected.record["benchmarks"]
+    assert resumed["samples"] == expected.record["samples"]
+    assert resumed["training"][0]["terms"] == expected.record["training"][0]["terms"]
+    from evenhand.evidence import read_records
+
+    for name in ("trial-length", "trial-quality"):
+        a, b = (read_records(f / "items" / f"{name}.parquet") for f in (folders[0], expected.folder))
+        assert digest_of_records(a["after"]) == digest_of_records(b["after"])

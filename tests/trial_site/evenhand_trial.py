@@ -1,0 +1,222 @@
+"""Small plugins, one a stage, for the tests of a whole run."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from evenhand_sdk import (
+    Artifact, Benchmark, DataTransform, DecodingRule, Fact, Finding, ItemRecord, LossTerm, Metric, Mitigation,
+    ModelTransform, Monitor, Options, Plugin, Request, Section, StrengthOptions, hookimpl,
+)  # fmt: skip
+
+
+class Double(Mitigation):
+    """Every row twice, the second time in capitals."""
+
+    name = "trial-double"
+    summary = "Doubles the data."
+
+    @hookimpl
+    def data(self, run, split, model):
+        if self.options.strength == 0:
+            return DataTransform(fn=lambda rows: rows)
+
+        def fn(rows):
+            from datasets import Dataset
+
+            return Dataset.from_dict({"text": [t for x in rows["text"] for t in (x, x.upper())]})
+
+        return DataTransform(fn=fn)
+
+
+class Pull(Mitigation):
+    """A loss on the size of the logits."""
+
+    name = "trial-pull"
+    summary = "Pulls logits towards zero."
+
+    class Options(StrengthOptions):
+        nan_at: int = -1
+
+    @hookimpl
+    def objective(self, run, model):
+        calls = []
+
+        def fn(batch, outputs):
+            calls.append(1)
+            value = outputs.logits.float().pow(2).mean()
+            return value * float("nan") if len(calls) == self.options.nan_at else value
+
+        return LossTerm(name="pull", fn=fn, weight=0.1 * self.options.strength)
+
+
+class Norms(Mitigation):
+    """Trains the norms only."""
+
+    name = "trial-norms"
+    summary = "Norms only."
+
+    @hookimpl
+    def architecture(self, run, model):
+        return ModelTransform(trainable=lambda m: [n for n, _ in m.named_parameters() if "norm" in n], fold=lambda m: True)
+
+
+class Scale(Mitigation):
+    """Scales the last norm: as a live hook, or folded."""
+
+    name = "trial-scale"
+    summary = "Scales the last norm's output."
+
+    class Options(StrengthOptions):
+        folds: bool = True
+
+    @hookimpl
+    def architecture(self, run, model):
+        import torch
+
+        factor = 1 - 0.5 * self.options.strength
+        handles = []
+
+        def fit(m):
+            return Artifact(tensors={"factor": torch.tensor([factor])}, meta={"factor": factor})
+
+        def apply(m, artifact):
+            handles.append(m.model.norm.register_forward_hook(lambda mod, args, out: out * artifact.tensors["factor"]))
+
+        def revert(m):
+            handles.pop().remove()
+
+        def fold(m):
+            if not self.options.folds:
+                return False
+            revert(m)
+            with torch.no_grad():
+                m.model.norm.weight.mul_(factor)
+            return True
+
+        return ModelTransform(fit=fit, apply=apply, revert=revert, fold=fold)
+
+
+class Flat(Mitigation):
+    """Divides the logits: a flatter distribution."""
+
+    name = "trial-flat"
+    summary = "A higher temperature."
+
+    @hookimpl
+    def decoding(self, run, model):
+        by = 1 + self.options.strength
+        return DecodingRule(name="flat", next_logits=lambda ids, logits, contexts: logits / by if by != 1 else logits)
+
+
+class Watch(Plugin):
+    """Counts answers; asks for one probe a request."""
+
+    name = "trial-watch"
+    summary = "Counts."
+
+    class Options(Options):
+        mood: Literal["calm", "faulty"] = "calm"
+
+    @hookimpl
+    def monitoring(self, run):
+        seen, probed = [], []
+
+        def observe(observation):
+            if self.options.mood == "faulty":
+                raise ValueError("the watch is broken")
+            (probed if observation.probe_of else seen).append(observation)
+            return []
+
+        return Monitor(
+            name="watch",
+            observe=observe,
+            probes=lambda o: [Request(prompt=o.response.request.prompt.upper(), max_new_tokens=3)],
+            summary=lambda: Finding(title="counted", facts={"seen": len(seen), "probes": len(probed)}),
+        )
+
+
+class Size(Plugin):
+    """Says how big the model is."""
+
+    name = "trial-size"
+    summary = "The size."
+
+    @hookimpl
+    def transparency(self, run, model, result):
+        names = [b["id"] for b in result.benchmarks]
+        return Section(title="Size <b>", facts=[Fact(label="parameters", value=model.num_parameters()),
+                                                Fact(label="benchmarks", value=", ".join(names))])  # fmt: skip
+
+
+class Length(Plugin):
+    """Mean negative log-likelihood of forty short sentences."""
+
+    name = "trial-length"
+    summary = "Likelihood."
+
+    class Options(Options):
+        items: int = 40
+
+    @hookimpl
+    def evaluation(self, run):
+        texts = [f"The nurse said that she would see {k} children." for k in range(self.options.items)]
+
+        def score(measured):
+            return [ItemRecord(id=str(k), cluster=str(k // 2), values={"nll": -s.total})
+                    for k, s in enumerate(measured.score(texts))]  # fmt: skip
+
+        metric = Metric(name="surprise", value="nll", better="lower", primary=True, unit="nat")
+        return Benchmark(name="trial-length", title="Surprise", score=score, metrics=[metric])
+
+
+class Quality(Plugin):
+    """Perplexity of a few sentences."""
+
+    name = "trial-quality"
+    summary = "Perplexity."
+
+    @hookimpl
+    def evaluation(self, run):
+        texts = [f"Rain fell on the town for {k} days." for k in range(40)]
+
+        def score(measured):
+            return [ItemRecord(id=str(k), cluster=str(k), values={"logp": s.total, "words": 8.0})
+                    for k, s in enumerate(measured.score(texts))]  # fmt: skip
+
+        metric = Metric(name="perplexity", value="logp", per="words", transform="neg_exp", better="lower", primary=True)
+        return Benchmark(name="trial-quality", title="Perplexity", score=score, metrics=[metric], quality=True)
+
+
+class Raise(Plugin):
+    """Raises in the hook it is told to."""
+
+    name = "trial-raise"
+    summary = "Raises."
+    kinds: ClassVar[tuple[str, ...]] = ("causal",)
+
+    class Options(Options):
+        stage: str = "data"
+
+    @hookimpl
+    def data(self, run, split, model):
+        if self.options.stage == "data":
+            raise ValueError("something is odd")
+        return None
+
+    @hookimpl
+    def transparency(self, run, model, result):
+        if self.options.stage == "transparency":
+            raise ValueError("nothing to say")
+        return None
+
+
+class Idle(Mitigation):
+    """Promises to change the data and does not."""
+
+    name = "trial-idle"
+    summary = "Does nothing."
+
+    @hookimpl
+    def data(self, run, split, model):
+        return DataTransform(fn=lambda rows: rows)
