@@ -77,7 +77,7 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         if his and lowered in ("being", "having"):
             return "determiner", LIKELY
         return otherwise, SURE
-    if lowered in FINITE_VERBS:
+    if lowered in FINITE_VERBS or (previous == "of" and lowered.endswith("ed") and closed):
         return otherwise, LIKELY
     if lowered in SOFT_ADVERBS:
         if prepositional:
