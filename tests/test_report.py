@@ -234,3 +234,24 @@ def test_forged_lines_and_hidden_words_are_replaced() -> None:
     assert cleaned({"a\x1b[2J": ["x\u202ey", "\ud800", "tab\tline\nkept", 3]}) == {
         "a\ufffd[2J": ["x\ufffdy", "\ufffd", "tab\tline\nkept", 3]
     }
+
+
+def test_folders_of_the_machine_stay_out_of_report_and_card(tmp_path: Path) -> None:
+    assert "editable folder" in page(tmp_path).text
+    assert "someone" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "someone" not in write_card(tmp_path).read_text(encoding="utf-8")
+
+
+def test_no_monitoring_section_where_nothing_was_served(tmp_path: Path) -> None:
+    seen = page(tmp_path, monitoring={"requests": 0, "probes": 0, "findings": []})
+    assert "Monitoring" not in seen.text
+
+
+def test_a_weight_that_was_not_finite_is_a_dash(tmp_path: Path) -> None:
+    def blank(raw: dict[str, Any]) -> None:
+        raw["sections"][0]["figures"][0]["weights"][0] = None
+        raw["sections"][0]["figures"][1]["values"][0] = None
+
+    text = Page(write_report(write_run(tmp_path, blank)).read_text(encoding="utf-8")).text
+    assert "The \u2013 nurse +0.71" in " ".join(text.split())
+    assert "nurse \u2013 said" in text

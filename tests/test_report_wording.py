@@ -86,9 +86,21 @@ def test_the_cost_when_quality_rose_and_when_it_was_not_measured() -> None:
         "ratio": interval(0.99, 0.97, 1.01),
         "verdict": "within budget",
     }
-    assert what_it_cost(parse_run({"quality": ratio})) == (
+    perplexity = {"name": "perplexity", "better": "lower", "primary": True}
+    measured = {"id": "perplexity", "quality": True, "metrics": [perplexity]}
+    assert what_it_cost(parse_run({"quality": ratio, "benchmarks": [measured]})) == (
         "Perplexity, the measure of language quality, fell by 1.0 % (95 % interval \u22123.0 % to +1.0 %); "
         "the recipe allows +2.0 %: within budget."
+    )
+    # Accuracy is better the higher it is, and its ratio is before / after: above 1 it is a loss, not a rise.
+    accuracy = {**ratio, "metric": "accuracy", "ratio": interval(1.03, 1.025, 1.04), "verdict": "over budget"}
+    better = {
+        "id": "q",
+        "quality": True,
+        "metrics": [{"name": "accuracy", "better": "higher", "primary": True}],
+    }
+    assert what_it_cost(parse_run({"quality": accuracy, "benchmarks": [better]})).startswith(
+        "Accuracy, the measure of language quality, became worse by 3.00 % "
     )
     assert what_it_cost(parse_run({})) == "Language quality was not measured, so its cost is unknown."
 

@@ -56,7 +56,7 @@ What changed (same items before and after, 95 % intervals)
   no demonstrated effect.
 
 What it cost in language quality
-  perplexity, after / before: 1.0092 [1.0034, 1.0151]; budget 1.020: within budget
+  cost ratio by perplexity (above 1 is a loss): 1.0092 [1.0034, 1.0151]; budget 1.020: within budget
 
 Notes
   - training: out of memory: batch halved to 4

@@ -180,7 +180,8 @@ def _definition(benchmark: BenchmarkResult) -> Benchmark:
                 f"run.json does not say how {benchmark.id} computes {metric.name!r}",
                 do="run it again with this version of evenhand",
             )
-        metrics.append(Metric(**{"name": metric.name, **values}))
+        shown = metric.model_dump(include={"name", "unit", "description", "primary", "target", "better"})
+        metrics.append(Metric(**{**shown, **values}))
 
     def score(_: Any) -> Sequence[ItemRecord]:
         raise UsageError(f"{benchmark.id}: a benchmark that was read from run.json cannot score a model")

@@ -142,7 +142,10 @@ def front_matter(run: RunRecord) -> str:
 
 def base_model(run: RunRecord) -> str:
     """The hub identifier that the model was derived from, or nothing where none is known."""
-    for name in (run.model.base_model, run.model.name):
+    from evenhand.shelf import find
+
+    known = find(run.model.name)
+    for name in (run.model.base_model, known.hub_id if known else "", run.model.name):
         if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name):
             return name
     return ""
@@ -162,7 +165,9 @@ def languages(run: RunRecord) -> list[str]:
 def provenance(run: RunRecord) -> list[tuple[str, str]]:
     """The facts of the report, the data of each benchmark, and the distributions, as one table."""
     data = [(f"Data of {b.id} (SHA-256)", b.data_digest) for b in run.benchmarks if b.data_digest]
-    parts = [f"{d.name} {d.version}" + (f" ({d.origin})" if d.origin else "") for d in run.distributions]
+    parts = [
+        f"{d.name} {d.version}" + (f" ({d.shown_origin})" if d.origin else "") for d in run.distributions
+    ]
     return [*wording.provenance(run), *data, *([("Distributions", ", ".join(parts))] if parts else [])]
 
 

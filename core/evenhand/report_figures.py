@@ -175,7 +175,7 @@ def forest(run: RunRecord) -> list[Panel]:
 
 
 def budget_panel(quality: Quality) -> Panel | None:
-    """The ratio of language quality after to before, against 1 and against the budget; None when unknown."""
+    """The cost ratio of language quality, against 1 and against the budget; None when unknown."""
     ratio = quality.ratio
     if ratio.value is None or not math.isfinite(ratio.value):
         return None
@@ -184,7 +184,7 @@ def budget_panel(quality: Quality) -> Panel | None:
     text = f"{number(ratio.value, places)} {bounds(ratio, places)}".strip()
     budget = number(quality.budget, 3)
     return Panel(
-        title=f"Ratio of {quality.metric or 'perplexity'}, after to before",
+        title=f"Cost ratio by {quality.metric or 'perplexity'}",
         left="better",
         right="worse",
         zero=axis.at(1.0),
@@ -218,7 +218,8 @@ class HeatToken:
 
 def heat_tokens(figure: Figure) -> list[HeatToken]:
     """Tokens with their weights relative to the largest one; a line break is shown as an arrow."""
-    finite = [abs(w) for w in figure.weights if math.isfinite(w)]
+    weights = [math.nan if w is None else w for w in figure.weights]
+    finite = [abs(w) for w in weights if math.isfinite(w)]
     largest = max(finite, default=0.0) or 1.0
     places = decimals(Interval(value=largest))
     return [
@@ -228,7 +229,7 @@ def heat_tokens(figure: Figure) -> list[HeatToken]:
             "pos" if weight > 0 else "neg",
             round(abs(weight) / largest, 3) if math.isfinite(weight) else 0.0,
         )
-        for token, weight in zip(figure.tokens, figure.weights, strict=False)
+        for token, weight in zip(figure.tokens, weights, strict=False)
     ]
 
 
@@ -245,13 +246,14 @@ class Bar:
 
 def bars(figure: Figure) -> tuple[float, list[Bar]]:
     """The position of zero, and the bars of a figure."""
-    finite = [v for v in figure.values if math.isfinite(v)]
+    values = [math.nan if v is None else v for v in figure.values]
+    finite = [v for v in values if math.isfinite(v)]
     low, high = min([0.0, *finite]), max([0.0, *finite])
     span = (high - low) or 1.0
     zero = round(100 * -low / span, 3)
     places = decimals(Interval(value=max((abs(v) for v in finite), default=0.0)))
     made = []
-    for label, value in zip(figure.labels, figure.values, strict=False):
+    for label, value in zip(figure.labels, values, strict=False):
         width = round(100 * abs(value) / span, 3) if math.isfinite(value) else 0.0
         sign = "neg" if value < 0 else "pos"
         x = zero - width if value < 0 else zero

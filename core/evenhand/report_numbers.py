@@ -16,8 +16,9 @@ MINUS = "\u2212"
 
 def decimals(*intervals: Interval) -> int:
     """Decimals that show two significant digits of the narrowest interval, at most 5."""
-    widths = [i.high - i.low for i in intervals if i.low is not None and i.high is not None]
-    sizes = [w / 2 for w in widths if math.isfinite(w) and w > 0]
+    ends = [(i.low, i.high) for i in intervals if i.low is not None and i.high is not None]
+    # A width that is only rounding error says nothing about precision.
+    sizes = [(h - w) / 2 for w, h in ends if math.isfinite(h - w) and h - w > 1e-9 * max(abs(h), abs(w))]
     if not sizes:
         sizes = [abs(i.value) / 10 for i in intervals if i.value and math.isfinite(i.value)]
     if not sizes:

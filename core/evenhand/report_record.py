@@ -174,6 +174,13 @@ class Distribution(_Part):
     version: str = ""
     origin: str = ""
 
+    @property
+    def shown_origin(self) -> str:
+        """Where it came from, without the folders of the machine it ran on; those stay in run.json."""
+        if self.origin.startswith("editable"):
+            return "editable folder"
+        return "local file" if self.origin.startswith(("file:", "/")) else self.origin
+
 
 class FindingRecord(_Part):
     """What a monitor noticed."""
@@ -204,9 +211,10 @@ class Figure(_Part):
 
     type: Literal["heat", "bars"]
     tokens: list[str] = Field(default_factory=list)
-    weights: list[float] = Field(default_factory=list)
+    weights: list[float | None] = Field(default_factory=list)
+    """None, as any number in run.json, where it was not finite."""
     labels: list[str] = Field(default_factory=list)
-    values: list[float] = Field(default_factory=list)
+    values: list[float | None] = Field(default_factory=list)
     caption: str = ""
 
 
@@ -299,6 +307,19 @@ class RunRecord(_Part):
     def bias_benchmarks(self) -> list[BenchmarkResult]:
         """Benchmarks that measure bias."""
         return [b for b in self.benchmarks if not b.quality]
+
+    @property
+    def quality_direction(self) -> str:
+        """Which way the metric of `quality` is better: `lower`, `higher`, or empty where it is not known."""
+        metrics = [b.primary for b in self.quality_benchmarks if b.primary is not None]
+        wanted = [m.better for m in metrics if self.quality is not None and m.name == self.quality.metric]
+        return wanted[0] if wanted else ""
+
+    @property
+    def served(self) -> bool:
+        """True when monitors saw anything."""
+        seen = self.monitoring
+        return seen is not None and bool(seen.requests or seen.findings)
 
     @property
     def quality_benchmarks(self) -> list[BenchmarkResult]:

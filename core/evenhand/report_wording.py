@@ -18,6 +18,8 @@ TONES = {
 
 STATES = {
     "data": "changes the training data",
+    "training": "trains on everything before it",
+    "architecture": "part of the model",
     "objective": "part of the training loss",
     "folded": "folded into ordinary weights, portable",
     "saved beside the model": "saved beside the model, load with evenhand",
@@ -168,7 +170,10 @@ def what_it_cost(run: RunRecord) -> str:
     if not size.strip("0."):
         moved = "did not change"
     else:
-        moved = f"{'rose' if worse_by > 0 else 'fell'} by {size} %"
+        up, down = ("became worse", "became better")
+        if run.quality_direction == "lower":
+            up, down = "rose", "fell"
+        moved = f"{up if worse_by > 0 else down} by {size} %"
     shift = _as_percent(quality.ratio)
     interval = ""
     if shift.low is not None and shift.high is not None:

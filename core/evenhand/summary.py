@@ -93,7 +93,8 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
     else:
         places = max(3, decimals(quality.ratio))
         line(
-            f"{quality.metric or 'perplexity'}, after / before: {number(quality.ratio.value, places)} "
+            f"cost ratio by {quality.metric or 'perplexity'} (above 1 is a loss): "
+            f"{number(quality.ratio.value, places)} "
             f"{bounds(quality.ratio, places)}; budget {number(quality.budget, 3)}: "
             f"{quality.verdict or 'no verdict'}"
         )
