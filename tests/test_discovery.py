@@ -1,19 +1,21 @@
 """Plugins are found without being imported, and a broken one is a row, not a traceback.
 
-The folders in `tests/site` are fake `site-packages`: a `.dist-info` with METADATA and entry_points.txt is an installed
-distribution.
+The folders in `tests/site` are fake `site-packages`: a `.dist-info` with METADATA and entry_points.txt is an
+installed distribution.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from evenhand.discovery import Catalogue, discover, load
+from evenhand.discovery import GROUP, Catalogue, discover, load
 from evenhand.errors import BrokenPlugin, IncompatiblePlugin, PluginClash, UnknownPlugin
+from evenhand.known_plugins import KNOWN_PLUGINS
 
 SITE = Path(__file__).parent / "site"
 
@@ -82,7 +84,10 @@ def test_a_malformed_file_is_one_broken_row_and_the_others_are_unharmed(
 @pytest.mark.parametrize(
     ("entry_points", "reason"),
     [
-        ("no section\n[evenhand.plugins]\n", "entry_points.txt, line 1: there is no [section] before this line"),
+        (
+            "no section\n[evenhand.plugins]\n",
+            "entry_points.txt, line 1: there is no [section] before this line",
+        ),
         (
             "[evenhand.plugins]\na = m:C\n[evenhand.plugins]\nb = m:D\n",
             "entry_points.txt, line 3: the section [evenhand.plugins] is given twice",
@@ -110,7 +115,10 @@ def distribution(folder: Path, name: str, version: str, *requires: str, entry_po
 
 def test_names_keep_their_case_and_percent_signs_are_no_interpolation(tmp_path: Path) -> None:
     distribution(tmp_path, "odd", "1.0", entry_points="[evenhand.plugins]\nUpper = m:C\nper = m%(x)s:C\n")
-    assert [(r.name, r.status) for r in discover([str(tmp_path)]).rows] == [("Upper", "ok"), ("per", "broken")]
+    assert [(r.name, r.status) for r in discover([str(tmp_path)]).rows] == [
+        ("Upper", "ok"),
+        ("per", "broken"),
+    ]
 
 
 def test_a_distribution_without_metadata_is_a_broken_row() -> None:
@@ -246,7 +254,9 @@ def test_an_unknown_plugin_may_be_in_a_file_that_could_not_be_read() -> None:
 
 
 def test_a_broken_row_cannot_be_used() -> None:
-    with pytest.raises(BrokenPlugin, match=r"^'misspelt' of fake-spec 1.3 cannot be used: 'fake_sound/RowShuffle'"):
+    with pytest.raises(
+        BrokenPlugin, match=r"^'misspelt' of fake-spec 1.3 cannot be used: 'fake_sound/RowShuffle'"
+    ):
         catalogue("bad_spec").find("misspelt")
 
 
@@ -297,6 +307,13 @@ def test_an_import_that_fails_says_where_and_keeps_its_cause(monkeypatch: pytest
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
 
+def test_a_target_without_a_module_says_so(tmp_path: Path) -> None:
+    distribution(tmp_path, "hollow", "1.0", entry_points="[evenhand.plugins]\na = json.nothing.here:C\n")
+    with pytest.raises(BrokenPlugin) as caught:
+        load(discover([str(tmp_path)]).find("a"))
+    assert caught.value.what == "there is no module json.nothing"
+
+
 def test_an_old_interface_is_refused_with_both_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(SITE / "old_api")
     with pytest.raises(IncompatiblePlugin) as caught:
@@ -332,3 +349,13 @@ def test_a_bad_byte_in_a_stranger_does_not_keep_the_libraries_from_loading() -> 
         "import evenhand.plugin\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_known_plugins_are_those_of_this_repository() -> None:
+    projects = sorted((Path(__file__).parents[1] / "plugins").glob("*/pyproject.toml"))
+    assert len(projects) == 2
+    offered = {}
+    for file in projects:
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        offered |= dict.fromkeys(project["entry-points"][GROUP], project["name"])
+    assert offered == KNOWN_PLUGINS

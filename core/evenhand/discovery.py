@@ -133,7 +133,9 @@ def discover(path: Sequence[str] | None = None) -> Catalogue:
 
         requirements = Requirements(path)
         rows = [_with_requirements(row, requirements) for row in rows]
-    return Catalogue(tuple(sorted(rows, key=lambda row: (not row.name, row.name, normalised(row.distribution)))))
+    return Catalogue(
+        tuple(sorted(rows, key=lambda row: (not row.name, row.name, normalised(row.distribution))))
+    )
 
 
 def _distributions(path: Sequence[str] | None) -> Iterator[importlib.metadata.Distribution]:

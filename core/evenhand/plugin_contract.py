@@ -46,9 +46,12 @@ def imported(row: PluginRow, *, where: str) -> Any:
         for attribute in attributes.split("."):
             found = getattr(found, attribute)
     except (Exception, SystemExit) as error:  # isolation: an import may raise anything
+        what = f"{module_name} cannot be imported: {type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
+            what = f"there is no module {error.name}"
         owner = f"Tell the maintainers of {row.distribution}. Recipes that do not name it are unharmed."
         raise BrokenPlugin(
-            f"{module_name} cannot be imported: {type(error).__name__}: {error}",
+            what,
             where=where,
             known=_raised_at(error),
             do=owner if row.distribution else "",

@@ -19,7 +19,7 @@ from evenhand.wording import toml_value, validated
 if TYPE_CHECKING:
     from evenhand.discovery import Catalogue
 
-__all__ = ["Recipe", "ResolvedStep", "StepEntry", "load_recipe", "resolve_steps"]
+__all__ = ["Recipe", "ResolvedStep", "StepEntry", "TrainingSection", "load_recipe", "resolve_steps"]
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import rich_click as click
 
-from evenhand.commands.session import Session, global_options, pass_session
+from evenhand.commands.session import Session, global_options
+from evenhand.errors import ConformanceFailed
 
 
 @click.command()
@@ -28,13 +29,15 @@ def new(name: str, output: str) -> None:
 @click.command()
 @click.argument("plugin", metavar="NAME_OR_CLASS")
 @global_options
-@pass_session
-def check(session: Session, plugin: str) -> None:
+@click.pass_context
+def check(context: click.Context, plugin: str) -> None:
     """Check that a plugin keeps the contract; NAME_OR_CLASS is its name, or MODULE:CLASS."""
     conformance = _sdk("evenhand_sdk.conformance")
     report = conformance.check_plugin(_named(plugin))
-    if not session.quiet:
+    if not context.ensure_object(Session).quiet:
         click.echo(str(report))
+    if not report.passed:
+        context.exit(ConformanceFailed.exit_code)
 
 
 def _named(plugin: str) -> Any:

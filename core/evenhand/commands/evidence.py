@@ -30,8 +30,9 @@ def models() -> None:
 def compare(first: str, second: str) -> None:
     """Compare two run folders, benchmark by benchmark."""
     from evenhand.compare import compare as compare_runs
+    from evenhand.compare import print_comparison
 
-    click.echo(compare_runs(first, second))
+    print_comparison(compare_runs(first, second))
 
 
 @click.command()

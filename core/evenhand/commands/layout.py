@@ -36,7 +36,7 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str
     room = max(24, shutil.get_terminal_size((100, 24)).columns - start)
     lines = []
     for number, line in enumerate(table):
-        first, *more = textwrap.wrap(line[-1], room, break_long_words=False) or [""]
+        first, *more = textwrap.wrap(line[-1], room, break_on_hyphens=False) or [""]
         cells = [
             styled(cell.ljust(width), colour=COLOURS[cell]) if cell in COLOURS else cell.ljust(width)
             for cell, width in zip(line, widths, strict=False)

@@ -24,8 +24,8 @@ _SET = click.option(
 @click.command()
 @click.argument("recipe")
 @_SET
-@click.option("--resume", is_flag=True, help="Continue the run that was stopped, with the same result.")
-@click.option("--output", metavar="DIR", help="Folder that the run folder is made in.")
+@click.option("--resume", is_flag=True, help="Continue the newest unfinished run of this recipe.")
+@click.option("--output", metavar="DIR", help="Folder that the run folder is made in; default: runs.")
 @click.option("--strict", is_flag=True, help="Let a fault of a monitor or of a report section fail the run.")
 @click.option("--offline", is_flag=True, help="Refuse every download.")
 @global_options
@@ -46,9 +46,7 @@ def run(
     checked, _ = _checked(recipe, overrides)
     from evenhand.run import execute
 
-    result = execute(
-        checked, output=Path(output) if output else None, resume=resume, strict=strict, offline=offline
-    )
+    result = execute(checked, output=output, resume=resume, strict=strict, offline=offline or None)
     if session.quiet:
         click.echo(result.folder)
         return

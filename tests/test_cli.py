@@ -1,0 +1,466 @@
+"""What `toolkit` prints, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from evenhand import discovery
+from evenhand.cli import toolkit
+
+SITE = Path(__file__).parent / "site"
+find_plugins = discovery.discover
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes these fake distributions the only ones that are installed."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def only(*folders: str) -> None:
+        path = [str(SITE / folder) for folder in folders]
+        for folder in reversed(path):
+            monkeypatch.syspath_prepend(folder)
+        monkeypatch.setattr("evenhand.discovery.discover", lambda: find_plugins(path))
+
+    return only
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Writes my.toml into the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(text: str) -> str:
+        (tmp_path / "my.toml").write_text('[model]\nname = "tiny"\n' + text)
+        return "my.toml"
+
+    return write
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(toolkit, list(arguments), prog_name="toolkit")
+
+
+def module(monkeypatch: pytest.MonkeyPatch, name: str, **members: Any) -> None:
+    fake = ModuleType(name)
+    vars(fake).update(members)
+    monkeypatch.setitem(sys.modules, name, fake)
+
+
+# --------------------------------------------------------------------------------------------------- validate
+STEPS = """
+[[steps]]
+use = "row-shuffle"
+strength = 0.5
+axes = ["gender", "race"]
+[[steps]]
+use = "quiet-decoding"
+[[steps]]
+use = "imitation"
+teacher = "step:quiet-decoding"
+[[steps]]
+use = "train"
+[[benchmarks]]
+use = "word-count"
+"""
+
+
+def test_validate_shows_the_steps(site: Any, recipe: Any) -> None:
+    site("sound")
+    result = call("validate", recipe(STEPS), "--set", "steps.row-shuffle.strength=0.25")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "my.toml is sound: 4 steps and 1 benchmark on tiny.\n"
+        "\n"
+        "     steps           stage      from            set in the recipe\n"
+        '  1  row-shuffle     data       fake-sound 1.0  strength = 0.25, axes = ["gender", "race"]\n'
+        "  2  quiet-decoding  decoding   fake-sound 1.0  inactive: used by other steps\n"
+        '  3  imitation       objective  fake-sound 1.0  teacher = "step:quiet-decoding"\n'
+        "  4  train           training   evenhand\n"
+        "\n"
+        "     benchmarks  stage       from\n"
+        "  1  word-count  evaluation  fake-sound 1.0\n"
+    )
+    assert call("validate", recipe(STEPS), "--quiet").stdout == ""
+    assert call("--quiet", "validate", recipe(STEPS)).stdout == ""
+
+
+def test_every_problem_of_a_recipe_comes_at_once(site: Any, recipe: Any) -> None:
+    site("sound")
+    result = call("validate", recipe('sed = 1\n[[steps]]\nuse = "row-shuffle"\nstrenght = 1\nrows = "x"\n'))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "my.toml: 3 problems\n"
+        "  - model.sed: unknown key (known: name, kind, dtype, device, trust_remote_code)\n"
+        "  - steps[1].rows: 'x' is not a whole number\n"
+        "  - steps[1].strenght: unknown option; did you mean 'strength'? "
+        "(known: strength, axes, order, rows)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("folders", "use", "message"),
+    [
+        (
+            ("sound",),
+            "word-cuont",
+            "no plugin is called 'word-cuont'; did you mean 'word-count'?\n"
+            "      Installed: imitation, quiet-decoding, row-shuffle, word-count",
+        ),
+        (
+            ("sound",),
+            "perplexity",
+            "plugin 'perplexity' is not installed\n      pip install evenhand-standard",
+        ),
+        (
+            ("sound", "rival"),
+            "row-shuffle",
+            "'row-shuffle' is offered by fake-sound 1.0 and rival-plugins 2.0\n"
+            '      Say which: use = "fake-sound:row-shuffle" or use = "rival-plugins:row-shuffle"',
+        ),
+        (
+            ("failing",),
+            "never-imports",
+            "plugin 'never-imports' of fake-failing 0.3: fake_failing cannot be imported: "
+            "ModuleNotFoundError: No module named 'a_library_nobody_has'\n"
+            "      Raised at line 5 of fake_failing.py\n"
+            "      Tell the maintainers of fake-failing. Recipes that do not name it are unharmed.",
+        ),
+        (
+            ("old_api",),
+            "old-timer",
+            "plugin 'old-timer' of fake-old 0.9: it was written for plugin interface 0, this toolkit has 1\n"
+            "      pip install --upgrade fake-old",
+        ),
+        (
+            ("chain",),
+            "fused",
+            "'fused' of fake-fusion 0.2 cannot be used here: "
+            "needs transformers ~=4.57.6 (through adapters 1.3.0), found 5.23.0\n"
+            "      Install versions that agree, for example in an environment of its own: "
+            "pip install fake-fusion",
+        ),
+        (
+            ("slips",),
+            "unmarked",
+            "plugin 'unmarked' of fake-slips 0.6: "
+            "Unmarked.objective overrides a hook but lacks @hookimpl, so it would never be called",
+        ),
+    ],
+)
+def test_a_plugin_that_cannot_be_used(
+    site: Any, recipe: Any, folders: tuple[str, ...], use: str, message: str
+) -> None:
+    site(*folders)
+    result = call("validate", recipe(f'[[steps]]\nuse = "{use}"\n'))
+    assert result.exit_code == 2
+    assert result.stderr == f"my.toml: 1 problem\n  - steps[1].use: {message}\n"
+    assert "Traceback" not in result.output
+
+
+def test_broken_strangers_do_not_harm_a_recipe_that_does_not_name_them(site: Any, recipe: Any) -> None:
+    site("sound", "failing", "old_api", "duplicated", "bad_bytes", "bad_spec", "chain", "slips", "nameless")
+    assert call("validate", recipe(STEPS)).exit_code == 0
+
+
+# ---------------------------------------------------------------------------------------------------- plugins
+def test_plugins_is_plugins_list(site: Any) -> None:
+    site("sound", "bad_bytes", "rival", "chain")
+    result = call("plugins")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "6 plugins from 4 distributions\n"
+        "\n"
+        "  plugin          distribution       status        about it\n"
+        "  fused           fake-fusion 0.2    incompatible  needs transformers ~=4.57.6 (through adapters\n"
+        "                                                   1.3.0), found 5.23.0\n"
+        "  imitation       fake-sound 1.0     ok\n"
+        "  quiet-decoding  fake-sound 1.0     ok\n"
+        "  row-shuffle     fake-sound 1.0     clash         also offered by rival-plugins 2.0; use it as\n"
+        "                                                   fake-sound:row-shuffle\n"
+        "  row-shuffle     rival-plugins 2.0  clash         also offered by fake-sound 1.0; use it as\n"
+        "                                                   rival-plugins:row-shuffle\n"
+        "  word-count      fake-sound 1.0     ok\n"
+        "  (unreadable)    fake-bytes 1.2     broken        "
+        "entry_points.txt, line 4: byte 0xef is not UTF-8\n"
+        "\n"
+        "toolkit plugins show NAME tells what a plugin does and which options it has.\n"
+    )
+    assert call("plugins", "list").stdout == result.stdout
+
+
+def test_without_plugins_the_list_says_how_to_get_some(site: Any) -> None:
+    site()
+    assert call("plugins").stdout == (
+        "No plugins are installed. The first-party ones: pip install evenhand-standard\n"
+    )
+
+
+def test_load_imports_each_plugin_and_reports(site: Any) -> None:
+    site("sound", "failing")
+    result = call("plugins", "--load")
+    assert result.exit_code == 3
+    assert "  never-imports   fake-failing 0.3  broken              fake_failing cannot be" in result.stdout
+    assert "  row-shuffle     fake-sound 1.0    ok      data        Moves rows" in result.stdout
+    site("sound")
+    assert call("plugins", "list", "--load").exit_code == 0
+
+
+def test_show_tells_what_a_plugin_does(site: Any) -> None:
+    site("sound")
+    result = call("plugins", "show", "row-shuffle")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "row-shuffle\n"
+        "Moves rows of the training data.\n"
+        "\n"
+        "  provided by   fake-sound 1.0 (index)\n"
+        "  class         fake_sound:RowShuffle\n"
+        "  stage         data\n"
+        "  models        causal and masked\n"
+        "  source        Tests of the host.\n"
+        "\n"
+        "  option    default     accepts                        meaning\n"
+        "  strength  1.0         number, at least 0, at most 1\n"
+        '  axes      ["gender"]  list of text\n'
+        '  order     "random"    "random" or "sorted"\n'
+        "  rows      10          whole number, at least 1       How many rows to move.\n"
+        "\n"
+        "In a recipe:\n"
+        "\n"
+        "  [[steps]]\n"
+        '  use = "row-shuffle"\n'
+    )
+    assert call("plugins", "show", "imitation").stdout.endswith('use = "imitation"\n  teacher = ...\n')
+    assert '  [[benchmarks]]\n  use = "word-count"\n' in call("plugins", "show", "word-count").stdout
+    assert "  max_steps              100" in call("plugins", "show", "train").stdout
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "message"),
+    [
+        (
+            "sound",
+            "row-shufle",
+            "no plugin is called 'row-shufle'; did you mean 'row-shuffle'?\n"
+            "  Installed: imitation, quiet-decoding, row-shuffle, word-count\n",
+        ),
+        ("sound", "pair-gap", "plugin 'pair-gap' is not installed\n  pip install evenhand-standard\n"),
+        (
+            "bad_spec",
+            "misspelt",
+            "'misspelt' of fake-spec 1.3 cannot be used: "
+            "'fake_sound/RowShuffle' is not of the form module:Class\n",
+        ),
+    ],
+)
+def test_show_of_what_cannot_be_shown(site: Any, folder: str, name: str, message: str) -> None:
+    site(folder)
+    result = call("plugins", "show", name)
+    assert (result.exit_code, result.stderr) == (3, message)
+
+
+# ----------------------------------------------------------------------------------------------------- schema
+def test_schema_has_a_variant_for_each_plugin_and_lists_those_that_fail(site: Any) -> None:
+    site("sound", "rival", "failing", "bad_bytes")
+    result = call("schema")
+    assert result.exit_code == 0
+    schema = json.loads(result.stdout)
+    steps = {variant["title"]: variant for variant in schema["properties"]["steps"]["items"]["anyOf"]}
+    assert list(steps) == [
+        "train",
+        "imitation",
+        "quiet-decoding",
+        "fake-sound:row-shuffle",
+        "rival-plugins:row-shuffle",
+    ]
+    assert steps["imitation"]["required"] == ["use", "teacher"]
+    assert steps["imitation"]["properties"]["use"] == {"enum": ["imitation", "fake-sound:imitation"]}
+    assert steps["imitation"]["additionalProperties"] is False
+    assert steps["fake-sound:row-shuffle"]["properties"]["use"] == {"const": "fake-sound:row-shuffle"}
+    assert steps["train"]["properties"]["max_steps"]["minimum"] == 0
+    benchmarks = schema["properties"]["benchmarks"]["items"]["anyOf"]
+    assert [variant["title"] for variant in benchmarks] == ["word-count"]
+    assert "active" not in benchmarks[0]["properties"]
+    assert schema["properties"]["model"]["required"] == ["name"]
+    assert result.stderr == (
+        "left out: plugin 'never-imports' of fake-failing 0.3: fake_failing cannot be imported: "
+        "ModuleNotFoundError: No module named 'a_library_nobody_has'\n"
+        "  Raised at line 5 of fake_failing.py\n"
+        "  Tell the maintainers of fake-failing. Recipes that do not name it are unharmed.\n"
+        "left out: the plugins of fake-bytes 1.2 cannot be read: "
+        "entry_points.txt, line 4: byte 0xef is not UTF-8\n"
+    )
+
+
+# -------------------------------------------------------------------------------------------------------- run
+def test_run_hands_the_recipe_to_the_host_and_prints_the_summary(
+    site: Any, recipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site("sound")
+    calls = []
+
+    def execute(given: Any, **flags: Any) -> SimpleNamespace:
+        calls.append((given.name, given.overrides, flags))
+        return SimpleNamespace(folder=Path("runs/my-1"))
+
+    module(monkeypatch, "evenhand.run", execute=execute)
+    module(monkeypatch, "evenhand.summary", print_summary=lambda result: print(f"summary of {result.folder}"))
+    result = call("run", recipe(STEPS), "--set", "run.seed=3", "--resume", "--output", "out", "--strict")
+    assert (result.exit_code, result.stdout) == (0, "summary of runs/my-1\n")
+    flags = {"output": "out", "resume": True, "strict": True, "offline": None}
+    assert calls == [("my", ("run.seed=3",), flags)]
+    assert call("run", recipe(STEPS), "--offline", "--quiet").stdout == "runs/my-1\n"
+    assert calls[1][2] == {"output": None, "resume": False, "strict": False, "offline": True}
+
+
+def failing(error: BaseException) -> Any:
+    def execute(*_: Any, **__: Any) -> None:
+        raise error
+
+    return execute
+
+
+def test_an_interrupt_says_how_to_continue(site: Any, recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    site("sound")
+    module(monkeypatch, "evenhand.run", execute=failing(KeyboardInterrupt()))
+    result = call("run", recipe(STEPS))
+    assert (result.exit_code, result.stderr) == (130, "stopped; continue with --resume\n")
+
+
+def test_an_unforeseen_exception_is_a_defect_and_debug_shows_it(
+    site: Any, recipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site("sound")
+    module(monkeypatch, "evenhand.run", execute=failing(ZeroDivisionError("by\nzero")))
+    line = (
+        "this is a defect in the toolkit, not in your input (ZeroDivisionError: by zero); "
+        "--debug shows the traceback\n"
+    )
+    result = call("run", recipe(STEPS))
+    assert (result.exit_code, result.stderr) == (70, line)
+    for arguments in (["--debug", "run", "my.toml"], ["run", "my.toml", "--debug"]):
+        result = call(*arguments)
+        assert result.exit_code == 70
+        assert result.stderr.startswith("Traceback (most recent call last):")
+        assert result.stderr.endswith(line)
+
+
+def test_a_users_mistake_has_a_traceback_only_with_debug(site: Any, recipe: Any) -> None:
+    site("sound")
+    recipe("")
+    assert call("run", "nothing.toml", "--debug").stderr.startswith("Traceback")
+    result = call("run", "nothing.toml")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("recipe: 1 problem\n  - there is no recipe 'nothing.toml'\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["runn"], "No such command 'runn'. Did you mean 'run'?"),
+        (["run"], "Missing argument 'RECIPE'."),
+        (["run", "my.toml", "--resum"], "No such option '--resum'"),
+    ],
+)
+def test_usage_errors(arguments: list[str], message: str) -> None:
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+# -------------------------------------------------------------------------------------------------- authoring
+def test_new_is_done_by_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    module(monkeypatch, "evenhand_sdk.scaffold", create=lambda name, folder: folder / name)
+    result = call("new", "my-plugin", "--output", "there")
+    assert result.exit_code == 0
+    made = Path("there") / "my-plugin"
+    assert result.stdout == (
+        f"Made {made}\nNext:  pip install -e {made}  and then  toolkit check my-plugin\n"
+    )
+
+
+def test_without_the_sdk_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "evenhand_sdk", None)
+    monkeypatch.delitem(sys.modules, "evenhand_sdk.scaffold", raising=False)
+    result = call("new", "my-plugin")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "this needs evenhand_sdk.scaffold, which is not installed\n  pip install evenhand\n"
+    )
+
+
+@pytest.mark.parametrize("named", ["word-count", "fake-sound:word-count", "fake_sound:WordCount"])
+def test_check_takes_a_name_or_a_class(site: Any, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    site("sound")
+
+    class Report:
+        passed = True
+
+        def __init__(self, plugin: type) -> None:
+            self.plugin = plugin
+
+        def __str__(self) -> str:
+            return f"checked {self.plugin.__name__}"
+
+    module(monkeypatch, "evenhand_sdk.conformance", check_plugin=Report)
+    result = call("check", named)
+    assert (result.exit_code, result.stdout) == (0, "checked WordCount\n")
+    Report.passed = False
+    assert call("check", named).exit_code == 1
+
+
+def test_check_of_what_cannot_be_checked(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    site("sound")
+    module(monkeypatch, "evenhand_sdk.conformance", check_plugin=None)
+    result = call("check", "fake_sound:ShuffleOptions")
+    assert result.exit_code == 3
+    assert result.stderr == (
+        "fake_sound:ShuffleOptions: ShuffleOptions is not a subclass of evenhand_sdk.Plugin\n"
+    )
+    result = call("check", "no_such_module:Thing")
+    assert result.exit_code == 3
+    assert result.stderr == ("no_such_module:Thing: there is no module no_such_module\n")
+    assert call("check", "word-cuont").stderr.startswith("no plugin is called 'word-cuont'; did you mean")
+
+
+# --------------------------------------------------------------------------------------------------- evidence
+def test_report_prints_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    module(monkeypatch, "evenhand.report", write_report=lambda folder: Path(folder) / "report.html")
+    assert call("report", "runs/a").stdout == f"{Path('runs/a/report.html')}\n"
+
+
+def test_compare_prints_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    module(monkeypatch, "evenhand.compare", compare=lambda a, b: f"{a} and {b}", print_comparison=print)
+    assert call("compare", "runs/a", "runs/b").stdout == "runs/a and runs/b\n"
+
+
+def test_models_lists_the_shelf() -> None:
+    result = call("models")
+    assert result.exit_code == 0
+    assert "  smollm2-135m-instruct  causal  Apache-2.0" in result.stdout
+    assert "SmolLM2-135M-Instruct, dequantised from Q4_1" in result.stdout
+
+
+def test_every_command_has_a_help_text_and_the_global_flags() -> None:
+    assert sorted(toolkit.commands) == [
+        "check",
+        "compare",
+        "models",
+        "new",
+        "plugins",
+        "report",
+        "run",
+        "schema",
+        "validate",
+    ]
+    for name, command in toolkit.commands.items():
+        assert command.help, name
+        assert {"debug", "quiet"} <= {parameter.name for parameter in command.params}, name
