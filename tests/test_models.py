@@ -252,6 +252,8 @@ def test_a_conversion_that_breaks_off_leaves_nothing(kept, monkeypatch, fault, t
 
 
 def test_a_missing_model_lists_what_was_tried_and_the_near_match(entry):
+    from huggingface_hub import constants
+
     with pytest.raises(ModelNotFound) as caught:
         resolve("tiny-chatt")
     assert str(caught.value) == (
@@ -260,7 +262,7 @@ def test_a_missing_model_lists_what_was_tried_and_the_near_match(entry):
         "    cache: no shelf model has this name (there is tiny-chat)\n"
         "    folder: tiny-chatt is not there\n"
         "    hub cache: no complete copy on this machine\n"
-        "    hub: https://huggingface.co cannot be reached (ConnectionError)\n"
+        f"    hub: {constants.ENDPOINT} cannot be reached (ConnectionError)\n"
         "  did you mean 'tiny-chat'? `toolkit models` lists the names"
     )
     assert caught.value.exit_code == 5
