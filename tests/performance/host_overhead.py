@@ -1,0 +1,130 @@
+"""What the host costs over the bare library: decoding against `generate`, training against a bare `Trainer`.
+
+python tests/performance/host_overhead.py [repetitions] [model folder or shelf name]
+
+Medians of interleaved repetitions with the 95 % bootstrap interval of the ratio of medians.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from evenhand.builtin_texts import read
+from evenhand.contributions import DecodingRule, Request
+from evenhand.generation import generate
+from evenhand.models import load, resolve
+from evenhand.recipe_model import TrainingSection
+from evenhand.training import train
+
+
+def timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def ratio(name: str, ours: list[float], bare: list[float], target: float) -> None:
+    draw = np.random.default_rng(0)
+    a, b = np.array(ours), np.array(bare)
+    picks = draw.integers(0, len(a), (5000, len(a)))
+    found = np.median(a[picks], axis=1) / np.median(b[picks], axis=1)
+    low, high = np.quantile(found, [0.025, 0.975])
+    middle = statistics.median(ours) / statistics.median(bare)
+    print(
+        f"{name:44} ratio {middle:.3f} [{low:.3f}, {high:.3f}]  target {target:.2f}  "
+        f"({statistics.median(ours):.2f} s against {statistics.median(bare):.2f} s, n={len(ours)})"
+    )
+
+
+def decoding(loaded: Any, repetitions: int) -> None:
+    prompts = read("prompts")[:8]
+    requests = [Request(prompt=p, max_new_tokens=24) for p in prompts]
+    tokenizer = loaded.tokenizer
+    tokenizer.padding_side = "left"
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True)
+
+    def bare() -> None:
+        with torch.no_grad():
+            loaded.model.generate(
+                **inputs, max_new_tokens=24, do_sample=False, pad_token_id=tokenizer.pad_token_id,
+                temperature=None, top_p=None, top_k=None,
+            )  # fmt: skip
+
+    same = DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits)
+    cases = {
+        "empty recipe over bare generate": (lambda: generate(loaded.model, tokenizer, requests), 1.02),
+        "own loop, one rule that changes nothing": (
+            lambda: generate(loaded.model, tokenizer, requests, rules=[same]),
+            1.02,
+        ),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ("bare", *cases)}
+    bare()
+    for _ in range(repetitions):
+        times["bare"].append(timed(bare))
+        for name, (work, _) in cases.items():
+            times[name].append(timed(work))
+    for name, (_, target) in cases.items():
+        ratio(name, times[name], times["bare"], target)
+
+
+def training(loaded: Any, repetitions: int, steps: int = 6) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    texts = read("everyday")[:64]
+    tokenizer = loaded.tokenizer
+    settings = TrainingSection(max_steps=steps, batch_size=8, save_every=1000, max_length=48, precision="float32")
+    names = [n for n, _ in loaded.model.named_parameters() if "norm" in n]
+    encoded = [tokenizer(t, truncation=True, max_length=48)["input_ids"] for t in texts]
+
+    def collate(rows: list[list[int]]) -> dict[str, torch.Tensor]:
+        width = -(-max(map(len, rows)) // 16) * 16
+        ids = torch.full((len(rows), width), tokenizer.pad_token_id)
+        labels = torch.full((len(rows), width), -100)
+        for k, row in enumerate(rows):
+            ids[k, : len(row)] = labels[k, : len(row)] = torch.tensor(row)
+        return {"input_ids": ids, "labels": labels, "attention_mask": (labels != -100).long()}
+
+    def bare(model: Any) -> None:
+        for n, p in model.named_parameters():
+            p.requires_grad_(n in set(names))
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = TrainingArguments(
+                output_dir=folder, max_steps=steps, per_device_train_batch_size=8, learning_rate=1e-4, use_cpu=True,
+                lr_scheduler_type="cosine", save_strategy="no", logging_strategy="no", report_to=[], disable_tqdm=True,
+                remove_unused_columns=False, dataloader_pin_memory=False, seed=0, data_seed=0,
+            )  # fmt: skip
+            Trainer(model=model, args=arguments, train_dataset=encoded, data_collator=collate).train()
+
+    def ours(model: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            train(
+                model, tokenizer, Dataset.from_dict({"text": texts}), [], kind="causal", settings=settings,
+                folder=Path(folder), seed=0, trainable=names,
+            )  # fmt: skip
+
+    times: dict[str, list[float]] = {"bare": [], "ours": []}
+    for k in range(repetitions + 1):
+        for name, work in (("bare", bare), ("ours", ours)) if k % 2 else (("ours", ours), ("bare", bare)):
+            model = copy.deepcopy(loaded.model)
+            found = timed(lambda work=work, model=model: work(model))
+            if k:  # the first round warms up
+                times[name].append(found)
+    ratio(f"LM loss alone over bare Trainer, {steps} steps", times["ours"], times["bare"], 1.03)
+
+
+if __name__ == "__main__":
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    model = load(resolve(sys.argv[2] if len(sys.argv) > 2 else "smollm2-135m-instruct"))
+    decoding(model, count)
+    training(model, count)
