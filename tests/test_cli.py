@@ -229,7 +229,7 @@ def test_show_tells_what_a_plugin_does(site: Any) -> None:
         "\n"
         "  option    default     accepts                        meaning\n"
         "  strength  1.0         number, at least 0, at most 1\n"
-        '  axes      ["gender"]  list of text\n'
+        '  axes      ["gender"]  list of text                   The axes that the rows are about.\n'
         '  order     "random"    "random" or "sorted"\n'
         "  rows      10          whole number, at least 1       How many rows to move.\n"
         "\n"
@@ -286,6 +286,8 @@ def test_schema_has_a_variant_for_each_plugin_and_lists_those_that_fail(site: An
     assert steps["imitation"]["additionalProperties"] is False
     assert steps["fake-sound:row-shuffle"]["properties"]["use"] == {"const": "fake-sound:row-shuffle"}
     assert steps["train"]["properties"]["max_steps"]["minimum"] == 0
+    axes = steps["fake-sound:row-shuffle"]["properties"]["axes"]
+    assert axes["description"] == "The axes that the rows\nare about."
     benchmarks = schema["properties"]["benchmarks"]["items"]["anyOf"]
     assert [variant["title"] for variant in benchmarks] == ["word-count"]
     assert "active" not in benchmarks[0]["properties"]
@@ -401,20 +403,33 @@ def test_without_the_sdk_the_message_says_so(monkeypatch: pytest.MonkeyPatch) ->
 def test_check_takes_a_name_or_a_class(site: Any, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
     site("sound")
 
-    class Report:
-        passed = True
+    from evenhand_sdk import conformance
 
-        def __init__(self, plugin: type) -> None:
-            self.plugin = plugin
+    reason = ""
 
-        def __str__(self) -> str:
-            return f"checked {self.plugin.__name__}"
+    def check_plugin(plugin: type, on_result: Any = None) -> Any:
+        row = conformance.Row("seeded", "failed" if reason else "passed", reason)
+        if on_result:
+            on_result(row)
+        return conformance.Report(plugin.__name__, (row,))
 
-    module(monkeypatch, "evenhand_sdk.conformance", check_plugin=Report)
+    module(
+        monkeypatch, "evenhand_sdk.conformance", check_plugin=check_plugin, CHECKS={"seeded": None, "x": None}
+    )
     result = call("check", named)
-    assert (result.exit_code, result.stdout) == (0, "checked WordCount\n")
-    Report.passed = False
-    assert call("check", named).exit_code == 1
+    assert result.exit_code == 0
+    assert result.stdout == "  passed   seeded\nWordCount: 1 passed, 0 failed, 0 skipped\n"
+    assert call("check", named, "--quiet").output == ""
+
+    reason = "two runs differ"
+    result = call("check", named)
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert result.stdout == ("  failed   seeded  two runs differ\nWordCount: 0 passed, 1 failed, 0 skipped\n")
+    result = call("check", named, "--quiet")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "plugin 'WordCount': 1 of 1 conformance checks failed\n  seeded: two runs differ\n"
+    )
 
 
 def test_check_of_what_cannot_be_checked(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,5 +16,6 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "parity-monitor": "evenhand-standard",
     "perplexity": "evenhand-standard",
     "selective-update": "evenhand-standard",
+    "task-adapter": "evenhand-adapterfusion",
 }
 """Plugin name -> distribution. A test compares it with the entry points under `plugins/`."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import BaseModel
 
@@ -40,15 +44,41 @@ def option_table(model: type[BaseModel]) -> list[OptionRow]:
     """The fields of a model of options, in the order of their declaration."""
     schema = model.model_json_schema()
     required = set(schema.get("required", ()))
+    docstrings = option_docstrings(model)
     return [
         OptionRow(
             name=name,
             accepts=_accepts(entry, schema.get("$defs", {})),
             default="required" if name in required else toml_text(entry.get("default")),
-            meaning=str(entry.get("description", "")),
+            meaning=" ".join(str(entry.get("description") or docstrings.get(name, "")).split()),
         )
         for name, entry in schema.get("properties", {}).items()
     ]
+
+
+def option_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """The strings that stand under the fields of a model, in its class or in one that it derives from."""
+    found: dict[str, str] = {}
+    for part in reversed(model.__mro__):
+        if not issubclass(part, BaseModel) or part is BaseModel:
+            continue
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(part)))
+        except (OSError, SyntaxError):
+            continue  # made without a source file, for example in a notebook or by create_model
+        body = getattr(tree.body[0], "body", [])
+        for field, text in itertools.pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and _is_text(text):
+                found[field.target.id] = inspect.cleandoc(text.value.value)
+    return found
+
+
+def _is_text(node: ast.stmt) -> TypeGuard[Any]:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def toml_text(value: Any) -> str:

@@ -13,6 +13,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from evenhand.discovery import BUILT_IN, Catalogue, PluginRow, load
 from evenhand.errors import BrokenPlugin, EvenhandError, IncompatiblePlugin
+from evenhand.option_table import option_docstrings
 from evenhand.recipe_model import SECTIONS, TrainingSection
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -82,6 +83,8 @@ def _unreadable(row: PluginRow) -> PluginRow:
 def _inlined(model: type[BaseModel], prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
     """The schema of a model; the definitions it needs go into the common table, under its prefix."""
     schema = model.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+    for field, text in option_docstrings(model).items():
+        schema.get("properties", {}).get(field, {}).setdefault("description", text)
     definitions.update({f"{prefix}.{name}": value for name, value in schema.pop("$defs", {}).items()})
     return schema
 

@@ -32,11 +32,22 @@ def new(name: str, output: str) -> None:
 @click.pass_context
 def check(context: click.Context, plugin: str) -> None:
     """Check that a plugin keeps the contract; NAME_OR_CLASS is its name, or MODULE:CLASS."""
+    from evenhand.commands.layout import COLOURS, styled
+
     conformance = _sdk("evenhand_sdk.conformance")
-    report = conformance.check_plugin(_named(plugin))
-    if not context.ensure_object(Session).quiet:
-        click.echo(str(report))
-    if not report.passed:
+    found = _named(plugin)
+    if context.ensure_object(Session).quiet:
+        conformance.check_plugin(found).demand()
+        return
+    width = max(len(name) for name in conformance.CHECKS)
+
+    def show(row: Any) -> None:
+        status = styled(f"{row.status:<7}", colour=COLOURS.get(row.status))
+        click.echo(f"  {status}  {row.check:<{width}}  {row.reason}".rstrip())
+
+    report = conformance.check_plugin(found, show)
+    click.echo(str(report).splitlines()[-1])
+    if not report.ok:
         context.exit(ConformanceFailed.exit_code)
 
 

@@ -10,7 +10,11 @@ from collections.abc import Sequence
 
 import rich_click as click
 
-COLOURS = {"ok": "green", "broken": "red", "incompatible": "yellow", "clash": "yellow"}
+COLOURS = {
+    **dict.fromkeys(("ok", "passed"), "green"),
+    **dict.fromkeys(("broken", "failed"), "red"),
+    **dict.fromkeys(("incompatible", "clash", "skipped"), "yellow"),
+}
 """Words that a table shows in colour."""
 
 

@@ -12,6 +12,8 @@ from evenhand.plugin import Mitigation, Options, Plugin, StrengthOptions
 
 class ShuffleOptions(StrengthOptions):
     axes: tuple[str, ...] = ("gender",)
+    """The axes that the rows
+    are about."""
     order: Literal["random", "sorted"] = "random"
     rows: Annotated[int, Field(ge=1, description="How many rows to move.")] = 10
 
