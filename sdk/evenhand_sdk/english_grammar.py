@@ -12,6 +12,7 @@ import re
 
 from evenhand_sdk.english_words import (
     ADJECTIVE_COMPLEMENTS,
+    ASSISTING_VERBS,
     BARE_VERBS,
     CAUSATIVES,
     DITRANSITIVES,
@@ -25,7 +26,9 @@ from evenhand_sdk.english_words import (
     NOUN_VERBS,
     NUMBERS,
     OBJECT_VERBS,
+    OPENERS,
     PERCEPTION_VERBS,
+    PREDICATES,
     PREPOSITIONS,
     SOFT_ADVERBS,
     SPEECH_VERBS,
@@ -64,18 +67,13 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
     previous = previous_word(text, start)
     prepositional = previous in PREPOSITIONS
 
-    if (
-        lowered in ("and", "or")
-        and after
-        and next_word in ("his", "her")
-        and next_word != text[start:end].lower()
-    ):
+    if lowered in ("and", "or") and after and next_word in ("his", "her") and next_word != text[start:end].lower():
         return _shared_case(text, after.span(2), otherwise), GUESS
     if lowered in NOUN_OR_ADVERB:
         return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
     if lowered in FUNCTION_WORDS:
-        if his and lowered in ("being", "having"):
-            return "determiner", LIKELY
+        if lowered in ("being", "having") and (his or prepositional):
+            return "determiner", GUESS
         return otherwise, SURE
     if lowered in FINITE_VERBS or (previous == "of" and lowered.endswith("ed") and closed):
         return otherwise, LIKELY
@@ -90,9 +88,7 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
     return _her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]))
 
 
-def _her_before_content(
-    word: str, next_word: str, previous: str, *, closed: bool, quoted: bool
-) -> tuple[str, float]:
+def _her_before_content(word: str, next_word: str, previous: str, *, closed: bool, quoted: bool) -> tuple[str, float]:
     """Her before a content word: usually a determiner, unless the verb before it takes a person and
     something else."""
     lowered = word.lower()
@@ -102,17 +98,21 @@ def _her_before_content(
         return "object", LIKELY
     if previous in CAUSATIVES and lowered in BARE_VERBS:
         return "object", LIKELY
-    if previous in CAUSATIVES and lowered in NOUN_VERBS and previous not in PERCEPTION_VERBS:
+    if previous in ASSISTING_VERBS and (lowered in NOUN_VERBS or next_word in OPENERS):
         return "object", GUESS
     if previous in PERCEPTION_VERBS and lowered.endswith("ing") and lowered not in ING_NOUNS:
         return "object", LIKELY
+    if closed and lowered in PREDICATES:
+        return "object", LIKELY
     if previous in STATE_VERBS and lowered in ADJECTIVE_COMPLEMENTS and closed:
+        return "object", LIKELY
+    if lowered in NUMBERS and next_word == "of":
         return "object", LIKELY
     if previous in DITRANSITIVES:
         counted = lowered in NUMBERS or word[0].isdigit()
-        if (
-            lowered in GIVEN_NOUNS and closed and next_word not in ("to", "away", "up", "back", "out", "off")
-        ) or (counted and next_word not in ("own",)):
+        if (lowered in GIVEN_NOUNS and closed and next_word not in ("to", "away", "up", "back", "out", "off")) or (
+            counted and next_word not in ("own",)
+        ):
             return "object", GUESS
     return "determiner", LIKELY
 

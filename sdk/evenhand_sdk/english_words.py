@@ -19,25 +19,26 @@ FUNCTION_WORDS = _set(
     """about above across after against along among around as at before behind below beneath beside besides
     between beyond by despite during except for from in inside into like near of off on onto out outside
     over per since than through throughout till to toward towards under underneath until unto up upon via
-    with within without down amid and but or nor yet so because although though while if unless whether when
-    whenever where wherever whereas once a an the this that these those some any no every each either
+    with within without down amid and but or nor yet so because although though while if unless whether
+    when whenever where wherever whereas once a an the this that these those some any no every each either
     neither another both all what which whose my your our their his her its i you he she it we they me him
     us them who whom himself herself itself themselves myself yourself ourselves hers someone anyone
-    everyone nobody something anything everything nothing somebody everybody none is am are was were be been
-    being do does did has have had having would shall should can could may must isn't aren't wasn't weren't
-    don't doesn't didn't hasn't haven't hadn't won't wouldn't shouldn't can't cannot couldn't isn’t aren’t
-    wasn’t weren’t don’t doesn’t didn’t hasn’t haven’t hadn’t won’t wouldn’t shouldn’t can’t couldn’t he's
-    she's it's he’s she’s it’s he'd she'd he’d she’d he'll she'll he’ll she’ll i'm i’m again ago ahead alone
-    already also always altogether anymore anyway anywhere apart aside away else elsewhere enough even ever
-    everywhere farther forever forward further here hereby how however indeed indoors instead just maybe
-    meanwhile much nearby never nevertheless nonetheless not now nowhere often otherwise outdoors perhaps
-    quite rather regardless sometimes somewhere soon still then there therefore thus today together tomorrow
-    tonight too twice upstairs downstairs well why yesterday overseas abroad afterwards afterward beforehand
-    please thanks"""
+    everyone nobody something anything everything nothing somebody everybody none is am are was were be
+    been being do does did has have had having would shall should can could may must isn't aren't wasn't
+    weren't don't doesn't didn't hasn't haven't hadn't won't wouldn't shouldn't can't cannot couldn't isn’t
+    aren’t wasn’t weren’t don’t doesn’t didn’t hasn’t haven’t hadn’t won’t wouldn’t shouldn’t can’t
+    couldn’t he's she's it's he’s she’s it’s he'd she'd he’d she’d he'll she'll he’ll she’ll i'm i’m again
+    ago ahead alone already also always altogether anymore anyway anywhere apart aside away else elsewhere
+    enough even ever everywhere farther forever forward further here hereby how however indeed indoors
+    instead just maybe meanwhile much nearby never nevertheless nonetheless not now nowhere often otherwise
+    outdoors perhaps quite rather regardless sometimes somewhere soon still then there therefore thus today
+    together tomorrow tonight too twice upstairs downstairs well why yesterday overseas abroad backstage
+    afterwards afterward beforehand please thanks north south east west northward southward somewhat
+    halfway half unconditionally"""
 )
 """Words that cannot begin a noun phrase behind a possessive, or almost never do."""
 
-NOUN_OR_ADVERB = _set("back home past will might inside outside right left")
+NOUN_OR_ADVERB = _set("""back home past will might right left""")
 """A noun after a preposition (on her back, against her will), an adverb or a verb otherwise (called her
 back)."""
 
@@ -70,9 +71,7 @@ FINITE_VERBS = _set(
 )
 """Verbs of the main clause behind a relative (the man who met her said ..., a friend of his became ...)."""
 
-SPEECH_VERBS = _set(
-    "told tell tells telling asked ask asks asking called call calls calling answered gave shouted"
-)
+SPEECH_VERBS = _set("told tell tells telling asked ask asks asking called call calls calling answered gave shouted")
 
 NAMING_VERBS = _set(
     """call calls called calling name names named naming nickname nicknamed nicknames dub dubbed christen
@@ -88,23 +87,41 @@ PERCEPTION_VERBS = _set(
     """see sees saw seen seeing hear hears heard hearing notice notices noticed feel feels felt catch
     catches caught find finds found keep keeps kept leave leaves left spot spots spotted imagine imagined
     imagines remember remembers remembered picture pictured stop stops stopped watch watches watched
-    watching got get gets had"""
+    watching want wants wanted"""
 )
 
 BARE_VERBS = _set(
-    """go leave come be do feel get take make give find become understand know think see hear say speak tell
-    learn grow sit stand lie wait stay keep carry bring choose decide enter finish forget become move open
-    close pay prepare read realize realise remember write eat sing believe buy cope die drive escape face
-    fix fill fly focus follow gain join lose notice pack pass pick plan practise practice put rise sell
-    settle solve stop succeed survive teach throw win recover relax return rush sew ski swim wear study
-    climb weep shiver shine bake cook cross fall wash walk run"""
+    """go leave come be do feel get take make give become understand know think see hear say speak tell
+    learn grow sit lie wait keep carry bring choose decide enter finish forget move open pay prepare read
+    realize realise remember write eat sing believe buy cope die follow join lose notice put sell settle
+    solve stop succeed survive teach throw recover relax sew ski swim wear weep shiver shine bake laugh cry
+    smile direct attempt struggle marry blush seem appear look wonder hate want suffer swear admit accept
+    agree apologize apologise consider continue create disappear approach hesitate undress exit arrive glow
+    stare shrug wince"""
 )
 
 NOUN_VERBS = _set(
-    """work dance play sleep talk laugh cry smile sign start paint rest drink answer call change explain
-    lift load move"""
+    """work dance play sleep talk sign start paint rest drink answer call change explain lift load move
+    return run walk wash cross fall escape drive fix cook study climb practice practise gain focus plan rise
+    pick stay act find fill fly pass pack rush win close stand"""
 )
-"""Verbs that are also nouns: a verb after help, let, make, watch; rather a noun after see and hear."""
+"""Verbs that are also nouns: a verb after help, let and watch; rather a noun after make (her escape), see
+and hear."""
+
+PREDICATES = _set(
+    """alive gone tight free aloud aboard ashore faster sooner clean mad wrong naked desperate bitter
+    confused famous angry happy sad busy nervous proud sick tired uncomfortable comfortable awake upset
+    jealous ready curious anxious afraid crazy worried sleepy responsible unconscious guilty speechless
+    homeless better stronger weaker dizzy bored restless hopeful helpless silent distraught unable uneasy
+    breathless motionless aware unharmed unhurt"""
+)
+"""Adjectives and adverbs that end a clause behind an object (held her tight, left her speechless) and name
+nothing."""
+
+ASSISTING_VERBS = _set("let lets letting help helps helped helping watch watches watched watching")
+
+OPENERS = _set("the a an his her their its it them him this that these those my your our")
+"""Behind her and a word, they show that the word was a verb (let her carry the bag)."""
 
 ING_NOUNS = _set(
     """painting building meeting clothing wedding drawing evening morning reading writing training feeling
@@ -119,7 +136,8 @@ ING_NOUNS = _set(
 STATE_VERBS = _set(
     """make makes made making keep keeps kept keeping find finds found finding leave leaves left leaving
     drive drives drove driven get gets got getting render rendered consider considers considered think
-    thinks thought call calls called turn turned want wanted set declare declared believe believed"""
+    thinks thought call calls called turn turned want wanted set declare declared believe believed hold
+    holds held holding"""
 )
 
 ADJECTIVE_COMPLEMENTS = _set(
@@ -128,7 +146,8 @@ ADJECTIVE_COMPLEMENTS = _set(
     unconscious dead guilty speechless homeless better stronger weaker calm cold hungry thirsty dizzy bored
     restless hopeful helpless silent quiet strong weak brave careful charming clever cheerful confident fit
     furious healthy honest kind late lonely lucky open popular quick rude shy sorry suspicious useful
-    welcome wild well wealthy wise"""
+    welcome wild well wealthy wise attractive distraught old unable uneasy wet dry naked breathless
+    motionless still hostage captive prisoner company pregnant aware more"""
 )
 
 DITRANSITIVES = _set(
