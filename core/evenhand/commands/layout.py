@@ -45,7 +45,8 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str
             styled(cell.ljust(width), colour=COLOURS[cell]) if cell in COLOURS else cell.ljust(width)
             for cell, width in zip(line, widths, strict=False)
         ]
-        text = (indent + "  ".join([*cells, first])).rstrip()
+        last = styled(first, colour=COLOURS[first]) if first in COLOURS else first
+        text = (indent + "  ".join([*cells, last])).rstrip()
         lines.append(styled(text, bold=True) if number == 0 else text)
         lines += [" " * start + part for part in more]
     return lines
