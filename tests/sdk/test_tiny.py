@@ -24,9 +24,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_weights(
-    tmp_path: Path, family: str
-) -> None:
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_weights(tmp_path: Path, family: str) -> None:
     first = files(tiny.save_tiny(tmp_path / "a", family=family, seed=3))
     assert files(tiny.save_tiny(tmp_path / "b", family=family, seed=3)) == first
     other = files(tiny.save_tiny(tmp_path / "c", family=family, seed=4))
@@ -96,8 +94,7 @@ def test_an_unknown_family_is_named_with_a_near_match() -> None:
     with pytest.raises(UsageError) as caught:
         tiny.tiny_causal("lama")
     assert str(caught.value) == (
-        "there is no tiny model of the family 'lama'; did you mean 'llama'?\n"
-        "  families: llama, gpt2, qwen2, gemma3"
+        "there is no tiny model of the family 'lama'; did you mean 'llama'?\n  families: llama, gpt2, qwen2, gemma3"
     )
     with pytest.raises(UsageError, match="families: bert, roberta"):
         tiny.tiny_masked("llama")

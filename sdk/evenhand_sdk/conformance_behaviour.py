@@ -1,0 +1,245 @@
+"""Conformance checks that run a plugin: results, seeds, inputs, strength, company, network."""
+
+from __future__ import annotations
+
+import copy
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from evenhand.context import RunContext
+from evenhand.contributions import DataTransform, DecodingRule, LossTerm, ModelTransform
+from evenhand_sdk import testing
+from evenhand_sdk.conformance_case import Case, CheckFailed, Skipped
+from evenhand_sdk.conformance_outcomes import (
+    decoded,
+    exact,
+    guarding,
+    hook,
+    of_stage,
+    outcome,
+    state_digest,
+    trained,
+    watching,
+)
+
+
+def check_result_types(case: Case) -> None:
+    """Each hook returns contributions that the host can use, and at least one hook returns something."""
+    if all(part is None for part in outcome(case).values()):
+        raise CheckFailed("with its default options no hook returned anything, so there is nothing to check")
+
+
+def check_seeded(case: Case) -> None:
+    """The same seed gives the same rows, losses, tokens and records, whatever other steps draw in between."""
+    first, second = outcome(case, noise=1), outcome(case, noise=2)
+    for stage, value in first.items():
+        if second[stage] != value:
+            raise CheckFailed(
+                f"two runs with one seed differ at the stage {stage}: draw from a generator seeded with "
+                "run.seed_for(...)"
+            )
+
+
+def check_inputs_untouched(case: Case) -> None:
+    """Neither the data set, nor a batch, nor the model change, except where a model transform is applied."""
+    plugin = case.instance()
+    run = case.run(plugin)
+    model, tokenizer = run.services.model, run.tokenizer
+    rows = testing.sample_rows()
+    content, fingerprint = rows.to_dict(), rows._fingerprint
+    before = state_digest(model), len(tokenizer), tokenizer.padding_side
+    broken: list[str] = []
+
+    def demand(what: str) -> None:
+        if broken:
+            raise CheckFailed(broken[0])
+        if rows.to_dict() != content or rows._fingerprint != fingerprint:
+            raise CheckFailed(f"{what} changed the data set that it was given: return a new one")
+        if (state_digest(model), len(tokenizer), tokenizer.padding_side) != before:
+            raise CheckFailed(f"{what} changed the model or the tokenizer; only ModelTransform.apply may")
+
+    own = rows
+    for stage in type(plugin).stages():
+        parts = hook(plugin, stage, run)
+        demand(f"the hook `{stage}`")
+        if stage == "data":
+            own = testing.fold_rows(parts, rows)
+        elif stage == "decoding":
+            decoded(run, [guarding(rule, broken) for rule in parts])
+        elif stage == "architecture":
+            for part in parts:
+                if part.fit:
+                    part.fit(model)
+        elif stage == "objective":
+            apart = case.run(plugin, model=copy.deepcopy(model), tokenizer=tokenizer)
+            trained(apart, [watching(t, broken) if isinstance(t, LossTerm) else t for t in parts], own)
+        else:
+            of_stage(run, stage, parts, own)
+        demand(f"the stage {stage}")
+
+
+# ------------------------------------------------------------------------------------------------ strength 0
+def check_strength_zero(case: Case) -> None:
+    """At strength 0 everything is as without the step: rows, trained weights, logits, generated tokens."""
+    if not case.has_strength:
+        raise Skipped("it has no option `strength`")
+    plugin = case.instance(strength=0.0)
+    rows = testing.sample_rows()
+    for stage in type(plugin).stages():
+        run = case.run(plugin)
+        parts = hook(plugin, stage, run)
+        if stage == "data":
+            _same(testing.fold_rows(parts, rows).to_dict(), rows.to_dict(), "the rows differ")
+        elif stage == "objective":
+            with_step = trained(run, parts, rows)["model"]
+            without = trained(case.run(plugin), [], rows)["model"]
+            _same(with_step, without, "the trained weights differ from a training without it")
+        elif stage == "architecture":
+            _identical_model(case, run, parts)
+        elif stage == "decoding":
+            mapping = [rule for rule in parts if rule.next_logits is not None]
+            ruled, free = testing.next_token_logprobs(run, mapping), testing.next_token_logprobs(run)
+            _same(exact(ruled), exact(free), "next-token distributions differ")
+            _same(testing.answers(run, parts), testing.answers(run), "generated tokens differ")
+
+
+def _same(found: Any, expected: Any, what: str) -> None:
+    if found != expected:
+        raise CheckFailed(f"with strength = 0 {what}: it must be exactly the identity")
+
+
+def _identical_model(case: Case, run: RunContext, parts: Sequence[ModelTransform]) -> None:
+    before = exact(testing.logits(run))
+    testing.place(parts, run)
+    after = exact(testing.logits(run))
+    allowed = [before]
+    if any(part.trainable for part in parts):
+        # A selection at 0 either leaves the model as it was, or does not select: then all is trained.
+        free = case.run(case.instance())
+        testing.train(free)
+        allowed.append(exact(testing.logits(free)))
+    if after not in allowed:
+        raise CheckFailed("with strength = 0 the logits differ: it must be exactly the identity")
+
+
+# -------------------------------------------------------------------------------------------------- company
+def check_composes(case: Case) -> None:
+    """Two of it work in one recipe, with another step of the same stage before, between and after them."""
+    for flip in (False, True):
+        first, second = case.instance(), case.instance()
+        run = case.run(first, step_id="first")
+        other = case.run(second, step_id="second", model=run.services.model, tokenizer=run.tokenizer)
+        for stage in type(first).stages():
+            if stage not in NEIGHBOURS:
+                of_stage(run, stage, hook(first, stage, run), testing.sample_rows())
+                of_stage(other, stage, hook(second, stage, other), testing.sample_rows())
+                continue
+            one, two = hook(first, stage, run), hook(second, stage, other)
+            ring = [NEIGHBOURS[stage](), *one, NEIGHBOURS[stage](), *two, NEIGHBOURS[stage]()]
+            _together(case, stage, ring[::-1] if flip else ring)
+
+
+def _together(case: Case, stage: str, parts: list[Any]) -> None:
+    run = case.run(case.instance())
+    rows = testing.sample_rows()
+    if stage == "data":
+        if not len(testing.fold_rows(parts, rows)):
+            raise CheckFailed("together with other data steps no row is left")
+    elif stage == "objective":
+        aggregators = [k for k, part in enumerate(parts) if not isinstance(part, LossTerm)]
+        kept = [part for k, part in enumerate(parts) if k not in aggregators[1:]]  # one in a training
+        trained(run, kept, rows)
+    elif stage == "architecture":
+        before = exact(testing.logits(run)) if not any(p.trainable for p in parts) else None
+        placed = testing.place(parts, run, rows)
+        for one in reversed(placed):
+            if one.transform.revert:
+                one.transform.revert(run.services.model)
+        if before is not None and exact(testing.logits(run)) != before:
+            raise CheckFailed("applied twice among other steps and reverted, it leaves other logits than before")
+    else:
+        decoded(run, parts)
+
+
+def _louder() -> DataTransform:
+    """A neighbour that adds one row."""
+    from datasets import concatenate_datasets
+
+    return DataTransform(fn=lambda rows: concatenate_datasets([rows, rows.select([0])]))
+
+
+def _z_loss() -> LossTerm:
+    """A neighbour that keeps the normaliser small."""
+    return LossTerm(
+        name="neighbour",
+        fn=lambda batch, outputs: outputs.logits.float().logsumexp(-1).pow(2).mean(),
+        weight=1e-4,
+    )
+
+
+def _scaled_embedding() -> ModelTransform:
+    """A neighbour that scales what the embeddings give, by a hook that it can take away."""
+    handles: list[Any] = []
+
+    def apply(model: Any, artifact: Any) -> None:
+        layer = model.get_input_embeddings()
+        handles.append(layer.register_forward_hook(lambda module, args, out: out * 1.01))
+
+    def revert(model: Any) -> None:
+        handles.pop().remove()
+
+    return ModelTransform(apply=apply, revert=revert)
+
+
+def _flatter() -> DecodingRule:
+    """A neighbour that flattens distributions."""
+    return DecodingRule(name="neighbour", next_logits=lambda ids, logits, contexts: logits / 1.1)
+
+
+NEIGHBOURS: dict[str, Any] = {
+    "data": _louder,
+    "objective": _z_loss,
+    "architecture": _scaled_embedding,
+    "decoding": _flatter,
+}
+
+
+# -------------------------------------------------------------------------------------------------- network
+def check_offline(case: Case) -> None:
+    """Nothing is fetched: every hook works while connections are refused."""
+    with refusing_connections() as tried:
+        try:
+            outcome(case)
+        finally:
+            if tried:
+                raise CheckFailed(f"it connects to {tried[0]}: bring files with the package instead")
+
+
+@contextmanager
+def refusing_connections() -> Iterator[list[str]]:
+    """Within it, every network connection of this process is refused and noted."""
+    tried: list[str] = []
+    plain, plain_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def refuse(where: Any) -> None:
+        tried.append(str(where[0] if isinstance(where, tuple) else where))
+        raise ConnectionRefusedError("the conformance checks allow no network")
+
+    def connect(self: socket.socket, address: Any) -> Any:
+        return plain(self, address) if self.family == getattr(socket, "AF_UNIX", None) else refuse(address)
+
+    def connect_ex(self: socket.socket, address: Any) -> Any:
+        return plain_ex(self, address) if self.family == getattr(socket, "AF_UNIX", None) else refuse(address)
+
+    def getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
+        refuse(host)
+
+    socket.socket.connect, socket.socket.connect_ex = connect, connect_ex  # type: ignore[method-assign, assignment]
+    socket.getaddrinfo = getaddrinfo
+    try:
+        yield tried
+    finally:
+        socket.socket.connect, socket.socket.connect_ex = plain, plain_ex  # type: ignore[method-assign]
+        socket.getaddrinfo = look_up

@@ -1,0 +1,413 @@
+"""The thirteen checks: good plugins of every stage pass them all, and each rule is broken once."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from evenhand.errors import ConformanceFailed, DataNotFound, UnknownPlugin
+from evenhand_sdk import (
+    DataTransform,
+    DecodingRule,
+    Finding,
+    LossTerm,
+    ModelTransform,
+    Monitor,
+    Options,
+    Plugin,
+    StrengthOptions,
+    conformance,
+    hookimpl,
+)
+from evenhand_sdk.conformance import CHECKS, Case, CheckFailed, Report, Row, Skipped, check_plugin, run_check
+
+pytest_plugins = ["pytester"]
+
+GOOD = (
+    "keep-short",
+    "quiet-logits",
+    "bottleneck",
+    "flatter",
+    "length-monitor",
+    "model-size",
+    "two-sentences",
+)
+SKIPPED = {
+    "keep-short": ["model_contract", "saves_and_loads"],
+    "quiet-logits": ["saves_and_loads"],
+    "bottleneck": [],
+    "flatter": ["saves_and_loads"],
+    "length-monitor": ["model_contract", "strength_zero", "saves_and_loads"],
+    "model-size": ["model_contract", "strength_zero", "saves_and_loads"],
+    "two-sentences": ["model_contract", "strength_zero", "saves_and_loads"],
+}
+
+
+def test_there_are_thirteen_checks_and_each_says_what_it_checks() -> None:
+    assert list(CHECKS) == [
+        "light_import", "entry_point", "configuration", "hooks_known_and_marked", "result_types", "seeded",
+        "inputs_untouched", "model_contract", "strength_zero", "composes", "saves_and_loads", "offline",
+        "explains_itself",
+    ]  # fmt: skip
+    for name, check in CHECKS.items():
+        assert check.__name__ == f"check_{name}" and (check.__doc__ or "").endswith(".")
+        assert getattr(conformance, check.__name__) is check
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_plugin_of_each_stage_passes_by_name(examples: ModuleType, name: str) -> None:
+    seen: list[Row] = []
+    report = check_plugin(name, seen.append)
+    assert report.ok and report.demand() is report, str(report)
+    assert tuple(seen) == report.rows and [row.check for row in seen] == list(CHECKS)
+    assert [row.check for row in report.rows if row.status == "skipped"] == SKIPPED[name]
+    assert all(row.reason for row in report.rows if row.status == "skipped")
+
+
+# ------------------------------------------------------------------------------------- broken in one place
+def broken(examples: ModuleType, base: str, **changes: Any) -> type[Plugin]:
+    """A good example with one thing changed, in the module of the good ones."""
+    return type(base, (getattr(examples, base),), {"__module__": "evenhand_examples", **changes})
+
+
+def reason(plugin: type[Plugin], check: str) -> str:
+    row = run_check(plugin, check)
+    assert row.status == "failed", row
+    return row.reason
+
+
+def hook(stage: str, work: Callable[..., Any]) -> dict[str, Any]:
+    """`work(self, run)` as a marked hook."""
+    signatures = {
+        "data": lambda self, run, split, model: work(self, run),
+        "objective": lambda self, run, model: work(self, run),
+        "architecture": lambda self, run, model: work(self, run),
+        "decoding": lambda self, run, model: work(self, run),
+        "monitoring": lambda self, run: work(self, run),
+    }
+    return {stage: hookimpl(signatures[stage])}
+
+
+def test_light_import_names_what_is_imported(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "heavy_example.py").write_text("import numpy\nfrom evenhand_sdk import Plugin\nclass P(Plugin): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import heavy_example  # type: ignore[import-not-found]
+
+    assert reason(heavy_example.P, "light_import") == (
+        "importing heavy_example imports numpy: import inside the hooks instead"
+    )
+
+
+def test_entry_point(examples: ModuleType) -> None:
+    assert reason(broken(examples, "Flatter", name="Flat_ter"), "entry_point") == (
+        "name is 'Flat_ter', it must be lower-case words joined by hyphens"
+    )
+    undeclared = broken(examples, "Flatter", name="flat", __qualname__="Flat")
+    assert reason(undeclared, "entry_point") == (
+        'no installed distribution declares it: put flat = "evenhand_examples:Flat" '
+        'under [project.entry-points."evenhand.plugins"]'
+    )
+    assert reason(broken(examples, "Flatter", name="flat"), "entry_point") == (
+        "the entry point is called 'flatter', the class 'flat'"
+    )
+
+
+def test_configuration(examples: ModuleType) -> None:
+    class Required(StrengthOptions):
+        teacher: str
+        """The step to learn from."""
+
+    class Lenient(StrengthOptions, extra="ignore"):
+        pass
+
+    class Silent(StrengthOptions):
+        depth: int = 1
+
+    class Unbounded(Options):
+        strength: float = 1.0
+        """How much."""
+
+    found = {
+        kind.__name__: reason(broken(examples, "Flatter", Options=kind), "configuration")
+        for kind in (Required, Lenient, Silent, Unbounded, Options)
+    }
+    assert found == {
+        "Required": "it cannot be made with its default options: option teacher has no default; "
+        "set `example_options` on the class",
+        "Lenient": "an option that it does not declare is accepted: Options must forbid extra fields",
+        "Silent": "option 'depth' has neither a description nor a docstring under it",
+        "Unbounded": "strength = -0.01 is accepted; it must lie in [0, 1]",
+        "Options": "a Mitigation needs an option `strength`: derive Options from StrengthOptions",
+    }
+    completed = broken(examples, "Flatter", Options=Required, example_options={"teacher": "step:flatter"})
+    assert run_check(completed, "configuration").status == "passed"
+
+
+def test_hooks_known_and_marked(examples: ModuleType) -> None:
+    unmarked = broken(examples, "Flatter", data=lambda self, run, split, model: None)
+    assert "Flatter.data overrides a hook but lacks @hookimpl" in reason(unmarked, "hooks_known_and_marked")
+    unknown = broken(examples, "Flatter", decodes=hookimpl(lambda self, run: None))
+    assert "there is no such hook; did you mean 'decoding'?" in reason(unknown, "hooks_known_and_marked")
+
+
+def test_result_types(examples: ModuleType) -> None:
+    wrong = broken(examples, "KeepShort", **hook("data", lambda self, run: [1]), kinds=("causal",))
+    assert reason(wrong, "result_types") == (
+        "hook `data`: it returned int, it must return DataTransform, a list, or None"
+    )
+    nothing = broken(examples, "KeepShort", **hook("data", lambda self, run: None), kinds=("causal",))
+    assert reason(nothing, "result_types") == (
+        "with its default options no hook returned anything, so there is nothing to check"
+    )
+    listed = broken(
+        examples, "KeepShort", **hook("data", lambda self, run: DataTransform(fn=lambda rows: rows["text"]))
+    )
+    assert "must return a datasets.Dataset with a column `text`" in reason(listed, "result_types")
+    monitor = Monitor(name="m", observe=lambda seen: ["odd"])  # type: ignore[list-item]
+    said = broken(examples, "LengthMonitor", **hook("monitoring", lambda self, run: monitor), kinds=("masked",))
+    assert reason(said, "result_types") == "monitor 'm' gave str, not a Finding or Intervention"
+    shapes = DecodingRule(name="r", next_logits=lambda ids, logits, contexts: logits[:, :5])
+    assert "instead of logits" in reason(
+        broken(examples, "Flatter", **hook("decoding", lambda self, run: shapes)), "result_types"
+    )
+
+
+def test_seeded(examples: ModuleType) -> None:
+    def shuffled(self: Any, run: Any) -> DataTransform:
+        import torch
+
+        return DataTransform(fn=lambda rows: rows.select(torch.randperm(len(rows)).tolist()))
+
+    assert reason(broken(examples, "KeepShort", **hook("data", shuffled)), "seeded") == (
+        "causal model: two runs with one seed differ at the stage data: draw from a generator seeded with "
+        "run.seed_for(...)"
+    )
+
+    def timed(self: Any, run: Any) -> Monitor:
+        import time
+
+        def observe(seen: Any) -> list[Finding]:
+            return [Finding(title=str(time.perf_counter_ns()))]
+
+        return Monitor(name="m", observe=observe)
+
+    assert "at the stage monitoring" in reason(broken(examples, "LengthMonitor", **hook("monitoring", timed)), "seeded")
+
+
+def test_inputs_untouched(examples: ModuleType) -> None:
+    def scaled(self: Any, run: Any) -> LossTerm:
+        def fn(batch: Any, outputs: Any) -> Any:
+            batch.attention_mask[:, 0] = 0
+            return outputs.loss
+
+        return LossTerm(name="l", fn=fn)
+
+    term = broken(examples, "QuietLogits", **hook("objective", scaled), kinds=("causal",))
+    assert reason(term, "inputs_untouched") == "loss term 'l' changes batch.attention_mask in place"
+
+    in_place = DecodingRule(name="r", next_logits=lambda ids, logits, contexts: logits.div_(2))
+    rule = broken(examples, "Flatter", **hook("decoding", lambda self, run: in_place))
+    assert reason(rule, "inputs_untouched") == "decoding rule 'r' changes logits in place"
+
+    def early(self: Any, run: Any) -> ModelTransform:
+        run.services.model.get_input_embeddings().weight.data.mul_(2)
+        return ModelTransform(apply=lambda model, artifact: None, revert=lambda model: None)
+
+    model = broken(examples, "Bottleneck", **hook("architecture", early), kinds=("causal",))
+    assert reason(model, "inputs_untouched") == (
+        "the hook `architecture` changed the model or the tokenizer; only ModelTransform.apply may"
+    )
+
+
+def test_model_contract(examples: ModuleType) -> None:
+    def transform(**parts: Any) -> type[Plugin]:
+        made = hook("architecture", lambda self, run: ModelTransform(**parts))
+        return broken(examples, "Bottleneck", **made, kinds=("causal",))
+
+    def double(model: Any, artifact: Any) -> None:
+        model.get_input_embeddings().weight.data.mul_(3)
+
+    def third(model: Any) -> None:
+        model.get_input_embeddings().weight.data.mul_(1 / 3)
+
+    assert reason(transform(apply=double), "model_contract") == "a ModelTransform has `apply` but no `revert`"
+    assert reason(transform(apply=double, revert=third), "model_contract") == (
+        "after `apply` and `revert` the logits are not bit-identical to those of before"
+    )
+    assert reason(transform(trainable=lambda model: ["lm_head.bias"]), "model_contract") == (
+        "`trainable` names 'lm_head.bias', which is no parameter of the model"
+    )
+    assert reason(transform(trainable=lambda model: []), "model_contract") == "`trainable` selects no parameter"
+
+    def constant(self: Any, run: Any) -> LossTerm:
+        return LossTerm(name="c", fn=lambda batch, outputs: outputs.loss.detach())
+
+    def rows(self: Any, run: Any) -> LossTerm:
+        return LossTerm(name="c", fn=lambda batch, outputs: outputs.logits.mean((0, 1)))
+
+    flat = broken(examples, "QuietLogits", **hook("objective", constant), kinds=("causal",))
+    assert reason(flat, "model_contract") == "loss term 'c' gave no gradient on sentences about people"
+    wide = broken(examples, "QuietLogits", **hook("objective", rows), kinds=("causal",))
+    assert reason(wide, "model_contract").startswith("loss term 'c' must give a scalar tensor, it gave tensor(")
+
+    def counting(self: Any, run: Any) -> DecodingRule:
+        calls: list[int] = []
+
+        def next_logits(ids: Any, logits: Any, contexts: Any) -> Any:
+            calls.append(1)
+            return logits / (1 + 0.1 * len(calls))
+
+        return DecodingRule(name="r", next_logits=next_logits)
+
+    assert reason(broken(examples, "Flatter", **hook("decoding", counting)), "model_contract").startswith(
+        "rule 'r' is no function of the prefix: at token 1 of"
+    )
+
+
+def test_strength_zero(examples: ModuleType) -> None:
+    always = DecodingRule(name="r", next_logits=lambda ids, logits, contexts: logits / 2)
+    rule = broken(examples, "Flatter", **hook("decoding", lambda self, run: always))
+    assert reason(rule, "strength_zero") == (
+        "with strength = 0 next-token distributions differ: it must be exactly the identity"
+    )
+    fewer = DataTransform(fn=lambda rows: rows.select(range(3)))
+    data = broken(examples, "KeepShort", **hook("data", lambda self, run: fewer), kinds=("causal",))
+    assert reason(data, "strength_zero") == "with strength = 0 the rows differ: it must be exactly the identity"
+    term = LossTerm(name="l", fn=lambda batch, outputs: outputs.logits.pow(2).mean())
+    objective = broken(examples, "QuietLogits", **hook("objective", lambda self, run: term), kinds=("causal",))
+    assert reason(objective, "strength_zero") == (
+        "with strength = 0 the trained weights differ from a training without it: it must be exactly the identity"
+    )
+
+
+def test_composes_and_saves(examples: ModuleType) -> None:
+    def fixed_name(self: Any, run: Any) -> ModelTransform:
+        import torch
+
+        def apply(model: Any, artifact: Any) -> None:
+            if hasattr(model, "fixed_name"):
+                raise KeyError("the module fixed_name is already there")
+            model.add_module("fixed_name", torch.nn.Linear(2, 2))
+
+        return ModelTransform(apply=apply, revert=lambda model: delattr(model, "fixed_name"))
+
+    twice = broken(examples, "Bottleneck", **hook("architecture", fixed_name), kinds=("causal",))
+    assert reason(twice, "composes").startswith("KeyError: 'the module fixed_name is already there' (line ")
+
+    def forgetful(self: Any, run: Any) -> ModelTransform:
+        made: ModelTransform = examples.Bottleneck.architecture(self, run, run.services.model)
+        return ModelTransform(fit=made.fit, apply=made.apply, revert=made.revert, trainable=made.trainable)
+
+    lost = broken(examples, "Bottleneck", **hook("architecture", forgetful), kinds=("causal",))
+    assert reason(lost, "saves_and_loads") == (
+        "a fresh step with the saved artifact gives other logits: keep all that matters in it"
+    )
+
+
+def test_offline_also_when_the_plugin_hides_it(examples: ModuleType) -> None:
+    def curious(self: Any, run: Any) -> DataTransform:
+        try:
+            socket.create_connection(("192.0.2.1", 80), timeout=0.01).close()
+        except OSError:
+            run.logger.info("no network")
+        return DataTransform(fn=lambda rows: rows)
+
+    plugin = broken(examples, "KeepShort", **hook("data", curious), kinds=("causal",))
+    assert reason(plugin, "offline") == "it connects to 192.0.2.1: bring files with the package instead"
+    assert socket.socket.connect.__qualname__ == "socket.connect", "the patch is taken back"
+
+
+def test_explains_itself(examples: ModuleType) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "the class has no docstring that says what it does": {},
+        "summary must be one sentence on one line that ends with a full stop": {"summary": "Flat"},
+        "source is empty: name the paper that the method comes from, or say it is your own": {"source": ""},
+    }
+    for expected, change in changes.items():
+        text = {"__doc__": "Divides logits by a number."} if change else {}
+        assert reason(broken(examples, "Flatter", **text, **change), "explains_itself") == expected
+
+
+# ------------------------------------------------------------------------------------------------- reports
+def test_a_report_without_a_passed_check_is_a_failure() -> None:
+    with pytest.raises(ConformanceFailed) as caught:
+        Report("p", (Row("seeded", "skipped", "no model"),)).demand()
+    assert str(caught.value) == "plugin 'p': no check was passed" and caught.value.exit_code == 1
+    assert not Report("p", ()).ok
+    failed = Report("p", (Row("seeded", "passed"), Row("offline", "failed", "it connects"), Row("x", "failed", "y")))
+    with pytest.raises(ConformanceFailed) as caught:
+        failed.demand()
+    assert str(caught.value) == "plugin 'p': 2 of 3 conformance checks failed\n  offline: it connects\n  x: y"
+    assert str(failed) == (
+        "seeded   passed\noffline  failed   it connects\nx        failed   y\np: 1 passed, 2 failed, 0 skipped"
+    )
+
+
+def test_expected_failures_need_to_fail(examples: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(case: Case) -> None:
+        raise CheckFailed("always")
+
+    monkeypatch.setattr(conformance, "CHECKS", {"seeded": fails, "offline": lambda case: None})
+    monkeypatch.setattr(conformance, "RUNNING", {})
+    known = {"seeded": "draws from the system", "offline": "needs the hub"}
+    assert check_plugin(examples.Flatter, expected_failures=known).rows == (
+        Row("seeded", "skipped", "known to fail: draws from the system"),
+        Row("offline", "failed", "it passes, although it is listed as known to fail (needs the hub)"),
+    )
+    with pytest.raises(ValueError, match="there is no conformance check 'seed'"):
+        check_plugin(examples.Flatter, expected_failures={"seed": "?"})
+
+
+def test_missing_data_is_a_skip_with_a_reason(examples: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(case: Case) -> None:
+        raise DataNotFound("set EVENHAND_DATA", where="crows-pairs")
+
+    monkeypatch.setattr(conformance, "CHECKS", {"seeded": absent})
+    assert run_check(examples.Flatter, "seeded") == Row("seeded", "skipped", "its data are not here: set EVENHAND_DATA")
+
+
+def test_an_unknown_target_is_an_unknown_plugin(examples: ModuleType) -> None:
+    with pytest.raises(UnknownPlugin, match="did you mean 'flatter'"):
+        check_plugin("flater")
+    assert check_plugin("evenhand_examples:ModelSize").plugin == "model-size"
+
+
+def test_checks_can_be_called_alone(examples: ModuleType) -> None:
+    case = Case(plugin=examples.Flatter)
+    conformance.check_strength_zero(case)
+    with pytest.raises(Skipped, match="no model transform"):
+        conformance.check_saves_and_loads(case)
+
+
+@pytest.mark.slow
+def test_the_decorator_runs_each_check_skips_with_a_reason_and_expects_known_failures(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(
+        f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent / "site")!r})
+        import evenhand_examples as e
+        from evenhand_sdk.conformance import parametrize_with_checks
+
+        class Vague(e.ModelSize):
+            name = "vague"
+
+        known = {{"vague": {{"entry_point": "not installed", "explains_itself": "a test"}}}}
+
+        @parametrize_with_checks([e.ModelSize, Vague], expected_failures=known)
+        def test_contract(check):
+            check()
+        """
+    )
+    result = pytester.runpytest_subprocess("-rsx", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=18, skipped=6, xfailed=2)
+    result.stdout.fnmatch_lines(["*it has no option `strength`*"])
+    with pytest.raises(ValueError, match="at least one plugin class"):
+        conformance.parametrize_with_checks([])
