@@ -1,0 +1,146 @@
+"""Counterfactual-averaged decoding: the next word is chosen as if the prompt had named any of the groups.
+
+With x a prefix, x~_1 ... x~_k its counterfactuals, l log-probabilities, F the fold of aligned group words:
+
+    l'(. | x) = (1 - a) l(. | x) + a * mean_j F^-1 F l(. | x~_j),      a = strength * k / (k + 1)
+
+F^-1 gives each group word the part of its bin that it has in the original context, so "she ... her" stays
+grammatical. At strength 1 all k + 1 contexts weigh the same: the folded distributions after x and after each
+x~_j are then equal. A prefix without a group word keeps its logits, bit by bit.
+
+`form="published"` is the rule of Banerjee et al. 2024 (CAFIE): with p_j' = p (1 + tanh(-lambda (p - p_j))), no
+difference on group words, and weights in proportion to exp ||p - p_j||, it gives (1 - alpha s) p + alpha s p'.
+
+Source: Banerjee et al. 2024; the folded geometric mean is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Literal
+
+from pydantic import Field
+
+from evenhand_sdk import (
+    Axis,
+    DecodingRule,
+    Mitigation,
+    RunContext,
+    StrengthOptions,
+    fold,
+    group_tokens,
+    hookimpl,
+    load_axis,
+    token_bins,
+    unfold,
+)
+from evenhand_sdk.counterfactual import causal_counterfactuals
+from evenhand_standard.axes_option import Axes
+from evenhand_standard.decoding.token_edits import TokenEditor
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+PUBLISHED_LAMBDA: Final = 100.0
+PUBLISHED_ALPHA: Final = 0.99
+
+
+class CounterfactualAveragingOptions(StrengthOptions):
+    """Options of `counterfactual-averaging`; at strength 1 every group's context weighs the same."""
+
+    axes: Axes = ("gender",)
+    locale: str = "en"
+    names: bool = Field(True, description="Swap first names, too.")
+    exempt: tuple[str, ...] = Field(
+        (), description="Texts that contain one of these phrases, in any case, are left alone."
+    )
+    form: Literal["folded", "published"] = Field("folded", description="Our average, or the rule of CAFIE.")
+
+
+class CounterfactualAveraging(Mitigation):
+    """Averages next-token distributions over the prompt and its counterfactuals while text is generated."""
+
+    name = "counterfactual-averaging"
+    summary = "Averages next-token distributions over a prompt and its counterfactuals, without changing weights."
+    source = "Banerjee et al. 2024, All should be equal in the eyes of language models (CAFIE)"
+    kinds = ("causal",)
+    Options = CounterfactualAveragingOptions
+
+    @hookimpl
+    def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:
+        o = self.options
+        if o.strength == 0:
+            return None
+        axes = [load_axis(name, o.locale) for name in o.axes]
+        words = [bin for axis in axes for bin in axis.bins(names=o.names)]
+        bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
+        average = averaged if o.form == "folded" else published
+        return DecodingRule(
+            name=run.step_id,
+            contexts=swapped_contexts(TokenEditor(run.tokenizer), axes, names=o.names, exempt=o.exempt),
+            next_logits=next_logits(lambda own, others: average(own, others, bins.to(own.device), o.strength)),
+        )
+
+
+def swapped_contexts(
+    editor: TokenEditor, axes: Sequence[Axis], *, names: bool, exempt: Sequence[str] = ()
+) -> Callable[[Sequence[int]], list[tuple[int, ...]]]:
+    """Prefix -> the ids of its counterfactuals, one per other group and axis; none without a group word.
+
+    Group words of the prompt and of what was generated are swapped alike, each judged by the text up to its
+    own end; all tokens outside the swapped words are the very same.
+    """
+    phrases = [phrase.lower() for phrase in exempt]
+
+    def contexts(prefix: Sequence[int]) -> list[tuple[int, ...]]:
+        pieces = editor.pieces(prefix)
+        text = "".join(pieces)
+        if any(phrase in text.lower() for phrase in phrases):
+            return []
+        found = [c for axis in axes for c in causal_counterfactuals(text, axis, names=names)]
+        return [editor.edited(prefix, pieces, c.edits) for c in found]
+
+    return contexts
+
+
+def next_logits(
+    average: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> Callable[[torch.Tensor, torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]:
+    """Applies average(own [V], others [k, V]) to rows that have contexts and hands on the others untouched."""
+
+    def fn(ids: torch.Tensor, logits: torch.Tensor, contexts: Sequence[torch.Tensor]) -> torch.Tensor:
+        rows = [b for b, others in enumerate(contexts) if len(others)]
+        if not rows:
+            return logits
+        out = logits.clone()
+        for b in rows:
+            out[b] = average(logits[b], contexts[b]).to(out.dtype)
+        return out
+
+    return fn
+
+
+def averaged(own: torch.Tensor, others: torch.Tensor, bins: torch.Tensor, strength: float) -> torch.Tensor:
+    """l' above: logits [V] and [k, V] -> log-probabilities [V], not normalised; impossible tokens stay so."""
+    import torch
+
+    log_p = own.float().log_softmax(-1)
+    k = len(others)
+    share = strength * k / (k + 1)
+    mean = fold(others.float().log_softmax(-1), bins).mean(0)
+    mixed = (1 - share) * log_p + share * unfold(mean, bins, log_p)
+    return torch.where(log_p.isinf(), log_p, mixed)
+
+
+def published(own: torch.Tensor, others: torch.Tensor, bins: torch.Tensor, strength: float) -> torch.Tensor:
+    """CAFIE with gamma 1, alpha 0.99, lambda 100: logits [V] and [k, V] -> log-probabilities [V]."""
+    p, p_j = own.float().softmax(-1), others.float().softmax(-1)
+    score = p - p_j
+    score[:, sorted(group_tokens(bins))] = 0.0
+    moved = p * (1 + (-PUBLISHED_LAMBDA * score).tanh())
+    weights = score.norm(dim=-1).softmax(0)
+    p_new = (weights[:, None] * moved).sum(0)
+    p_new = p_new / p_new.sum()
+    share = PUBLISHED_ALPHA * strength
+    return ((1 - share) * p + share * p_new).log()

@@ -1,0 +1,228 @@
+"""Averaged decoding: contexts made on tokens, the formula, parity at strength 1, and generation in step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evenhand.scoring import distributions
+from evenhand_sdk import Request, load_axis
+from evenhand_sdk.counterfactual import swap_prefix
+from evenhand_sdk.tiny import tiny_tokenizer
+from evenhand_standard.decoding.counterfactual_averaging import (
+    CounterfactualAveraging,
+    averaged,
+    published,
+    swapped_contexts,
+)
+from evenhand_standard.decoding.token_edits import TokenEditor
+
+TOKENIZER = tiny_tokenizer("llama")
+CONTEXTS = swapped_contexts(TokenEditor(TOKENIZER), [load_axis("gender")], names=True)
+
+
+def ids_of(text: str) -> tuple[int, ...]:
+    return tuple(TOKENIZER(text)["input_ids"])
+
+
+def text_of(ids: Any) -> str:
+    return TOKENIZER.decode(list(ids), clean_up_tokenization_spaces=False)
+
+
+# ------------------------------------------------------------ contexts
+@pytest.mark.parametrize(
+    ("text", "swapped"),
+    [
+        ("She said that her brother", "He said that his sister"),
+        ("The ballerina and the policewoman sang", None),
+        ("A café – naïve, 東京 – where he", "A café – naïve, 東京 – where she"),
+        ("I met Mary", "I met John"),
+        ("(he)", "(she)"),
+    ],
+)
+def test_a_context_reads_as_the_swapped_text(text: str, swapped: str | None) -> None:
+    expected = swapped or swap_prefix(text, load_axis("gender"))
+    assert expected != text
+    assert [text_of(c) for c in CONTEXTS(ids_of(text))] == [expected]
+
+
+def test_tokens_outside_the_edits_keep_their_ids() -> None:
+    # No tokenizer would split "town" like this, but a prefix may.
+    odd = (
+        *ids_of("The t"),
+        *ids_of("o"),
+        *ids_of("wn of the"),
+        *ids_of(" king"),
+        *ids_of(" wa"),
+        *ids_of("s"),
+    )
+    (context,) = CONTEXTS(odd)
+    place = len(ids_of("The t")) + 1 + len(ids_of("wn of the"))
+    assert context == (*odd[:place], *ids_of(" queen"), *odd[place + 1 :])
+
+
+def test_a_prefix_without_a_group_word_has_no_context() -> None:
+    assert CONTEXTS(ids_of("The town is on a river")) == []
+    assert CONTEXTS(()) == []
+
+
+def test_special_tokens_stay_and_are_no_part_of_words() -> None:
+    bos, eos = TOKENIZER.bos_token_id, TOKENIZER.eos_token_id
+    prefix = (bos, *ids_of("He"), eos, *ids_of("She said"))
+    assert CONTEXTS(prefix) == [(bos, *ids_of("She"), eos, *ids_of("He said"))]
+
+
+def test_exempt_phrases_leave_the_text_alone_once_they_are_complete() -> None:
+    contexts = swapped_contexts(
+        TokenEditor(TOKENIZER), [load_axis("gender")], names=True, exempt=["Ruth Bader Ginsburg"]
+    )
+    assert len(contexts(ids_of("She was with Ruth Bader"))) == 1
+    assert contexts(ids_of("She was with ruth bader ginsburg")) == []
+
+
+def test_k_groups_give_k_minus_1_contexts(belief: str) -> None:
+    contexts = swapped_contexts(TokenEditor(TOKENIZER), [load_axis(belief)], names=True)
+    assert [text_of(c) for c in contexts(ids_of("My church is"))] == ["My synagogue is", "My mosque is"]
+
+
+WORDS = st.sampled_from(
+    [
+        "She",
+        "he",
+        "her",
+        "his",
+        "said",
+        "that",
+        "the",
+        "king",
+        "queen",
+        "with",
+        "café",
+        "town",
+        ".",
+        ",",
+        "東京",
+        "Mary",
+        "mother's",
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WORDS, max_size=12).map(" ".join))
+def test_contexts_are_a_pure_function_of_the_prefix_and_grow_with_it(text: str) -> None:
+    ids = ids_of(text)
+    fresh = swapped_contexts(TokenEditor(tiny_tokenizer("llama")), [load_axis("gender")], names=True)
+    growing = [CONTEXTS(ids[:k]) for k in range(len(ids) + 1)]
+    assert growing[-1] == fresh(ids)
+    assert [CONTEXTS(ids[:k]) for k in reversed(range(len(ids) + 1))] == growing[::-1]
+    assert [text_of(c) for c in growing[-1]] == [t for t in [swap_prefix(text, load_axis("gender"))] if t != text]
+
+
+def test_sentencepiece_tokens_that_carry_their_space_are_edited() -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<unk>", "a", "▁a", "▁The", "▁king", "▁queen", "▁said", ".", "▁", "k", "q"]
+    core = Tokenizer(models.WordLevel({w: k for k, w in enumerate(words)}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Metaspace()
+    core.decoder = decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
+    contexts = swapped_contexts(TokenEditor(tokenizer), [load_axis("gender")], names=True)
+    assert contexts((3, 4, 6)) == [(3, 5, 6)]
+
+
+# ------------------------------------------------------------ formula
+BINS = torch.tensor([0, 0, 2, 3])  # tokens 0 and 1 are aligned group words
+
+
+def logits_of(*p: float) -> torch.Tensor:
+    return torch.tensor(p).log()
+
+
+def test_the_average_against_values_worked_by_hand() -> None:
+    own, other = logits_of(0.1, 0.3, 0.4, 0.2), logits_of(0.2, 0.0, 0.5, 0.3)
+    out = averaged(own, other[None], BINS, 1.0)
+    # Half and half in logarithms; the bin has mass .4 and .2, split 1 : 3 as in the original context.
+    whole = math.sqrt(0.4 * 0.2)
+    expected = [whole / 4, whole * 3 / 4, math.sqrt(0.4 * 0.5), math.sqrt(0.2 * 0.3)]
+    assert out.exp().tolist() == pytest.approx(expected, rel=1e-5)
+    half = averaged(own, other[None], BINS, 0.5)
+    assert half[2].exp().item() == pytest.approx(0.4**0.75 * 0.5**0.25, rel=1e-5)
+
+
+def test_three_groups_weigh_the_same_at_strength_1() -> None:
+    own = logits_of(0.1, 0.3, 0.4, 0.2)
+    others = torch.stack([logits_of(0.2, 0.1, 0.6, 0.1), logits_of(0.3, 0.3, 0.1, 0.3)])
+    out = averaged(own, others, BINS, 1.0)
+    assert out[3].exp().item() == pytest.approx((0.2 * 0.1 * 0.3) ** (1 / 3), rel=1e-5)
+
+
+def test_impossible_tokens_stay_impossible_and_nothing_becomes_nan() -> None:
+    own = logits_of(0.0, 0.0, 0.5, 0.5)
+    out = averaged(own, logits_of(0.2, 0.3, 0.5, 0.0)[None], BINS, 1.0)
+    assert out.exp().tolist() == pytest.approx([0.0, 0.0, 0.5, 0.0], abs=1e-6)
+
+
+def test_the_published_rule_against_values_worked_by_hand() -> None:
+    p, q = [0.1, 0.3, 0.4, 0.2], [0.2, 0.1, 0.41, 0.29]
+    moved = [0.1, 0.3, 0.4 * (1 + math.tanh(1.0)), 0.2 * (1 + math.tanh(9.0))]
+    expected = [0.01 * a + 0.99 * b / sum(moved) for a, b in zip(p, moved, strict=True)]
+    out = published(logits_of(*p), logits_of(*q)[None], BINS, 1.0)
+    assert out.exp().tolist() == pytest.approx(expected, rel=1e-4)
+
+
+# ------------------------------------------------------------ model
+def rule_of(run: Any, **options: Any) -> Any:
+    return CounterfactualAveraging(**options).decoding(run, run.services.model)
+
+
+def test_at_strength_1_folded_distributions_are_the_same_for_both_groups(tiny: Any, run_of: Any) -> None:
+    from evenhand_sdk import fold, token_bins
+
+    run = run_of(*tiny())
+    rule = rule_of(run)
+    bins = token_bins(TOKENIZER, load_axis("gender").bins(names=True), run.services.model.config.vocab_size)
+    pair = [list(ids_of(t)) for t in ("She said that the king", "He said that the queen")]
+    gaps = []
+    for rules in ([], [rule]):
+        left, right = (torch.as_tensor(d[-1]) for d in run.services.distributions(pair, rules=rules))
+        gaps.append((fold(left, bins).exp() - fold(right, bins).exp()).abs().sum().item() / 2)
+    assert gaps[0] > 0.05
+    assert gaps[1] < 1e-5
+
+
+def test_rows_without_a_group_word_are_bit_identical(tiny: Any, run_of: Any) -> None:
+    rule = rule_of(run_of(*tiny()))
+    torch.manual_seed(0)
+    logits, other = torch.randn(3, 969), torch.randn(1, 969)
+    out = rule.next_logits(torch.zeros(3, 1), logits, [logits[:0], other, logits[:0]])
+    assert torch.equal(out[0], logits[0]) and torch.equal(out[2], logits[2])
+    assert not torch.equal(out[1], logits[1])
+    assert rule.next_logits(torch.zeros(3, 1), logits, [logits[:0]] * 3) is logits
+
+
+def test_strength_0_is_no_rule(tiny: Any, run_of: Any) -> None:
+    assert rule_of(run_of(*tiny()), strength=0.0) is None
+
+
+@pytest.mark.parametrize("form", ["folded", "published"])
+def test_generation_follows_the_rule_that_scores_given_text(form: str, tiny: Any, run_of: Any) -> None:
+    run = run_of(*tiny())
+    rule = rule_of(run, form=form)
+    prompts = ["She said that the", "Rain fell on the", "The king and Mary"]
+    answers = run.services.generate([Request(prompt=p, max_new_tokens=12) for p in prompts], rules=[rule])
+    plain = run.services.generate([Request(prompt=p, max_new_tokens=12) for p in prompts], rules=[])
+    assert answers[1].token_ids[0] == plain[1].token_ids[0]
+    assert any(a.changes for a in answers)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        start = ids_of(prompt)
+        whole = [*start, *answer.token_ids]
+        (scores,) = distributions(run.services.model, [whole], [range(len(whole))], rules=[rule], dtype="float32")
+        chosen = torch.as_tensor(scores).argmax(-1).tolist()[len(start) - 1 : -1]
+        assert chosen == list(answer.token_ids)
