@@ -23,7 +23,11 @@ def hooks() -> str:
     """The manual of the hooks, from `hookspecs.py`, with the contributions they return."""
     from evenhand import contributions
 
-    parts = ["# Hooks", dedent(LifeCycle.__doc__ or ""), (sys.modules[LifeCycle.__module__].__doc__ or "").split("\n\n", 1)[1]]
+    parts = [
+        "# Hooks",
+        dedent(LifeCycle.__doc__ or ""),
+        (sys.modules[LifeCycle.__module__].__doc__ or "").split("\n\n", 1)[1],
+    ]
     for stage in STAGES:
         spec = getattr(LifeCycle, stage)
         signature = inspect.signature(spec)
@@ -70,9 +74,9 @@ def error_page() -> str:
         if inspect.isclass(cls) and issubclass(cls, errors.EvenhandError):
             rows.append(f"| `{name}` | {cls.exit_code} | {(inspect.getdoc(cls) or '').splitlines()[0]} |")
     intro = (
-        "A message says where the problem is, what it is, what is known about it, and what to do. The command line never\n"
-        "shows a traceback for a user's mistake; `--debug` adds it. Exit code 130 means stopped with Ctrl-C (continue with\n"
-        "`--resume`), 70 a defect in the toolkit itself."
+        "A message says where the problem is, what it is, what is known about it, and what to do. The command line\n"
+        "never shows a traceback for a user's mistake; `--debug` adds it. Exit code 130 means stopped with Ctrl-C\n"
+        "(continue with `--resume`), 70 a defect in the toolkit itself."
     )
     return "# Errors\n\n" + intro + "\n\n" + "\n".join(rows) + "\n"
 
@@ -80,6 +84,7 @@ def error_page() -> str:
 def command_line() -> str:
     """Every command with its help, from click."""
     import click
+
     from evenhand.cli import toolkit as cli
 
     parts = ["# Command line", "`toolkit` and `evenhand` are the same program."]
@@ -112,17 +117,25 @@ def plugins() -> str:
     """Every first-party plugin with its options and defaults."""
     from evenhand.discovery import discover, load
 
-    parts = ["# Plugins", "What the distributions of this repository offer. `toolkit plugins show NAME` prints the same."]
+    parts = [
+        "# Plugins",
+        "What the distributions of this repository offer. `toolkit plugins show NAME` prints the same.",
+    ]
     for row in discover().rows:
         if row.distribution not in ("evenhand-standard", "evenhand-adapterfusion") or row.status != "ok":
             continue
         cls = load(row)
-        parts += [f"## `{row.name}`", f"{cls.summary} *Stage: {', '.join(cls.stages())}.* Source: {cls.source or 'this project'}."]
+        parts += [
+            f"## `{row.name}`",
+            f"{cls.summary} *Stage: {', '.join(cls.stages())}.* Source: {cls.source or 'this project'}.",
+        ]
         parts += [f"Works on {' and '.join(cls.kinds)} models. `pip install {row.distribution}`"]
         rows = ["| option | default | meaning |", "|---|---|---|"]
         for name, field in cls.Options.model_fields.items():
             default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
-            meaning = field.description or ("0 is exactly the identity, 1 the method as published" if name == "strength" else "")
+            meaning = field.description or (
+                "0 is exactly the identity, 1 the method as published" if name == "strength" else ""
+            )
             rows.append(f"| `{name}` | {default} | {meaning} |".replace("\n", " "))
         parts.append("\n".join(rows))
     return "\n\n".join(parts) + "\n"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from evenhand import api
 from evenhand.errors import (
     DataNotFound,
@@ -88,7 +89,8 @@ def test_a_run_writes_its_whole_evidence(place: Path) -> None:
     result = api.run(recipe(place, WHOLE))
     folder, record = result.folder, result.record
     assert record["status"] == "complete"
-    for name in ("recipe.toml", "run.json", "report.html", "README.md", "model/model.safetensors", "model/evenhand.json",
+    for name in ("recipe.toml", "run.json", "report.html", "README.md", "model/model.safetensors",
+                 "model/evenhand.json",
                  "items/trial-length.parquet", "items/trial-quality.parquet"):  # fmt: skip
         assert (folder / name).is_file(), name
     assert (folder / "recipe.toml").read_text() == (place / "trial.toml").read_text()
@@ -159,8 +161,8 @@ def test_an_empty_recipe_is_a_plain_measurement(place: Path) -> None:
 
 def test_strength_zero_is_exactly_the_identity(place: Path) -> None:
     """Training still happens, on the same rows with the same loss, so compare with the recipe without the steps."""
-    body = '[[steps]]\nuse = "trial-double"\nstrength = 0.0\n[[steps]]\nuse = "train"\n[[benchmarks]]\nuse = "trial-length"\n'
     plain = '[[steps]]\nuse = "train"\n[[benchmarks]]\nuse = "trial-length"\n'
+    body = '[[steps]]\nuse = "trial-double"\nstrength = 0.0\n' + plain
     with_zero, without = (api.run(recipe(place, b)).record["benchmarks"][0]["metrics"] for b in (body, plain))
     assert with_zero == without
 

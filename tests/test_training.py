@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+
 from evenhand.contributions import Aggregator, LossTerm, Needs, Pairing
 from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection

@@ -76,7 +76,7 @@ class Composer:
             if not isinstance(contribution, allowed):
                 names = " or ".join(t.__name__ for t in allowed)
                 raise PluginFault(
-                    f"the hook `{stage}` returned {type(contribution).__name__}, it must return {names}, a list, or None",
+                    f"`{stage}` returned {type(contribution).__name__}, it must return {names}, a list, or None",
                     where=describe(step, stage),
                 )
         return found

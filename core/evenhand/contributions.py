@@ -44,7 +44,7 @@ class Pairing:
     pair: Callable[[str], Sequence[str]]
     """Text -> its counterfactual texts, none when nothing can be swapped."""
     bins: Sequence[Sequence[str]] = ()
-    """Aligned group words (he, she): their probability mass is folded into one bin before distributions are compared."""
+    """Aligned group words (he, she): their probability mass is folded into one bin before a comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)

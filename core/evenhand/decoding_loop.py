@@ -212,7 +212,7 @@ class RuleProcessor:
                 flat = [c for row in found for c in row]
                 if flat:
                     logits = _Reader(self.model, (), self.pad)._forward(flat)
-                    contexts = list(logits.split([len(row) for row in found]))
+                    contexts = list(torch.split(logits, [len(row) for row in found]))
             scores = rule.next_logits(ids, scores, contexts)
         return scores
 

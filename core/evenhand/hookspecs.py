@@ -138,7 +138,8 @@ class LifeCycle:
             def evaluation(self, run):
                 def score(measured):
                     scores = measured.score(["Water is wet.", "Fire is hot."])
-                    return [ItemRecord(id=str(i), cluster=str(i), values={"nll": -s.total}) for i, s in enumerate(scores)]
+                    return [ItemRecord(id=str(i), cluster=str(i), values={"nll": -s.total})
+                            for i, s in enumerate(scores)]
                 return Benchmark(name="two", title="Two sentences", score=score,
                                  metrics=[Metric(name="nll", value="nll", better="lower", primary=True)])
         """

@@ -145,7 +145,7 @@ class Life:
             self.monitors += [(step, c) for c in found]
 
     def _apply(self, step: ResolvedStep, transform: ModelTransform, index: int) -> None:
-        """Fit (or read what an interrupted run had fitted) and apply one transform, and prove it if no training follows."""
+        """Fit (or read what an interrupted run had fitted) and apply one transform; prove it if none trains it."""
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
         before = proofs.probe_logits(model, tokenizer)
         store = self.folder / STATE / "steps" / step.id / f"fitted-{index}"
@@ -195,7 +195,9 @@ class Life:
             if placed.transform.trainable:
                 chosen = list(placed.transform.trainable(model))
                 others = [n for n in names if n not in set(chosen)]
-                self._prove(placed.step, [proofs.selection_proof(_without(before, others), _without(after, others), chosen)])
+                self._prove(
+                    placed.step, [proofs.selection_proof(_without(before, others), _without(after, others), chosen)]
+                )
             if placed.transform.finish:
                 placed.artifact = placed.transform.finish(model) or placed.artifact
                 self.handles[placed.step.id].artifact = placed.artifact
@@ -256,7 +258,9 @@ def write_artifact(folder: Path, artifact: Artifact) -> None:
     from evenhand.manifest import plain
 
     with atomic_folder(folder) as temporary:
-        save_file({k: v.detach().contiguous().cpu() for k, v in artifact.tensors.items()}, temporary / "tensors.safetensors")
+        save_file(
+            {k: v.detach().contiguous().cpu() for k, v in artifact.tensors.items()}, temporary / "tensors.safetensors"
+        )
         (temporary / "meta.json").write_text(json.dumps(plain(dict(artifact.meta)), indent=1))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from evenhand.contributions import DecodingRule, Kind, Request, Response
 from evenhand.errors import UsageError
-from evenhand.scoring import SequenceScore, Text, describe_mode, distributions, pll, score_texts, token_ids
+from evenhand.scoring import SequenceScore, Text, describe_mode, distributions, forward_of, pll, score_texts, token_ids
 from evenhand.scoring_continuations import score_continuations
 from evenhand.scoring_precision import Precision, resolve
 
@@ -58,6 +58,16 @@ class Measured:
     def mode(self) -> str:
         """How scores come about, in one line to print with every number."""
         return describe_mode(self.tokenizer, kind=self.kind, precision=self.precision, rules=self.rules)
+
+    @property
+    def vocabulary(self) -> int:
+        """V, the length of a distribution; a tokenizer may know fewer entries."""
+        return forward_of(self.model, self.tokenizer).vocabulary
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that a sequence may have."""
+        return forward_of(self.model, self.tokenizer).longest
 
     def ids(self, text: Text) -> tuple[int, ...]:
         """The token ids that the model sees of a text."""

@@ -56,7 +56,7 @@ def measure(
             loaded.tokenizer,
             loaded.info.kind,
             rules,
-            recipe.model.dtype,  # type: ignore[arg-type]
+            recipe.model.dtype,
             recipe.evaluation.batch_tokens,
             on_event,
             recipe.run.seed,
@@ -83,9 +83,7 @@ def baseline(
     from evenhand.evidence import read_records, write_records
     from evenhand.measured import Measured
 
-    mode = Measured(
-        loaded.model, loaded.tokenizer, loaded.info.kind, (), recipe.model.dtype, seed=recipe.run.seed  # type: ignore[arg-type]
-    ).mode
+    mode = Measured(loaded.model, loaded.tokenizer, loaded.info.kind, (), recipe.model.dtype, seed=recipe.run.seed).mode
     records: dict[str, list[ItemRecord]] = {}
     for name, (step, benchmark) in benchmarks.items():
         folder = cache_dir() / "baselines" / digest_of(_identity(step, benchmark, loaded, recipe, mode))[:32]

@@ -91,7 +91,7 @@ def fold(logp: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
     shared = (bins != torch.arange(len(bins), device=bins.device)).nonzero().flatten()
     if shared.numel() == 0:
         return logp
-    representatives = bins[shared].unique()
+    representatives: torch.Tensor = bins[shared].unique()  # type: ignore[no-untyped-call]
     members = torch.cat([representatives, shared])
     slot = torch.searchsorted(representatives, bins[members])
     columns = logp[..., members]

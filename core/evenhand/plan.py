@@ -56,7 +56,11 @@ def check_kinds(steps: Sequence[ResolvedStep], kind: str, model: str) -> None:
     """Refuse, by name, every step that does not work on this kind of model."""
     wrong = [s for s in steps if s.plugin is not None and s.active and kind not in s.plugin.kinds]
     if wrong:
-        listed = "; ".join(f"step {s.id!r} ({s.use}) needs a {' or '.join(s.plugin.kinds)} model" for s in wrong if s.plugin)
+        listed = "; ".join(
+            f"step {s.id!r} ({s.use}) needs a {' or '.join(s.plugin.kinds)} model" for s in wrong if s.plugin
+        )
         raise WrongModelKind(
-            f"{model} is a {kind} language model: {listed}", where="model", do="take another model, or leave the step out"
+            f"{model} is a {kind} language model: {listed}",
+            where="model",
+            do="take another model, or leave the step out",
         )

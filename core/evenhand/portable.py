@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand import proofs
 from evenhand.cache import write_atomic
 from evenhand.errors import RunNotFound
+from evenhand.plan import stages_of
 
 if TYPE_CHECKING:
     from evenhand.life import Life, Placed
@@ -73,8 +74,8 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
             "live": [p.index for p in live if p.step.id == step.id],
             "decodes": any(s.id == step.id for s, _ in life.rules),
         }
-        for step in (h_step for h_step in life.step_order if h_step.plugin is not None)
-        if any(p.step.id == step.id for p in live) or "decoding" in step.plugin.stages()
+        for step in life.step_order
+        if any(p.step.id == step.id for p in live) or "decoding" in stages_of(step)
     ]
     facts = {
         "format": FORMAT,
@@ -132,9 +133,7 @@ def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
     from evenhand.recipe_steps import match_steps
     from evenhand.services import Services
 
-    entries = [
-        StepEntry(use=e["use"], id=e["id"], active=e["active"], options=e["options"]) for e in facts["steps"]
-    ]
+    entries = [StepEntry(use=e["use"], id=e["id"], active=e["active"], options=e["options"]) for e in facts["steps"]]
     steps, problems = match_steps(entries, (), discover(), training=TrainingSection(), kind=facts["kind"])
     if problems:
         raise RunNotFound("the model's steps cannot be put back", where=str(folder), known="; ".join(problems))
@@ -192,7 +191,9 @@ class Usable:
 
         many = [prompts] if isinstance(prompts, str) else list(prompts)
         requests = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
-        texts = [r.text for r in generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature)]
+        texts = [
+            r.text for r in generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature)
+        ]
         return texts[0] if isinstance(prompts, str) else texts
 
     def __repr__(self) -> str:

@@ -105,7 +105,9 @@ def output_proof(before: torch.Tensor, after: torch.Tensor) -> Proof:
     if before.shape != after.shape:
         return Proof("architecture", True, "the shape of the outputs changed", float("inf"))
     size = float((before - after).abs().max())
-    return Proof("architecture", not torch.equal(before, after), f"largest change of a logit on probes: {size:.4g}", size)
+    return Proof(
+        "architecture", not torch.equal(before, after), f"largest change of a logit on probes: {size:.4g}", size
+    )
 
 
 def decoding_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> Proof:
@@ -123,7 +125,8 @@ def decoding_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) ->
     ruled = distributions(model, ids, where, rules=mapping, dtype="float32")
     moves = torch.cat([0.5 * (a.exp() - b.exp()).abs().sum(-1) for a, b in zip(plain, ruled, strict=True)])
     changed = int((moves > 1e-6).sum())
-    what = f"{changed} of {len(moves)} distributions on probes changed, at most by {float(moves.max()):.3f} in total variation"
+    most = float(moves.max())
+    what = f"{changed} of {len(moves)} distributions on probes changed, at most by {most:.3f} in total variation"
     return Proof("decoding", changed > 0, what, float(moves.max()))
 
 
@@ -135,7 +138,9 @@ def _generation_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule])
     plain = generate(model, tokenizer, requests)
     ruled = generate(model, tokenizer, requests, rules=rules)
     changed = sum(a.text != b.text for a, b in zip(plain, ruled, strict=True))
-    return Proof("decoding", changed > 0, f"{changed} of {len(requests)} probe answers changed", changed / len(requests))
+    return Proof(
+        "decoding", changed > 0, f"{changed} of {len(requests)} probe answers changed", changed / len(requests)
+    )
 
 
 def objective_proof(name: str, facts: Mapping[str, float]) -> Proof:

@@ -205,7 +205,12 @@ def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) ->
 
     with manifest.timed("loading the data"):
         found = load_data(recipe.data, offline=offline, base=recipe.path.parent if recipe.path else None)
-    manifest["data"] = {"source": found.source, "rows": len(found.rows), "rows_after": len(found.rows), "digest": found.digest}
+    manifest["data"] = {
+        "source": found.source,
+        "rows": len(found.rows),
+        "rows_after": len(found.rows),
+        "digest": found.digest,
+    }
     return found.rows
 
 
@@ -276,4 +281,3 @@ def _status(folder: Path) -> str:
         return str(read_run(folder)["status"])
     except EvenhandError:
         return "unreadable"
-

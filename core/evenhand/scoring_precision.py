@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-Precision = Literal["auto", "float32", "bf16"]
+Precision = Literal["auto", "float32", "bf16", "bfloat16"]
+"""`bfloat16` is another name of `bf16`."""
 
 
 def fast_bf16(device: str | torch.device = "cpu") -> bool:
@@ -47,8 +48,10 @@ def resolve(model: PreTrainedModel, dtype: Precision) -> str:
     weights."""
     import torch
 
-    if dtype not in ("auto", "float32", "bf16"):
+    if dtype not in ("auto", "float32", "bf16", "bfloat16"):
         raise ValueError(f"dtype must be 'auto', 'float32' or 'bf16', not {dtype!r}")
+    if dtype == "bfloat16":
+        dtype = "bf16"
     weights = next(model.parameters())
     if weights.dtype != torch.float32:
         return str(weights.dtype).removeprefix("torch.")

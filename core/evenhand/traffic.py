@@ -108,7 +108,8 @@ def _act(
             rules[:] = [r for r in rules if r.name not in names]
         stop = stop or outcome.action == "halt"
         life.manifest.event(
-            "monitoring", f"{step.id} asked to {outcome.action.replace('_', ' ')}: {outcome.reason or 'no reason given'}"
+            "monitoring",
+            f"{step.id} asked to {outcome.action.replace('_', ' ')}: {outcome.reason or 'no reason given'}",
         )
     return stop
 

@@ -1,4 +1,4 @@
-"""`transformers.Trainer` with our terms: imported only when a training starts, since it loads torch and transformers."""
+"""`transformers.Trainer` with our terms; imported only when a training starts, since it loads torch."""
 
 from __future__ import annotations
 
@@ -134,10 +134,9 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
     def _gather(self, weighted: dict[str, torch.Tensor], parameters: list[torch.nn.Parameter]) -> None:
         """Add this micro-batch to each term's own gradient [D]."""
         for name, value in weighted.items():
+            grads: tuple[torch.Tensor | None, ...] = (None,) * len(parameters)
             if value.requires_grad:
                 grads = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
-            else:
-                grads = (None,) * len(parameters)
             flat = torch.cat(
                 [
                     (g if g is not None else torch.zeros_like(p)).flatten().float()

@@ -21,7 +21,7 @@ class PairBatch:
     attention_mask: torch.Tensor
     """[P, T]"""
     positions: torch.Tensor
-    """[N, 3] (pair p, position in the text row, position in the counterfactual): compare next-token distributions there."""
+    """[N, 3] (pair p, position in the text row, position in the counterfactual): compare distributions there."""
     bins: torch.Tensor
     """[V] the bin of each vocabulary entry, for `fold`."""
 

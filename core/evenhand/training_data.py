@@ -1,4 +1,4 @@
-"""From a data set with a `text` column to micro-batches: tokens, labels and counterfactual pairs, in few fixed shapes."""
+"""From a data set with a `text` column to micro-batches: tokens, labels and counterfactual pairs, in few shapes."""
 
 from __future__ import annotations
 
@@ -149,7 +149,9 @@ class Collator:
     def _pairs(self, key: str, rows: Sequence[EncodedRow], width: int, masked: list[set[int]]) -> PairBatch:
         import torch
 
-        owners, sequences, positions = [], [], []
+        owners: list[int] = []
+        sequences: list[list[int]] = []
+        positions: list[tuple[int, int, int]] = []
         for b, row in enumerate(rows):
             for pair in row.pairs.get(key, ()):
                 ids, kept = list(pair.ids), pair.positions

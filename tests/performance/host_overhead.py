@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+
 from evenhand.builtin_texts import read
 from evenhand.contributions import DecodingRule, Request
 from evenhand.generation import generate

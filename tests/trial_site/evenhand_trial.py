@@ -5,8 +5,24 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from evenhand_sdk import (
-    Artifact, Benchmark, DataTransform, DecodingRule, Fact, Finding, ItemRecord, LossTerm, Metric, Mitigation,
-    ModelTransform, Monitor, Options, Plugin, Request, Section, StrengthOptions, hookimpl,
+    Artifact,
+    Benchmark,
+    DataTransform,
+    DecodingRule,
+    Fact,
+    Finding,
+    ItemRecord,
+    LossTerm,
+    Metric,
+    Mitigation,
+    ModelTransform,
+    Monitor,
+    Options,
+    Plugin,
+    Request,
+    Section,
+    StrengthOptions,
+    hookimpl,
 )  # fmt: skip
 
 
@@ -58,7 +74,9 @@ class Norms(Mitigation):
 
     @hookimpl
     def architecture(self, run, model):
-        return ModelTransform(trainable=lambda m: [n for n, _ in m.named_parameters() if "norm" in n], fold=lambda m: True)
+        return ModelTransform(
+            trainable=lambda m: [n for n, _ in m.named_parameters() if "norm" in n], fold=lambda m: True
+        )
 
 
 class Scale(Mitigation):

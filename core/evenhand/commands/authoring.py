@@ -13,9 +13,7 @@ from evenhand.errors import ConformanceFailed
 
 @click.command()
 @click.argument("name")
-@click.option(
-    "--output", metavar="DIR", default=".", show_default=True, help="Folder to make the project in."
-)
+@click.option("--output", metavar="DIR", default=".", show_default=True, help="Folder to make the project in.")
 @global_options
 def new(name: str, output: str) -> None:
     """Write a plugin project called NAME: package, entry point, and a test that passes."""

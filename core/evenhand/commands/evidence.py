@@ -15,8 +15,7 @@ def models() -> None:
     from evenhand.shelf import list_shelf
 
     rows = [
-        (row.entry.name, row.entry.kind, row.entry.licence, row.state, row.entry.display_name)
-        for row in list_shelf()
+        (row.entry.name, row.entry.kind, row.entry.licence, row.state, row.entry.display_name) for row in list_shelf()
     ]
     click.echo("\n".join(columns(("model", "kind", "licence", "state", "what it is"), rows)))
     click.echo("")

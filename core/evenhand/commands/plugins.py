@@ -44,9 +44,7 @@ def _list(context: click.Context, load_all: bool) -> None:
         click.echo("No plugins are installed. The first-party ones: pip install evenhand-standard")
         return
     distributions = len({normalised(row.distribution) for row in rows})
-    click.echo(
-        f"{counted(len([r for r in rows if r.name]), 'plugin')} from {counted(distributions, 'distribution')}"
-    )
+    click.echo(f"{counted(len([r for r in rows if r.name]), 'plugin')} from {counted(distributions, 'distribution')}")
     shown, failed = [], False
     for row in rows:
         status, stage, text = str(row.status), "", row.reason
@@ -120,11 +118,7 @@ def _show(name: str, summary: str, facts: dict[str, str], section: str, options:
     click.echo("\n".join(lines) if rows else "  It has no options.")
     click.echo("")
     required = [f"{row.name} = ..." for row in rows if row.default == "required"]
-    click.echo(
-        "\n".join(
-            ["In a recipe:", "", f"  [[{section}]]", f'  use = "{name}"', *(f"  {r}" for r in required)]
-        )
-    )
+    click.echo("\n".join(["In a recipe:", "", f"  [[{section}]]", f'  use = "{name}"', *(f"  {r}" for r in required)]))
 
 
 @click.command()
