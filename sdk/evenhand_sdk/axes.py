@@ -191,7 +191,7 @@ def _load_offer(entry: importlib.metadata.EntryPoint, wanted: str) -> Axis:
 
         return read_axis(Path(loaded))
     raise BrokenPlugin(
-        f"axis {wanted!r} is a {type(loaded).__name__}, not an Axis or the path of a TOML file",
+        f"axis {wanted!r} is of type {type(loaded).__name__}, not an Axis or the path of a TOML file",
         where=_origin(entry),
     )
 

@@ -1,0 +1,226 @@
+"""Axis packs: the packaged one, how packs are found, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from evenhand.errors import BrokenPlugin, DataNotFound, UsageError
+from evenhand_sdk import axes
+from evenhand_sdk.axes import Axis, axis_names, load_axis
+from evenhand_sdk.axis_packs import parse_axis, read_axis
+
+MINIMAL = """
+axis = "age"
+locale = "en"
+groups = ["old", "young"]
+licence = "CC0-1.0"
+provenance = "made for this test"
+limits = ["two rows"]
+[[words]]
+pos = "adjective"
+rows = [["elderly", "youthful", "human"], ["old", "young"]]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _forget_loaded_axes() -> None:
+    axes._load_installed.cache_clear()
+
+
+def problems(text: str) -> str:
+    with pytest.raises(UsageError) as error:
+        parse_axis(text, where="age.en.toml")
+    return str(error.value)
+
+
+def test_the_gender_pack_is_large_and_says_where_it_comes_from() -> None:
+    gender = load_axis("gender")
+    assert (gender.name, gender.locale, gender.groups) == ("gender", "en", ("female", "male"))
+    assert len(gender.tuples) >= 180
+    assert len(gender.names) >= 60
+    assert sum(len(entry.phrases) for entry in gender.do_not_flip) >= 100
+    assert all(entry.reason for entry in gender.do_not_flip)
+    assert gender.licence == "Apache-2.0"
+    assert gender.provenance and len(gender.limits) >= 3
+
+
+def test_bins_are_the_connected_components_of_the_rows() -> None:
+    bins = [set(words) for words in load_axis("gender").bins()]
+    assert {"she", "he"} in bins
+    assert {"her", "him", "his", "hers"} in bins
+    assert {"mother", "father"} in bins
+    assert {"mom", "dad", "mum"} in bins
+    words = [word for words in bins for word in words]
+    assert len(words) == len(set(words))
+    assert not {"count", "they", "host", "Mary"} & set(words)
+
+
+def test_names_are_bins_only_on_request() -> None:
+    gender = load_axis("gender")
+    assert ("Mary", "John") in gender.bins(names=True)
+    assert len(gender.bins(names=True)) == len(gender.bins()) + len(gender.names)
+
+
+def test_the_digest_depends_on_the_content_alone() -> None:
+    first = parse_axis(MINIMAL, where="a")
+    assert parse_axis("# a comment\n" + MINIMAL, where="b") == first
+    other = parse_axis(MINIMAL.replace("youthful", "juvenile"), where="a")
+    assert other.digest != first.digest and other != first
+    assert len(first.digest) == 64
+
+
+def test_an_axis_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        load_axis("gender").name = "sex"  # type: ignore[misc]
+
+
+def test_a_file_is_an_axis(tmp_path: Path) -> None:
+    path = tmp_path / "age.toml"
+    path.write_text(MINIMAL, encoding="utf-8")
+    age = load_axis(str(path))
+    assert age.tuples[0].words == ("elderly", "youthful")
+    assert age.tuples[0].neutral == "human"
+    assert age.bins() == (("elderly", "youthful"), ("old", "young"))
+    with pytest.raises(DataNotFound) as error:
+        read_axis(Path("nowhere.toml"))
+    assert str(error.value) == "no axis pack at nowhere.toml\n  check the path; an axis pack is a TOML file"
+
+
+def test_an_unknown_axis_names_the_near_match() -> None:
+    with pytest.raises(UsageError) as error:
+        load_axis("gendr")
+    assert str(error.value) == (
+        "unknown axis 'gendr' for locale 'en'\n"
+        f"  known axes: {', '.join(axis_names())}; did you mean 'gender.en'?\n"
+        "  install a distribution that offers it, or name a TOML file"
+    )
+
+
+# --- packs of other distributions -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path that looks like the installed distribution `evenhand-age` 1.2."""
+    info = tmp_path / "evenhand_age-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evenhand-age\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[evenhand.axes]\nage.en = age_pack_of_the_test:PACK\n")
+    (tmp_path / "age.en.toml").write_text(MINIMAL, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "age_pack_of_the_test", raising=False)
+    importlib.invalidate_caches()
+    return tmp_path
+
+
+def test_a_pack_of_another_distribution_is_found_without_an_import(installed: Path) -> None:
+    (installed / "age_pack_of_the_test.py").write_text("raise RuntimeError('imported too early')")
+    assert {"age.en", "gender.en"} <= set(axis_names())
+
+
+def test_a_pack_of_another_distribution_is_loaded_by_path(installed: Path) -> None:
+    (installed / "age_pack_of_the_test.py").write_text(
+        "from pathlib import Path\nPACK = Path(__file__).parent / 'age.en.toml'\n"
+    )
+    assert load_axis("age") == parse_axis(MINIMAL, where="")
+
+
+def test_a_pack_that_cannot_be_imported_is_named_with_its_distribution(installed: Path) -> None:
+    (installed / "age_pack_of_the_test.py").write_text("raise RuntimeError('no words today')")
+    with pytest.raises(BrokenPlugin) as error:
+        load_axis("age")
+    assert str(error.value) == "evenhand-age 1.2: axis 'age.en' cannot be loaded: RuntimeError: no words today"
+    assert isinstance(load_axis("gender"), Axis)
+
+
+def test_a_pack_of_the_wrong_type_is_refused(installed: Path) -> None:
+    (installed / "age_pack_of_the_test.py").write_text("PACK = 5")
+    with pytest.raises(BrokenPlugin) as error:
+        load_axis("age")
+    assert str(error.value) == "evenhand-age 1.2: axis 'age.en' is of type int, not an Axis or the path of a TOML file"
+
+
+def test_two_distributions_with_one_axis_are_both_named(installed: Path) -> None:
+    info = installed / "evenhand_years-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evenhand-years\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[evenhand.axes]\nage.en = years:PACK\n")
+    importlib.invalidate_caches()
+    with pytest.raises(UsageError) as error:
+        load_axis("age")
+    assert str(error.value) == (
+        "axis 'age.en' is offered by 2 distributions\n"
+        "  evenhand-age 1.2, evenhand-years 0.1\n"
+        "  uninstall one of them, or name the TOML file of the one that you mean"
+    )
+
+
+# --- wrong packs ------------------------------------------------------------------------------------------------------
+
+
+def test_all_problems_are_reported_with_file_and_key() -> None:
+    text = MINIMAL.replace('pos = "adjective"', 'pos = "adjectiv"\nnumbr = "plural"').replace(
+        '["old", "young"]]', '["old"]]'
+    )
+    assert problems(text) == (
+        "age.en.toml: axis pack: 2 problems\n"
+        "  - words[0].numbr: unknown key; did you mean 'number'?\n"
+        "  - words[0].pos: 'adjectiv' is not one of pronoun, noun, adjective, adverb, title, verb"
+        "; did you mean 'adjective'?"
+    )
+    assert problems(MINIMAL.replace(', ["old", "young"]', ', ["old"]')) == (
+        "age.en.toml: axis pack: 1 problem\n"
+        "  - words[0].rows[1]: ['old'] needs one word for each of old, young, and may end with a neutral word"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (MINIMAL.replace('licence = "CC0-1.0"\n', ""), "licence: required, but missing"),
+        (MINIMAL.replace('locale = "en"', "locale = 5"), "locale: must be a str, got int"),
+        (
+            MINIMAL.replace('["old", "young"]\nl', '["old"]\nl'),
+            "groups: needs at least two different groups, got ['old']",
+        ),
+        (
+            MINIMAL + 'sources = ["ald"]',
+            "words[0].sources: 'ald' is no group; did you mean 'old'?",
+        ),
+        (MINIMAL + "certainty = 2", "words[0].certainty: must be above 0 and at most 1, got 2"),
+        (
+            MINIMAL.replace('["old", "young"]]', '["old", "elderly"]]'),
+            "words: 'elderly' belongs to old and young; give it one group, or limit `sources`",
+        ),
+        (
+            MINIMAL.replace('["old", "young"]]', '["old", "youthful"]]'),
+            "words: 'youthful' is in 2 rows and grammar cannot tell them apart",
+        ),
+        (MINIMAL + '[names]\nrows = [["Ann"]]', "names.rows[0]: ['Ann'] needs one name for each of old, young"),
+        (MINIMAL + '[names]\nrows = [["Ann", "Ann"]]', "names: 'ann' is listed twice"),
+        (MINIMAL + '[names]\nrows = [["Ann", "bob"]]', "names.rows[0]: 'bob' must begin with a capital letter"),
+        (MINIMAL + '[names]\nrows = [["Ann", "Old"]]', "names: 'old' is also a group word"),
+        (
+            MINIMAL + '[[do_not_flip]]\nscope = "sentence"\nphrases = ["x"]',
+            "do_not_flip[0].reason: required, but missing",
+        ),
+        (
+            MINIMAL + '[[do_not_flip]]\nreason = "y"\nscope = "page"\nphrases = ["x"]',
+            "do_not_flip[0].scope: 'page' is not one of phrase, sentence, paragraph; did you mean 'phrase'?",
+        ),
+        (
+            MINIMAL + '[[do_not_flip]]\nreason = "y"\nphrases = []',
+            "do_not_flip[0].phrases: required, but missing or empty",
+        ),
+    ],
+)
+def test_a_problem_is_named_with_its_key(text: str, problem: str) -> None:
+    assert problems(text) == f"age.en.toml: axis pack: 1 problem\n  - {problem}"
+
+
+def test_bad_toml_is_named_with_its_file() -> None:
+    assert problems("axis = ").startswith("age.en.toml: not valid TOML: ")
