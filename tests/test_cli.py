@@ -313,7 +313,7 @@ def test_run_hands_the_recipe_to_the_host_and_prints_the_summary(
         calls.append((given.name, given.overrides, flags))
         return SimpleNamespace(folder=Path("runs/my-1"))
 
-    module(monkeypatch, "evenhand.run", execute=execute)
+    module(monkeypatch, "evenhand.execution", execute=execute)
     module(monkeypatch, "evenhand.summary", print_summary=lambda result: print(f"summary of {result.folder}"))
     result = call("run", recipe(STEPS), "--set", "run.seed=3", "--resume", "--output", "out", "--strict")
     assert (result.exit_code, result.stdout) == (0, "summary of runs/my-1\n")
@@ -332,7 +332,7 @@ def failing(error: BaseException) -> Any:
 
 def test_an_interrupt_says_how_to_continue(site: Any, recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     site("sound")
-    module(monkeypatch, "evenhand.run", execute=failing(KeyboardInterrupt()))
+    module(monkeypatch, "evenhand.execution", execute=failing(KeyboardInterrupt()))
     result = call("run", recipe(STEPS))
     assert (result.exit_code, result.stderr) == (130, "stopped; continue with --resume\n")
 
@@ -341,7 +341,7 @@ def test_an_unforeseen_exception_is_a_defect_and_debug_shows_it(
     site: Any, recipe: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site("sound")
-    module(monkeypatch, "evenhand.run", execute=failing(ZeroDivisionError("by\nzero")))
+    module(monkeypatch, "evenhand.execution", execute=failing(ZeroDivisionError("by\nzero")))
     line = (
         "this is a defect in the toolkit, not in your input (ZeroDivisionError: by zero); "
         "--debug shows the traceback\n"

@@ -22,7 +22,7 @@ def run(
 
     The result has `.folder`, `.benchmarks` (verdicts with intervals) and `.record` (run.json). Raises `EvenhandError`.
     """
-    from evenhand.run import execute
+    from evenhand.execution import execute
 
     found = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     return execute(found, output=output, resume=resume, strict=strict, offline=offline)

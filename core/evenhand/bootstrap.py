@@ -79,9 +79,7 @@ def bootstrap(metric: Metric, before: Sums, after: Sums, *, resamples: int, seed
     """
     import numpy as np
 
-    columns = np.stack(
-        [before.value, before.weight, after.value - before.value, after.weight - before.weight], axis=1
-    )
+    columns = np.stack([before.value, before.weight, after.value - before.value, after.weight - before.weight], axis=1)
     drawn = [draws @ columns for draws in multiplicities(len(columns), resamples, seed)]
     sums = np.concatenate(drawn) if drawn else np.empty((0, 4))
     total = columns.sum(0)

@@ -150,9 +150,7 @@ def _metric_result(metric: Metric, drawn: Resampled, p: float, confidence: float
         "after": _with_interval(drawn.value_after, drawn.after, confidence),
         "change": _with_interval(drawn.value_after - drawn.value_before, change, confidence),
         "distance_change": None,
-        "definition": {
-            k: v for k, v in asdict(metric).items() if k not in ("name", "description", "unit", "primary")
-        },
+        "definition": {k: v for k, v in asdict(metric).items() if k not in ("name", "description", "unit", "primary")},
     }
     if metric.better == "nearer":
         decisive = distance(metric, drawn.after) - distance(metric, drawn.before)

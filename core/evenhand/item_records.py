@@ -32,9 +32,7 @@ def check_records(name: str, before: Sequence[ItemRecord], after: Sequence[ItemR
         for record in records:
             for key, value in record.values.items():
                 if not math.isfinite(value):
-                    raise PluginFault(
-                        f"item {record.id!r} {side} the mitigation has {key} = {value}", where=where
-                    )
+                    raise PluginFault(f"item {record.id!r} {side} the mitigation has {key} = {value}", where=where)
     known = {r.id: r for r in before}
     missing = sorted(set(known) - {r.id for r in after})
     extra = sorted({r.id for r in after} - set(known))
@@ -78,8 +76,7 @@ def write_records(path: Path, before: Sequence[ItemRecord], after: Sequence[Item
     columns: dict[str, Any] = {
         "when": pa.array([side for side, _ in rows], pa.string()),
         **{
-            key: pa.array([getattr(r, key) for _, r in rows], pa.string())
-            for key in ("id", "cluster", "axis", "group")
+            key: pa.array([getattr(r, key) for _, r in rows], pa.string()) for key in ("id", "cluster", "axis", "group")
         },
     }
     for key in dict.fromkeys(key for _, r in rows for key in r.values):

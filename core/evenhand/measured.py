@@ -86,9 +86,7 @@ class Measured:
             ),
         )
 
-    def pll(
-        self, texts: Sequence[Text], positions: Sequence[Sequence[int]] | None = None
-    ) -> list[SequenceScore]:
+    def pll(self, texts: Sequence[Text], positions: Sequence[Sequence[int]] | None = None) -> list[SequenceScore]:
         """Pseudo-log-likelihood of chosen tokens of each text, by default of all that are not special.
 
         Raises UsageError for a tokenizer without a mask token.
@@ -121,9 +119,7 @@ class Measured:
             ),
         )
 
-    def distributions(
-        self, ids: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]
-    ) -> list[torch.Tensor]:
+    def distributions(self, ids: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Log-probabilities [n, V] float32 at chosen positions of each sequence; ask for a few texts at a
         time.
 
@@ -143,9 +139,7 @@ class Measured:
         """Greedy answers to requests, with all decoding rules. Raises WrongModelKind for masked models."""
         from evenhand.generation import generate
 
-        keys = [
-            ("answer", r.prompt, r.max_new_tokens, r.seed, repr(sorted(r.meta.items()))) for r in requests
-        ]
+        keys = [("answer", r.prompt, r.max_new_tokens, r.seed, repr(sorted(r.meta.items()))) for r in requests]
         request_of = dict(zip(keys, requests, strict=True))
 
         def answer(missing: list[tuple[str, str, int, int | None, str]]) -> list[Response]:

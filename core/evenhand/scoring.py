@@ -206,9 +206,7 @@ def next_logprobs(
     import torch
 
     last = [(len(ids) - 1,) for ids in batch]
-    rows = distributions(
-        model, batch, last, rules=rules, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event
-    )
+    rows = distributions(model, batch, last, rules=rules, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
     return torch.cat(rows)
 
 
@@ -235,11 +233,7 @@ def distributions(
     if mask_id is None:
         rows = [Row(tuple(i), tuple(p)) for i, p in zip(ids, positions, strict=True)]
     else:
-        rows = [
-            Row((*i[:p], mask_id, *i[p + 1 :]), (p,))
-            for i, ps in zip(ids, positions, strict=True)
-            for p in ps
-        ]
+        rows = [Row((*i[:p], mask_id, *i[p + 1 :]), (p,)) for i, ps in zip(ids, positions, strict=True) for p in ps]
         rules = ()
     distinct = list(dict.fromkeys(rows))
     held = torch.empty((sum(len(row.positions) for row in distinct), forward.vocabulary))

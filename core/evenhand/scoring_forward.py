@@ -101,9 +101,7 @@ class Forward:
                     size = max(1, min(size, 4 * BLOCK_BYTES // (4 * self.vocabulary * length)))
                 chosen = order[start : start + size]
                 try:
-                    self._batch(
-                        [rows[r] for r in chosen], [offsets[r] for r in chosen], length, size, head, consume
-                    )
+                    self._batch([rows[r] for r in chosen], [offsets[r] for r in chosen], length, size, head, consume)
                 except (RuntimeError, MemoryError) as error:
                     if not out_of_memory(error):
                         raise
@@ -192,9 +190,7 @@ class Forward:
         if len(entered) != 1 or entered[0].shape[:-1] != sample.shape:
             return None
         again = found(entered[0])
-        same = again.shape == logits.shape and torch.allclose(
-            again.float(), logits.float(), rtol=1e-5, atol=1e-6
-        )
+        same = again.shape == logits.shape and torch.allclose(again.float(), logits.float(), rtol=1e-5, atol=1e-6)
         return found if same else None
 
     def _check(self, rows: Sequence[Row]) -> None:
@@ -221,9 +217,7 @@ class Forward:
             ) from error
         self.batch_tokens = rows // 2 * length
         if self._on_event is not None:
-            self._on_event(
-                f"out of memory while scoring: batch halved to {rows // 2} sequences of {length} tokens"
-            )
+            self._on_event(f"out of memory while scoring: batch halved to {rows // 2} sequences of {length} tokens")
 
 
 def out_of_memory(error: BaseException) -> bool:

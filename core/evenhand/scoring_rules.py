@@ -78,15 +78,11 @@ def context_logits(forward: Forward, asked: Sequence[Sequence[tuple[int, ...]]])
         else:
             rows.append(Row(context, (len(context) - 1,)))
     table = _collect(forward, rows, len(distinct))
-    number = {
-        row.ids[: p + 1]: n for n, (row, p) in enumerate((row, p) for row in rows for p in row.positions)
-    }
+    number = {row.ids[: p + 1]: n for n, (row, p) in enumerate((row, p) for row in rows for p in row.positions)}
     return [table[[number[c] for c in contexts]] for contexts in asked]
 
 
-def _apply(
-    rule: DecodingRule, ids: torch.Tensor, logits: torch.Tensor, contexts: list[torch.Tensor]
-) -> torch.Tensor:
+def _apply(rule: DecodingRule, ids: torch.Tensor, logits: torch.Tensor, contexts: list[torch.Tensor]) -> torch.Tensor:
     assert rule.next_logits is not None
     changed = rule.next_logits(ids, logits, contexts)
     if getattr(changed, "shape", None) != logits.shape:

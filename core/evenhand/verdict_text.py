@@ -54,13 +54,9 @@ def _effect(metric: Mapping[str, Any], verdict: str, confidence: float) -> str:
     return f"{name} {direction} by {size}, {better}."
 
 
-def _cost(
-    name: str, ratio: Mapping[str, float | None], verdict: str, confidence: float, budget: float
-) -> str:
+def _cost(name: str, ratio: Mapping[str, float | None], verdict: str, confidence: float, budget: float) -> str:
     if ratio["low"] is None:
-        return (
-            f"The cost in {name} is not defined on these items, so it was not shown to be within the budget."
-        )
+        return f"The cost in {name} is not defined on these items, so it was not shown to be within the budget."
     span = (
         f"{name} is {ratio['value']:.4f} times what it was "
         f"({100 * confidence:.4g} % interval {ratio['low']:.4f} to {ratio['high']:.4f})"

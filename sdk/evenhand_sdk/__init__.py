@@ -46,7 +46,6 @@ from evenhand.pairs import (
 from evenhand.plugin import Mitigation, Options, Plugin, Strength, StrengthOptions
 from evenhand.progress import progress
 from evenhand.training_batch import Batch, Outputs, PairBatch, PairOutputs
-
 from evenhand_sdk.axes import Axis, load_axis
 from evenhand_sdk.counterfactual import Counterfactual, Edit, counterfactuals, group_words
 

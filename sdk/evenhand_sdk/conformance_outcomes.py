@@ -146,7 +146,7 @@ def measured(run: RunContext, benchmark: Benchmark) -> Any:
 
 
 def _result(run: RunContext) -> Any:
-    from evenhand.run import RunResult
+    from evenhand.execution import RunResult
 
     record: dict[str, Any] = {
         "name": "conformance",

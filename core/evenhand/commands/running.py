@@ -44,7 +44,7 @@ def run(
     RECIPE is a TOML file, or the name of a recipe that comes with the toolkit, such as quickstart.
     """
     checked, _ = _checked(recipe, overrides)
-    from evenhand.run import execute
+    from evenhand.execution import execute
 
     result = execute(checked, output=output, resume=resume, strict=strict, offline=offline or None)
     if session.quiet:

@@ -1,0 +1,107 @@
+"""Published benchmark files on the user's disk: where they were looked for, and whether they are the right
+ones.
+
+The toolkit ships no benchmark data. A folder of mirrors has one folder for each benchmark, with the files in
+the publishers' own layout; rows and SHA-256 of each known file are checked, because silent edits change every
+score.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from evenhand.errors import DataNotFound, DigestMismatch
+
+VARIABLE = "EVENHAND_DATA"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownFile:
+    """A published file."""
+
+    path: str
+    """Where it lies in a folder of mirrors."""
+    sha256: str
+    rows: int
+    """Records of a CSV file without its header; lines of any other file."""
+    origin: str
+    """Where its publishers keep it."""
+    licence: str
+
+
+CROWS_PAIRS = KnownFile(
+    path="crows_pairs/crows_pairs_anonymized.csv",
+    sha256="dfb36986ce0502abbaf7055b9176da3d08d48e07df1251991b5dfbcbceab9d0c",
+    rows=1508,
+    origin="github.com/nyu-mll/crows-pairs, data/crows_pairs_anonymized.csv",
+    licence="CC-BY-SA-4.0",
+)
+WIKITEXT2_TEST = KnownFile(
+    path="wikitext2/test.txt",
+    sha256="d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0",
+    rows=2891,
+    origin="github.com/pytorch/examples, word_language_model/data/wikitext-2/test.txt",
+    licence="CC-BY-SA-3.0",
+)
+
+
+def find_file(known: KnownFile, folder: str | Path | None = None) -> Path:
+    """The path of a published file: under `folder`, under that folder by its bare name, then under
+    `EVENHAND_DATA`.
+
+    Raises DataNotFound with everything that was tried.
+    """
+    tried: list[str] = []
+    places = [("option", folder), (f"${VARIABLE}", os.environ.get(VARIABLE))]
+    for what, place in places:
+        if not place:
+            tried.append(f"{what}: not set")
+            continue
+        root = Path(place).expanduser()
+        for path in (root / known.path, root / Path(known.path).name):
+            if path.is_file():
+                return path
+            tried.append(f"{what}: there is no {path}")
+    raise DataNotFound(
+        f"the benchmark file {known.path} was not found",
+        known="\n  ".join(["tried, in order:", *(f"  {line}" for line in tried)]),
+        do=f"get it from {known.origin} ({known.licence}) and name its folder in [evaluation] data or {VARIABLE}",
+    )
+
+
+def read_text(known: KnownFile, folder: str | Path | None = None) -> str:
+    """The text of a published file. Raises DataNotFound, and DigestMismatch when it is not the published
+    one."""
+    path = find_file(known, folder)
+    payload = path.read_bytes()
+    rows = _rows(known, payload)
+    digest = hashlib.sha256(payload).hexdigest()
+    if digest != known.sha256:
+        raise DigestMismatch(
+            f"{path.name} is not the published file",
+            where=str(path),
+            known=f"expected {known.rows:,} rows and SHA-256 {known.sha256}, found {rows:,} rows and {digest}",
+            do=f"get it again from {known.origin}; line ends must be kept",
+        )
+    if rows != known.rows:
+        raise DigestMismatch(f"{known.rows:,} rows were expected, but {rows:,} found", where=str(path))
+    return payload.decode("utf-8")
+
+
+def read_rows(known: KnownFile, folder: str | Path | None = None) -> list[dict[str, str]]:
+    """The records of a published CSV file, by column name. Raises as `read_text`."""
+    return _records(read_text(known, folder))
+
+
+def _rows(known: KnownFile, payload: bytes) -> int:
+    text = payload.decode("utf-8", "replace")
+    return len(_records(text)) if known.path.endswith(".csv") else text.count("\n")
+
+
+def _records(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))

@@ -1,0 +1,18 @@
+"""Data that benchmarks read: published files on the user's disk, and the texts that come with the toolkit."""
+
+from __future__ import annotations
+
+from evenhand.builtin_texts import digest as builtin_digest
+from evenhand.builtin_texts import passages as builtin_passages
+from evenhand.mirrors import CROWS_PAIRS, WIKITEXT2_TEST, KnownFile, find_file, read_rows, read_text
+
+__all__ = [
+    "CROWS_PAIRS",
+    "WIKITEXT2_TEST",
+    "KnownFile",
+    "builtin_digest",
+    "builtin_passages",
+    "find_file",
+    "read_rows",
+    "read_text",
+]
