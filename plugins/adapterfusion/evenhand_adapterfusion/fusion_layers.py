@@ -1,0 +1,124 @@
+"""Fusion layers of the library `adapters` in a model: added, regularised, scaled, stored, removed.
+
+In every layer, with z_n the output of adapter n before the residual is added,
+
+    alpha = softmax_n( (Q h) . (K z_n) )         out = h + sum_n alpha_n V z_n
+
+V begins at the identity (with 1e-6 beside the diagonal). It has no bias, so scaling V scales the fused change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand_adapterfusion import bottleneck
+from evenhand_adapterfusion.preparation import prepare, prepared
+from evenhand_sdk import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+def add(model: PreTrainedModel, name: str, adapters: Sequence[str], seed: int) -> None:
+    """Add an untrained fusion of adapters that the model has, freeze them, and switch the fusion on."""
+    from adapters import DynamicAdapterFusionConfig, Fuse
+
+    check(model, name, adapters)
+    with bottleneck.seeded(seed):
+        model.add_adapter_fusion(Fuse(*adapters, name=name), config=DynamicAdapterFusionConfig())
+    bottleneck.settle(model, modules(model, name))
+    switch_on(model, name)
+
+
+def switch_on(model: PreTrainedModel, name: str) -> None:
+    """Freeze the fused adapters and put the fusion in their place; other active ones stay, before it."""
+    from adapters import Fuse, Stack
+
+    record, names = prepare(model), members(model, name)
+    for adapter in names:
+        bottleneck.freeze(bottleneck.modules(model, adapter))
+    now = model.active_adapters
+    record.before[name] = now
+    children = [] if now is None else list(now.children) if isinstance(now, Stack) else [now]
+    kept = [c for c in children if not ({c} if isinstance(c, str) else c.flatten()) & set(names)]
+    model.set_active_adapters(Stack(*kept, Fuse(*names, name=name)))
+
+
+def check(model: PreTrainedModel, name: str, adapters: Sequence[str]) -> None:
+    """Raises UsageError when the model lacks one of the adapters, or when they cannot be fused."""
+    bottleneck.check_name(model, name)
+    known = model.adapters_config if prepared(model) is not None else {}
+    for adapter in adapters:
+        if adapter not in known:
+            raise UsageError(
+                f"the model has no adapter {adapter!r} to fuse",
+                known=f"adapters: {', '.join(known) or 'none'}",
+                do="a step that is only referred to does not act: set `active = true` for it",
+            )
+    places = {
+        (c["is_parallel"], c["mh_adapter"], c["output_adapter"])
+        for c in map(known.get, adapters)  # type: ignore[arg-type]
+    }
+    if len(places) > 1 or next(iter(places))[0]:
+        raise UsageError(
+            'adapters can be fused when all have the placement "pfeiffer", or all "houlsby"',
+            known=f"to be fused: {', '.join(adapters)}",
+        )
+
+
+def remove(model: PreTrainedModel, name: str) -> None:
+    """Delete a fusion and switch on again what was active before it; its adapters stay."""
+    model.delete_adapter_fusion(name)
+    model.adapters_config.fusion_name_map.pop(name, None)
+    model.set_active_adapters(prepare(model).before.pop(name))
+
+
+def members(model: PreTrainedModel, name: str) -> list[str]:
+    """The adapters that a fusion attends to, in its order."""
+    return list(model.adapters_config.get_fusion(name)[1])
+
+
+def modules(model: PreTrainedModel, name: str) -> list[Any]:
+    """The modules of one fusion, a layer's after another's; none when the model has no such fusion."""
+    if prepared(model) is None:
+        return []
+    return [
+        layer.adapter_fusion_layer[name] for layer in bottleneck.layers(model) if name in layer.adapter_fusion_layer
+    ]
+
+
+def value_distance(model: PreTrainedModel, name: str) -> torch.Tensor:
+    """The squared Frobenius distance between V [H, H] and the identity, summed over all layers: a scalar."""
+    import torch
+
+    values = [module.value.weight.float() for module in modules(model, name)]
+    return torch.stack([(v - torch.eye(len(v), device=v.device)).pow(2).sum() for v in values]).sum()
+
+
+def scale(model: PreTrainedModel, name: str, strength: float) -> None:
+    """Multiply every V, and with it the fused change; at 0 the outputs are the base model's."""
+    import torch
+
+    with torch.no_grad():
+        for module in modules(model, name):
+            module.value.weight.mul_(strength)
+
+
+def save(model: PreTrainedModel, name: str, folder: Path) -> None:
+    """Write the fusion in the library's own format, as safetensors; the steps of its adapters write those."""
+    model.save_adapter_fusion(str(folder), name, use_safetensors=True)
+
+
+def load(model: PreTrainedModel, name: str, adapters: Sequence[str], folder: Path) -> None:
+    """Read a fusion that `save` wrote and switch it on; it is frozen. Its adapters must be there."""
+    if not (folder / "adapter_fusion_config.json").is_file():
+        raise UsageError("there is no fusion in this folder", where=str(folder))
+    check(model, name, adapters)
+    info: dict[str, Any] = {}
+    model.load_adapter_fusion(str(folder), load_as=name, set_active=False, use_safetensors=True, loading_info=info)
+    bottleneck.settle(model, modules(model, name))
+    bottleneck.freeze(modules(model, name))
+    switch_on(model, name)
