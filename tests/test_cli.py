@@ -449,7 +449,10 @@ def test_check_of_what_cannot_be_checked(site: Any, monkeypatch: pytest.MonkeyPa
 # --------------------------------------------------------------------------------------------------- evidence
 def test_report_prints_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     module(monkeypatch, "evenhand.report", write_report=lambda folder: Path(folder) / "report.html")
-    assert call("report", "runs/a").stdout == f"{Path('runs/a/report.html')}\n"
+    module(monkeypatch, "evenhand.model_card", write_card=lambda folder: Path(folder) / "README.md")
+    done = call("report", "runs/a")
+    assert done.exit_code == 0
+    assert done.stdout == f"{Path('runs/a/report.html')}\n{Path('runs/a/README.md')}\n"
 
 
 def test_compare_prints_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -168,6 +169,7 @@ def _run(
     for entry in manifest["steps"]:
         entry["state"] = states.get(entry["id"], entry["state"])
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
+    shutil.rmtree(folder / ".state" / "training", ignore_errors=True)  # a complete run is not resumed
     manifest.finish("complete")
     write_card(folder)
     write_report(folder)

@@ -7,6 +7,7 @@ on the model as it is now; another one can be named.
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,7 @@ class Services:
             title=title,
             on_event=self.on_event,
         )
+        shutil.rmtree(self.folder / "services" / name, ignore_errors=True)
         return target, result
 
     def score(

@@ -98,8 +98,8 @@ class Terms:
 
         for state in self.states:
             value = weighted[state.term.name]
-            if not value.requires_grad:
-                continue
+            if not value.requires_grad or state.term.name == LANGUAGE_MODELLING:
+                continue  # the host's own loss needs no proof, and the extra backward pass would cost time
             grads = torch.autograd.grad(value, list(parameters), retain_graph=True, allow_unused=True)
             square = sum(float(g.detach().float().pow(2).sum()) for g in grads if g is not None)
             state.gradient_norm = max(state.gradient_norm, float(square) ** 0.5)

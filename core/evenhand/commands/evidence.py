@@ -38,7 +38,9 @@ def compare(first: str, second: str) -> None:
 @click.argument("folder", metavar="RUN")
 @global_options
 def report(folder: str) -> None:
-    """Write report.html of a run folder again, from its run.json and items."""
+    """Write report.html and the model card of a run folder again, from its run.json and items."""
+    from evenhand.model_card import write_card
     from evenhand.report import write_report
 
     click.echo(write_report(folder))
+    click.echo(write_card(folder))
