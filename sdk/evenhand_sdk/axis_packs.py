@@ -60,9 +60,7 @@ def parse_axis(text: str, *, where: str) -> Axis:
     axis = _build(raw, problems)
     if problems or axis is None:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise UsageError(
-            f"axis pack: {count}\n" + "\n".join(f"  - {problem}" for problem in problems), where=where
-        )
+        raise UsageError(f"axis pack: {count}\n" + "\n".join(f"  - {problem}" for problem in problems), where=where)
     return axis
 
 
@@ -98,9 +96,7 @@ def _build(raw: Mapping[str, object], problems: list[str]) -> Axis | None:
     )
 
 
-def _rows(
-    block: Mapping[str, object], key: str, groups: tuple[str, ...], problems: list[str]
-) -> list[WordTuple]:
+def _rows(block: Mapping[str, object], key: str, groups: tuple[str, ...], problems: list[str]) -> list[WordTuple]:
     before = len(problems)
     _check_keys(block, _BLOCK, f"{key}.", problems)
     pos = _choice(block, "pos", POS, key, problems)
@@ -110,9 +106,7 @@ def _rows(
         problems.append(f"{key}.pos: required, but missing")
     sources = _strings(block.get("sources", list(groups)), f"{key}.sources", problems)
     problems += [
-        f"{key}.sources: {group!r} is no group{near_match(group, groups)}"
-        for group in sources
-        if group not in groups
+        f"{key}.sources: {group!r} is no group{near_match(group, groups)}" for group in sources if group not in groups
     ]
     certainty = block.get("certainty", 1.0)
     if not isinstance(certainty, int | float) or not 0 < certainty <= 1:
@@ -169,13 +163,9 @@ def _names(table: object, groups: tuple[str, ...], problems: list[str]) -> tuple
     ]
     for index, row in enumerate(names):
         if len(row) != len(groups):
-            problems.append(
-                f"names.rows[{index}]: {list(row)} needs one name for each of {', '.join(groups)}"
-            )
+            problems.append(f"names.rows[{index}]: {list(row)} needs one name for each of {', '.join(groups)}")
         problems += [
-            f"names.rows[{index}]: {name!r} must begin with a capital letter"
-            for name in row
-            if not name[:1].isupper()
+            f"names.rows[{index}]: {name!r} must begin with a capital letter" for name in row if not name[:1].isupper()
         ]
     return tuple(names)
 
@@ -192,21 +182,15 @@ def _check_lexicon(
     for word, uses in seen.items():
         owners = sorted({group for group, _ in uses})
         if len(owners) > 1:
-            problems.append(
-                f"words: {word!r} belongs to {' and '.join(owners)}; give it one group, or limit `sources`"
-            )
+            problems.append(f"words: {word!r} belongs to {' and '.join(owners)}; give it one group, or limit `sources`")
         elif len(uses) > 1 and frozenset(str(row.case) for _, row in uses) not in AMBIGUOUS_CASES:
             problems.append(f"words: {word!r} is in {len(uses)} rows and grammar cannot tell them apart")
     listed = [name.lower() for row in names for name in row]
-    problems += [
-        f"names: {name!r} is listed twice" for name in sorted({n for n in listed if listed.count(n) > 1})
-    ]
+    problems += [f"names: {name!r} is listed twice" for name in sorted({n for n in listed if listed.count(n) > 1})]
     problems += [f"names: {name!r} is also a group word" for name in sorted(set(listed) & set(seen))]
 
 
-def _check_keys(
-    table: Mapping[str, object], allowed: Mapping[str, object], prefix: str, problems: list[str]
-) -> None:
+def _check_keys(table: Mapping[str, object], allowed: Mapping[str, object], prefix: str, problems: list[str]) -> None:
     for key, value in table.items():
         if key not in allowed:
             problems.append(f"{prefix}{key}: unknown key{near_match(key, allowed)}")
@@ -238,7 +222,5 @@ def _choice(
     if value is None:
         return None
     if value not in allowed:
-        problems.append(
-            f"{key}.{name}: {value!r} is not one of {', '.join(allowed)}{near_match(str(value), allowed)}"
-        )
+        problems.append(f"{key}.{name}: {value!r} is not one of {', '.join(allowed)}{near_match(str(value), allowed)}")
     return str(value)

@@ -68,9 +68,7 @@ class _Found:
     several_words: bool = False
 
 
-def counterfactuals(
-    text: str, axis: Axis, target: str | None = None, *, names: bool = True
-) -> list[Counterfactual]:
+def counterfactuals(text: str, axis: Axis, target: str | None = None, *, names: bool = True) -> list[Counterfactual]:
     """One counterfactual per other group, in the order of `axis.groups`; an empty list when there is nothing
     to swap.
 
@@ -112,14 +110,11 @@ def group_words(text: str, axis: Axis) -> list[GroupWord]:
         return []
     exempt = exempt_spans(text, lexicon)
     return [
-        GroupWord(word.start, word.end, axis.groups[word.entry.group], exempt=_inside(word, exempt))
-        for word in found
+        GroupWord(word.start, word.end, axis.groups[word.entry.group], exempt=_inside(word, exempt)) for word in found
     ]
 
 
-def _counterfactuals(
-    text: str, axis: Axis, target: str | None, *, names: bool, causal: bool
-) -> list[Counterfactual]:
+def _counterfactuals(text: str, axis: Axis, target: str | None, *, names: bool, causal: bool) -> list[Counterfactual]:
     wanted = None if target is None else axis.group_index(target)
     lexicon = compiled(axis)
     found = _find(text, lexicon, single_words=causal)
@@ -157,9 +152,7 @@ def _find(text: str, lexicon: Lexicon, *, single_words: bool = False) -> list[_F
     return found
 
 
-def _swap(
-    text: str, found: Iterable[_Found], source: int, target: int, axis: Axis, *, causal: bool
-) -> Counterfactual:
+def _swap(text: str, found: Iterable[_Found], source: int, target: int, axis: Axis, *, causal: bool) -> Counterfactual:
     edits: list[Edit] = []
     pieces: list[str] = []
     done = length = 0
@@ -226,9 +219,7 @@ def _hyphenated(text: str, start: int, end: int) -> bool:
 def _inside(word: _Found, spans: Iterable[tuple[int, int]]) -> bool:
     """Whether an exempt span touches the word; an entry of several words wins over what it contains."""
     return any(
-        start < word.end
-        and word.start < end
-        and not (word.several_words and word.start <= start and end <= word.end)
+        start < word.end and word.start < end and not (word.several_words and word.start <= start and end <= word.end)
         for start, end in spans
     )
 

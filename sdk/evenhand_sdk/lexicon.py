@@ -61,9 +61,7 @@ def compiled(axis: Axis) -> Lexicon:
     by_scope: dict[str, list[list[str]]] = {}
     for entry in axis.do_not_flip:
         for phrase in entry.phrases:
-            by_scope.setdefault(entry.scope, []).extend(
-                _fragments(p) for p in _swapped(phrase, axis, entries)
-            )
+            by_scope.setdefault(entry.scope, []).extend(_fragments(p) for p in _swapped(phrase, axis, entries))
     patterns = tuple((scope, _pattern(phrases)) for scope, phrases in by_scope.items())
     every = [phrase for phrases in by_scope.values() for phrase in phrases]
     spelled = {word: [re.escape(char) for char in word] for word in entries}

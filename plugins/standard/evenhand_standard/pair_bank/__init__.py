@@ -120,8 +120,6 @@ def _filled(axis: Axis, template: str, occupation: str, group: str) -> str:
 def _word(axis: Axis, slot: str, group: str) -> str:
     case = PRONOUN_SLOTS.get(slot)
     for row in axis.tuples:
-        if (case is not None and row.case == case) or (
-            case is None and row.words[axis.groups.index("female")] == slot
-        ):
+        if (case is not None and row.case == case) or (case is None and row.words[axis.groups.index("female")] == slot):
             return row.words[axis.groups.index(group)]
     raise UsageError(f"axis {axis.name!r} has no row for the slot {{{slot}}} of the pair bank")
