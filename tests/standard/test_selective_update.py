@@ -1,7 +1,5 @@
 """Selective updates: which tensors each family has, that only they move, what strength does."""
 
-# ruff: noqa: TID253 - tests may load torch
-
 from __future__ import annotations
 
 from typing import Any
@@ -41,9 +39,7 @@ ORDER = ("norms", "biases", "position-embeddings", "token-embeddings", "mlp-outp
 
 
 def model_of(model_type: str) -> Any:
-    config = transformers.AutoConfig.for_model(
-        model_type, vocab_size=32, pad_token_id=0, **EXPECTED[model_type][0]
-    )
+    config = transformers.AutoConfig.for_model(model_type, vocab_size=32, pad_token_id=0, **EXPECTED[model_type][0])
     auto = transformers.AutoModelForMaskedLM if model_type in MASKED else transformers.AutoModelForCausalLM
     return auto.from_config(config)
 
@@ -91,9 +87,7 @@ def test_sets_are_joined_in_the_order_of_the_model() -> None:
 
 
 def test_an_unknown_family_is_refused_by_name() -> None:
-    model = transformers.XLNetLMHeadModel(
-        transformers.XLNetConfig(vocab_size=32, d_model=8, n_layer=1, n_head=2)
-    )
+    model = transformers.XLNetLMHeadModel(transformers.XLNetConfig(vocab_size=32, d_model=8, n_layer=1, n_head=2))
     with pytest.raises(UsageError) as caught:
         selected(model, ["norms"], 0.25)
     lines = str(caught.value).splitlines()
@@ -112,9 +106,7 @@ def test_only_selected_tensors_move_and_strength_interpolates(
     names = list(transform.trainable(model))
     start = {n: p.detach().clone() for n, p in model.named_parameters()}
     fitted = transform.fit(model)
-    data = Dataset.from_dict(
-        {"text": ["She said that the engineer was good.", "The town is on a river."] * 4}
-    )
+    data = Dataset.from_dict({"text": ["She said that the engineer was good.", "The town is on a river."] * 4})
     trained, _ = run.services.train(data, trainable=names)
     with torch.no_grad():
         for (_, p), (_, q) in zip(model.named_parameters(), trained.named_parameters(), strict=True):
@@ -145,3 +137,17 @@ def test_strength_1_leaves_the_trained_weights_bit_identical(tiny: Any, run_of: 
     trained = {n: p.detach().clone() for n, p in model.named_parameters()}
     transform.finish(model)
     assert all(torch.equal(p, trained[n]) for n, p in model.named_parameters())
+
+
+def test_a_resumed_run_that_does_not_fit_again_interpolates_all_the_same(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    transform = SelectiveUpdate(strength=0.0).architecture(run_of(model, tokenizer), model)
+    names = transform.trainable(model)
+    start = {n: p.detach().clone() for n, p in model.named_parameters()}
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name in names:
+                p.add_(1.0)
+    assert transform.trainable(model) == names  # the host asks again when it proves the step
+    transform.finish(model)
+    assert all(torch.equal(p, start[n]) for n, p in model.named_parameters())

@@ -62,10 +62,15 @@ class SelectiveUpdate(Mitigation):
         before: dict[str, torch.Tensor] = {}
 
         def fit(model: PreTrainedModel) -> Artifact:
-            chosen = set(selected(model, o.select, o.layers))
-            before.clear()
-            before.update({n: p.detach().clone() for n, p in model.named_parameters() if n in chosen})
+            chosen = set(trainable(model))
             return Artifact(meta={"select": list(o.select), "layers": o.layers, **size(model, chosen)})
+
+        def trainable(model: PreTrainedModel) -> list[str]:
+            names = selected(model, o.select, o.layers)
+            if not before:  # a resumed run does not fit again, but it asks for the names before it trains
+                chosen = set(names)
+                before.update({n: p.detach().clone() for n, p in model.named_parameters() if n in chosen})
+            return names
 
         def finish(model: PreTrainedModel) -> Artifact:
             moved = interpolate(model, before, o.strength)
@@ -81,7 +86,7 @@ class SelectiveUpdate(Mitigation):
 
         return ModelTransform(
             fit=fit,
-            trainable=lambda model: selected(model, o.select, o.layers),
+            trainable=trainable,
             finish=finish,
             fold=lambda model: True,  # the weights are where they belong already
         )
