@@ -57,6 +57,8 @@ class RunContext:
     offline: bool
     logger: logging.Logger
     services: Services
+    data_folder: str | None = None
+    """The recipe's folder of benchmark files (`evaluation.data`); None: the environment variable EVENHAND_DATA."""
     steps: Mapping[str, StepHandle] = field(default_factory=dict)
     """Steps before this one, by id."""
 

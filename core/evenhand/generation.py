@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,11 +24,11 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
     batch_size: int = 8,
-    title: str = "Generating",
+    title: str | None = "Generating",
 ) -> list[Response]:
     """Answer each request; the same request and seed give the same answer whatever else is in the batch.
 
-    `temperature` 0 is greedy. Raises `WrongModelKind` for models that cannot continue a text.
+    `temperature` 0 is greedy; `title` None shows no progress. Raises `WrongModelKind` for models that cannot continue a text.
     """
     if not model.can_generate():
         raise WrongModelKind(
@@ -42,12 +43,14 @@ def generate(
         return _batch(model, tokenizer, batch, inner, temperature, seed)
 
     done: list[Response] = []
-    with progress(title, total=len(requests), unit="texts") as bar:
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(progress(title, total=len(requests), unit="texts")) if title else None
         size = 1 if around else batch_size
         for start in range(0, len(requests), size):
             chunk = requests[start : start + size]
             done += [_wrapped(around, lambda r: plain([r])[0])(chunk[0])] if around else plain(chunk)
-            bar.advance(len(chunk))
+            if bar:
+                bar.advance(len(chunk))
     return done
 
 

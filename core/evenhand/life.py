@@ -77,6 +77,7 @@ class Life:
             offline=self.offline,
             logger=logging.getLogger(f"evenhand.{step.id}"),
             services=self.services,
+            data_folder=self.recipe.evaluation.data,
             steps={name: h for name, h in self.handles.items() if name != step.id},
         )
 

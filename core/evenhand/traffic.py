@@ -64,6 +64,7 @@ def _answer(life: Life, requests: Sequence[Request], rules: Sequence[DecodingRul
         temperature=settings.temperature,
         seed=life.recipe.run.seed,
         batch_size=BATCH,
+        title=None,
     )
 
 
