@@ -14,7 +14,8 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback  # n
 from evenhand.contributions import ModelTransform
 from evenhand.progress import progress
 from evenhand.reference import ReferenceModel
-from evenhand.training_batch import Batch, Outputs, PairOutputs
+from evenhand.training_batch import Batch, Outputs
+from evenhand.training_forward import forward, token_count, total, trained
 from evenhand.training_terms import Terms
 
 PROOF_STEPS = 5
@@ -72,63 +73,22 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
 
     # ------------------------------------------------------------------------------------------------ loss
     def forward(self, model: Any, batch: Batch) -> Outputs:
-        """Run the text rows [B, T] and all counterfactuals [P, T] together and split the outputs."""
-        needs = self.terms.needs
-        pairs = {key: p for key, p in batch.pairs.items() if len(p.rows)}
-        ids = torch.cat([batch.input_ids, *(p.input_ids for p in pairs.values())])
-        mask = torch.cat([batch.attention_mask, *(p.attention_mask for p in pairs.values())])
-        out = model(
-            input_ids=ids,
-            attention_mask=mask,
-            output_hidden_states=any(n.hidden_states for n in needs),
-            output_attentions=any(n.attentions for n in needs),
-        )
-        self.tokens += int(mask.sum())
-        sizes = [len(batch.input_ids), *(len(p.rows) for p in pairs.values())]
-        logits = out.logits.split(sizes)
-        hidden = [h.split(sizes) for h in out.hidden_states] if out.hidden_states is not None else None
-        attentions = [a.split(sizes) for a in out.attentions] if out.attentions is not None else None
-
-        def part(parts: list[tuple[torch.Tensor, ...]] | None, k: int) -> tuple[torch.Tensor, ...] | None:
-            return None if parts is None else tuple(p[k] for p in parts)
-
-        return Outputs(
-            logits=logits[0],
-            loss=self._language_modelling(logits[0], batch),
-            hidden_states=part(hidden, 0),
-            attentions=part(attentions, 0),
-            pairs={
-                key: PairOutputs(
-                    logits=logits[k], hidden_states=part(hidden, k), attentions=part(attentions, k)
-                )
-                for k, key in enumerate(pairs, start=1)
-            },
-            reference=self.reference.on(batch) if self.reference else None,
-        )
-
-    def _language_modelling(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        labels = batch.labels
-        if self.kind == "causal":
-            logits, labels = logits[:, :-1], labels[:, 1:]
-        kept = labels != -100
-        return torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept])
+        """The outputs on a batch, its tokens counted."""
+        self.tokens += token_count(batch)
+        return forward(model, batch, self.terms.needs, kind=self.kind, reference=self.reference)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **rest: Any) -> Any:
         batch: Batch = inputs["batch"].to(self.args.device)
         step = self.state.global_step
         weighted = self.terms.evaluate(batch, self.forward(model, batch), step)
         if step < PROOF_STEPS or step == self.state.max_steps - 1:
-            self.terms.prove(weighted, self._trained(model), step)
+            self.terms.prove(weighted, trained(model), step)
         aggregator = self.terms.aggregator
         if aggregator is not None and aggregator.uses == "losses":
             return aggregator.combine(weighted)
         if aggregator is not None:
-            self._gather(weighted, self._trained(model))
-        return torch.stack([v.float() for v in weighted.values()]).sum()
-
-    @staticmethod
-    def _trained(model: Any) -> list[torch.nn.Parameter]:
-        return [p for p in model.parameters() if p.requires_grad]
+            self._gather(weighted, trained(model))
+        return total(weighted)
 
     # --------------------------------------------------------------------------------------------- updates
     def _gather(self, weighted: dict[str, torch.Tensor], parameters: list[torch.nn.Parameter]) -> None:
@@ -161,7 +121,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         losses = {s.term.name: torch.tensor(s.values[-1]) for s in self.terms.states}
         direction = aggregator.combine(losses, gradients)
         start = 0
-        for p in self._trained(model):
+        for p in trained(model):
             p.grad = direction[start : start + p.numel()].view_as(p).to(p.dtype).clone()
             start += p.numel()
         self._gathered = {}

@@ -1,0 +1,80 @@
+"""One forward pass for text rows and their counterfactuals, split into what each loss term sees.
+
+The one place where a batch becomes outputs: the host's trainer and a user's own training loop share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from evenhand.training_batch import Batch, Outputs, PairOutputs
+
+if TYPE_CHECKING:
+    import torch
+
+    from evenhand.contributions import Needs
+    from evenhand.reference import ReferenceModel
+
+
+def forward(
+    model: Any, batch: Batch, needs: Sequence[Needs], *, kind: str, reference: ReferenceModel | None = None
+) -> Outputs:
+    """Run the text rows [B, T] and all counterfactuals [P, T] together and split the outputs."""
+    import torch
+
+    pairs = {key: p for key, p in batch.pairs.items() if len(p.rows)}
+    ids = torch.cat([batch.input_ids, *(p.input_ids for p in pairs.values())])
+    mask = torch.cat([batch.attention_mask, *(p.attention_mask for p in pairs.values())])
+    out = model(
+        input_ids=ids,
+        attention_mask=mask,
+        output_hidden_states=any(n.hidden_states for n in needs),
+        output_attentions=any(n.attentions for n in needs),
+    )
+    sizes = [len(batch.input_ids), *(len(p.rows) for p in pairs.values())]
+    logits = out.logits.split(sizes)
+    hidden = [h.split(sizes) for h in out.hidden_states] if out.hidden_states is not None else None
+    attentions = [a.split(sizes) for a in out.attentions] if out.attentions is not None else None
+
+    def part(parts: list[tuple[torch.Tensor, ...]] | None, k: int) -> tuple[torch.Tensor, ...] | None:
+        return None if parts is None else tuple(p[k] for p in parts)
+
+    return Outputs(
+        logits=logits[0],
+        loss=language_modelling(logits[0], batch.labels, kind=kind),
+        hidden_states=part(hidden, 0),
+        attentions=part(attentions, 0),
+        pairs={
+            key: PairOutputs(logits=logits[k], hidden_states=part(hidden, k), attentions=part(attentions, k))
+            for k, key in enumerate(pairs, start=1)
+        },
+        reference=reference.on(batch) if reference else None,
+    )
+
+
+def token_count(batch: Batch) -> int:
+    """The tokens that `forward` reads: of the rows and of their counterfactuals, padding left out."""
+    return sum(int(part.attention_mask.sum()) for part in (batch, *batch.pairs.values()))
+
+
+def language_modelling(logits: torch.Tensor, labels: torch.Tensor, *, kind: str) -> torch.Tensor:
+    """Mean negative log-likelihood in nat of the labels [B, T] that are not -100, under logits [B, T, V]."""
+    import torch
+
+    if kind == "causal":
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    kept = labels != -100
+    return torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept])
+
+
+def total(weighted: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The sum of the weighted terms, in float32."""
+    import torch
+
+    return torch.stack([value.float() for value in weighted.values()]).sum()
+
+
+def trained(model: Any) -> list[torch.nn.Parameter]:
+    """The parameters that the training moves, in the model's order."""
+    return [p for p in model.parameters() if p.requires_grad]
