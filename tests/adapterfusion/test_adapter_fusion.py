@@ -6,8 +6,8 @@ import copy
 from typing import Any
 
 import pytest
-from conftest import FAMILIES, Host
 from pydantic import ValidationError
+from small_host import FAMILIES, Host
 
 from evenhand_adapterfusion import active, available, fusion_layers, set_active, using
 from evenhand_adapterfusion.adapter_fusion import AdapterFusion, section
@@ -24,16 +24,12 @@ def three_adapters(host: Any, family: str = "llama", **options: Any) -> Host:
     """Two debiasing adapters and a task adapter, each trained on its own."""
     run: Host = host(family)
     run.step(DebiasingAdapter, "gender", reduction=4, **options)
-    run.train()
+    run.learn()
     run.step(DebiasingAdapter, "religion", reduction=4, earlier="off", **options)
-    run.train()
+    run.learn()
     run.step(TaskAdapter, "task", reduction=2, **options)
-    run.train()
+    run.learn()
     return run
-
-
-def adapter_weights(run: Host) -> dict[str, Any]:
-    return {n: p for n, p in run.weights().items() if ".adapters." in n}
 
 
 @pytest.mark.parametrize("placement", ["pfeiffer", "houlsby"])
@@ -74,14 +70,14 @@ def test_the_value_regularisation_is_the_squared_distance_of_v_to_the_identity(h
     run.step(AdapterFusion, "fusion", adapters=REFERENCES, value_regularisation=0.5)
     term = run.terms[0]
     assert (term.name, term.weight, term.anchor) == ("value regularisation", 0.5, True)
-    assert float(term.fn(None, None)) == pytest.approx(2 * 32 * 31 * 1e-12, rel=1e-3)
+    assert term.fn(None, None).item() == pytest.approx(2 * 32 * 31 * 1e-12, rel=1e-3)
     first, second = fusion_layers.modules(run.model, "fusion")
     with torch.no_grad():
         first.value.weight.zero_()
         second.value.weight.zero_()
-        assert float(term.fn(None, None)) == 64.0
+        assert term.fn(None, None).item() == 64.0
         first.value.weight[0, 1] = 3.0
-        assert float(term.fn(None, None)) == 73.0
+        assert term.fn(None, None).item() == 73.0
     term.fn(None, None).backward()
     assert float(first.value.weight.grad[0, 1]) == 6.0
     assert float(second.value.weight.grad[0, 0]) == -2.0
@@ -105,7 +101,7 @@ def test_at_strength_0_the_trained_fusion_is_the_identity(host: Any, family: str
 
     run = three_adapters(host, family)
     run.step(AdapterFusion, "fusion", adapters=REFERENCES, strength=0.0)
-    run.train()
+    run.learn()
     assert torch.equal(run.logits(), run.logits(run.base))
 
 
@@ -117,7 +113,7 @@ def test_strength_scales_the_fused_change(host: Any) -> None:
     for strength in (1.0, 0.5):
         run = three_adapters(host)
         run.step(AdapterFusion, "fusion", adapters=REFERENCES, strength=strength)
-        run.train()
+        run.learn()
         values.append(fusion_layers.modules(run.model, "fusion")[0])
     query, z, h = (torch.randn(shape, generator=torch.Generator().manual_seed(k)) for k, shape in
                    enumerate([(1, 5, 32), (1, 5, 3, 32), (1, 5, 32)]))  # fmt: skip
@@ -133,7 +129,7 @@ def test_revert_gives_back_the_adapters_as_they_were(host: Any, family: str) -> 
     run = three_adapters(host, family)
     before, setup = run.logits(), run.model.active_adapters
     transform = run.step(AdapterFusion, "fusion", adapters=REFERENCES)
-    run.train()
+    run.learn()
     assert not torch.equal(run.logits(), before)
     transform.revert(run.model)
     assert torch.equal(run.logits(), before)
@@ -150,7 +146,7 @@ def test_save_and_load_in_recipe_order_give_the_same_logits(host: Any, family: s
 
     run = three_adapters(host, family)
     run.step(AdapterFusion, "fusion", adapters=REFERENCES, strength=0.5)
-    run.train()
+    run.learn()
     trained = run.logits()
     for name, transform in run.transforms.items():
         (tmp_path / name).mkdir()
@@ -173,7 +169,7 @@ def test_two_fusions_whose_names_begin_alike(host: Any, tmp_path: Any) -> None:
     run = three_adapters(host)
     for name, adapters in (("adapter-fusion", REFERENCES[:2]), ("adapter-fusion-2", REFERENCES)):
         run.step(AdapterFusion, name, adapters=adapters)
-        run.train()
+        run.learn()
     trained = run.logits()
     for name, transform in run.transforms.items():
         (tmp_path / name).mkdir()
@@ -191,7 +187,7 @@ def test_an_artifact_puts_the_trained_fusion_back(host: Any) -> None:
 
     run = three_adapters(host)
     transform = run.step(AdapterFusion, "fusion", adapters=REFERENCES, strength=0.5)
-    artifact = run.train()["fusion"]
+    artifact = run.learn()["fusion"]
     trained = run.logits()
     transform.revert(run.model)
     transform.apply(run.model, artifact)
@@ -205,9 +201,9 @@ def test_a_bfloat16_model_gets_a_bfloat16_fusion(host: Any) -> None:
     run.model.to(torch.bfloat16)
     for name in NAMES:
         run.step(DebiasingAdapter, name)
-        run.train()
+        run.learn()
     run.step(AdapterFusion, "fusion", adapters=REFERENCES)
-    run.train()
+    run.learn()
     assert {p.dtype for p in run.model.parameters()} == {torch.bfloat16}
     assert torch.isfinite(run.logits()).all()
     found = fusion_attention(run.model, "fusion", run.tokenizer)
@@ -227,7 +223,7 @@ def test_generation_through_a_fusion_sees_its_past(host: Any) -> None:
 
     run = three_adapters(host)
     run.step(AdapterFusion, "fusion", adapters=REFERENCES)
-    run.train()
+    run.learn()
     ids = run.tokenizer("The nurse said that she", return_tensors="pt")["input_ids"]
     with torch.no_grad():
         cached = run.model.generate(ids, max_new_tokens=6, do_sample=False, use_cache=True)
@@ -242,7 +238,7 @@ def test_switching_all_adapters_off_gives_the_base_model(host: Any, family: str)
 
     run = three_adapters(host, family)
     run.step(AdapterFusion, "fusion", adapters=REFERENCES)
-    run.train()
+    run.learn()
     fused = run.logits()
     with using(run.model):
         assert torch.equal(run.logits(), run.logits(run.base))
@@ -261,7 +257,7 @@ def test_one_adapter_of_a_fusion_can_be_switched_off(host: Any) -> None:
 
     run = three_adapters(host)
     run.step(AdapterFusion, "fusion", adapters=REFERENCES)
-    run.train()
+    run.learn()
     seen: list[Any] = []
     module = fusion_layers.modules(run.model, "fusion")[0]
     handle = module.register_forward_hook(lambda m, i, o: seen.append((i[1].shape[2], o, m.value(i[2]), i[3])))
@@ -279,10 +275,10 @@ def test_without_a_fusion_adapters_are_stacked(host: Any) -> None:
 
     run = host()
     run.step(DebiasingAdapter, "gender")
-    run.train()
+    run.learn()
     one = run.logits()
     run.step(DebiasingAdapter, "religion")
-    run.train()
+    run.learn()
     both = run.logits()
     set_active(run.model, "gender")
     assert torch.equal(run.logits(), one)
@@ -321,7 +317,7 @@ def test_the_attention_is_that_of_the_library(host: Any) -> None:
 
     run = three_adapters(host)
     run.step(AdapterFusion, "fusion", adapters=REFERENCES)
-    run.train()
+    run.learn()
     texts = ["The nurse said that she was good.", "Bread needs flour."]
     found = fusion_attention(run.model, "fusion", run.tokenizer, texts)
     rows: list[list[Any]] = [[], []]
@@ -342,7 +338,7 @@ def test_an_adapter_that_says_nothing_contributes_nothing(host: Any) -> None:
     run.step(DebiasingAdapter, "gender")
     run.step(TaskAdapter, "task", earlier="stacked")
     run.pending = ["task"]
-    run.train()
+    run.learn()
     run.step(AdapterFusion, "fusion", adapters=["step:gender", "step:task"])
     found = fusion_attention(run.model, "fusion", run.tokenizer)
     assert found.contribution.tolist() == [0.0, 1.0]
@@ -372,7 +368,7 @@ def test_the_section_names_a_debiasing_adapter_that_is_ignored() -> None:
 def test_the_hook_gives_the_section_of_its_own_fusion(host: Any) -> None:
     run = three_adapters(host)
     run.step(AdapterFusion, "fusion", adapters=REFERENCES)
-    run.train()
+    run.learn()
     plugin = run.handles["fusion"].plugin
     given = plugin.transparency(run.context("fusion"), run.model, None)
     assert list(given.figures[0].labels) == NAMES

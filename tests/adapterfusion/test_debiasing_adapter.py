@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import FAMILIES
+from small_host import FAMILIES
 
 from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
 from evenhand_adapterfusion.task_adapter import TaskAdapter
@@ -32,7 +32,7 @@ def test_training_moves_the_adapter_and_nothing_else(host: Any, family: str) -> 
     run = host(family)
     transform = run.step(DebiasingAdapter, "gender", reduction=4)
     before, names = run.weights(), set(transform.trainable(run.model))
-    base = {n: p for n, p in run.base.named_parameters()}
+    base = dict(run.base.named_parameters())
     assert names == set(before) - set(base)
     artifact = run.train()["gender"]
     moved = {n for n, p in run.weights().items() if not torch.equal(p, before[n])}
@@ -58,7 +58,7 @@ def test_the_output_is_the_formula(host: Any) -> None:
 
     run = host()
     run.step(DebiasingAdapter, "gender", reduction=4, strength=0.5)
-    run.train()
+    run.learn()
     layer = run.model.model.layers[0]
     part = layer.output_adapters.adapters["gender"]
     seen: dict[str, Any] = {}
@@ -91,7 +91,7 @@ def test_at_strength_0_the_trained_adapter_is_the_identity(host: Any, family: st
     run = host(family)
     before = run.logits()
     run.step(DebiasingAdapter, "gender", strength=0.0, reduction=4, placement=placement)
-    artifact = run.train()["gender"]
+    artifact = run.learn()["gender"]
     assert float(max(t.abs().max() for n, t in artifact.tensors.items() if "adapter_up" in n)) > 0
     assert torch.equal(run.logits(), before)
 
@@ -117,7 +117,7 @@ def test_revert_leaves_no_trace(host: Any, family: str) -> None:
     before, anatomy = run.logits(), anatomy_of(run.model)
     tied = copy.copy(type(run.model)._tied_weights_keys)
     transform = run.step(DebiasingAdapter, "gender", placement="houlsby")
-    run.train()
+    run.learn()
     transform.revert(run.model)
     assert torch.equal(run.logits(), before)
     assert anatomy_of(run.model) == anatomy
@@ -143,7 +143,7 @@ def test_save_and_load_give_the_same_logits(host: Any, family: str, tmp_path: An
 
     run = host(family)
     transform = run.step(DebiasingAdapter, "gender", strength=0.5, axis="gender", reduction=4)
-    run.train()
+    run.learn()
     trained = run.logits()
     transform.save(run.model, tmp_path)
     interface = ["adapter_interface.json"] if family == "llama" else []
@@ -165,7 +165,7 @@ def test_the_saved_adapter_is_one_of_the_library(host: Any, tmp_path: Any) -> No
 
     run = host("bert")
     transform = run.step(DebiasingAdapter, "gender")
-    run.train()
+    run.learn()
     transform.save(run.model, tmp_path)
     other = copy.deepcopy(run.base)
     adapters.init(other)
@@ -179,7 +179,7 @@ def test_an_artifact_puts_the_trained_adapter_back(host: Any) -> None:
 
     run = host()
     transform = run.step(DebiasingAdapter, "gender", strength=0.5)
-    artifact = run.train()["gender"]
+    artifact = run.learn()["gender"]
     trained = run.logits()
     transform.revert(run.model)
     transform.apply(run.model, artifact)
@@ -229,7 +229,7 @@ def test_a_deep_copy_has_its_own_adapters(host: Any, family: str) -> None:
 
     run = host(family)
     transform = run.step(DebiasingAdapter, "gender")
-    run.train()
+    run.learn()
     trained, twin = run.logits(), copy.deepcopy(run.model)
     transform.revert(run.model)
     assert torch.equal(run.logits(twin), trained)
@@ -244,7 +244,7 @@ def test_generation_sees_its_past(host: Any, family: str) -> None:
 
     run = host(family)
     run.step(DebiasingAdapter, "gender")
-    run.train()
+    run.learn()
     ids = run.tokenizer("The nurse said that she was good", return_tensors="pt")["input_ids"]
     with torch.no_grad():
         first = run.model(input_ids=ids[:, :-1], use_cache=True)
@@ -290,10 +290,10 @@ def test_earlier_adapters_can_be_off_meanwhile(host: Any) -> None:
 
     run = host()
     run.step(DebiasingAdapter, "gender")
-    run.train()
+    run.learn()
     run.step(DebiasingAdapter, "religion", earlier="off")
     assert torch.equal(run.logits(), run.logits(run.base))
-    run.train()
+    run.learn()
     assert [*run.model.active_adapters] == ["gender", "religion"]
 
 
@@ -302,9 +302,9 @@ def test_the_first_of_two_adapters_can_be_reverted(host: Any) -> None:
 
     run = host()
     first = run.step(DebiasingAdapter, "gender", earlier="off")
-    run.train()
+    run.learn()
     run.step(TaskAdapter, "task")
-    run.train()
+    run.learn()
     first.revert(run.model)
     assert [*run.model.active_adapters] == ["task"]
     run.transforms["task"].revert(run.model)
@@ -340,7 +340,7 @@ def test_a_parallel_adapter_stands_alone(host: Any) -> None:
 
     run = host()
     run.step(DebiasingAdapter, "gender")
-    run.train()
+    run.learn()
     one = run.logits()
     with pytest.raises(UsageError) as error:
         run.step(DebiasingAdapter, "religion", placement="parallel")

@@ -8,6 +8,7 @@ carries its own.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,6 +76,7 @@ def prepare(model: PreTrainedModel) -> Preparation:
 
     if (found := prepared(model)) is not None:
         return found
+    logging.getLogger("adapters.model_mixin").addFilter(_alarming)
     record = Preparation()
     if not isinstance(model, ModelAdaptersMixin):  # somebody else may have prepared it: then nothing is ours to undo
         seen = _snapshot(model)
@@ -93,6 +95,11 @@ def prepare(model: PreTrainedModel) -> Preparation:
             raise _unknown(model)
     setattr(model, RECORD, record)
     return record
+
+
+def _alarming(record: logging.LogRecord) -> bool:
+    """The library warns whenever all adapters are off, for a moment or for a request: here that is on purpose."""
+    return "none are activated" not in record.getMessage()
 
 
 def release(model: PreTrainedModel) -> None:
