@@ -1,0 +1,1 @@
+"""Plugins that the host was not written for."""
