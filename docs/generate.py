@@ -32,7 +32,7 @@ def hooks() -> str:
         spec = getattr(LifeCycle, stage)
         signature = inspect.signature(spec)
         names = ", ".join(p for p in signature.parameters if p != "self")
-        fault = "isolated: recorded, and the run goes on" if stage in ISOLATED else "fails the run"
+        fault = "is isolated: it is recorded, and the run goes on" if stage in ISOLATED else "fails the run"
         text, example = _split_example(inspect.getdoc(spec) or "")
         parts += [f"## `{stage}({names})`", f"Returns `{signature.return_annotation}`. A fault {fault}.", text]
         parts += ["```python\n" + example.rstrip() + "\n```"]
