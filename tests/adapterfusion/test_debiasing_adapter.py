@@ -158,12 +158,13 @@ def test_save_and_load_give_the_same_logits(host: Any, family: str, tmp_path: An
     assert not any(p.requires_grad for n, p in fresh.named_parameters() if ".adapters." in n)
 
 
-def test_the_saved_adapter_is_one_of_the_library(host: Any, tmp_path: Any) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_saved_adapter_is_one_of_the_library(host: Any, family: str, tmp_path: Any) -> None:
     """Whoever has `adapters` alone can use it, under a name of their own."""
     import adapters
     import torch
 
-    run = host("bert")
+    run = host(family)
     transform = run.step(DebiasingAdapter, "gender")
     run.learn()
     transform.save(run.model, tmp_path)

@@ -11,7 +11,7 @@ Source: Lauscher et al. 2021 (ADELE); placements of Pfeiffer et al. 2020, Houlsb
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -56,8 +56,8 @@ class DebiasingAdapter(Mitigation):
     name = "debiasing-adapter"
     summary = "Adds a bottleneck adapter to every layer and trains it alone; the model's own weights stay."
     source = "Lauscher et al. 2021, Sustainable modular debiasing of language models (ADELE)"
-    Options = DebiasingAdapterOptions
-    debiases = True
+    Options: ClassVar[type[BottleneckOptions]] = DebiasingAdapterOptions
+    debiases: ClassVar[bool] = True
     """False for adapters that are fused with debiasing ones."""
 
     @hookimpl

@@ -58,10 +58,7 @@ def check(model: PreTrainedModel, name: str, adapters: Sequence[str]) -> None:
                 known=f"adapters: {', '.join(known) or 'none'}",
                 do="a step that is only referred to does not act: set `active = true` for it",
             )
-    places = {
-        (c["is_parallel"], c["mh_adapter"], c["output_adapter"])
-        for c in map(known.get, adapters)  # type: ignore[arg-type]
-    }
+    places = {(c["is_parallel"], c["mh_adapter"], c["output_adapter"]) for c in map(known.get, adapters)}
     if len(places) > 1 or next(iter(places))[0]:
         raise UsageError(
             'adapters can be fused when all have the placement "pfeiffer", or all "houlsby"',
