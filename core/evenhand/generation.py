@@ -28,7 +28,8 @@ def generate(
 ) -> list[Response]:
     """Answer each request; the same request and seed give the same answer whatever else is in the batch.
 
-    `temperature` 0 is greedy; `title` None shows no progress. Raises `WrongModelKind` for models that cannot continue a text.
+    `temperature` 0 is greedy; `title` None shows no progress. Raises `WrongModelKind` for models that cannot
+    continue a text.
     """
     if not model.can_generate():
         raise WrongModelKind(

@@ -29,7 +29,7 @@ def _fast_bf16(device: str) -> bool:
     import torch
 
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device != "cpu":
         return False
     questions = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")

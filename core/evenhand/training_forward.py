@@ -55,7 +55,8 @@ def forward(
 
 def token_count(batch: Batch) -> int:
     """The tokens that `forward` reads: of the rows and of their counterfactuals, padding left out."""
-    return sum(int(part.attention_mask.sum()) for part in (batch, *batch.pairs.values()))
+    masks = [batch.attention_mask, *(pair.attention_mask for pair in batch.pairs.values())]
+    return sum(int(mask.sum()) for mask in masks)
 
 
 def language_modelling(logits: torch.Tensor, labels: torch.Tensor, *, kind: str) -> torch.Tensor:
