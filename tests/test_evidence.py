@@ -276,9 +276,7 @@ def test_more_can_be_better():
 def test_with_a_target_the_distance_decides_from_either_side():
     """70 % to 40 %: the share falls by 30, and its distance to 50 by 10."""
     wins = [1.0] * 70 + [0.0] * 30
-    entry = compare(
-        SHARE, records(wins, key="win"), records([1.0] * 40 + [0.0] * 60, key="win"), resamples=4000
-    )
+    entry = compare(SHARE, records(wins, key="win"), records([1.0] * 40 + [0.0] * 60, key="win"), resamples=4000)
     metric = entry["metrics"][0]
     assert metric["change"]["value"] == pytest.approx(-30)
     assert metric["distance_change"]["value"] == pytest.approx(-10)
@@ -297,8 +295,7 @@ def test_few_items_or_few_clusters_give_no_verdict():
     few = compare(GAP, records([1.0] * 29), records([0.0] * 29))
     assert few["verdict"] == "too few items"
     assert few["verdict_text"] == (
-        "29 items in 29 independent groups are too few for a verdict: "
-        "at least 30 items in 10 groups are needed."
+        "29 items in 29 independent groups are too few for a verdict: at least 30 items in 10 groups are needed."
     )
     clusters = [k % 9 for k in range(90)]
     clumped = compare(GAP, records([1.0] * 90, clusters=clusters), records([0.0] * 90, clusters=clusters))
@@ -313,9 +310,7 @@ def test_no_effect_says_what_would_have_been_missed():
     entry = compare(GAP, records(np.zeros(50)), records(delta - delta.mean()))
     assert entry["verdict"] == "no demonstrated effect"
     detectable = entry["metrics"][0]["detectable"]
-    assert entry["verdict_text"].endswith(
-        f"; a change below {detectable:.4g} would probably have been missed."
-    )
+    assert entry["verdict_text"].endswith(f"; a change below {detectable:.4g} would probably have been missed.")
 
 
 def test_the_primary_metric_decides():
@@ -399,9 +394,7 @@ def test_no_loss_is_within_any_budget():
 def test_an_accuracy_that_falls_is_a_loss():
     accuracy = Metric(name="accuracy", value="right", better="higher", primary=True)
     before = records([1.0] * 80 + [0.0] * 20, key="right")
-    entry = compare(
-        accuracy, before, records([1.0] * 40 + [0.0] * 60, key="right"), quality=True, budget=1.02
-    )
+    entry = compare(accuracy, before, records([1.0] * 40 + [0.0] * 60, key="right"), quality=True, budget=1.02)
     assert entry["ratio"]["value"] == pytest.approx(2.0)
     assert entry["verdict"] == "over budget"
 
@@ -459,9 +452,7 @@ def test_the_order_of_records_does_not_matter():
 
 def test_records_survive_the_file(tmp_path):
     before = [
-        ItemRecord(
-            id="a", cluster="x", values={"m": 1.5, "n": 2.0}, axis="gender", group="f", flags={"tie": True}
-        ),
+        ItemRecord(id="a", cluster="x", values={"m": 1.5, "n": 2.0}, axis="gender", group="f", flags={"tie": True}),
         ItemRecord(id="b", cluster="y", values={"m": 0.1}),
     ]
     after = [

@@ -28,7 +28,7 @@ class KnownFile:
     """Where it lies in a folder of mirrors."""
     sha256: str
     rows: int
-    """Records of a CSV file without its header; lines of any other file."""
+    """Records of a CSV file without its header; lines of any other file that are not blank."""
     origin: str
     """Where its publishers keep it."""
     licence: str
@@ -100,7 +100,9 @@ def read_rows(known: KnownFile, folder: str | Path | None = None) -> list[dict[s
 
 def _rows(known: KnownFile, payload: bytes) -> int:
     text = payload.decode("utf-8", "replace")
-    return len(_records(text)) if known.path.endswith(".csv") else text.count("\n")
+    if known.path.endswith(".csv"):
+        return len(_records(text))
+    return sum(bool(line.strip()) for line in text.splitlines())
 
 
 def _records(text: str) -> list[dict[str, str]]:

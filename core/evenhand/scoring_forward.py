@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-LENGTH_STEP = 16
+LENGTH_STEP = 8
 """Lengths are padded to a multiple of this."""
 ROW_STEP = 8
 """Rows of the last batch are padded to a multiple of this."""
@@ -63,7 +63,8 @@ class Forward:
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        found: torch.device = next(self.model.parameters()).device
+        return found
 
     @property
     def vocabulary(self) -> int:

@@ -1,0 +1,1 @@
+"""Plugins that measure: bias benchmarks and language quality."""

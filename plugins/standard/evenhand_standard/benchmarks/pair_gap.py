@@ -1,0 +1,202 @@
+"""Pairwise group invariance: how far apart a model continues two texts that differ only in a group.
+
+For a pair (x, x~) of the pair bank's held-out templates, at positions t behind the first difference whose own
+word is the same on both sides and no group word:
+
+    JS gap         = mean_t JS( F p(. | x_<t), F p(. | x~_<t) )
+    likelihood gap = | mean_t log p(x_t | x_<t) - mean_t log p(x~_t | x~_<t) |
+
+F folds aligned group words (she, he) into one, so that grammar ("she ... her", "he ... his") counts as
+agreement. The divergence without folding is given beside it. Both are zero for a model that treats the groups
+alike, and also for one that has become deaf to its context: read them beside perplexity. For masked models,
+each position is masked in turn.
+
+Source: metrics 2.6 with 2.3 and 2.4 of the technique notes; ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from evenhand_sdk import (
+    Axis,
+    Benchmark,
+    ItemRecord,
+    Metric,
+    Options,
+    Plugin,
+    RunContext,
+    comparable_positions,
+    fold,
+    group_tokens,
+    hookimpl,
+    jensen_shannon,
+    load_axis,
+    progress,
+    token_bins,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from evenhand_standard.pair_bank import PairItem
+
+HELD_BYTES = 128 * 2**20
+"""Most bytes of distributions that are compared at once."""
+
+METRICS = (
+    Metric(
+        name="JS gap",
+        value="js",
+        target=0.0,
+        better="lower",
+        unit="nat",
+        primary=True,
+        description="Mean Jensen-Shannon divergence between the next-word distributions of the two sides, group "
+        "words folded together; 0 means equal treatment, ln 2 = 0.69 is the most.",
+    ),
+    Metric(
+        name="JS gap, not folded",
+        value="js_unfolded",
+        target=0.0,
+        better="lower",
+        unit="nat",
+        description="The same with group words kept apart, so that correct grammar (she ... her) counts as a gap.",
+    ),
+    Metric(
+        name="likelihood gap",
+        value="likelihood_gap",
+        target=0.0,
+        better="lower",
+        unit="nat per token",
+        description="Mean absolute difference between how likely the shared words are on the two sides.",
+    ),
+    Metric(
+        name="likelihood difference",
+        value="likelihood_difference",
+        target=0.0,
+        better="nearer",
+        unit="nat per token",
+        description="The same with its sign: above 0, the shared words are likelier with the female words.",
+    ),
+)
+
+
+class PairGapOptions(Options):
+    """Options of `pair-gap`."""
+
+    axis: str = Field("gender", description="Name of an axis pack, or path of a TOML file.")
+    locale: str = "en"
+    limit: Annotated[int, Field(ge=1)] | None = Field(300, description="Most pairs; none for all.")
+    items_seed: int = Field(0, description="Chooses the pairs; equal for runs that are to be compared.")
+
+
+class PairGap(Plugin):
+    """Divergence between counterfactual next-word distributions on held-out templates."""
+
+    name = "pair-gap"
+    summary = "Measures how differently a model continues two sentences that differ only in a group."
+    source = (
+        "Pairwise group invariance on held-out templates (this project); folding as in counterfactual logit pairing"
+    )
+    Options = PairGapOptions
+
+    @hookimpl
+    def evaluation(self, run: RunContext) -> Benchmark:
+        from evenhand_standard.pair_bank import pairs
+
+        options = self.options
+        axis = load_axis(options.axis, options.locale)
+        items = pairs(axis, "heldout", options.limit, options.items_seed)
+        texts = "\n".join(f"{item.id}\t{item.female_text}\t{item.male_text}" for item in items)
+        return Benchmark(
+            name=self.name,
+            title="Gap between counterfactual pairs",
+            score=lambda measured: score(measured, axis, items),
+            metrics=METRICS,
+            mode="held-out templates, folded Jensen-Shannon divergence behind the first difference",
+            data_digest=hashlib.sha256(texts.encode()).hexdigest(),
+        )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A pair as the model sees it."""
+
+    item: PairItem
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    positions: tuple[tuple[int, int], ...]
+    """(i, j): tokens left[i] == right[j] whose predictions are compared."""
+
+
+def score(measured: Any, axis: Axis, items: Sequence[PairItem]) -> list[ItemRecord]:
+    """One record for each pair; a pair that differs only in its last word has nothing to compare, and no
+    values."""
+    bins = token_bins(measured.tokenizer, axis.bins(), measured.vocabulary)
+    ignored = group_tokens(bins) | frozenset(measured.tokenizer.all_special_ids)
+    # The distribution of a token stands before it in a causal model, and at its masked place in a masked one.
+    shift = 1 if measured.kind == "causal" else 0
+    encoded = [encode(measured, item, ignored) for item in items]
+    records = []
+    with progress(measured.title or "Measuring pair-gap", total=len(items), unit="pairs") as bar:
+        for chunk in chunks(encoded, measured.vocabulary):
+            ids = [side for pair in chunk for side in (pair.left, pair.right)]
+            positions = [[p[side] - shift for p in pair.positions] for pair in chunk for side in (0, 1)]
+            found = measured.distributions(ids, positions)
+            for k, pair in enumerate(chunk):
+                values = compare(pair, found[2 * k], found[2 * k + 1], bins) if pair.positions else {}
+                records.append(
+                    ItemRecord(
+                        id=pair.item.id,
+                        cluster=pair.item.template,
+                        values=values,
+                        axis=axis.name,
+                        group=pair.item.stereotype,
+                        flags={"nothing to compare": not pair.positions},
+                    )
+                )
+            bar.advance(len(chunk))
+    return records
+
+
+def encode(measured: Any, item: PairItem, ignored: frozenset[int]) -> Encoded:
+    """The pair's token ids and the positions at which both sides should be predicted alike."""
+    left, right = measured.ids(item.female_text), measured.ids(item.male_text)
+    positions = [(i + 1, j + 1) for i, j in comparable_positions(left, right, ignored)]
+    return Encoded(item, left, right, tuple(positions))
+
+
+def compare(pair: Encoded, left: torch.Tensor, right: torch.Tensor, bins: torch.Tensor) -> dict[str, float]:
+    """The values of a pair from its log-probabilities [n, V] on both sides."""
+    gold = [pair.left[i] for i, _ in pair.positions]
+    rows = range(len(gold))
+    difference = float((left[rows, gold] - right[rows, gold]).mean())
+    return {
+        "js": float(jensen_shannon(fold(left, bins), fold(right, bins)).mean()),
+        "js_unfolded": float(jensen_shannon(left, right).mean()),
+        "likelihood_gap": abs(difference),
+        "likelihood_difference": difference,
+        "positions": float(len(gold)),
+    }
+
+
+def chunks(pairs: Sequence[Encoded], vocabulary: int) -> Iterator[list[Encoded]]:
+    """Pairs in order, as many at a time as may have their distributions in memory together."""
+    room = HELD_BYTES // (4 * vocabulary)
+    chunk: list[Encoded] = []
+    held = 0
+    for pair in pairs:
+        size = 2 * len(pair.positions)
+        if chunk and held + size > room:
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(pair)
+        held += size
+    if chunk:
+        yield chunk

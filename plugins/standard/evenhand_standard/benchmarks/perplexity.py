@@ -1,0 +1,202 @@
+"""Perplexity by word: what a mitigation costs in language quality.
+
+    word perplexity = exp( - sum of log p of all tokens / number of whitespace words of the original text )
+
+Tokens are scored passage by passage; a passage that is longer than the context is read in windows that
+overlap, so that each token but the first ones has at least `context - stride` tokens before it. Dividing by
+words, not tokens, makes models with different tokenizers comparable; the text is never detokenised. Masked
+models get the same with pseudo-log-likelihoods (Salazar et al. 2020), which is another quantity and has
+another name.
+
+The verdict is one of non-inferiority: the loss must be shown to be within the budget.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from evenhand_sdk import Benchmark, ItemRecord, Metric, Options, Plugin, RunContext, UsageError, hookimpl
+from evenhand_sdk.benchmark_data import WIKITEXT2_TEST, builtin_passages, read_text
+
+BUILTIN = "builtin:"
+WIKITEXT2 = "wikitext2"
+
+
+class PerplexityOptions(Options):
+    """Options of `perplexity`."""
+
+    text: str = Field(
+        "builtin:heldout",
+        description="builtin:heldout, wikitext2 (test part, by article), or a text file: passages between blank lines.",
+    )
+    context: Annotated[int, Field(ge=2)] = Field(512, description="Most tokens that the model sees at once.")
+    stride: Annotated[int, Field(ge=1)] | None = Field(None, description="Tokens between windows; none: half of it.")
+    limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most passages, from the beginning.")
+    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+
+
+class Perplexity(Plugin):
+    """Language quality on text that nothing was trained on."""
+
+    name = "perplexity"
+    summary = "Measures what a mitigation costs in language quality: perplexity by word on held-out text."
+    source = "Document-level rolling log-likelihood per word; Salazar et al. 2020 for masked models"
+    Options = PerplexityOptions
+
+    @hookimpl
+    def evaluation(self, run: RunContext) -> Benchmark:
+        options = self.options
+        stride = min(options.stride or options.context // 2, options.context - 1)
+        texts = passages(options.text, options.data or run.data_folder)[: options.limit]
+        masked = run.kind == "masked"
+        windows = "pieces" if masked else f"stride {stride}"
+        return Benchmark(
+            name=self.name,
+            title="Pseudo-perplexity" if masked else "Perplexity",
+            score=lambda measured: score(measured, texts, options.context, stride),
+            metrics=metrics(masked),
+            quality=True,
+            mode=f"by word, {options.text}, context {options.context}, {windows}",
+            data_digest=hashlib.sha256("\n\n".join(texts).encode()).hexdigest(),
+            min_items=20,
+        )
+
+
+def metrics(masked: bool) -> tuple[Metric, ...]:
+    """Perplexity by word, and bits by byte of UTF-8, from the same log-likelihoods."""
+    likelihood = "pseudo-log-likelihood" if masked else "log-likelihood"
+    return (
+        Metric(
+            name="word pseudo-perplexity" if masked else "word perplexity",
+            value="logp",
+            per="words",
+            transform="neg_exp",
+            better="lower",
+            primary=True,
+            description=f"e to the negative {likelihood} per whitespace word of the original text.",
+        ),
+        Metric(
+            name="pseudo-bits per byte" if masked else "bits per byte",
+            value="bits",
+            per="bytes",
+            better="lower",
+            unit="bit",
+            description=f"The negative {likelihood} in bits per byte of the original text.",
+        ),
+    )
+
+
+def passages(text: str, folder: str | None = None) -> list[str]:
+    """The passages of a text. Raises DataNotFound for an unknown one, UsageError for a file without text."""
+    if text.startswith(BUILTIN):
+        return builtin_passages(text)
+    if text == WIKITEXT2:
+        return list(_articles(read_text(WIKITEXT2_TEST, folder)))
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"there is no text {text!r}",
+            where="perplexity",
+            known=f"texts: builtin:heldout, {WIKITEXT2}, or the path of a text file",
+        )
+    blocks = [block.strip() for block in _blocks(path.read_text(encoding="utf-8"))]
+    if not blocks:
+        raise UsageError("the file has no text", where=str(path))
+    return blocks
+
+
+def score(measured: Any, texts: Sequence[str], context: int, stride: int) -> list[ItemRecord]:
+    """One record for each passage: its log-likelihood, its words and its bytes."""
+    import math
+
+    context = min(context, measured.longest)
+    stride = min(stride, context - 1)
+    if measured.kind == "masked":
+        parts = [list(pieces(measured.ids(text), context, measured.tokenizer)) for text in texts]
+        scores = iter(measured.pll([ids for each in parts for ids in each]))
+        found = [[next(scores).total for _ in each] for each in parts]
+    else:
+        windowed = [list(windows(measured.ids(text), context, stride)) for text in texts]
+        answers = iter(measured.score([ids for each in windowed for ids, _ in each]))
+        found = [[_tail(next(answers), new) for _, new in each] for each in windowed]
+    return [
+        ItemRecord(
+            id=str(k),
+            cluster=str(k),
+            values={
+                "logp": sum(found[k]),
+                "bits": -sum(found[k]) / math.log(2),
+                "words": float(len(text.split())),
+                "bytes": float(len(text.encode())),
+            },
+            flags={"windows": len(found[k]) > 1},
+        )
+        for k, text in enumerate(texts)
+    ]
+
+
+def windows(ids: tuple[int, ...], context: int, stride: int) -> Iterator[tuple[tuple[int, ...], int]]:
+    """(window, number of tokens at its end that no window before it scored); each token is new exactly
+    once."""
+    yield ids[:context], min(len(ids), context)
+    end = context
+    while end < len(ids):
+        last = min(end + stride, len(ids))
+        yield ids[last - context : last], last - end
+        end = last
+
+
+def pieces(ids: tuple[int, ...], context: int, tokenizer: Any) -> Iterator[tuple[int, ...]]:
+    """The text of a masked model in consecutive pieces, each between the special tokens that the whole one
+    has."""
+    special = set(tokenizer.all_special_ids)
+    inner = [k for k, i in enumerate(ids) if i not in special]
+    if not inner or len(ids) <= context:
+        yield ids
+        return
+    head, body, tail = ids[: inner[0]], ids[inner[0] : inner[-1] + 1], ids[inner[-1] + 1 :]
+    room = context - len(head) - len(tail)
+    for first in range(0, len(body), room):
+        yield (*head, *body[first : first + room], *tail)
+
+
+def _tail(scored: Any, new: int) -> float:
+    """The sum over the last `new` tokens; a first token without a score adds nothing."""
+    import numpy as np
+
+    return float(np.nansum(scored.logp[-new:], dtype=np.float64))
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """What stands between blank lines."""
+    block: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield "\n".join(block)
+            block = []
+
+
+def _articles(text: str) -> Iterator[str]:
+    """The articles of WikiText, unchanged: each begins with a line between single equals signs.
+
+    The line stands alone, since formulas within a paragraph look alike.
+    """
+    lines = text.splitlines(keepends=True)
+    article: list[str] = []
+    for before, line, after in zip(["", *lines], lines, [*lines[1:], ""], strict=False):
+        words = line.split()
+        heading = len(words) > 2 and words[0] == words[-1] == "=" and words[1] != "="
+        alone = not before.strip() and not after.strip()
+        if heading and alone and any(old.strip() for old in article):
+            yield "".join(article)
+            article = []
+        article.append(line)
+    if any(line.strip() for line in article):
+        yield "".join(article)
