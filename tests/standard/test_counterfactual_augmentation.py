@@ -1,7 +1,5 @@
 """Augmentation: what is added, what is kept, how much, and that the input stays as it was."""
 
-# ruff: noqa: TID253 - tests may load datasets
-
 from __future__ import annotations
 
 from typing import Any

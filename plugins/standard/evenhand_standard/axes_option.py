@@ -1,4 +1,4 @@
-"""The option `axes` that most mitigations share."""
+"""The options `axes` and `locale` that most mitigations share."""
 
 from __future__ import annotations
 
@@ -19,3 +19,4 @@ Axes = Annotated[
     AfterValidator(_each_once),
 ]
 """One or more axes, each once: their terms and counts are told apart by name."""
+Locale = Annotated[str, Field(min_length=1, description="Language of the axis packs.")]

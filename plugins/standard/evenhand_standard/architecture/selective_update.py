@@ -42,7 +42,9 @@ TensorSet = Literal[
 class SelectiveUpdateOptions(StrengthOptions):
     """Options of `selective-update`; `strength` is how far the selected tensors go from before to after."""
 
-    select: Annotated[tuple[TensorSet, ...], Field(min_length=1)] = ("norms", "mlp-output")
+    select: Annotated[tuple[TensorSet, ...], Field(min_length=1)] = Field(
+        ("norms", "mlp-output"), description="Sets of tensors that may move, joined."
+    )
     layers: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.25, description="Share of the layers, the last ones, for mlp-output and top-layers."
     )

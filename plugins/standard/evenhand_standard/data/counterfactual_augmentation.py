@@ -33,7 +33,7 @@ from evenhand_sdk import (
     load_axis,
     progress,
 )
-from evenhand_standard.axes_option import Axes
+from evenhand_standard.axes_option import Axes, Locale
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -48,7 +48,7 @@ class CounterfactualAugmentationOptions(StrengthOptions):
     """Options of `counterfactual-augmentation`; `strength` is the share of eligible rows to augment."""
 
     axes: Axes = ("gender",)
-    locale: str = "en"
+    locale: Locale = "en"
     names: bool = Field(True, description="Swap first names, too.")
     max_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.5, description="Most that added tokens may be of all tokens."
@@ -129,8 +129,7 @@ def augmented(
         "share of added tokens": added_tokens / max(1, before + added_tokens),
         "group words before": {axis.name: _group_counts(texts, axis) for axis in axes},
         "group words after": {
-            axis.name: _group_counts([texts[k] for k in kept] + [a.text for a in additions], axis)
-            for axis in axes
+            axis.name: _group_counts([texts[k] for k in kept] + [a.text for a in additions], axis) for axis in axes
         },
     }
     return _assembled(rows, kept, additions), facts

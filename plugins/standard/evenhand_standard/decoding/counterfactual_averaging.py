@@ -35,7 +35,7 @@ from evenhand_sdk import (
     unfold,
 )
 from evenhand_sdk.counterfactual import causal_counterfactuals
-from evenhand_standard.axes_option import Axes
+from evenhand_standard.axes_option import Axes, Locale
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class CounterfactualAveragingOptions(StrengthOptions):
     """Options of `counterfactual-averaging`; at strength 1 every group's context weighs the same."""
 
     axes: Axes = ("gender",)
-    locale: str = "en"
+    locale: Locale = "en"
     names: bool = Field(True, description="Swap first names, too.")
     exempt: tuple[str, ...] = Field(
         (), description="Texts that contain one of these phrases, in any case, are left alone."

@@ -37,7 +37,7 @@ from evenhand_sdk import (
     hookimpl,
     load_axis,
 )
-from evenhand_standard.axes_option import Axes
+from evenhand_standard.axes_option import Axes, Locale
 from evenhand_standard.monitoring.answer_scores import Score, Scorer, scorer
 from evenhand_standard.monitoring.canaries import Canary, canaries
 from evenhand_standard.monitoring.eprocess import ConfidenceSequence, EProcess, detectable_gap
@@ -47,7 +47,7 @@ class ParityMonitorOptions(Options):
     """Options of `parity-monitor`."""
 
     axes: Axes = ("gender",)
-    locale: str = "en"
+    locale: Locale = "en"
     names: bool = Field(True, description="First names belong to groups, too.")
     scorer: Scorer = Field("sentiment", description="What is compared about two answers.")
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(

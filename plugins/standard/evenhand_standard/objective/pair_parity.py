@@ -33,11 +33,11 @@ from evenhand_sdk import (
     fold,
     group_tokens,
     hookimpl,
-    jensen_shannon,
     load_axis,
     token_bins,
 )
-from evenhand_standard.axes_option import Axes
+from evenhand_standard.axes_option import Axes, Locale
+from evenhand_standard.objective.folded_divergence import mean_folded_js
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 NotNegative = Annotated[float, Field(ge=0.0)]
 Distance = Literal["js", "symmetric-kl", "l1-logits"]
+MeanDistance = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 
 POSITIONS_AT_ONCE = 128
 """Distributions are compared in chunks that are recomputed for the gradient, so that what lies between
@@ -57,11 +58,9 @@ class PairParityOptions(StrengthOptions):
     """Options of `pair-parity`; `strength` scales both terms."""
 
     axes: Axes = ("gender",)
-    locale: str = "en"
+    locale: Locale = "en"
     names: bool = Field(True, description="First names belong to groups, too.")
-    weight: NotNegative = Field(
-        1.0, description="Weight of the pair term beside the language-modelling loss."
-    )
+    weight: NotNegative = Field(1.0, description="Weight of the pair term beside the language-modelling loss.")
     retention: NotNegative = Field(0.1, description="Weight of KL(untouched || trained) on ungrouped words.")
     distance: Distance = Field("js", description="How two next-token distributions are compared.")
 
@@ -70,12 +69,8 @@ class PairParity(Mitigation):
     """Trains the model to expect the same words after a text and after its counterfactual."""
 
     name = "pair-parity"
-    summary = (
-        "Draws next-token distributions of a text and its counterfactual together, and holds on to the rest."
-    )
-    source = (
-        "Garg et al. 2019, Counterfactual fairness in text classification through robustness (logit pairing)"
-    )
+    summary = "Draws next-token distributions of a text and its counterfactual together, and holds on to the rest."
+    source = "Garg et al. 2019, Counterfactual fairness in text classification through robustness (logit pairing)"
     Options = PairParityOptions
 
     @hookimpl
@@ -116,7 +111,7 @@ class PairParity(Mitigation):
 
 
 # --------------------------------------------------------------------------------------------- the two terms
-def parity(key: str, distance: Callable[..., torch.Tensor]) -> Callable[[Batch, Outputs], torch.Tensor]:
+def parity(key: str, distance: MeanDistance) -> Callable[[Batch, Outputs], torch.Tensor]:
     """The mean distance [] over the aligned positions of all pairs of a batch; 0 when it has none."""
 
     def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
@@ -126,7 +121,7 @@ def parity(key: str, distance: Callable[..., torch.Tensor]) -> Callable[[Batch, 
         pair, here, there = pairs.positions.unbind(-1)
         left = outputs.logits[pairs.rows[pair], here]
         right = outputs.pairs[key].logits[pair, there]
-        return mean_in_chunks(lambda a, b: distance(a, b, pairs.bins), left, right)
+        return distance(left, right, pairs.bins)
 
     return fn
 
@@ -157,11 +152,6 @@ def forward_kl(reference: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
 
 
 # ------------------------------------------------------------------------------------------------ distances
-def folded_js(left: torch.Tensor, right: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
-    """Jensen-Shannon divergence in nat, between 0 and ln 2, of folded distributions: logits [N, V] -> [N]."""
-    return jensen_shannon(fold(log_probabilities(left), bins), fold(log_probabilities(right), bins))
-
-
 def folded_symmetric_kl(left: torch.Tensor, right: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
     """(KL(p || q) + KL(q || p)) / 2 in nat of folded distributions: logits [N, V] -> [N]; unbounded."""
     p, q = (fold(log_probabilities(x), bins).clamp_min(LEAST) for x in (left, right))
@@ -177,11 +167,16 @@ def folded_l1_logits(left: torch.Tensor, right: torch.Tensor, bins: torch.Tensor
     return (a - b).abs().sum(-1) / own.sum()
 
 
-DISTANCES: dict[Distance, Callable[..., torch.Tensor]] = {
-    "js": folded_js,
-    "symmetric-kl": folded_symmetric_kl,
-    "l1-logits": folded_l1_logits,
+def _mean(distance: MeanDistance) -> MeanDistance:
+    return lambda left, right, bins: mean_in_chunks(lambda a, b: distance(a, b, bins), left, right)
+
+
+DISTANCES: dict[Distance, MeanDistance] = {
+    "js": mean_folded_js,
+    "symmetric-kl": _mean(folded_symmetric_kl),
+    "l1-logits": _mean(folded_l1_logits),
 }
+"""Name -> mean distance [] of logits [N, V] and [N, V], given bins [V]."""
 
 
 # ----------------------------------------------------------------------------------------------- arithmetic
@@ -197,8 +192,7 @@ def mean_in_chunks(fn: Callable[..., torch.Tensor], *rows: torch.Tensor) -> torc
 
     chunks = zip(*(r.split(POSITIONS_AT_ONCE) for r in rows), strict=True)
     sums: list[Any] = [
-        checkpoint(lambda *c: fn(*c).sum(), *chunk, use_reentrant=False, preserve_rng_state=False)
-        for chunk in chunks
+        checkpoint(lambda *c: fn(*c).sum(), *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks
     ]
     return torch.stack(sums).sum() / len(rows[0])
 

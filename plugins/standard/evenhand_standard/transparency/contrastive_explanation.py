@@ -31,6 +31,7 @@ from evenhand_sdk import (
     progress,
     single_token,
 )
+from evenhand_standard.axes_option import Locale
 
 if TYPE_CHECKING:
     import torch
@@ -50,8 +51,8 @@ PROMPTS = (
 class ContrastiveExplanationOptions(Options):
     """Options of `contrastive-explanation`."""
 
-    axis: str = "gender"
-    locale: str = "en"
+    axis: str = Field("gender", description="Name of an axis pack, or path of a TOML file.")
+    locale: Locale = "en"
     target: str = Field("she", description="The word that is explained ...")
     foil: str = Field("he", description="... against this one, its partner in the axis.")
     prompts: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
