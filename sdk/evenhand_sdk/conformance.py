@@ -10,7 +10,8 @@ Each check takes a `Case` and raises `CheckFailed` or `Skipped`. They run on tin
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -137,13 +138,28 @@ def run_check(plugin: type[Plugin], name: str) -> Row:
     """One check, on each kind of model that the plugin works on where that matters."""
     if name not in RUNNING:
         return _row(name, Case.of(plugin))
-    rows = {kind: _row(name, Case.of(plugin, kind)) for kind in plugin.kinds}  # type: ignore[arg-type]
+    with _without_bars():
+        rows = {kind: _row(name, Case.of(plugin, kind)) for kind in plugin.kinds}  # type: ignore[arg-type]
     for status in ("failed", "passed", "skipped"):
         for kind, row in rows.items():
             if row.status == status:
                 label = f"{kind} model: " if row.reason and len(rows) > 1 and status == "failed" else ""
                 return Row(name, row.status, label + row.reason)
     return Row(name, "failed", f"kinds is {plugin.kinds!r}: it works on no kind of model")
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Data sets show no progress bars of their own within it."""
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    shown = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
 
 
 def _row(name: str, case: Case) -> Row:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+FEW = 8
+"""Items that a benchmark is checked on."""
+
+
 class CheckFailed(Exception):
     """The plugin breaks the contract; the message says how, and what to do."""
 
@@ -46,9 +50,15 @@ class Case:
 
     @classmethod
     def of(cls, plugin: type[Plugin], kind: Kind | None = None) -> Case:
-        """The case of a class with its defaults, completed by its `example_options` where it has some."""
+        """The case of a class with its defaults, completed by its `example_options` where it has some.
+
+        A benchmark with an option `limit` is checked on few items.
+        """
         kinds: Any = plugin.kinds
-        return cls(plugin=plugin, kind=kind or kinds[0], options=dict(getattr(plugin, "example_options", {})))
+        options = dict(getattr(plugin, "example_options", {}))
+        if "evaluation" in plugin.stages() and "limit" in plugin.Options.model_fields:
+            options.setdefault("limit", FEW)
+        return cls(plugin=plugin, kind=kind or kinds[0], options=options)
 
     @property
     def has_strength(self) -> bool:

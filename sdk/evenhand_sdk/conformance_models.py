@@ -53,6 +53,7 @@ def _transforms(case: Case) -> None:
         if part.apply:
             part.apply(model, artifact or _empty())
         _selection(part, model)
+    _copies(run, parts)
     for part in reversed(parts):
         if part.revert:
             part.revert(model)
@@ -77,6 +78,26 @@ def _selection(part: ModelTransform, model: Any) -> None:
         raise CheckFailed("`trainable` selects no parameter")
     if unknown := sorted(set(chosen) - {name for name, _ in model.named_parameters()}):
         raise CheckFailed(f"`trainable` names {unknown[0]!r}, which is no parameter of the model")
+
+
+def _copies(run: RunContext, parts: list[ModelTransform]) -> None:
+    """A copy of the model, as `run.services.train` makes it, must have the transform with tensors of its own."""
+    import torch
+
+    model = run.services.model
+    chosen = {name for part in parts if part.apply and part.trainable for name in part.trainable(model)}
+    if not chosen:
+        return
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, parameter in twin.named_parameters():
+            if name in chosen:
+                parameter.add_(1.0)
+    if exact(testing.logits(run, twin)) == exact(testing.logits(run)):
+        raise CheckFailed(
+            "a copy of the model does not use its own tensors: let forward hooks look them up on the module "
+            "that they are called for"
+        )
 
 
 def _fold(case: Case) -> None:

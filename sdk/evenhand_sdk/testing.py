@@ -218,13 +218,13 @@ def apply_architecture(plugin: Plugin, run: RunContext, rows: Dataset | None = N
     return place(contributions(plugin, "architecture", run), run, rows)
 
 
-def logits(run: RunContext) -> torch.Tensor:
-    """The logits of the context's model on `PROMPTS`: [tokens, V], float32."""
+def logits(run: RunContext, model: PreTrainedModel | None = None) -> torch.Tensor:
+    """The logits of the context's model, or of another one, on `PROMPTS`: [tokens, V], float32."""
     import torch
 
-    model = run.services.model.eval()
+    target = (model or run.services.model).eval()
     with torch.no_grad():
-        rows = [model(**run.tokenizer(text, return_tensors="pt")).logits[0].float() for text in PROMPTS]
+        rows = [target(**run.tokenizer(text, return_tensors="pt")).logits[0].float() for text in PROMPTS]
     return torch.cat(rows)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CAUSAL_FAMILIES: Final = ("llama", "gpt2", "qwen2", "gemma3")
 MASKED_FAMILIES: Final = ("bert", "roberta")
 VOCABULARY: Final = 1000
-LENGTH: Final = 256
+LENGTH: Final = 512
 """Positions that every tiny model has."""
 HIDDEN: Final = 32
 SPREAD: Final = 0.3
@@ -67,7 +67,7 @@ _AROUND: Final = {"gemma3": ("<bos>", ""), "bert": ("[CLS]", "[SEP]"), "roberta"
 
 
 def tiny_causal(family: str = "llama", seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A causal model in evaluation mode, about 50,000 parameters, and its tokenizer.
+    """A causal model in evaluation mode, 50,000 to 75,000 parameters, and its tokenizer.
 
     `family` is llama, gpt2, qwen2 or gemma3 (whose tokenizer puts a BOS token first). The same seed gives the
     same bytes; the global random state is left alone. UsageError for another family.
@@ -203,9 +203,7 @@ def _model(family: str, seed: int) -> PreTrainedModel:
     else:
         # Positions start behind the padding index.
         config = transformers.RobertaConfig(**encoder, max_position_embeddings=LENGTH + 2)
-    kind = (
-        transformers.AutoModelForMaskedLM if family in MASKED_FAMILIES else transformers.AutoModelForCausalLM
-    )
+    kind = transformers.AutoModelForMaskedLM if family in MASKED_FAMILIES else transformers.AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = kind.from_config(config)

@@ -12,10 +12,13 @@ import pytest
 
 from evenhand.errors import ConformanceFailed, DataNotFound, UnknownPlugin
 from evenhand_sdk import (
+    Benchmark,
     DataTransform,
     DecodingRule,
     Finding,
+    ItemRecord,
     LossTerm,
+    Metric,
     ModelTransform,
     Monitor,
     Options,
@@ -90,6 +93,7 @@ def hook(stage: str, work: Callable[..., Any]) -> dict[str, Any]:
         "architecture": lambda self, run, model: work(self, run),
         "decoding": lambda self, run, model: work(self, run),
         "monitoring": lambda self, run: work(self, run),
+        "evaluation": lambda self, run: work(self, run),
     }
     return {stage: hookimpl(signatures[stage])}
 
@@ -172,6 +176,15 @@ def test_result_types(examples: ModuleType) -> None:
     monitor = Monitor(name="m", observe=lambda seen: ["odd"])  # type: ignore[list-item]
     said = broken(examples, "LengthMonitor", **hook("monitoring", lambda self, run: monitor), kinds=("masked",))
     assert reason(said, "result_types") == "monitor 'm' gave str, not a Finding or Intervention"
+    records = [ItemRecord(id="1", cluster="1", values={"x": 1.0})]
+    for metrics, expected in (
+        ([Metric(name="y", value="y", target=0, primary=True)], "no record has the value 'y'"),
+        ([Metric(name="x", value="x", target=0)], "exactly one metric must be primary, here are 0"),
+    ):
+        benchmark = Benchmark(name="b", title="B", score=lambda measured: records, metrics=metrics)
+        made = hook("evaluation", lambda self, run, benchmark=benchmark: benchmark)
+        found = reason(broken(examples, "TwoSentences", **made, kinds=("causal",)), "result_types")
+        assert found == f"benchmark 'b': {expected}"
     shapes = DecodingRule(name="r", next_logits=lambda ids, logits, contexts: logits[:, :5])
     assert "instead of logits" in reason(
         broken(examples, "Flatter", **hook("decoding", lambda self, run: shapes)), "result_types"
@@ -244,6 +257,25 @@ def test_model_contract(examples: ModuleType) -> None:
         "`trainable` names 'lm_head.bias', which is no parameter of the model"
     )
     assert reason(transform(trainable=lambda model: []), "model_contract") == "`trainable` selects no parameter"
+
+    def shared(model: Any, artifact: Any) -> None:
+        import torch
+
+        layer = model.get_input_embeddings()
+        layer.shift = torch.nn.Parameter(torch.full((32,), 0.1))
+        shift = layer.shift
+        handles.append(layer.register_forward_hook(lambda module, args, out: out + shift))
+
+    def unshared(model: Any) -> None:
+        handles.pop().remove()
+        del model.get_input_embeddings().shift
+
+    handles: list[Any] = []
+    names = lambda model: [n for n, _ in model.named_parameters() if n.endswith(".shift")]  # noqa: E731
+    assert reason(transform(apply=shared, revert=unshared, trainable=names), "model_contract") == (
+        "a copy of the model does not use its own tensors: let forward hooks look them up on the module that they "
+        "are called for"
+    )
 
     def constant(self: Any, run: Any) -> LossTerm:
         return LossTerm(name="c", fn=lambda batch, outputs: outputs.loss.detach())

@@ -73,7 +73,7 @@ def test_a_few_ten_thousand_parameters_that_give_uneven_distributions(family: st
     import torch
 
     model, tokenizer = made(family)
-    assert 40_000 < model.num_parameters() < 70_000 and not model.training
+    assert 40_000 < model.num_parameters() < 75_000 and not model.training
     with torch.no_grad():
         logp = model(**tokenizer("The nurse said that", return_tensors="pt")).logits.float().log_softmax(-1)
     entropy = float(-(logp.exp() * logp).sum(-1).mean())

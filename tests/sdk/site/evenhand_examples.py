@@ -90,25 +90,29 @@ class Bottleneck(Mitigation):
             import torch
 
             parts = torch.nn.ParameterDict({k: torch.nn.Parameter(v.clone()) for k, v in artifact.tensors.items()})
-            model.add_module(name, parts)
+            layer = model.get_input_embeddings()
+            layer.add_module(name, parts)
 
             def add(module, args, out):
-                return out + self.options.strength * (out @ parts["down"].T @ parts["up"].T)
+                own = getattr(module, name)  # not `parts`: a copied model has its own
+                return out + self.options.strength * (out @ own["down"].T @ own["up"].T)
 
-            handles.append(model.get_input_embeddings().register_forward_hook(add))
+            handles.append(layer.register_forward_hook(add))
 
         def revert(model):
             handles.pop().remove()
-            delattr(model, name)
+            delattr(model.get_input_embeddings(), name)
 
         def finish(model):
-            return Artifact(tensors={k: v.detach().clone() for k, v in getattr(model, name).items()})
+            return Artifact(
+                tensors={k: v.detach().clone() for k, v in getattr(model.get_input_embeddings(), name).items()}
+            )
 
         return ModelTransform(
             fit=fit,
             apply=apply,
             revert=revert,
-            trainable=lambda model: [f"{name}.down", f"{name}.up"],
+            trainable=lambda model: [n for n, _ in model.named_parameters() if f".{name}." in n],
             finish=finish,
         )
 
