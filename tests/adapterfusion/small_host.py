@@ -69,7 +69,7 @@ class Host:
         self.pending.append(step_id)
         return transform
 
-    def train(self, *terms: LossTerm, steps: int = 3) -> dict[str, Artifact]:
+    def train(self, *terms: LossTerm, steps: int = 3, precision: Any = "float32") -> dict[str, Artifact]:
         """Train what the pending steps select, and finish them; gives their artifacts."""
         from datasets import Dataset
 
@@ -84,7 +84,7 @@ class Host:
             [*self.terms, *terms],
             kind=self.kind,
             settings=TrainingSection(
-                max_steps=steps, batch_size=4, max_length=32, precision="float32", learning_rate=1e-2, warmup=0.0
+                max_steps=steps, batch_size=4, max_length=32, precision=precision, learning_rate=1e-2, warmup=0.0
             ),
             folder=self.folder / f"training-{len(list(self.folder.glob('training-*')))}",
             seed=0,

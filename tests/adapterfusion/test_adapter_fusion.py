@@ -210,6 +210,19 @@ def test_a_bfloat16_model_gets_a_bfloat16_fusion(host: Any) -> None:
     assert torch.allclose(found.layers.sum(-1), torch.ones(2), atol=1e-3)
 
 
+def test_a_frozen_fusion_multiplies_in_one_product(host: Any) -> None:
+    """Permuted inputs of a frozen matrix would be multiplied token by token, twenty times slower."""
+    run = three_adapters(host)
+    run.step(AdapterFusion, "fusion", adapters=REFERENCES)
+    run.learn()
+    seen = []
+    module = fusion_layers.modules(run.model, "fusion")[0]
+    for part in (module.key, module.value):
+        part.register_forward_hook(lambda m, inputs, output: seen.append(inputs[0].is_contiguous()))
+    run.logits()
+    assert seen == [True, True]
+
+
 def test_adapters_that_are_not_fused_stay_on(host: Any) -> None:
     run = three_adapters(host)
     transform = run.step(AdapterFusion, "fusion", adapters=["step:gender", "step:task"])

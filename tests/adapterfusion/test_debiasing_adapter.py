@@ -125,6 +125,18 @@ def test_revert_leaves_no_trace(host: Any, family: str) -> None:
     assert type(run.model)._tied_weights_keys == tied
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_revert_after_a_training_in_mixed_precision(host: Any, family: str) -> None:
+    """Such a training leaves a wrapper around the forward pass of the class, which revert takes back."""
+    import torch
+
+    run = host(family)
+    transform = run.step(DebiasingAdapter, "gender")
+    run.train(precision="bf16")
+    transform.revert(run.model)
+    assert torch.equal(run.logits(), run.logits(run.base))
+
+
 def test_revert_keeps_what_happened_to_the_weights_meanwhile(host: Any) -> None:
     """GPT-2's projections are wrapped by the library; the wrapped ones come back with the weights of now."""
     import torch

@@ -29,8 +29,25 @@ def add(model: PreTrainedModel, name: str, adapters: Sequence[str], seed: int) -
     check(model, name, adapters)
     with bottleneck.seeded(seed):
         model.add_adapter_fusion(Fuse(*adapters, name=name), config=DynamicAdapterFusionConfig())
-    bottleneck.settle(model, modules(model, name))
+    settle(model, name)
     switch_on(model, name)
+
+
+def settle(model: PreTrainedModel, name: str) -> None:
+    """As `bottleneck.settle`, and frozen fusions as fast as others.
+
+    The library stacks the adapters' outputs and permutes them. torch multiplies a permuted tensor by a frozen
+    matrix token by token, twenty times slower than in one product.
+    """
+    bottleneck.settle(model, modules(model, name))
+    for module in modules(model, name):
+        module.register_forward_pre_hook(_contiguous)
+
+
+def _contiguous(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    query, key, _, *rest = inputs  # keys and values are the same tensor
+    key = key.contiguous()
+    return (query, key, key, *rest)
 
 
 def switch_on(model: PreTrainedModel, name: str) -> None:
@@ -116,6 +133,6 @@ def load(model: PreTrainedModel, name: str, adapters: Sequence[str], folder: Pat
     check(model, name, adapters)
     info: dict[str, Any] = {}
     model.load_adapter_fusion(str(folder), load_as=name, set_active=False, use_safetensors=True, loading_info=info)
-    bottleneck.settle(model, modules(model, name))
+    settle(model, name)
     bottleneck.freeze(modules(model, name))
     switch_on(model, name)

@@ -108,6 +108,9 @@ def release(model: PreTrainedModel) -> None:
     if record is not None:
         delattr(model, RECORD)
         _undo(record.differences)
+        if "_original_forward" in vars(model):
+            # A training in mixed precision has wrapped the forward pass of the class that is now taken back.
+            del vars(model)["_original_forward"], vars(model)["forward"]
 
 
 def _interface(model: PreTrainedModel) -> Any:
@@ -158,7 +161,7 @@ def _loses_cache(model: PreTrainedModel) -> bool:
         return False
     ids = torch.zeros((1, 2), dtype=torch.long, device=model.device)
     with torch.no_grad():
-        cache = model(input_ids=ids, use_cache=True).past_key_values
+        cache = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True).past_key_values
     return cache is None or int(cache.get_seq_length()) != 2
 
 
