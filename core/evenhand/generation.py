@@ -157,4 +157,5 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
             return plain(*args, logits_processor=processors, **kwargs)
         return plain(*args, custom_generate=Decoder(rules, tokenizer), **kwargs)
 
+    with_rules.evenhand_rules = tuple(rules)  # type: ignore[attr-defined]  # `measure` scores with them, too
     model.generate = with_rules

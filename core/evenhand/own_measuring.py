@@ -1,0 +1,153 @@
+"""Benchmarks on a model that is in memory: values with intervals, and verdicts on what a change of yours did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand.compose import fault
+from evenhand.contributions import Benchmark, ItemRecord, Kind
+from evenhand.errors import EvenhandError, UsageError
+from evenhand.own_code import Given, OwnSteps
+from evenhand.own_model import active_rules
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+BUDGET = 1.02
+"""The most that a measure of language quality may lose, as a ratio; that of a recipe without `[budget]`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A benchmark's scores of one model, item by item."""
+
+    id: str
+    benchmark: Benchmark
+    records: Sequence[ItemRecord]
+    mode: str
+    """How scores came about, to be read with every number."""
+    precision: str = "float32"
+    """The number format of the computation."""
+    seed: int = 0
+
+    @cached_property
+    def values(self) -> dict[str, dict[str, float | None]]:
+        """By metric: `value`, and its 95 % interval `low`, `high` (cluster bootstrap); None where undefined."""
+        from evenhand.evidence import compare_benchmark
+
+        entry = compare_benchmark(self.benchmark, self.records, self.records, seed=self.seed)
+        return {metric["name"]: metric["before"] for metric in entry["metrics"]}
+
+    def __str__(self) -> str:
+        units = {metric.name: metric.unit for metric in self.benchmark.metrics}
+        lines = [f"{self.benchmark.title}, {len(self.records):,} items ({self.mode})"]
+        for name, found in self.values.items():
+            numbers = ["undefined" if v is None else f"{v:.4g}" for v in found.values()]
+            unit = f" {units[name]}" if units[name] else ""
+            lines.append(f"  {name}: {numbers[0]}{unit} [{numbers[1]}, {numbers[2]}]")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<{self.id}: {len(self.records)} items>"
+
+
+def measure(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    benchmarks: Sequence[Given],
+    *,
+    kind: Kind | None = None,
+    seed: int = 0,
+    dtype: str = "auto",
+) -> dict[str, Measurement]:
+    """Score benchmarks on the model as it is; gives the measurements by benchmark id.
+
+    Decoding rules in force on the model (`decode_with`, `load`) count. Its weights and its mode stay as they are.
+    Raises PluginFault when a benchmark fails.
+    """
+    from evenhand.measured import Measured
+
+    steps = OwnSteps(model, tokenizer, benchmarks, kind=kind, seed=seed)
+    found = steps.contributions("evaluation")
+    made: dict[str, Measurement] = {}
+    for step, benchmark in found:
+        alone = sum(other is step for other, _ in found) == 1
+        name = step.id if alone else f"{step.id}-{benchmark.name}"
+        measured = Measured(
+            model,
+            tokenizer,
+            steps.kind,
+            active_rules(model),
+            dtype,  # type: ignore[arg-type]
+            seed=seed,
+            title=f"Measuring {name}",
+        )
+        try:
+            records = list(benchmark.score(measured))
+        except EvenhandError:
+            raise
+        except Exception as error:
+            raise fault(step, "evaluation", error) from error
+        made[name] = Measurement(
+            id=name,
+            benchmark=benchmark,
+            records=records,
+            mode=measured.mode,
+            precision=measured.precision,
+            seed=seed,
+        )
+    return made
+
+
+def compare(before: Any, after: Any, *, budget: float = BUDGET, confidence: float = 0.95) -> Any:
+    """What changed between two results of `measure`: by benchmark, its entry as in `run.json`.
+
+    An entry has `verdict` (improved, worse, no demonstrated effect, too few items; for language quality: within, over,
+    or not shown to be within the budget), `verdict_text` (one sentence) and `metrics` (each with before, after and
+    change, and their intervals). Given two run folders, the comparison of those runs. Raises UsageError when the
+    two were not measured on the same items in the same way.
+    """
+    if isinstance(before, str | Path):
+        from evenhand.compare import compare as compare_runs
+
+        return compare_runs(before, after)
+    return {name: _verdict(name, before[name], after[name], budget, confidence) for name in _shared(before, after)}
+
+
+def _shared(before: Mapping[str, Measurement], after: Mapping[str, Measurement]) -> list[str]:
+    if before.keys() != after.keys():
+        raise UsageError(
+            "before and after were measured by different benchmarks",
+            where="compare",
+            known=f"before: {', '.join(before) or 'none'}; after: {', '.join(after) or 'none'}",
+            do="give both measurements the same benchmarks",
+        )
+    return list(before)
+
+
+def _verdict(name: str, before: Measurement, after: Measurement, budget: float, confidence: float) -> dict[str, Any]:
+    from evenhand.evidence import compare_benchmark
+
+    left, right = before.benchmark, after.benchmark
+    ids = [{r.id for r in m.records} for m in (before, after)]
+    pairs: list[tuple[str, Any, Any]] = [
+        ("definition", left.mode, right.mode),
+        ("number format", before.precision, after.precision),
+        ("version", left.version, right.version),
+        ("data digest", left.data_digest, right.data_digest),
+        ("items that the other one has not", len(ids[0] - ids[1]), len(ids[1] - ids[0])),
+    ]
+    differing = [f"{what}: {a or 'none'} before, {b or 'none'} after" for what, a, b in pairs if a != b]
+    if differing or ids[0] != ids[1]:
+        raise UsageError(
+            f"{name} was not measured alike", where="compare", known="\n  ".join(differing), do="measure both anew"
+        )
+    quality = budget if left.quality else None
+    entry = compare_benchmark(
+        left, before.records, after.records, confidence=confidence, seed=before.seed, budget=quality
+    )
+    return {**entry, "id": name}

@@ -1,0 +1,207 @@
+"""Model transforms and decoding rules of plugins on a model that is in memory, and how to take them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from evenhand.compose import describe, fault
+from evenhand.contributions import Artifact, DecodingRule, Kind, ModelTransform, Request
+from evenhand.errors import PluginFault, UsageError, WrongModelKind
+from evenhand.own_code import Given, OwnSteps, seeded
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from evenhand.recipe_steps import ResolvedStep
+
+RULES = "evenhand_rules"
+"""Attribute of a replaced `generate`, set by `generation.attach`: the rules that it decodes with."""
+
+
+# -------------------------------------------------------------------------------------------------- architecture
+class Applied:
+    """Model transforms that act on a model now; made by `apply`.
+
+    A training in between moves only `trainable`, since all other parameters are frozen. Call `finish` after it.
+    """
+
+    def __init__(self, model: PreTrainedModel, steps: OwnSteps, found: Sequence[tuple[ResolvedStep, Any]]) -> None:
+        from evenhand.training import _select
+
+        self.model = model
+        self.artifacts: dict[str, Artifact] = {}
+        """By step id: what was fitted, or after `finish` what the training left."""
+        self._steps = steps
+        self._placed: list[tuple[ResolvedStep, ModelTransform]] = []
+        self._flags: dict[str, bool] | None = None
+        try:
+            for step, transform in found:
+                self._place(step, transform)
+            chosen = [t.trainable(model) for t in self.transforms if t.trainable is not None]
+            selected = {name for names in chosen for name in names}
+            if chosen:
+                self._flags = _select(model, selected)
+        except BaseException:
+            self.revert()
+            raise
+        self.trainable: list[str] | None = [n for n, _ in model.named_parameters() if n in selected] if chosen else None
+        """Names of the parameters that a training may move, in the model's order; None when no step chose any."""
+
+    def _place(self, step: ResolvedStep, transform: ModelTransform) -> None:
+        try:
+            with seeded(self._steps.seed):
+                artifact = (transform.fit(self.model) if transform.fit else None) or Artifact()
+                if transform.apply:
+                    transform.apply(self.model, artifact)
+        except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            raise fault(step, "architecture", error) from error
+        self._placed.append((step, transform))
+        self.artifacts[step.id] = artifact
+
+    @property
+    def transforms(self) -> list[ModelTransform]:
+        """Those that act on the model, in order."""
+        return [transform for _, transform in self._placed]
+
+    def on_step(self, step: int, total: int) -> None:
+        """Tell schedules that an optimiser step begins; the callback does this in a `Trainer`."""
+        for transform in self.transforms:
+            if transform.on_step:
+                transform.on_step(step, total)
+
+    def callback(self) -> Any:
+        """A `TrainerCallback` that drives the schedules of the transforms in a `Trainer` of your own."""
+        from evenhand.own_callback import ScheduleCallback
+
+        return ScheduleCallback([self.on_step])
+
+    def finish(self) -> dict[str, Artifact]:
+        """After the training: completes what it trained, frees the other parameters, and gives the artifacts."""
+        for step, transform in self._placed:
+            if transform.finish:
+                self.artifacts[step.id] = transform.finish(self.model) or self.artifacts[step.id]
+        self._unfreeze()
+        return self.artifacts
+
+    def fold(self) -> list[str]:
+        """Write the transforms into the ordinary weights, in order; gives the ids of steps that stay live.
+
+        `model.save_pretrained` then keeps what was folded. Raises PluginFault when outputs change by it.
+        """
+        from evenhand.portable import EXACT
+        from evenhand.proofs import probe_logits
+
+        live = []
+        for step, transform in self._placed:
+            before = probe_logits(self.model, self._steps.tokenizer)
+            if transform.fold is None or not transform.fold(self.model):
+                live.append((step, transform))
+                continue
+            size = float((probe_logits(self.model, self._steps.tokenizer) - before).abs().max())
+            if not size <= EXACT:
+                where = describe(step, "architecture")
+                raise PluginFault(f"folding into the weights changed a logit by {size:.2g}", where=where)
+        self._placed = live
+        return list(dict.fromkeys(step.id for step, _ in live))
+
+    def revert(self) -> None:
+        """Take back what `apply` did, last first, and free all parameters; what a training moved stays moved."""
+        while self._placed:
+            step, transform = self._placed.pop()
+            if transform.revert:
+                transform.revert(self.model)
+            elif transform.apply:
+                raise PluginFault("it cannot be taken back: it has no `revert`", where=describe(step, "architecture"))
+        self._unfreeze()
+
+    def _unfreeze(self) -> None:
+        if self._flags is not None:
+            for name, parameter in self.model.named_parameters():
+                parameter.requires_grad_(self._flags.get(name, parameter.requires_grad))
+            self._flags = None
+
+    def __repr__(self) -> str:
+        names = ", ".join(step.id for step, _ in self._placed) or "nothing"
+        return f"<{names} applied to {type(self.model).__name__}>"
+
+
+def apply(
+    model: PreTrainedModel, tokenizer: Any, plugins: Sequence[Given], *, kind: Kind | None = None, seed: int = 0
+) -> Applied:
+    """Fit and apply the plugins' model transforms, in order, and freeze what they do not select.
+
+    Before a training of your own: `handle = apply(...)`, train, `handle.finish()`, `handle.fold()`. When one fails,
+    those before it are taken back.
+    """
+    steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
+    return Applied(model, steps, steps.contributions("architecture", model=model))
+
+
+# ------------------------------------------------------------------------------------------------------ decoding
+class Decoding:
+    """Decoding rules in force on a model; made by `decode_with`, and undone at the end of its `with` or by `undo`."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
+        from evenhand.generation import attach
+
+        if "generate" in vars(model):
+            known = ", ".join(rule.name for rule in active_rules(model))
+            raise UsageError(
+                "this model's `generate` was replaced already",
+                where="decode_with",
+                known=f"it decodes with {known}" if known else "",
+                do="give all plugins to one call, or undo the first",
+            )
+        self.model, self.tokenizer, self.rules = model, tokenizer, tuple(rules)
+        if self.rules:
+            attach(model, tokenizer, [rule for rule in self.rules if rule.around is None])
+            setattr(model.generate, RULES, self.rules)
+
+    def generate(self, prompts: str | Sequence[str], *, max_new_tokens: int = 40, temperature: float = 0.0) -> Any:
+        """The continuation of a prompt, or a list of those of several; also with rules that wrap whole requests, which
+        `model.generate` cannot have."""
+        from evenhand.generation import generate
+
+        many = [prompts] if isinstance(prompts, str) else list(prompts)
+        requests = [Request(prompt=p, max_new_tokens=max_new_tokens) for p in many]
+        # The rules are passed on; the loop must not meet those of `model.generate` again.
+        found = generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature)
+        return found[0].text if isinstance(prompts, str) else [answer.text for answer in found]
+
+    def undo(self) -> None:
+        """Give the model its own `generate` back; a second time does nothing."""
+        if self.rules and active_rules(self.model) is self.rules:
+            del self.model.generate
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.undo()
+
+    def __repr__(self) -> str:
+        names = ", ".join(rule.name for rule in self.rules) or "no rule"
+        return f"<{type(self.model).__name__} decodes with {names}>"
+
+
+def decode_with(
+    model: PreTrainedModel, tokenizer: Any, plugins: Sequence[Given], *, kind: Kind | None = None, seed: int = 0
+) -> Decoding:
+    """Make `model.generate`, and `measure`, use the plugins' decoding rules until it is undone.
+
+    `with decode_with(model, tokenizer, [...]):`, or keep what it gives and call `.undo()`. Raises WrongModelKind for a
+    model that does not generate, and UsageError when rules are in force already.
+    """
+    if not model.can_generate():
+        raise WrongModelKind(
+            "this model fills gaps, it does not continue text", where="decode_with", do="use a causal model"
+        )
+    steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
+    return Decoding(model, tokenizer, [rule for _, rule in steps.contributions("decoding", model=model)])
+
+
+def active_rules(model: PreTrainedModel) -> tuple[DecodingRule, ...]:
+    """The decoding rules that `decode_with` or `load` has put in force on a model."""
+    rules: tuple[DecodingRule, ...] = getattr(vars(model).get("generate"), RULES, ())
+    return rules

@@ -1,0 +1,306 @@
+"""Loss terms of plugins in a training loop of one's own: a `transformers.Trainer`, or plain torch.
+
+    fair = evenhand.Objective(model, tokenizer, [PairParity(axes=["gender"])])
+
+    class MyTrainer(transformers.Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, **rest):
+            return fair.loss(model, inputs, return_outputs)
+
+    trainer = MyTrainer(model=model, args=args, train_dataset=fair.encode(dataset), data_collator=fair.collate,
+                        callbacks=[fair.callback()])
+
+In plain torch, `fair.loss(model, fair.collate(rows)).backward()` is all. Terms are evaluated, weighted and proved by
+the code that the toolkit's own trainings use.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import Aggregator, Kind, LossTerm, Needs
+from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.own_code import Given, OwnSteps, require_text
+from evenhand.pairs import token_bins
+from evenhand.training_batch import Batch, Outputs
+from evenhand.training_data import Collator, EncodedRow, encode
+from evenhand.training_terms import Terms
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+    from evenhand.reference import ReferenceModel
+
+PROOF_BATCHES = 5
+"""Gradients of single terms are measured in the first batches."""
+HELD_BYTES = 2**30
+"""Hidden states of the reference that are kept for the next epoch; beyond this, they are computed again."""
+LENGTH = 512
+
+
+class Objective:
+    """The training loss of some plugins: the language-modelling loss plus their weighted terms.
+
+    `plugins` may hold `LossTerm`s, too, and one `Aggregator` of losses. Make it before the `Trainer`: from here on the
+    model averages its loss over micro-batches, which `Trainer` reads once; a term that needs attentions makes the
+    model compute them eagerly. `close` takes both back. `reference` is what "the untouched model" means to terms that
+    hold on to it; without it, a frozen copy of the model as it is now. Raises UsageError for a plugin without
+    an objective and for aggregators of gradients, WrongModelKind for a plugin that does not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: Any,
+        plugins: Sequence[Given | LossTerm | Aggregator],
+        *,
+        kind: Kind | None = None,
+        seed: int = 0,
+        max_length: int = LENGTH,
+        language_modelling: float = 1.0,
+        reference: PreTrainedModel | None = None,
+    ) -> None:
+        from evenhand.training import _eager_if_needed
+
+        parts, self._steps = terms_of(model, tokenizer, plugins, kind, seed)
+        self.tokenizer, self.kind, self.model = tokenizer, self._steps.kind, model
+        losses = [p for p in parts if isinstance(p, LossTerm)]
+        aggregator = _one_of_losses([p for p in parts if isinstance(p, Aggregator)])
+        if not losses and not language_modelling:
+            raise UsageError("there is nothing to learn: no loss term, and language_modelling is 0")
+        self._terms = Terms(losses, aggregator, language_modelling)
+        needs: list[Needs] = self._terms.needs
+        self._pairings = [n.counterfactual for n in needs if n.counterfactual is not None]
+        self._columns = tuple(dict.fromkeys(c for n in needs for c in n.columns))
+        self._vocabulary = model.get_input_embeddings().num_embeddings
+        positions = getattr(model.config, "max_position_embeddings", None) or max_length
+        self.max_length = min(max_length, positions, tokenizer.model_max_length)
+        bins = {p.key: token_bins(tokenizer, p.bins, self._vocabulary) for p in self._pairings}
+        self.collate = Collator(tokenizer=tokenizer, kind=self.kind, bins=bins, seed=seed)
+        """The data collator: rows of `encode` -> a batch."""
+        self._reference = _reference(model, reference, self.kind) if any(n.reference for n in needs) else None
+        self._attention = _eager_if_needed(model, needs)
+        # Our loss is a mean, so that a Trainer must divide it when it accumulates; it asks the model whether to.
+        self._counted = vars(model).get("accepts_loss_kwargs")
+        model.accepts_loss_kwargs = False
+        self._device: torch.device | None = None
+        self._encoded = 0
+        self._proved = False
+        self.step = 0
+        """Optimiser steps so far as the callback counts them, else batches."""
+        self.batches = 0
+        self.tokens = 0
+        self.follows_trainer = False
+        """Whether the callback counts the steps."""
+
+    # ----------------------------------------------------------------------------------------------------- data
+    def encode(self, dataset: Dataset | Sequence[str]) -> list[EncodedRow]:
+        """The rows of a data set (column `text`, or plain texts) as tokens, with the counterfactuals that terms need.
+
+        It serves as `train_dataset`, as `eval_dataset`, and as data of a `DataLoader` with `collate_fn=fair.collate`.
+        Rows of fewer than two tokens are left out. Raises UsageError for a missing column or streamed data.
+        """
+        from datasets import Dataset
+
+        if not hasattr(dataset, "__len__"):
+            raise UsageError(
+                "streamed data has no length", where="encode", do="Dataset.from_list(list(stream.take(10_000)))"
+            )
+        if isinstance(dataset, str):
+            raise UsageError("this is one text", where="encode", do="give a data set, or a list of texts")
+        rows = dataset if hasattr(dataset, "column_names") else Dataset.from_dict({"text": list(dataset)})
+        require_text(rows.column_names)
+        if missing := [c for c in self._columns if c not in rows.column_names]:
+            raise UsageError(f"a loss term reads the column {missing[0]!r}, the data set has none", where="encode")
+        found, _ = encode(
+            rows,
+            self.tokenizer,
+            kind=self.kind,
+            max_length=self.max_length,
+            pairings=self._pairings,
+            columns=self._columns,
+            vocabulary=self._vocabulary,
+        )
+        if not found:
+            raise UsageError("no row has two tokens or more, there is nothing to learn from", where="encode")
+        # Row numbers are unique over all data sets, since the reference looks rows up by them.
+        start, self._encoded = self._encoded, self._encoded + len(rows)
+        return [replace(row, number=start + row.number) for row in found] if start else found
+
+    # ----------------------------------------------------------------------------------------------------- loss
+    def loss(self, model: Any, inputs: Any, return_outputs: bool = False) -> Any:
+        """The scalar to minimise on one batch of `collate`; with `return_outputs`, also the model's output on it.
+
+        With gradients on, each call is one micro-batch of the training: values are recorded, and own optimisers of
+        terms (adversaries) take their step when the next one begins, so call `backward` in between. Under
+        `torch.no_grad` it only evaluates. Raises TrainingDiverged by the name of a term that is not finite.
+        """
+        import torch
+
+        from evenhand.training_forward import forward, token_count, total
+
+        batch = self._batch(inputs, next(model.parameters()).device)
+        learns = torch.is_grad_enabled()
+        if learns:
+            self.finish_step()
+        outputs = forward(model, batch, self._terms.needs, kind=self.kind, reference=self._reference)
+        if learns:
+            weighted = self._evaluate(model, batch, outputs)
+            self.batches += 1
+            self.tokens += token_count(batch)
+            if not self.follows_trainer:
+                self.step += 1
+        else:
+            weighted = {s.term.name: s.term.fn(batch, outputs) * (s.term.weight / s.scale) for s in self._terms.states}
+        self._forget()
+        aggregator = self._terms.aggregator
+        value = total(weighted) if aggregator is None else aggregator.combine(weighted)
+        if not return_outputs:
+            return value
+        from transformers.modeling_outputs import CausalLMOutput, MaskedLMOutput
+
+        made = CausalLMOutput if self.kind == "causal" else MaskedLMOutput
+        return value, made(loss=value, logits=outputs.logits)
+
+    def _evaluate(self, model: Any, batch: Batch, outputs: Outputs) -> dict[str, torch.Tensor]:
+        from evenhand.training_forward import trained
+
+        try:
+            weighted = self._terms.evaluate(batch, outputs, self.step)
+        except TrainingDiverged as error:
+            do = "lower the learning rate or the weight of that term, then start again"
+            raise TrainingDiverged(error.what, where="Objective.loss", do=do) from None
+        # Recomputed activations cannot be differentiated twice.
+        if self.batches < PROOF_BATCHES and not getattr(model, "is_gradient_checkpointing", False):
+            self._terms.prove(weighted, trained(model), self.step)
+            self._proved = True
+        return weighted
+
+    def _batch(self, inputs: Any, device: torch.device) -> Batch:
+        batch = inputs.get("batch") if isinstance(inputs, Mapping) else inputs
+        if not isinstance(batch, Batch):
+            raise UsageError(
+                "this batch was not made by the objective's collator",
+                where="Objective.loss",
+                do="train_dataset=fair.encode(dataset) and data_collator=fair.collate",
+            )
+        if device != self._device:
+            self._follow(device)
+        return batch.to(device)
+
+    def _follow(self, device: torch.device) -> None:
+        """A `Trainer` moves the model to its device after the objective was made: what belongs to terms goes along."""
+        for state in self._terms.states:
+            for parameter in state.parameters:
+                parameter.data = parameter.data.to(device)
+            for kept in state.optimizer.state.values() if state.optimizer else ():
+                kept.update({k: v.to(device) for k, v in kept.items() if hasattr(v, "to") and v.ndim})
+        if self._reference is not None:
+            self._reference.model.to(device)
+            self._reference.hidden.clear()
+        self._device = device
+
+    def _forget(self) -> None:
+        if self._reference is not None and self._reference.hidden:
+            one = next(iter(self._reference.hidden.values()))
+            if len(self._reference.hidden) * one.numel() * one.element_size() > HELD_BYTES:
+                self._reference.hidden.clear()
+
+    # ------------------------------------------------------------------------------------------------- the rest
+    def callback(self, title: str = "Training") -> Any:
+        """A `TrainerCallback`: schedules of terms, their values in the logs, progress, and their state in checkpoints.
+
+        Without it terms have no schedules, and a resumed training begins with fresh adversaries.
+        """
+        from evenhand.own_callback import ObjectiveCallback
+
+        return ObjectiveCallback(self, title)
+
+    def on_step(self, step: int, total: int) -> None:
+        """Tell schedules that an optimiser step begins; the callback does this in a `Trainer`."""
+        self._terms.on_step(step, total)
+
+    def latest(self) -> dict[str, float]:
+        """The value of each term, not weighted, on the last batch."""
+        return {s.term.name: s.values[-1] for s in self._terms.states if s.values}
+
+    def means(self, batches: int) -> dict[str, float]:
+        """The mean value of each term, not weighted, over the last batches."""
+        return {s.term.name: sum(found) / len(found) for s in self._terms.states if (found := s.values[-batches:])}
+
+    def facts(self) -> dict[str, dict[str, float | None]]:
+        """By term: its weight, its mean value in the first and in the last fifth of the batches, and the largest norm
+        of its gradient in the first batches (None where activations are recomputed, so that it was not measured)."""
+        found: dict[str, dict[str, float | None]] = {name: {**facts} for name, facts in self._terms.facts().items()}
+        for facts in found.values():
+            facts["gradient_norm"] = facts["gradient_norm"] if self._proved else None
+        return found
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a term or the aggregator carries more than its values from step to step."""
+        parts = [*(s.term for s in self._terms.states), self._terms.aggregator]
+        return any(s.parameters for s in self._terms.states) or any(p is not None and p.state_dict for p in parts)
+
+    def finish_step(self) -> None:
+        """The step that own optimisers of terms still owe to the last batch; otherwise the next `loss` takes it."""
+        self._terms.step_own_optimizers()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Values, own parameters and optimisers of the terms so far; tensors and plain values only."""
+        self.finish_step()
+        return {"terms": self._terms.state_dict(), "batches": self.batches, "tokens": self.tokens, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The counterpart of `state_dict`, for an objective of the same terms."""
+        self._terms.load_state_dict(state["terms"])
+        self.batches, self.tokens, self.step = state["batches"], state["tokens"], state["step"]
+
+    def close(self) -> None:
+        """The last step of own optimisers; the model gets back its attention and its way to count the loss."""
+        self.finish_step()
+        if self._attention is not None:
+            self.model.set_attn_implementation(self._attention)
+            self._attention = None
+        if self._counted is not None:
+            self.model.accepts_loss_kwargs = self._counted
+        elif "accepts_loss_kwargs" in vars(self.model):
+            del self.model.accepts_loss_kwargs
+        self._reference = None
+
+
+def terms_of(
+    model: PreTrainedModel, tokenizer: Any, plugins: Sequence[Any], kind: Kind | None, seed: int
+) -> tuple[list[LossTerm | Aggregator], OwnSteps]:
+    """The terms of the plugins, then those that were given as they are."""
+    bare: list[LossTerm | Aggregator] = []
+    if isinstance(plugins, list):
+        bare = [p for p in plugins if isinstance(p, LossTerm | Aggregator)]
+        plugins = [p for p in plugins if not isinstance(p, LossTerm | Aggregator)]
+    steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
+    return [*(part for _, part in steps.contributions("objective", model=model)), *bare], steps
+
+
+def _one_of_losses(aggregators: Sequence[Aggregator]) -> Aggregator | None:
+    if refused := [a.name for a in aggregators if a.uses == "gradients"]:
+        raise UsageError(
+            f"the aggregator {refused[0]!r} combines the gradients of single terms, which a training loop of your own "
+            "has no place for",
+            where="Objective",
+            do='use a recipe with a step of use = "train", or evenhand.train(model, tokenizer, dataset, plugins)',
+        )
+    if len(aggregators) > 1:
+        names = ", ".join(repr(a.name) for a in aggregators)
+        raise UsageError(f"a training combines its terms in one way, here are {len(aggregators)}: {names}")
+    return aggregators[0] if aggregators else None
+
+
+def _reference(model: PreTrainedModel, given: PreTrainedModel | None, kind: Kind) -> ReferenceModel:
+    from evenhand.reference import ReferenceModel
+
+    untouched = given if given is not None else copy.deepcopy(model)
+    return ReferenceModel(untouched.eval().requires_grad_(False), kind=kind)

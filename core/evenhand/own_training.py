@@ -1,0 +1,65 @@
+"""The toolkit's own training on a model in memory: what a recipe's `train` step can do, without a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import Aggregator, Kind, LossTerm
+from evenhand.errors import UsageError
+from evenhand.own_code import Given, require_text
+from evenhand.own_objective import terms_of
+from evenhand.recipe_model import TrainingSection
+from evenhand.wording import validated
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+    from evenhand.own_model import Applied
+    from evenhand.training import TrainingResult
+
+
+def train(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    dataset: Dataset,
+    plugins: Sequence[Given | LossTerm | Aggregator] = (),
+    *,
+    applied: Applied | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    kind: Kind | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> TrainingResult:
+    """Train the model in place on the objectives of plugins and loss terms; gives losses by term and what moved.
+
+    `options` are those of a recipe's `[training]`: `max_steps`, `batch_size`, `learning_rate` and so on. Parameters
+    that do not require gradients stay as they are; `applied` is what `apply` gave, for its schedules. `folder` keeps
+    the checkpoints that `resume` goes on from. Raises UsageError, TrainingDiverged, OutOfMemory.
+    """
+    from evenhand import training
+
+    settings, problems = validated(TrainingSection, options, "train")
+    if settings is None or problems:
+        raise UsageError("; ".join(problems), where="evenhand.train")
+    if resume and folder is None:
+        raise UsageError("there is nothing to resume from", where="evenhand.train", do="give the folder")
+    require_text(getattr(dataset, "column_names", None))
+    terms, steps = terms_of(model, tokenizer, list(plugins), kind, seed)
+    place = Path(folder) if folder is not None else steps.folder / "training"
+    return training.train(
+        model,
+        tokenizer,
+        dataset,
+        terms,
+        kind=steps.kind,
+        settings=settings,
+        folder=place,
+        seed=seed,
+        transforms=applied.transforms if applied is not None else (),
+        reference=steps.services.reference,
+        resume=resume,
+    )
