@@ -12,7 +12,7 @@ Source: Pfeiffer et al. 2021 (AdapterFusion); Kumar et al. 2023 (DAM) for fusing
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -64,6 +64,7 @@ class AdapterFusion(Mitigation):
     summary = "Fuses the adapters of earlier steps by attention; trains the fusion and nothing else."
     source = "Pfeiffer et al. 2021, AdapterFusion; Kumar et al. 2023, DAM (modularised bias mitigation)"
     Options = AdapterFusionOptions
+    example_options: ClassVar[dict[str, Any]] = {"adapters": ["step:gender-adapter", "step:task"]}
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> LossTerm | None:

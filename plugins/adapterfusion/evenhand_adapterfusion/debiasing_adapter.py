@@ -38,7 +38,7 @@ class BottleneckOptions(StrengthOptions):
     name: Name | None = Field(None, description="Name of the adapter in the model; the step's id if not given.")
     placement: Placement = Field("pfeiffer", description="After the feed-forward part, after both, or beside it.")
     reduction: Annotated[float, Field(gt=0.0)] = Field(16.0, description="Hidden size over bottleneck size.")
-    activation: Activation = "gelu"
+    activation: Activation = Field("gelu", description="Between the two matrices.")
     earlier: Literal["stacked", "off"] = Field(
         "stacked", description="Whether adapters of earlier steps act while this one is trained."
     )
