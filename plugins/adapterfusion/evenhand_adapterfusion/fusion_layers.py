@@ -105,11 +105,12 @@ def modules(model: PreTrainedModel, name: str) -> list[Any]:
 
 
 def value_distance(model: PreTrainedModel, name: str) -> torch.Tensor:
-    """The squared Frobenius distance between V [H, H] and the identity, summed over all layers: a scalar."""
+    """The squared Frobenius distance between V [H, H] and the identity, summed over all layers: a scalar, 0 without a fusion."""
     import torch
 
     values = [module.value.weight.float() for module in modules(model, name)]
-    return torch.stack([(v - torch.eye(len(v), device=v.device)).pow(2).sum() for v in values]).sum()
+    distances = [(v - torch.eye(len(v), device=v.device)).pow(2).sum() for v in values]
+    return sum(distances, start=torch.zeros((), device=model.device))
 
 
 def scale(model: PreTrainedModel, name: str, strength: float) -> None:
