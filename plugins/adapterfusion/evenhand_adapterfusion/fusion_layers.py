@@ -105,7 +105,10 @@ def modules(model: PreTrainedModel, name: str) -> list[Any]:
 
 
 def value_distance(model: PreTrainedModel, name: str) -> torch.Tensor:
-    """The squared Frobenius distance between V [H, H] and the identity, summed over all layers: a scalar, 0 without a fusion."""
+    """The squared Frobenius distance between V [H, H] and the identity, summed over all layers: a scalar.
+
+    It is 0 for a model without this fusion.
+    """
     import torch
 
     values = [module.value.weight.float() for module in modules(model, name)]
