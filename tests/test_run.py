@@ -305,3 +305,9 @@ def test_a_run_killed_in_its_training_ends_with_the_same_numbers(place: Path, tr
     for name in ("trial-length", "trial-quality"):
         a, b = (read_records(f / "items" / f"{name}.parquet") for f in (folders[0], expected.folder))
         assert digest_of_records(a["after"]) == digest_of_records(b["after"])
+
+
+def test_two_terms_of_one_name_both_count(place: Path) -> None:
+    body = '[[steps]]\nuse = "trial-pull"\n[[steps]]\nuse = "trial-pull"\n'
+    terms = api.run(recipe(place, body)).record["training"][0]["terms"]
+    assert set(terms) == {"language modelling", "pull", "pull (trial-pull-2)"}

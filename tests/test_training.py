@@ -256,3 +256,18 @@ def test_bf16_training_moves_weights_as_far_as_float32(tmp_path: Path) -> None:
         run(model, tokenizer, tmp_path / precision, max_steps=100, learning_rate=1e-4, precision=precision)
         moves[precision] = sum(float((p - before[n]).norm()) for n, p in state(model).items())
     assert moves["bf16"] == pytest.approx(moves["float32"], rel=0.1)
+
+
+def test_each_training_has_its_own_precision_and_leaves_none_behind(tmp_path: Path) -> None:
+    """A bf16 training before or after must not change a float32 one, nor what the model answers afterwards."""
+    results = {}
+    for name in ("float32", "bf16", "again"):
+        model, tokenizer = tiny_causal()
+        run(model, tokenizer, tmp_path / name, precision="bf16" if name == "bf16" else "float32")
+        results[name] = state(model)
+        ids = torch.tensor([[5, 6, 7, 8]])
+        logits = model(input_ids=ids).logits
+        assert logits.dtype == torch.float32 and "forward" not in vars(model)
+        assert not torch.equal(logits, logits.bfloat16().float()), "not rounded to bf16 on the way"
+    assert all(torch.equal(p, results["again"][n]) for n, p in results["float32"].items())
+    assert any(not torch.equal(p, results["bf16"][n]) for n, p in results["float32"].items())

@@ -54,9 +54,9 @@ class Decoder:
         while True:
             logits, contexts = reader.read(texts)
             ids = left_padded(texts, logits.device)
-            for rule in self.rules:
+            for number, rule in enumerate(self.rules):
                 if rule.next_logits is not None:
-                    changed = rule.next_logits(ids, logits, contexts[rule.name])
+                    changed = rule.next_logits(ids, logits, contexts[number])
                     self._record(rule.name, logits, changed, open_rows, texts, prompts)
                     logits = changed
             scores = logits_processor(input_ids, logits) if logits_processor else logits
@@ -115,28 +115,27 @@ class _Reader:
 
     def __init__(self, model: Any, rules: Sequence[DecodingRule], pad: int) -> None:
         self.model, self.pad = model, pad
-        self.asking = [r for r in rules if r.contexts is not None]
+        self.asking = [(k, r) for k, r in enumerate(rules) if r.contexts is not None]
         self.touching = [r for r in rules if r.step is not None]
         self.rules = rules
         self.cached: list[list[int]] = []
         self.cache: Any = None
         self.mask: torch.Tensor | None = None
 
-    def read(self, texts: list[list[int]]) -> tuple[torch.Tensor, dict[str, list[torch.Tensor]]]:
-        """Logits [B, V] of the texts, and by rule the logits [k, V] of each text's contexts."""
+    def read(self, texts: list[list[int]]) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
+        """Logits [B, V] of the texts, and for each rule the logits [k, V] of each text's contexts."""
         wanted = [list(t) for t in texts]
-        slots: dict[str, list[list[int]]] = {}
-        for rule in self.asking:
+        slots: dict[int, list[list[int]]] = {}
+        for number, rule in self.asking:
             assert rule.contexts is not None
-            slots[rule.name] = []
+            slots[number] = []
             for text in texts:
                 found = [list(c) for c in rule.contexts(tuple(text))]
-                slots[rule.name].append(list(range(len(wanted), len(wanted) + len(found))))
+                slots[number].append(list(range(len(wanted), len(wanted) + len(found))))
                 wanted += found
         logits = self._forward(wanted)
-        empty = [logits[:0]] * len(texts)
-        contexts = {r.name: empty for r in self.rules}
-        contexts |= {name: [logits[rows] for rows in found] for name, found in slots.items()}
+        none: list[list[int]] = [[]] * len(texts)
+        contexts = [[logits[rows] for rows in slots.get(k, none)] for k in range(len(self.rules))]
         return logits[: len(texts)], contexts
 
     @torch.no_grad()

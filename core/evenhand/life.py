@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import Aggregator, Artifact, DecodingRule, LossTerm, ModelTransform
 from evenhand.plan import stages_of
 from evenhand.services import Services
-from evenhand.training import TrainingResult, train
+from evenhand.training import STATE_OF_TERMS, TrainingResult, restore_terms, train
+from evenhand.training_terms import LANGUAGE_MODELLING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +134,7 @@ class Life:
         if stage == "data":
             self.pending_data += [(step, c) for c in found]
         elif stage == "objective":
-            self.pending_terms += [(step, c) for c in found]
+            self.pending_terms += [(step, self._unique(step, c)) for c in found]
         elif stage == "architecture":
             for index, transform in enumerate(found):
                 self._apply(step, transform, index)
@@ -144,6 +145,14 @@ class Life:
                 self._prove(step, [proofs.decoding_proof(self.loaded.model, self.loaded.tokenizer, found)])
         elif stage == "monitoring":
             self.monitors += [(step, c) for c in found]
+
+    def _unique(self, step: ResolvedStep, term: LossTerm | Aggregator) -> LossTerm | Aggregator:
+        """Terms are kept by name: one whose name is taken in this training carries its step's id."""
+        taken = {t.name for _, t in self.pending_terms} | {LANGUAGE_MODELLING}
+        if term.name not in taken:
+            return term
+        names = (f"{term.name} ({step.id}{suffix})" for suffix in ("", *(f" {k}" for k in range(2, 99))))
+        return replace(term, name=next(n for n in names if n not in taken))
 
     def _apply(self, step: ResolvedStep, transform: ModelTransform, index: int) -> None:
         """Fit (or read what an interrupted run had fitted) and apply one transform; prove it if none trains it."""
@@ -213,6 +222,8 @@ class Life:
         model = self.loaded.model
         finished = read_training(folder, model) if self.resume else None
         if finished is not None:
+            terms = [term for _, term in self.pending_terms]
+            restore_terms(terms, step.options.language_modelling, folder / "final")  # type: ignore[union-attr]
             return finished
         folder.mkdir(parents=True, exist_ok=True)
         result = train(
@@ -292,6 +303,7 @@ def write_training(folder: Path, model: Any, result: TrainingResult, names: set[
     with atomic_folder(folder / "final") as temporary:
         save_file(moved, temporary / "moved.safetensors")
         write_result(temporary, result)
+        shutil.move(folder / STATE_OF_TERMS, temporary / STATE_OF_TERMS)
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
 

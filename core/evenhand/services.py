@@ -126,7 +126,10 @@ class Services:
     def hidden_states(
         self, texts: Sequence[str], *, model: PreTrainedModel | None = None, batch_size: int = 16
     ) -> Iterator[tuple[list[str], torch.Tensor, torch.Tensor]]:
-        """Stream (texts, hidden states [layers + 1, b, T, H], attention mask [b, T]); nothing is kept."""
+        """Stream (texts, hidden states [layers + 1, b, T, H], attention mask [b, T]); nothing is kept.
+
+        The first entry is the embeddings; in most families the last has passed the final norm already.
+        """
         import torch
 
         target = (model or self.model).eval()

@@ -9,6 +9,7 @@ accumulated instead.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 import warnings
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
     from evenhand.recipe import TrainingSection
     from evenhand.reference import ReferenceModel
+
+
+STATE_OF_TERMS = "terms.pt"
+"""What the terms and the aggregator held at the end of a training; read with `weights_only=True`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +98,7 @@ def train(
     flags = _select(model, trainable)
     before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     attention = _eager_if_needed(model, needs)
+    forward = vars(model).get("forward")
     batch, accumulation, events = settings.batch_size, settings.gradient_accumulation, []
     started = time.monotonic()
     try:
@@ -128,6 +134,7 @@ def train(
                 resume = False
             finally:
                 trainer.close()
+                _unwrap(model, forward)
     finally:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(flags[name])
@@ -135,6 +142,7 @@ def train(
         if attention:
             model.set_attn_implementation(attention)
         model.eval()
+    torch.save(run.state_dict(), folder / STATE_OF_TERMS)
     return TrainingResult(
         steps=trainer.state.global_step,
         tokens=trainer.tokens,
@@ -144,6 +152,18 @@ def train(
         terms=run.facts(),
         events=events,
     )
+
+
+def restore_terms(
+    terms: Sequence[LossTerm | Aggregator], language_modelling: float, folder: Path
+) -> None:
+    """Give terms and aggregator the state they had when a training, finished before an interruption, ended."""
+    import torch
+
+    losses = [t for t in terms if isinstance(t, LossTerm)]
+    aggregator = next((t for t in terms if isinstance(t, Aggregator)), None)
+    saved = torch.load(folder / STATE_OF_TERMS, weights_only=True)
+    Terms(losses, aggregator, language_modelling).load_state_dict(saved)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -190,6 +210,23 @@ def _start_again(model: PreTrainedModel, before: dict[str, torch.Tensor], folder
         shutil.rmtree(checkpoint)
 
 
+def _unwrap(model: PreTrainedModel, forward: Any) -> None:
+    """Take mixed precision off the forward pass: what is measured later, or copied, must not run in it."""
+    for name in ("forward", "_original_forward"):
+        vars(model).pop(name, None)
+    if forward is not None:
+        vars(model)["forward"] = forward
+
+
+def _forget_precision(wanted: str) -> None:
+    """Accelerate keeps the precision of the first training of a process for all later ones; ours may differ."""
+    from accelerate.state import AcceleratorState
+
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
+    if AcceleratorState._shared_state and AcceleratorState._shared_state.get("_mixed_precision") != wanted:
+        AcceleratorState._reset_state()
+
+
 def _trainer(
     model: PreTrainedModel,
     rows: list[Any],
@@ -213,6 +250,7 @@ def _trainer(
 
     on_cpu = model.device.type == "cpu"
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(model.device))
+    _forget_precision("bf16" if bf16 else "no")
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.max_steps,

@@ -82,7 +82,8 @@ FAMILIES: Final = (
         model_types=("roberta", "xlm-roberta", "camembert"),
         layer=r"^roberta\.encoder\.layer\.(\d+)\.",
         norms=r"(LayerNorm|layer_norm)\.",
-        token_embeddings=r"^roberta\.embeddings\.word_embeddings\.",
+        # Transformers 5 lists the matrix that both ends share under the name it has in the head.
+        token_embeddings=r"^(roberta\.embeddings\.word_embeddings\.|lm_head\.decoder\.weight$)",
         position_embeddings=r"^roberta\.embeddings\.position_embeddings\.",
         mlp_output=r"layer\.\d+\.output\.dense\.",
         attention=r"\.attention\.",

@@ -1,0 +1,120 @@
+"""The decoding loop against slow, obvious references: rules, contexts, padding, batches, sampling, beams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from evenhand.contributions import DecodingRule, Request, Response
+from evenhand.errors import WrongModelKind
+from evenhand.generation import attach, generate
+from evenhand_sdk.tiny import tiny_causal, tiny_masked
+
+PROMPTS = ["The nurse said that she", "My brother is tired, so he went home and", "Rain fell"]
+
+
+def requests(n: int = 8) -> list[Request]:
+    return [Request(prompt=p, max_new_tokens=n) for p in PROMPTS]
+
+
+def shifted(by: int) -> DecodingRule:
+    """Mixes in a context whose ids all moved by a constant, only once the prefix is even in length."""
+
+    def contexts(prefix: Sequence[int]) -> list[list[int]]:
+        return [[(t + by) % 900 for t in prefix]] if len(prefix) % 2 == 0 else []
+
+    def mix(ids: Any, logits: torch.Tensor, contexts: list[torch.Tensor]) -> torch.Tensor:
+        rows = [row if not len(c) else 0.5 * row + 0.5 * c.mean(0) for row, c in zip(logits, contexts, strict=True)]
+        return torch.stack(rows)
+
+    return DecodingRule(name="shifted", next_logits=mix, contexts=contexts)
+
+
+def by_hand(model: Any, tokenizer: Any, prompt: str, rules: Sequence[DecodingRule], n: int) -> list[int]:
+    """One sequence at a time, no cache, no padding."""
+    ids = tokenizer(prompt)["input_ids"]
+    start = len(ids)
+    for _ in range(n):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([ids])).logits[:, -1].float()
+            for rule in rules:
+                found = [list(c) for c in rule.contexts(tuple(ids))] if rule.contexts else []
+                extra = [model(input_ids=torch.tensor([c])).logits[0, -1].float() for c in found]
+                context = torch.stack(extra) if extra else logits[:0]
+                logits = rule.next_logits(torch.tensor([ids]), logits, [context])  # type: ignore[misc]
+        ids.append(int(logits.argmax()))
+        if ids[-1] == tokenizer.eos_token_id:
+            return list(ids[start:-1])
+    return list(ids[start:])
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
+def test_contexts_in_one_batch_equal_one_sequence_at_a_time(family: str) -> None:
+    """Two rules of the same name, each with contexts of its own that come and go; prompts of unequal length."""
+    model, tokenizer = tiny_causal(family)
+    rules = [shifted(3), shifted(7)]
+    found = generate(model, tokenizer, requests(), rules=rules)
+    for response in found:
+        assert list(response.token_ids) == by_hand(model, tokenizer, response.request.prompt, rules, 8)
+
+
+def test_without_rules_it_is_plain_generate_bit_for_bit() -> None:
+    model, tokenizer = tiny_causal()
+    for response in generate(model, tokenizer, requests()):
+        assert list(response.token_ids) == by_hand(model, tokenizer, response.request.prompt, [], 8)
+
+
+def test_a_sampled_answer_does_not_depend_on_its_batch() -> None:
+    model, tokenizer = tiny_causal()
+    together = generate(model, tokenizer, requests(), temperature=1.0, seed=5)
+    alone = [generate(model, tokenizer, [r], temperature=1.0, seed=5)[0] for r in requests()]
+    assert [r.text for r in together] == [r.text for r in alone]
+    assert [r.text for r in together] != [r.text for r in generate(model, tokenizer, requests(), temperature=1.0)]
+
+
+def test_changes_say_which_rule_did_what() -> None:
+    model, tokenizer = tiny_causal()
+    last = len(tokenizer) - 1
+
+    def force(ids: Any, logits: torch.Tensor, contexts: Any) -> torch.Tensor:
+        out = logits.clone()
+        out[:, last] = 1e4
+        return out
+
+    response = generate(model, tokenizer, requests(2)[:1], rules=[DecodingRule(name="force", next_logits=force)])[0]
+    assert [(c.position, c.rule, c.after) for c in response.changes] == [
+        (0, "force", tokenizer.decode([last])), (1, "force", tokenizer.decode([last])),
+    ]  # fmt: skip
+    assert all(0.9 < c.total_variation <= 1.0 for c in response.changes)
+
+
+def test_around_rules_wrap_in_recipe_order() -> None:
+    def tag(name: str) -> DecodingRule:
+        def around(request: Request, inner: Any) -> Response:
+            found = inner(request)
+            return Response(request=request, text=f"{name}({found.text})")
+
+        return DecodingRule(name=name, around=around)
+
+    model, tokenizer = tiny_causal()
+    text = generate(model, tokenizer, requests(2)[:1], rules=[tag("outer"), tag("inner")])[0].text
+    assert text.startswith("outer(inner(")
+
+
+def test_the_models_own_generate_takes_the_rules_also_with_beams() -> None:
+    model, tokenizer = tiny_causal()
+    rule = shifted(3)
+    expected = by_hand(model, tokenizer, PROMPTS[0], [rule], 6)
+    ids = tokenizer(PROMPTS[0], return_tensors="pt")["input_ids"]
+    attach(model, tokenizer, [rule])
+    out = model.generate(input_ids=ids, max_new_tokens=6, do_sample=False)
+    assert out[0, ids.shape[1] :].tolist()[: len(expected)] == expected
+    assert model.generate(input_ids=ids, max_new_tokens=6, do_sample=False, num_beams=3).shape[0] == 1
+
+
+def test_a_masked_model_does_not_continue_text() -> None:
+    model, tokenizer = tiny_masked()
+    with pytest.raises(WrongModelKind, match="this model fills gaps, it does not continue text"):
+        generate(model, tokenizer, requests())
