@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import WrongModelKind
 from evenhand.generation import attach, generate
