@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import sys
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,7 @@ class ObjectiveCallback(ScheduleCallback):
         super().__init__([objective.on_step])
         self.objective, self.title = objective, title
         self.bar: StepProgress | None = None
+        self._unfinished: Any = None
         self.logged = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
@@ -70,7 +71,8 @@ class ObjectiveCallback(ScheduleCallback):
             self.bar = StepProgress(self.title, total=state.max_steps)
             self.bar.__enter__()
             self.bar.done = state.global_step
-            atexit.register(self._close)  # a bar on a terminal hides the cursor until it ends
+            # A training that fails never ends here, and a bar on a terminal hides the cursor until it is taken down.
+            self._unfinished = weakref.finalize(self, self.bar.__exit__, RuntimeError, None, None)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         self.objective.step = state.global_step
@@ -96,7 +98,7 @@ class ObjectiveCallback(ScheduleCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         self.objective.finish_step()
-        self._close()
+        self._close(None)
 
     def _restore(self, args: Any, step: int) -> None:
         given = args.resume_from_checkpoint
@@ -113,8 +115,9 @@ class ObjectiveCallback(ScheduleCallback):
                 do="resume from a checkpoint that was written with this callback, or start again",
             )
 
-    def _close(self) -> None:
+    def _close(self, error: type[BaseException] | None = RuntimeError) -> None:
+        """Take down the bar: that of a training that never ended, unless told otherwise."""
         if self.bar is not None:
-            self.bar.__exit__(None, None, None)
+            self._unfinished.detach()
+            self.bar.__exit__(error, None, None)
             self.bar = None
-            atexit.unregister(self._close)

@@ -174,8 +174,7 @@ class Objective:
         except TrainingDiverged as error:
             do = "lower the learning rate or the weight of that term, then start again"
             raise TrainingDiverged(error.what, where="Objective.loss", do=do) from None
-        # Recomputed activations cannot be differentiated twice.
-        if self.batches < PROOF_BATCHES and not getattr(model, "is_gradient_checkpointing", False):
+        if self.batches < PROOF_BATCHES and not _recomputes(model):
             self._terms.prove(weighted, trained(model), self.step)
             self._proved = True
         return weighted
@@ -297,6 +296,13 @@ def _one_of_losses(aggregators: Sequence[Aggregator]) -> Aggregator | None:
         names = ", ".join(repr(a.name) for a in aggregators)
         raise UsageError(f"a training combines its terms in one way, here are {len(aggregators)}: {names}")
     return aggregators[0] if aggregators else None
+
+
+def _recomputes(model: Any) -> bool:
+    """Whether activations are recomputed in the backward pass: then single terms cannot be differentiated besides."""
+    inner = getattr(model, "module", model)
+    new = "is_activation_checkpointing"  # transformers 5
+    return bool(getattr(inner, new if hasattr(type(inner), new) else "is_gradient_checkpointing", False))
 
 
 def _reference(model: PreTrainedModel, given: PreTrainedModel | None, kind: Kind) -> ReferenceModel:

@@ -1,0 +1,161 @@
+"""Model transforms, decoding rules and benchmarks of plugins on a model that is in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import evenhand
+from evenhand.errors import PluginFault, UsageError, WrongModelKind
+from evenhand_sdk.tiny import tiny_causal, tiny_masked
+from evenhand_standard.architecture.selective_update import SelectiveUpdate
+from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging
+from own_plugins import Scale, Surprise, Turn
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(torch.arange(3, 20)[None]).logits
+
+
+# ------------------------------------------------------------------------------------------------------- architecture
+def test_apply_revert_and_fold() -> None:
+    model, tokenizer = tiny_causal()
+    plain = logits(model)
+    handle = evenhand.apply(model, tokenizer, [Scale()])
+    scaled = logits(model)
+    assert not torch.equal(scaled, plain) and handle.trainable is None
+    handle.revert()
+    assert torch.equal(logits(model), plain)
+    handle = evenhand.apply(model, tokenizer, [Scale()])
+    assert handle.fold() == [] and not model.model.norm._forward_hooks
+    torch.testing.assert_close(logits(model), scaled)
+    handle.revert()
+    torch.testing.assert_close(logits(model), scaled)
+
+
+def test_a_fold_that_changes_outputs_is_a_fault() -> None:
+    handle = evenhand.apply(*tiny_causal(), [Scale(fault="fold")])
+    with pytest.raises(
+        PluginFault, match="plugin 'own-scale', hook `architecture`: folding into the weights changed a"
+    ):
+        handle.fold()
+
+
+def test_when_one_transform_fails_those_before_it_are_taken_back() -> None:
+    model, tokenizer = tiny_causal()
+    plain = logits(model)
+    with pytest.raises(
+        PluginFault, match="step 'own-scale-2', plugin 'own-scale', hook `architecture`: ValueError: no"
+    ):
+        evenhand.apply(model, tokenizer, [Scale(), Scale(fault="apply")])
+    assert torch.equal(logits(model), plain)
+
+
+def test_a_selection_freezes_the_rest_until_it_is_finished() -> None:
+    """At strength 0.5 the norms go half of the way that they were moved: from 1 to 1.5 where they were set to 2."""
+    model, tokenizer = tiny_causal()
+    handle = evenhand.apply(model, tokenizer, [SelectiveUpdate(select=["norms"], strength=0.5)])
+    open_ones = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert handle.trainable == open_ones and all("norm" in n for n in open_ones) and len(open_ones) == 5
+    with torch.no_grad():
+        model.model.norm.weight.fill_(2.0)
+    artifacts = handle.finish()
+    assert artifacts["selective-update"].meta["moved tensors"] == 1
+    assert model.model.norm.weight.unique().tolist() == [1.5]
+    assert all(p.requires_grad for p in model.parameters()) and handle.fold() == []
+
+
+# ----------------------------------------------------------------------------------------------------------- decoding
+def test_generate_decodes_with_the_rules_until_it_is_undone() -> None:
+    model, tokenizer = tiny_causal()
+    prompt = tokenizer("The nurse said", return_tensors="pt")
+    plain = model.generate(**prompt, max_new_tokens=5, do_sample=False)
+    with evenhand.decode_with(model, tokenizer, [Turn()]) as decoding:
+        ruled = model.generate(**prompt, max_new_tokens=5, do_sample=False)
+        with torch.no_grad():
+            worst = model(prompt["input_ids"]).logits[0, -1].argmin()
+        assert ruled[0, prompt["input_ids"].shape[1]] == worst
+        text = tokenizer.decode(ruled[0, prompt["input_ids"].shape[1] :])
+        assert decoding.generate("The nurse said", max_new_tokens=5) == text
+        assert decoding.generate(["The nurse said"], max_new_tokens=5) == [text]
+        assert repr(decoding) == "<LlamaForCausalLM decodes with own-turn>"
+    assert torch.equal(model.generate(**prompt, max_new_tokens=5, do_sample=False), plain)
+    assert "generate" not in vars(model)
+
+
+def test_two_decodings_at_once_are_refused() -> None:
+    model, tokenizer = tiny_causal()
+    first = evenhand.decode_with(model, tokenizer, [Turn()])
+    with pytest.raises(UsageError) as error:
+        evenhand.decode_with(model, tokenizer, [CounterfactualAveraging()])
+    assert str(error.value) == (
+        "decode_with: this model's `generate` was replaced already\n  it decodes with own-turn\n"
+        "  give all plugins to one call, or undo the first"
+    )
+    first.undo()
+    first.undo()
+    evenhand.decode_with(model, tokenizer, [CounterfactualAveraging()]).undo()
+
+
+def test_a_masked_model_does_not_decode() -> None:
+    with pytest.raises(WrongModelKind, match="this model fills gaps, it does not continue text"):
+        evenhand.decode_with(*tiny_masked(), [Turn()])
+
+
+# ---------------------------------------------------------------------------------------------------------- measuring
+def test_a_measurement_has_values_with_intervals() -> None:
+    model, tokenizer = tiny_causal()
+    found = evenhand.measure(model, tokenizer, [Surprise()], dtype="float32")["own-surprise"]
+    mean = sum(r.values["nll"] for r in found.records) / 40
+    value = found.values["surprise"]
+    assert value["value"] == pytest.approx(mean) and value["low"] < mean < value["high"]
+    assert str(found).splitlines()[1] == (f"  surprise: {mean:.4g} nat [{value['low']:.4g}, {value['high']:.4g}]")
+    assert repr(found) == "<own-surprise: 40 items>" and "float32" in found.mode
+
+
+def test_a_change_gets_a_verdict() -> None:
+    """A flat distribution over 1,000 entries: about ln 1,000 = 6.9 nat a token, far less than a wide random one."""
+    model, tokenizer = tiny_causal()
+    plugins = [Surprise(), Surprise(items=5), Surprise(quality=True)]
+    before = evenhand.measure(model, tokenizer, plugins)
+    with torch.no_grad():
+        model.model.norm.weight.zero_()
+    after = evenhand.measure(model, tokenizer, [Surprise(), Surprise(items=5), Surprise(quality=True)])
+    verdicts = evenhand.compare(before, after)
+    assert {name: v["verdict"] for name, v in verdicts.items()} == {
+        "own-surprise": "improved",
+        "own-surprise-2": "too few items",
+        "own-surprise-3": "within budget",
+    }
+    assert verdicts["own-surprise"]["metrics"][0]["change"]["high"] < 0
+    back = evenhand.compare(after, before)
+    assert [v["verdict"] for v in back.values()] == ["worse", "too few items", "over budget"]
+
+
+def test_decoding_rules_in_force_are_measured() -> None:
+    model, tokenizer = tiny_causal()
+    before = evenhand.measure(model, tokenizer, [Surprise(items=3)])
+    with evenhand.decode_with(model, tokenizer, [Turn()]):
+        during = evenhand.measure(model, tokenizer, [Surprise(items=3)])
+    after = evenhand.measure(model, tokenizer, [Surprise(items=3)])
+    first = [m["own-surprise"].records[0].values["nll"] for m in (before, during, after)]
+    assert first[0] == first[2] != first[1]
+
+
+def test_measurements_of_other_items_are_not_compared() -> None:
+    model, tokenizer = tiny_causal()
+    left, right = (evenhand.measure(model, tokenizer, [Surprise(items=n)]) for n in (3, 5))
+    with pytest.raises(UsageError) as error:
+        evenhand.compare(left, right)
+    assert str(error.value) == (
+        "compare: own-surprise was not measured alike\n"
+        "  items that the other one has not: none before, 2 after\n  measure both anew"
+    )
+    other = evenhand.measure(model, tokenizer, [Surprise(items=3)], dtype="bf16")
+    with pytest.raises(UsageError, match="number format: float32 before, bf16 after"):
+        evenhand.compare(evenhand.measure(model, tokenizer, [Surprise(items=3)], dtype="float32"), other)
+    with pytest.raises(UsageError, match="before: own-surprise; after: none"):
+        evenhand.compare(left, {})
