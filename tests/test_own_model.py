@@ -1,18 +1,24 @@
-"""Model transforms, decoding rules and benchmarks of plugins on a model that is in memory."""
+"""Model transforms, decoding rules, benchmarks and the toolkit's training on a model that is in memory."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
 
 import evenhand
+from evenhand.contributions import Aggregator
 from evenhand.errors import PluginFault, UsageError, WrongModelKind
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.architecture.selective_update import SelectiveUpdate
 from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging
-from own_plugins import Scale, Surprise, Turn
+from evenhand_standard.objective.pair_parity import PairParity
+from own_plugins import TEXTS, Scale, Surprise, Turn
+
+ROWS = Dataset.from_dict({"text": TEXTS * 4})
 
 
 def logits(model: Any) -> torch.Tensor:
@@ -159,3 +165,31 @@ def test_measurements_of_other_items_are_not_compared() -> None:
         evenhand.compare(evenhand.measure(model, tokenizer, [Surprise(items=3)], dtype="float32"), other)
     with pytest.raises(UsageError, match="before: own-surprise; after: none"):
         evenhand.compare(left, {})
+
+
+# ------------------------------------------------------------------------------------- the toolkit's own training
+def test_the_toolkits_own_training_takes_an_aggregator_of_gradients_and_a_selection(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    names: list[set[str]] = []
+
+    def combine(losses: Any, gradients: Any) -> torch.Tensor:
+        names.append(set(gradients))
+        return sum(gradients.values())
+
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    handle = evenhand.apply(model, tokenizer, [SelectiveUpdate(select=["norms"])])
+    plugins = [PairParity(), Aggregator(name="sum", combine=combine, uses="gradients")]
+    options = {"max_steps": 2, "batch_size": 4, "learning_rate": 1e-3}
+    result = evenhand.train(model, tokenizer, ROWS, plugins, applied=handle, folder=tmp_path, **options)
+    handle.finish()
+    assert result.steps == 2 and names[-1] == {"language modelling", "pair parity", "retention"}
+    assert {n for n, p in model.named_parameters() if not torch.equal(p, before[n])} <= set(handle.trainable)
+
+
+def test_options_of_the_toolkits_own_training_are_checked() -> None:
+    model, tokenizer = tiny_causal()
+    with pytest.raises(UsageError, match="evenhand.train: train.max_step: unknown option; did you mean 'max_steps'"):
+        evenhand.train(model, tokenizer, ROWS, max_step=3)
+    with pytest.raises(UsageError) as error:
+        evenhand.train(model, tokenizer, ROWS, resume=True)
+    assert str(error.value) == "evenhand.train: there is nothing to resume from\n  give the folder"

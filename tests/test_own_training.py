@@ -333,31 +333,3 @@ def test_batches_and_data_that_the_objective_did_not_make_are_refused() -> None:
             fair.encode(data)
     with pytest.raises(UsageError, match="there is nothing to learn: no loss term, and language_modelling is 0"):
         evenhand.Objective(model, tokenizer, [PairParity(strength=0.0)], language_modelling=0.0)
-
-
-# ------------------------------------------------------------------------------------- the toolkit's own training
-def test_the_toolkits_own_training_takes_an_aggregator_of_gradients_and_a_selection(tmp_path: Path) -> None:
-    model, tokenizer = tiny_causal()
-    names: list[set[str]] = []
-
-    def combine(losses: Any, gradients: Any) -> torch.Tensor:
-        names.append(set(gradients))
-        return sum(gradients.values())
-
-    before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    handle = evenhand.apply(model, tokenizer, [SelectiveUpdate(select=["norms"])])
-    plugins = [PairParity(), Aggregator(name="sum", combine=combine, uses="gradients")]
-    options = {"max_steps": 2, "batch_size": 4, "learning_rate": 1e-3}
-    result = evenhand.train(model, tokenizer, ROWS, plugins, applied=handle, folder=tmp_path, **options)
-    handle.finish()
-    assert result.steps == 2 and names[-1] == {"language modelling", "pair parity", "retention"}
-    assert {n for n, p in model.named_parameters() if not torch.equal(p, before[n])} <= set(handle.trainable)
-
-
-def test_options_of_the_toolkits_own_training_are_checked() -> None:
-    model, tokenizer = tiny_causal()
-    with pytest.raises(UsageError, match="evenhand.train: train.max_step: unknown option; did you mean 'max_steps'"):
-        evenhand.train(model, tokenizer, ROWS, max_step=3)
-    with pytest.raises(UsageError) as error:
-        evenhand.train(model, tokenizer, ROWS, resume=True)
-    assert str(error.value) == "evenhand.train: there is nothing to resume from\n  give the folder"
