@@ -311,3 +311,13 @@ def test_two_terms_of_one_name_both_count(place: Path) -> None:
     body = '[[steps]]\nuse = "trial-pull"\n[[steps]]\nuse = "trial-pull"\n'
     terms = api.run(recipe(place, body)).record["training"][0]["terms"]
     assert set(terms) == {"language modelling", "pull", "pull (trial-pull-2)"}
+
+
+def test_a_selection_that_no_training_follows_fails_the_run(place: Path) -> None:
+    with pytest.raises(NoEffect) as caught:
+        api.run(recipe(place, '[[steps]]\nuse = "trial-norms"\n'))
+    assert str(caught.value) == (
+        "step 'trial-norms' (trial-norms): nothing changed at the stage architecture: "
+        "it selected parameters, but no training follows it\n"
+        "  mend the step, or set allow_no_effect = true for it"
+    )

@@ -184,6 +184,13 @@ class Life:
         entry["proofs"] += [p.as_dict() for p in found]
         proofs.demand(step, found)
 
+    def demand_training(self) -> None:
+        """A step that selected parameters, and that no training followed, changed nothing."""
+        for placed in self.pending_models:
+            if placed.transform.trainable:
+                what = "it selected parameters, but no training follows it"
+                self._prove(placed.step, [proofs.Proof("architecture", False, what, 0.0)])
+
     # ------------------------------------------------------------------------------------------ training
     def train(self, step: ResolvedStep) -> None:
         """Compose what is pending into one training, prove each part, and clear the table for the next."""
