@@ -160,6 +160,7 @@ def test_the_mean_of_each_term_is_in_the_trainers_logs(tmp_path: Path) -> None:
     trainer.train()
     assert [log["loss/count"] for log in trainer.state.log_history if "loss" in log] == [1.5, 3.5]
     assert fair.latest()["count"] == 4.0 and fair.means(4)["count"] == 2.5
+    assert fair.facts()["language modelling"]["gradient_norm"] is None
     assert fair.facts()["count"] == {"weight": 1.0, "first": 1.0, "last": 4.0, "gradient_norm": 0.0}
 
 

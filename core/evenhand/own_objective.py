@@ -26,7 +26,7 @@ from evenhand.own_code import Given, OwnSteps, require_text
 from evenhand.pairs import token_bins
 from evenhand.training_batch import Batch, Outputs
 from evenhand.training_data import Collator, EncodedRow, encode
-from evenhand.training_terms import Terms
+from evenhand.training_terms import LANGUAGE_MODELLING, Terms
 
 if TYPE_CHECKING:
     import torch
@@ -233,10 +233,12 @@ class Objective:
 
     def facts(self) -> dict[str, dict[str, float | None]]:
         """By term: its weight, its mean value in the first and in the last fifth of the batches, and the largest norm
-        of its gradient in the first batches (None where activations are recomputed, so that it was not measured)."""
+        of its gradient in the first batches; None where that is not measured: of the language-modelling loss, and with
+        activations that are recomputed."""
         found: dict[str, dict[str, float | None]] = {name: {**facts} for name, facts in self._terms.facts().items()}
-        for facts in found.values():
-            facts["gradient_norm"] = facts["gradient_norm"] if self._proved else None
+        for name, facts in found.items():
+            if not self._proved or name == LANGUAGE_MODELLING:
+                facts["gradient_norm"] = None
         return found
 
     @property
