@@ -87,8 +87,8 @@ class Decoder:
         chances = scores.float().softmax(-1)
         if self.generators is None:
             return torch.multinomial(chances, 1).squeeze(1)
-        drawn = [torch.multinomial(c, 1, generator=g) for c, g in zip(chances, self.generators, strict=True)]
-        return torch.cat(drawn)
+        drawn = [torch.multinomial(c, 1, generator=g) for c, g in zip(chances.cpu(), self.generators, strict=True)]
+        return torch.cat(drawn).to(scores.device)
 
     def _record(
         self,
