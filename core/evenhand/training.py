@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform, Needs
 from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
+from evenhand.scoring_forward import out_of_memory
 from evenhand.training_data import Collator, encode
 from evenhand.training_terms import Terms
 
@@ -120,7 +121,7 @@ def train(
                 known = f"the last good checkpoint is {good.name}" if good else "no checkpoint was reached yet"
                 raise TrainingDiverged(error.what, where=error.where, known=known, do=error.do) from None
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if batch == 1:
                     raise OutOfMemory(
@@ -170,12 +171,6 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written whole; half-written ones carry no mark and are passed over."""
     found = [p.parent for p in folder.glob("checkpoint-*/COMPLETE")]
     return max(found, key=lambda p: int(p.name.rsplit("-", 1)[1]), default=None)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for the ways in which torch and Python say that memory ran out."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _select(model: PreTrainedModel, trainable: Iterable[str] | None) -> dict[str, bool]:
