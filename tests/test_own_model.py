@@ -11,7 +11,7 @@ from datasets import Dataset
 
 import evenhand
 from evenhand.contributions import Aggregator
-from evenhand.errors import PluginFault, UsageError, WrongModelKind
+from evenhand.errors import NotPortable, PluginFault, UsageError, WrongModelKind
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.architecture.selective_update import SelectiveUpdate
 from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging
@@ -45,7 +45,7 @@ def test_apply_revert_and_fold() -> None:
 def test_a_fold_that_changes_outputs_is_a_fault() -> None:
     handle = evenhand.apply(*tiny_causal(), [Scale(fault="fold")])
     with pytest.raises(
-        PluginFault, match="plugin 'own-scale', hook `architecture`: folding into the weights changed a"
+        NotPortable, match="plugin 'own-scale', hook `architecture`: folding into the weights changed a"
     ):
         handle.fold()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,111 @@ def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path: Path) -> None:
         "out of memory: micro-batch halved to 1, gradients accumulated over 4",
     ]
     assert result.steps == 6
+
+
+def test_a_batch_that_does_not_halve_keeps_its_effective_size() -> None:
+    from evenhand.training import smaller
+
+    assert [smaller(b, b * a) for b, a in ((8, 1), (6, 2), (9, 1), (5, 3), (2, 1), (12, 5))] == [
+        (4, 2), (3, 4), (3, 3), (1, 15), (1, 2), (6, 10),
+    ]  # fmt: skip
+
+
+def test_after_out_of_memory_the_training_goes_on_from_the_last_checkpoint_with_the_terms_own_state(
+    tmp_path: Path,
+) -> None:
+    """An adversary that starts anew while the model goes on would be another training."""
+    model, tokenizer = tiny_causal()
+    probe = torch.nn.Linear(model.config.hidden_size, 1)
+    steps: list[int] = []
+    fail = [True]
+
+    def fn(batch: Any, outputs: Any) -> torch.Tensor:
+        if steps[-1] == 3 and fail.pop() if fail else False:
+            raise torch.OutOfMemoryError("out of memory")
+        return probe(outputs.hidden_states[-1].float().mean(1)).pow(2).mean()
+
+    term = LossTerm(
+        name="adversary", fn=fn, weight=-0.1, needs=Needs(hidden_states=True), parameters=probe.parameters,
+        optimizer=lambda ps: torch.optim.SGD(ps, lr=0.01), on_step=lambda step, total: steps.append(step),
+    )  # fmt: skip
+    result = run(model, tokenizer, tmp_path, [term])
+    assert steps == [0, 1, 2, 3, 2, 3, 4, 5]
+    assert result.steps == 6
+    assert result.events == ["out of memory: micro-batch halved to 2, gradients accumulated over 2"]
+
+
+@pytest.mark.parametrize("where", ["first step", "later"])
+def test_a_gradient_that_is_not_a_number_stops_before_it_is_applied(tmp_path: Path, where: str) -> None:
+    """sqrt(0) is 0 and its gradient infinite: the loss never shows it."""
+    calls = []
+
+    def sharp(batch: Any, outputs: Any) -> torch.Tensor:
+        calls.append(1)
+        zero = (outputs.logits - outputs.logits.detach()).float().pow(2).sum()
+        return zero.sqrt() if where == "first step" or len(calls) > 12 else zero
+
+    model, tokenizer = tiny_causal()
+    with pytest.raises(TrainingDiverged) as caught:
+        run(model, tokenizer, tmp_path, [LossTerm(name="sharp", fn=sharp)], max_steps=20)
+    step, known = 0, "no checkpoint was reached yet"
+    if where == "later":
+        step, known = 12, "the last good checkpoint is checkpoint-12"
+    assert str(caught.value) == (
+        f"training: the gradient of the loss term 'sharp' became nan at step {step}\n"
+        f"  {known}\n"
+        "  lower training.learning_rate or the weight of that term, then start again"
+    )
+    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+@pytest.fixture
+def fresh_accelerate() -> Iterator[None]:
+    """Accelerate's state of the process, empty before and after."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()
+
+
+@pytest.mark.usefixtures("fresh_accelerate")
+def test_a_training_leaves_nothing_of_its_precision_behind_and_sees_none_of_others(tmp_path: Path) -> None:
+    import os
+
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    model, tokenizer = tiny_causal()
+    own = Accelerator(cpu=True, mixed_precision="bf16")
+    prepared = own.prepare_model(model)
+    wrapper = vars(prepared)["forward"]
+    result = run(prepared, tokenizer, tmp_path / "a", [], max_steps=2, precision="float32")
+    other, _ = tiny_causal()
+    assert result.terms == run(other, tokenizer, tmp_path / "b", [], max_steps=2, precision="float32").terms
+    assert vars(prepared)["forward"] is wrapper
+    assert own.state.mixed_precision == "bf16"
+    AcceleratorState._reset_state()
+    run(other, tokenizer, tmp_path / "c", [], max_steps=2, precision="bf16")
+    assert "ACCELERATE_MIXED_PRECISION" not in os.environ
+    assert Accelerator(cpu=True).mixed_precision == "no"
+
+
+@pytest.mark.usefixtures("fresh_accelerate")
+def test_a_copy_of_a_wrapped_model_calls_itself() -> None:
+    from accelerate import Accelerator
+
+    from evenhand.foreign_precision import copied
+
+    model, tokenizer = tiny_causal()
+    Accelerator(cpu=True, mixed_precision="bf16").prepare_model(model)
+    twin = copied(model)
+    ids = tokenizer("The nurse said", return_tensors="pt")["input_ids"]
+    before = twin(input_ids=ids).logits
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert torch.equal(twin(input_ids=ids).logits, before)
 
 
 def test_not_even_one_row_fits(tmp_path: Path) -> None:

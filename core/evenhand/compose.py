@@ -22,6 +22,7 @@ from evenhand.contributions import (
     Section,
 )
 from evenhand.errors import EvenhandError, PluginFault
+from evenhand.guard import describe, fault, guarded
 from evenhand.hookspecs import PROJECT, LifeCycle
 from evenhand.progress import progress
 
@@ -79,23 +80,7 @@ class Composer:
                     f"`{stage}` returned {type(contribution).__name__}, it must return {names}, a list, or None",
                     where=describe(step, stage),
                 )
-        return found
-
-
-def describe(step: ResolvedStep, stage: str) -> str:
-    """Where a fault happened: step, plugin, distribution with version, hook."""
-    row = step.row
-    provider = f" of {row.provider}" if row else ""
-    return f"step {step.id!r}, plugin {step.use!r}{provider}, hook `{stage}`"
-
-
-def fault(step: ResolvedStep, stage: str, error: BaseException) -> PluginFault:
-    """The plugin's own error as ours, with the place it came from."""
-    return PluginFault(
-        f"{type(error).__name__}: {error}",
-        where=describe(step, stage),
-        do="this is a fault of the plugin or of its options; --debug shows where it was raised",
-    )
+        return [guarded(c, step, stage) for c in found]
 
 
 def fold_data(rows: Dataset, transforms: Sequence[tuple[ResolvedStep, DataTransform]]) -> Dataset:
@@ -104,12 +89,7 @@ def fold_data(rows: Dataset, transforms: Sequence[tuple[ResolvedStep, DataTransf
 
     with progress("Preparing the data", total=len(transforms), unit="steps") as bar:
         for step, transform in transforms:
-            try:
-                out = transform.fn(rows)
-            except EvenhandError:
-                raise
-            except Exception as error:
-                raise fault(step, "data", error) from error
+            out = transform.fn(rows)
             if not isinstance(out, Dataset) or "text" not in out.column_names:
                 raise PluginFault(
                     "the transform must return a datasets.Dataset with a column `text`", where=describe(step, "data")

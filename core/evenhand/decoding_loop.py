@@ -48,9 +48,10 @@ class Decoder:
         prompts = [row[m.bool()].tolist() for row, m in zip(input_ids, mask, strict=True)]
         self.changes = [[] for _ in prompts]
         pad = _first(generation_config.pad_token_id, generation_config.eos_token_id, 0)
-        ends = _as_list(generation_config.eos_token_id)
+        ends = end_tokens(generation_config)
         reader = _Reader(model, self.rules, pad)
         texts, open_rows = [list(p) for p in prompts], torch.ones(len(prompts), dtype=torch.bool)
+        kept: list[torch.Tensor] = []
         while True:
             logits, contexts = reader.read(texts)
             ids = left_padded(texts, logits.device)
@@ -60,6 +61,8 @@ class Decoder:
                     self._record(rule.name, logits, changed, open_rows, texts, prompts)
                     logits = changed
             scores = logits_processor(input_ids, logits) if logits_processor else logits
+            if generation_config.return_dict_in_generate and generation_config.output_scores:
+                kept.append(scores)
             chosen = self._choose(scores, bool(generation_config.do_sample))
             chosen = torch.where(open_rows.to(chosen.device), chosen, torch.full_like(chosen, pad))
             input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
@@ -78,7 +81,7 @@ class Decoder:
         if generation_config.return_dict_in_generate:
             from transformers.generation.utils import GenerateDecoderOnlyOutput
 
-            return GenerateDecoderOnlyOutput(sequences=input_ids)
+            return GenerateDecoderOnlyOutput(sequences=input_ids, scores=tuple(kept) or None)
         return input_ids
 
     def _choose(self, scores: torch.Tensor, sample: bool) -> torch.Tensor:
@@ -190,18 +193,23 @@ def token_changes(found: Sequence[tuple[int, str, int, int, float]], tokenizer: 
 class RuleProcessor:
     """Rules as a plain `LogitsProcessor`: for beam search, pipelines, and anything else that takes one.
 
-    Contexts are read in full at each step; that is slow, but beams may be reordered freely.
+    Contexts are read in full at each step; that is slow, but beams may be reordered freely. `padding` says how many
+    tokens on the left of each row are padding; without it, all leading padding tokens are taken for padding.
     """
 
-    def __init__(self, model: Any, rules: Sequence[DecodingRule], tokenizer: Any) -> None:
+    def __init__(
+        self, model: Any, rules: Sequence[DecodingRule], tokenizer: Any, *, padding: Sequence[int] | None = None
+    ) -> None:
         self.model, self.rules = model, [r for r in rules if r.next_logits is not None]
+        self.padding = padding
         self.pad = _first(tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if not self.rules:
             return scores
-        texts = [[t for k, t in enumerate(row) if t != self.pad or any(x != self.pad for x in row[:k])]
-                 for row in input_ids.tolist()]  # fmt: skip
+        rows = input_ids.tolist()
+        padding = self.padding or [next((k for k, t in enumerate(row) if t != self.pad), 0) for row in rows]
+        texts = [row[start:] for row, start in zip(rows, padding, strict=True)]
         ids = left_padded(texts, scores.device)
         for rule in self.rules:
             assert rule.next_logits is not None
@@ -221,7 +229,9 @@ def _first(*values: Any) -> int:
     return int(found[0] if isinstance(found, list) else found)
 
 
-def _as_list(value: Any) -> list[int]:
+def end_tokens(generation_config: Any) -> list[int]:
+    """The tokens of which any ends an answer; chat models often have several."""
+    value = generation_config.eos_token_id
     if value is None:
         return []
     return [int(v) for v in value] if isinstance(value, list) else [int(value)]

@@ -115,6 +115,12 @@ class NoEffect(EvenhandError):
     exit_code = 7
 
 
+class NotPortable(EvenhandError):
+    """The model that was saved does not answer as the one that was measured."""
+
+    exit_code = 7
+
+
 class StorageFault(EvenhandError):
     """A file could not be written whole, for example because the disk is full."""
 

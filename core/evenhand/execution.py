@@ -12,7 +12,8 @@ from typing import Any
 from evenhand.cache import digest_of, storing, write_atomic
 from evenhand.compose import Composer
 from evenhand.contributions import Request
-from evenhand.errors import EvenhandError, RunNotFound
+from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound
+from evenhand.guard import blamed, memory_ran_out
 from evenhand.manifest import Manifest, environment, provenance, read_run, sample_dict, section_dict
 from evenhand.plan import Plan, check_kinds, plan, stages_of
 from evenhand.recipe import Recipe, resolve_steps
@@ -69,15 +70,30 @@ def execute(
     folder = _folder(recipe, output, resume)
     with storing(folder):
         manifest = Manifest(folder, recipe, _name(recipe))
+        if resume:
+            manifest.continue_from(folder)
         write_atomic(folder / "recipe.toml", recipe.source)
         manifest.write()
         try:
             _run(recipe, work, folder, manifest, resume=resume, strict=strict, offline=off)
         except BaseException as error:
-            manifest.event("end", f"{type(error).__name__}: {error}")
+            told = explained(error, work)
+            manifest.event("end", f"{type(told).__name__}: {told}")
             manifest.finish("failed")
-            raise
+            if told is error:
+                raise
+            raise told from error
     return RunResult(folder, read_run(folder))
+
+
+def explained(error: BaseException, work: Plan) -> BaseException:
+    """The error as a user should read it: what memory or a plugin did is not a defect of the toolkit."""
+    if isinstance(error, EvenhandError | OSError) or not isinstance(error, Exception):
+        return error
+    if memory_ran_out(error):
+        do = "use a smaller model, or lower evaluation.batch_tokens or training.batch_size"
+        return OutOfMemory("memory ran out", known=str(error).partition("\n")[0][:160], do=do)
+    return blamed(error, [*work.steps, *work.benchmarks]) or error
 
 
 def _run(
@@ -88,10 +104,11 @@ def _run(
 
     datasets.disable_progress_bars()  # ours are shown instead
 
-    from evenhand import measuring, models, portable, traffic
+    from evenhand import continuity, measuring, models, portable, proofs, traffic
     from evenhand.evidence import compare_benchmark, quality_summary, write_records
     from evenhand.life import Life
     from evenhand.model_card import write_card
+    from evenhand.progress import progress
     from evenhand.report import write_report
     from evenhand.services import Services
 
@@ -110,6 +127,15 @@ def _run(
     manifest["distributions"] = provenance([*work.steps, *work.benchmarks])
     manifest["steps"] = [_step_entry(s) for s in work.steps]
     data = _load_data(recipe, work, manifest, offline)
+    prompts = _prompts(recipe, loaded.info.kind)
+    began_with = continuity.facts_of(
+        manifest, [*work.steps, *work.benchmarks], [r.prompt for r in prompts], text=manifest["data"].get("digest", "")
+    )
+    if resume:
+        for text in continuity.demand_same(folder / ".state", began_with):
+            manifest.event("resume", text)
+    else:
+        continuity.begin(folder / ".state", began_with)
     plugins = {(s.section, s.id): s.plugin(s.options) for s in (*work.steps, *work.benchmarks) if s.plugin}
     composer = Composer([(s, plugins[s.section, s.id]) for s in (*work.steps, *work.benchmarks) if s.plugin])
     services = Services(
@@ -119,7 +145,7 @@ def _run(
     )  # fmt: skip
     life = Life(
         recipe=recipe, manifest=manifest, composer=composer, loaded=loaded, services=services, folder=folder,
-        rows=data, resume=resume, offline=offline,
+        rows=data, resume=resume, strict=strict, offline=offline,
     )  # fmt: skip
     life.step_order = list(work.steps)
 
@@ -128,7 +154,6 @@ def _run(
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
         before, _ = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
-    prompts = _prompts(recipe, loaded.info.kind)
     with manifest.timed("answers before"):
         first = services.generate(prompts[:SAMPLES], rules=()) if prompts else []
     manifest.write()
@@ -155,7 +180,7 @@ def _run(
 
     # ------------------------------------------------------------------------------------ watch, explain
     with manifest.timed("monitoring"):
-        answers = traffic.serve(life, prompts, strict=strict) if prompts else []
+        answers = traffic.serve(life, prompts) if prompts else []
     manifest["samples"] = [sample_dict(b, a) for b, a in zip(first, answers, strict=False)]
     _prove_monitors(life, bool(prompts))
     result = RunResult(folder, manifest.data)
@@ -165,8 +190,11 @@ def _run(
                 _explain(life, step, result, strict)
 
     # --------------------------------------------------------------------------------------------- keep
-    with manifest.timed("saving the model"):
+    with manifest.timed("saving the model"), progress("Saving the model, and loading it again"):
+        measured = proofs.probe_logits(loaded.model, loaded.tokenizer)
+        spoken = _spoken(life)
         states = portable.save_model(life, portable.fold_all(life))
+        manifest["portability"] = portable.prove_reload(life, measured, spoken)
     for entry in manifest["steps"]:
         entry["state"] = states.get(entry["id"], entry["state"])
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
@@ -186,6 +214,18 @@ def _explain(life: Any, step: Any, result: RunResult, strict: bool) -> None:
         life.manifest.fault(step, "transparency", str(error))
         return
     life.manifest["sections"] += [section_dict(step.id, s) for s in sections]
+
+
+def _spoken(life: Any) -> dict[str, str]:
+    """What the model answers under its decoding rules, which the saved one must repeat."""
+    from evenhand.portable import PROOF_TOKENS
+    from evenhand.proofs import PROBES
+
+    if not life.rules:
+        return {}  # equal logits are proof enough
+    requests = [Request(prompt=text, max_new_tokens=PROOF_TOKENS) for text in PROBES[:2]]
+    rules = [rule for _, rule in life.rules]
+    return {r.request.prompt: r.text for r in life.services.generate(requests, rules=rules)}
 
 
 def _prove_monitors(life: Any, served: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule, Request, Response
-from evenhand.errors import WrongModelKind
+from evenhand.errors import UsageError, WrongModelKind
 from evenhand.progress import progress
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _batch(
 ) -> list[Response]:
     import torch
 
-    from evenhand.decoding_loop import Decoder, token_changes
+    from evenhand.decoding_loop import Decoder, end_tokens, token_changes
 
     was_training = model.training
     model.eval()
@@ -108,9 +108,10 @@ def _batch(
         model.train()
     answers = []
     start = inputs["input_ids"].shape[1]
+    last = {tokenizer.eos_token_id, *end_tokens(model.generation_config)}
     for k, request in enumerate(requests):
         ids = out[k, start : start + request.max_new_tokens].tolist()
-        ends = [i for i, token in enumerate(ids) if token == tokenizer.eos_token_id]
+        ends = [i for i, token in enumerate(ids) if token in last]
         ids = ids[: ends[0]] if ends else ids
         changes = token_changes(decoder.changes[k], tokenizer) if decoder.changes else []
         answers.append(
@@ -126,7 +127,10 @@ def _batch(
 
 def _prompt(tokenizer: Any, request: Request) -> str:
     if not request.meta.get("chat"):
-        return request.prompt
+        if not (request.prompt or tokenizer.bos_token):
+            what = "the prompt is empty, and this tokenizer has no token to begin a text with"
+            raise UsageError(what, where="generate")
+        return request.prompt or str(tokenizer.bos_token)
     turns = [{"role": "user", "content": request.prompt}]
     return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
@@ -139,7 +143,11 @@ def _seed_of(request: Request, seed: int) -> int:
 
 
 def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
-    """Make `model.generate` itself decode with the rules, in place; beam search uses them as a logits processor."""
+    """Make `model.generate` itself decode with the rules, in place.
+
+    Beam search uses them as a logits processor, which rules on the key-value cache cannot be: then it raises
+    `UsageError`.
+    """
     plain = model.generate
 
     def with_rules(*args: Any, **kwargs: Any) -> Any:
@@ -152,8 +160,16 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
         if "custom_generate" in kwargs:
             return plain(*args, **kwargs)
         if beams > 1:
+            if caching := [r.name for r in rules if r.step is not None]:
+                raise UsageError(
+                    f"the decoding rule {caching[0]!r} acts on the key-value cache, which beams share",
+                    where="generate",
+                    do="generate with num_beams=1",
+                )
+            mask = kwargs.get("attention_mask")
+            padding = None if mask is None else (mask == 0).sum(-1).repeat_interleave(beams).tolist()
             processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or [])
-            processors.append(RuleProcessor(model, rules, tokenizer))
+            processors.append(RuleProcessor(model, rules, tokenizer, padding=padding))
             return plain(*args, logits_processor=processors, **kwargs)
         return plain(*args, custom_generate=Decoder(rules, tokenizer), **kwargs)
 

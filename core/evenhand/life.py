@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand import proofs
-from evenhand.compose import Composer, fault, fold_data
+from evenhand.compose import Composer, fold_data
 from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import Aggregator, Artifact, DecodingRule, LossTerm, ModelTransform
 from evenhand.plan import stages_of
@@ -52,6 +52,7 @@ class Life:
     folder: Path
     rows: Dataset | None
     resume: bool
+    strict: bool = False
     offline: bool
     handles: dict[str, StepHandle] = field(default_factory=dict)
     pending_data: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
@@ -115,7 +116,9 @@ class Life:
             return self.composer.call(stage, step, **arguments)
         try:
             return self.composer.call(stage, step, **arguments)
-        except Exception as error:  # noqa: BLE001 - monitors never stop a run
+        except Exception as error:
+            if self.strict:
+                raise
             self.manifest.fault(step, stage, str(error))
             return []
 
@@ -159,16 +162,13 @@ class Life:
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
         before = proofs.probe_logits(model, tokenizer)
         store = self.folder / STATE / "steps" / step.id / f"fitted-{index}"
-        try:
-            artifact = read_artifact(store) if self.resume else None
-            if artifact is None:
-                artifact = (transform.fit(model) if transform.fit else None) or Artifact()
-                if artifact.tensors or artifact.meta:
-                    write_artifact(store, artifact)
-            if transform.apply:
-                transform.apply(model, artifact)
-        except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise fault(step, "architecture", error) from error
+        artifact = read_artifact(store) if self.resume else None
+        if artifact is None:
+            artifact = (transform.fit(model) if transform.fit else None) or Artifact()
+            if artifact.tensors or artifact.meta:
+                write_artifact(store, artifact)
+        if transform.apply:
+            transform.apply(model, artifact)
         placed = Placed(step=step, transform=transform, artifact=artifact, index=index)
         self.placed.append(placed)
         self.handles[step.id].artifact = artifact
@@ -180,9 +180,13 @@ class Life:
             self.pending_models.append(placed)
 
     def _prove(self, step: ResolvedStep, found: Sequence[proofs.Proof]) -> None:
+        self.record_proofs(step, found)
+        proofs.demand(step, found)
+
+    def record_proofs(self, step: ResolvedStep, found: Sequence[proofs.Proof]) -> None:
+        """Add what was shown about a step to the record of the run."""
         entry = next(e for e in self.manifest["steps"] if e["id"] == step.id)
         entry["proofs"] += [p.as_dict() for p in found]
-        proofs.demand(step, found)
 
     def demand_training(self) -> None:
         """A step that selected parameters, and that no training followed, changed nothing."""

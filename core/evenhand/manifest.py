@@ -33,6 +33,8 @@ class Manifest:
     def __init__(self, folder: Path, recipe: Recipe, name: str) -> None:
         self.folder = folder
         self.started = time.monotonic()
+        self.earlier = 0.0
+        """Seconds that earlier attempts at this run took."""
         self.data: dict[str, Any] = {
             "schema": SCHEMA,
             "status": "running",
@@ -40,6 +42,7 @@ class Manifest:
             "started": _now(),
             "finished": None,
             "seconds": 0.0,
+            "attempts": 1,
             "evenhand": __version__,
             "seed": recipe.run.seed,
             "recipe": recipe.model_dump(mode="json"),
@@ -52,6 +55,7 @@ class Manifest:
             "training": [],
             "benchmarks": [],
             "quality": None,
+            "portability": None,
             "monitoring": {"requests": 0, "probes": 0, "findings": []},
             "sections": [],
             "samples": [],
@@ -60,6 +64,17 @@ class Manifest:
             "timings": {},
             "files": {},
         }
+
+    def continue_from(self, folder: Path) -> None:
+        """Take over what an interrupted attempt has recorded and this one cannot measure again: events and times."""
+        try:
+            before = read_run(folder)
+        except RunNotFound:
+            return  # it was stopped before it wrote a record
+        self.earlier = float(before["seconds"])
+        for key in ("started", "events", "timings"):
+            self.data[key] = before[key]
+        self.data["attempts"] = int(before.get("attempts", 1)) + 1
 
     def __getitem__(self, key: str) -> Any:
         return self.data[key]
@@ -72,6 +87,7 @@ class Manifest:
         entry = {"stage": stage, "text": text}
         if entry not in self.data["events"]:
             self.data["events"].append(entry)
+            self.write()  # so that it outlives an interruption
 
     def fault(self, step: ResolvedStep, stage: str, message: str) -> None:
         """A fault that was isolated: what the report must call missing."""
@@ -88,7 +104,7 @@ class Manifest:
 
     def write(self) -> None:
         """Replace run.json with the present state."""
-        self.data["seconds"] = time.monotonic() - self.started
+        self.data["seconds"] = self.earlier + time.monotonic() - self.started
         text = json.dumps(plain(self.data), indent=1, ensure_ascii=False, allow_nan=False)
         write_atomic(self.folder / NAME, text)
 

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import Json, atomic_folder, cache_dir, damage, digest_of, sha256_text
-from evenhand.compose import fault
 from evenhand.contributions import Benchmark, DecodingRule, ItemRecord
-from evenhand.errors import EvenhandError
 
 if TYPE_CHECKING:
     from evenhand.compose import Composer
@@ -50,7 +48,7 @@ def measure(
 
     records = {}
     mode = ""
-    for name, (step, benchmark) in benchmarks.items():
+    for name, (_, benchmark) in benchmarks.items():
         measured = Measured(
             loaded.model,
             loaded.tokenizer,
@@ -63,12 +61,7 @@ def measure(
             title=f"Measuring {name} {when}",
         )
         mode = measured.mode
-        try:
-            records[name] = list(benchmark.score(measured))
-        except EvenhandError:
-            raise
-        except Exception as error:
-            raise fault(step, "evaluation", error) from error
+        records[name] = list(benchmark.score(measured))
     return records, mode
 
 

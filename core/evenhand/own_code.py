@@ -13,7 +13,6 @@ Each function calls one stage of the plugins. A plugin that takes part in severa
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import shutil
 import tempfile
@@ -27,6 +26,7 @@ from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import Kind
 from evenhand.discovery import discover, load
 from evenhand.errors import UsageError, WrongModelKind
+from evenhand.foreign_precision import copied
 from evenhand.plugin import Plugin
 from evenhand.plugin_contract import check_class
 from evenhand.recipe_model import StepEntry, TrainingSection
@@ -90,7 +90,7 @@ class OwnSteps:
             seed=seed,
             folder=self.folder,
             settings=TrainingSection(),
-            load_base=lambda: copy.deepcopy(model),
+            load_base=lambda: copied(model),
         )
 
     def contributions(self, stage: str, **arguments: Any) -> list[tuple[ResolvedStep, Any]]:

@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand.compose import fault
 from evenhand.contributions import Benchmark, ItemRecord, Kind
-from evenhand.errors import EvenhandError, UsageError
+from evenhand.errors import UsageError
 from evenhand.own_code import Given, OwnSteps
 from evenhand.own_model import active_rules
 
@@ -86,12 +85,7 @@ def measure(
             seed=seed,
             title=f"Measuring {name}",
         )
-        try:
-            records = list(benchmark.score(measured))
-        except EvenhandError:
-            raise
-        except Exception as error:
-            raise fault(step, "evaluation", error) from error
+        records = list(benchmark.score(measured))
         made[name] = Measurement(
             id=name,
             benchmark=benchmark,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from evenhand.compose import describe, fault
 from evenhand.contributions import Artifact, DecodingRule, Kind, ModelTransform, Request
-from evenhand.errors import PluginFault, UsageError, WrongModelKind
+from evenhand.errors import NotPortable, PluginFault, UsageError, WrongModelKind
+from evenhand.guard import describe
 from evenhand.own_code import Given, OwnSteps, seeded
 
 if TYPE_CHECKING:
@@ -49,13 +49,10 @@ class Applied:
         """Names of the parameters that a training may move, in the model's order; None when no step chose any."""
 
     def _place(self, step: ResolvedStep, transform: ModelTransform) -> None:
-        try:
-            with seeded(self._steps.seed):
-                artifact = (transform.fit(self.model) if transform.fit else None) or Artifact()
-                if transform.apply:
-                    transform.apply(self.model, artifact)
-        except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise fault(step, "architecture", error) from error
+        with seeded(self._steps.seed):
+            artifact = (transform.fit(self.model) if transform.fit else None) or Artifact()
+            if transform.apply:
+                transform.apply(self.model, artifact)
         self._placed.append((step, transform))
         self.artifacts[step.id] = artifact
 
@@ -87,10 +84,9 @@ class Applied:
     def fold(self) -> list[str]:
         """Write the transforms into the ordinary weights, in order; gives the ids of steps that stay live.
 
-        `model.save_pretrained` then keeps what was folded. Raises PluginFault when outputs change by it.
+        `model.save_pretrained` then keeps what was folded. Raises NotPortable when outputs change by it.
         """
-        from evenhand.portable import EXACT
-        from evenhand.proofs import probe_logits
+        from evenhand.proofs import probe_logits, same_outputs
 
         live = []
         for step, transform in self._placed:
@@ -98,10 +94,10 @@ class Applied:
             if transform.fold is None or not transform.fold(self.model):
                 live.append((step, transform))
                 continue
-            size = float((probe_logits(self.model, self._steps.tokenizer) - before).abs().max())
-            if not size <= EXACT:
+            same, size = same_outputs(before, probe_logits(self.model, self._steps.tokenizer), self.model.dtype)
+            if not same:
                 where = describe(step, "architecture")
-                raise PluginFault(f"folding into the weights changed a logit by {size:.2g}", where=where)
+                raise NotPortable(f"folding into the weights changed a logit by {size:.2g}", where=where)
         self._placed = live
         return list(dict.fromkeys(step.id for step, _ in live))
 

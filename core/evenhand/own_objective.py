@@ -15,13 +15,13 @@ the code that the toolkit's own trainings use.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Kind, LossTerm, Needs
 from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.foreign_precision import copied
 from evenhand.own_code import Given, OwnSteps, require_text
 from evenhand.pairs import token_bins
 from evenhand.training_batch import Batch, Outputs
@@ -310,5 +310,5 @@ def _recomputes(model: Any) -> bool:
 def _reference(model: PreTrainedModel, given: PreTrainedModel | None, kind: Kind) -> ReferenceModel:
     from evenhand.reference import ReferenceModel
 
-    untouched = given if given is not None else copy.deepcopy(model)
+    untouched = given if given is not None else copied(model)
     return ReferenceModel(untouched.eval().requires_grad_(False), kind=kind)

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand import proofs
 from evenhand.cache import write_atomic
-from evenhand.errors import RunNotFound
-from evenhand.plan import stages_of
+from evenhand.errors import NotPortable, RunNotFound
+from evenhand.guard import describe
 
 if TYPE_CHECKING:
     from evenhand.life import Life, Placed
 
 NAME = "evenhand.json"
 FORMAT = 1
-EXACT = 1e-4
-"""The most that folding may change a logit in float32."""
+PROOF_TOKENS = 8
+"""Length of the answers that the saved model must repeat."""
 
 
 def fold_all(life: Life) -> list[Placed]:
@@ -34,9 +34,14 @@ def fold_all(life: Life) -> list[Placed]:
         if not folded and (placed.transform.apply or placed.transform.save):
             live.append(placed)
             continue
-        size = float((proofs.probe_logits(model, tokenizer) - before).abs().max())
-        proof = proofs.Proof("portability", size <= EXACT, f"folded into the weights, largest change {size:.2g}", size)
-        life._prove(placed.step, [proof])
+        same, size = proofs.same_outputs(before, proofs.probe_logits(model, tokenizer), model.dtype)
+        what = f"folded into the weights, largest change {size:.2g}"
+        life.record_proofs(placed.step, [proofs.Proof("portability", same, what, size)])
+        if not same:
+            raise NotPortable(
+                f"folding into the weights changed a logit by {size:.2g}", where=describe(placed.step, "architecture"),
+                do="this is a fault of the plugin's `fold`: it must leave the outputs as they are",
+            )  # fmt: skip
     return live
 
 
@@ -63,6 +68,10 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
     tokenizer.save_pretrained(str(folder))
     for placed in live:
         _put_back(placed.transform, model, beside / f"{placed.step.id}-{placed.index}")
+    needed = _needed(life, live)
+    kept = {p.step.id: p for p in life.placed if p.step.id in needed and p not in live}
+    for placed in kept.values():
+        write_artifact(beside / f"{placed.step.id}-artifact", placed.artifact)
     entries = [
         {
             "id": step.id,
@@ -73,9 +82,10 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
             "active": step.active,
             "live": [p.index for p in live if p.step.id == step.id],
             "decodes": any(s.id == step.id for s, _ in life.rules),
+            "artifact": step.id in kept,
         }
         for step in life.step_order
-        if any(p.step.id == step.id for p in live) or "decoding" in stages_of(step)
+        if step.id in needed
     ]
     facts = {
         "format": FORMAT,
@@ -87,6 +97,42 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
     write_atomic(folder / NAME, json.dumps(plain(facts), indent=1))
     states = {p.step.id: "folded" for p in life.placed}
     return states | {p.step.id: "saved beside the model" for p in live}
+
+
+def _needed(life: Life, live: list[Placed]) -> set[str]:
+    """Ids of the steps that act on the saved model, and of those that they refer to."""
+    pending = {p.step.id for p in live} | {step.id for step, _ in life.rules}
+    referred = {s.id: [i for ids in s.references.values() for i in ids] for s in life.step_order}
+    found: set[str] = set()
+    while pending:
+        found |= pending
+        pending = {i for ident in pending for i in referred.get(ident, ())} - found
+    return found
+
+
+def prove_reload(life: Life, live_logits: Any, answers: dict[str, str]) -> dict[str, Any]:
+    """Load the saved model as a user would, and demand the outputs of the model that was measured.
+
+    `live_logits` are the probe logits [tokens, V] of that model, `answers` what it answered to prompts. Raises
+    NotPortable.
+    """
+    result = load_result(life.folder, dtype=life.recipe.model.dtype, device=str(life.loaded.model.device))
+    logits = proofs.probe_logits(result.model, result.tokenizer)
+    same, size = proofs.same_outputs(live_logits, logits, result.model.dtype)
+    if not same:
+        raise NotPortable(
+            f"loaded again, the saved model gives other logits (by up to {size:.2g})", where="model/",
+            do="a step's `save` and `load`, or its artifact, do not hold all that `apply` did",
+        )  # fmt: skip
+    differing = [p for p, text in answers.items() if result.generate(p, max_new_tokens=PROOF_TOKENS) != text]
+    if differing:
+        raise NotPortable(
+            f"loaded again, the saved model answers {len(differing)} of {len(answers)} probe prompts differently",
+            where="model/", known=f"the first is {differing[0]!r}",
+            do="a decoding step's rules are not the same when its hooks are called on the saved model",
+        )  # fmt: skip
+    plain = not result.rules and not (life.folder / "model" / "evenhand").is_dir()
+    return {"largest_difference": size, "answers": len(answers), "plain_transformers": plain}
 
 
 def _put_back(transform: Any, model: Any, folder: Path) -> None:
@@ -161,6 +207,8 @@ def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
                 own = folder / "evenhand" / f"{step.id}-{index}"
                 handle.artifact = read_artifact(own / "artifact") if (own / "artifact").is_dir() else Artifact()
                 _put_back(found[index], loaded.model, own)
+        elif entry.get("artifact"):
+            handle.artifact = read_artifact(folder / "evenhand" / f"{step.id}-artifact")
         if "decoding" in plugin.stages():
             found = composer.call("decoding", step, run=run, model=loaded.model)
             handle.contributions["decoding"] = found

@@ -25,6 +25,9 @@ PROBES = (
 )
 """Texts on which a change of outputs or of distributions is looked for."""
 
+EXACT = 1e-4
+"""The most by which a logit in float32 may differ between a live and a folded or reloaded step."""
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -108,6 +111,20 @@ def output_proof(before: torch.Tensor, after: torch.Tensor) -> Proof:
     return Proof(
         "architecture", not torch.equal(before, after), f"largest change of a logit on probes: {size:.4g}", size
     )
+
+
+def same_outputs(before: torch.Tensor, after: torch.Tensor, dtype: torch.dtype) -> tuple[bool, float]:
+    """Whether two sets of logits differ by rounding only, and their largest difference.
+
+    In float32 a logit may move by 1e-4; in shorter formats by a few units in the last place of the largest logit.
+    """
+    import torch
+
+    if before.shape != after.shape:
+        return False, float("inf")
+    size = float((before - after).abs().max())
+    last_place = torch.finfo(dtype).eps * float(before.abs().max())
+    return size <= (EXACT if dtype == torch.float32 else max(EXACT, 4 * last_place)), size
 
 
 def decoding_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> Proof:

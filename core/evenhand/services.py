@@ -6,7 +6,6 @@ on the model as it is now; another one can be named.
 
 from __future__ import annotations
 
-import copy
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, DecodingRule, Kind, LossTerm, Request, Response
+from evenhand.foreign_precision import copied
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ class Services:
 
         target = model or self.model
         if not in_place:
-            target = copy.deepcopy(target)
+            target = copied(target)
         settings = self.settings.model_copy(update={"max_steps": max_steps} if max_steps else {})
         result = train(
             target,

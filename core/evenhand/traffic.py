@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from evenhand.compose import fault, notify
+from evenhand.compose import notify
 from evenhand.contributions import DecodingRule, Finding, Intervention, Observation, Request, Response
 from evenhand.errors import EvenhandError
 from evenhand.generation import generate
+from evenhand.guard import fault
 from evenhand.progress import progress
 
 if TYPE_CHECKING:
@@ -18,19 +19,21 @@ if TYPE_CHECKING:
 BATCH = 8
 
 
-def serve(life: Life, requests: Sequence[Request], *, strict: bool) -> list[Response]:
+def serve(life: Life, requests: Sequence[Request]) -> list[Response]:
     """Answer requests batch by batch; monitors see each answer, may ask for probes, and may intervene.
 
-    Probes are answered by the same pipeline and shown to the monitors; they count as shadow traffic.
+    Probes are answered by the same pipeline and shown to the monitors; they count as shadow traffic. A monitor that
+    fails, or whose probes cannot be answered, is recorded and the others go on; a strict run fails instead.
     """
     record = life.manifest["monitoring"]
     rules = [rule for _, rule in life.rules]
     available = {rule.name: rule for handle in life.handles.values() for rule in handle.decoding()}
 
     def on_fault(step: ResolvedStep, error: BaseException) -> None:
-        if strict:
+        if life.strict:
             raise error if isinstance(error, EvenhandError) else fault(step, "monitoring", error) from error
-        life.manifest.fault(step, "monitoring", f"{type(error).__name__}: {error}")
+        message = str(error) if isinstance(error, EvenhandError) else f"{type(error).__name__}: {error}"
+        life.manifest.fault(step, "monitoring", message)
 
     answers: list[Response] = []
     with progress("Serving requests to the monitors", total=len(requests), unit="requests") as bar:
@@ -82,8 +85,12 @@ def _probe(
                 wanted += [(observation, request) for request in monitor.probes(observation)]
             except Exception as error:  # noqa: BLE001 - isolation is the rule of this stage
                 on_fault(step, error)
+        try:
+            replies = _answer(life, [request for _, request in wanted], rules) if wanted else []
+        except Exception as error:  # noqa: BLE001 - such as a probe with an empty prompt
+            on_fault(step, error)
+            continue
         record["probes"] += len(wanted)
-        replies = _answer(life, [request for _, request in wanted], rules) if wanted else []
         for (observation, _), reply in zip(wanted, replies, strict=True):
             outcomes += notify([(step, monitor)], Observation(response=reply, probe_of=observation), on_fault)
     return outcomes

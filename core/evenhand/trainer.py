@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from evenhand.progress import progress
 from evenhand.reference import ReferenceModel
 from evenhand.training_batch import Batch, Outputs
 from evenhand.training_forward import forward, token_count, total, trained
-from evenhand.training_terms import Terms
+from evenhand.training_terms import Terms, all_finite, diverged
 
 PROOF_STEPS = 5
 """Gradients of single terms are measured in the first steps and in the last."""
@@ -61,9 +62,15 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = False  # our loss is a mean: the trainer must divide it when accumulating
         self.terms, self.reference, self.kind = terms, reference, kind
         self.tokens = 0
+        self.began, self.earlier = time.monotonic(), 0.0
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self._gathered: dict[str, torch.Tensor] = {}
+
+    @property
+    def seconds(self) -> float:
+        """How long the training took, attempts before an interruption included."""
+        return self.earlier + time.monotonic() - self.began
 
     def close(self) -> None:
         """Take down the progress bar, also after a failure."""
@@ -91,6 +98,12 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         return total(weighted)
 
     # --------------------------------------------------------------------------------------------- updates
+    def demand_finite(self) -> None:
+        """Raises `TrainingDiverged` when a parameter that the training moves is infinite or not a number."""
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad and not all_finite([parameter]):
+                raise diverged(f"the parameter {name!r} became nan", self.state.global_step)
+
     def _gather(self, weighted: dict[str, torch.Tensor], parameters: list[torch.nn.Parameter]) -> None:
         """Add this micro-batch to each term's own gradient [D]."""
         for name, value in weighted.items():
@@ -107,10 +120,20 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        self._demand_finite(model, inputs)
         self.terms.step_own_optimizers()
         if self._gathered and self.accelerator.sync_gradients:
             self._combine(model)
         return loss
+
+    def _demand_finite(self, model: Any, inputs: Any) -> None:
+        """No step is taken on a gradient that is not a number: the batch is read again to name the term."""
+        if all_finite(p.grad for p in trained(model) if p.grad is not None):
+            return
+        batch: Batch = inputs["batch"].to(self.args.device)
+        with self.compute_loss_context_manager():
+            weighted = self.terms.evaluate(batch, self.forward(model, batch), self.state.global_step)
+        raise self.terms.accuse(weighted, trained(model), self.state.global_step)
 
     def _combine(self, model: Any) -> None:
         """Put the aggregator's one direction [D] where the optimiser looks for the gradient."""
@@ -120,6 +143,9 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         gradients = {name: g * share for name, g in self._gathered.items()}
         losses = {s.term.name: torch.tensor(s.values[-1]) for s in self.terms.states}
         direction = aggregator.combine(losses, gradients)
+        if not all_finite([direction]):
+            what = f"what the aggregator {aggregator.name!r} made of the gradients became nan"
+            raise diverged(what, self.state.global_step)
         start = 0
         for p in trained(model):
             p.grad = direction[start : start + p.numel()].view_as(p).to(p.dtype).clone()
@@ -134,8 +160,10 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         moving = {n: p.detach().contiguous() for n, p in self.model.named_parameters() if p.requires_grad}
+        self.demand_finite()
         save_file(moving, folder / "trainable.safetensors")
-        torch.save({"terms": self.terms.state_dict(), "tokens": self.tokens}, folder / "terms.pt")
+        facts = {"terms": self.terms.state_dict(), "tokens": self.tokens, "seconds": self.seconds}
+        torch.save(facts, folder / "terms.pt")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         from safetensors.torch import load_file
@@ -148,4 +176,4 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
                     parameter.copy_(stored[name])
         state = torch.load(folder / "terms.pt", weights_only=True)
         self.terms.load_state_dict(state["terms"])
-        self.tokens = state["tokens"]
+        self.tokens, self.earlier = state["tokens"], state["seconds"]

@@ -8,10 +8,8 @@ accumulated instead.
 
 from __future__ import annotations
 
+import copy
 import json
-import os
-import shutil
-import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform, Needs
 from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
+from evenhand.foreign_precision import own_precision
 from evenhand.scoring_forward import out_of_memory
 from evenhand.training_data import Collator, encode
 from evenhand.training_terms import Terms
@@ -99,43 +98,40 @@ def train(
     flags = _select(model, trainable)
     before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     attention = _eager_if_needed(model, needs)
-    forward = vars(model).get("forward")
     batch, accumulation, events = settings.batch_size, settings.gradient_accumulation, []
-    started = time.monotonic()
+    effective = batch * accumulation
+    untouched: dict[str, Any] | None = None
     try:
         while True:
             run = Terms(losses, aggregators[0] if aggregators else None, settings.language_modelling)
-            trainer = _trainer(
-                model, rows, bins, run, tokenizer, kind, settings, folder, seed, batch, accumulation,
-                transforms, reference_model, title,
-            )  # fmt: skip
-            try:
-                checkpoint = last_checkpoint(folder) if resume else None
-                with warnings.catch_warnings():
-                    # Checkpoints are numbered, and the number is what they are ordered by.
-                    warnings.filterwarnings("ignore", message="mtime may not be reliable")
-                    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-                break
-            except TrainingDiverged as error:
-                good = last_checkpoint(folder)
-                known = f"the last good checkpoint is {good.name}" if good else "no checkpoint was reached yet"
-                raise TrainingDiverged(error.what, where=error.where, known=known, do=error.do) from None
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-                if batch == 1:
-                    raise OutOfMemory(
-                        "one row at a time does not fit into memory", where=title, do="lower training.max_length"
-                    ) from error
-                batch, accumulation = batch // 2, accumulation * 2
-                text = f"out of memory: micro-batch halved to {batch}, gradients accumulated over {accumulation}"
-                events.append(text)
-                on_event(text)
-                _start_again(model, before, folder)
-                resume = False
-            finally:
-                trainer.close()
-                _unwrap(model, forward)
+            if untouched is None:
+                untouched = copy.deepcopy(run.state_dict())
+            else:
+                run.load_state_dict(untouched)
+            with own_precision(model):
+                trainer = _trainer(
+                    model, rows, bins, run, tokenizer, kind, settings, folder, seed, batch, accumulation,
+                    transforms, reference_model, title,
+                )  # fmt: skip
+                try:
+                    _go(trainer, folder, resume)
+                    break
+                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                    if not out_of_memory(error):
+                        raise
+                    if batch == 1:
+                        raise OutOfMemory(
+                            "one row at a time does not fit into memory", where=title, do="lower training.max_length"
+                        ) from error
+                    too_large, (batch, accumulation) = batch, smaller(batch, effective)
+                    word = "halved" if batch * 2 == too_large else "cut"
+                    text = f"out of memory: micro-batch {word} to {batch}, gradients accumulated over {accumulation}"
+                    events.append(text)
+                    on_event(text)
+                    resume = last_checkpoint(folder) is not None  # the update of a step is the same, so it can go on
+                    _put_back(model, before)
+                finally:
+                    trainer.close()
     finally:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(flags[name])
@@ -147,12 +143,27 @@ def train(
     return TrainingResult(
         steps=trainer.state.global_step,
         tokens=trainer.tokens,
-        seconds=time.monotonic() - started,
+        seconds=trainer.seconds,
         trainable=sum(p.numel() for p in before.values()),
         total=sum(p.numel() for p in model.parameters()),
         terms=run.facts(),
         events=events,
     )
+
+
+def _go(trainer: Any, folder: Path, resume: bool) -> None:
+    """Let a trainer run to its end, from the last checkpoint if asked; a divergence says which checkpoint is good."""
+    checkpoint = last_checkpoint(folder) if resume else None
+    try:
+        with warnings.catch_warnings():
+            # Checkpoints are numbered, and the number is what they are ordered by.
+            warnings.filterwarnings("ignore", message="mtime may not be reliable")
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.demand_finite()
+    except TrainingDiverged as error:
+        good = last_checkpoint(folder)
+        known = f"the last good checkpoint is {good.name}" if good else "no checkpoint was reached yet"
+        raise TrainingDiverged(error.what, where=error.where, known=known, do=error.do) from None
 
 
 def restore_terms(
@@ -194,32 +205,19 @@ def _eager_if_needed(model: PreTrainedModel, needs: Sequence[Needs]) -> str | No
     return str(current)
 
 
-def _start_again(model: PreTrainedModel, before: dict[str, torch.Tensor], folder: Path) -> None:
+def smaller(batch: int, effective: int) -> tuple[int, int]:
+    """The largest micro-batch of at most half the size that divides the effective batch, and how often it is needed."""
+    fitting = next(size for size in range(batch // 2, 0, -1) if effective % size == 0)
+    return fitting, effective // fitting
+
+
+def _put_back(model: PreTrainedModel, before: dict[str, torch.Tensor]) -> None:
     import torch
 
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in before:
                 parameter.copy_(before[name])
-    for checkpoint in folder.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
-
-
-def _unwrap(model: PreTrainedModel, forward: Any) -> None:
-    """Take mixed precision off the forward pass: what is measured later, or copied, must not run in it."""
-    for name in ("forward", "_original_forward"):
-        vars(model).pop(name, None)
-    if forward is not None:
-        vars(model)["forward"] = forward
-
-
-def _forget_precision(wanted: str) -> None:
-    """Accelerate keeps the precision of the first training of a process for all later ones; ours may differ."""
-    from accelerate.state import AcceleratorState
-
-    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
-    if AcceleratorState._shared_state and AcceleratorState._shared_state.get("_mixed_precision") != wanted:
-        AcceleratorState._reset_state()
 
 
 def _trainer(
@@ -245,7 +243,6 @@ def _trainer(
 
     on_cpu = model.device.type == "cpu"
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(model.device))
-    _forget_precision("bf16" if bf16 else "no")
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.max_steps,

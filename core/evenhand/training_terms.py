@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -68,20 +69,16 @@ class Terms:
         for state in self.states:
             value = state.term.fn(batch, outputs)
             number = float(value.detach())
-            if number != number or number in (float("inf"), float("-inf")):
-                raise TrainingDiverged(
-                    f"the loss term {state.term.name!r} became {number} at step {step}",
-                    where="training",
-                    do="lower training.learning_rate or the weight of that term, then start again",
-                )
+            if not math.isfinite(number):
+                raise diverged(f"the loss term {state.term.name!r} became {number}", step)
             if len(state.values) < NORMALISING_BATCHES:
                 state.seen += abs(number)
             state.values.append(number)
-            self._own_gradients(state, value)
+            self._own_gradients(state, value, step)
             weighted[state.term.name] = value * (state.term.weight / state.scale)
         return weighted
 
-    def _own_gradients(self, state: TermState, value: torch.Tensor) -> None:
+    def _own_gradients(self, state: TermState, value: torch.Tensor, step: int) -> None:
         """Own parameters always descend the raw value, whatever the sign of the weight: that makes an adversary."""
         import torch
 
@@ -91,18 +88,29 @@ class Terms:
         state.pending = [
             g if g is not None else torch.zeros_like(p) for p, g in zip(state.parameters, grads, strict=True)
         ]
+        if not all_finite(state.pending):
+            what = f"the gradient of the loss term {state.term.name!r} over its own parameters became nan"
+            raise diverged(what, step)
 
     def prove(self, weighted: dict[str, torch.Tensor], parameters: Sequence[torch.nn.Parameter], step: int) -> None:
         """Measure each term's gradient over the trainable parameters and keep the largest norm."""
-        import torch
-
         for state in self.states:
-            value = weighted[state.term.name]
-            if not value.requires_grad or state.term.name == LANGUAGE_MODELLING:
+            if state.term.name == LANGUAGE_MODELLING:
                 continue  # the host's own loss needs no proof, and the extra backward pass would cost time
-            grads = torch.autograd.grad(value, list(parameters), retain_graph=True, allow_unused=True)
-            square = sum(float(g.detach().float().pow(2).sum()) for g in grads if g is not None)
-            state.gradient_norm = max(state.gradient_norm, float(square) ** 0.5)
+            norm = _gradient_norm(weighted[state.term.name], parameters)
+            if not math.isfinite(norm):
+                raise _diverged_gradient(state.term.name, norm, step)
+            state.gradient_norm = max(state.gradient_norm, norm)
+
+    def accuse(
+        self, weighted: dict[str, torch.Tensor], parameters: Sequence[torch.nn.Parameter], step: int
+    ) -> TrainingDiverged:
+        """The error for a gradient that is not finite, with the first term that it comes from."""
+        for name, value in weighted.items():
+            norm = _gradient_norm(value, parameters)
+            if not math.isfinite(norm):
+                return _diverged_gradient(name, norm, step)
+        return diverged("the gradient became nan, though that of no single term did", step)
 
     def step_own_optimizers(self) -> None:
         """After the backward pass: one step of every term's own optimiser on the gradients of its raw value."""
@@ -173,3 +181,34 @@ class Terms:
                 "gradient_norm": state.gradient_norm,
             }
         return out
+
+
+def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
+    """Whether no entry of any tensor is infinite or not a number."""
+    import torch
+
+    return all(bool(torch.isfinite(t.detach().sum(dtype=torch.float32))) for t in tensors)
+
+
+def diverged(what: str, step: int) -> TrainingDiverged:
+    """The error for a training that cannot go on; the one that runs it adds where the last good checkpoint is."""
+    return TrainingDiverged(
+        f"{what} at step {step}",
+        where="training",
+        do="lower training.learning_rate or the weight of that term, then start again",
+    )
+
+
+def _diverged_gradient(name: str, norm: float, step: int) -> TrainingDiverged:
+    return diverged(f"the gradient of the loss term {name!r} became {norm}", step)
+
+
+def _gradient_norm(value: torch.Tensor, parameters: Sequence[torch.nn.Parameter]) -> float:
+    """Euclidean norm of the gradient of a scalar over all parameters; 0 when it depends on none."""
+    import torch
+
+    if not value.requires_grad:
+        return 0.0
+    grads = torch.autograd.grad(value, list(parameters), retain_graph=True, allow_unused=True)
+    square = sum(float(g.detach().float().pow(2).sum()) for g in grads if g is not None)
+    return math.sqrt(square) if square >= 0 else square
