@@ -27,4 +27,5 @@ def trial(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The trial plugins are installed, as far as discovery can see."""
     monkeypatch.syspath_prepend(str(TRIAL))
     yield TRIAL
-    sys.modules.pop("evenhand_trial", None)
+    for name in ("evenhand_trial", "evenhand_trial_faults"):
+        sys.modules.pop(name, None)

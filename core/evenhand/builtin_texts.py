@@ -41,6 +41,15 @@ def passages(name: str) -> list[str]:
     return [" ".join(block.split("\n")) for block in _text(name).strip().split("\n\n")]
 
 
+def unknown(name: str) -> DataNotFound:
+    """The error for a name that no packaged text has, with the near match and the list."""
+    return DataNotFound(
+        f"no packaged text {name!r}",
+        known=f"packaged texts: {', '.join(names())}{did_you_mean(name.removeprefix(PREFIX), names())}",
+        do="name one of them, a file, a folder or a data set of the hub",
+    )
+
+
 def digest(name: str) -> str:
     """SHA-256 of the packaged text in UTF-8, in hexadecimal."""
     return hashlib.sha256(_text(name).encode()).hexdigest()
@@ -49,9 +58,5 @@ def digest(name: str) -> str:
 def _text(name: str) -> str:
     plain = name.removeprefix(PREFIX)
     if plain not in DESCRIPTIONS:
-        raise DataNotFound(
-            f"no packaged text {name!r}",
-            known=f"packaged texts: {', '.join(names())}{did_you_mean(plain, names())}",
-            do="name one of them, a file, a folder or a data set of the hub",
-        )
+        raise unknown(name)
     return resources.files("evenhand").joinpath("texts", f"{plain}.txt").read_text(encoding="utf-8")

@@ -59,6 +59,8 @@ class RunContext:
     services: Services
     data_folder: str | None = None
     """The recipe's folder of benchmark files (`evaluation.data`); None: the environment variable EVENHAND_DATA."""
+    heldout: str | None = None
+    """The recipe's text for language quality (`data.heldout`): builtin:NAME or the path of a file; None: not set."""
     steps: Mapping[str, StepHandle] = field(default_factory=dict)
     """Steps before this one, by id."""
 

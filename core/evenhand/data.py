@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evenhand.errors import DataNotFound, Offline
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from evenhand.recipe_model import DataSection
 
-READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 BUILTIN = "builtin:"
 
 
@@ -26,14 +25,17 @@ class Loaded:
     source: str
     digest: str
     """SHA-256 over the texts."""
+    licence: str
+    """As its source states it; empty when it states none."""
 
 
 def load_data(section: DataSection, *, offline: bool, base: Path | None = None) -> Loaded:
     """Read `[data]`; the text column is called `text` afterwards. Paths are relative to the recipe's folder or here.
 
-    Raises `DataNotFound` with everything that was tried, `Offline` when only the hub could have it.
+    Raises `DataNotFound` with everything that was tried, `DataUnreadable` for a file that is not what its name says,
+    `Offline` when only the hub could have it.
     """
-    rows, source = _read(section.train, offline, base)
+    rows, source, licence = _read(section.train, offline, base)
     if section.column not in rows.column_names:
         columns = ", ".join(rows.column_names)
         raise DataNotFound(
@@ -50,48 +52,100 @@ def load_data(section: DataSection, *, offline: bool, base: Path | None = None) 
     digest = hashlib.sha256()
     for text in rows["text"]:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return Loaded(rows, source, digest.hexdigest())
+    return Loaded(rows, source, digest.hexdigest(), licence)
 
 
-def read_texts(source: str, *, base: Path | None = None) -> list[str]:
-    """Short texts such as prompts: shipped ones, or the lines of a text file."""
+def read_texts(source: str, *, base: Path | None = None, what: str = "text") -> list[str]:
+    """Short texts such as prompts: shipped ones, or the lines of a text file. Raises DataNotFound, DataUnreadable."""
     if source.startswith(BUILTIN):
         from evenhand.builtin_texts import read
 
-        return read(source.removeprefix(BUILTIN))
-    path = _existing(source, base)
-    if path is None:
-        raise DataNotFound(f"there is no file {source!r}", do="name a text file, or builtin:prompts")
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return read(source)
+    path, tried = find(source, base)
+    if path is None or not path.is_file():
+        raise DataNotFound(
+            f"{what} {source!r} was not found", known=_tried(tried), do="name a text file, or one of builtin:"
+        )
+    from evenhand.data_files import lines_of
+
+    return lines_of(path)
 
 
-def _read(name: str, offline: bool, base: Path | None) -> tuple[Dataset, str]:
-    from datasets import Dataset, load_dataset, load_from_disk
+def find(name: str, base: Path | None) -> tuple[Path | None, list[str]]:
+    """The file or folder of this name, from here or from the recipe's folder, and where it was looked for."""
+    given = Path(name).expanduser()
+    folders = [] if given.is_absolute() else [Path(), *([base] if base and base.resolve() != Path().resolve() else [])]
+    places = [given] if given.is_absolute() else [folder / given for folder in folders]
+    found = next((p for p in places if p.exists()), None)
+    return found, [f"no file or folder {str(p.absolute())!r}" for p in places if found is None]
 
+
+def missing(name: str, base: Path | None, *, what: str) -> DataNotFound | None:
+    """The error for text that certainly is not there, told without asking any network; None when it may be."""
     if name.startswith(BUILTIN):
-        return Dataset.from_dict({"text": read_texts(name)}), f"{name} (shipped with evenhand)"
-    path = _existing(name, base)
-    if path is not None and path.is_dir():
-        saved: Any = load_from_disk(str(path))
-        return (saved["train"] if isinstance(saved, dict) else saved), f"folder {path.name}"
-    if path is not None and path.suffix == ".txt":
-        return Dataset.from_dict({"text": read_texts(str(path))}), f"file {path.name}"
-    if path is not None and path.suffix in READERS:
-        extra = {"sep": "\t"} if path.suffix == ".tsv" else {}
-        return load_dataset(READERS[path.suffix], data_files=str(path), split="train", **extra), f"file {path.name}"
-    tried = [f"no file or folder {name!r}" if path is None else f"{name!r} is no text, JSON, CSV or parquet file"]
-    if "/" not in name and path is None or path is not None or name.startswith((".", "/", "~")):
-        tried.append("it is no hub id (owner/name)")
-        raise DataNotFound(f"training text {name!r} was not found", known="Tried: " + "; ".join(tried))
-    if offline:
-        raise Offline(f"training text {name!r} would have to be downloaded from the hub", do="run without --offline")
+        from evenhand.builtin_texts import names, unknown
+
+        return None if name.removeprefix(BUILTIN) in names() else unknown(name)
+    path, tried = find(name, base)
+    from evenhand.data_files import SUFFIXES
+
+    if path is not None and (path.is_dir() or path.suffix in SUFFIXES):
+        return None
+    if path is not None:
+        tried = [f"{str(path)!r} is none of {', '.join(SUFFIXES)}, and no folder"]
+    elif _may_be_on_hub(name):
+        return None
+    tried.append("hub: not asked, because it is no hub id (owner/name)")
+    return DataNotFound(
+        f"{what} {name!r} was not found", known=_tried(tried), do="name a file, a folder, a hub id, or builtin:everyday"
+    )
+
+
+def _tried(tried: list[str]) -> str:
+    return "\n    ".join(["tried, in order:", *tried])
+
+
+def _may_be_on_hub(name: str) -> bool:
+    from evenhand.data_files import SUFFIXES
+
+    plain = not name.startswith((".", "/", "~")) and not name.endswith(SUFFIXES)
+    return plain and name.count("/") == 1 and all(name.split("/"))
+
+
+def _read(name: str, offline: bool, base: Path | None) -> tuple[Dataset, str, str]:
+    """Rows, where they are from, and their licence."""
+    from datasets import Dataset
+
+    if problem := missing(name, base, what="training text"):
+        raise problem
+    if name.startswith(BUILTIN):
+        return Dataset.from_dict({"text": read_texts(name)}), f"{name} (shipped with evenhand)", "Apache-2.0"
+    path, tried = find(name, base)
+    if path is not None:
+        from evenhand.data_files import rows_of
+
+        return rows_of(path), f"{'folder' if path.is_dir() else 'file'} {path.name}", ""
+    return _from_hub(name, offline, tried)
+
+
+def _from_hub(name: str, offline: bool, tried: list[str]) -> tuple[Dataset, str, str]:
+    from evenhand import hub
+
+    rows = hub.cached_data(name)
+    if rows is not None:
+        return rows, f"hub {name} (copy on this machine)", ""
+    tried.append("hub cache: no copy on this machine")
+    if offline or hub.switched_off():
+        why = "the run is off-line" if offline else "HF_HUB_OFFLINE is set"
+        raise Offline(
+            f"it would have to be downloaded from the hub, and {why}",
+            where=f"training text {name!r}", known=_tried(tried), do="run once on-line, or name a file",
+        )  # fmt: skip
     try:
-        return load_dataset(name, split="train"), f"hub {name}"
-    except Exception as error:
-        tried.append(f"the hub: {type(error).__name__}: {str(error).splitlines()[0][:160]}")
-        raise DataNotFound(f"training text {name!r} was not found", known="Tried: " + "; ".join(tried)) from error
-
-
-def _existing(name: str, base: Path | None) -> Path | None:
-    places = [Path(name).expanduser()] + ([base / name] if base else [])
-    return next((p for p in places if p.exists()), None)
+        rows, licence = hub.download_data(name)
+    except hub.NotOnHub as reason:
+        tried.append(f"hub: {reason}")
+        raise DataNotFound(
+            f"training text {name!r} was not found", known=_tried(tried), do="name a file, a folder or a hub id"
+        ) from reason
+    return rows, f"hub {name}", licence

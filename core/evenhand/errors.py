@@ -85,6 +85,12 @@ class DataNotFound(EvenhandError):
     exit_code = 5
 
 
+class DataUnreadable(EvenhandError):
+    """A data file is there, but it is not what its name says."""
+
+    exit_code = 5
+
+
 class Offline(EvenhandError):
     """Something must be downloaded, and the run is off-line."""
 

@@ -17,6 +17,7 @@ from evenhand.guard import blamed, memory_ran_out
 from evenhand.manifest import Manifest, environment, provenance, read_run, sample_dict, section_dict
 from evenhand.plan import Plan, check_kinds, plan, stages_of
 from evenhand.recipe import Recipe, resolve_steps
+from evenhand.recipe_inputs import base_of, demand_inputs
 
 SAMPLES = 6
 """Prompts whose answers before and after are shown side by side."""
@@ -75,6 +76,7 @@ def execute(
         write_atomic(folder / "recipe.toml", recipe.source)
         manifest.write()
         try:
+            demand_inputs(recipe, trains=work.trains)
             _run(recipe, work, folder, manifest, resume=resume, strict=strict, offline=off)
         except BaseException as error:
             told = explained(error, work)
@@ -242,17 +244,18 @@ def _prove_monitors(life: Any, served: bool) -> None:
 
 def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) -> Any:
     """The training text, if anything trains."""
-    if not any(s.plugin is None and s.active for s in work.steps):
+    if not work.trains:
         return None
     from evenhand.data import load_data
 
     with manifest.timed("loading the data"):
-        found = load_data(recipe.data, offline=offline, base=recipe.path.parent if recipe.path else None)
+        found = load_data(recipe.data, offline=offline, base=base_of(recipe))
     manifest["data"] = {
         "source": found.source,
         "rows": len(found.rows),
         "rows_after": len(found.rows),
         "digest": found.digest,
+        "licence": found.licence,
     }
     return found.rows
 
@@ -262,7 +265,7 @@ def _prompts(recipe: Recipe, kind: str) -> list[Request]:
         return []
     from evenhand.data import read_texts
 
-    texts = read_texts(recipe.traffic.prompts, base=recipe.path.parent if recipe.path else None)
+    texts = read_texts(recipe.traffic.prompts, base=base_of(recipe), what="prompts")
     return [Request(prompt=t, max_new_tokens=recipe.traffic.max_new_tokens) for t in texts[: recipe.traffic.limit]]
 
 

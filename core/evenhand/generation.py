@@ -126,6 +126,8 @@ def _batch(
 
 
 def _prompt(tokenizer: Any, request: Request) -> str:
+    if not isinstance(request.prompt, str):
+        raise UsageError(f"the prompt is {type(request.prompt).__name__}, not text", where="generate")
     if not request.meta.get("chat"):
         if not (request.prompt or tokenizer.bos_token):
             what = "the prompt is empty, and this tokenizer has no token to begin a text with"

@@ -9,11 +9,14 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import STORAGE_ERRORS, storing
 from evenhand.errors import UsageError
-from evenhand.progress import progress
+from evenhand.progress import announce, progress
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py", "README.md")
@@ -119,6 +122,67 @@ def download(name: str, announce: Callable[[str], None], *, revision: str | None
             if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
                 raise
             raise NotOnHub(f"the download broke off ({type(error).__name__})") from error
+
+
+def cached_data(name: str) -> Dataset | None:
+    """The rows of a data set that is in the library's own cache on this machine, or None. Asks no network."""
+    import datasets
+    from datasets import config, load_dataset
+
+    asked = config.HF_HUB_OFFLINE
+    config.HF_HUB_OFFLINE = True
+    try:
+        with _quiet(datasets):
+            return load_dataset(name, split="train")
+    except (OSError, ValueError):  # what the library raises when it has no copy, or none with such a part
+        return None
+    finally:
+        config.HF_HUB_OFFLINE = asked
+
+
+def download_data(name: str, announce: Callable[[str], None] = announce) -> tuple[Dataset, str]:
+    """Fetch a data set after saying how large it is; its rows and its licence ("" when it states none).
+
+    Raises NotOnHub with the reason, StorageFault on a full disk.
+    """
+    from datasets import load_dataset
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    network_errors: tuple[Any, ...] = (OSError, *HfHubHTTPError.__bases__)
+    try:
+        facts = HfApi().dataset_info(name, files_metadata=True)
+    except GatedRepoError as error:
+        raise NotOnHub(
+            "its owner asks for consent first; accept on its page and run `hf auth login`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise NotOnHub("there is no public data set of this name") from error
+    except network_errors as error:
+        raise NotOnHub(f"{constants.ENDPOINT} cannot be reached ({type(error).__name__})") from error
+    size = sum(sibling.size or 0 for sibling in facts.siblings or ())
+    announce(f"{name}: downloading at most {size / 1e6:,.1f} MB from the hub")
+    stated = facts.card_data.get("license") if facts.card_data else ""
+    with storing(Path(constants.HF_HUB_CACHE)), progress(f"Downloading {name}"), _own_bars_off():
+        try:
+            rows = load_dataset(name, split="train", revision=facts.sha)
+        except (*network_errors, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
+                raise
+            told = str(error).splitlines()[0][:160] if str(error) else ""
+            raise NotOnHub(f"it cannot be read as one data set ({type(error).__name__}: {told})") from error
+    return rows, stated if isinstance(stated, str) else ", ".join(stated or ())
+
+
+@contextlib.contextmanager
+def _quiet(library: Any) -> Iterator[None]:
+    """No warnings of a library about a copy that it takes because the hub was not to be asked."""
+    level = library.logging.get_verbosity()
+    library.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        library.logging.set_verbosity(level)
 
 
 def refused(where: str, problem: str) -> UsageError:

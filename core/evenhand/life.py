@@ -12,6 +12,7 @@ from evenhand.compose import Composer, fold_data
 from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import Aggregator, Artifact, DecodingRule, LossTerm, ModelTransform
 from evenhand.plan import stages_of
+from evenhand.recipe_inputs import heldout_of
 from evenhand.services import Services
 from evenhand.training import STATE_OF_TERMS, TrainingResult, restore_terms, train
 from evenhand.training_terms import LANGUAGE_MODELLING
@@ -80,6 +81,7 @@ class Life:
             logger=logging.getLogger(f"evenhand.{step.id}"),
             services=self.services,
             data_folder=self.recipe.evaluation.data,
+            heldout=heldout_of(self.recipe),
             steps={name: h for name, h in self.handles.items() if name != step.id},
         )
 

@@ -20,6 +20,11 @@ class Plan:
     """All steps in order, an implied `train` included."""
     benchmarks: tuple[ResolvedStep, ...]
 
+    @property
+    def trains(self) -> bool:
+        """Whether any training takes place."""
+        return any(s.plugin is None and s.active for s in self.steps)
+
 
 def stages_of(step: ResolvedStep) -> tuple[str, ...]:
     """The life-cycle stages of a step; of `train`: none."""

