@@ -253,10 +253,11 @@ def test_a_gradient_that_is_not_a_number_stops_before_it_is_applied(tmp_path: Pa
 
 
 @pytest.fixture
-def fresh_accelerate() -> Iterator[None]:
+def fresh_accelerate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Accelerate's state of the process, empty before and after."""
     from accelerate.state import AcceleratorState
 
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
     AcceleratorState._reset_state()
     yield
     AcceleratorState._reset_state()
