@@ -32,11 +32,17 @@ EXPECTED = """\
 Run quickstart: SmolLM2-135M-Instruct, dequantised from Q4_1
 
 What was done
-  1. counterfactual-augmentation  312 of 840 rows changed
-  2. pair-parity                  gradient norm 0.83 at step 1
-  3. selective-update             6 of 30 layers moved
+  1. counterfactual-augmentation  Adds each sentence about people again with the groups exchanged.
+                                  -> 312 of 840 rows changed
+  2. pair-parity                  Pulls the predictions after a sentence and after its
+                                  counterfactual together.
+                                  -> gradient norm 0.83 at step 1
+  3. selective-update             Lets only the layers that carry the gap move.
+                                  -> 6 of 30 layers moved
   4. train                        folded into ordinary weights, portable
-  5. counterfactual-averaging     41 of 64 probe distributions changed
+  5. counterfactual-averaging     Averages next-token distributions over a prompt and its
+                                  counterfactual.
+                                  -> 41 of 64 probe distributions changed
   6. parity-monitor               24 requests seen
   7. contrastive-explanation      explains, changes nothing
 
@@ -124,7 +130,7 @@ def test_a_step_without_effect_a_fault_and_no_quality(tmp_path: Path) -> None:
         raw["quality"] = None
 
     text = printed(tmp_path, change)
-    assert "1. counterfactual-augmentation  changed nothing (0 of 840 rows changed)" in text
+    assert "-> changed nothing (0 of 840 rows changed)" in text
     assert "- counterfactual-augmentation: changed nothing" in text
     assert "Not measured, so the cost is unknown." in text
     flat = " ".join(text.split())

@@ -91,7 +91,7 @@ def load(
 
     where = f"model {resolved.name!r}"
     folder = str(resolved.folder)
-    with progress(f"Loading {resolved.display_name}"), _own_bars_off():
+    with progress(f"Loading {resolved.display_name}"), own_bars_off():
         config = _configuration(resolved, trust_remote_code=trust_remote_code)
         found = kind_of(config, where=where)
         if kind is not None and kind != found:
@@ -261,8 +261,8 @@ def _flat(values: Iterable[Any]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _own_bars_off() -> Iterator[None]:
-    # transformers 5 draws a bar of its own for every load.
+def own_bars_off() -> Iterator[None]:
+    """No bars of transformers 5, which draws one of its own for every load and every save."""
     from transformers.utils import logging
 
     if not logging.is_progress_bar_enabled():

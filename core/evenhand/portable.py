@@ -49,6 +49,7 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
     """Write `model/`; gives the state of each step that changed the model."""
     from evenhand.life import write_artifact
     from evenhand.manifest import plain
+    from evenhand.models import own_bars_off
 
     folder = life.folder / "model"
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,8 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
     for placed in reversed(live):
         if placed.transform.revert:
             placed.transform.revert(model)
-    model.save_pretrained(str(folder), safe_serialization=True)
+    with own_bars_off():
+        model.save_pretrained(str(folder), safe_serialization=True)
     tokenizer.save_pretrained(str(folder))
     for placed in live:
         _put_back(placed.transform, model, beside / f"{placed.step.id}-{placed.index}")

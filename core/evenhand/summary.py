@@ -136,8 +136,11 @@ def _steps(run: RunRecord) -> Table:
         proof = "; ".join(
             p.what if p.took else f"changed nothing ({p.what})" for p in step.proofs if p.what or not p.took
         )
-        state = wording.STATES.get(step.state, step.state)
-        table.add_row(Text(f"{place}. {wording.step_label(step)}"), Text(proof or state))
+        told = Text(step.summary)
+        if proof or not step.summary:
+            shown = proof or wording.STATES.get(step.state, step.state)
+            told.append(f"\n-> {shown}" if step.summary else shown, style="dim" if step.summary else "")
+        table.add_row(Text(f"{place}. {wording.step_label(step)}"), told)
     return table
 
 
