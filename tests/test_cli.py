@@ -446,6 +446,20 @@ def test_check_of_what_cannot_be_checked(site: Any, monkeypatch: pytest.MonkeyPa
     assert call("check", "word-cuont").stderr.startswith("no plugin is called 'word-cuont'; did you mean")
 
 
+def test_check_of_a_new_plugin_that_is_not_installed_yet(
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site("sound")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "pyproject.toml").write_text("")
+    result = call("check", "mine")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "toolkit check: 'mine' is a folder here, and no plugin of this name is installed\n  pip install -e mine\n"
+    )
+
+
 # --------------------------------------------------------------------------------------------------- evidence
 def test_report_prints_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     module(monkeypatch, "evenhand.report", write_report=lambda folder: Path(folder) / "report.html")

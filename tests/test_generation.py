@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evenhand.contributions import DecodingRule, Request, Response
-from evenhand.errors import WrongModelKind
+from evenhand.errors import UsageError, WrongModelKind
 from evenhand.generation import attach, generate
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
@@ -113,6 +113,71 @@ def test_the_models_own_generate_takes_the_rules_also_with_beams() -> None:
     out = model.generate(input_ids=ids, max_new_tokens=6, do_sample=False)
     assert out[0, ids.shape[1] :].tolist()[: len(expected)] == expected
     assert model.generate(input_ids=ids, max_new_tokens=6, do_sample=False, num_beams=3).shape[0] == 1
+
+
+def test_beams_refuse_a_rule_that_acts_on_the_cache() -> None:
+    model, tokenizer = tiny_causal()
+    attach(model, tokenizer, [DecodingRule(name="trim", step=lambda model, cache: None)])
+    ids = tokenizer("The nurse said", return_tensors="pt")
+    with pytest.raises(UsageError) as caught:
+        model.generate(**ids, num_beams=2, max_new_tokens=2)
+    assert str(caught.value) == (
+        "generate: the decoding rule 'trim' acts on the key-value cache, which beams share\n"
+        "  generate with num_beams=1"
+    )
+
+
+def test_beams_tell_padding_by_the_mask_not_by_the_token() -> None:
+    """A prompt may begin with the token that pads: the rule must see it."""
+    model, tokenizer = tiny_causal()
+    seen: list[list[int]] = []
+
+    def look(ids: Any, logits: Any, contexts: Any) -> Any:
+        seen.append(ids[0].tolist())
+        return logits
+
+    attach(model, tokenizer, [DecodingRule(name="look", next_logits=look)])
+    pad = tokenizer.pad_token_id
+    word = tokenizer("nurse")["input_ids"][-1]
+    ids = torch.tensor([[pad, pad, word]])
+    mask = torch.tensor([[0, 1, 1]])
+    model.generate(input_ids=ids, attention_mask=mask, num_beams=2, max_new_tokens=1, do_sample=False)
+    assert seen[0] == [pad, word]
+
+
+def test_each_token_of_the_list_ends_an_answer() -> None:
+    """Chat models name several end tokens in their generation configuration."""
+    model, tokenizer = tiny_causal()
+    plain = generate(model, tokenizer, requests()[:1])[0]
+    assert len(plain.token_ids) > 3
+    second = plain.token_ids[2]
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, second]
+    for rules in ([], [shifted(0)]):
+        ended = generate(model, tokenizer, requests()[:1], rules=rules)[0]
+        assert second not in ended.token_ids
+        assert tuple(ended.token_ids) == tuple(plain.token_ids)[: len(ended.token_ids)]
+        assert len(ended.token_ids) == list(plain.token_ids).index(second)
+
+
+def test_generate_with_rules_fills_the_scores_that_were_asked_for() -> None:
+    model, tokenizer = tiny_causal()
+    ids = tokenizer("The nurse said", return_tensors="pt")
+    how: dict[str, Any] = {"max_new_tokens": 3, "min_new_tokens": 3, "do_sample": False, "output_scores": True}
+    plain = model.generate(**ids, **how, return_dict_in_generate=True)
+    attach(model, tokenizer, [DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits)])
+    ruled = model.generate(**ids, **how, return_dict_in_generate=True)
+    assert torch.equal(plain.sequences, ruled.sequences)
+    assert len(ruled.scores) == 3
+    for a, b in zip(plain.scores, ruled.scores, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_an_empty_prompt_begins_a_text_or_is_refused() -> None:
+    model, tokenizer = tiny_causal()
+    assert generate(model, tokenizer, [Request(prompt="", max_new_tokens=2)])[0].request.prompt == ""
+    tokenizer.bos_token = None
+    with pytest.raises(UsageError, match="the prompt is empty, and this tokenizer has no token to begin a text with"):
+        generate(model, tokenizer, [Request(prompt="", max_new_tokens=2)])
 
 
 def test_a_masked_model_does_not_continue_text() -> None:

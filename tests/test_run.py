@@ -139,6 +139,22 @@ def test_the_loaded_result_answers_as_the_run_did(place: Path) -> None:
     assert beams.shape[0] == 1, "beam search takes the rules as a logits processor"
 
 
+def test_a_rule_that_refers_to_a_folded_step_still_finds_its_artifact_when_loaded(place: Path) -> None:
+    body = (
+        '[[steps]]\nuse = "trial-scale"\nid = "half"\nactive = true\n'
+        '[[steps]]\nuse = "trial-echo"\nof = "step:half"\n'
+    )
+    result = api.run(recipe(place, body))
+    assert states(result.record) == {"half": "folded", "trial-echo": "decoding"}
+    assert result.record["portability"]["largest_difference"] <= 1e-4
+    assert result.record["portability"]["plain_transformers"] is False
+    loaded = result.load()
+    for sample in result.record["samples"]:
+        assert loaded.generate(sample["prompt"], max_new_tokens=5) == sample["after"]
+    one, two = (loaded.generate("The nurse", temperature=1.0, seed=4) for _ in range(2))
+    assert one == two != loaded.generate("The nurse", temperature=1.0, seed=5)
+
+
 def test_where_every_step_folds_plain_transformers_loads_the_same_model(place: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,6 +41,8 @@ class Plugin:
     kinds: ClassVar[tuple[str, ...]] = ("causal", "masked")
     """The kinds of model it works on; the host refuses others by name."""
     Options: ClassVar[type[Options]] = Options
+    example_options: ClassVar[Mapping[str, Any]] = {}
+    """Values for options that have no default, for `toolkit check` and for the manual."""
 
     def __init__(self, options: Any = None, **values: Any) -> None:
         self.options: Any = options if options is not None else type(self).Options(**values)

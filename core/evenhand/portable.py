@@ -233,17 +233,26 @@ class Usable:
         return iter((self.model, self.tokenizer))
 
     def generate(
-        self, prompts: str | list[str], *, max_new_tokens: int = 40, temperature: float = 0.0, chat: bool = False
+        self,
+        prompts: str | list[str],
+        *,
+        max_new_tokens: int = 40,
+        temperature: float = 0.0,
+        seed: int = 0,
+        chat: bool = False,
     ) -> Any:
-        """Continue a prompt, or each of several, with the run's decoding rules; gives the new text only."""
+        """Continue a prompt, or each of several, with the run's decoding rules; gives the new text only.
+
+        `temperature` 0 is greedy; above, the same prompt and `seed` give the same text. `chat` puts the prompt into the
+        tokenizer's chat template.
+        """
         from evenhand.contributions import Request
         from evenhand.generation import generate
 
         many = [prompts] if isinstance(prompts, str) else list(prompts)
         requests = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
-        texts = [
-            r.text for r in generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature)
-        ]
+        how: dict[str, Any] = {"rules": self.rules, "temperature": temperature, "seed": seed}
+        texts = [r.text for r in generate(self.model, self.tokenizer, requests, **how)]
         return texts[0] if isinstance(prompts, str) else texts
 
     def __repr__(self) -> str:

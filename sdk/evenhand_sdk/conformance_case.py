@@ -55,7 +55,7 @@ class Case:
         A benchmark with an option `limit` is checked on few items.
         """
         kinds: Any = plugin.kinds
-        options = dict(getattr(plugin, "example_options", {}))
+        options = dict(plugin.example_options)
         if "evaluation" in plugin.stages() and "limit" in plugin.Options.model_fields:
             options.setdefault("limit", FEW)
         return cls(plugin=plugin, kind=kind or kinds[0], options=options)

@@ -127,6 +127,21 @@ class Flat(Mitigation):
         return DecodingRule(name="flat", next_logits=lambda ids, logits, contexts: logits / by if by != 1 else logits)
 
 
+class Echo(Mitigation):
+    """Divides the logits by what another step has fitted."""
+
+    name = "trial-echo"
+    summary = "Uses the artifact of another step."
+
+    class Options(StrengthOptions):
+        of: str
+
+    @hookimpl
+    def decoding(self, run, model):
+        factor = run.step(self.options.of).artifact.tensors["factor"]
+        return DecodingRule(name="echo", next_logits=lambda ids, logits, contexts: logits * factor)
+
+
 class Watch(Plugin):
     """Counts answers; asks for one probe a request."""
 

@@ -52,9 +52,10 @@ def check(context: click.Context, plugin: str) -> None:
 def _named(plugin: str) -> Any:
     """The class of an installed plugin, or of a module that can be imported from here."""
     import sys
+    from pathlib import Path
 
     from evenhand.discovery import PluginRow, discover, load
-    from evenhand.errors import UnknownPlugin
+    from evenhand.errors import UnknownPlugin, UsageError
     from evenhand.plugin_contract import check_class
 
     catalogue = discover()
@@ -62,6 +63,12 @@ def _named(plugin: str) -> Any:
         row = catalogue.find(plugin)
     except UnknownPlugin:
         module, colon, attribute = plugin.partition(":")
+        if Path(plugin, "pyproject.toml").is_file():
+            raise UsageError(
+                f"{plugin!r} is a folder here, and no plugin of this name is installed",
+                where="toolkit check",
+                do=f"pip install -e {plugin}",
+            ) from None
         if not colon or not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
             raise
     else:
