@@ -9,8 +9,8 @@ from data_runs import run_json
 from evenhand.report_figures import axis_over, bars, differing, forest, heat_tokens
 from evenhand.report_numbers import bounds, decimals, duration, listing, moment, number, tight
 from evenhand.report_reading import parse_run
-from evenhand.report_record import Figure, Interval, Sample
-from evenhand.report_wording import did_it_help, missing, what_it_cost
+from evenhand.report_record import Figure, Interval, RunRecord, Sample
+from evenhand.report_wording import did_it_help, missing, provenance, what_it_cost
 
 
 @pytest.mark.parametrize(
@@ -155,3 +155,13 @@ def test_only_words_that_differ_are_marked() -> None:
     left, right = differing(Sample(prompt="p", before="she went home.", after="they went home."))
     assert [(p.text, p.same) for p in left] == [("she", False), (" went home.", True)]
     assert [(p.text, p.same) for p in right] == [("they", False), (" went home.", True)]
+
+
+def test_provenance_tells_of_the_saved_model_and_of_attempts() -> None:
+    shown = {"largest_difference": 2.4e-7, "answers": 2, "plain_transformers": False}
+    facts = dict(provenance(RunRecord.model_validate({"portability": shown, "attempts": 3})))
+    assert facts["Saved model"] == (
+        "loaded again at the end of the run: logits differ by 2.4e-07 at most, 2 answers are the same"
+    )
+    assert facts["Attempts"] == "3"
+    assert not {"Saved model", "Attempts"} & dict(provenance(RunRecord())).keys()

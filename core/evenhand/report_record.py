@@ -262,6 +262,13 @@ class Event(_Part):
     text: str = ""
 
 
+class Portability(_Part):
+    """What loading the saved model again showed."""
+
+    largest_difference: float | None = None
+    answers: int = 0
+
+
 class RunRecord(_Part):
     """One run, as `run.json` states it."""
 
@@ -283,6 +290,8 @@ class RunRecord(_Part):
     training: list[Training] = Field(default_factory=list)
     benchmarks: list[BenchmarkResult] = Field(default_factory=list)
     quality: Quality | None = None
+    portability: Portability | None = None
+    attempts: int = 1
     monitoring: Monitoring | None = None
     sections: list[SectionRecord] = Field(default_factory=list)
     samples: list[Sample] = Field(default_factory=list)

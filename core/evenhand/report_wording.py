@@ -272,6 +272,7 @@ def provenance(run: RunRecord) -> list[tuple[str, str]]:
         ("Training data licence", data.licence),
         ("Training data rows", _data_rows(data.rows, data.rows_after)),
         ("Training data digest (SHA-256)", data.digest),
+        ("Saved model", _loaded_again(run)),
         ("Seed", str(run.seed)),
         ("Overrides", listing(run.overrides) or "none"),
         ("evenhand", run.evenhand),
@@ -280,8 +281,17 @@ def provenance(run: RunRecord) -> list[tuple[str, str]]:
         ("Started", run.started),
         ("Finished", run.finished),
         ("Status", run.status),
+        ("Attempts", str(run.attempts) if run.attempts > 1 else ""),
     ]
     return [(label, value) for label, value in facts if value]
+
+
+def _loaded_again(run: RunRecord) -> str:
+    shown = run.portability
+    if shown is None or shown.largest_difference is None:
+        return ""
+    said = f"loaded again at the end of the run: logits differ by {shown.largest_difference:.2g} at most"
+    return said + (f", {shown.answers} answers are the same" if shown.answers else "")
 
 
 def _data_rows(rows: int | None, after: int | None) -> str:
