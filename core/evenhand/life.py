@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -255,6 +256,7 @@ class Life:
             title=f"Training ({step.id})" if step.id != "train" else "Training",
             on_event=lambda text: self.manifest.event("training", text),
         )
+        gc.collect()  # a trainer refers to itself in circles, and would keep its optimiser and the reference model
         write_training(folder, model, result, names)
         return result
 
