@@ -91,21 +91,10 @@ def download(name: str, announce: Callable[[str], None], *, revision: str | None
     disk.
     """
     from huggingface_hub import HfApi, constants, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
-    # The library changed its HTTP client between its major versions; this base class is the client's own.
-    network_errors: tuple[Any, ...] = (OSError, *HfHubHTTPError.__bases__)
-    try:
+    with _asking("model"):
         facts = HfApi().model_info(name, revision=revision, files_metadata=True)
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in facts.siblings or ()}
-    except GatedRepoError as error:
-        raise NotOnHub(
-            "its owner asks for consent first; accept on its page and run `hf auth login`"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise NotOnHub("there is no public model of this name") from error
-    except network_errors as error:
-        raise NotOnHub(f"{constants.ENDPOINT} cannot be reached ({type(error).__name__})") from error
     if problem := weights_problem(sizes):
         raise refused(name, problem)
     size = sum(bytes_ for file, bytes_ in sizes.items() if is_wanted(file))
@@ -118,10 +107,35 @@ def download(name: str, announce: Callable[[str], None], *, revision: str | None
                     name, revision=facts.sha, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)
                 )
             )
-        except network_errors as error:
+        except _network_errors() as error:
             if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
                 raise
             raise NotOnHub(f"the download broke off ({type(error).__name__})") from error
+
+
+def _network_errors() -> tuple[Any, ...]:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # The library changed its HTTP client between its major versions; this base class is the client's own.
+    return (OSError, *HfHubHTTPError.__bases__)
+
+
+@contextlib.contextmanager
+def _asking(what: str) -> Iterator[None]:
+    """A question to the hub; what it or the network answers instead becomes NotOnHub with the reason."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    try:
+        yield
+    except GatedRepoError as error:
+        raise NotOnHub(
+            "its owner asks for consent first; accept on its page and run `hf auth login`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise NotOnHub(f"there is no public {what} of this name") from error
+    except _network_errors() as error:
+        raise NotOnHub(f"{constants.ENDPOINT} cannot be reached ({type(error).__name__})") from error
 
 
 def cached_data(name: str) -> Dataset | None:
@@ -147,26 +161,16 @@ def download_data(name: str, announce: Callable[[str], None] = announce) -> tupl
     """
     from datasets import load_dataset
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
-    network_errors: tuple[Any, ...] = (OSError, *HfHubHTTPError.__bases__)
-    try:
+    with _asking("data set"):
         facts = HfApi().dataset_info(name, files_metadata=True)
-    except GatedRepoError as error:
-        raise NotOnHub(
-            "its owner asks for consent first; accept on its page and run `hf auth login`"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise NotOnHub("there is no public data set of this name") from error
-    except network_errors as error:
-        raise NotOnHub(f"{constants.ENDPOINT} cannot be reached ({type(error).__name__})") from error
     size = sum(sibling.size or 0 for sibling in facts.siblings or ())
     announce(f"{name}: downloading at most {size / 1e6:,.1f} MB from the hub")
     stated = facts.card_data.get("license") if facts.card_data else ""
     with storing(Path(constants.HF_HUB_CACHE)), progress(f"Downloading {name}"), _own_bars_off():
         try:
             rows = load_dataset(name, split="train", revision=facts.sha)
-        except (*network_errors, ValueError) as error:
+        except (*_network_errors(), ValueError) as error:
             if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
                 raise
             told = str(error).splitlines()[0][:160] if str(error) else ""
