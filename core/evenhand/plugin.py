@@ -43,6 +43,8 @@ class Plugin:
     Options: ClassVar[type[Options]] = Options
     example_options: ClassVar[Mapping[str, Any]] = {}
     """Values for options that have no default, for `toolkit check` and for the manual."""
+    example_steps: ClassVar[Mapping[str, Plugin]] = {}
+    """By id, the configured steps that `example_options` refer to, where an arbitrary decoding rule will not do."""
 
     def __init__(self, options: Any = None, **values: Any) -> None:
         self.options: Any = options if options is not None else type(self).Options(**values)

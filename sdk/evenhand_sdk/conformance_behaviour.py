@@ -72,6 +72,9 @@ def check_inputs_untouched(case: Case) -> None:
             for part in parts:
                 if part.fit:
                     part.fit(model)
+            demand("fitting")
+            testing.place(parts, run, own)  # what comes later in a run sees the changed model
+            before = state_digest(model), len(tokenizer), tokenizer.padding_side
         elif stage == "objective":
             apart = case.run(plugin, model=copy.deepcopy(model), tokenizer=tokenizer)
             trained(apart, [watching(t, broken) if isinstance(t, LossTerm) else t for t in parts], own)
@@ -88,6 +91,8 @@ def check_strength_zero(case: Case) -> None:
     plugin = case.instance(strength=0.0)
     rows = testing.sample_rows()
     for stage in type(plugin).stages():
+        if stage not in NEIGHBOURS:
+            continue  # it looks on
         run = case.run(plugin)
         parts = hook(plugin, stage, run)
         if stage == "data":
@@ -115,6 +120,9 @@ def _identical_model(case: Case, run: RunContext, parts: Sequence[ModelTransform
     testing.place(parts, run)
     after = exact(testing.logits(run))
     allowed = [before]
+    if case.plugin.example_steps:
+        # A step that takes over what other steps placed leaves, at 0, the model that all of them began with.
+        allowed.append(exact(testing.logits(run, run.services.load_base())))
     if any(part.trainable for part in parts):
         # A selection at 0 either leaves the model as it was, or does not select: then all is trained.
         free = case.run(case.instance())
@@ -140,6 +148,8 @@ def check_composes(case: Case) -> None:
             one, two = hook(first, stage, run), hook(second, stage, other)
             ring = [NEIGHBOURS[stage](), *one, NEIGHBOURS[stage](), *two, NEIGHBOURS[stage]()]
             _together(case, stage, ring[::-1] if flip else ring)
+            if stage == "architecture":
+                testing.place([*one, *two], run)  # what comes later in a run sees the changed model
 
 
 def _together(case: Case, stage: str, parts: list[Any]) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.context import RunContext, StepHandle
@@ -71,18 +70,26 @@ class Case:
     def run(self, plugin: Plugin, *, step_id: str = "", model: Any = None, tokenizer: Any = None) -> RunContext:
         """A context on a fresh tiny model (or the one given), in a folder of its own.
 
-        Steps that the options refer to are there: each is a decoding rule that flattens a little.
+        Steps that the options refer to are there: those of `example_steps`, placed in a fresh model and trained
+        for a moment; without an example, a decoding rule that flattens a little.
         """
-        from evenhand_sdk.testing import contributions, run_context
+        from evenhand_sdk.testing import contributions, place, run_context
 
+        def context(step: Plugin, name: str, model: Any, tokenizer: Any) -> RunContext:
+            folder = tempfile.mkdtemp(prefix="evenhand-")
+            return run_context(folder, step, self.kind, step_id=name, model=model, tokenizer=tokenizer)
+
+        run = context(plugin, step_id, model, tokenizer)
         handles = {}
         for name in _references(self.options):
-            other = Neighbour()
-            context = run_context(tempfile.mkdtemp(prefix="evenhand-"), other)
-            rules = contributions(other, "decoding", context)
-            handles[name] = StepHandle(id=name, plugin=other, active=False, contributions={"decoding": rules})
-        folder = Path(tempfile.mkdtemp(prefix="evenhand-"))
-        return run_context(folder, plugin, self.kind, steps=handles, step_id=step_id, model=model, tokenizer=tokenizer)
+            other = self.plugin.example_steps.get(name) or Neighbour()
+            beside = context(other, name, run.services.model, run.tokenizer)
+            parts = {stage: contributions(other, stage, beside) for stage in type(other).stages()}
+            if model is None:
+                place(parts.get("architecture", []), beside)
+            acts = "architecture" in parts
+            handles[name] = StepHandle(id=name, plugin=other, active=acts, contributions=parts)
+        return replace(run, steps=handles)
 
 
 def _references(value: Any) -> list[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, field_validator
 
 from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter, adapter_of
+from evenhand_adapterfusion.task_adapter import TaskAdapter
 from evenhand_sdk import (
     Artifact,
     Bars,
@@ -24,6 +25,7 @@ from evenhand_sdk import (
     LossTerm,
     Mitigation,
     ModelTransform,
+    Plugin,
     RunContext,
     Section,
     StepHandle,
@@ -65,6 +67,7 @@ class AdapterFusion(Mitigation):
     source = "Pfeiffer et al. 2021, AdapterFusion; Kumar et al. 2023, DAM (modularised bias mitigation)"
     Options = AdapterFusionOptions
     example_options: ClassVar[dict[str, Any]] = {"adapters": ["step:gender-adapter", "step:task"]}
+    example_steps: ClassVar[dict[str, Plugin]] = {"gender-adapter": DebiasingAdapter(), "task": TaskAdapter()}
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> LossTerm | None:

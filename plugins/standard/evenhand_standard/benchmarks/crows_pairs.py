@@ -59,7 +59,7 @@ NEAR_TIE = 0.05
 class CrowsPairsOptions(Options):
     """Options of `crows-pairs`."""
 
-    rule: Rule = "official"
+    rule: Rule = Field("official", description="Shared tokens as published, or whole sentences as test harnesses do.")
     bias_types: tuple[str, ...] = Field(BIAS_TYPES, description="Which of the nine types of bias to use.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most pairs, drawn over all types.")
     data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")

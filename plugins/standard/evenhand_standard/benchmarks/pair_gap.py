@@ -91,7 +91,7 @@ class PairGapOptions(Options):
     """Options of `pair-gap`."""
 
     axis: str = Field("gender", description="Name of an axis pack, or path of a TOML file.")
-    locale: str = "en"
+    locale: str = Field("en", description="Language of the axis pack; part of its name.")
     limit: Annotated[int, Field(ge=1)] | None = Field(300, description="Most pairs; none for all.")
     items_seed: int = Field(0, description="Chooses the pairs; equal for runs that are to be compared.")
 
