@@ -2,7 +2,8 @@
 
 python tests/performance/host_overhead.py [repetitions] [model folder or shelf name]
 
-Medians of interleaved repetitions with the 95 % bootstrap interval of the ratio of medians.
+Each round does the work once with and once without the host, in alternating order, right after one another; shown is
+the median of the rounds' ratios with its 95 % bootstrap interval.
 """
 
 from __future__ import annotations
@@ -24,23 +25,31 @@ from evenhand.builtin_texts import read
 from evenhand.contributions import DecodingRule, Request
 from evenhand.generation import generate
 from evenhand.models import load, resolve
+from evenhand.progress import configure
 from evenhand.recipe_model import TrainingSection
 from evenhand.training import train
 
 
-def timed(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def alternately(
+    ours: Callable[..., Any], bare: Callable[..., Any], repetitions: int, before: Callable[[], tuple[Any, ...]] = tuple
+) -> tuple[list[float], list[float]]:
+    """Seconds of both, a pair a round; `before` makes their arguments, untimed. The first round warms up."""
+    times: dict[Any, list[float]] = {ours: [], bare: []}
+    for k in range(repetitions + 1):
+        for work in (bare, ours) if k % 2 else (ours, bare):
+            arguments = before()
+            start = time.perf_counter()
+            work(*arguments)
+            if k:
+                times[work].append(time.perf_counter() - start)
+    return times[ours], times[bare]
 
 
 def ratio(name: str, ours: list[float], bare: list[float], target: float) -> None:
-    draw = np.random.default_rng(0)
-    a, b = np.array(ours), np.array(bare)
-    picks = draw.integers(0, len(a), (5000, len(a)))
-    found = np.median(a[picks], axis=1) / np.median(b[picks], axis=1)
-    low, high = np.quantile(found, [0.025, 0.975])
-    middle = statistics.median(ours) / statistics.median(bare)
+    ratios = np.array(ours) / np.array(bare)
+    picks = np.random.default_rng(0).integers(0, len(ratios), (5000, len(ratios)))
+    low, high = np.quantile(np.median(ratios[picks], axis=1), [0.025, 0.975])
+    middle = float(np.median(ratios))
     print(
         f"{name:44} ratio {middle:.3f} [{low:.3f}, {high:.3f}]  target {target:.2f}  "
         f"({statistics.median(ours):.2f} s against {statistics.median(bare):.2f} s, n={len(ours)})"
@@ -52,7 +61,7 @@ def decoding(loaded: Any, repetitions: int) -> None:
     requests = [Request(prompt=p, max_new_tokens=24) for p in prompts]
     tokenizer = loaded.tokenizer
     tokenizer.padding_side = "left"
-    inputs = tokenizer(prompts, return_tensors="pt", padding=True)
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True, return_token_type_ids=False)
 
     def bare() -> None:
         with torch.no_grad():
@@ -69,14 +78,8 @@ def decoding(loaded: Any, repetitions: int) -> None:
             1.02,
         ),
     }
-    times: dict[str, list[float]] = {name: [] for name in ("bare", *cases)}
-    bare()
-    for _ in range(repetitions):
-        times["bare"].append(timed(bare))
-        for name, (work, _) in cases.items():
-            times[name].append(timed(work))
-    for name, (_, target) in cases.items():
-        ratio(name, times[name], times["bare"], target)
+    for name, (work, target) in cases.items():
+        ratio(name, *alternately(work, bare, repetitions), target)
 
 
 def training(loaded: Any, repetitions: int, steps: int = 6) -> None:
@@ -114,17 +117,12 @@ def training(loaded: Any, repetitions: int, steps: int = 6) -> None:
                 folder=Path(folder), seed=0, trainable=names,
             )  # fmt: skip
 
-    times: dict[str, list[float]] = {"bare": [], "ours": []}
-    for k in range(repetitions + 1):
-        for name, work in (("bare", bare), ("ours", ours)) if k % 2 else (("ours", ours), ("bare", bare)):
-            model = copy.deepcopy(loaded.model)
-            found = timed(lambda work=work, model=model: work(model))
-            if k:  # the first round warms up
-                times[name].append(found)
-    ratio(f"LM loss alone over bare Trainer, {steps} steps", times["ours"], times["bare"], 1.03)
+    found = alternately(ours, bare, repetitions, before=lambda: (copy.deepcopy(loaded.model),))
+    ratio(f"LM loss alone over bare Trainer, {steps} steps", *found, 1.03)
 
 
 if __name__ == "__main__":
+    configure("quiet")
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     model = load(resolve(sys.argv[2] if len(sys.argv) > 2 else "smollm2-135m-instruct"))
     decoding(model, count)

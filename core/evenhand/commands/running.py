@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from evenhand.commands.session import Session, global_options, pass_session
+from evenhand.commands.session import Session, at_once, global_options, pass_session
 
 if TYPE_CHECKING:
     from evenhand.recipe import Recipe, ResolvedStep
@@ -60,6 +60,7 @@ def run(
 @_SET
 @global_options
 @pass_session
+@at_once
 def validate(session: Session, recipe: str, overrides: tuple[str, ...]) -> None:
     """Check RECIPE and show its steps, without loading a model."""
     checked, steps = _checked(recipe, overrides)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -37,6 +39,20 @@ def global_options(command: Command) -> Command:
         help="Show no progress and no summary; errors still appear.",
     )
     return debug(quiet(command))
+
+
+def at_once(command: Command) -> Command:
+    """For commands that only read and answer: what they make stays until the end, so nothing is collected."""
+
+    @functools.wraps(command)
+    def quick(*arguments: Any, **options: Any) -> Any:
+        gc.disable()
+        try:
+            return command(*arguments, **options)
+        finally:
+            gc.enable()
+
+    return quick  # type: ignore[return-value]
 
 
 def _switch(context: click.Context, parameter: click.Parameter, value: bool) -> None:
