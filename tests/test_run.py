@@ -26,8 +26,8 @@ from evenhand.errors import (
     TrainingDiverged,
     WrongModelKind,
 )
-from evenhand.manifest import read_run
 from evenhand.measuring import digest_of_records
+from evenhand.report_reading import raw_run
 from evenhand_sdk.tiny import save_tiny
 
 pytestmark = pytest.mark.usefixtures("trial", "own_cache")
@@ -160,7 +160,7 @@ def test_where_every_step_folds_plain_transformers_loads_the_same_model(place: P
 
     folds = WHOLE.replace("folds = false", "folds = true")
     folder = api.run(recipe(place, folds)).folder
-    assert states(read_run(folder))["trial-scale"] == "folded"
+    assert states(raw_run(folder))["trial-scale"] == "folded"
     plain = AutoModelForCausalLM.from_pretrained(folder / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
     ids = tokenizer("The nurse said", return_tensors="pt")["input_ids"]
@@ -212,7 +212,7 @@ def test_a_fault_in_a_hook_that_changes_the_model_fails_the_run(place: Path) -> 
         "step 'trial-raise', plugin 'trial-raise' of evenhand-trial 1.0, hook `data`: ValueError: something is odd"
     )
     failed = next((place / "runs").glob("trial-*"))
-    assert read_run(failed)["status"] == "failed"
+    assert raw_run(failed)["status"] == "failed"
 
 
 @pytest.mark.parametrize("body", [
@@ -269,7 +269,7 @@ def test_a_full_disk_is_said_plainly(place: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(portable, "save_model", full)
     with pytest.raises(StorageFault):
         api.run(recipe(place, '[[benchmarks]]\nuse = "trial-length"\n'))
-    assert read_run(next((place / "runs").glob("trial-*")))["status"] == "failed"
+    assert raw_run(next((place / "runs").glob("trial-*")))["status"] == "failed"
 
 
 def test_a_damaged_baseline_is_measured_again_not_trusted(place: Path, own_cache: Path) -> None:
@@ -299,7 +299,7 @@ def test_a_run_killed_in_its_training_ends_with_the_same_numbers(place: Path, tr
     whole = subprocess.run([*toolkit, str(place / "whole")], env=environment, cwd=place, capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
     uninterrupted = next((place / "whole").iterdir())
-    expected = read_run(uninterrupted)
+    expected = raw_run(uninterrupted)
     command = [*toolkit, str(place / "killed")]
     process = subprocess.Popen(command, env=environment, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
@@ -314,7 +314,7 @@ def test_a_run_killed_in_its_training_ends_with_the_same_numbers(place: Path, tr
     assert done.returncode == 0, done.stderr
     folders = list((place / "killed").iterdir())
     assert len(folders) == 1, "the same folder was continued"
-    resumed = read_run(folders[0])
+    resumed = raw_run(folders[0])
     assert resumed["benchmarks"] == expected["benchmarks"]
     assert resumed["samples"] == expected["samples"]
     assert resumed["training"][0]["terms"] == expected["training"][0]["terms"]

@@ -35,7 +35,7 @@ def load_data(section: DataSection, *, offline: bool, base: Path | None = None) 
     Raises `DataNotFound` with everything that was tried, `DataUnreadable` for a file that is not what its name says,
     `Offline` when only the hub could have it.
     """
-    rows, source, licence = _read(section.train, offline, base)
+    rows, source, licence = _read(section, offline, base)
     if section.column not in rows.column_names:
         columns = ", ".join(rows.column_names)
         raise DataNotFound(
@@ -112,10 +112,11 @@ def _may_be_on_hub(name: str) -> bool:
     return plain and name.count("/") == 1 and all(name.split("/"))
 
 
-def _read(name: str, offline: bool, base: Path | None) -> tuple[Dataset, str, str]:
+def _read(section: DataSection, offline: bool, base: Path | None) -> tuple[Dataset, str, str]:
     """Rows, where they are from, and their licence."""
     from datasets import Dataset
 
+    name = section.train
     if problem := missing(name, base, what="training text"):
         raise problem
     if name.startswith(BUILTIN):
@@ -124,14 +125,15 @@ def _read(name: str, offline: bool, base: Path | None) -> tuple[Dataset, str, st
     if path is not None:
         from evenhand.data_files import rows_of
 
-        return rows_of(path), f"{'folder' if path.is_dir() else 'file'} {path.name}", ""
-    return _from_hub(name, offline, tried)
+        return rows_of(path, section.split), f"{'folder' if path.is_dir() else 'file'} {path.name}", ""
+    return _from_hub(section, offline, tried)
 
 
-def _from_hub(name: str, offline: bool, tried: list[str]) -> tuple[Dataset, str, str]:
+def _from_hub(section: DataSection, offline: bool, tried: list[str]) -> tuple[Dataset, str, str]:
     from evenhand import hub
 
-    rows = hub.cached_data(name)
+    name = section.train
+    rows = hub.cached_data(name, section.config, section.split)
     if rows is not None:
         return rows, f"hub {name} (copy on this machine)", ""
     tried.append("hub cache: no copy on this machine")
@@ -142,10 +144,11 @@ def _from_hub(name: str, offline: bool, tried: list[str]) -> tuple[Dataset, str,
             where=f"training text {name!r}", known=_tried(tried), do="run once on-line, or name a file",
         )  # fmt: skip
     try:
-        rows, licence = hub.download_data(name)
+        rows, licence = hub.download_data(name, section.config, section.split)
     except hub.NotOnHub as reason:
         tried.append(f"hub: {reason}")
         raise DataNotFound(
-            f"training text {name!r} was not found", known=_tried(tried), do="name a file, a folder or a hub id"
-        ) from reason
+            f"training text {name!r} was not found", known=_tried(tried),
+            do="name a file, a folder or a hub id; data.config and data.split choose a part of hub data",
+        ) from reason  # fmt: skip
     return rows, f"hub {name}", licence

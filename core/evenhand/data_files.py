@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import STORAGE_ERRORS
-from evenhand.errors import DataUnreadable
+from evenhand.errors import DataNotFound, DataUnreadable
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,17 +29,22 @@ def lines_of(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def rows_of(path: Path) -> Dataset:
-    """The rows of a .txt, .jsonl, .json, .csv, .tsv or .parquet file, or of a saved data set's folder.
+def rows_of(path: Path, split: str = "train") -> Dataset:
+    """The rows of a .txt, .jsonl, .json, .csv, .tsv or .parquet file, or of a split of a saved data set's folder.
 
-    Raises DataUnreadable, for JSON lines with the number of the line that is wrong.
+    Raises DataUnreadable, for JSON lines with the number of the line that is wrong; DataNotFound for another split.
     """
     from datasets import Dataset, load_dataset, load_from_disk
 
     if path.is_dir():
         with _reading(path, "no data set that was saved with `save_to_disk`"):
             saved: Any = load_from_disk(str(path))
-        return saved["train"] if isinstance(saved, dict) else saved
+        if not isinstance(saved, dict):
+            return saved
+        if split not in saved:
+            known = f"its splits: {', '.join(saved)}"
+            raise DataNotFound(f"it has no split {split!r}", where=str(path), known=known, do="set data.split")
+        return saved[split]
     if path.suffix == ".txt":
         return Dataset.from_dict({"text": lines_of(path)})
     extra = {"sep": "\t"} if path.suffix == ".tsv" else {}

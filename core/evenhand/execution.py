@@ -14,10 +14,11 @@ from evenhand.compose import Composer
 from evenhand.contributions import Request
 from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound
 from evenhand.guard import blamed, memory_ran_out
-from evenhand.manifest import Manifest, environment, provenance, read_run, sample_dict, section_dict
+from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict
 from evenhand.plan import Plan, check_kinds, plan, stages_of
 from evenhand.recipe import Recipe, resolve_steps
 from evenhand.recipe_inputs import base_of, demand_inputs
+from evenhand.report_reading import raw_run
 
 SAMPLES = 6
 """Prompts whose answers before and after are shown side by side."""
@@ -85,7 +86,7 @@ def execute(
             if told is error:
                 raise
             raise told from error
-    return RunResult(folder, read_run(folder))
+    return RunResult(folder, raw_run(folder))
 
 
 def explained(error: BaseException, work: Plan) -> BaseException:
@@ -324,6 +325,6 @@ def _folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
 
 def _status(folder: Path) -> str:
     try:
-        return str(read_run(folder)["status"])
+        return str(raw_run(folder).get("status", "unreadable"))
     except EvenhandError:
         return "unreadable"

@@ -138,26 +138,29 @@ def _asking(what: str) -> Iterator[None]:
         raise NotOnHub(f"{constants.ENDPOINT} cannot be reached ({type(error).__name__})") from error
 
 
-def cached_data(name: str) -> Dataset | None:
-    """The rows of a data set that is in the library's own cache on this machine, or None. Asks no network."""
+def cached_data(name: str, config: str | None, split: str) -> Dataset | None:
+    """The rows of a split that is in the library's own cache on this machine, or None. Asks no network."""
     import datasets
-    from datasets import config, load_dataset
+    from datasets import config as library
+    from datasets import load_dataset
 
-    asked = config.HF_HUB_OFFLINE
-    config.HF_HUB_OFFLINE = True
+    asked = library.HF_HUB_OFFLINE
+    library.HF_HUB_OFFLINE = True
     try:
         with _quiet(datasets):
-            return load_dataset(name, split="train")
+            return load_dataset(name, config, split=split)
     except (OSError, ValueError):  # what the library raises when it has no copy, or none with such a part
         return None
     finally:
-        config.HF_HUB_OFFLINE = asked
+        library.HF_HUB_OFFLINE = asked
 
 
-def download_data(name: str, announce: Callable[[str], None] = announce) -> tuple[Dataset, str]:
-    """Fetch a data set after saying how large it is; its rows and its licence ("" when it states none).
+def download_data(
+    name: str, config: str | None, split: str, announce: Callable[[str], None] = announce
+) -> tuple[Dataset, str]:
+    """Fetch a data set after saying how large it is; the split's rows and its licence ("" when it states none).
 
-    Raises NotOnHub with the reason, StorageFault on a full disk.
+    Raises NotOnHub with the reason, such as the names of the configurations; StorageFault on a full disk.
     """
     from datasets import load_dataset
     from huggingface_hub import HfApi, constants
@@ -169,11 +172,11 @@ def download_data(name: str, announce: Callable[[str], None] = announce) -> tupl
     stated = facts.card_data.get("license") if facts.card_data else ""
     with storing(Path(constants.HF_HUB_CACHE)), progress(f"Downloading {name}"), _own_bars_off():
         try:
-            rows = load_dataset(name, split="train", revision=facts.sha)
+            rows = load_dataset(name, config, split=split, revision=facts.sha)
         except (*_network_errors(), ValueError) as error:
             if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
                 raise
-            told = str(error).splitlines()[0][:160] if str(error) else ""
+            told = " ".join(str(error).split())[:300]
             raise NotOnHub(f"it cannot be read as one data set ({type(error).__name__}: {told})") from error
     return rows, stated if isinstance(stated, str) else ", ".join(stated or ())
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from evenhand import __version__
 from evenhand.cache import sha256_file, write_atomic
 from evenhand.errors import RunNotFound
+from evenhand.report_reading import raw_run
+from evenhand.report_record import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from evenhand.contributions import Response, Section
     from evenhand.recipe import Recipe, ResolvedStep
 
-SCHEMA = 1
 NAME = "run.json"
 
 
@@ -68,7 +69,7 @@ class Manifest:
     def continue_from(self, folder: Path) -> None:
         """Take over what an interrupted attempt has recorded and this one cannot measure again: events and times."""
         try:
-            before = read_run(folder)
+            before = raw_run(folder)
         except RunNotFound:
             return  # it was stopped before it wrote a record
         self.earlier = float(before["seconds"])
@@ -173,20 +174,6 @@ def plain(value: Any) -> Any:
     if hasattr(value, "item") and getattr(value, "size", 1) == 1:
         return plain(value.item())
     return str(value)
-
-
-def read_run(folder: Path | str) -> dict[str, Any]:
-    """The run.json of a folder. Raises `RunNotFound`."""
-    path = Path(folder) / NAME
-    if not path.is_file():
-        raise RunNotFound(f"{str(folder)!r} is no run folder: it has no {NAME}", do="give the folder a run wrote")
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunNotFound(f"{NAME} in {str(folder)!r} cannot be read: {error}") from error
-    if found.get("schema") != SCHEMA:
-        raise RunNotFound(f"the run was written in format {found.get('schema')}, this version reads {SCHEMA}")
-    return found
 
 
 def provenance(steps: Sequence[ResolvedStep]) -> list[dict[str, str]]:

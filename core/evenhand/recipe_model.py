@@ -35,6 +35,8 @@ class DataSection(RecipeSection):
     train: str = Field(
         "builtin:everyday", description="builtin:NAME, a .txt, .jsonl, .csv or .parquet file, or a hub id."
     )
+    config: str | None = Field(None, description="The configuration, for hub data that has several.")
+    split: str = Field("train", min_length=1, description="The split, for hub data and saved data sets.")
     column: str = Field("text", description="The column that holds the text.")
     limit: Positive | None = Field(None, description="Use only so many rows.")
     heldout: str | None = Field(None, description="Text for language quality; never trained on.")

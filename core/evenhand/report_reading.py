@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,6 +21,11 @@ _BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 
 def read_run(folder: Path | str) -> RunRecord:
     """The record of a run folder; raises RunNotFound when it has none that can be read."""
+    return parse_run(raw_run(folder), where=str(folder))
+
+
+def raw_run(folder: Path | str) -> dict[str, Any]:
+    """run.json of a run folder as it stands there; raises RunNotFound when it is missing, damaged or too new."""
     folder = Path(folder)
     path = folder / "run.json"
     again = "name the folder that `toolkit run` printed; it holds run.json, report.html and model/"
@@ -31,14 +36,16 @@ def read_run(folder: Path | str) -> RunRecord:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as problem:
         raise RunNotFound(f"run.json is damaged: {problem}", where=str(folder), do=again) from problem
-    version = raw.get("schema", SCHEMA) if isinstance(raw, dict) else None
+    if not isinstance(raw, dict):
+        raise RunNotFound("run.json is damaged: it is no object", where=str(folder), do=again)
+    version = raw.get("schema", SCHEMA)
     if isinstance(version, int) and version > SCHEMA:
         raise RunNotFound(
             f"run.json has schema {version}, and this version of evenhand reads up to {SCHEMA}",
             where=str(folder),
             do="update evenhand: pip install -U evenhand",
         )
-    return parse_run(raw, where=str(folder))
+    return raw
 
 
 def parse_run(raw: object, *, where: str = "run.json") -> RunRecord:
