@@ -14,6 +14,16 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 TRIAL = Path(__file__).parent / "trial_site"
 
 
+@pytest.fixture(autouse=True)
+def progress_as_at_the_start() -> Iterator[None]:
+    """A test that quiets the display does not quiet it for others."""
+    from evenhand.progress import configure
+
+    configure("auto")
+    yield
+    configure("auto")
+
+
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty user cache for this test."""

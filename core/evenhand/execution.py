@@ -108,6 +108,7 @@ def _run(
     datasets.disable_progress_bars()  # ours are shown instead
 
     from evenhand import continuity, measuring, models, portable, proofs, traffic
+    from evenhand.controls import entry_of, judge, run_controls
     from evenhand.evidence import compare_benchmark, quality_summary, write_records
     from evenhand.life import Life
     from evenhand.model_card import write_card
@@ -127,7 +128,7 @@ def _run(
     check_kinds([*work.steps, *work.benchmarks], loaded.info.kind, loaded.info.display_name)
     manifest["environment"] = environment(torch.get_num_threads())
     manifest["model"] = {k: v for k, v in vars(loaded.info).items() if k != "folder"}
-    manifest["distributions"] = provenance([*work.steps, *work.benchmarks])
+    manifest["distributions"] = provenance([*work.steps, *work.benchmarks, *work.controls])
     manifest["steps"] = [_step_entry(s) for s in work.steps]
     data = _load_data(recipe, work, manifest, offline)
     prompts = _prompts(recipe, loaded.info.kind)
@@ -180,6 +181,14 @@ def _run(
         write_records(folder / "items" / f"{name}.parquet", before[name], after[name])
         manifest["benchmarks"].append({**verdict, "id": name, "use": step.use, "scoring": mode})
     manifest["quality"] = quality_summary(manifest["benchmarks"], recipe.budget.perplexity)
+    made = run_controls(life, work, benchmarks, before)
+    manifest["controls"] = [entry_of(control, benchmarks, after, life) for control in made]
+    for control in made:
+        for name, records in control.records.items():
+            write_records(folder / "items" / f"{name}.{control.id}.parquet", records, after[name])
+    verdicts = [judge(entry, manifest["controls"], manifest["quality"]) for entry in manifest["benchmarks"]]
+    manifest["benchmarks"] = verdicts
+    manifest.write()
 
     # ------------------------------------------------------------------------------------ watch, explain
     with manifest.timed("monitoring"):

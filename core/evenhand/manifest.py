@@ -56,6 +56,7 @@ class Manifest:
             "training": [],
             "benchmarks": [],
             "quality": None,
+            "controls": [],
             "portability": None,
             "monitoring": {"requests": 0, "probes": 0, "findings": []},
             "sections": [],

@@ -19,6 +19,8 @@ class Plan:
     steps: tuple[ResolvedStep, ...]
     """All steps in order, an implied `train` included."""
     benchmarks: tuple[ResolvedStep, ...]
+    controls: tuple[ResolvedStep, ...] = ()
+    """The models to beat; of `continued-training`, which the host has built in, `plugin` is None."""
 
     @property
     def trains(self) -> bool:
@@ -34,7 +36,7 @@ def stages_of(step: ResolvedStep) -> tuple[str, ...]:
 def plan(recipe: Recipe, resolved: Sequence[ResolvedStep]) -> Plan:
     """Put the implied training after the last data or objective step, and refuse steps that no training follows."""
     steps = [s for s in resolved if s.section == "steps"]
-    benchmarks = tuple(s for s in resolved if s.section == "benchmarks")
+    benchmarks, controls = (tuple(s for s in resolved if s.section == name) for name in ("benchmarks", "controls"))
     learning = [k for k, s in enumerate(steps) if s.active and set(stages_of(s)) & set(LEARNT)]
     trainings = [k for k, s in enumerate(steps) if s.plugin is None and s.active]
     if learning and not trainings:
@@ -45,7 +47,7 @@ def plan(recipe: Recipe, resolved: Sequence[ResolvedStep]) -> Plan:
             [f"steps.{s.id}: no training follows it; put it before the last `train`, or add one" for s in late],
             where=recipe.origin,
         )
-    return Plan(tuple(steps), benchmarks)
+    return Plan(tuple(steps), benchmarks, controls)
 
 
 def _implied_training(recipe: Recipe, steps: Sequence[ResolvedStep]) -> ResolvedStep:

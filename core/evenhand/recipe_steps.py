@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evenhand.control_steps import match_controls
 from evenhand.discovery import BUILT_IN, Catalogue, PluginRow, load
 from evenhand.errors import EvenhandError, RecipeError
 from evenhand.near_match import did_you_mean
@@ -14,7 +15,7 @@ from evenhand.recipe_model import Recipe, StepEntry, TrainingSection
 from evenhand.wording import validated
 
 PREFIX = "step:"
-Listed = Literal["steps", "benchmarks"]
+Listed = Literal["steps", "benchmarks", "controls"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,9 @@ def resolve_steps(recipe: Recipe, catalogue: Catalogue) -> list[ResolvedStep]:
     resolved, problems = match_steps(
         recipe.steps, recipe.benchmarks, catalogue, training=recipe.training, kind=recipe.model.kind
     )
+    controls, found = match_controls(recipe, catalogue)
+    problems += found
+    resolved += controls
     if problems:
         raise RecipeError(problems, where=recipe.origin)
     return resolved

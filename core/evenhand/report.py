@@ -75,6 +75,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "heat_tokens": figures.heat_tokens,
         "bars": figures.bars,
         "differing": figures.differing,
+        "controls": wording.controls(run),
         "missing": wording.missing(run),
         "how_to_read": wording.how_to_read(run),
         "limits": wording.limits(run),

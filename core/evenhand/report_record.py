@@ -269,6 +269,26 @@ class Portability(_Part):
     answers: int = 0
 
 
+class ControlComparison(_Part):
+    """A bias benchmark on a control, and how the run differs from it."""
+
+    id: str
+    verdict: str = ""
+    metric: MetricResult
+
+
+class ControlRecord(_Part):
+    """A model that the run had to beat."""
+
+    id: str
+    state: str = ""
+    reason: str = ""
+    strength: float | None = None
+    cost: float | None = None
+    tokens: int | None = None
+    benchmarks: list[ControlComparison] = Field(default_factory=list)
+
+
 class RunRecord(_Part):
     """One run, as `run.json` states it."""
 
@@ -290,6 +310,7 @@ class RunRecord(_Part):
     training: list[Training] = Field(default_factory=list)
     benchmarks: list[BenchmarkResult] = Field(default_factory=list)
     quality: Quality | None = None
+    controls: list[ControlRecord] = Field(default_factory=list)
     portability: Portability | None = None
     attempts: int = 1
     monitoring: Monitoring | None = None

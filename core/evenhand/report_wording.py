@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent, plain
-from evenhand.report_record import BenchmarkResult, Interval, MetricResult, RunRecord, Step
+from evenhand.report_record import BenchmarkResult, ControlRecord, Interval, MetricResult, RunRecord, Step
 
 TONES = {
     "improved": "good",
@@ -15,6 +15,9 @@ TONES = {
     "over budget": "bad",
 }
 """Verdict -> tone; all others are neutral."""
+
+UNTESTED = "improved, controls not run"
+"""The verdict of an improvement that nothing but the untouched model was compared with."""
 
 STATES = {
     "data": "changes the training data",
@@ -134,7 +137,11 @@ def did_it_help(run: RunRecord) -> str:
         parts.append(f"no improvement was demonstrated on {_share(benchmarks, benchmarks)}")
     if worse:
         parts.append(f"it grew on {_titles(worse)}")
-    others = [(v, g) for v, g in groups.items() if v not in ("improved", "worse")]
+    untested = groups.get(UNTESTED, [])
+    if untested and not better:
+        fell = f"bias as measured here fell on {_share(untested, benchmarks)}"
+        parts = [f"{fell}, but controls that it must beat were not run"]
+    others = [(v, g) for v, g in groups.items() if v not in ("improved", "worse") and g is not untested]
     for verdict, group in others:
         if better or worse or verdict == "too few items":
             parts.append(f"{_titles(group)}: {verdict or 'no verdict'}")
@@ -187,6 +194,31 @@ def what_it_cost(run: RunRecord) -> str:
         f"{metric[0].upper()}{metric[1:]}, the measure of language quality, {moved}{interval}; "
         f"the recipe allows +{allowed} %: {quality.verdict}. {time}"
     ).strip()
+
+
+def controls(run: RunRecord) -> list[str]:
+    """A line for each model that the run had to beat: what it was, and how the run stands beside it."""
+    return [f"{control.id}: {_control(run, control)}" for control in run.controls]
+
+
+def _control(run: RunRecord, control: ControlRecord) -> str:
+    if control.state != "run":
+        return f"{control.state}, {control.reason}" if control.reason else control.state
+    made = [f"at strength {control.strength:.4g}"] if control.strength is not None else []
+    made += [f"on {counted(control.tokens, 'token')}"] if control.tokens else []
+    made += [f"cost ratio {number(control.cost, 3)}"] if control.cost is not None else []
+    labels = {b.id: b.label for b in run.benchmarks}
+    found = []
+    for beside in control.benchmarks:
+        metric = beside.metric
+        change, places = metric.distance_change or metric.change, metric_decimals(metric)
+        what = "distance to the ideal" if metric.distance_change else metric.name
+        shown = number(change.value, places, signed=True)
+        words = {"improved": "the run is better", "worse": "the run is worse"}.get(beside.verdict, beside.verdict)
+        unit = f" {metric.unit}" if metric.unit else ""
+        title, range_ = labels.get(beside.id, beside.id), bounds(change, places, signed=True)
+        found.append(f"{title}: {words}, {what} {shown}{unit} {range_}")
+    return "; ".join([", ".join(made) or "run", *found])
 
 
 def _as_percent(ratio: Interval) -> Interval:

@@ -99,6 +99,11 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
             f"{quality.verdict or 'no verdict'}"
         )
 
+    if run.controls:
+        heading("What else does as much (models that are not meant to be fairer; the run against each)")
+        for words in wording.controls(run):
+            line(f"- {words}")
+
     notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
     notes += [f"{s.id}: changed nothing" for s in run.took_nothing]
     if notes:

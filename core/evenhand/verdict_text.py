@@ -54,6 +54,18 @@ def _effect(metric: Mapping[str, Any], verdict: str, confidence: float) -> str:
     return f"{name} {direction} by {size}, {better}."
 
 
+def measured_change(metric: Mapping[str, Any]) -> str:
+    """The decisive change of a metric in a clause: its size, unit and interval."""
+    change = metric["distance_change"] or metric["change"]
+    if change["low"] is None:
+        return "its change is not defined on these items"
+    unit = f" {metric['unit']}" if metric["unit"] else ""
+    what = "the distance to the ideal changed by" if metric["distance_change"] else "it changed by"
+    return (
+        f"{what} {_number(change['value'])}{unit} (interval {_number(change['low'])} to {_number(change['high'])})"
+    )
+
+
 def _cost(name: str, ratio: Mapping[str, float | None], verdict: str, confidence: float, budget: float) -> str:
     if ratio["low"] is None:
         return f"The cost in {name} is not defined on these items, so it was not shown to be within the budget."

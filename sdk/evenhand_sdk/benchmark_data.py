@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evenhand.builtin_texts import digest as builtin_digest
 from evenhand.builtin_texts import passages as builtin_passages
+from evenhand.builtin_texts import read as builtin_lines
 from evenhand.mirrors import CROWS_PAIRS, WIKITEXT2_TEST, KnownFile, find_file, read_rows, read_text
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "WIKITEXT2_TEST",
     "KnownFile",
     "builtin_digest",
+    "builtin_lines",
     "builtin_passages",
     "find_file",
     "read_rows",

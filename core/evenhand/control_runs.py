@@ -1,0 +1,174 @@
+"""Models that nobody meant to be fairer, made from the untouched one and measured on the same items.
+
+Continued training does the same updates on the same text as it was, and moves the same parameters: what it changes is
+what training changes. A degradation (noise, a mixture with unigrams, ...) is set so that it costs as much language
+quality as the run did: what it changes is what becoming worse changes.
+
+Source: the reporting protocol of this project; for the need of it, Gonçalves and Strubell 2023 (compressed models score
+as fairer because they model language less well).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from evenhand.compose import Composer
+from evenhand.contributions import LossTerm
+from evenhand.life import STATE, Life
+from evenhand.manifest import Manifest
+
+if TYPE_CHECKING:
+    from evenhand.contributions import Benchmark, ItemRecord
+    from evenhand.recipe import ResolvedStep
+
+MATCHED = 0.005
+"""Nat per token within which a degraded model must lose as much language quality as the run did."""
+TRIALS = 14
+"""Most strengths that are tried to match a degradation."""
+FIRST_STRENGTH = 1 / 64
+
+
+@dataclass(kw_only=True)
+class Control:
+    """What became of one control."""
+
+    id: str
+    state: Literal["run", "not applicable", "not run"]
+    reason: str = ""
+    strength: float | None = None
+    cost: float | None = None
+    """Language quality before over after, as a ratio above 1 for a loss; of a degradation: as matched."""
+    tokens: int | None = None
+    """What continued training trained on."""
+    records: dict[str, list[ItemRecord]] = field(default_factory=dict)
+    """By benchmark id, when it ran."""
+
+
+class Aside(Manifest):
+    """The record of a control while it is made: nothing is written, events go to the record of the run."""
+
+    def __init__(self, life: Life, name: str, steps: Sequence[ResolvedStep]) -> None:
+        super().__init__(life.folder / STATE / "controls" / name, life.recipe, name)
+        self._told = life.manifest
+        self.data["steps"] = [{"id": step.id, "proofs": []} for step in steps]
+
+    def event(self, stage: str, text: str) -> None:
+        self._told.event(f"control {self.data['name']}", f"{stage}: {text}")
+
+    def write(self) -> None:
+        pass
+
+
+class Untouched(Life):
+    """A life beside the one that is told of: it begins with the untouched model and the text as it was."""
+
+    def _place(self, stage: str, step: ResolvedStep, found: list[Any]) -> None:
+        if stage == "objective":  # an anchor holds the model where it was; every other term is the method's own
+            found = [term for term in found if isinstance(term, LossTerm) and term.anchor]
+        if stage in ("objective", "architecture") or step.section == "controls":
+            super()._place(stage, step, found)
+
+
+def beside(life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]]) -> Untouched:
+    """A life on a fresh copy of the untouched model, for these steps and their plugins."""
+    model = life.services.load_base()
+    folder = life.folder / STATE / "controls" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return Untouched(
+        recipe=life.recipe, manifest=Aside(life, name, [s for s, _ in steps]),
+        composer=Composer([(s, p) for s, p in steps if p is not None]), loaded=replace(life.loaded, model=model),
+        services=replace(life.services, model=model, folder=folder, rules=()), folder=folder, rows=life.rows,
+        resume=life.resume, offline=life.offline,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------ continued training
+def continued_training(life: Life, steps: Sequence[ResolvedStep]) -> Untouched:
+    """The trainings of a run once more, without data steps and without terms for fairness.
+
+    Steps that select parameters are kept, so that the same ones move. Raises whatever a training raises.
+    """
+    selecting = {
+        name
+        for name, handle in life.handles.items()
+        if any(transform.trainable for transform in handle.architecture())
+    }
+    kept = [s for s in steps if s.plugin is None or s.id in selecting]
+    made = [(s, s.plugin(s.options) if s.plugin else None) for s in kept]
+    other = beside(life, "continued-training", made)
+    for step, plugin in made:
+        other.reach(step, plugin)
+    return other
+
+
+# ---------------------------------------------------------------------------------------------------- matching
+def matched_strength(cost: Callable[[float], float], target: float) -> tuple[float, float] | None:
+    """The strength in (0, 1] at which `cost`, in nat, is `target` within `MATCHED`, and the cost there.
+
+    `cost` is 0 at strength 0 and should grow; None when `TRIALS` strengths do not reach the target. The search goes up
+    in steps of 4, then halves the bracket in turn with false position.
+    """
+    low, cost_low, high, cost_high = 0.0, 0.0, 0.0, 0.0
+    strength = FIRST_STRENGTH
+    for trial in range(TRIALS):
+        found = cost(strength)
+        if abs(found - target) <= MATCHED:
+            return strength, found
+        if math.isfinite(found) and found < target:
+            low, cost_low = strength, found
+        else:
+            high, cost_high = strength, found
+        if not high:
+            if strength >= 1.0:
+                return None
+            strength = min(1.0, 4 * strength)
+            continue
+        middle = (low + high) / 2
+        if trial % 2 and math.isfinite(cost_high) and cost_high > cost_low:
+            middle = low + (high - low) * (target - cost_low) / (cost_high - cost_low)
+        strength = middle
+    return None
+
+
+def degraded(
+    life: Life,
+    step: ResolvedStep,
+    price: Callable[[Untouched], float],
+    target: float,
+) -> tuple[Untouched, float, float] | None:
+    """The untouched model under one plugin at the strength that costs `target` nat; None when it cannot be reached."""
+    assert step.plugin is not None
+    last: list[Untouched] = []
+
+    def cost(strength: float) -> float:
+        last.clear()  # one copy of the model at a time
+        options = step.options.model_copy(update={"strength": strength})
+        at = replace(step, options=options)
+        plugin = at.plugin(at.options)  # type: ignore[misc]
+        other = beside(life, step.id, [(at, plugin)])
+        other.reach(at, plugin)
+        last.append(other)
+        return price(other)
+
+    found = matched_strength(cost, target)
+    return (last[0], *found) if found else None
+
+
+def log_cost(benchmark: Benchmark, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> float:
+    """Language quality lost, in the logarithm of the primary metric: above 0 for a loss; nan where undefined."""
+    from evenhand.bootstrap import aggregate
+    from evenhand.item_records import cluster_sums
+
+    metric = next((m for m in benchmark.metrics if m.primary), benchmark.metrics[0])
+    values = []
+    for records in (before, after):
+        sums = cluster_sums(metric, records, list(dict.fromkeys(r.cluster for r in records)))
+        values.append(float(aggregate(metric, sums.value.sum(), sums.weight.sum())))
+    if not all(value > 0 and math.isfinite(value) for value in values):
+        return math.nan
+    lost = math.log(values[1]) - math.log(values[0])
+    return -lost if metric.better == "higher" else lost
+
