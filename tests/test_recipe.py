@@ -46,7 +46,10 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
             "device": "auto",
             "trust_remote_code": False,
         },
-        "data": {"train": "builtin:everyday", "column": "text", "limit": None, "heldout": None},
+        "data": {
+            "train": "builtin:everyday", "config": None, "split": "train", "column": "text", "limit": None,
+            "heldout": None,
+        },  # fmt: skip
         "training": {
             "max_steps": 100,
             "batch_size": 8,
@@ -62,7 +65,7 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
         },
         "budget": {"perplexity": 1.02},
         "traffic": {"prompts": "builtin:prompts", "limit": 24, "max_new_tokens": 24, "temperature": 0.0},
-        "evaluation": {"resamples": 10000, "confidence": 0.95, "batch_tokens": 4096, "data": None},
+        "evaluation": {"resamples": 10000, "confidence": 0.95, "batch_tokens": 4096, "data": None, "controls": "auto"},
         "run": {"seed": 0, "offline": False, "output": None, "name": None},
         "steps": [],
         "benchmarks": [],
@@ -309,6 +312,7 @@ def test_resolve_steps_reports_all_problems_too(sound: Catalogue) -> None:
 def test_a_step_that_is_only_referred_to_is_inactive(sound: Catalogue) -> None:
     text = (
         MODEL
+        + '[evaluation]\ncontrols = "none"\n'
         + """
     [[steps]]
     use = "row-shuffle"

@@ -16,6 +16,10 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "parity-monitor": "evenhand-standard",
     "perplexity": "evenhand-standard",
     "selective-update": "evenhand-standard",
+    "temperature": "evenhand-standard",
+    "unigram-mix": "evenhand-standard",
+    "weight-noise": "evenhand-standard",
+    "weight-rounding": "evenhand-standard",
     "task-adapter": "evenhand-adapterfusion",
 }
 """Plugin name -> distribution. A test compares it with the entry points under `plugins/`."""
