@@ -6,6 +6,7 @@ when the run also beats the controls that apply, on the same items, and keeps it
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from evenhand.control_runs import MATCHED, Control, Untouched, continued_training, degraded, log_cost
 from evenhand.control_steps import CONTINUED, DEGRADATION
 from evenhand.errors import EvenhandError
+from evenhand.life import STATE
+from evenhand.parking import parked
 from evenhand.report_wording import UNTESTED
 from evenhand.verdict_text import measured_change
 
@@ -35,16 +38,20 @@ def run_controls(life: Life, work: Plan, benchmarks: Benchmarks, before: Records
     entries = life.manifest["benchmarks"]
     automatic = life.recipe.evaluation.controls == "auto"
     improved = any(e["verdict"] == "improved" for e in entries if not e["quality"])
-    found = []
-    for step in work.controls:
-        if automatic and not improved:
-            control = Control(id=step.id, state="not run", reason="no benchmark improved, so there is no claim to test")
-        else:
+    needed = [s for s in work.controls if (improved or not automatic) and not _needless(life, s.id)]
+    found = [
+        Control(id=s.id, state="not run", reason="no benchmark improved, so there is no claim to test")
+        for s in work.controls
+        if s not in needed
+    ]
+    with parked(life.loaded.model, life.folder / STATE / "controls") if needed else contextlib.nullcontext():
+        for step in needed:
             try:
-                control = _one(life, work, step, benchmarks, before)
+                found.append(_one(life, work, step, benchmarks, before))
             except EvenhandError as error:
-                control = Control(id=step.id, state="not run", reason=" ".join(str(error).split()))
-        found.append(control)
+                found.append(Control(id=step.id, state="not run", reason=" ".join(str(error).split())))
+    order = [s.id for s in work.controls]
+    found.sort(key=lambda control: order.index(control.id))
     if life.recipe.evaluation.controls != "none":
         missing = [name for name in (CONTINUED, *DEGRADATION) if name not in {c.id for c in found}]
         why = "no plugin of this name is installed" if automatic else "the recipe does not name it"
@@ -75,8 +82,6 @@ def _needless(life: Life, name: str) -> str:
 
 
 def _one(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
-    if reason := _needless(life, step.id):
-        return Control(id=step.id, state="not applicable", reason=reason)
     with life.manifest.timed(f"control {step.id}"):
         if step.plugin is None:
             other = continued_training(life, [s for s in work.steps if s.active])
