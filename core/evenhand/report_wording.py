@@ -197,15 +197,19 @@ def what_it_cost(run: RunRecord) -> str:
 
 
 def controls(run: RunRecord) -> list[str]:
-    """A line for each model that the run had to beat: what it was, and how the run stands beside it."""
-    return [f"{control.id}: {_control(run, control)}" for control in run.controls]
+    """What each model that the run had to beat was, and how the run stands beside it; those left out share a line."""
+    lines = [_control(run, control) for control in run.controls if control.state == "run"]
+    left_out: dict[str, list[str]] = {}
+    for control in run.controls:
+        if control.state != "run":
+            why = f"{control.state}, {control.reason}" if control.reason else control.state
+            left_out.setdefault(why, []).append(control.id)
+    return lines + [f"{listing(names)}: {why}" for why, names in left_out.items()]
 
 
 def _control(run: RunRecord, control: ControlRecord) -> str:
-    if control.state != "run":
-        return f"{control.state}, {control.reason}" if control.reason else control.state
-    made = [f"at strength {control.strength:.4g}"] if control.strength is not None else []
-    made += [f"on {counted(control.tokens, 'token')}"] if control.tokens else []
+    made = [f"strength {control.strength:.4g}"] if control.strength is not None else []
+    made += [counted(control.tokens, "token")] if control.tokens else []
     made += [f"cost ratio {number(control.cost, 3)}"] if control.cost is not None else []
     labels = {b.id: b.label for b in run.benchmarks}
     found = []
@@ -218,7 +222,8 @@ def _control(run: RunRecord, control: ControlRecord) -> str:
         unit = f" {metric.unit}" if metric.unit else ""
         title, range_ = labels.get(beside.id, beside.id), bounds(change, places, signed=True)
         found.append(f"{title}: {words}, {what} {shown}{unit} {range_}")
-    return "; ".join([", ".join(made) or "run", *found])
+    name = f"{control.id} ({', '.join(made)})" if made else control.id
+    return f"{name}: {'; '.join(found) or 'run'}"
 
 
 def _as_percent(ratio: Interval) -> Interval:

@@ -100,7 +100,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         )
 
     if run.controls:
-        heading("What else does as much (models that are not meant to be fairer; the run against each)")
+        heading("What it had to beat (models that nobody meant to be fairer; the run minus each)")
         for words in wording.controls(run):
             line(f"- {words}")
 
