@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from evenhand.bootstrap import Sums, aggregate, bootstrap, interval, multiplicities, permutation_p
+from evenhand.bootstrap import bootstrap, interval, multiplicities, permutation_p
 from evenhand.contributions import Benchmark, ItemRecord, Metric
 from evenhand.errors import PluginFault
 from evenhand.evidence import (
@@ -19,7 +19,7 @@ from evenhand.evidence import (
     read_records,
     write_records,
 )
-from evenhand.item_records import cluster_sums
+from evenhand.sample import Sample, Table, aggregate, value_of
 
 GAP = Metric(name="gap", value="gap", better="lower", unit="nat", primary=True)
 SHARE = Metric(name="share", value="win", scale=100.0, target=50.0, unit="%", primary=True)
@@ -64,14 +64,20 @@ def compare(metric, before, after, *, resamples=2000, quality=False, budget=None
 
 
 # ------------------------------------------------------------------------------------------------ aggregates
+def one(metric, top, bottom=None):
+    """The metric of one item with these values."""
+    values = {metric.value: top} | ({metric.per: bottom} if metric.per else {})
+    return value_of(metric, Table.of([ItemRecord(id="a", cluster="a", values=values)]))
+
+
 def test_aggregates_by_hand():
     mean = Metric(name="m", value="x", better="lower")
-    assert float(aggregate(mean, 6.0, 4.0)) == 1.5
-    assert float(aggregate(SHARE, 3.0, 4.0)) == 75.0
-    assert float(aggregate(PERPLEXITY, -6.0, 3.0)) == pytest.approx(math.exp(2))
-    growth = Metric(name="g", value="x", transform="exp", scale=0.5, better="lower")
-    assert float(aggregate(growth, 4.0, 2.0)) == pytest.approx(math.e)
-    assert math.isnan(float(aggregate(mean, 0.0, 0.0)))
+    assert value_of(mean, Table.of(records([1.0, 1.5, 2.0, 1.5], key="x"))) == 1.5
+    assert value_of(SHARE, Table.of(records([1.0, 1.0, 0.0, 1.0], key="win"))) == 75.0
+    assert one(PERPLEXITY, -6.0, 3.0) == pytest.approx(math.exp(2))
+    growth = Metric(name="g", value="x", per="n", transform="exp", scale=0.5, better="lower")
+    assert one(growth, 4.0, 2.0) == pytest.approx(math.e)
+    assert math.isnan(one(PERPLEXITY, 0.0, 0.0))
 
 
 def test_sums_by_cluster_leave_out_items_without_the_value():
@@ -82,9 +88,70 @@ def test_sums_by_cluster_leave_out_items_without_the_value():
         ItemRecord(id="d", cluster="x", values={"words": 100.0}),
         ItemRecord(id="e", cluster="x", values={"logp": -100.0}),
     ]
-    sums = cluster_sums(PERPLEXITY, rows, ["x", "y", "z"])
-    assert sums.value.tolist() == [-3.0, -5.0, 0.0]
-    assert sums.weight.tolist() == [4.0, 4.0, 0.0]
+    sums = Table.of(rows, ["x", "y", "z"]).ratio_sums("logp", "words")
+    assert sums.tolist() == [[-3.0, 4.0], [-5.0, 4.0], [0.0, 0.0]]
+
+
+GROUPED = [
+    ItemRecord(id="a", cluster="1", group="x", values={"v": 1.0, "n": 2.0}),
+    ItemRecord(id="b", cluster="1", group="y", values={"v": 5.0, "n": 1.0}, flags={"tie": True}),
+    ItemRecord(id="c", cluster="2", group="x", values={"v": 4.0, "n": 2.0}),
+    ItemRecord(id="d", cluster="2", group="y", values={"n": 7.0}),
+]
+
+
+def group_gap(sample):
+    means = sample.means("v", sample.group, ["x", "y"])
+    return means[:, 1] - means[:, 0]
+
+
+def test_a_statistic_reads_weighted_means_of_groups():
+    """Cluster 1 counted once and cluster 2 three times: x has 1, 4, 4, 4, and y has 5."""
+    import numpy as np
+
+    sample = Sample(Table.of(GROUPED), np.array([[1.0, 1.0], [1.0, 3.0], [0.0, 2.0]]))
+    gaps = aggregate(Metric(name="gap", statistic=group_gap, target=0), sample)
+    assert gaps[:2].tolist() == [5 - 2.5, 5 - 13 / 4]
+    assert math.isnan(gaps[2])
+    assert sample.total("v").tolist() == [10.0, 18.0, 8.0]
+    assert sample.mean("v", per="n").tolist() == [10 / 5, 18 / 9, 8 / 4]
+    assert sample.mean("v", where=sample.flag("tie"))[:2].tolist() == [5.0, 5.0]
+    assert sample.weights.tolist() == [[1, 1, 1, 1], [1, 1, 3, 3], [0, 0, 2, 2]]
+
+
+def test_a_statistic_must_give_one_number_for_each_resample():
+    import numpy as np
+
+    metric = Metric(name="odd", statistic=lambda sample: sample.draws, target=0)
+    with pytest.raises(PluginFault) as caught:
+        aggregate(metric, Sample(Table.of(GROUPED), np.ones((3, 2))))
+    assert str(caught.value) == (
+        "metric 'odd': its statistic returned shape [3, 2] for 3 resamples, not one number each"
+    )
+
+
+def test_a_statistic_has_intervals_and_an_exact_p_like_any_metric():
+    """A statistic that restates a mean gives what the mean gives."""
+    import numpy as np
+
+    same = Metric(name="gap", statistic=mean_of_gap, better="lower", unit="nat", primary=True)
+    before, after = records(np.zeros(8)), records(DELTAS)
+    plain, by_function = (compare(m, before, after, min_items=1)["metrics"][0] for m in (GAP, same))
+    assert plain["definition"].pop("value") == "gap" and by_function["definition"].pop("value") == ""
+    assert by_function["definition"].pop("statistic").endswith("test_evidence:mean_of_gap")
+    for key in ("before", "after", "change"):
+        assert by_function[key] == pytest.approx(plain[key])
+    assert by_function["p"] == plain["p"] == enumerated(DELTAS)
+
+
+def mean_of_gap(sample):
+    return sample.mean("gap")
+
+
+def test_a_metric_needs_a_value_or_a_statistic():
+    for given in ({}, {"value": "x", "statistic": mean_of_gap}):
+        with pytest.raises(TypeError, match="metric 'm' needs either a value or a statistic"):
+            Metric(name="m", better="lower", **given)
 
 
 def test_values_and_changes_by_hand():
@@ -153,9 +220,9 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     for k in range(experiments):
         shared = generator.normal(size=(40, 1))
         delta = 0.3 + 0.7 * shared + 0.7 * generator.normal(size=(40, 3))
-        before = Sums(np.zeros(40), np.full(40, 3.0))
-        after = Sums(delta.sum(1), np.full(40, 3.0))
-        drawn = bootstrap(GAP, before, after, resamples=400, seed=k)
+        clusters = np.repeat(np.arange(40), 3)
+        before, after = (Table.of(records(x.ravel(), clusters=clusters)) for x in (0 * delta, delta))
+        (drawn,) = bootstrap([GAP], before, after, resamples=400, seed=k)
         low, high = interval(drawn.after - drawn.before, 0.95)
         hits += low <= 0.3 <= high
     assert 0.90 <= hits / experiments <= 0.98
@@ -209,24 +276,19 @@ def enumerated(deltas):
 
 
 def test_p_of_eight_clusters_is_exact():
-    import numpy as np
-
-    before, after = Sums(np.ones(8), np.ones(8)), Sums(1 + np.array(DELTAS), np.ones(8))
+    before, after = (Table.of(records([1 + d for d in x])) for x in ([0.0] * 8, DELTAS))
     assert permutation_p(GAP, before, after, permutations=10_000, seed=0) == enumerated(DELTAS)
 
 
 def test_random_flips_come_near_the_exact_p(monkeypatch):
-    import numpy as np
 
     monkeypatch.setattr("evenhand.bootstrap.EXACT", 0)
-    before, after = Sums(np.ones(8), np.ones(8)), Sums(1 + np.array(DELTAS), np.ones(8))
+    before, after = (Table.of(records([1 + d for d in x])) for x in ([0.0] * 8, DELTAS))
     p = permutation_p(GAP, before, after, permutations=10_000, seed=0)
     assert p == pytest.approx(enumerated(DELTAS), abs=0.012)
 
 
 def test_p_of_a_ratio_swaps_numerator_and_denominator():
-    import numpy as np
-
     value_b, weight_b = [-4.0, -9.0, -3.0], [2.0, 3.0, 1.0]
     value_a, weight_a = [-5.0, -7.0, -6.0], [2.0, 4.0, 1.5]
     changes = []
@@ -238,8 +300,8 @@ def test_p_of_a_ratio_swaps_numerator_and_denominator():
         (va, vb), (wa, wb) = sides
         changes.append(math.exp(-va / wa) - math.exp(-vb / wb))
     exact = sum(abs(c) >= abs(changes[0]) - 1e-12 for c in changes) / 8
-    sums = Sums(np.array(value_b), np.array(weight_b)), Sums(np.array(value_a), np.array(weight_a))
-    assert permutation_p(PERPLEXITY, *sums, permutations=100, seed=0) == exact
+    sides = [Table.of(records(v, key="logp", words=w)) for v, w in ((value_b, weight_b), (value_a, weight_a))]
+    assert permutation_p(PERPLEXITY, *sides, permutations=100, seed=0) == exact
 
 
 def test_p_is_uniform_without_an_effect():
@@ -248,8 +310,8 @@ def test_p_is_uniform_without_an_effect():
     generator = np.random.default_rng(4)
     ps = []
     for _ in range(200):
-        after = Sums(generator.normal(size=10), np.ones(10))
-        ps.append(permutation_p(GAP, Sums(np.zeros(10), np.ones(10)), after, permutations=0, seed=0))
+        sides = [Table.of(records(x)) for x in (np.zeros(10), generator.normal(size=10))]
+        ps.append(permutation_p(GAP, *sides, permutations=0, seed=0))
     assert np.mean(np.array(ps) < 0.05) < 0.1
     assert np.mean(ps) == pytest.approx(0.5, abs=0.07)
 

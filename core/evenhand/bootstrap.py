@@ -1,37 +1,25 @@
 """Resampling of clusters: intervals and permutation tests for aggregates of item records.
 
-An aggregate is f(sum of values, sum of weights), sums over clusters of items that share a template or a
-document. Such items are not independent, so whole clusters are drawn; and as both models were measured on the
-same items, the same draw serves before and after.
+Items that share a template or a document are not independent, so whole clusters are drawn; and as both models were
+measured on the same items, the same draw serves before and after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evenhand.contributions import Metric
+from evenhand.evaluation_parts import Metric
+from evenhand.sample import Sample, Table, aggregate, joined, value_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[np.float64]]
+    from evenhand.sample import Array
 
 BLOCK = 2_000_000
 """Most multiplicities held at once."""
 EXACT = 13
 """Up to this many clusters all sign flips are enumerated."""
-
-
-@dataclass(frozen=True)
-class Sums:
-    """What a metric needs of each of C clusters."""
-
-    value: Array
-    """[C] sum of values."""
-    weight: Array
-    """[C] sum of weights: the number of items, or of the metric's `per`."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +32,6 @@ class Resampled:
     """[R]"""
     after: Array
     """[R]"""
-
-
-def aggregate(metric: Metric, value: Any, weight: Any) -> Any:
-    """The metric from summed values and weights, of any shape; nan where nothing was summed."""
-    import numpy as np
-
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = metric.scale * np.asarray(value, float) / np.asarray(weight, float)
-        if metric.transform == "exp":
-            return np.exp(ratio)
-        if metric.transform == "neg_exp":
-            return np.exp(-ratio)
-        return ratio
 
 
 def multiplicities(clusters: int, resamples: int, seed: int) -> Iterator[Array]:
@@ -72,26 +47,29 @@ def multiplicities(clusters: int, resamples: int, seed: int) -> Iterator[Array]:
         yield np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(float)
 
 
-def bootstrap(metric: Metric, before: Sums, after: Sums, *, resamples: int, seed: int) -> Resampled:
-    """Paired cluster bootstrap: the same draws of clusters before and after.
+def bootstrap(
+    metrics: Sequence[Metric], before: Table, after: Table, *, resamples: int, seed: int
+) -> list[Resampled]:
+    """Paired cluster bootstrap of all metrics: the same draws of clusters before and after.
 
-    What did not change cancels exactly: equal records give a change of exactly zero in every resample.
+    Equal tables give a change of exactly zero in every resample.
     """
     import numpy as np
 
-    columns = np.stack([before.value, before.weight, after.value - before.value, after.weight - before.weight], axis=1)
-    drawn = [draws @ columns for draws in multiplicities(len(columns), resamples, seed)]
-    sums = np.concatenate(drawn) if drawn else np.empty((0, 4))
-    total = columns.sum(0)
-    return Resampled(
-        float(aggregate(metric, total[0], total[1])),
-        float(aggregate(metric, total[0] + total[2], total[1] + total[3])),
-        aggregate(metric, sums[:, 0], sums[:, 1]),
-        aggregate(metric, sums[:, 0] + sums[:, 2], sums[:, 1] + sums[:, 3]),
-    )
+    sides: list[list[list[Array]]] = [[[], []] for _ in metrics]
+    for draws in multiplicities(before.clusters, resamples, seed):
+        samples = Sample(before, draws), Sample(after, draws)
+        for metric, kept in zip(metrics, sides, strict=True):
+            for sample, found in zip(samples, kept, strict=True):
+                found.append(aggregate(metric, sample))
+    whole = [[np.concatenate(side) if side else np.empty(0) for side in kept] for kept in sides]
+    return [
+        Resampled(value_of(metric, before), value_of(metric, after), one, other)
+        for metric, (one, other) in zip(metrics, whole, strict=True)
+    ]
 
 
-def permutation_p(metric: Metric, before: Sums, after: Sums, *, permutations: int, seed: int) -> float:
+def permutation_p(metric: Metric, before: Table, after: Table, *, permutations: int, seed: int) -> float:
     """Two-sided p of the change when before and after are swapped at random within clusters.
 
     For metrics with a target the statistic is the change of the distance to it. p = (b + 1) / (m + 1), where
@@ -99,30 +77,28 @@ def permutation_p(metric: Metric, before: Sums, after: Sums, *, permutations: in
     """
     import numpy as np
 
-    clusters = len(before.value)
-    columns = np.stack([before.value, before.weight], axis=1)
-    delta = np.stack([after.value - before.value, after.weight - before.weight], axis=1)
-    total_before, total_after = columns.sum(0), columns.sum(0) + delta.sum(0)
+    clusters, both = before.clusters, joined(before, after)
 
-    def statistic(moved: Array) -> Array:
-        one, other = total_before + moved, total_after - moved
-        left, right = aggregate(metric, one[:, 0], one[:, 1]), aggregate(metric, other[:, 0], other[:, 1])
+    def change(swapped: Array) -> Array:
+        """`swapped` [r, C]: 1 where a cluster has changed sides."""
+        left = aggregate(metric, Sample(both, np.concatenate([1 - swapped, swapped], axis=1)))
+        right = aggregate(metric, Sample(both, np.concatenate([swapped, 1 - swapped], axis=1)))
         found: Array = distance(metric, right) - distance(metric, left)
         return found
 
-    observed = abs(float(statistic(np.zeros((1, 2)))[0]))
+    observed = abs(float(change(np.zeros((1, clusters)))[0]))
     if not np.isfinite(observed):
         return float("nan")
     least = observed * (1 - 1e-9) - 1e-300
     if clusters <= EXACT:
-        bits = (np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1
-        return float(np.mean(np.abs(statistic(bits @ delta)) >= least))
+        bits = ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1).astype(float)
+        return float(np.mean(np.abs(change(bits)) >= least))
     generator = np.random.default_rng(seed)
-    extreme, at_once = 0, max(1, BLOCK // clusters)
+    extreme, at_once = 0, max(1, BLOCK // (2 * clusters))
     for first in range(0, permutations, at_once):
         rows = min(at_once, permutations - first)
         swaps = generator.integers(0, 2, size=(rows, clusters), dtype=np.int8).astype(float)
-        extreme += int(np.sum(np.abs(statistic(swaps @ delta)) >= least))
+        extreme += int(np.sum(np.abs(change(swaps)) >= least))
     return (extreme + 1) / (permutations + 1)
 
 

@@ -175,6 +175,8 @@ def _definition(benchmark: BenchmarkResult) -> Benchmark:
     metrics = []
     for metric in benchmark.metrics:
         values = {k: v for k, v in metric.definition.items() if k in known}
+        if "statistic" in values:
+            values["statistic"] = _statistic(str(values["statistic"]), benchmark.id)
         if "value" not in values:
             raise RunNotFound(
                 f"run.json does not say how {benchmark.id} computes {metric.name!r}",
@@ -195,6 +197,25 @@ def _definition(benchmark: BenchmarkResult) -> Benchmark:
         mode=benchmark.mode,
         version=benchmark.version,
         data_digest=benchmark.data_digest,
+    )
+
+
+def _statistic(place: str, benchmark: str) -> Any:
+    """The function `module:name` of an installed plugin distribution; no other module is imported."""
+    import importlib
+
+    from evenhand.discovery import plugin_packages
+
+    module, _, name = place.partition(":")
+    package = module.partition(".")[0]
+    if package in plugin_packages():
+        found = getattr(importlib.import_module(module), name, None)
+        if callable(found):
+            return found
+    raise RunNotFound(
+        f"the function that computes a metric of {benchmark} is not installed",
+        known=f"run.json names {place}",
+        do="install the distribution of that benchmark, in the version that run.json states",
     )
 
 

@@ -13,6 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from evenhand.evaluation_parts import Benchmark as Benchmark
+from evenhand.evaluation_parts import ItemRecord as ItemRecord
+from evenhand.evaluation_parts import Metric as Metric
+from evenhand.evaluation_parts import Planted as Planted
+
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
@@ -273,62 +278,3 @@ class Section:
     text: str = ""
     facts: Sequence[Fact] = ()
     figures: Sequence[Heat | Bars] = ()
-
-
-# ---------------------------------------------------------------------------------------------------- evaluation
-@dataclass(frozen=True, kw_only=True)
-class ItemRecord:
-    """The score of one item of a benchmark: everything an aggregate is computed from."""
-
-    id: str
-    cluster: str
-    """Items that share a template or a document: the bootstrap resamples clusters."""
-    values: Mapping[str, float]
-    axis: str = ""
-    group: str = ""
-    flags: Mapping[str, bool] = field(default_factory=dict)
-    """For example `tie`, `truncated`, `unparsed`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """An aggregate of item records: scale * sum(value * [where]) / sum(per * [where]), through `transform`."""
-
-    name: str
-    value: str
-    """Key of `ItemRecord.values` that is summed."""
-    per: str | None = None
-    """Key whose sum divides; None divides by the number of items."""
-    transform: Literal["identity", "exp", "neg_exp"] = "identity"
-    """`exp`: e to the ratio. `neg_exp`: e to the negative ratio (perplexity from log-likelihoods)."""
-    scale: float = 1.0
-    target: float | None = None
-    """The ideal value; a metric with a target is better the nearer it is."""
-    better: Literal["lower", "higher", "nearer"] = "nearer"
-    unit: str = ""
-    primary: bool = False
-    """The one metric that the verdict of the benchmark rests on."""
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        if self.better == "nearer" and self.target is None:
-            raise TypeError(f"metric {self.name!r} is better nearer to a target, but names none")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """A measurement: run before, after and on controls, on the same items."""
-
-    name: str
-    title: str
-    score: Callable[[Any], Sequence[ItemRecord]]
-    """Gets a `evenhand.services.Measured` (score, generate, distributions of the model under test with its rules)."""
-    metrics: Sequence[Metric]
-    quality: bool = False
-    """True when it measures language quality: it is held against the recipe's budget, not counted as a bias result."""
-    mode: str = ""
-    """Which of several published definitions was used; printed with every number."""
-    version: str = "1"
-    data_digest: str = ""
-    min_items: int = 30
-    """Below this the verdict is "too few items"."""

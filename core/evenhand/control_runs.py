@@ -159,14 +159,10 @@ def degraded(
 
 def log_cost(benchmark: Benchmark, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> float:
     """Language quality lost, in the logarithm of the primary metric: above 0 for a loss; nan where undefined."""
-    from evenhand.bootstrap import aggregate
-    from evenhand.item_records import cluster_sums
+    from evenhand.sample import Table, value_of
 
     metric = next((m for m in benchmark.metrics if m.primary), benchmark.metrics[0])
-    values = []
-    for records in (before, after):
-        sums = cluster_sums(metric, records, list(dict.fromkeys(r.cluster for r in records)))
-        values.append(float(aggregate(metric, sums.value.sum(), sums.weight.sum())))
+    values = [value_of(metric, Table.of(records)) for records in (before, after)]
     if not all(value > 0 and math.isfinite(value) for value in values):
         return math.nan
     lost = math.log(values[1]) - math.log(values[0])

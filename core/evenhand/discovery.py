@@ -138,6 +138,11 @@ def discover(path: Sequence[str] | None = None) -> Catalogue:
     )
 
 
+def plugin_packages() -> set[str]:
+    """The top-level packages that hold usable plugins, by their entry points; imports none."""
+    return {row.target.partition(":")[0].partition(".")[0] for row in discover().rows if row.status == "ok"}
+
+
 def _distributions(path: Sequence[str] | None) -> Iterator[importlib.metadata.Distribution]:
     """Distributions whose entry points mention the group; of several copies only the first on the path."""
     folders = sys.path if path is None else list(path)

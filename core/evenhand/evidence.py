@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,14 @@ from evenhand.bootstrap import Resampled, bootstrap, distance, interval, permuta
 from evenhand.cache import sha256_text
 from evenhand.contributions import Benchmark, ItemRecord, Metric
 from evenhand.errors import PluginFault
-from evenhand.item_records import check_records, cluster_sums
+from evenhand.item_records import check_records
 from evenhand.item_records import read_records as read_records
 from evenhand.item_records import write_records as write_records
+from evenhand.sample import Table
 from evenhand.verdict_text import verdict_text
 
 if TYPE_CHECKING:
-    from evenhand.bootstrap import Array
+    from evenhand.sample import Array
 
 MIN_CLUSTERS = 10
 """With fewer clusters a bootstrap interval is too narrow to be trusted."""
@@ -56,10 +57,11 @@ def compare_benchmark(
     metrics: list[dict[str, Any]] = []
     decisive: dict[str, Any] = {}
     ratio: dict[str, float | None] | None = None
-    for metric in benchmark.metrics:
-        before = cluster_sums(metric, before_records, clusters)
-        after = cluster_sums(metric, after_records, clusters)
-        drawn = bootstrap(metric, before, after, resamples=resamples, seed=draw_seed)
+    order = {r.id: k for k, r in enumerate(before_records)}
+    before = Table.of(before_records, clusters)
+    after = Table.of(sorted(after_records, key=lambda r: order[r.id]), clusters)
+    resampled = bootstrap(benchmark.metrics, before, after, resamples=resamples, seed=draw_seed)
+    for metric, drawn in zip(benchmark.metrics, resampled, strict=True):
         p = permutation_p(metric, before, after, permutations=PERMUTATIONS, seed=draw_seed)
         result = _metric_result(metric, drawn, p, confidence)
         metrics.append(result)
@@ -150,7 +152,7 @@ def _metric_result(metric: Metric, drawn: Resampled, p: float, confidence: float
         "after": _with_interval(drawn.value_after, drawn.after, confidence),
         "change": _with_interval(drawn.value_after - drawn.value_before, change, confidence),
         "distance_change": None,
-        "definition": {k: v for k, v in asdict(metric).items() if k not in ("name", "description", "unit", "primary")},
+        "definition": _definition(metric),
     }
     if metric.better == "nearer":
         decisive = distance(metric, drawn.after) - distance(metric, drawn.before)
@@ -159,6 +161,15 @@ def _metric_result(metric: Metric, drawn: Resampled, p: float, confidence: float
     result["p"] = _plain(p)
     result["detectable"] = _plain(_detectable(decisive, confidence))
     return result
+
+
+def _definition(metric: Metric) -> dict[str, Any]:
+    """All that decides the numbers; a statistic by the place of its function."""
+    told = ("name", "description", "unit", "primary", "statistic")
+    found = {f.name: getattr(metric, f.name) for f in fields(metric) if f.name not in told}
+    if metric.statistic is not None:
+        found["statistic"] = f"{metric.statistic.__module__}:{metric.statistic.__qualname__}"
+    return found
 
 
 def _detectable(draws: Array, confidence: float) -> float:

@@ -22,14 +22,15 @@ def generate(
     *,
     rules: Sequence[DecodingRule] = (),
     temperature: float = 0.0,
+    top_p: float = 1.0,
     seed: int = 0,
     batch_size: int = 8,
     title: str | None = "Generating",
 ) -> list[Response]:
     """Answer each request; the same request and seed give the same answer whatever else is in the batch.
 
-    `temperature` 0 is greedy; `title` None shows no progress. Raises `WrongModelKind` for models that cannot
-    continue a text.
+    `temperature` 0 is greedy; sampling keeps the likeliest tokens that make up `top_p` of the probability. `title` None
+    shows no progress. Raises `WrongModelKind` for models that cannot continue a text.
     """
     if not model.can_generate():
         raise WrongModelKind(
@@ -41,7 +42,7 @@ def generate(
     inner = [r for r in rules if r.around is None]
 
     def plain(batch: Sequence[Request]) -> list[Response]:
-        return _batch(model, tokenizer, batch, inner, temperature, seed)
+        return _batch(model, tokenizer, batch, inner, temperature, top_p, seed)
 
     done: list[Response] = []
     with contextlib.ExitStack() as stack:
@@ -73,6 +74,7 @@ def _batch(
     requests: Sequence[Request],
     rules: Sequence[DecodingRule],
     temperature: float,
+    top_p: float,
     seed: int,
 ) -> list[Response]:
     import torch
@@ -92,7 +94,7 @@ def _batch(
     decoder = Decoder(rules, tokenizer, generators if temperature > 0 else None)
     options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": 1}
     if temperature > 0:
-        options |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
+        options |= {"temperature": temperature, "top_k": 0, "top_p": top_p}
     else:
         options |= {"temperature": None, "top_k": None, "top_p": None}
     if rules or temperature > 0:

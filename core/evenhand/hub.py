@@ -155,6 +155,29 @@ def cached_data(name: str, config: str | None, split: str) -> Dataset | None:
         library.HF_HUB_OFFLINE = asked
 
 
+def data_file(
+    name: str, path: str, revision: str | None = None, announce: Callable[[str], None] = announce
+) -> Path:
+    """One file of a data set, from this machine's copy or from the hub, after saying so. Raises NotOnHub."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def get(local: bool) -> Path:
+        return Path(hf_hub_download(name, path, repo_type="dataset", revision=revision, local_files_only=local))
+
+    try:
+        return get(True)
+    except LocalEntryNotFoundError:
+        if switched_off():
+            raise NotOnHub("it is not on this machine, and HF_HUB_OFFLINE forbids to fetch it") from None
+    announce(f"{name}: downloading {path} from the hub")
+    with _asking("data set"), _own_bars_off():
+        try:
+            return get(False)
+        except EntryNotFoundError as error:
+            raise NotOnHub("the data set has no such file") from error
+
+
 def download_data(
     name: str, config: str | None, split: str, announce: Callable[[str], None] = announce
 ) -> tuple[Dataset, str]:

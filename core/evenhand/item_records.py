@@ -6,14 +6,11 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evenhand.cache import write_atomic
-from evenhand.contributions import ItemRecord, Metric
+from evenhand.contributions import ItemRecord
 from evenhand.errors import PluginFault
-
-if TYPE_CHECKING:
-    from evenhand.bootstrap import Sums
 
 VALUE, FLAG = "value.", "flag."
 
@@ -49,22 +46,6 @@ def check_records(name: str, before: Sequence[ItemRecord], after: Sequence[ItemR
             f"item {moved.id!r} is in cluster {known[moved.id].cluster!r} before and {moved.cluster!r} after",
             where=where,
         )
-
-
-def cluster_sums(metric: Metric, records: Sequence[ItemRecord], clusters: Sequence[str]) -> Sums:
-    """Sums of a metric's value and weight for each of `clusters`; items without the value are left out."""
-    import numpy as np
-
-    from evenhand.bootstrap import Sums
-
-    place = {cluster: k for k, cluster in enumerate(clusters)}
-    value, weight = np.zeros(len(clusters)), np.zeros(len(clusters))
-    for record in records:
-        if metric.value in record.values and (metric.per is None or metric.per in record.values):
-            k = place[record.cluster]
-            value[k] += record.values[metric.value]
-            weight[k] += 1.0 if metric.per is None else record.values[metric.per]
-    return Sums(value, weight)
 
 
 def write_records(path: Path, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> None:

@@ -6,18 +6,50 @@ Distributions are not: one of them is as long as the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+import contextlib
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from evenhand.contributions import DecodingRule, Kind, Request, Response
-from evenhand.errors import UsageError
-from evenhand.scoring import SequenceScore, Text, describe_mode, distributions, forward_of, pll, score_texts, token_ids
+from evenhand.errors import UsageError, WrongModelKind
+from evenhand.scoring import (
+    SequenceScore,
+    Text,
+    describe_mode,
+    distributions,
+    forward_of,
+    gold_logp,
+    pll,
+    score_of,
+    score_texts,
+    token_ids,
+)
+from evenhand.scoring_continuations import closing_tokens as _closing
 from evenhand.scoring_continuations import score_continuations
-from evenhand.scoring_precision import Precision, resolve
+from evenhand.scoring_forward import Row
+from evenhand.scoring_precision import Precision, measuring, resolve
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+AT_ONCE = 32
+"""Texts whose distributions or hidden states are held at once."""
+
+
+@dataclass(frozen=True)
+class Filling:
+    """A word that a model finds likely at a place."""
+
+    text: str
+    """As the tokenizer spells it, without space around it."""
+    token: int
+    logp: float
+    """Nat."""
+
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -135,19 +167,124 @@ class Measured:
         how = {key: value for key, value in self._how().items() if key != "progress_title"}
         return distributions(self.model, ids, positions, rules=self.rules, mask_id=mask, **how)
 
-    def generate(self, requests: Sequence[Request]) -> list[Response]:
-        """Greedy answers to requests, with all decoding rules. Raises WrongModelKind for masked models."""
+    def top(self, prompts: Sequence[str], k: int) -> list[list[Filling]]:
+        """The k likeliest tokens after each prompt (masked models: at the one mask in each text), likeliest first.
+
+        Raises UsageError for a text of a masked model that has no mask, or several.
+        """
+        ids = [self.ids(prompt) for prompt in prompts]
+        if self.kind == "masked":
+            mask = self.tokenizer.mask_token_id
+            places = [[p for p, token in enumerate(row) if token == mask] for row in ids]
+            for prompt, found in zip(prompts, places, strict=True):
+                if len(found) != 1:
+                    raise UsageError(f"the text {prompt!r} has {len(found)} masks instead of one", where="fillings")
+        else:
+            closing = _closing(self.tokenizer)
+            ids = [row[: len(row) - closing] for row in ids]
+            places = [[len(row) - 1] for row in ids]
+        result = []
+        for start in range(0, len(ids), AT_ONCE):
+            rows = self.distributions(ids[start : start + AT_ONCE], places[start : start + AT_ONCE])
+            for row in rows:
+                values, tokens = row[0].topk(k)
+                words = [self.tokenizer.decode([t]).strip() for t in tokens.tolist()]
+                result.append([Filling(*f) for f in zip(words, tokens.tolist(), values.tolist(), strict=True)])
+        return result
+
+    def unmasked(self, texts: Sequence[Text]) -> list[SequenceScore]:
+        """Masked models: the log-probability of each token with nothing masked (AUL, Kaneko and Bollegala 2022).
+
+        Raises WrongModelKind for causal models.
+        """
+        self._must_be_masked("all-unmasked likelihood")
+        special = set(self.tokenizer.all_special_ids)
+        ids = [self.ids(text) for text in texts]
+        rows = [Row(row, tuple(p for p, i in enumerate(row) if i not in special)) for row in ids]
+        forward = forward_of(
+            self.model, self.tokenizer, dtype=self._dtype, batch_tokens=self._batch_tokens, on_event=self._on_event
+        )
+        values = iter(gold_logp(forward, rows, [r.ids[p] for r in rows for p in r.positions], (), self.title))
+        return [score_of(row.ids, {p: float(next(values)) for p in row.positions}) for row in rows]
+
+    def attention_weights(self, texts: Sequence[Text]) -> list[np.ndarray[Any, Any]]:
+        """[T] for each text: the attention that each token receives, averaged over layers, heads and queries (AULA).
+
+        The model is switched to eager attention meanwhile, since the others return no weights. One text at a time.
+        """
+        import torch
+
+        found = []
+        with _eager(self.model), measuring(self.model, self.precision):
+            for text in texts:
+                row = torch.tensor([self.ids(text)], device=self.model.device)
+                out = self.model(input_ids=row, attention_mask=torch.ones_like(row), output_attentions=True)
+                weights = torch.stack([layer[0].float() for layer in out.attentions])
+                found.append(weights.mean((0, 1, 2)).cpu().numpy())
+        return found
+
+    def hidden(
+        self, texts: Sequence[str], *, layer: int = -1, pooling: Literal["first", "last", "mean"] = "last"
+    ) -> torch.Tensor:
+        """[N, H] float32: a hidden state of each text, of its first, its last, or the mean of its tokens.
+
+        Layer 0 is the embeddings, -1 the last; special tokens count as the tokenizer sets them.
+        """
+        import torch
+
+        found = []
+        with measuring(self.model, self.precision):
+            for start in range(0, len(texts), AT_ONCE):
+                ids = [self.ids(text) for text in texts[start : start + AT_ONCE]]
+                longest = max(len(row) for row in ids)
+                pad = int(self.tokenizer.pad_token_id or 0)
+                batch = torch.tensor([list(row) + [pad] * (longest - len(row)) for row in ids])
+                mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids])
+                batch, mask = batch.to(self.model.device), mask.to(self.model.device)
+                out = self.model(input_ids=batch, attention_mask=mask, output_hidden_states=True)
+                states = out.hidden_states[layer].float()
+                if pooling == "mean":
+                    found.append((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
+                else:
+                    at = torch.zeros(len(ids), dtype=torch.long) if pooling == "first" else mask.cpu().sum(1) - 1
+                    found.append(states[torch.arange(len(ids)), at.to(states.device)])
+        return torch.cat(found).cpu() if found else torch.empty(0, 0)
+
+    def generate(self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0) -> list[Response]:
+        """Answers to requests, with all decoding rules; `temperature` 0 is greedy, `top_p` below 1 cuts the tail.
+
+        The same request and seed give the same answer whatever else is asked. Several samples of one prompt are several
+        requests with different seeds. Raises WrongModelKind for masked models.
+        """
         from evenhand.generation import generate
 
-        keys = [("answer", r.prompt, r.max_new_tokens, r.seed, repr(sorted(r.meta.items()))) for r in requests]
-        request_of = dict(zip(keys, requests, strict=True))
+        keys = [
+            ("answer", r.prompt, r.max_new_tokens, r.seed, repr(sorted(r.meta.items())), temperature, top_p)
+            for r in requests
+        ]
+        request_of: dict[Hashable, Request] = dict(zip(keys, requests, strict=True))
 
-        def answer(missing: list[tuple[str, str, int, int | None, str]]) -> list[Response]:
-            asked = [request_of[key] for key in missing]
-            title = self.title or "Generating"
-            return generate(self.model, self.tokenizer, asked, rules=self.rules, seed=self.seed, title=title)
+        def answer(missing: list[tuple[str, str, int, int | None, str, float, float]]) -> list[Response]:
+            return generate(
+                self.model,
+                self.tokenizer,
+                [request_of[key] for key in missing],
+                rules=self.rules,
+                temperature=temperature,
+                top_p=top_p,
+                seed=self.seed,
+                title=self.title or "Generating",
+            )
 
         return _cached(self._responses, keys, answer)
+
+    def _must_be_masked(self, what: str) -> None:
+        if self.kind != "masked":
+            raise WrongModelKind(
+                f"{what} needs a masked language model, this is a causal one",
+                where="scoring",
+                do="choose another benchmark, or another definition of this one",
+            )
 
     def _how(self) -> dict[str, Any]:
         return {
@@ -166,3 +303,14 @@ def _cached(
     if missing:
         known.update(zip(missing, compute(missing), strict=True))
     return [known[key] for key in keys]
+
+
+@contextlib.contextmanager
+def _eager(model: PreTrainedModel) -> Iterator[None]:
+    """Attention that returns its weights."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)

@@ -23,12 +23,18 @@ Records = Mapping[str, Sequence[ItemRecord]]
 def benchmarks_of(
     composer: Composer, steps: Sequence[ResolvedStep], context: Any
 ) -> dict[str, tuple[ResolvedStep, Benchmark]]:
-    """Ask each benchmark plugin for its benchmarks; ids are the steps' ids, with a suffix when one gives several."""
+    """Ask each benchmark plugin for its benchmarks; ids are the steps' ids, with a suffix when one gives several.
+
+    Raises PluginFault for a benchmark that misjudges a model with known answers.
+    """
+    from evenhand.planted import check_planted
+
     found: dict[str, tuple[ResolvedStep, Benchmark]] = {}
     for step in steps:
         run: RunContext = context(step)
         given = composer.call("evaluation", step, run=run)
         for benchmark in given:
+            check_planted(benchmark)
             name = step.id if len(given) == 1 else f"{step.id}-{benchmark.name}"
             found[name] = (step, benchmark)
     return found

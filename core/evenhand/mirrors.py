@@ -11,13 +11,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evenhand.errors import DataNotFound, DigestMismatch
 
 VARIABLE = "EVENHAND_DATA"
+HUB = "hub:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,11 @@ class KnownFile:
     """Where it lies in a folder of mirrors."""
     sha256: str
     rows: int
-    """Records of a CSV file without its header; lines of any other file that are not blank."""
+    """Records of a CSV file without its header; lines of any other file that are not blank; 0 for JSON."""
+    canonical: bool = False
+    """The digest is that of the JSON value (keys in order, no white space), since copies differ in white space."""
+    delimiter: str = ","
+    """Of a CSV file; some are separated by tabs."""
     origin: str
     """Where its publishers keep it."""
     licence: str
@@ -54,13 +61,21 @@ def find_file(known: KnownFile, folder: str | Path | None = None) -> Path:
     """The path of a published file: under `folder`, under that folder by its bare name, then under
     `EVENHAND_DATA`.
 
-    Raises DataNotFound with everything that was tried.
+    `folder` may be `hub:owner/name` or `hub:owner/name@revision`, a data set of the hub in the publishers' layout; only
+    then is the hub asked, and its own copy on this machine comes first. Raises DataNotFound with everything that was
+    tried.
     """
     tried: list[str] = []
     places = [("option", folder), (f"${VARIABLE}", os.environ.get(VARIABLE))]
     for what, place in places:
         if not place:
             tried.append(f"{what}: not set")
+            continue
+        if str(place).startswith(HUB):
+            found, problems = _on_hub(known, str(place))
+            if found:
+                return found
+            tried += [f"{what}: {problem}" for problem in problems]
             continue
         root = Path(place).expanduser()
         for path in (root / known.path, root / Path(known.path).name):
@@ -74,36 +89,70 @@ def find_file(known: KnownFile, folder: str | Path | None = None) -> Path:
     )
 
 
+def _on_hub(known: KnownFile, place: str) -> tuple[Path | None, list[str]]:
+    """The file in a data set of the hub, or why it is not there, path by path."""
+    from evenhand.hub import NotOnHub, data_file
+
+    name, _, revision = place.removeprefix(HUB).partition("@")
+    problems = []
+    for path in dict.fromkeys((known.path, Path(known.path).name)):
+        try:
+            return data_file(name, path, revision or None), []
+        except NotOnHub as error:
+            problems.append(f"{path} of the data set {name}: {error}")
+    return None, problems
+
+
+def read_json(known: KnownFile, folder: str | Path | None = None) -> Any:
+    """The value of a published JSON file. Raises as `read_text`."""
+    return json.loads(read_text(known, folder))
+
+
 def read_text(known: KnownFile, folder: str | Path | None = None) -> str:
     """The text of a published file. Raises DataNotFound, and DigestMismatch when it is not the published
     one."""
     path = find_file(known, folder)
     payload = path.read_bytes()
     rows = _rows(known, payload)
-    digest = hashlib.sha256(payload).hexdigest()
+    digest = _canonical(payload, path) if known.canonical else hashlib.sha256(payload).hexdigest()
     if digest != known.sha256:
         raise DigestMismatch(
             f"{path.name} is not the published file",
             where=str(path),
-            known=f"expected {known.rows:,} rows and SHA-256 {known.sha256}, found {rows:,} rows and {digest}",
+            known=_expected(known, rows, digest),
             do=f"get it again from {known.origin}; line ends must be kept",
         )
-    if rows != known.rows:
+    if known.rows and rows != known.rows:
         raise DigestMismatch(f"{known.rows:,} rows were expected, but {rows:,} found", where=str(path))
-    return payload.decode("utf-8")
+    return payload.decode("utf-8-sig")
+
+
+def _expected(known: KnownFile, rows: int, digest: str) -> str:
+    if not known.rows:
+        return f"expected SHA-256 {known.sha256}, found {digest}"
+    return f"expected {known.rows:,} rows and SHA-256 {known.sha256}, found {rows:,} rows and {digest}"
+
+
+def _canonical(payload: bytes, path: Path) -> str:
+    try:
+        value = json.loads(payload)
+    except ValueError as error:
+        raise DigestMismatch(f"{path.name} is not JSON", where=str(path), known=str(error)) from error
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_rows(known: KnownFile, folder: str | Path | None = None) -> list[dict[str, str]]:
-    """The records of a published CSV file, by column name. Raises as `read_text`."""
-    return _records(read_text(known, folder))
+    """The records of a published CSV file with a header, by column name. Raises as `read_text`."""
+    return _records(read_text(known, folder), known.delimiter)
 
 
 def _rows(known: KnownFile, payload: bytes) -> int:
     text = payload.decode("utf-8", "replace")
     if known.path.endswith(".csv"):
-        return len(_records(text))
+        return len(_records(text, known.delimiter))
     return sum(bool(line.strip()) for line in text.splitlines())
 
 
-def _records(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text, newline="")))
+def _records(text: str, delimiter: str = ",") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))

@@ -66,7 +66,7 @@ def _join(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str) -
     continuation = context[len(bare) :] + continuation
     whole = token_ids(tokenizer, bare + continuation)
     # With a text behind it, the context does not end in the special token that closes a text.
-    closing = _closing(tokenizer)
+    closing = closing_tokens(tokenizer)
     before = token_ids(tokenizer, bare)
     before = before[: len(before) - closing]
     if whole[: len(before)] != before:
@@ -83,7 +83,7 @@ def _join(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str) -
     return whole, len(before)
 
 
-def _closing(tokenizer: PreTrainedTokenizerBase) -> int:
+def closing_tokens(tokenizer: PreTrainedTokenizerBase) -> int:
     """The number of special tokens that the tokenizer puts behind a text."""
     ids = token_ids(tokenizer, "a")
     special = set(tokenizer.all_special_ids)

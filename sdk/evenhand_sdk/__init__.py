@@ -26,6 +26,7 @@ from evenhand.contributions import (
     Needs,
     Observation,
     Pairing,
+    Planted,
     Request,
     Response,
     Section,
@@ -45,16 +46,19 @@ from evenhand.pairs import (
 )
 from evenhand.plugin import Mitigation, Options, Plugin, Strength, StrengthOptions
 from evenhand.progress import progress
+from evenhand.sample import Sample
 from evenhand.training_batch import Batch, Outputs, PairBatch, PairOutputs
 from evenhand_sdk.axes import Axis, load_axis
 from evenhand_sdk.counterfactual import Counterfactual, Edit, counterfactuals, group_words
+from evenhand_sdk.option_scores import OptionScore, option_scores
+from evenhand_sdk.planted import PlantedModel
 
 __all__ = [
     "API_VERSION", "Aggregator", "Artifact", "Axis", "Bars", "Batch", "Benchmark", "Counterfactual", "DataTransform",
     "DecodingRule", "Edit", "EvenhandError", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "LossTerm",
-    "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "Options", "Outputs", "PairBatch",
-    "PairOutputs", "Pairing", "Plugin", "Request", "Response", "RunContext", "Section", "StepHandle", "Strength",
+    "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore", "Options", "Outputs", "PairBatch",
+    "PairOutputs", "Pairing", "Planted", "PlantedModel", "Plugin", "Request", "Response", "RunContext", "Sample", "Section", "StepHandle", "Strength",
     "StrengthOptions", "TokenChange", "UsageError", "WrongModelKind", "aligned_positions", "comparable_positions",
-    "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "jensen_shannon", "load_axis", "progress",
+    "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "jensen_shannon", "load_axis", "option_scores", "progress",
     "single_token", "token_bins", "unfold",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evenhand.builtin_texts import digest as builtin_digest
 from evenhand.builtin_texts import passages as builtin_passages
 from evenhand.builtin_texts import read as builtin_lines
-from evenhand.mirrors import CROWS_PAIRS, WIKITEXT2_TEST, KnownFile, find_file, read_rows, read_text
+from evenhand.mirrors import CROWS_PAIRS, WIKITEXT2_TEST, KnownFile, find_file, read_json, read_rows, read_text
 
 __all__ = [
     "CROWS_PAIRS",
@@ -15,6 +15,7 @@ __all__ = [
     "builtin_lines",
     "builtin_passages",
     "find_file",
+    "read_json",
     "read_rows",
     "read_text",
 ]

@@ -1,0 +1,122 @@
+"""Planted models: stand-ins with known answers, on which a benchmark tests itself before it is used.
+
+planted = PlantedModel(logp=lambda text: 0.0 if text in stereotypes else -1.0)
+records = score(planted, items)          # the benchmark's own scoring, as with a real model
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from evenhand.contributions import Request, Response
+from evenhand.errors import UsageError
+
+if TYPE_CHECKING:
+    from evenhand.measured import Filling
+    from evenhand.scoring import SequenceScore
+
+_TOKEN = re.compile(r"\s*\w+|\s*[^\w\s]")
+
+
+@dataclass
+class PlantedTokenizer:
+    """Words and punctuation marks as tokens, numbered in order of appearance; no start token; id 0 is the mask."""
+
+    ids: dict[str, int] = field(default_factory=lambda: {"[MASK]": 0, "[END]": 1})
+    all_special_ids: Sequence[int] = (0, 1)
+    bos_token_id: int | None = 1
+    eos_token_id: int | None = 1
+    mask_token_id: int | None = 0
+    mask_token: str = "[MASK]"
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The ids of a text."""
+        return tuple(self.ids.setdefault(word.strip(), len(self.ids)) for word in _TOKEN.findall(text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The words of ids, with single spaces."""
+        words = {number: word for word, number in self.ids.items()}
+        return " ".join(words[i] for i in ids)
+
+
+@dataclass
+class PlantedModel:
+    """Answers what a benchmark asks of a model, by rules that are given instead of weights.
+
+    What was not given is not answered: UsageError.
+    """
+
+    logp: Callable[[str], float] | None = None
+    """The log-probability of each token of a text, in nat: whole texts, `score` and `pll`."""
+    continuation: Callable[[str, str], float] | None = None
+    """(context, continuation) -> log-probability of the whole continuation, in nat."""
+    answer: Callable[[Request], str] | None = None
+    """The text that is generated for a request."""
+    fill: Callable[[str], Sequence[tuple[str, float]]] | None = None
+    """A prompt, or a text with a mask -> words with their probabilities, likeliest first."""
+    kind: Literal["causal", "masked"] = "causal"
+    tokenizer: Any = field(default_factory=PlantedTokenizer)
+    seed: int = 0
+    longest: int = 2**31
+    mode: str = "planted"
+
+    def ids(self, text: str | Sequence[int]) -> tuple[int, ...]:
+        """The ids of a text; ids are left as they are."""
+        return self.tokenizer.encode(text) if isinstance(text, str) else tuple(text)
+
+    def score(self, texts: Sequence[str | Sequence[int]]) -> list[SequenceScore]:
+        """Every token of a text has the same log-probability, its first one too."""
+        return self.pll(texts)
+
+    def pll(
+        self, texts: Sequence[str | Sequence[int]], positions: Sequence[Sequence[int]] | None = None
+    ) -> list[SequenceScore]:
+        """As `score`, at chosen positions."""
+        from evenhand.scoring import score_of
+
+        rule = self._given("logp", self.logp)
+        found = []
+        for k, text in enumerate(texts):
+            ids = self.ids(text)
+            asked = range(len(ids)) if positions is None else positions[k]
+            words = text if isinstance(text, str) else self.tokenizer.decode(text)
+            found.append(score_of(ids, dict.fromkeys(asked, rule(words))))
+        return found
+
+    def unmasked(self, texts: Sequence[str | Sequence[int]]) -> list[SequenceScore]:
+        """As `pll`."""
+        return self.pll(texts)
+
+    def continuations(self, pairs: Sequence[tuple[str, str]]) -> list[SequenceScore]:
+        """The given log-probability, spread evenly over the tokens of the continuation."""
+        from evenhand.scoring import score_of
+
+        rule = self._given("continuation", self.continuation)
+        found = []
+        for context, continuation in pairs:
+            before, after = self.ids(context), self.ids(continuation)
+            each = rule(context, continuation) / len(after)
+            found.append(score_of(before + after, {len(before) + k: each for k in range(len(after))}))
+        return found
+
+    def top(self, prompts: Sequence[str], k: int) -> list[list[Filling]]:
+        """The k likeliest words that were given for a prompt."""
+        import math
+
+        from evenhand.measured import Filling
+
+        rule = self._given("fill", self.fill)
+        return [[Filling(word, -1, math.log(p)) for word, p in rule(prompt)[:k]] for prompt in prompts]
+
+    def generate(self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0) -> list[Response]:
+        """The given texts."""
+        rule = self._given("answer", self.answer)
+        return [Response(request=request, text=rule(request)) for request in requests]
+
+    def _given(self, name: str, rule: Any) -> Any:
+        if rule is None:
+            raise UsageError(f"this planted model has no rule `{name}`", where="planted model")
+        return rule
