@@ -42,8 +42,8 @@ class Metric:
     """`exp`: e to the ratio. `neg_exp`: e to the negative ratio (perplexity from log-likelihoods)."""
     scale: float = 1.0
     statistic: Callable[[Sample], Array] | None = None
-    """For what is no ratio of sums (a gap between groups, an effect size, a macro-average): a function of a module, from
-    a sample with R resamples to R numbers, nan where undefined. It replaces `value`, `per`, `transform`, `scale`."""
+    """For what is no ratio of sums (a gap between groups, an effect size, a macro-average): a function of a module,
+    from a sample with R resamples to R numbers, nan where undefined. Replaces `value`, `per`, `transform`, `scale`."""
     target: float | None = None
     """The ideal value; a metric with a target is better the nearer it is."""
     better: Literal["lower", "higher", "nearer"] = "nearer"

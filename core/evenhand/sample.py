@@ -149,7 +149,7 @@ class Sample:
         return found
 
     def mean(self, value: str | Array, *, per: str | Array | None = None, where: Array | None = None) -> Array:
-        """[R] sum of a value over the sum of `per` (the number of items), over items that have both; nan without any."""
+        """[R] sum of a value over the sum of `per` (the number of items), over items with both; nan without any."""
         import numpy as np
 
         top = self.table.column(value)
@@ -179,7 +179,8 @@ def aggregate(metric: Metric, sample: Sample) -> Array:
             found = np.asarray(metric.statistic(sample), float)
         if found.shape != (len(sample.draws),):
             raise PluginFault(
-                f"its statistic returned shape {list(found.shape)} for {len(sample.draws)} resamples, not one number each",
+                f"its statistic returned shape {list(found.shape)} for {len(sample.draws)} resamples, "
+                "not one number each",
                 where=f"metric {metric.name!r}",
             )
         return found

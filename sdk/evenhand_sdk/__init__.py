@@ -54,11 +54,12 @@ from evenhand_sdk.option_scores import OptionScore, option_scores
 from evenhand_sdk.planted import PlantedModel
 
 __all__ = [
-    "API_VERSION", "Aggregator", "Artifact", "Axis", "Bars", "Batch", "Benchmark", "Counterfactual", "DataTransform",
-    "DecodingRule", "Edit", "EvenhandError", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "LossTerm",
-    "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore", "Options", "Outputs", "PairBatch",
-    "PairOutputs", "Pairing", "Planted", "PlantedModel", "Plugin", "Request", "Response", "RunContext", "Sample", "Section", "StepHandle", "Strength",
+    "API_VERSION", "Aggregator", "Artifact", "Axis", "Bars", "Batch", "Benchmark", "Counterfactual",
+    "DataTransform", "DecodingRule", "Edit", "EvenhandError", "Fact", "Finding", "Heat", "Intervention",
+    "ItemRecord", "LossTerm", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation",
+    "OptionScore", "Options", "Outputs", "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel",
+    "Plugin", "Request", "Response", "RunContext", "Sample", "Section", "StepHandle", "Strength",
     "StrengthOptions", "TokenChange", "UsageError", "WrongModelKind", "aligned_positions", "comparable_positions",
-    "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "jensen_shannon", "load_axis", "option_scores", "progress",
-    "single_token", "token_bins", "unfold",
+    "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "jensen_shannon", "load_axis",
+    "option_scores", "progress", "single_token", "token_bins", "unfold",
 ]  # fmt: skip
