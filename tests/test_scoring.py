@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from evenhand.contributions import DecodingRule, Request
 from evenhand.errors import OutOfMemory, PluginFault, UsageError
 from evenhand.measured import Measured
-from evenhand.scoring import describe_mode, distributions, next_logprobs, pll, score_texts
+from evenhand.scoring import describe_mode, distributions, next_logprobs, pll, score_texts, token_ids
 from evenhand.scoring_continuations import score_continuations
-from evenhand.scoring_forward import Forward, Row, out_of_memory
+from evenhand.scoring_forward import Forward, out_of_memory
+from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import fast_bf16, measuring, resolve
 
 WORDS = ["the", "a", "nurse", "doctor", "she", "he", "said", "was"]
@@ -484,15 +486,95 @@ def test_other_errors_are_not_taken_for_lack_of_memory(llama):
         handle.remove()
 
 
-def test_rows_of_equal_length_share_few_shapes(llama):
+def shapes_of(model, rows, **options):
+    """The shapes that a model was called with."""
     shapes = set()
-    handle = llama.register_forward_pre_hook(
+    handle = model.register_forward_pre_hook(
         lambda m, args, kwargs: shapes.add(tuple(kwargs["input_ids"].shape)), with_kwargs=True
     )
-    rows = [Row(tuple(range(6, 6 + n)), (0,)) for n in range(9, 17)] * 11
-    Forward(llama, precision="float32", batch_tokens=16 * 32).logits(rows, lambda places, logits: None)
+    Forward(model, precision="float32", **options).logits(rows, lambda places, index, logits: None)
     handle.remove()
-    assert shapes == {(1, 16), (32, 16), (24, 16)}  # the look at the output layer; 88 = 32 + 32 + 24 rows
+    return shapes
+
+
+def test_rows_of_unequal_length_share_few_shapes(llama, monkeypatch):
+    """88 texts of 9 to 16 tokens that share no beginning: text by text two lengths, packed one."""
+    rows = [Row((6 + k % 16, 6 + k // 16, *range(6, 4 + n)), (n - 1,)) for k, n in enumerate([*range(9, 17)] * 11)]
+    monkeypatch.setattr("evenhand.scoring_forward.WORTH_PACKING", 10**9)
+    assert shapes_of(llama, rows, batch_tokens=16 * 32) == {(1, 16), (32, 16), (24, 16)}
+    monkeypatch.undo()
+    packed = shapes_of(llama, rows, batch_tokens=64 * 8) - {(1, 16), (1, 32), (1, 48), (1, 64)}
+    assert packed == {(8, 64), (2, 64)}  # 18 rows; (1, ...) are the looks at the output layer and at packed rows
+
+
+SENTENCES = [" ".join(words) for words in itertools.product(WORDS[:6], WORDS[4:12], WORDS[8:12], WORDS[12:])]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "qwen2", "gemma"])
+def test_packed_texts_score_as_if_alone(family, monkeypatch):
+    model, tokenizer = small_model(family), word_tokenizer()
+    batches = []
+    inner = Forward._inputs
+    monkeypatch.setattr(Forward, "_inputs", lambda self, rows, n: batches.append(rows) or inner(self, rows, n))
+    packed = score_texts(model, tokenizer, SENTENCES, dtype="float32")
+    seen = [row for rows in batches for row in rows]
+    assert any(len(row.trees) > 1 for row in seen) and any(len(t.segments) > 1 for row in seen for _, t in row.trees)
+    for score, text in list(zip(packed, SENTENCES, strict=True))[::7]:
+        right = plain_scores(model, token_ids(tokenizer, text))
+        assert score.logp[1:] == pytest.approx(right, abs=1e-4)
+
+
+def test_a_model_that_knows_no_explicit_mask_is_read_text_by_text():
+    """BLOOM adds a bias by distance that it derives from a plain mask."""
+    model, tokenizer = small_model("bloom"), word_tokenizer()
+    scores = score_texts(model, tokenizer, SENTENCES, dtype="float32")
+    for score, text in list(zip(scores, SENTENCES, strict=True))[::7]:
+        assert score.logp[1:] == pytest.approx(plain_scores(model, token_ids(tokenizer, text)), abs=1e-4)
+
+
+def test_a_window_of_attention_that_is_shorter_than_a_text_forbids_packing():
+    model, tokenizer = small_model("mistral"), word_tokenizer()
+    longer = [f"{text} {text} {text}" for text in SENTENCES]
+    rows = [Row(token_ids(tokenizer, text), (3,)) for text in longer]
+    assert not Forward(model, precision="float32")._takes_packed_rows(rows, None)
+    for score, text in zip(score_texts(model, tokenizer, longer[:40], dtype="float32"), longer[:40], strict=True):
+        assert score.logp[1:] == pytest.approx(plain_scores(model, token_ids(tokenizer, text)), abs=1e-4)
+
+
+def test_packed_copies_of_a_masked_model_score_as_if_alone(bert, monkeypatch):
+    tokenizer = word_tokenizer(mask=True)
+    packed = pll(bert, tokenizer, SENTENCES, dtype="float32")
+    monkeypatch.setattr("evenhand.scoring_forward.WORTH_PACKING", 10**9)
+    for one, other in zip(packed, pll(bert, tokenizer, SENTENCES, dtype="float32"), strict=True):
+        assert one.logp[1:-1] == pytest.approx(other.logp[1:-1], abs=1e-4)
+
+
+def plain_scores(model, ids):
+    """Log-probabilities of all tokens but the first by one forward pass."""
+    import torch
+
+    with torch.no_grad():
+        logp = model(input_ids=torch.tensor([ids])).logits[0].float().log_softmax(-1)
+    return [float(logp[t, ids[t + 1]]) for t in range(len(ids) - 1)]
+
+
+def small_model(family):
+    """A causal model of another family with random weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    options = {
+        "llama": {"num_key_value_heads": 2},
+        "qwen2": {"num_key_value_heads": 2},
+        "mistral": {"num_key_value_heads": 2, "sliding_window": 4},
+        "gemma": {"num_key_value_heads": 1, "head_dim": 8},
+        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
+        "bloom": {"n_layer": 2, "n_head": 4},
+    }.get(family, {})
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(family, vocab_size=22, **options, **(sizes if family != "gpt2" else {}))
+    return AutoModelForCausalLM.from_config(config).eval()
 
 
 def test_bf16_agrees_with_float32(llama):

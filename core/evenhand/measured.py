@@ -27,7 +27,7 @@ from evenhand.scoring import (
 )
 from evenhand.scoring_continuations import closing_tokens as _closing
 from evenhand.scoring_continuations import score_continuations
-from evenhand.scoring_forward import Row
+from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import Precision, measuring, resolve
 
 if TYPE_CHECKING:
@@ -202,7 +202,12 @@ class Measured:
         ids = [self.ids(text) for text in texts]
         rows = [Row(row, tuple(p for p, i in enumerate(row) if i not in special)) for row in ids]
         forward = forward_of(
-            self.model, self.tokenizer, dtype=self._dtype, batch_tokens=self._batch_tokens, on_event=self._on_event
+            self.model,
+            self.tokenizer,
+            kind="masked",
+            dtype=self._dtype,
+            batch_tokens=self._batch_tokens,
+            on_event=self._on_event,
         )
         values = iter(gold_logp(forward, rows, [r.ids[p] for r in rows for p in r.positions], (), self.title))
         return [score_of(row.ids, {p: float(next(values)) for p in row.positions}) for row in rows]

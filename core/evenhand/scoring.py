@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import DecodingRule, Kind
 from evenhand.errors import UsageError
 from evenhand.progress import progress
-from evenhand.scoring_forward import Forward, OnEvent, Row
+from evenhand.scoring_forward import Forward, OnEvent
+from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import Precision, resolve
 from evenhand.scoring_precision import fast_bf16 as fast_bf16
 from evenhand.scoring_rules import logits_under_rules, mapping_rules
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+CACHED_ROWS = 4
+"""Distributions that are normalised at once by each thread of a processor."""
 Text = str | Sequence[int]
 """A text, or its token ids with every special token that the model should see."""
 
@@ -54,6 +57,7 @@ def forward_of(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase | None = None,
     *,
+    kind: Kind = "causal",
     dtype: Precision = "auto",
     batch_tokens: int = 4096,
     on_event: OnEvent | None = None,
@@ -63,6 +67,7 @@ def forward_of(
     return Forward(
         model,
         precision=resolve(model, dtype),
+        kind=kind,
         pad_id=int(getattr(tokenizer, "pad_token_id", None) or 0),
         batch_tokens=batch_tokens,
         longest=longest if longest and longest < 2**31 else None,
@@ -176,7 +181,7 @@ def pll(
     are computed once. Raises UsageError when the tokenizer has no mask token.
     """
     mask = _mask_id(tokenizer)
-    forward = forward_of(model, tokenizer, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
+    forward = forward_of(model, tokenizer, kind="masked", dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
     all_ids = [token_ids(tokenizer, text) for text in texts]
     special = set(tokenizer.all_special_ids)
     asked = (
@@ -229,7 +234,8 @@ def distributions(
     """
     import torch
 
-    forward = forward_of(model, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
+    kind: Kind = "causal" if mask_id is None else "masked"
+    forward = forward_of(model, kind=kind, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
     if mask_id is None:
         rows = [Row(tuple(i), tuple(p)) for i, p in zip(ids, positions, strict=True)]
     else:
@@ -238,8 +244,8 @@ def distributions(
     distinct = list(dict.fromkeys(rows))
     held = torch.empty((sum(len(row.positions) for row in distinct), forward.vocabulary))
 
-    def keep(places: torch.Tensor, logits: torch.Tensor) -> None:
-        held[places] = torch.log_softmax(logits, -1).to(held.device)
+    def keep(places: torch.Tensor, index: torch.Tensor, logits: torch.Tensor) -> None:
+        held[places] = torch.log_softmax(logits, -1, dtype=torch.float32).to(held.device)[index]
 
     logits_under_rules(forward, distinct, rules, keep)
     parts = torch.split(held, [len(row.positions) for row in distinct])
@@ -263,10 +269,20 @@ def gold_logp(
     wanted = torch.tensor(gold, dtype=torch.long)
     out = torch.empty(len(wanted))
 
-    def keep(places: torch.Tensor, logits: torch.Tensor) -> None:
-        at = wanted[places].to(logits.device)
-        chosen = logits.gather(-1, at[:, None])[:, 0]
-        out[places] = (chosen - logits.logsumexp(-1)).to(out.device)
+    def keep(places: torch.Tensor, index: torch.Tensor, logits: torch.Tensor) -> None:
+        order = index.argsort()
+        places, index = places[order], index[order]
+        tokens = wanted[places]
+        # A few rows at a time stay in the processor's cache: six times faster than all rows at once.
+        rows = CACHED_ROWS * torch.get_num_threads() if logits.device.type == "cpu" else len(logits)
+        ends = torch.searchsorted(index, torch.arange(rows, len(logits) + rows, rows)).tolist()
+        begin = 0
+        for k, end in enumerate(ends):
+            if end > begin:
+                logp = torch.log_softmax(logits[k * rows : (k + 1) * rows], -1, dtype=torch.float32)
+                at = index[begin:end].to(logp.device) - k * rows
+                out[places[begin:end]] = logp[at, tokens[begin:end].to(logp.device)].to(out.device)
+            begin = end
 
     def run(advance: Callable[[int], None]) -> None:
         logits_under_rules(forward, rows, rules, keep, advance=advance)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from evenhand.contributions import DecodingRule, Kind
 from evenhand.errors import UsageError
 from evenhand.scoring import SequenceScore, forward_of, gold_logp, pll, score_of, token_ids
-from evenhand.scoring_forward import OnEvent, Row
+from evenhand.scoring_forward import OnEvent
+from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import Precision
 
 if TYPE_CHECKING:

@@ -1,44 +1,37 @@
 """Running a model over many sequences and reading few logits of it.
 
-Sequences are sorted by length and run in a few fixed shapes, because processors rebuild their kernels for
-every new one. The output matrix, a third of the work of a small model, is applied only to the positions that
-are read, in blocks of rows, so that no [B, T, V] tensor exists. Models that do something to their logits
-afterwards (soft-capping, scaling, hooks) are found out by comparing the two on the first sequence, and are
-then run as they are.
+Texts are packed into few rows of few fixed shapes (`scoring_packing`), because processors rebuild their kernels for
+every new shape, and shared beginnings are read once. The output matrix, a third of the work of a small model, is
+applied only to the positions that are read, in blocks of rows, so that no [B, T, V] tensor exists. Whether a model
+takes packed rows, and whether its logits are nothing but the output matrix's, is found out by comparing on the first
+sequences; where not, it is run as it is.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import OutOfMemory, UsageError
+from evenhand.scoring_packing import LENGTH_STEP, PackedRow, Row, plan
 from evenhand.scoring_precision import measuring
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-LENGTH_STEP = 8
-"""Lengths are padded to a multiple of this."""
 ROW_STEP = 8
 """Rows of the last batch are padded to a multiple of this."""
 BLOCK_BYTES = 64 * 2**20
-"""Size of the largest block of float32 logits."""
+"""Size of the largest block of logits, in the number format of the model."""
+WORTH_PACKING = 1024
+"""Fewer tokens are read text by text: to find out whether the model takes packed rows would cost more."""
 
-
-@dataclass(frozen=True)
-class Row:
-    """A sequence, and the positions whose logits are read."""
-
-    ids: tuple[int, ...]
-    positions: tuple[int, ...]
-
-
-Consume = Callable[["torch.Tensor", "torch.Tensor"], None]
-"""(places [n], logits [n, V] float32): a place is the running number of a position over all rows. May be
-called again for the same places after memory ran out."""
+Consume = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], None]
+"""(places [m], index [m], logits [n, V]): logits[index[k]] are those of the place places[k], the running number of
+a position over all rows. Texts that begin alike share logits. May be called again for the same places after memory
+ran out."""
 OnEvent = Callable[[str], None]
 
 
@@ -50,12 +43,14 @@ class Forward:
         model: PreTrainedModel,
         *,
         precision: str,
+        kind: str = "causal",
         pad_id: int = 0,
         batch_tokens: int = 4096,
         longest: int | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        self.model, self.precision, self.pad_id, self.batch_tokens = model, precision, pad_id, batch_tokens
+        self.model, self.precision, self.kind = model, precision, kind
+        self.pad_id, self.batch_tokens = pad_id, batch_tokens
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
         self.longest = min(int(positions), longest or 2**31)
         """The most tokens that a sequence may have."""
@@ -84,63 +79,49 @@ class Forward:
         if not rows:
             return
         self._check(rows)
-        offsets = [0]
-        for row in rows:
-            offsets.append(offsets[-1] + len(row.positions))
-        read = [r for r, row in enumerate(rows) if row.positions]
+        read = [row for row in rows if row.positions]
         advance(len(rows) - len(read))
         if not read:
             return
-        order = sorted(read, key=lambda r: (-len(rows[r].ids), rows[r].ids, r))
         with measuring(self.model, self.precision):
-            head = self._output_layer(rows[order[0]].ids)
+            head = self._output_layer(max(read, key=lambda row: len(row.ids)).ids)
+            packed = self._takes_packed_rows(read, head)
+            todo = plan(rows, longest=self.longest, share=packed and self.kind == "causal", pack=packed)
             start = 0
-            while start < len(order):
-                length = _up(len(rows[order[start]].ids), LENGTH_STEP, self.longest)
+            while start < len(todo):
+                length = todo[start].length
                 size = max(1, self.batch_tokens // length)
                 if head is None:
                     size = max(1, min(size, 4 * BLOCK_BYTES // (4 * self.vocabulary * length)))
-                chosen = order[start : start + size]
+                chosen = [row for row in todo[start : start + size] if row.length == length]
                 try:
-                    self._batch([rows[r] for r in chosen], [offsets[r] for r in chosen], length, size, head, consume)
+                    self._batch(chosen, length, size, head, consume)
                 except (RuntimeError, MemoryError) as error:
                     if not out_of_memory(error):
                         raise
                     self._halve(len(chosen), length, error)
                     continue
                 start += len(chosen)
-                advance(len(chosen))
+                advance(sum(row.rows for row in chosen))
 
     def _batch(
-        self,
-        rows: Sequence[Row],
-        offsets: Sequence[int],
-        length: int,
-        size: int,
-        head: torch.nn.Module | None,
-        consume: Consume,
+        self, rows: Sequence[PackedRow], length: int, size: int, head: torch.nn.Module | None, consume: Consume
     ) -> None:
         import torch
 
         count = _up(len(rows), ROW_STEP, size) if len(rows) >= ROW_STEP else len(rows)
-        ids = torch.full((count, length), self.pad_id)
-        mask = torch.zeros((count, length), dtype=torch.long)
-        for b in range(count):
-            row = rows[b] if b < len(rows) else rows[0]
-            ids[b, : len(row.ids)] = torch.tensor(row.ids)
-            mask[b, : len(row.ids)] = 1
-        where = [(b, p) for b, row in enumerate(rows) for p in row.positions]
-        places = torch.tensor(
-            [offset + k for row, offset in zip(rows, offsets, strict=True) for k in range(len(row.positions))]
+        inputs = self._inputs([rows[b] if b < len(rows) else rows[0] for b in range(count)], length)
+        reads = sorted(
+            (b * length + begin + slot, place)
+            for b, row in enumerate(rows)
+            for begin, tree in row.trees
+            for slot, place in tree.reads
         )
-        if not where:
-            return
-        b_index, p_index = torch.tensor(where, device=self.device).T
-        if head is None:
-            read = self._run(ids, mask).logits[b_index, p_index]
-        else:
-            read = self._hidden(head, ids, mask)[b_index, p_index]
-        block = max(ROW_STEP, BLOCK_BYTES // (4 * self.vocabulary) // ROW_STEP * ROW_STEP)
+        slots, index = torch.unique(torch.tensor([slot for slot, _ in reads]), return_inverse=True)
+        places = torch.tensor([place for _, place in reads])
+        states = self._run(**inputs).logits if head is None else self._hidden(head, inputs)
+        read = states.flatten(0, 1)[slots.to(states.device)]
+        block = max(ROW_STEP, BLOCK_BYTES // (read.element_size() * self.vocabulary) // ROW_STEP * ROW_STEP)
         for first in range(0, len(read), block):
             part = read[first : first + block]
             if head is not None:
@@ -149,12 +130,46 @@ class Forward:
                 if fixed > n:
                     part = torch.cat([part, part[:1].expand(fixed - n, -1)])
                 part = head(part)[:n]
-            consume(places[first : first + block], part.float())
+            here = (index >= first) & (index < first + block)
+            consume(places[here], index[here] - first, part)
 
-    def _run(self, ids: torch.Tensor, mask: torch.Tensor) -> Any:
-        return self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device))
+    def _inputs(self, rows: Sequence[PackedRow], length: int) -> dict[str, torch.Tensor]:
+        """What the model is called with for rows of equal length, on its device."""
+        import torch
 
-    def _hidden(self, head: torch.nn.Module, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        ids = torch.full((len(rows), length), self.pad_id)
+        if all(row.plain for row in rows):
+            mask = torch.zeros((len(rows), length), dtype=torch.long)
+            for b, row in enumerate(rows):
+                ids[b, : row.used] = torch.tensor(row.trees[0][1].ids)
+                mask[b, : row.used] = 1
+            return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+        positions = torch.zeros((len(rows), length), dtype=torch.long)
+        seen = torch.eye(length, dtype=torch.bool).repeat(len(rows), 1, 1)
+        triangle = torch.ones((length, length), dtype=torch.bool)
+        if self.kind == "causal":
+            triangle = triangle.tril()
+        for b, row in enumerate(rows):
+            for begin, tree in row.trees:
+                ids[b, begin : begin + len(tree)] = torch.tensor(tree.ids)
+                positions[b, begin : begin + len(tree)] = torch.tensor(tree.positions)
+                for first, end, before in tree.segments:
+                    at = slice(begin + first, begin + end)
+                    seen[b, at, at] = triangle[: end - first, : end - first]
+                    for left, right in before:
+                        seen[b, at, begin + left : begin + right] = True
+        dtype = torch.bfloat16 if self.precision == "bf16" else next(self.model.parameters()).dtype
+        hidden = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)
+        return {
+            "input_ids": ids.to(self.device),
+            "attention_mask": hidden[:, None].to(self.device),
+            "position_ids": positions.to(self.device),
+        }
+
+    def _run(self, **inputs: torch.Tensor) -> Any:
+        return self.model(**inputs)
+
+    def _hidden(self, head: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """What enters the output matrix, [B, T, H]; the matrix itself sees one position only."""
         entered: list[torch.Tensor] = []
 
@@ -164,7 +179,7 @@ class Forward:
 
         handle = head.register_forward_pre_hook(take)
         try:
-            self._run(ids, mask)
+            self._run(**inputs)
         finally:
             handle.remove()
         return entered[0]
@@ -185,7 +200,7 @@ class Forward:
         handle = found.register_forward_pre_hook(lambda _, args: entered.append(args[0]) if args else None)
         try:
             sample = torch.tensor([ids[: 2 * LENGTH_STEP]])
-            logits = self._run(sample, torch.ones_like(sample)).logits
+            logits = self._run(input_ids=sample, attention_mask=torch.ones_like(sample)).logits
         finally:
             handle.remove()
         if len(entered) != 1 or entered[0].shape[:-1] != sample.shape:
@@ -193,6 +208,41 @@ class Forward:
         again = found(entered[0])
         same = again.shape == logits.shape and torch.allclose(again.float(), logits.float(), rtol=1e-5, atol=1e-6)
         return found if same else None
+
+    def _takes_packed_rows(self, rows: Sequence[Row], head: torch.nn.Module | None) -> bool:
+        """Whether the model reads several texts in one row as it reads each alone; tried on its first texts.
+
+        Models that know no explicit mask or positions (recurrent ones, attention with biases) do not, nor do those
+        whose attention reaches less far than the longest text.
+        """
+
+        if sum(len(row.ids) for row in rows) < WORTH_PACKING or not _attends_to_all(
+            self.model, max(len(row.ids) for row in rows)
+        ):
+            return False
+        ordered = sorted(rows, key=lambda row: row.ids)
+        chosen = [ordered[0], *ordered[len(rows) // 2 :][:2]]
+        sample = [Row(row.ids[:TRIED], tuple(range(len(row.ids[:TRIED])))) for row in chosen]
+        alone = self._states(sample, head, packed=False)
+        try:
+            together = self._states(sample, head, packed=True)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            if out_of_memory(error):
+                raise
+            return False
+        apart = float((alone - together).abs().mean() / alone.std())
+        return apart <= (1e-4 if self.precision == "float32" else 0.03)
+
+    def _states(self, rows: Sequence[Row], head: torch.nn.Module | None, packed: bool) -> torch.Tensor:
+        """What enters the output matrix (or the logits) at each place, each row of slots on its own."""
+        import torch
+
+        found: dict[int, torch.Tensor] = {}
+        for row in plan(rows, longest=self.longest, share=packed and self.kind == "causal", pack=packed):
+            inputs = self._inputs([row], row.length)
+            states = (self._run(**inputs).logits if head is None else self._hidden(head, inputs))[0].float()
+            found |= {place: states[begin + slot] for begin, tree in row.trees for slot, place in tree.reads}
+        return torch.stack([found[place] for place in sorted(found)])
 
     def _check(self, rows: Sequence[Row]) -> None:
         longest = max(len(row.ids) for row in rows)
@@ -219,6 +269,19 @@ class Forward:
         self.batch_tokens = rows // 2 * length
         if self._on_event is not None:
             self._on_event(f"out of memory while scoring: batch halved to {rows // 2} sequences of {length} tokens")
+
+
+TRIED = 16
+"""Tokens of each text on which it is tried whether a model takes packed rows."""
+
+
+def _attends_to_all(model: PreTrainedModel, longest: int) -> bool:
+    """Whether attention reaches from any token to any before it, and positions can be given."""
+    config = model.config.get_text_config()
+    reach = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "window_size")]
+    if any(isinstance(r, int) and 0 < r < longest for r in reach):
+        return False
+    return "position_ids" in inspect.signature(model.forward).parameters
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from evenhand.contributions import DecodingRule
 from evenhand.errors import PluginFault
-from evenhand.scoring_forward import Consume, Forward, Row
+from evenhand.scoring_forward import Consume, Forward
+from evenhand.scoring_packing import Row
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,8 @@ def logits_under_rules(
         ids = _left_padded(prefixes).to(logits.device)
         for rule, asked in zip(active, contexts, strict=True):
             logits = _apply(rule, ids, logits, context_logits(forward, asked))
-        consume(torch.arange(place, place + len(prefixes)), logits)
+        here = torch.arange(len(prefixes))
+        consume(place + here, here, logits)
         place += len(prefixes)
         advance(len(chunk))
 
@@ -144,8 +146,8 @@ def _collect(forward: Forward, rows: Sequence[Row], count: int) -> torch.Tensor:
 
     held = torch.empty((count, forward.vocabulary), device=forward.device)
 
-    def keep(places: torch.Tensor, logits: torch.Tensor) -> None:
-        held[places.to(held.device)] = logits
+    def keep(places: torch.Tensor, index: torch.Tensor, logits: torch.Tensor) -> None:
+        held[places.to(held.device)] = logits[index.to(logits.device)].float()
 
     forward.logits(rows, keep)
     return held
