@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
+from evenhand.processes import gathered, rank_and_count
 from evenhand.progress import progress
 
 if TYPE_CHECKING:
@@ -44,16 +45,20 @@ def generate(
     def plain(batch: Sequence[Request]) -> list[Response]:
         return _batch(model, tokenizer, batch, inner, temperature, top_p, seed)
 
-    done: list[Response] = []
+    done: dict[int, Response] = {}
+    rank, count = rank_and_count()
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(progress(title, total=len(requests), unit="texts")) if title else None
         size = 1 if around else batch_size
         for start in range(0, len(requests), size):
             chunk = requests[start : start + size]
-            done += [_wrapped(around, lambda r: plain([r])[0])(chunk[0])] if around else plain(chunk)
+            if start // size % count == rank:
+                answers = [_wrapped(around, lambda r: plain([r])[0])(chunk[0])] if around else plain(chunk)
+                done |= {start + k: answer for k, answer in enumerate(answers)}
             if bar:
                 bar.advance(len(chunk))
-    return done
+    done = gathered(done)
+    return [done[k] for k in range(len(requests))]
 
 
 def _wrapped(around: Sequence[DecodingRule], inner: Callable[[Request], Response]) -> Callable[[Request], Response]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule, Kind
 from evenhand.errors import UsageError
+from evenhand.processes import rank_and_count, summed
 from evenhand.progress import progress
 from evenhand.scoring_forward import Forward, OnEvent
 from evenhand.scoring_packing import Row
@@ -242,12 +243,13 @@ def distributions(
         rows = [Row((*i[:p], mask_id, *i[p + 1 :]), (p,)) for i, ps in zip(ids, positions, strict=True) for p in ps]
         rules = ()
     distinct = list(dict.fromkeys(rows))
-    held = torch.empty((sum(len(row.positions) for row in distinct), forward.vocabulary))
+    held = torch.zeros((sum(len(row.positions) for row in distinct), forward.vocabulary))
 
     def keep(places: torch.Tensor, index: torch.Tensor, logits: torch.Tensor) -> None:
         held[places] = torch.log_softmax(logits, -1, dtype=torch.float32).to(held.device)[index]
 
-    logits_under_rules(forward, distinct, rules, keep)
+    logits_under_rules(forward, distinct, rules, keep, part=rank_and_count())
+    held = summed(held)
     parts = torch.split(held, [len(row.positions) for row in distinct])
     found = dict(zip(distinct, parts, strict=True))
     if mask_id is None:
@@ -267,7 +269,7 @@ def gold_logp(
     import torch
 
     wanted = torch.tensor(gold, dtype=torch.long)
-    out = torch.empty(len(wanted))
+    out = torch.zeros(len(wanted))
 
     def keep(places: torch.Tensor, index: torch.Tensor, logits: torch.Tensor) -> None:
         order = index.argsort()
@@ -285,14 +287,14 @@ def gold_logp(
             begin = end
 
     def run(advance: Callable[[int], None]) -> None:
-        logits_under_rules(forward, rows, rules, keep, advance=advance)
+        logits_under_rules(forward, rows, rules, keep, advance=advance, part=rank_and_count())
 
     if title is None:
         run(lambda done: None)
     else:
         with progress(title, total=len(rows), unit="texts") as bar:
             run(bar.advance)
-    return out.numpy()
+    return summed(out).numpy()
 
 
 def score_of(ids: tuple[int, ...], values: dict[int, float]) -> SequenceScore:

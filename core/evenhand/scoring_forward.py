@@ -69,12 +69,18 @@ class Forward:
         return int(self.model.config.get_text_config().vocab_size if weight is None else weight.shape[0])
 
     def logits(
-        self, rows: Sequence[Row], consume: Consume, *, advance: Callable[[int], None] = lambda rows: None
+        self,
+        rows: Sequence[Row],
+        consume: Consume,
+        *,
+        advance: Callable[[int], None] = lambda rows: None,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         """Hands the logits of all positions of all rows to `consume`, block by block, in no given order.
 
-        `advance` is told how many rows are done. Raises UsageError for a sequence that the model cannot take,
-        and OutOfMemory when a single one does not fit into memory.
+        `part` (k, n): only the batches k, n + k, 2 n + k, ...: what one of n processes does. `advance` is told how many
+        rows are done. Raises UsageError for a sequence that the model cannot take, and OutOfMemory when a single one
+        does not fit into memory.
         """
         if not rows:
             return
@@ -87,7 +93,7 @@ class Forward:
             head = self._output_layer(max(read, key=lambda row: len(row.ids)).ids)
             packed = self._takes_packed_rows(read, head)
             todo = plan(rows, longest=self.longest, share=packed and self.kind == "causal", pack=packed)
-            start = 0
+            start = number = 0
             while start < len(todo):
                 length = todo[start].length
                 size = max(1, self.batch_tokens // length)
@@ -95,13 +101,14 @@ class Forward:
                     size = max(1, min(size, 4 * BLOCK_BYTES // (4 * self.vocabulary * length)))
                 chosen = [row for row in todo[start : start + size] if row.length == length]
                 try:
-                    self._batch(chosen, length, size, head, consume)
+                    if number % part[1] == part[0]:
+                        self._batch(chosen, length, size, head, consume)
                 except (RuntimeError, MemoryError) as error:
                     if not out_of_memory(error):
                         raise
                     self._halve(len(chosen), length, error)
                     continue
-                start += len(chosen)
+                start, number = start + len(chosen), number + 1
                 advance(sum(row.rows for row in chosen))
 
     def _batch(

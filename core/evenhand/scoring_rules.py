@@ -36,8 +36,9 @@ def logits_under_rules(
     consume: Consume,
     *,
     advance: Callable[[int], None] = lambda rows: None,
+    part: tuple[int, int] = (0, 1),
 ) -> None:
-    """Like `Forward.logits`, after all rules that map logits, in order.
+    """Like `Forward.logits`, after all rules that map logits, in order; `part` counts chunks of rows.
 
     A rule gets the logits that the rules before it made, and the raw logits of its contexts. Raises
     PluginFault for a rule that returns something other than [B, V].
@@ -46,12 +47,13 @@ def logits_under_rules(
 
     active = mapping_rules(rules)
     if not active:
-        forward.logits(rows, consume, advance=advance)
+        forward.logits(rows, consume, advance=advance, part=part)
         return
     place = 0
-    for chunk, contexts in _chunks(forward, rows, active):
+    for number, (chunk, contexts) in enumerate(_chunks(forward, rows, active)):
         prefixes = [row.ids[: p + 1] for row in chunk for p in row.positions]
-        if not prefixes:
+        if not prefixes or number % part[1] != part[0]:
+            place += len(prefixes)
             advance(len(chunk))
             continue
         logits = _collect(forward, chunk, len(prefixes))

@@ -1,0 +1,57 @@
+"""Several processes that measure one model together, as `accelerate launch` and `torchrun` start them.
+
+Each process makes the same plan, does every n-th part of it, and gets the results of all.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+Item = TypeVar("Item")
+
+
+def count() -> int:
+    """How many processes there are, before anything heavy is imported."""
+    return int(os.environ.get("WORLD_SIZE", "1") or 1)
+
+
+def is_first() -> bool:
+    """Whether this process speaks and writes for all."""
+    return count() == 1 or int(os.environ.get("RANK", "0") or 0) == 0
+
+
+def rank_and_count() -> tuple[int, int]:
+    """This process's number and how many there are; joins them where that was not done yet."""
+    if count() == 1:
+        return 0, 1
+    from accelerate import PartialState
+
+    state = PartialState()
+    return int(state.process_index), int(state.num_processes)
+
+
+def summed(values: torch.Tensor) -> torch.Tensor:
+    """The sum over all processes of tensors of one shape, on the CPU: each holds zeros where it computed nothing."""
+    if count() == 1:
+        return values
+    import torch.distributed
+    from accelerate import PartialState
+
+    held = values.to(PartialState().device)
+    torch.distributed.all_reduce(held)
+    return held.cpu()
+
+
+def gathered(items: dict[int, Item]) -> dict[int, Item]:
+    """The items of all processes by number."""
+    if count() == 1:
+        return items
+    import torch.distributed
+
+    found: list[dict[int, Item]] = [{} for _ in range(count())]
+    torch.distributed.all_gather_object(found, items)
+    return {number: item for part in found for number, item in part.items()}
