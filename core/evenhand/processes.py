@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import PartialState
 
 Item = TypeVar("Item")
 
@@ -28,9 +29,7 @@ def rank_and_count() -> tuple[int, int]:
     """This process's number and how many there are; joins them where that was not done yet."""
     if count() == 1:
         return 0, 1
-    from accelerate import PartialState
-
-    state = PartialState()
+    state = _state()
     return int(state.process_index), int(state.num_processes)
 
 
@@ -39,9 +38,8 @@ def summed(values: torch.Tensor) -> torch.Tensor:
     if count() == 1:
         return values
     import torch.distributed
-    from accelerate import PartialState
 
-    held = values.to(PartialState().device)
+    held = values.to(_state().device)
     torch.distributed.all_reduce(held)
     return held.cpu()
 
@@ -55,3 +53,11 @@ def gathered(items: dict[int, Item]) -> dict[int, Item]:
     found: list[dict[int, Item]] = [{} for _ in range(count())]
     torch.distributed.all_gather_object(found, items)
     return {number: item for part in found for number, item in part.items()}
+
+
+def _state() -> PartialState:
+    """The library joins processors only when it is told that there is no accelerator."""
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.accelerator.is_available())
