@@ -92,3 +92,11 @@ class Benchmark:
     """Run before the benchmark is used: a benchmark that misjudges a model with known answers is refused."""
     good: str = ""
     """What a good value is, in a sentence for the report."""
+    texts: Callable[[], Mapping[str, str]] | None = None
+    """Item id -> its text, of all items: what training texts and word lists of a run are compared with. Several texts
+    of an item stand on lines of their own (`item_text`). None: not compared."""
+
+
+def item_text(*texts: str) -> str:
+    """The texts of one item for `Benchmark.texts`, such as both sides of a pair, or a question and its answers."""
+    return "\n".join(" ".join(text.split()) for text in texts)

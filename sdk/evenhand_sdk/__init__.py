@@ -31,6 +31,7 @@ from evenhand.contributions import (
     Response,
     Section,
     TokenChange,
+    item_text,
 )
 from evenhand.errors import EvenhandError, UsageError, WrongModelKind
 from evenhand.hookspecs import hookimpl
@@ -60,6 +61,6 @@ __all__ = [
     "OptionScore", "Options", "Outputs", "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel",
     "Plugin", "Request", "Response", "RunContext", "Sample", "Section", "StepHandle", "Strength",
     "StrengthOptions", "TokenChange", "UsageError", "WrongModelKind", "aligned_positions", "comparable_positions",
-    "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "jensen_shannon", "load_axis",
-    "option_scores", "progress", "single_token", "token_bins", "unfold",
+    "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "item_text", "jensen_shannon",
+    "load_axis", "option_scores", "progress", "single_token", "token_bins", "unfold",
 ]  # fmt: skip

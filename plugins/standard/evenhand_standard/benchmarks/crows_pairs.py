@@ -37,6 +37,7 @@ from evenhand_sdk import (
     aligned_positions,
     comparable_positions,
     hookimpl,
+    item_text,
 )
 from evenhand_sdk.benchmark_data import CROWS_PAIRS, read_rows
 
@@ -85,6 +86,7 @@ class CrowsPairs(Plugin):
             metrics=metrics(per_token),
             mode=mode(options.rule, run.kind),
             data_digest=CROWS_PAIRS.sha256,
+            texts=lambda: {pair.id: item_text(pair.more, pair.less) for pair in pairs},
         )
 
 

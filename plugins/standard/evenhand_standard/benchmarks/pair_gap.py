@@ -35,6 +35,7 @@ from evenhand_sdk import (
     fold,
     group_tokens,
     hookimpl,
+    item_text,
     jensen_shannon,
     load_axis,
     progress,
@@ -121,6 +122,7 @@ class PairGap(Plugin):
             metrics=METRICS,
             mode="held-out templates, folded Jensen-Shannon divergence behind the first difference",
             data_digest=hashlib.sha256(texts.encode()).hexdigest(),
+            texts=lambda: {item.id: item_text(item.female_text, item.male_text) for item in items},
         )
 
 
