@@ -65,6 +65,7 @@ def test_the_order_of_the_page(tmp_path: Path) -> None:
         "verdicts",
         "intervals",
         "quality",
+        "contamination",
         "steps",
         "training",
         "samples",

@@ -14,7 +14,7 @@ from evenhand.compose import Composer
 from evenhand.contributions import Request
 from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound
 from evenhand.guard import blamed, memory_ran_out
-from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict
+from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
 from evenhand.plan import Plan, check_kinds, plan, stages_of
 from evenhand.recipe import Recipe, resolve_steps
 from evenhand.recipe_inputs import base_of, demand_inputs
@@ -108,6 +108,7 @@ def _run(
     datasets.disable_progress_bars()  # ours are shown instead
 
     from evenhand import continuity, measuring, models, portable, proofs, traffic
+    from evenhand.contamination import Contamination
     from evenhand.controls import entry_of, judge, run_controls
     from evenhand.evidence import compare_benchmark, quality_summary, write_records
     from evenhand.life import Life
@@ -129,7 +130,7 @@ def _run(
     manifest["environment"] = environment(torch.get_num_threads())
     manifest["model"] = {k: v for k, v in vars(loaded.info).items() if k != "folder"}
     manifest["distributions"] = provenance([*work.steps, *work.benchmarks, *work.controls])
-    manifest["steps"] = [_step_entry(s) for s in work.steps]
+    manifest["steps"] = [step_entry(s) for s in work.steps]
     data = _load_data(recipe, work, manifest, offline)
     prompts = _prompts(recipe, loaded.info.kind)
     began_with = continuity.facts_of(
@@ -155,9 +156,17 @@ def _run(
 
     # ------------------------------------------------------------------------------------------- before
     benchmarks = measuring.benchmarks_of(composer, work.benchmarks, life.context)
+    with manifest.timed("comparing texts"):
+        used = [(s, plugins[s.section, s.id]) for s in work.steps if s.plugin]
+        given = {name: benchmark for name, (_, benchmark) in benchmarks.items()}
+        life.contamination = found = Contamination(
+            given, used, recipe.evaluation.contamination, keep=lambda facts: manifest.data.update(contamination=facts)
+        )
+        found.demand_early(work, data)
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
         before, _ = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
+    before = found.marked(before)
     with manifest.timed("answers before"):
         first = services.generate(prompts[:SAMPLES], rules=()) if prompts else []
     manifest.write()
@@ -172,6 +181,8 @@ def _run(
     rules = [rule for _, rule in life.rules]
     with manifest.timed("measuring after"):
         after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
+    after = found.marked(after)
+    manifest["contamination"] = found.as_dict()
     for name, (step, benchmark) in benchmarks.items():
         settings = recipe.evaluation
         verdict = compare_benchmark(
@@ -182,6 +193,8 @@ def _run(
         manifest["benchmarks"].append({**verdict, "id": name, "use": step.use, "scoring": mode})
     manifest["quality"] = quality_summary(manifest["benchmarks"], recipe.budget.perplexity)
     made = run_controls(life, work, benchmarks, before)
+    for control in made:
+        control.records = found.marked(control.records)
     manifest["controls"] = [entry_of(control, benchmarks, after, life) for control in made]
     for control in made:
         for name, records in control.records.items():
@@ -277,25 +290,6 @@ def _prompts(recipe: Recipe, kind: str) -> list[Request]:
 
     texts = read_texts(recipe.traffic.prompts, base=base_of(recipe), what="prompts")
     return [Request(prompt=t, max_new_tokens=recipe.traffic.max_new_tokens) for t in texts[: recipe.traffic.limit]]
-
-
-def _step_entry(step: Any) -> dict[str, Any]:
-    stages = list(stages_of(step)) or ["training"]
-    plugin, row = step.plugin, step.row
-    return {
-        "id": step.id,
-        "use": step.use,
-        "distribution": row.distribution if row else "evenhand",
-        "version": row.version if row else "",
-        "summary": plugin.summary if plugin else "Train on everything before it.",
-        "source": plugin.source if plugin else "",
-        "stages": stages,
-        "options": step.options.model_dump(mode="json"),
-        "active": step.active,
-        "state": stages[0] if step.active else "inactive",
-        "seconds": 0.0,
-        "proofs": [],
-    }
 
 
 # --------------------------------------------------------------------------------------------------- folders

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from evenhand import report_contamination as contamination
 from evenhand import report_figures as figures
 from evenhand import report_numbers as numbers
 from evenhand import report_wording as wording
@@ -76,6 +77,9 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "bars": figures.bars,
         "differing": figures.differing,
         "controls": wording.controls(run),
+        "degrees": list(contamination.DEGREES.values()),
+        "overlaps": contamination.lines(run),
+        "compared_with": contamination.against(run),
         "missing": wording.missing(run),
         "how_to_read": wording.how_to_read(run),
         "limits": wording.limits(run),

@@ -289,6 +289,58 @@ class ControlRecord(_Part):
     benchmarks: list[ControlComparison] = Field(default_factory=list)
 
 
+class OverlapExample(_Part):
+    """An item that was found, and where first."""
+
+    item: str = ""
+    place: str = Field(default="", alias="in")
+
+
+class Overlap(_Part):
+    """How many items of a benchmark were found."""
+
+    items: int = 0
+    share: float = 0.0
+    examples: list[OverlapExample] = Field(default_factory=list)
+
+
+class BenchmarkOverlap(_Part):
+    """What of a benchmark occurs in what the run learnt from, by degree."""
+
+    id: str
+    compared: bool = False
+    reason: str = ""
+    items: int = 0
+    exact: Overlap = Overlap()
+    n_gram: Overlap = Overlap()
+    template: Overlap = Overlap()
+    lexicon: Overlap = Overlap()
+
+
+class ComparedTexts(_Part):
+    """A collection of texts that benchmark items were looked for in."""
+
+    what: str = ""
+    texts: int = 0
+
+
+class WordList(_Part):
+    """A word list that steps work with."""
+
+    name: str = ""
+    words: int = 0
+    steps: list[str] = Field(default_factory=list)
+
+
+class ContaminationRecord(_Part):
+    """The comparison of training texts and word lists with the items of the benchmarks."""
+
+    setting: str = "report"
+    compared: list[ComparedTexts] = Field(default_factory=list)
+    lists: list[WordList] = Field(default_factory=list)
+    benchmarks: list[BenchmarkOverlap] = Field(default_factory=list)
+
+
 class RunRecord(_Part):
     """One run, as `run.json` states it."""
 
@@ -310,6 +362,7 @@ class RunRecord(_Part):
     training: list[Training] = Field(default_factory=list)
     benchmarks: list[BenchmarkResult] = Field(default_factory=list)
     quality: Quality | None = None
+    contamination: ContaminationRecord | None = None
     controls: list[ControlRecord] = Field(default_factory=list)
     portability: Portability | None = None
     attempts: int = 1
