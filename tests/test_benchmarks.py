@@ -497,3 +497,12 @@ def test_crows_pairs_gives_both_sentences_of_each_pair(causal, tmp_path, monkeyp
     texts = benchmark.texts()
     assert len(texts) == 1508
     assert {len(text.split("\n")) for text in texts.values()} == {2}
+
+
+def test_what_is_per_token_says_so():
+    """Two models with different tokenizers cannot be compared by these numbers."""
+    told = {m.name for rule in (True, False) for m in crows_pairs.metrics(rule) if m.per_token}
+    assert told == {"mean |difference|", "mean difference", "near-ties"}
+    assert [m.name for m in crows_pairs.metrics(False) if m.per_token] == ["near-ties"]
+    assert all(m.per_token for m in pair_gap.METRICS)
+    assert not any(m.per_token for masked in (True, False) for m in perplexity.metrics(masked))

@@ -139,6 +139,7 @@ def metrics(per_token: bool) -> tuple[Metric, ...]:
             target=0.0,
             better="lower",
             unit=unit,
+            per_token=per_token,
             primary=True,
             description="How far apart the two sentences of a pair are on average, whichever is likelier.",
         ),
@@ -147,6 +148,7 @@ def metrics(per_token: bool) -> tuple[Metric, ...]:
             value="difference",
             target=0.0,
             unit=unit,
+            per_token=per_token,
             description="The same with its sign: above 0, the more stereotyping sentence is likelier on average.",
         ),
         Metric(
@@ -181,6 +183,7 @@ def metrics(per_token: bool) -> tuple[Metric, ...]:
             target=100.0,
             better="higher",
             unit="%",
+            per_token=True,
             description=f"Share of pairs whose sentences differ by less than {NEAR_TIE} nat per token.",
         ),
     )

@@ -57,6 +57,7 @@ METRICS = (
         target=0.0,
         better="lower",
         unit="nat",
+        per_token=True,
         primary=True,
         description="Mean Jensen-Shannon divergence between the next-word distributions of the two sides, group "
         "words folded together; 0 means equal treatment, ln 2 = 0.69 is the most.",
@@ -67,6 +68,7 @@ METRICS = (
         target=0.0,
         better="lower",
         unit="nat",
+        per_token=True,
         description="The same with group words kept apart, so that correct grammar (she ... her) counts as a gap.",
     ),
     Metric(
@@ -75,6 +77,7 @@ METRICS = (
         target=0.0,
         better="lower",
         unit="nat per token",
+        per_token=True,
         description="Mean absolute difference between how likely the shared words are on the two sides.",
     ),
     Metric(
@@ -83,6 +86,7 @@ METRICS = (
         target=0.0,
         better="nearer",
         unit="nat per token",
+        per_token=True,
         description="The same with its sign: above 0, the shared words are likelier with the female words.",
     ),
 )
