@@ -52,8 +52,8 @@ class Metric:
     """The one metric that the verdict of the benchmark rests on."""
     description: str = ""
     per_token: bool = False
-    """True where it is a mean over tokens, or compares distributions over the vocabulary: then it means another thing for
-    a model with another tokenizer. Numbers per word, per byte, per item, or of whole texts do not."""
+    """True where it is a mean over tokens, or compares distributions over the vocabulary: then it means another thing
+    for a model with another tokenizer. Numbers per word, per byte, per item, or of whole texts do not."""
 
     def __post_init__(self) -> None:
         if self.better == "nearer" and self.target is None:

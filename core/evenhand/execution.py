@@ -302,15 +302,22 @@ def _identity(recipe: Recipe) -> str:
     return digest_of(json.loads(json.dumps(recipe.model_dump(mode="json"))))
 
 
+def new_folder(parent: Path, name: str) -> Path:
+    """Make the folder of a new run: its name with the time, and a number where that is taken."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = next(p for k in range(1000) if not (p := parent / f"{name}-{stamp}{f'-{k}' if k else ''}").exists())
+    with storing(folder):
+        (folder / ".state").mkdir(parents=True)
+    return folder
+
+
 def _folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
     """A new run folder, or the newest unfinished one of the same recipe."""
     parent = Path(output or recipe.run.output or "runs")
     name, identity = _name(recipe), _identity(recipe)
     if not resume:
-        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        folder = next(p for k in range(1000) if not (p := parent / f"{name}-{stamp}{f'-{k}' if k else ''}").exists())
+        folder = new_folder(parent, name)
         with storing(folder):
-            (folder / ".state").mkdir(parents=True)
             write_atomic(folder / ".state" / "identity", identity)
         return folder
     found = sorted(parent.glob(f"{name}-*/.state/identity"), key=lambda p: p.parent.parent.name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evenhand.contamination_record import BenchmarkOverlap, Overlap
 from evenhand.report_numbers import counted, listing, percent
-from evenhand.report_record import BenchmarkOverlap, Overlap, RunRecord
+from evenhand.report_record import RunRecord
 
 DEGREES = {
     "exact": "word for word",

@@ -1,4 +1,4 @@
-"""A typed view of `run.json` for everything that shows a run: report, model card, terminal, comparison.
+"""A typed view of `run.json` for everything that shows a run or an evaluation.
 
 Every part has a default, because a run that failed early has fewer of them.
 """
@@ -7,21 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
+
+from evenhand.contamination_record import ContaminationRecord
+from evenhand.record_part import Part as _Part
 
 SCHEMA = 1
 """The version of `run.json` that this file reads."""
-
-
-class _Part(BaseModel):
-    """Unknown keys are ignored, and a null where a value has a default means the default."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, protected_namespaces=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: Any) -> Any:
-        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
 
 class Interval(_Part):
@@ -62,6 +54,15 @@ class BenchmarkResult(_Part):
     data_digest: str = ""
     n_items: int = 0
     n_clusters: int = 0
+    good: str = ""
+    scoring: str = ""
+    """How scores came about."""
+    enough: bool = True
+    """Of an evaluation: whether there are enough items for an interval worth reading."""
+    unscored: int = 0
+    """Of an evaluation: items that gave no value."""
+    flags: dict[str, int] = Field(default_factory=dict)
+    """Of an evaluation: items by flag."""
     metrics: list[MetricResult] = Field(default_factory=list)
     verdict: str = ""
     verdict_text: str = ""
@@ -155,6 +156,8 @@ class Model(_Part):
     adds_bos: bool | None = None
     parameters: int | None = None
     dtype: str = ""
+    rules: list[str] = Field(default_factory=list)
+    """Of the finished model of a run: its decoding rules."""
 
 
 class Data(_Part):
@@ -289,62 +292,12 @@ class ControlRecord(_Part):
     benchmarks: list[ControlComparison] = Field(default_factory=list)
 
 
-class OverlapExample(_Part):
-    """An item that was found, and where first."""
-
-    item: str = ""
-    place: str = Field(default="", alias="in")
-
-
-class Overlap(_Part):
-    """How many items of a benchmark were found."""
-
-    items: int = 0
-    share: float = 0.0
-    examples: list[OverlapExample] = Field(default_factory=list)
-
-
-class BenchmarkOverlap(_Part):
-    """What of a benchmark occurs in what the run learnt from, by degree."""
-
-    id: str
-    compared: bool = False
-    reason: str = ""
-    items: int = 0
-    exact: Overlap = Overlap()
-    n_gram: Overlap = Overlap()
-    template: Overlap = Overlap()
-    lexicon: Overlap = Overlap()
-
-
-class ComparedTexts(_Part):
-    """A collection of texts that benchmark items were looked for in."""
-
-    what: str = ""
-    texts: int = 0
-
-
-class WordList(_Part):
-    """A word list that steps work with."""
-
-    name: str = ""
-    words: int = 0
-    steps: list[str] = Field(default_factory=list)
-
-
-class ContaminationRecord(_Part):
-    """The comparison of training texts and word lists with the items of the benchmarks."""
-
-    setting: str = "report"
-    compared: list[ComparedTexts] = Field(default_factory=list)
-    lists: list[WordList] = Field(default_factory=list)
-    benchmarks: list[BenchmarkOverlap] = Field(default_factory=list)
-
-
 class RunRecord(_Part):
     """One run, as `run.json` states it."""
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
+    kind: Literal["run", "evaluation"] = "run"
+    """An evaluation measures one model; its values stand where those after mitigation stand in a run."""
     status: str = ""
     name: str = ""
     started: str = ""
