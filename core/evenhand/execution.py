@@ -159,14 +159,14 @@ def _run(
     with manifest.timed("comparing texts"):
         used = [(s, plugins[s.section, s.id]) for s in work.steps if s.plugin]
         given = {name: benchmark for name, (_, benchmark) in benchmarks.items()}
-        life.contamination = found = Contamination(
+        life.contamination = overlap = Contamination(
             given, used, recipe.evaluation.contamination, keep=lambda facts: manifest.data.update(contamination=facts)
         )
-        found.demand_early(work, data)
+        overlap.demand_early(work, data)
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
         before, _ = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
-    before = found.marked(before)
+    before = overlap.marked(before)
     with manifest.timed("answers before"):
         first = services.generate(prompts[:SAMPLES], rules=()) if prompts else []
     manifest.write()
@@ -181,8 +181,8 @@ def _run(
     rules = [rule for _, rule in life.rules]
     with manifest.timed("measuring after"):
         after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
-    after = found.marked(after)
-    manifest["contamination"] = found.as_dict()
+    after = overlap.marked(after)
+    manifest["contamination"] = overlap.as_dict()
     for name, (step, benchmark) in benchmarks.items():
         settings = recipe.evaluation
         verdict = compare_benchmark(
@@ -194,7 +194,7 @@ def _run(
     manifest["quality"] = quality_summary(manifest["benchmarks"], recipe.budget.perplexity)
     made = run_controls(life, work, benchmarks, before)
     for control in made:
-        control.records = found.marked(control.records)
+        control.records = overlap.marked(control.records)
     manifest["controls"] = [entry_of(control, benchmarks, after, life) for control in made]
     for control in made:
         for name, records in control.records.items():
