@@ -313,7 +313,7 @@ controls = "none"
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path, trial: Path) -> Path:
     save_tiny(tmp_path / "tiny")
     (tmp_path / "train.txt").write_text(TEXT)
     (tmp_path / "measured.txt").write_text("\n\n".join([f"Water fell for {k} days and nights." for k in range(30)]))
@@ -394,6 +394,25 @@ def test_with_data_steps_it_fails_before_the_training(place: Path) -> None:
     assert "measuring before" in record["timings"]
     assert record["training"] == []
     assert record["contamination"]["benchmarks"][0]["exact"]["items"] == 1
+
+
+def test_a_training_that_a_step_orders_is_compared_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import evenhand_trial
+
+    class Norms(evenhand_trial.Norms):  # type: ignore[name-defined, misc]
+        @hookimpl
+        def architecture(self, run: Any, model: Any) -> Any:
+            run.services.train(Dataset.from_dict({"text": ["Water fell for 9 days and nights."]}), max_steps=1)
+            return super().architecture(run=run, model=model)
+
+    monkeypatch.setattr(evenhand_trial, "Norms", Norms)
+    quality = f'[[benchmarks]]\nuse = "perplexity"\ntext = "{place / "measured.txt"}"\n'
+    result = api.run(recipe(place, '[[steps]]\nuse = "trial-norms"\n' + TRAIN + quality))
+    compared = result.record["contamination"]["compared"]
+    assert [c["what"] for c in compared] == ["training text of extra", "training text of train"]
+    assert result.record["contamination"]["benchmarks"][0]["exact"]["examples"] == [
+        {"item": "9", "in": "training text of extra, text 1"}
+    ]
 
 
 def test_lexicon_alone_does_not_fail_a_run(place: Path) -> None:

@@ -89,7 +89,7 @@ class Contamination:
 
     # ---------------------------------------------------------------------------------------------- what is learnt
     def training(self, rows: Dataset, name: str) -> None:
-        """Compare the texts of a training, as the data steps leave them. Raises Contaminated if the recipe asks so."""
+        """Compare the texts of a training, as it gets them. Raises Contaminated if the recipe asks so."""
         if rows is self._last:
             return  # the same rows, looked at before anything was measured
         self._last = rows

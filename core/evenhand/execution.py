@@ -163,6 +163,7 @@ def _run(
             given, used, recipe.evaluation.contamination, keep=lambda facts: manifest.data.update(contamination=facts)
         )
         overlap.demand_early(work, data)
+        services.on_train = overlap.training
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
         before, _ = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
