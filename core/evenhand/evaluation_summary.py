@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+LONGEST = 42
+"""Most letters of a metric's name that is not wrapped: the words beside it are."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One metric as text."""
@@ -106,7 +110,8 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         facts = [size(benchmark), *([benchmark.mode] if benchmark.mode else [])]
         line("; ".join(facts))
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
-        table.add_column("metric", overflow="fold")
+        short = max(len(m.name) for m in benchmark.metrics) <= LONGEST if benchmark.metrics else True
+        table.add_column("metric", overflow="fold", no_wrap=short)
         table.add_column("value", no_wrap=True)
         table.add_column(f"{percent(run.confidence)} interval", no_wrap=True)
         table.add_column("better", ratio=1, overflow="fold")
