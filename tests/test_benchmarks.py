@@ -471,3 +471,38 @@ def smollm2():
     except (ModelNotFound, Offline) as error:
         pytest.skip(f"the SmolLM2 weights cannot be had here: {error.what}")
     return loaded.model.float(), loaded.tokenizer
+
+
+# ---------------------------------------------------------------------------------------------------------- texts
+@pytest.mark.parametrize("module", [pair_gap, perplexity], ids=lambda m: m.__name__.rpartition(".")[2])
+def test_a_benchmark_gives_the_text_of_each_item_by_its_id(module, causal, tmp_path):
+    plugin = {pair_gap: pair_gap.PairGap, perplexity: perplexity.Perplexity}[module](limit=6)
+    benchmark = plugin.evaluation(run_of(causal[1], "causal", tmp_path))
+    texts = benchmark.texts()
+    assert list(texts) == [r.id for r in benchmark.score(measured_of(causal, "causal"))]
+    assert all(text.strip() for text in texts.values())
+
+
+def test_both_sides_of_a_pair_stand_on_lines_of_their_own(causal, tmp_path):
+    benchmark = pair_gap.PairGap(limit=6).evaluation(run_of(causal[1], "causal", tmp_path))
+    items = pairs(load_axis("gender"), "heldout", 6, 0)
+    assert [t.split("\n") for t in benchmark.texts().values()] == [[i.female_text, i.male_text] for i in items]
+
+
+@pytest.mark.realdata
+@realdata
+def test_crows_pairs_gives_both_sentences_of_each_pair(causal, tmp_path, monkeypatch):
+    monkeypatch.setenv("EVENHAND_DATA", str(DATA))
+    benchmark = crows_pairs.CrowsPairs().evaluation(run_of(causal[1], "causal", tmp_path))
+    texts = benchmark.texts()
+    assert len(texts) == 1508
+    assert {len(text.split("\n")) for text in texts.values()} == {2}
+
+
+def test_what_is_per_token_says_so():
+    """Two models with different tokenizers cannot be compared by these numbers."""
+    told = {m.name for rule in (True, False) for m in crows_pairs.metrics(rule) if m.per_token}
+    assert told == {"mean |difference|", "mean difference", "near-ties"}
+    assert [m.name for m in crows_pairs.metrics(False) if m.per_token] == ["near-ties"]
+    assert all(m.per_token for m in pair_gap.METRICS)
+    assert not any(m.per_token for masked in (True, False) for m in perplexity.metrics(masked))

@@ -461,12 +461,34 @@ def test_check_of_a_new_plugin_that_is_not_installed_yet(
 
 
 # --------------------------------------------------------------------------------------------------- evidence
-def test_report_prints_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kind", "card"), [("run", f"{Path('runs/a/README.md')}\n"), ("evaluation", "")])
+def test_report_prints_the_paths(monkeypatch: pytest.MonkeyPatch, kind: str, card: str) -> None:
+    module(monkeypatch, "evenhand.report_reading", read_run=lambda folder: SimpleNamespace(kind=kind))
     module(monkeypatch, "evenhand.report", write_report=lambda folder: Path(folder) / "report.html")
     module(monkeypatch, "evenhand.model_card", write_card=lambda folder: Path(folder) / "README.md")
     done = call("report", "runs/a")
     assert done.exit_code == 0
-    assert done.stdout == f"{Path('runs/a/report.html')}\n{Path('runs/a/README.md')}\n"
+    assert done.stdout == f"{Path('runs/a/report.html')}\n{card}"
+
+
+def test_eval_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def evaluate(model: str, benchmarks: tuple[str, ...], **options: Any) -> Any:
+        given.update(model=model, benchmarks=benchmarks, **options)
+        return SimpleNamespace(folder="runs/eval")
+
+    module(monkeypatch, "evenhand.evaluating", evaluate=evaluate)
+    module(monkeypatch, "evenhand.evaluation_summary", print_evaluation=print)
+    done = call(
+        "eval", "tiny", "--benchmark", "a", "-b", "b", "--set", "a.x=1", "--limit", "5", "--data", "d", "--output", "o",
+        "--dtype", "float32", "--seed", "3", "--offline",
+    )  # fmt: skip
+    assert (done.exit_code, done.stdout) == (0, "runs/eval\n")
+    assert given == {
+        "model": "tiny", "benchmarks": ("a", "b"), "overrides": ("a.x=1",), "limit": 5, "data": "d", "output": "o",
+        "dtype": "float32", "seed": 3, "offline": True,
+    }  # fmt: skip
 
 
 def test_compare_prints_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -485,6 +507,7 @@ def test_every_command_has_a_help_text_and_the_global_flags() -> None:
     assert sorted(toolkit.commands) == [
         "check",
         "compare",
+        "eval",
         "models",
         "new",
         "plugins",

@@ -65,6 +65,7 @@ def test_the_order_of_the_page(tmp_path: Path) -> None:
         "verdicts",
         "intervals",
         "quality",
+        "contamination",
         "steps",
         "training",
         "samples",
@@ -212,7 +213,7 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
         write_report(tmp_path)
     assert str(caught.value) == (
         f"{tmp_path}: not a run folder\n  the folder exists but has no run.json\n"
-        "  name the folder that `toolkit run` printed; it holds run.json, report.html and model/"
+        "  name the folder that `toolkit run` or `toolkit eval` printed; it holds run.json and report.html"
     )
     assert caught.value.exit_code == 2
 

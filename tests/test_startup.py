@@ -67,6 +67,7 @@ def probe(arguments: list[str], folder: Path) -> list[object]:
         ["--help"],
         ["--version"],
         ["run", "--help"],
+        ["eval", "--help"],
         ["plugins"],
         ["plugins", "show", "row-shuffle"],
         ["plugins", "show", "train"],
@@ -84,6 +85,22 @@ def test_a_quick_command_imports_nothing_heavy(arguments: list[str], tmp_path: P
 def test_a_recipe_with_an_error_is_refused_before_anything_heavy_is_imported(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text(RECIPE + "limt = 3\n")
     assert probe(["run", "my.toml"], tmp_path) == [2, []]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["eval", "./tiny"],
+        ["eval", "./tiny", "--benchmark", "word-counts"],
+        ["eval", "./tiny", "--benchmark", "word-count", "--set", "word-count.limt=3"],
+    ],
+    ids=["no benchmark", "an unknown one", "an unknown option"],
+)
+def test_a_mistaken_evaluation_is_refused_before_anything_heavy_is_imported(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    assert probe(arguments, tmp_path) == [2, []]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_plugin_that_the_recipe_does_not_name_is_not_imported(tmp_path: Path) -> None:

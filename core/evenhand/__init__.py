@@ -1,7 +1,8 @@
 """evenhand: mitigate social bias in language models over their whole life cycle, and show what it did.
 
 The Python interface: `evenhand.run(recipe)` executes a recipe, `evenhand.load(run_folder)` gives the resulting model
-and tokenizer with everything that could not be folded into the weights put back in place.
+and tokenizer with everything that could not be folded into the weights put back in place, and
+`evenhand.evaluate(model, benchmarks)` measures a model without changing it.
 
 Without a recipe, on a model that is in memory, and in a training loop of your own: `Objective`, `transform_data`,
 `apply`, `decode_with`, `measure`, `compare`, and `train`, the toolkit's own training.
@@ -24,6 +25,7 @@ __all__ = [
     "apply",
     "compare",
     "decode_with",
+    "evaluate",
     "load",
     "measure",
     "run",
@@ -36,6 +38,7 @@ _LAZY = {
     "apply": "own_model",
     "compare": "own_measuring",
     "decode_with": "own_model",
+    "evaluate": "evaluating",
     "load": "api",
     "measure": "own_measuring",
     "run": "api",

@@ -14,6 +14,7 @@ from click.exceptions import Exit
 
 from evenhand import __version__
 from evenhand.commands.authoring import check, new
+from evenhand.commands.evaluating import evaluation
 from evenhand.commands.evidence import compare, models, report
 from evenhand.commands.layout import styled
 from evenhand.commands.plugins import plugins, schema
@@ -73,7 +74,7 @@ def toolkit() -> None:
     """Mitigate social bias in Hugging Face language models, and show what it did and what it cost."""
 
 
-for command in (run, validate, schema, plugins, check, new, models, compare, report):
+for command in (run, evaluation, validate, schema, plugins, check, new, models, compare, report):
     toolkit.add_command(command)
 
 

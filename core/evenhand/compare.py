@@ -1,8 +1,7 @@
-"""Compare two runs: what they left behind, item by item, on the benchmarks that both of them ran.
+"""Compare two models: what two runs left behind, what two evaluations measured, or one of each, item by item.
 
-Only the AFTER scores are compared, paired by item. Runs that started from different weights or read text in
-different ways, and benchmarks with other data or another definition, are refused: their numbers mean
-different things.
+Of a run only the AFTER scores are compared, paired by item. What may be compared is decided in `comparable`; numbers
+that mean different things are refused.
 """
 
 from __future__ import annotations
@@ -13,10 +12,11 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import comparable
 from evenhand import report_wording as wording
 from evenhand.contributions import Benchmark, ItemRecord, Metric
 from evenhand.errors import RunNotFound, UsageError
-from evenhand.report_numbers import counted, listing, percent, plain
+from evenhand.report_numbers import counted, listing, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import BenchmarkResult, RunRecord
 from evenhand.summary import STYLES, WIDTH, plain_console, tidy
@@ -32,12 +32,12 @@ WORDS = {
     "worse": "B is worse",
     "no demonstrated effect": "no demonstrated difference",
 }
-"""Verdict of the evidence, with A as before and B as after -> what it means for two runs."""
+"""Verdict of the evidence, with A as before and B as after -> what it means for two models."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two runs on the same items: A stands where "before" stands in a report, B where "after" stands."""
+    """Two models on the same items: A stands where "before" stands in a report, B where "after" stands."""
 
     folder_a: Path
     folder_b: Path
@@ -61,9 +61,9 @@ class Comparison:
 
 
 def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
-    """Compare two run folders with the settings of the first one's evaluation.
+    """Compare two folders of runs or evaluations, with the settings of the first one.
 
-    Raises RunNotFound when a folder holds no run or lacks the scores of a shared benchmark, and UsageError,
+    Raises RunNotFound when a folder holds neither or lacks the scores of a shared benchmark, and UsageError,
     with every differing value, when the two cannot be compared.
     """
     from evenhand.evidence import compare_benchmark, read_records
@@ -72,14 +72,18 @@ def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
     a, b = read_run(folder_a), read_run(folder_b)
     shared = [x for x in a.benchmarks if any(x.id == y.id for y in b.benchmarks)]
     others = {y.id: y for y in b.benchmarks}
-    _refuse_unlike(folder_a, folder_b, a, b, [(x, others[x.id]) for x in shared])
+    comparable.demand_alike(folder_a, folder_b, a, b, [(x, others[x.id]) for x in shared])
+    splits = comparable.per_token(a, b, shared)
     settings = a.recipe.get("evaluation") or {}
     results = []
     for benchmark in shared:
         before, after = (_after(read_records(_items(f, benchmark.id))) for f in (folder_a, folder_b))
-        _refuse_other_items(benchmark.id, before, after)
+        comparable.demand_same_items(benchmark.id, before, after)
+        kept = [m for m in benchmark.metrics if m.name not in splits.get(benchmark.id, ())]
+        if not kept:
+            continue
         found = compare_benchmark(
-            _definition(benchmark),
+            _definition(benchmark.model_copy(update={"metrics": kept})),
             before,
             after,
             resamples=int(settings.get("resamples") or RESAMPLES),
@@ -87,7 +91,9 @@ def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
             seed=a.seed,
             budget=a.quality.budget if a.quality is not None else None,
         )
-        results.append(_result(benchmark, found))
+        result = _result(benchmark, found)
+        decisive = benchmark.primary
+        results.append(result if decisive in kept else comparable.without_verdict(result))
     return Comparison(
         folder_a=folder_a,
         folder_b=folder_b,
@@ -96,49 +102,8 @@ def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
         benchmarks=results,
         only_a=[x.id for x in a.benchmarks if x.id not in others],
         only_b=[y.id for y in b.benchmarks if all(y.id != x.id for x in shared)],
-        notes=_notes(a, b),
+        notes=comparable.notes(a, b, shared, splits),
     )
-
-
-def _refuse_unlike(
-    folder_a: Path,
-    folder_b: Path,
-    a: RunRecord,
-    b: RunRecord,
-    shared: Sequence[tuple[BenchmarkResult, BenchmarkResult]],
-) -> None:
-    pairs: list[tuple[str, Any, Any]] = [
-        ("digest of the base model", a.model.digest, b.model.digest),
-        ("tokenizer fingerprint", a.model.tokenizer_fingerprint, b.model.tokenizer_fingerprint),
-        ("beginning-of-sequence token added", a.model.adds_bos, b.model.adds_bos),
-    ]
-    for x, y in shared:
-        pairs += [
-            (f"{x.id}: definition", x.mode, y.mode),
-            (f"{x.id}: version", x.version, y.version),
-            (f"{x.id}: data digest", x.data_digest, y.data_digest),
-        ]
-    differing = [
-        f"{what}: {plain(left) or 'none'} in A, {plain(right) or 'none'} in B"
-        for what, left, right in pairs
-        if left != right
-    ]
-    where = f"A {folder_a}, B {folder_b}"
-    if differing:
-        raise UsageError(
-            "these runs cannot be compared",
-            where=where,
-            known="\n  ".join(differing),
-            do="compare runs of the same model on the same benchmark data",
-        )
-    if not shared:
-        raise UsageError(
-            "these runs have no benchmark in common",
-            where=where,
-            known=f"A ran {listing([x.id for x in a.benchmarks]) or 'none'}, "
-            f"B ran {listing([y.id for y in b.benchmarks]) or 'none'}",
-            do="run both recipes with at least one equal [[benchmarks]] entry",
-        )
 
 
 def _items(folder: Path, identity: str) -> Path:
@@ -158,17 +123,6 @@ def _after(records: Any) -> Sequence[ItemRecord]:
     return chosen
 
 
-def _refuse_other_items(identity: str, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> None:
-    left, right = {r.id for r in before}, {r.id for r in after}
-    if left != right:
-        raise UsageError(
-            f"{identity}: the runs scored different items",
-            known=f"{counted(len(left & right), 'item')} in both, {len(left - right):,} only in A, "
-            f"{len(right - left):,} only in B",
-            do="run both with the same benchmark options",
-        )
-
-
 def _definition(benchmark: BenchmarkResult) -> Benchmark:
     """The benchmark as far as aggregation needs it: the scores exist already."""
     known = {f.name for f in fields(Metric)}
@@ -180,7 +134,7 @@ def _definition(benchmark: BenchmarkResult) -> Benchmark:
         if "value" not in values:
             raise RunNotFound(
                 f"run.json does not say how {benchmark.id} computes {metric.name!r}",
-                do="run it again with this version of evenhand",
+                do="measure it again with this version of evenhand",
             )
         shown = metric.model_dump(include={"name", "unit", "description", "primary", "target", "better"})
         metrics.append(Metric(**{**shown, **values}))
@@ -226,16 +180,6 @@ def _result(benchmark: BenchmarkResult, found: Any) -> BenchmarkResult:
     return BenchmarkResult.model_validate({**benchmark.model_dump(), **values, "id": benchmark.id})
 
 
-def _notes(a: RunRecord, b: RunRecord) -> list[str]:
-    pairs = [
-        ("number format", a.model.dtype, b.model.dtype),
-        ("seed", a.seed, b.seed),
-        ("training data", a.data.digest or a.data.source, b.data.digest or b.data.source),
-        *((k, a.environment.get(k), b.environment.get(k)) for k in ("torch", "transformers", "processor")),
-    ]
-    return [f"{what} differs: {plain(x)} in A, {plain(y)} in B" for what, x, y in pairs if x != y]
-
-
 def print_comparison(comparison: Comparison, *, console: Console | None = None) -> None:
     """Print which runs were compared, the paired differences with intervals, and what else differs."""
     with tidy(console or plain_console()) as out:
@@ -248,9 +192,13 @@ def _print(comparison: Comparison, out: Console) -> None:
     from rich.text import Text
 
     a, b = comparison.run_a, comparison.run_b
-    out.print(Text(f"{a.model_label}: two runs after mitigation, paired item by item", style="bold"))
+    runs = a.kind == b.kind == "run"
+    title = f"{a.model_label}: two runs after mitigation" if runs else "Two models"
+    out.print(Text(f"{title}, paired item by item", style="bold"))
     for letter, run, folder in (("A", a, comparison.folder_a), ("B", b, comparison.folder_b)):
         names = listing([wording.step_label(s) for s in run.active_steps]) or "no step"
+        if not runs:
+            names = run.model_label + (f", after {names}" if run.kind == "run" else ", as it is")
         out.print(Padding(Text(f"{letter}  {folder} ({names})"), (0, 0, 0, 2)))
     out.print()
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
@@ -260,7 +208,7 @@ def _print(comparison: Comparison, out: Console) -> None:
     table.add_column(f"{percent(a.confidence)} interval", no_wrap=True)
     table.add_column("verdict", min_width=12, max_width=26)
     for benchmark in comparison.benchmarks:
-        for row in (r for r in wording.rows(benchmark) if r.primary):
+        for row in (r for r in wording.rows(benchmark) if r.primary or benchmark.verdict == comparable.NO_VERDICT):
             unit = f", {row.metric.unit}" if row.metric.unit else ""
             label = f"{benchmark.label}: {row.metric.name}{unit} ({wording.direction(row.metric)}; "
             verdict = WORDS.get(benchmark.verdict, benchmark.verdict or "none")

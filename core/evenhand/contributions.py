@@ -17,6 +17,7 @@ from evenhand.evaluation_parts import Benchmark as Benchmark
 from evenhand.evaluation_parts import ItemRecord as ItemRecord
 from evenhand.evaluation_parts import Metric as Metric
 from evenhand.evaluation_parts import Planted as Planted
+from evenhand.evaluation_parts import item_text as item_text
 
 if TYPE_CHECKING:
     import torch

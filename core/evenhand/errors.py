@@ -121,6 +121,12 @@ class NoEffect(EvenhandError):
     exit_code = 7
 
 
+class Contaminated(EvenhandError):
+    """Items of a benchmark occur in what the run learns from, and the recipe says that this fails a run."""
+
+    exit_code = 7
+
+
 class NotPortable(EvenhandError):
     """The model that was saved does not answer as the one that was measured."""
 

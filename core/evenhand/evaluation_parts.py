@@ -51,6 +51,9 @@ class Metric:
     primary: bool = False
     """The one metric that the verdict of the benchmark rests on."""
     description: str = ""
+    per_token: bool = False
+    """True where it is a mean over tokens, or compares distributions over the vocabulary: then it means another thing
+    for a model with another tokenizer. Numbers per word, per byte, per item, or of whole texts do not."""
 
     def __post_init__(self) -> None:
         if self.better == "nearer" and self.target is None:
@@ -92,3 +95,11 @@ class Benchmark:
     """Run before the benchmark is used: a benchmark that misjudges a model with known answers is refused."""
     good: str = ""
     """What a good value is, in a sentence for the report."""
+    texts: Callable[[], Mapping[str, str]] | None = None
+    """Item id -> its text, of all items: what training texts and word lists of a run are compared with. Several texts
+    of an item stand on lines of their own (`item_text`). None: not compared."""
+
+
+def item_text(*texts: str) -> str:
+    """The texts of one item for `Benchmark.texts`, such as both sides of a pair, or a question and its answers."""
+    return "\n".join(" ".join(text.split()) for text in texts)

@@ -14,7 +14,7 @@ from evenhand.compose import Composer
 from evenhand.contributions import Request
 from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound
 from evenhand.guard import blamed, memory_ran_out
-from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict
+from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
 from evenhand.plan import Plan, check_kinds, plan, stages_of
 from evenhand.recipe import Recipe, resolve_steps
 from evenhand.recipe_inputs import base_of, demand_inputs
@@ -108,6 +108,7 @@ def _run(
     datasets.disable_progress_bars()  # ours are shown instead
 
     from evenhand import continuity, measuring, models, portable, proofs, traffic
+    from evenhand.contamination import Contamination
     from evenhand.controls import entry_of, judge, run_controls
     from evenhand.evidence import compare_benchmark, quality_summary, write_records
     from evenhand.life import Life
@@ -129,7 +130,7 @@ def _run(
     manifest["environment"] = environment(torch.get_num_threads())
     manifest["model"] = {k: v for k, v in vars(loaded.info).items() if k != "folder"}
     manifest["distributions"] = provenance([*work.steps, *work.benchmarks, *work.controls])
-    manifest["steps"] = [_step_entry(s) for s in work.steps]
+    manifest["steps"] = [step_entry(s) for s in work.steps]
     data = _load_data(recipe, work, manifest, offline)
     prompts = _prompts(recipe, loaded.info.kind)
     began_with = continuity.facts_of(
@@ -155,9 +156,18 @@ def _run(
 
     # ------------------------------------------------------------------------------------------- before
     benchmarks = measuring.benchmarks_of(composer, work.benchmarks, life.context)
+    with manifest.timed("comparing texts"):
+        used = [(s, plugins[s.section, s.id]) for s in work.steps if s.plugin]
+        given = {name: benchmark for name, (_, benchmark) in benchmarks.items()}
+        life.contamination = overlap = Contamination(
+            given, used, recipe.evaluation.contamination, keep=lambda facts: manifest.data.update(contamination=facts)
+        )
+        overlap.demand_early(work, data)
+        services.on_train = overlap.training
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
         before, _ = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
+    before = overlap.marked(before)
     with manifest.timed("answers before"):
         first = services.generate(prompts[:SAMPLES], rules=()) if prompts else []
     manifest.write()
@@ -172,6 +182,8 @@ def _run(
     rules = [rule for _, rule in life.rules]
     with manifest.timed("measuring after"):
         after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
+    after = overlap.marked(after)
+    manifest["contamination"] = overlap.as_dict()
     for name, (step, benchmark) in benchmarks.items():
         settings = recipe.evaluation
         verdict = compare_benchmark(
@@ -182,6 +194,8 @@ def _run(
         manifest["benchmarks"].append({**verdict, "id": name, "use": step.use, "scoring": mode})
     manifest["quality"] = quality_summary(manifest["benchmarks"], recipe.budget.perplexity)
     made = run_controls(life, work, benchmarks, before)
+    for control in made:
+        control.records = overlap.marked(control.records)
     manifest["controls"] = [entry_of(control, benchmarks, after, life) for control in made]
     for control in made:
         for name, records in control.records.items():
@@ -279,25 +293,6 @@ def _prompts(recipe: Recipe, kind: str) -> list[Request]:
     return [Request(prompt=t, max_new_tokens=recipe.traffic.max_new_tokens) for t in texts[: recipe.traffic.limit]]
 
 
-def _step_entry(step: Any) -> dict[str, Any]:
-    stages = list(stages_of(step)) or ["training"]
-    plugin, row = step.plugin, step.row
-    return {
-        "id": step.id,
-        "use": step.use,
-        "distribution": row.distribution if row else "evenhand",
-        "version": row.version if row else "",
-        "summary": plugin.summary if plugin else "Train on everything before it.",
-        "source": plugin.source if plugin else "",
-        "stages": stages,
-        "options": step.options.model_dump(mode="json"),
-        "active": step.active,
-        "state": stages[0] if step.active else "inactive",
-        "seconds": 0.0,
-        "proofs": [],
-    }
-
-
 # --------------------------------------------------------------------------------------------------- folders
 def _name(recipe: Recipe) -> str:
     return recipe.run.name or (Path(recipe.origin).stem if recipe.origin != "recipe" else "run")
@@ -308,15 +303,22 @@ def _identity(recipe: Recipe) -> str:
     return digest_of(json.loads(json.dumps(recipe.model_dump(mode="json"))))
 
 
+def new_folder(parent: Path, name: str) -> Path:
+    """Make the folder of a new run: its name with the time, and a number where that is taken."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = next(p for k in range(1000) if not (p := parent / f"{name}-{stamp}{f'-{k}' if k else ''}").exists())
+    with storing(folder):
+        (folder / ".state").mkdir(parents=True)
+    return folder
+
+
 def _folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
     """A new run folder, or the newest unfinished one of the same recipe."""
     parent = Path(output or recipe.run.output or "runs")
     name, identity = _name(recipe), _identity(recipe)
     if not resume:
-        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        folder = next(p for k in range(1000) if not (p := parent / f"{name}-{stamp}{f'-{k}' if k else ''}").exists())
+        folder = new_folder(parent, name)
         with storing(folder):
-            (folder / ".state").mkdir(parents=True)
             write_atomic(folder / ".state" / "identity", identity)
         return folder
     found = sorted(parent.glob(f"{name}-*/.state/identity"), key=lambda p: p.parent.parent.name)

@@ -9,7 +9,7 @@ forward hook that `apply` had registered.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -165,6 +165,12 @@ def _all(allowed: type) -> Callable[[tuple[Any, ...], Any], str | None]:
     return check
 
 
+def _texts_by_id(args: tuple[Any, ...], out: Any) -> str | None:
+    if isinstance(out, Mapping) and all(isinstance(x, str) for pair in out.items() for x in pair):
+        return None
+    return "must give the text of each item by its id"
+
+
 CHECKS: dict[tuple[type, str], Callable[[tuple[Any, ...], Any], str | None]] = {
     (LossTerm, "fn"): _scalar,
     (ModelTransform, "fit"): _instance(Artifact, none=True),
@@ -173,5 +179,6 @@ CHECKS: dict[tuple[type, str], Callable[[tuple[Any, ...], Any], str | None]] = {
     (DecodingRule, "next_logits"): _same_shape,
     (DecodingRule, "around"): _instance(Response),
     (Benchmark, "score"): _all(ItemRecord),
+    (Benchmark, "texts"): _texts_by_id,
 }
 """What functions of contributions must return, where a wrong answer would otherwise fail far away."""

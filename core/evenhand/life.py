@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from datasets import Dataset
 
+    from evenhand.contamination import Contamination
     from evenhand.manifest import Manifest
     from evenhand.models import LoadedModel
     from evenhand.recipe import Recipe, ResolvedStep
@@ -56,6 +57,7 @@ class Life:
     resume: bool
     strict: bool = False
     offline: bool
+    contamination: Contamination | None = None
     handles: dict[str, StepHandle] = field(default_factory=dict)
     pending_data: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
     pending_terms: list[tuple[ResolvedStep, LossTerm | Aggregator]] = field(default_factory=list)
@@ -209,6 +211,8 @@ class Life:
             self._prove(owner, [proofs.data_proof(rows, changed)])
             rows = changed
         self.manifest["data"]["rows_after"] = len(rows)
+        if self.contamination is not None:
+            self.contamination.training(rows, step.id)
         selections = [p for p in self.pending_models if p.transform.trainable]
         names = {n for p in selections for n in p.transform.trainable(self.loaded.model)}  # type: ignore[misc]
         model = self.loaded.model

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand import __version__
 from evenhand.cache import sha256_file, write_atomic
 from evenhand.errors import RunNotFound
+from evenhand.plan import stages_of
 from evenhand.report_reading import raw_run
 from evenhand.report_record import SCHEMA
 
@@ -55,6 +56,7 @@ class Manifest:
             "steps": [],
             "training": [],
             "benchmarks": [],
+            "contamination": None,
             "quality": None,
             "controls": [],
             "portability": None,
@@ -143,6 +145,26 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return platform.processor()
+
+
+def step_entry(step: ResolvedStep) -> dict[str, Any]:
+    """A step of the record, before it was reached."""
+    stages = list(stages_of(step)) or ["training"]
+    plugin, row = step.plugin, step.row
+    return {
+        "id": step.id,
+        "use": step.use,
+        "distribution": row.distribution if row else "evenhand",
+        "version": row.version if row else "",
+        "summary": plugin.summary if plugin else "Train on everything before it.",
+        "source": plugin.source if plugin else "",
+        "stages": stages,
+        "options": step.options.model_dump(mode="json"),
+        "active": step.active,
+        "state": stages[0] if step.active else "inactive",
+        "seconds": 0.0,
+        "proofs": [],
+    }
 
 
 def section_dict(step: str, section: Section) -> dict[str, Any]:

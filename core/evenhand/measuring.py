@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,10 @@ def measure(
     when: str,
     on_event: Any,
 ) -> tuple[dict[str, list[ItemRecord]], str]:
-    """Score every benchmark on the model as it is; gives the records by benchmark id and the scoring mode."""
+    """Score every benchmark on the model as it is; gives the records by benchmark id and the scoring mode.
+
+    `when` stands behind the benchmark's name in the progress.
+    """
     from evenhand.measured import Measured
 
     records = {}
@@ -64,7 +67,7 @@ def measure(
             recipe.evaluation.batch_tokens,
             on_event,
             recipe.run.seed,
-            title=f"Measuring {name} {when}",
+            title=f"Measuring {name} {when}".rstrip(),
         )
         mode = measured.mode
         records[name] = list(benchmark.score(measured))
@@ -77,8 +80,13 @@ def baseline(
     recipe: Recipe,
     *,
     on_event: Any,
+    when: str = "before",
+    on_reuse: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, list[ItemRecord]], str]:
-    """The untouched model's records, from the cache where the same model met the same items before."""
+    """The untouched model's records, from the cache where the same model met the same items before.
+
+    `on_reuse` is told of each benchmark that was not measured again.
+    """
     from evenhand.evidence import read_records, write_records
     from evenhand.measured import Measured
 
@@ -88,8 +96,10 @@ def baseline(
         folder = cache_dir() / "baselines" / digest_of(_identity(step, benchmark, loaded, recipe, mode))[:32]
         if folder.is_dir() and not damage(folder, full=True):
             records[name] = read_records(folder / "records.parquet")["before"]
+            if on_reuse is not None:
+                on_reuse(name)
             continue
-        found, _ = measure({name: (step, benchmark)}, loaded, (), recipe, when="before", on_event=on_event)
+        found, _ = measure({name: (step, benchmark)}, loaded, (), recipe, when=when, on_event=on_event)
         records[name] = found[name]
         with atomic_folder(folder) as temporary:
             write_records(temporary / "records.parquet", found[name], [])

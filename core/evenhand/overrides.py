@@ -10,8 +10,11 @@ from evenhand.near_match import did_you_mean
 from evenhand.recipe_model import LISTS, SECTIONS
 
 
-def apply_overrides(table: dict[str, Any], overrides: Sequence[str]) -> list[str]:
-    """Writes the values into a parsed recipe whose steps have ids; returns the problems."""
+def apply_overrides(table: dict[str, Any], overrides: Sequence[str], sections: Sequence[str] = ()) -> list[str]:
+    """Writes the values into a parsed recipe whose steps have ids; returns the problems.
+
+    With `sections`, only these can be written to, and any other key is one of a benchmark: `crows-pairs.limit`.
+    """
     problems = []
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -24,7 +27,10 @@ def apply_overrides(table: dict[str, Any], overrides: Sequence[str]) -> list[str
         except ValueError as error:
             problems.append(f"{where}: {error}")
             continue
-        problem = _write(table, [part.strip() for part in key.split(".")], value)
+        parts = [part.strip() for part in key.split(".")]
+        if sections and parts[0] not in (*sections, "benchmarks"):
+            parts = ["benchmarks", *parts]
+        problem = _write(table, parts, value)
         if problem:
             problems.append(f"{where}: {problem}")
     return problems

@@ -36,10 +36,10 @@ class Measurement:
     @cached_property
     def values(self) -> dict[str, dict[str, float | None]]:
         """By metric: `value`, and its 95 % interval `low`, `high` (cluster bootstrap); None where undefined."""
-        from evenhand.evidence import compare_benchmark
+        from evenhand.evaluation_entry import measured_entry
 
-        entry = compare_benchmark(self.benchmark, self.records, self.records, seed=self.seed)
-        return {metric["name"]: metric["before"] for metric in entry["metrics"]}
+        entry = measured_entry(self.benchmark, self.records, seed=self.seed)
+        return {metric["name"]: metric["after"] for metric in entry["metrics"]}
 
     def __str__(self) -> str:
         units = {metric.name: metric.unit for metric in self.benchmark.metrics}
@@ -102,13 +102,14 @@ def compare(before: Any, after: Any, *, budget: float = BUDGET, confidence: floa
 
     An entry has `verdict` (improved, worse, no demonstrated effect, too few items; for language quality: within, over,
     or not shown to be within the budget), `verdict_text` (one sentence) and `metrics` (each with before, after and
-    change, and their intervals). Given two run folders, the comparison of those runs. Raises UsageError when the
-    two were not measured on the same items in the same way.
+    change, and their intervals). Given two folders of runs or evaluations, or what `run` and `evaluate` gave, the
+    comparison of those. Raises UsageError when the two were not measured on the same items in the same way.
     """
-    if isinstance(before, str | Path):
-        from evenhand.compare import compare as compare_runs
+    folders = [getattr(side, "folder", side) for side in (before, after)]
+    if isinstance(folders[0], str | Path):
+        from evenhand.compare import compare as compare_folders
 
-        return compare_runs(before, after)
+        return compare_folders(*folders)
     return {name: _verdict(name, before[name], after[name], budget, confidence) for name in _shared(before, after)}
 
 

@@ -63,11 +63,14 @@ def check_kinds(steps: Sequence[ResolvedStep], kind: str, model: str) -> None:
     """Refuse, by name, every step that does not work on this kind of model."""
     wrong = [s for s in steps if s.plugin is not None and s.active and kind not in s.plugin.kinds]
     if wrong:
+        nouns = ["benchmark" if s.section == "benchmarks" else "step" for s in wrong]
         listed = "; ".join(
-            f"step {s.id!r} ({s.use}) needs a {' or '.join(s.plugin.kinds)} model" for s in wrong if s.plugin
+            f"{noun} {s.id!r} ({s.use}) needs a {' or '.join(s.plugin.kinds)} model"
+            for noun, s in zip(nouns, wrong, strict=True)
+            if s.plugin
         )
         raise WrongModelKind(
             f"{model} is a {kind} language model: {listed}",
             where="model",
-            do="take another model, or leave the step out",
+            do=f"take another model, or leave the {nouns[0]} out",
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +23,16 @@ class StrengthOptions(Options):
     """Options of a mitigation: 0 is exactly the identity, 1 the method as published."""
 
     strength: Strength = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Words and texts of its own that a plugin works with: benchmark items that have them are no fair test of it."""
+
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Name of a list -> its words; write names, and words that count with a capital only, with a capital."""
+    texts: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    """Name of a collection -> its texts, such as filled templates that something is fitted on."""
 
 
 class Plugin:
@@ -60,6 +71,13 @@ class Plugin:
         return tuple(
             s for s in STAGES if callable(getattr(cls, s, None)) and not hasattr(getattr(cls, s), "evenhand_impl")
         )
+
+    def material(self) -> Material | None:
+        """Words and texts of its own, to be compared with the items of benchmarks.
+
+        Axis packs in the options `axes` or `axis` beside `locale` are known to the host, and need not be named.
+        """
+        return None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.options!r})"

@@ -7,6 +7,7 @@ plugin, with which options, puts it back; `restore` does that in the recipe's or
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from evenhand.errors import NotPortable, RunNotFound
 from evenhand.guard import describe
 
 if TYPE_CHECKING:
+    from evenhand.contributions import DecodingRule
     from evenhand.life import Life, Placed
+    from evenhand.models import LoadedModel
 
 NAME = "evenhand.json"
 FORMAT = 1
@@ -151,20 +154,50 @@ def _put_back(transform: Any, model: Any, folder: Path) -> None:
 def load_result(folder: Path | str, *, dtype: str = "auto", device: str = "cpu") -> Any:
     """Model and tokenizer of a finished run (or of its `model/` folder), live steps and decoding rules in place.
 
+    Raises as `load_finished`.
+    """
+    finished = load_finished(folder, dtype=dtype, device=device)
+    return Usable(finished.loaded.model, finished.loaded.tokenizer, finished.rules)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The model that a run has left."""
+
+    loaded: LoadedModel
+    rules: list[DecodingRule]
+    facts: dict[str, Any]
+    """What `model/evenhand.json` says."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether its files alone are the model: no step was put back."""
+        return not self.facts["steps"]
+
+
+def finished_folder(folder: Path | str) -> Path | None:
+    """Where the finished model of a run lies: in its `model/`, or in the given folder itself; None without one."""
+    return next((place for place in (Path(folder) / "model", Path(folder)) if (place / NAME).is_file()), None)
+
+
+def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu") -> Finished:
+    """The finished model of a run with the facts about it.
+
     Raises `RunNotFound` when there is no finished model, and the discovery errors when a plugin is missing.
     """
     from evenhand.models import load, resolve
 
-    place = Path(folder)
-    place = place / "model" if (place / "model" / NAME).is_file() else place
-    if not (place / NAME).is_file():
+    place = finished_folder(folder)
+    if place is None:
         raise RunNotFound(
             f"{str(folder)!r} holds no finished model: it has no {NAME}", do="give the folder of a run that is complete"
         )
-    facts = json.loads((place / NAME).read_text(encoding="utf-8"))
+    try:
+        facts = json.loads((place / NAME).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as problem:
+        raise RunNotFound(f"{NAME} is damaged: {problem}", where=str(place)) from problem
     loaded = load(resolve(str(place), offline=True), kind=facts["kind"], dtype=dtype, device=device)  # type: ignore[arg-type]
-    rules = restore(loaded, facts, place) if facts["steps"] else []
-    return Usable(loaded.model, loaded.tokenizer, rules)
+    return Finished(loaded, restore(loaded, facts, place) if facts["steps"] else [], facts)
 
 
 def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:

@@ -44,6 +44,13 @@ def load_recipe(
         raise RecipeError([f"a value cannot be read: {error}"], where=origin) from None
 
 
+def recipe_of(
+    table: dict[str, Any], overrides: Sequence[str], *, origin: str, catalogue: Catalogue, sections: Sequence[str]
+) -> Recipe:
+    """A recipe from a parsed table, which is changed; `sections` as for `apply_overrides`. Raises RecipeError."""
+    return _recipe(table, "", tuple(overrides), origin, None, catalogue, sections)
+
+
 def _read(source: str | Path) -> tuple[str, str, Path | None]:
     """The text of a recipe, what to call it, and its file."""
     shown = str(source)
@@ -88,6 +95,7 @@ def _recipe(
     origin: str,
     path: Path | None,
     catalogue: Catalogue | None,
+    sections_set: Sequence[str] = (),
 ) -> Recipe:
     problems: list[str] = []
     for key in table:
@@ -96,7 +104,7 @@ def _recipe(
             problems.append(f"{key}: unknown section{did_you_mean(key, known)} (known: {', '.join(known)})")
     for name in LISTS:
         problems += _give_ids(table, name)
-    problems += apply_overrides(table, overrides)
+    problems += apply_overrides(table, overrides, sections_set)
 
     sections: dict[str, RecipeSection] = {}
     for name, model in SECTIONS.items():

@@ -80,6 +80,9 @@ class EvaluationSection(RecipeSection):
     confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
     batch_tokens: Positive = 4096
     data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    contamination: Literal["report", "fail", "off"] = Field(
+        "report", description="Compare training texts and word lists with benchmark items, and let hits fail the run."
+    )
     controls: Literal["auto", "none"] | tuple[str, ...] = Field(
         "auto", description="Models to beat: continued-training and plugins; auto runs those that a verdict needs."
     )

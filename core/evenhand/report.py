@@ -1,4 +1,4 @@
-"""`report.html`: one run on one page, made from `run.json` alone.
+"""`report.html`: one run, or one evaluation, on one page, made from `run.json` alone.
 
 The page needs no script, no network and no other file. All text from models and data sets is escaped by the
 template engine, and a content security policy in the page refuses whatever might still get through.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from evenhand import report_contamination as contamination
 from evenhand import report_figures as figures
 from evenhand import report_numbers as numbers
 from evenhand import report_wording as wording
@@ -51,7 +52,28 @@ def render_report(run: RunRecord) -> str:
         listing=numbers.listing,
         counted=numbers.counted,
     )
+    if run.kind == "evaluation":
+        return environment.get_template("evaluation_template.html.j2").render(_evaluation_view(run))
     return environment.get_template("report_template.html.j2").render(_view(run))
+
+
+def _evaluation_view(run: RunRecord) -> dict[str, Any]:
+    from evenhand import evaluation_summary as shown
+
+    return {
+        "run": run,
+        "model": run.model_label,
+        "level": numbers.percent(run.confidence),
+        "benchmarks": [*run.bias_benchmarks, *run.quality_benchmarks],
+        "rows": shown.rows,
+        "size": shown.size,
+        "tallies": shown.tallies,
+        "caution": shown.caution,
+        "direction": wording.direction,
+        "notes": shown.notes(run),
+        "how_to_read": shown.how_to_read(run),
+        "provenance": wording.provenance(run),
+    }
 
 
 def _view(run: RunRecord) -> dict[str, Any]:
@@ -76,6 +98,9 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "bars": figures.bars,
         "differing": figures.differing,
         "controls": wording.controls(run),
+        "degrees": list(contamination.DEGREES.values()),
+        "overlaps": contamination.lines(run),
+        "compared_with": contamination.against(run),
         "missing": wording.missing(run),
         "how_to_read": wording.how_to_read(run),
         "limits": wording.limits(run),

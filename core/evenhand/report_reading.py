@@ -28,7 +28,7 @@ def raw_run(folder: Path | str) -> dict[str, Any]:
     """run.json of a run folder as it stands there; raises RunNotFound when it is missing, damaged or too new."""
     folder = Path(folder)
     path = folder / "run.json"
-    again = "name the folder that `toolkit run` printed; it holds run.json, report.html and model/"
+    again = "name the folder that `toolkit run` or `toolkit eval` printed; it holds run.json and report.html"
     if not path.is_file():
         known = "the folder exists but has no run.json" if folder.is_dir() else "there is no such folder"
         raise RunNotFound("not a run folder", where=str(folder), known=known, do=again)

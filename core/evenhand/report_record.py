@@ -1,4 +1,4 @@
-"""A typed view of `run.json` for everything that shows a run: report, model card, terminal, comparison.
+"""A typed view of `run.json` for everything that shows a run or an evaluation.
 
 Every part has a default, because a run that failed early has fewer of them.
 """
@@ -7,21 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
+
+from evenhand.contamination_record import ContaminationRecord
+from evenhand.record_part import Part as _Part
 
 SCHEMA = 1
 """The version of `run.json` that this file reads."""
-
-
-class _Part(BaseModel):
-    """Unknown keys are ignored, and a null where a value has a default means the default."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, protected_namespaces=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: Any) -> Any:
-        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
 
 class Interval(_Part):
@@ -62,6 +54,15 @@ class BenchmarkResult(_Part):
     data_digest: str = ""
     n_items: int = 0
     n_clusters: int = 0
+    good: str = ""
+    scoring: str = ""
+    """How scores came about."""
+    enough: bool = True
+    """Of an evaluation: whether there are enough items for an interval worth reading."""
+    unscored: int = 0
+    """Of an evaluation: items that gave no value."""
+    flags: dict[str, int] = Field(default_factory=dict)
+    """Of an evaluation: items by flag."""
     metrics: list[MetricResult] = Field(default_factory=list)
     verdict: str = ""
     verdict_text: str = ""
@@ -155,6 +156,8 @@ class Model(_Part):
     adds_bos: bool | None = None
     parameters: int | None = None
     dtype: str = ""
+    rules: list[str] = Field(default_factory=list)
+    """Of the finished model of a run: its decoding rules."""
 
 
 class Data(_Part):
@@ -293,6 +296,8 @@ class RunRecord(_Part):
     """One run, as `run.json` states it."""
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
+    kind: Literal["run", "evaluation"] = "run"
+    """An evaluation measures one model; its values stand where those after mitigation stand in a run."""
     status: str = ""
     name: str = ""
     started: str = ""
@@ -310,6 +315,7 @@ class RunRecord(_Part):
     training: list[Training] = Field(default_factory=list)
     benchmarks: list[BenchmarkResult] = Field(default_factory=list)
     quality: Quality | None = None
+    contamination: ContaminationRecord | None = None
     controls: list[ControlRecord] = Field(default_factory=list)
     portability: Portability | None = None
     attempts: int = 1

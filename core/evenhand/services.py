@@ -41,6 +41,8 @@ class Services:
     rules: Sequence[DecodingRule] = ()
     """The active decoding rules so far."""
     on_event: Callable[[str], None] = lambda text: None
+    on_train: Callable[[Dataset, str], None] = lambda data, name: None
+    """Told of the data and the name of each training before it begins."""
 
     def train(
         self,
@@ -57,6 +59,7 @@ class Services:
         """Train a copy of the model (or, `in_place`, the model itself) and give it back with what happened."""
         from evenhand.training import train
 
+        self.on_train(data, name)
         target = model or self.model
         if not in_place:
             target = copied(target)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand import report_wording as wording
+from evenhand.report_contamination import note as overlap_note
 from evenhand.report_numbers import bounds, counted, decimals, duration, number, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
@@ -106,6 +107,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
 
     notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
     notes += [f"{s.id}: changed nothing" for s in run.took_nothing]
+    notes += [found] if (found := overlap_note(run)) else []
     if notes:
         heading("Notes")
         for note in notes:

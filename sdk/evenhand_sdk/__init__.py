@@ -31,6 +31,7 @@ from evenhand.contributions import (
     Response,
     Section,
     TokenChange,
+    item_text,
 )
 from evenhand.errors import EvenhandError, UsageError, WrongModelKind
 from evenhand.hookspecs import hookimpl
@@ -44,7 +45,7 @@ from evenhand.pairs import (
     token_bins,
     unfold,
 )
-from evenhand.plugin import Mitigation, Options, Plugin, Strength, StrengthOptions
+from evenhand.plugin import Material, Mitigation, Options, Plugin, Strength, StrengthOptions
 from evenhand.progress import progress
 from evenhand.sample import Sample
 from evenhand.training_batch import Batch, Outputs, PairBatch, PairOutputs
@@ -56,10 +57,10 @@ from evenhand_sdk.planted import PlantedModel
 __all__ = [
     "API_VERSION", "Aggregator", "Artifact", "Axis", "Bars", "Batch", "Benchmark", "Counterfactual",
     "DataTransform", "DecodingRule", "Edit", "EvenhandError", "Fact", "Finding", "Heat", "Intervention",
-    "ItemRecord", "LossTerm", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation",
-    "OptionScore", "Options", "Outputs", "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel",
-    "Plugin", "Request", "Response", "RunContext", "Sample", "Section", "StepHandle", "Strength",
-    "StrengthOptions", "TokenChange", "UsageError", "WrongModelKind", "aligned_positions", "comparable_positions",
-    "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "jensen_shannon", "load_axis",
-    "option_scores", "progress", "single_token", "token_bins", "unfold",
+    "ItemRecord", "LossTerm", "Material", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs",
+    "Observation", "OptionScore", "Options", "Outputs", "PairBatch", "PairOutputs", "Pairing", "Planted",
+    "PlantedModel", "Plugin", "Request", "Response", "RunContext", "Sample", "Section", "StepHandle",
+    "Strength", "StrengthOptions", "TokenChange", "UsageError", "WrongModelKind", "aligned_positions",
+    "comparable_positions", "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "item_text",
+    "jensen_shannon", "load_axis", "option_scores", "progress", "single_token", "token_bins", "unfold",
 ]  # fmt: skip

@@ -113,6 +113,16 @@ class Axis:
             if group in row.sources
         )
 
+    def words(self, *, names: bool = True) -> tuple[str, ...]:
+        """Every word that is recognised in text, as the pack writes it; with the first names, unless told otherwise."""
+        listed = [
+            word
+            for row in self.tuples
+            for group, word in zip(self.groups, row.words, strict=True)
+            if group in row.sources
+        ]
+        return tuple(dict.fromkeys([*listed, *(name for row in self.names if names for name in row)]))
+
     def bins(self, *, names: bool = False) -> tuple[tuple[str, ...], ...]:
         """Words whose probabilities must be folded together, in the case in which the pack writes them.
 
@@ -203,6 +213,13 @@ def axis_names() -> list[str]:
         {name.removesuffix(".toml") for name in packaged if name.endswith(".toml")}
         | {entry.name for entry in _entry_points()}
     )
+
+
+def packaged_axes() -> list[Axis]:
+    """The axes that come with this package."""
+    files = sorted(entry.name for entry in (resources.files("evenhand_sdk") / "packs").iterdir())
+    found = [name.removesuffix(".toml").partition(".") for name in files if name.endswith(".toml")]
+    return [_load_installed(name, locale) for name, _, locale in found]
 
 
 def near_match(word: str, known: Iterable[str]) -> str:

@@ -144,6 +144,9 @@ def measured(run: RunContext, benchmark: Benchmark) -> Any:
         raise CheckFailed(f"benchmark {benchmark.name!r}: no record has the value {missing[0]!r}")
     if len({record.id for record in records}) != len(records):
         raise CheckFailed(f"benchmark {benchmark.name!r}: two records have the same id")
+    texts = benchmark.texts() if benchmark.texts else None
+    if texts is not None and (without := next((r.id for r in records if r.id not in texts), None)) is not None:
+        raise CheckFailed(f"benchmark {benchmark.name!r}: `texts` has no text for item {without!r}")
     return plain(records)
 
 

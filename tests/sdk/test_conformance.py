@@ -185,6 +185,11 @@ def test_result_types(examples: ModuleType) -> None:
         made = hook("evaluation", lambda self, run, benchmark=benchmark: benchmark)
         found = reason(broken(examples, "TwoSentences", **made, kinds=("causal",)), "result_types")
         assert found == f"benchmark 'b': {expected}"
+    metric = Metric(name="x", value="x", target=0, primary=True)
+    mute = Benchmark(name="b", title="B", score=lambda measured: records, metrics=[metric], texts=lambda: {"2": "so"})
+    made = hook("evaluation", lambda self, run: mute)
+    found = reason(broken(examples, "TwoSentences", **made, kinds=("causal",)), "result_types")
+    assert found == "benchmark 'b': `texts` has no text for item '1'"
     shapes = DecodingRule(name="r", next_logits=lambda ids, logits, contexts: logits[:, :5])
     assert "instead of logits" in reason(
         broken(examples, "Flatter", **hook("decoding", lambda self, run: shapes)), "result_types"

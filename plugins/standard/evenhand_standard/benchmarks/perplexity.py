@@ -66,6 +66,7 @@ class Perplexity(Plugin):
             mode=f"by word, {Path(text).name}, context {options.context}, {windows}",
             data_digest=hashlib.sha256("\n\n".join(texts).encode()).hexdigest(),
             min_items=20,
+            texts=lambda: {str(k): text for k, text in enumerate(texts)},
         )
 
 

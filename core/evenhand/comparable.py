@@ -1,0 +1,145 @@
+"""Which measurements may be compared: equal definitions, data and items, and numbers that mean the same for both.
+
+Two runs are compared as what was made of one model, so they must have begun with the same one. Evaluations may be of
+different models. Where these have different tokenizers, a number per token means another thing for each, and is left
+out; numbers per word, per byte, per item or of whole texts stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evenhand.contributions import ItemRecord
+from evenhand.errors import UsageError
+from evenhand.report_numbers import counted, listing, plain
+from evenhand.report_record import BenchmarkResult, MetricResult, RunRecord
+
+NO_VERDICT = "not comparable"
+"""In place of a verdict where the metric that it rests on is per token, and the tokenizers differ."""
+
+
+def demand_alike(
+    folder_a: Path,
+    folder_b: Path,
+    a: RunRecord,
+    b: RunRecord,
+    shared: Sequence[tuple[BenchmarkResult, BenchmarkResult]],
+) -> None:
+    """Raises UsageError with every difference that forbids a comparison; `shared` are the benchmarks of both."""
+    runs = a.kind == b.kind == "run"
+    noun = "runs" if runs else "measurements"
+    pairs: list[tuple[str, Any, Any]] = []
+    if runs:
+        pairs += [
+            ("digest of the base model", a.model.digest, b.model.digest),
+            ("tokenizer fingerprint", a.model.tokenizer_fingerprint, b.model.tokenizer_fingerprint),
+            ("beginning-of-sequence token added", a.model.adds_bos, b.model.adds_bos),
+        ]
+    for x, y in shared:
+        pairs += [
+            (f"{x.id}: definition", x.mode, y.mode),
+            (f"{x.id}: version", x.version, y.version),
+            (f"{x.id}: data digest", x.data_digest, y.data_digest),
+        ]
+    differing = [
+        f"{what}: {plain(left) or 'none'} in A, {plain(right) or 'none'} in B"
+        for what, left, right in pairs
+        if left != right
+    ]
+    where = f"A {folder_a}, B {folder_b}"
+    if differing:
+        raise UsageError(
+            f"these {noun} cannot be compared",
+            where=where,
+            known="\n  ".join(differing),
+            do="compare runs of the same model on the same benchmark data"
+            if runs
+            else "measure both models by the same benchmark options and data",
+        )
+    if not shared:
+        raise UsageError(
+            f"these {noun} have no benchmark in common",
+            where=where,
+            known=f"A ran {listing([x.id for x in a.benchmarks]) or 'none'}, "
+            f"B ran {listing([y.id for y in b.benchmarks]) or 'none'}",
+            do="run both recipes with at least one equal [[benchmarks]] entry"
+            if runs
+            else "measure both models by at least one equal benchmark",
+        )
+
+
+def demand_same_items(identity: str, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> None:
+    """Raises UsageError unless both sides scored the same items."""
+    left, right = {r.id for r in before}, {r.id for r in after}
+    if left != right:
+        raise UsageError(
+            f"{identity}: the runs scored different items",
+            known=f"{counted(len(left & right), 'item')} in both, {len(left - right):,} only in A, "
+            f"{len(right - left):,} only in B",
+            do="run both with the same benchmark options",
+        )
+
+
+def tokenizers_differ(a: RunRecord, b: RunRecord) -> bool:
+    """Whether the models split text differently; with unknown fingerprints, whether they are different models."""
+    one, other = a.model.tokenizer_fingerprint, b.model.tokenizer_fingerprint
+    return one != other if one and other else a.model.digest != b.model.digest
+
+
+def per_token(a: RunRecord, b: RunRecord, shared: Sequence[BenchmarkResult]) -> dict[str, list[str]]:
+    """By benchmark, the metrics that cannot be compared because they are per token and the tokenizers differ.
+
+    Raises UsageError when no metric is left.
+    """
+    if not tokenizers_differ(a, b):
+        return {}
+    found = {x.id: [m.name for m in x.metrics if _is_per_token(m)] for x in shared}
+    if all(len(found[x.id]) == len(x.metrics) for x in shared):
+        raise UsageError(
+            "these models cannot be compared by these benchmarks",
+            where=f"A {a.model_label}, B {b.model_label}",
+            known="their tokenizers differ, and every metric is per token: "
+            + "; ".join(f"{name}: {listing(names)}" for name, names in found.items()),
+            do="measure both by a benchmark with numbers per word, per item or of whole texts",
+        )
+    return {name: names for name, names in found.items() if names}
+
+
+def _is_per_token(metric: MetricResult) -> bool:
+    """Records of older versions say it by the unit alone."""
+    return bool(metric.definition.get("per_token", "per token" in metric.unit))
+
+
+def without_verdict(result: BenchmarkResult) -> BenchmarkResult:
+    """The result of the metrics that are left when the one that a verdict rests on is not comparable."""
+    metrics = [m.model_copy(update={"primary": False}) for m in result.metrics]
+    text = "There is no verdict: the metric that it would rest on is per token, and the tokenizers differ."
+    return result.model_copy(update={"metrics": metrics, "verdict": NO_VERDICT, "verdict_text": text})
+
+
+def notes(
+    a: RunRecord, b: RunRecord, shared: Sequence[BenchmarkResult], left_out: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Differences that do not forbid a comparison, but may explain a part of it, and what was left out."""
+    said = []
+    if left_out:
+        said.append(
+            "the tokenizers differ: what is left also depends on how each model splits a text; "
+            "left out, because per token: " + "; ".join(f"{name}: {listing(ms)}" for name, ms in left_out.items())
+        )
+    elif tokenizers_differ(a, b):
+        said.append("the tokenizers differ: the numbers also depend on how each model splits a text")
+    pairs: list[tuple[str, Any, Any]] = [
+        ("number format", a.model.dtype, b.model.dtype),
+        ("seed", a.seed, b.seed),
+        ("training data", a.data.digest or a.data.source, b.data.digest or b.data.source),
+        *((k, a.environment.get(k), b.environment.get(k)) for k in ("torch", "transformers", "processor")),
+    ]
+    if not a.kind == b.kind == "run":
+        pairs = [p for p in pairs if p[0] != "training data"]
+        pairs.insert(0, ("beginning-of-sequence token added", a.model.adds_bos, b.model.adds_bos))
+        scoring = {y.id: y.scoring for y in b.benchmarks}
+        pairs += [(f"{x.id}: scoring", x.scoring, scoring[x.id]) for x in shared if x.scoring and scoring[x.id]]
+    return said + [f"{what} differs: {plain(x)} in A, {plain(y)} in B" for what, x, y in pairs if x != y]
