@@ -56,13 +56,13 @@ def test_texts_of_a_masked_model_are_whole_and_share_nothing(texts):
 
 
 def test_shared_beginnings_are_read_once_and_unread_ends_are_left_out():
-    """`1 2 3` and `1 2 4 5` share two tokens; of the last, position 2 is read and token 5 is not needed."""
-    (row,) = plan([Row((1, 2, 3), (0, 1, 2)), Row((1, 2, 4, 5), (1, 2))], longest=64)
+    """Both begin `1 2 3`; of the second, position 3 is the last that is read, so token 6 is not needed."""
+    (row,) = plan([Row((1, 2, 3, 4), (0, 1, 2, 3)), Row((1, 2, 3, 5, 6), (1, 2, 3))], longest=64)
     ((_, tree),) = row.trees
-    assert tree.ids == [1, 2, 3, 4]
-    assert tree.positions == [0, 1, 2, 2]
-    assert tree.segments == [(0, 3, ()), (3, 4, ((0, 2),))]
-    assert sorted(tree.reads) == [(0, 0), (1, 1), (1, 3), (2, 2), (3, 4)]
+    assert tree.ids == [1, 2, 3, 4, 5]
+    assert tree.positions == [0, 1, 2, 3, 3]
+    assert tree.segments == [(0, 4, ()), (4, 5, ((0, 3),))]
+    assert sorted(tree.reads) == [(0, 0), (1, 1), (1, 4), (2, 2), (2, 5), (3, 3), (4, 6)]
     assert tree.rows == 2
 
 

@@ -237,23 +237,27 @@ class Measured:
         """
         import torch
 
-        found = []
+        ids = [self.ids(text) for text in texts]
+        order = sorted(range(len(ids)), key=lambda k: len(ids[k]))
+        pad = int(self.tokenizer.pad_token_id or 0)
+        found: dict[int, torch.Tensor] = {}
         with measuring(self.model, self.precision):
-            for start in range(0, len(texts), AT_ONCE):
-                ids = [self.ids(text) for text in texts[start : start + AT_ONCE]]
-                longest = max(len(row) for row in ids)
-                pad = int(self.tokenizer.pad_token_id or 0)
-                batch = torch.tensor([list(row) + [pad] * (longest - len(row)) for row in ids])
-                mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids])
+            for start in range(0, len(order), AT_ONCE):
+                chosen = order[start : start + AT_ONCE]
+                longest = max(len(ids[k]) for k in chosen)
+                batch = torch.tensor([[*ids[k], *[pad] * (longest - len(ids[k]))] for k in chosen])
+                mask = torch.tensor([[1] * len(ids[k]) + [0] * (longest - len(ids[k])) for k in chosen])
                 batch, mask = batch.to(self.model.device), mask.to(self.model.device)
-                out = self.model(input_ids=batch, attention_mask=mask, output_hidden_states=True)
+                # The base model alone: nobody reads logits here.
+                out = self.model.base_model(input_ids=batch, attention_mask=mask, output_hidden_states=True)
                 states = out.hidden_states[layer].float()
                 if pooling == "mean":
-                    found.append((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
+                    pooled = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
                 else:
-                    at = torch.zeros(len(ids), dtype=torch.long) if pooling == "first" else mask.cpu().sum(1) - 1
-                    found.append(states[torch.arange(len(ids)), at.to(states.device)])
-        return torch.cat(found).cpu() if found else torch.empty(0, 0)
+                    at = mask.sum(1) - 1 if pooling == "last" else torch.zeros_like(mask[:, 0])
+                    pooled = states[torch.arange(len(chosen), device=states.device), at]
+                found |= dict(zip(chosen, pooled.cpu(), strict=True))
+        return torch.stack([found[k] for k in range(len(ids))]) if ids else torch.empty(0, 0)
 
     def generate(self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0) -> list[Response]:
         """Answers to requests, with all decoding rules; `temperature` 0 is greedy, `top_p` below 1 cuts the tail.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,10 +110,10 @@ def baseline(
 def _identity(step: ResolvedStep, benchmark: Benchmark, loaded: LoadedModel, recipe: Recipe, mode: str) -> Json:
     """All that a baseline depends on: model, tokenizer, items, and the code that scores them."""
     info = loaded.info
-    code = {}
-    for module in [inspect.getmodule(step.plugin), *_engine()]:
-        source = Path(inspect.getsourcefile(module)).read_text(encoding="utf-8") if module else ""  # type: ignore[arg-type]
-        code[module.__name__ if module else ""] = sha256_text(source)
+    code = {module.__name__: sha256_text(_source(module)) for module in _engine()}
+    if step.plugin is not None:
+        package = step.plugin.__module__.partition(".")[0]
+        code |= {name: package_digest(name) for name in ("evenhand_sdk", package) if name in sys.modules}
     return {
         "model": info.digest,
         "tokenizer": info.tokenizer_fingerprint,
@@ -129,6 +130,18 @@ def _engine() -> list[Any]:
     from evenhand import measured, pairs, scoring, scoring_forward, scoring_packing, scoring_precision
 
     return [measured, pairs, scoring, scoring_forward, scoring_packing, scoring_precision]
+
+
+def _source(module: Any) -> str:
+    return Path(inspect.getsourcefile(module)).read_text(encoding="utf-8")  # type: ignore[arg-type]
+
+
+def package_digest(name: str) -> str:
+    """The digest of all source files of an imported package: a benchmark may use any of them."""
+    module = sys.modules[name]
+    path = Path(inspect.getsourcefile(module) or "")
+    files = sorted(path.parent.rglob("*.py")) if hasattr(module, "__path__") else [path]
+    return digest_of([[file.name, sha256_text(file.read_text(encoding="utf-8"))] for file in files])
 
 
 def digest_of_records(records: Sequence[ItemRecord]) -> str:

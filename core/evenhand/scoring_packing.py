@@ -17,10 +17,12 @@ LENGTH_STEP = 8
 """Lengths of rows are multiples of this."""
 SHORTEST = 64
 """Rows of packed texts have at least so many slots: shorter ones leave more of them empty."""
-SHARED = 2
-"""Texts with fewer tokens in common are read apart: to keep them in one row would save nothing."""
+SHARED = 3
+"""Texts with fewer tokens in common are read apart: smaller trees leave fewer slots empty."""
 ATTENTION = 0.002
 """What one more slot in each row costs a token, in parts of everything else: attention over masked slots."""
+MOST = 512
+"""Rows of packed texts have at most so many slots, unless one text is longer."""
 SAMPLE = 2_000
 """Texts by which the length of rows is chosen."""
 
@@ -143,7 +145,7 @@ def _capacity(rows: Sequence[Row], longest: int, share: bool) -> int:
     """The most slots of a tree: longer rows share more, and cost more attention."""
     lengths = sorted(len(row.ids) for row in rows if row.positions)
     least = min(max(SHORTEST, _up(lengths[len(lengths) // 2])), longest)
-    choices: list[int] = [c for k in range(4) if (c := least << k) <= min(longest, 512)] or [least]
+    choices = [c for half in (2, 3, 4, 5, 6, 8, 12, 16) if (c := least * half // 2) <= min(longest, MOST)] or [least]
     if len(choices) == 1:
         return choices[0]
     some = sorted(rows, key=lambda row: row.ids)
