@@ -19,7 +19,7 @@ from evenhand.measured import Measured
 from evenhand.planted import check_planted
 from evenhand.sample import Sample, Table, value_of
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
-from evenhand_standard.benchmarks import seat
+from evenhand_standard.benchmarks import seat, seat_metrics
 from evenhand_standard.benchmarks.association import associations, effect_size, effects, p_value
 from evenhand_standard.benchmarks.holm import holm
 from evenhand_standard.benchmarks.seat_tests import GROUPS, TESTS, AssociationTest, chosen_tests, words_of
@@ -191,7 +191,7 @@ def test_scores_are_those_of_plain_forward_passes(causal, layer, pooling):
         ds.append(plain_d(*sides))
         assert len({r.values["p"] for r in own}) == 1
     table = Table.of(records)
-    by_name = {m.name: value_of(m, table) for m in seat.metrics(["sent-weat6", "sent-weat7"])}
+    by_name = {m.name: value_of(m, table) for m in seat_metrics.metrics(["sent-weat6", "sent-weat7"])}
     assert by_name["d, sent-weat6"] == pytest.approx(ds[0], abs=1e-9)
     assert by_name["d, sent-weat7"] == pytest.approx(ds[1], abs=1e-9)
     assert by_name["mean |effect size|"] == pytest.approx((abs(ds[0]) + abs(ds[1])) / 2, abs=1e-9)
@@ -214,7 +214,7 @@ def test_resamples_recompute_the_effect_size(causal):
     assert found[0] == pytest.approx(plain_d(x, y), abs=1e-9)
     assert found[1] == pytest.approx(plain_d([x[0], x[1]] * 2, y), abs=1e-9)
     assert np.isnan(found[2])
-    overview = {m.name: m.statistic(Sample(table, draws)) for m in seat.metrics([])}
+    overview = {m.name: m.statistic(Sample(table, draws)) for m in seat_metrics.metrics([])}
     assert np.isnan(overview["significant tests"]).tolist() == [False, True, True]
 
 
@@ -249,7 +249,7 @@ def test_a_text_longer_than_the_context_is_flagged(causal):
 
 def test_the_planted_models_get_what_they_deserve(causal):
     benchmark = Benchmark(
-        name="seat", title="", score=lambda m: [], metrics=seat.metrics(["sent-weat6"]), planted=seat.PLANTED
+        name="seat", title="", score=lambda m: [], metrics=seat_metrics.metrics(["sent-weat6"]), planted=seat.PLANTED
     )
     assert len(check_planted(benchmark)) == 4
 
@@ -257,15 +257,20 @@ def test_the_planted_models_get_what_they_deserve(causal):
 def test_a_stored_run_finds_each_function_again():
     import importlib
 
-    for function in (*seat.EFFECT.values(), *seat.P.values(), seat.mean_size, seat.significant):
+    for function in (
+        *seat_metrics.EFFECT.values(),
+        *seat_metrics.P.values(),
+        seat_metrics.mean_size,
+        seat_metrics.significant,
+    ):
         module = importlib.import_module(function.__module__)
         assert getattr(module, function.__qualname__) is function
-    assert len(seat.EFFECT) == len(seat.P) == len(TESTS) == 50
+    assert len(seat_metrics.EFFECT) == len(seat_metrics.P) == len(TESTS) == 50
 
 
 def test_before_and_after_are_compared(causal):
     other = Measured(*tiny_causal(seed=1), "causal", dtype="float32")
-    benchmark = Benchmark(name="seat", title="", score=lambda m: [], metrics=seat.metrics(["sent-weat6"]))
+    benchmark = Benchmark(name="seat", title="", score=lambda m: [], metrics=seat_metrics.metrics(["sent-weat6"]))
     records = [seat.score(m, [HAND, OTHER], seat.Encoding()) for m in (causal, other)]
     entry = compare_benchmark(benchmark, *records, resamples=200)
     primary = entry["metrics"][0]
