@@ -49,6 +49,7 @@ class Aul(Plugin):
     source = "Kaneko and Bollegala 2022, Unmasking the Mask (AAAI); pairs of CrowS-Pairs, CC-BY-SA-4.0"
     kinds = ("masked",)
     Options = AulOptions
+    example_options = {"limit": 40}
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

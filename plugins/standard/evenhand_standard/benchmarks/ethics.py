@@ -69,6 +69,7 @@ class Ethics(Plugin):
     source = "Hendrycks et al. 2021, ETHICS (ICLR); data MIT"
     kinds = ("causal",)
     Options = EthicsOptions
+    example_options = {"limit": 8}
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

@@ -67,6 +67,7 @@ class HolisticBias(Plugin):
     summary = "Measures for how many pairs of descriptors of people a model's perplexity differs (HolisticBias)."
     source = "Smith et al. 2022, HolisticBias (EMNLP); data CC-BY-SA-4.0"
     Options = HolisticBiasOptions
+    example_options = {"axes": ("age", "nonce"), "templates": 1, "limit": 3}
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

@@ -84,6 +84,7 @@ class Lambada(Plugin):
     source = "Paperno et al. 2016, LAMBADA (ACL); data CC-BY-4.0, text of novels"
     kinds = ("causal",)
     Options = LambadaOptions
+    example_options = {"limit": 40}
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

@@ -84,6 +84,7 @@ class Lpbs(Plugin):
     summary = "Measures how much an occupation makes one gender more probable than its prior does (LPBS)."
     source = "Kurita et al. 2019, Measuring bias in contextualized word representations; Winogender occupations (MIT)"
     Options = LpbsOptions
+    example_options = {"limit": 6}
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

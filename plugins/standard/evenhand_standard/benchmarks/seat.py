@@ -73,6 +73,7 @@ class Seat(Plugin):
         "Caliskan et al. 2017, WEAT (Science); May et al. 2019, SEAT (NAACL); data CC-BY-NC-4.0, read from your copy"
     )
     Options = SeatOptions
+    example_options = {"tests": ("weat6",)}
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
