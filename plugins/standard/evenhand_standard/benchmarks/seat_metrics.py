@@ -47,15 +47,18 @@ def significant_by_word(sample: Sample) -> Array:
 def _significant(sample: Sample, value: str) -> Array:
     import numpy as np
 
-    adjusted = holm(_p_values(sample, value, _order(sample)))
-    found: Array = np.where(_whole(sample), 100.0 * (adjusted < SIGNIFICANT).mean(1), np.nan)
+    adjusted = _adjusted(sample, value)
+    found: Array = np.where(_whole(sample), 100.0 * np.mean(adjusted < SIGNIFICANT), np.nan)
     return found
 
 
-def _p_values(sample: Sample, value: str, tests: Sequence[str]) -> Array:
+def _adjusted(sample: Sample, value: str) -> Array:
+    """[T] p of each test after Holm; all records of a test have the same p. A test without p counts as 1."""
     import numpy as np
 
-    return np.stack([sample.mean(value, where=sample.group == test) for test in tests], axis=1)
+    column = sample.column(value)
+    known = [column[(sample.group == test) & ~np.isnan(column)] for test in _order(sample)]
+    return holm(np.array([p[0] if len(p) else 1.0 for p in known]))
 
 
 def _whole(sample: Sample) -> Array:
@@ -78,9 +81,8 @@ def _p_of(test: str) -> Callable[[Sample], Array]:
         """[R] p of one test after Holm over all tests; nan on resamples."""
         import numpy as np
 
-        tests = _order(sample)
-        adjusted = holm(_p_values(sample, "p", tests))
-        found: Array = np.where(_whole(sample), adjusted[:, tests.index(test)], np.nan)
+        place = _order(sample).index(test)
+        found: Array = np.where(_whole(sample), _adjusted(sample, "p")[place], np.nan)
         return found
 
     return p
