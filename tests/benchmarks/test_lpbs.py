@@ -165,4 +165,6 @@ def test_the_published_occupations(roberta, tmp_path):
     )
     records = masked.score(roberta)
     assert len(records) == 300
+    few = lpbs.occupations(str(DATA), 7)
+    assert len(few) == 7 and few == lpbs.occupations(str(DATA), 7) == [job for job in jobs if job in few]
     assert compare_benchmark(masked, records, records, resamples=50)["verdict"] == "no demonstrated effect"

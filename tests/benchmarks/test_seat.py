@@ -342,3 +342,7 @@ def test_the_default_is_a_readable_benchmark(tmp_path):
     few = seat.Seat(data=str(DATA), limit=3).evaluation(run_of(tmp_path))
     assert "first token" in seat.Seat(data=str(DATA)).evaluation(run_of(tmp_path, "masked")).mode
     assert few.good != benchmark.good
+    (test,) = chosen_tests(["sent-weat6"], str(DATA))
+    less = seat.fewer(test, 3)
+    assert (len(set(words_of(less.x))), len(less.x), len(less.a)) == (3, 24, 101)
+    assert set(less.x) < set(test.x) and less == seat.fewer(test, 3)

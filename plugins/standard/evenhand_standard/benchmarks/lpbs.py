@@ -20,6 +20,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,7 +74,7 @@ AT_ONCE = 64
 class LpbsOptions(Options):
     """Options of `lpbs`."""
 
-    limit: Annotated[int, Field(ge=2)] | None = Field(None, description="Most occupations, from the top of the list.")
+    limit: Annotated[int, Field(ge=2)] | None = Field(None, description="Most occupations, drawn.")
     data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
 
 
@@ -89,7 +90,7 @@ class Lpbs(Plugin):
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options
-        jobs = occupations(options.data or run.data_folder)[: options.limit]
+        jobs = occupations(options.data or run.data_folder, options.limit)
         mode = "both slots masked for the prior, group words summed before the logarithm"
         if run.kind == "causal":
             mode = "causal adaptation: log p(occupation | women) - log p(occupation | men), mean over group words"
@@ -114,9 +115,11 @@ class Occupation:
     women: float
 
 
-def occupations(folder: str | None = None) -> list[Occupation]:
-    """The 60 occupations in the order of the file."""
-    rows = csv.DictReader(io.StringIO(read_text(OCCUPATIONS, folder)), delimiter="\t")
+def occupations(folder: str | None = None, limit: int | None = None) -> list[Occupation]:
+    """The 60 occupations in the order of the file; `limit` draws some of them."""
+    rows = list(csv.DictReader(io.StringIO(read_text(OCCUPATIONS, folder)), delimiter="\t"))
+    if limit is not None and limit < len(rows):
+        rows = [rows[k] for k in sorted(random.Random(0).sample(range(len(rows)), limit))]
     return [
         Occupation(
             row["occupation"],

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -60,7 +61,7 @@ class SeatOptions(Options):
     p: Rule = Field("seat", description="seat: larger or equal, plus one when drawn; weat: strictly larger.")
     partitions: Annotated[int, Field(ge=100)] = Field(100_000, description="Most partitions; all if there are fewer.")
     details: bool | None = Field(None, description=f"d and p of each test; none: when there are at most {FEW} tests.")
-    limit: Annotated[int, Field(ge=2)] | None = Field(None, description="Most words of each target set, from the top.")
+    limit: Annotated[int, Field(ge=2)] | None = Field(None, description="Most words of each target set, drawn.")
     data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
 
 
@@ -115,13 +116,14 @@ class Encoding:
 
 
 def fewer(test: AssociationTest, words: int | None) -> AssociationTest:
-    """The test with the first words of each target set."""
+    """The test with some words of each target set, drawn by a fixed seed."""
     if words is None:
         return test
     kept = []
     for texts in (test.x, test.y):
         found = words_of(texts)
-        allowed = list(dict.fromkeys(found))[:words]
+        known = list(dict.fromkeys(found))
+        allowed = set(random.Random(0).sample(known, min(words, len(known))))
         kept.append(tuple(text for text, word in zip(texts, found, strict=True) if word in allowed))
     return AssociationTest(test.name, test.axis, kept[0], kept[1], test.a, test.b, test.labels)
 
