@@ -34,3 +34,49 @@ def test_two_processes_give_the_records_of_one(tmp_path):
             assert first[name] == values
         else:
             assert first[name] == pytest.approx(values, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_an_evaluation_in_two_processes_is_told_and_kept_once(tmp_path):
+    """`accelerate launch -m evenhand eval`: one folder, one table, the records of one process."""
+    from evenhand.item_records import read_records
+    from evenhand_sdk.tiny import tiny_causal
+
+    model, tokenizer = tiny_causal()
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    asked = ["eval", str(tmp_path / "model"), "--benchmark", "pair-gap", "--limit", "30", "--dtype", "float32"]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "evenhand"]
+    found = {}
+    for name, command in (("two", launch), ("one", ["evenhand"])):
+        environment["EVENHAND_CACHE"] = str(tmp_path / f"cache-{name}")
+        done = subprocess.run(
+            [sys.executable, "-m", *command, *asked, "--output", str(tmp_path / name)],
+            capture_output=True, text=True, env=environment, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        (folder,) = (tmp_path / name).iterdir()
+        found[name] = read_records(folder / "items" / "pair-gap.parquet")["after"]
+        assert done.stdout.count("Gap between counterfactual pairs") == 1
+    for one, two in zip(found["one"], found["two"], strict=True):
+        assert one.id == two.id
+        assert dict(one.values) == pytest.approx(dict(two.values), abs=1e-5)
+
+
+def test_a_run_in_several_processes_is_refused(tmp_path, monkeypatch):
+    import evenhand
+    from evenhand.errors import UsageError
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError) as caught:
+        evenhand.run("quickstart", output=tmp_path)
+    assert str(caught.value) == (
+        "run: a run takes one process so far, 2 were started\n"
+        "  start it without a launcher; `toolkit eval` measures in several processes"
+    )

@@ -5,6 +5,7 @@ Nothing heavy is imported here or at the top of a command's file: `toolkit --hel
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from evenhand.commands.plugins import plugins, schema
 from evenhand.commands.running import run, validate
 from evenhand.commands.session import Session, global_options
 from evenhand.errors import EvenhandError
+from evenhand.processes import is_first
 
 INTERRUPTED = 130
 DEFECT = 70
@@ -79,7 +81,9 @@ for command in (run, evaluation, validate, schema, plugins, check, new, models, 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script; ends the process with the exit code."""
+    """The console script; ends the process with the exit code. Of several processes only the first one speaks."""
+    if not is_first():
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
     toolkit.main(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="toolkit")
 
 

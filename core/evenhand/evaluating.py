@@ -7,7 +7,10 @@ in force.
 
 from __future__ import annotations
 
+import atexit
 import re
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,7 @@ from evenhand.errors import EvenhandError, RecipeError, RunNotFound, UsageError
 from evenhand.execution import explained, new_folder
 from evenhand.manifest import Manifest, environment, provenance
 from evenhand.plan import Plan, check_kinds
+from evenhand.processes import is_first, rank_and_count
 from evenhand.recipe import Recipe, ResolvedStep, recipe_of, resolve_steps
 from evenhand.report_reading import parse_run, raw_run
 
@@ -84,6 +88,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure a model by benchmarks, and write an evaluation folder into `output` (default `runs`).
 
+    Under `accelerate launch` or `torchrun` the processes share the work; only the first one's folder is kept.
     `overrides` are `BENCHMARK.key=value`, or keys of the sections model, evaluation and run as in a recipe; `limit` is
     given to each benchmark with such an option. Raises `EvenhandError`; all problems of the call come at once, before
     anything is loaded.
@@ -108,13 +113,19 @@ def evaluate(
     )  # fmt: skip
     finished = _finished(recipe.model.name)
     name = recipe.run.name or f"eval-{_short(recipe.model.name)}"
-    folder = new_folder(Path(output or recipe.run.output or "runs"), name)
+    rank_and_count()  # joins the processes, each with a device of its own, before anything is loaded
+    # Of several processes all measure, and only the first leaves something behind.
+    place = Path(output or recipe.run.output or "runs") if is_first() else Path(tempfile.mkdtemp(prefix="evenhand-"))
+    if not is_first():
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+    folder = new_folder(place, name)
     with storing(folder):
         manifest = Manifest(folder, recipe, name)
         manifest["kind"] = "evaluation"
         manifest.write()
         try:
             _measure(recipe, steps, finished, folder, manifest)
+            record = raw_run(folder)
         except BaseException as error:
             told = explained(error, Plan((), tuple(steps)))
             manifest.event("end", f"{type(told).__name__}: {told}")
@@ -122,7 +133,7 @@ def evaluate(
             if told is error:
                 raise
             raise told from error
-    return Evaluation(folder, raw_run(folder))
+    return Evaluation(folder, record)
 
 
 # ------------------------------------------------------------------------------------------------------ the call

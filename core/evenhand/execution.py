@@ -12,10 +12,11 @@ from typing import Any
 from evenhand.cache import digest_of, storing, write_atomic
 from evenhand.compose import Composer
 from evenhand.contributions import Request
-from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound
+from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound, UsageError
 from evenhand.guard import blamed, memory_ran_out
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
 from evenhand.plan import Plan, check_kinds, plan, stages_of
+from evenhand.processes import count
 from evenhand.recipe import Recipe, resolve_steps
 from evenhand.recipe_inputs import base_of, demand_inputs
 from evenhand.report_reading import raw_run
@@ -67,6 +68,12 @@ def execute(
     """
     from evenhand.discovery import discover
 
+    if count() > 1:
+        raise UsageError(
+            f"a run takes one process so far, {count()} were started",
+            where="run",
+            do="start it without a launcher; `toolkit eval` measures in several processes",
+        )
     off = recipe.run.offline if offline is None else offline
     work = plan(recipe, resolve_steps(recipe, discover()))
     folder = _folder(recipe, output, resume)

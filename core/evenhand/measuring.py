@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import Json, atomic_folder, cache_dir, damage, digest_of, sha256_text
 from evenhand.contributions import Benchmark, DecodingRule, ItemRecord
+from evenhand.processes import agreed, is_first
 
 if TYPE_CHECKING:
     from evenhand.compose import Composer
@@ -95,13 +96,15 @@ def baseline(
     records: dict[str, list[ItemRecord]] = {}
     for name, (step, benchmark) in benchmarks.items():
         folder = cache_dir() / "baselines" / digest_of(_identity(step, benchmark, loaded, recipe, mode))[:32]
-        if folder.is_dir() and not damage(folder, full=True):
+        if agreed(folder.is_dir() and not damage(folder, full=True)):
             records[name] = read_records(folder / "records.parquet")["before"]
             if on_reuse is not None:
                 on_reuse(name)
             continue
         found, _ = measure({name: (step, benchmark)}, loaded, (), recipe, when=when, on_event=on_event)
         records[name] = found[name]
+        if not is_first():
+            continue
         with atomic_folder(folder) as temporary:
             write_records(temporary / "records.parquet", found[name], [])
     return records, mode

@@ -55,6 +55,18 @@ def gathered(items: dict[int, Item]) -> dict[int, Item]:
     return {number: item for part in found for number, item in part.items()}
 
 
+def agreed(flag: bool) -> bool:
+    """What the first process finds true: all must take the same way, or one waits for the others forever."""
+    if count() == 1:
+        return flag
+    import torch.distributed
+
+    said = [flag]
+    rank_and_count()
+    torch.distributed.broadcast_object_list(said)
+    return bool(said[0])
+
+
 def _state() -> PartialState:
     """The library joins processors only when it is told that there is no accelerator."""
     import torch
