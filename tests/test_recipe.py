@@ -65,8 +65,16 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
         },
         "budget": {"perplexity": 1.02},
         "traffic": {"prompts": "builtin:prompts", "limit": 24, "max_new_tokens": 24, "temperature": 0.0},
-        "evaluation": {"resamples": 10000, "confidence": 0.95, "batch_tokens": 4096, "data": None, "controls": "auto"},
-        "run": {"seed": 0, "offline": False, "output": None, "name": None},
+        "evaluation": {
+            "resamples": 10000,
+            "confidence": 0.95,
+            "batch_tokens": 4096,
+            "data": None,
+            "controls": "auto",
+            "primary": None,
+            "axis_margin": 0.1,
+        },
+        "run": {"seed": 0, "seeds": 1, "offline": False, "output": None, "name": None},
         "steps": [],
         "benchmarks": [],
     }

@@ -108,12 +108,19 @@ def _run(
     datasets.disable_progress_bars()  # ours are shown instead
 
     from evenhand import continuity, measuring, models, portable, proofs, traffic
-    from evenhand.controls import entry_of, judge, run_controls
-    from evenhand.evidence import compare_benchmark, quality_summary, write_records
+    from evenhand.axis_results import demand_defined
+    from evenhand.controls import entry_of, run_controls
+    from evenhand.evidence import compare_benchmark, write_records
+    from evenhand.judging import judge
     from evenhand.life import Life
     from evenhand.model_card import write_card
+    from evenhand.multiplicity import adjusted
+    from evenhand.noninferiority import quality_summary
+    from evenhand.primary import declared
     from evenhand.progress import progress
     from evenhand.report import write_report
+    from evenhand.sample import Table
+    from evenhand.seed_runs import trained_again
     from evenhand.services import Services
 
     # ------------------------------------------------------------------------------------------ prepare
@@ -154,10 +161,13 @@ def _run(
     life.step_order = list(work.steps)
 
     # ------------------------------------------------------------------------------------------- before
-    benchmarks = measuring.benchmarks_of(composer, work.benchmarks, life.context)
+    given = measuring.benchmarks_of(composer, work.benchmarks, life.context)
+    benchmarks, manifest["primary"] = declared(given, recipe.evaluation.primary, origin=recipe.origin)
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
         before, _ = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
+    for name, (_, benchmark) in benchmarks.items():
+        demand_defined(benchmark, Table.of(before[name]))
     with manifest.timed("answers before"):
         first = services.generate(prompts[:SAMPLES], rules=()) if prompts else []
     manifest.write()
@@ -172,22 +182,31 @@ def _run(
     rules = [rule for _, rule in life.rules]
     with manifest.timed("measuring after"):
         after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
+    others = trained_again(life, work, benchmarks)
+    entries = []
     for name, (step, benchmark) in benchmarks.items():
         settings = recipe.evaluation
         verdict = compare_benchmark(
             benchmark, before[name], after[name], resamples=settings.resamples, confidence=settings.confidence,
-            seed=recipe.run.seed, budget=recipe.budget.perplexity,
+            seed=recipe.run.seed, budget=recipe.budget.perplexity, axis_margin=settings.axis_margin,
+            others={seed: found[name] for seed, found in others.items()},
         )  # fmt: skip
         write_records(folder / "items" / f"{name}.parquet", before[name], after[name])
-        manifest["benchmarks"].append({**verdict, "id": name, "use": step.use, "scoring": mode})
+        for seed, found in others.items():
+            write_records(folder / "items" / f"{name}.seed-{seed}.parquet", before[name], found[name])
+        entries.append({**verdict, "id": name, "use": step.use, "scoring": mode})
+    manifest["benchmarks"] = adjusted(entries)
     manifest["quality"] = quality_summary(manifest["benchmarks"], recipe.budget.perplexity)
     made = run_controls(life, work, benchmarks, before)
-    manifest["controls"] = [entry_of(control, benchmarks, after, life) for control in made]
+    manifest["controls"] = [entry_of(control, benchmarks, after, life, others) for control in made]
     for control in made:
         for name, records in control.records.items():
             write_records(folder / "items" / f"{name}.{control.id}.parquet", records, after[name])
-    verdicts = [judge(entry, manifest["controls"], manifest["quality"]) for entry in manifest["benchmarks"]]
-    manifest["benchmarks"] = verdicts
+    headline, level = (manifest["primary"] or {}).get("benchmark"), 1 - recipe.evaluation.confidence
+    manifest["benchmarks"] = [
+        judge(e, manifest["controls"], manifest["quality"], primary=e["id"] == headline, level=level)
+        for e in manifest["benchmarks"]
+    ]
     manifest.write()
 
     # ------------------------------------------------------------------------------------ watch, explain
@@ -210,7 +229,8 @@ def _run(
     for entry in manifest["steps"]:
         entry["state"] = states.get(entry["id"], entry["state"])
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
-    shutil.rmtree(folder / ".state" / "training", ignore_errors=True)  # a complete run is not resumed
+    for scratch in ("training", "seeds"):
+        shutil.rmtree(folder / ".state" / scratch, ignore_errors=True)  # a complete run is not resumed
     manifest.finish("complete")
     write_card(folder)
     write_report(folder)

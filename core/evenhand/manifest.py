@@ -57,6 +57,8 @@ class Manifest:
             "benchmarks": [],
             "quality": None,
             "controls": [],
+            "primary": None,
+            "seeds": [],
             "portability": None,
             "monitoring": {"requests": 0, "probes": 0, "findings": []},
             "sections": [],

@@ -32,6 +32,13 @@ class Interval(_Part):
     high: float | None = None
 
 
+class SeedValue(_Part):
+    """A metric after the training with one seed."""
+
+    seed: int
+    after: float | None = None
+
+
 class MetricResult(_Part):
     """One metric of a benchmark before and after, on the same items."""
 
@@ -46,8 +53,47 @@ class MetricResult(_Part):
     change: Interval = Interval()
     distance_change: Interval | None = None
     p: float | None = None
+    test: str = ""
+    p_adjusted: float | None = None
+    adjusted_by: str = ""
     detectable: float | None = None
+    seeds: list[SeedValue] = Field(default_factory=list)
     definition: dict[str, Any] = Field(default_factory=dict)
+
+
+class AxisResult(_Part):
+    """The decisive metric of a benchmark on the items of one axis."""
+
+    axis: str
+    n_items: int = 0
+    n_clusters: int = 0
+    margin: float | None = None
+    state: str = ""
+    before: Interval = Interval()
+    after: Interval = Interval()
+    change: Interval = Interval()
+    distance_change: Interval | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    adjusted_by: str = ""
+    test: str = ""
+    detectable: float | None = None
+
+
+class Counts(_Part):
+    """How many items were left out, and how many carry each flag, before and after."""
+
+    items: int = 0
+    without_value: tuple[int, int] = Field((0, 0), alias="without value")
+    flags: dict[str, tuple[int, int]] = Field(default_factory=dict)
+
+
+class InLexicon(_Part):
+    """What the items show that use words which the steps worked with; they decide nothing."""
+
+    n_items: int = 0
+    n_other: int = 0
+    metric: MetricResult | None = None
 
 
 class BenchmarkResult(_Part):
@@ -62,8 +108,12 @@ class BenchmarkResult(_Part):
     data_digest: str = ""
     n_items: int = 0
     n_clusters: int = 0
+    counts: Counts = Counts()
     metrics: list[MetricResult] = Field(default_factory=list)
+    axes: list[AxisResult] = Field(default_factory=list)
+    in_lexicon: InLexicon | None = None
     verdict: str = ""
+    reason: str = ""
     verdict_text: str = ""
 
     @property
@@ -84,13 +134,47 @@ class BenchmarkResult(_Part):
         ]
 
 
+class Loss(Interval):
+    """What a measure in points lost, above 0 for a loss, and how much it may."""
+
+    margin: float = 0.0
+
+
+class QualityPart(_Part):
+    """One measure of language quality and its own verdict."""
+
+    benchmark: str = ""
+    metric: str = ""
+    unit: str = ""
+    better: str = ""
+    ratio: Interval | None = None
+    loss: Loss | None = None
+    verdict: str = ""
+
+
 class Quality(_Part):
-    """Language quality after relative to before, held against the budget of the recipe."""
+    """Language quality after relative to before, held against the budget of the recipe.
+
+    `ratio` is that of `benchmark`; `verdict` that of all measures together, as `decided_by` has it.
+    """
 
     budget: float = 1.0
     metric: str = ""
+    benchmark: str = ""
     ratio: Interval = Interval()
     verdict: str = ""
+    decided_by: str = ""
+    parts: list[QualityPart] = Field(default_factory=list)
+
+    @property
+    def ratio_verdict(self) -> str:
+        """The verdict of the measure that `ratio` belongs to."""
+        return next((p.verdict for p in self.parts if p.ratio is not None and p.metric == self.metric), self.verdict)
+
+    @property
+    def further(self) -> list[QualityPart]:
+        """The measures that `ratio` does not tell of."""
+        return [p for p in self.parts if p.benchmark != self.benchmark or p.ratio is None]
 
 
 class Proof(_Part):
@@ -286,7 +370,23 @@ class ControlRecord(_Part):
     strength: float | None = None
     cost: float | None = None
     tokens: int | None = None
+    run_tokens: int | None = None
     benchmarks: list[ControlComparison] = Field(default_factory=list)
+
+
+class Primary(_Part):
+    """The one measure that the headline rests on."""
+
+    benchmark: str = ""
+    metric: str = ""
+    declared: bool = False
+
+
+class SeedRecord(_Part):
+    """The trainings with one seed."""
+
+    seed: int
+    training: list[Training] = Field(default_factory=list)
 
 
 class RunRecord(_Part):
@@ -311,6 +411,8 @@ class RunRecord(_Part):
     benchmarks: list[BenchmarkResult] = Field(default_factory=list)
     quality: Quality | None = None
     controls: list[ControlRecord] = Field(default_factory=list)
+    primary: Primary | None = None
+    seeds: list[SeedRecord] = Field(default_factory=list)
     portability: Portability | None = None
     attempts: int = 1
     monitoring: Monitoring | None = None
@@ -337,6 +439,13 @@ class RunRecord(_Part):
     def bias_benchmarks(self) -> list[BenchmarkResult]:
         """Benchmarks that measure bias."""
         return [b for b in self.benchmarks if not b.quality]
+
+    @property
+    def headline(self) -> BenchmarkResult | None:
+        """The bias benchmark that the headline rests on: the primary one, by default the first."""
+        name = self.primary.benchmark if self.primary else ""
+        found = [b for b in self.bias_benchmarks if b.id == name] or self.bias_benchmarks
+        return found[0] if found else None
 
     @property
     def quality_direction(self) -> str:
