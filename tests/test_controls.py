@@ -18,6 +18,7 @@ from evenhand.control_runs import MATCHED, log_cost, matched_strength
 from evenhand.control_steps import CONTINUED, DEGRADATION, controls_of
 from evenhand.discovery import discover
 from evenhand.recipe_model import EvaluationSection
+from evenhand_sdk.benchmark_data import builtin_lines
 from evenhand_sdk.tiny import save_tiny
 
 # ---------------------------------------------------------------------------------------------------- matching
@@ -162,3 +163,73 @@ def test_continued_training_moves_the_same_parameters_and_is_measured_on_the_sam
     page = (result.folder / "report.html").read_text()
     assert "What it had to beat" in page
     assert "weight-noise, unigram-mix and temperature: not applicable, language quality did not fall" in page
+
+
+DEGRADED = """
+[model]
+name = "{model}"
+[evaluation]
+controls = ["weight-noise", "unigram-mix", "temperature", "weight-rounding"]
+resamples = 200
+[traffic]
+limit = 0
+[[steps]]
+use = "weight-noise"
+strength = 0.06
+[[benchmarks]]
+use = "pair-gap"
+limit = 40
+[[benchmarks]]
+use = "perplexity"
+text = "known.txt"
+"""
+LEARNED = """
+[model]
+name = "tiny"
+[data]
+train = "rows.txt"
+[training]
+max_steps = 80
+learning_rate = 3e-3
+precision = "float32"
+[traffic]
+limit = 0
+[[steps]]
+use = "train"
+[[benchmarks]]
+use = "perplexity"
+text = "known.txt"
+"""
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_each_degradation_is_matched_to_the_cost_of_the_run_as_its_own_items_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tiny model that knows forty sentences forgets some of it by noise; each control costs as much, to 0.005 nat."""
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "tiny")
+    sentences = builtin_lines("everyday")[:40]
+    (tmp_path / "rows.txt").write_text("\n".join(sentences))
+    (tmp_path / "known.txt").write_text("\n\n".join(sentences))
+    learned = api.run(LEARNED)
+    result = api.run(DEGRADED.format(model=learned.folder / "model"))
+    lost = math.log(result.record["quality"]["ratio"]["value"])
+    assert lost > 10 * MATCHED
+    controls = {c["id"]: c for c in result.record["controls"]}
+    made = ("weight-noise", "unigram-mix", "temperature", "weight-rounding")
+    assert [controls[name]["state"] for name in made] == ["run"] * 4
+    for name in made:
+        sides: dict[str, list[float]] = {"before": [0.0, 0.0], "after": [0.0, 0.0]}
+        for file, when in ((f"perplexity.{name}", "before"), ("perplexity", "before")):
+            side = sides["after" if "." in file else "before"]
+            for row in pq.read_table(result.folder / "items" / f"{file}.parquet").to_pylist():
+                if row["when"] == when:
+                    side[0] += row["value.logp"]
+                    side[1] += row["value.words"]
+        cost = -sides["after"][0] / sides["after"][1] + sides["before"][0] / sides["before"][1]
+        assert math.log(controls[name]["cost"]) == pytest.approx(cost, abs=1e-4)
+        assert abs(cost - lost) <= MATCHED
+    # nothing was trained, so continued training does not apply, and the report says so
+    assert controls[CONTINUED] == {**controls[CONTINUED], "state": "not applicable", "reason": "nothing was trained"}
+    assert "continued-training: not applicable, nothing was trained" in (result.folder / "report.html").read_text()

@@ -350,3 +350,26 @@ def test_records_survive_the_file(tmp_path):
     write_records(path, before, after)
     assert read_records(path) == {"before": before, "after": after}
     assert [p.name for p in path.parent.iterdir()] == ["test.parquet"]
+
+
+# ----------------------------------------------------------------------------------------------------- speed
+def test_ten_thousand_resamples_of_two_thousand_items_take_less_than_two_seconds():
+    """Six ratios with their intervals and p-values, in time of the processor; a nested loop would take minutes."""
+    import time
+
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    keys = [f"k{k}" for k in range(6)]
+    sides = [
+        [
+            ItemRecord(id=str(k), cluster=str(k), values=dict(zip([*keys, "n"], row, strict=True)))
+            for k, row in enumerate(generator.gamma(2.0, size=(2000, 7)).tolist())
+        ]
+        for _ in range(2)
+    ]
+    metrics = [Metric(name=k, value=k, per="n" if j % 2 else None, better="lower") for j, k in enumerate(keys)]
+    began = time.process_time()
+    entry = compare(metrics, *sides, resamples=10_000)
+    assert time.process_time() - began < 2.0
+    assert [m["test"] for m in entry["metrics"]] == ["10,000 random sign flips"] * 6
