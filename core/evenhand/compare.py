@@ -233,7 +233,11 @@ def _notes(a: RunRecord, b: RunRecord) -> list[str]:
         ("training data", a.data.digest or a.data.source, b.data.digest or b.data.source),
         *((k, a.environment.get(k), b.environment.get(k)) for k in ("torch", "transformers", "processor")),
     ]
-    return [f"{what} differs: {plain(x)} in A, {plain(y)} in B" for what, x, y in pairs if x != y]
+    notes = [f"{what} differs: {plain(x)} in A, {plain(y)} in B" for what, x, y in pairs if x != y]
+    for letter, run in (("A", a), ("B", b)):
+        if len(run.seeds) > 1:
+            notes.append(f"{letter} was trained with {len(run.seeds)} seeds; its first ({run.seed}) is compared")
+    return notes
 
 
 def print_comparison(comparison: Comparison, *, console: Console | None = None) -> None:

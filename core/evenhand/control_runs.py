@@ -121,9 +121,8 @@ def _with_equal_tokens(life: Life, step: ResolvedStep) -> ResolvedStep:
     options: TrainingSection = step.options  # type: ignore[assignment]
     special = life.loaded.info.kind == "masked"
     how = {"truncation": True, "max_length": options.max_length, "add_special_tokens": special}
-    texts = life.rows["text"]
-    stride = max(1, len(texts) // SAMPLED_ROWS)
-    found = [len(life.loaded.tokenizer(text, **how)["input_ids"]) for text in texts[::stride]]
+    sampled = life.rows[:: max(1, len(life.rows) // SAMPLED_ROWS)]["text"]
+    found = [len(life.loaded.tokenizer(text, **how)["input_ids"]) for text in sampled]
     lengths = [n for n in found if n >= 2]
     if not lengths:
         return step
