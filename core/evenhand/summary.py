@@ -185,6 +185,6 @@ def _benchmarks(run: RunRecord) -> Table:
         if row.distance:
             moved, _, ends = row.distance.partition(" ")
             table.add_row(Text("  distance from the ideal"), "", "", moved, Text(ends), "")
-        if row.detectable:
+        if row.detectable and not benchmark.quality:
             table.add_row(Text("  detectable with 80 % power", style="dim"), "", "", f"\u00b1{row.detectable}", "", "")
     return table
