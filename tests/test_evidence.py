@@ -185,7 +185,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
         delta = 0.3 + 0.7 * shared + 0.7 * generator.normal(size=(40, 3))
         clusters = np.repeat(np.arange(40), 3)
         before, after = (Table.of(records(x.ravel(), clusters=clusters)) for x in (0 * delta, delta))
-        (drawn,) = bootstrap([Part(GAP, before, [after])], resamples=400, seed=k)
+        (drawn,) = bootstrap([Part(GAP, [before], [after])], resamples=400, seed=k)
         low, high = interval(drawn.after - drawn.before, 0.95)
         hits += low <= 0.3 <= high
     assert 0.90 <= hits / experiments <= 0.98

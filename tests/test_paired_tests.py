@@ -18,7 +18,7 @@ from evenhand.sample import Table
 
 def one_test(metric, before, after, *, permutations=10_000, seed=0) -> PairedTest:
     clusters = list(dict.fromkeys(r.cluster for r in before))
-    part = Part(metric, Table.of(before, clusters), [Table.of(after, clusters)])
+    part = Part(metric, [Table.of(before, clusters)], [Table.of(after, clusters)])
     return paired_tests([part], permutations=permutations, seed=seed)[0]
 
 
@@ -146,7 +146,7 @@ def test_metrics_tested_together_get_what_they_get_alone():
     metrics = [GAP, Metric(name="r", value="gap", per="words", better="lower"), SHARE,
                Metric(name="s", statistic=mean_of_gap, better="lower")]  # fmt: skip
     tables = [Table.of(s) for s in sides]
-    parts = [Part(m, tables[0], [tables[1]]) for m in metrics]
+    parts = [Part(m, [tables[0]], [tables[1]]) for m in metrics]
     together = paired_tests(parts, permutations=500, seed=3)
     assert together == [paired_tests([p], permutations=500, seed=3)[0] for p in parts]
     assert together[0].p == together[3].p  # the statistic restates the mean

@@ -10,8 +10,8 @@ from evenhand.report_figures import axis_over, bars, differing, forest, heat_tok
 from evenhand.report_numbers import bounds, decimals, duration, listing, moment, number, tight
 from evenhand.report_reading import parse_run
 from evenhand.report_record import Figure, Interval, RunRecord, Sample
-from evenhand.report_verdicts import did_it_help
-from evenhand.report_wording import missing, provenance, what_it_cost
+from evenhand.report_verdicts import did_it_help, left_out, seed_lines
+from evenhand.report_wording import controls, limits, missing, provenance, what_it_cost
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,42 @@ def test_the_cost_in_points_stands_beside_the_ratio_and_the_worst_decides() -> N
     alone = {**quality, "ratio": None, "benchmark": "l", "metric": "accuracy", "parts": parts[1:]}
     told = what_it_cost(parse_run({"quality": alone, "benchmarks": benchmarks}))
     assert told.startswith("Last words (accuracy) lost")
+
+
+def test_items_that_decided_nothing_have_their_number() -> None:
+    def told(**values: object) -> list[str]:
+        return left_out(parse_run({"benchmarks": [{"id": "A", "n_items": 40, **values}]}))
+
+    assert told() == ["A, 40 items: none left out"]
+    found = {"items": 80, "without value": [1, 3], "flags": {"tie": [2, 2], "unparsed": [1, 3]}}
+    assert told(counts=found, in_lexicon={"n_items": 40, "n_other": 40}) == [
+        "A, 80 items: 40 use words that the steps worked with and decide nothing; 1 before and 3 after left out, "
+        "without a value; tie: 2; unparsed: 1 before and 3 after"
+    ]
+    assert told(in_lexicon={"n_items": 40, "n_other": 0}) == [
+        "A, 40 items: all use words that the steps worked with; none left out"
+    ]
+
+
+def test_every_seed_is_shown_and_the_limits_say_which_they_were() -> None:
+    metric = {
+        "name": "gap", "primary": True, "better": "lower", "before": interval(0.5), "after": interval(0.3),
+        "change": interval(-0.2, -0.25, -0.15), "seeds": [{"seed": 0, "after": 0.28}, {"seed": 1, "after": 0.32}],
+    }  # fmt: skip
+    run = parse_run({"benchmarks": [{"id": "A", "metrics": [metric]}], "seeds": [{"seed": 0}, {"seed": 1}]})
+    assert seed_lines(run) == ["A, gap: 0.500 before; after seed 0: 0.280, seed 1: 0.320"]
+    assert (
+        "Values after are means over trainings with 2 seeds (0 and 1); intervals hold their spread. The model that was "
+        "kept, and each degradation, has seed 0 alone." in limits(run)
+    )
+    assert seed_lines(parse_run(run_json())) == []
+
+
+def test_continued_training_shows_both_numbers_of_tokens() -> None:
+    control = {"id": "continued-training", "state": "run", "tokens": 1010, "run_tokens": 1000, "cost": 1.001}
+    assert controls(parse_run({"controls": [control]})) == [
+        "continued-training (1,010 tokens, 1,000 in the run, cost ratio 1.001): run"
+    ]
 
 
 def test_what_a_reader_would_miss() -> None:

@@ -58,9 +58,26 @@ def test_the_interval_holds_the_spread_of_seeds_and_of_items() -> None:
 def test_equal_seeds_add_no_spread_and_items_are_drawn_once_for_all_of_them() -> None:
     values = np.random.default_rng(3).normal(size=50)
     tables = [Table.of(records(x)) for x in (np.zeros(50), values, values)]
-    (two,) = bootstrap([Part(GAP, tables[0], tables[1:])], resamples=500, seed=0)
-    (one,) = bootstrap([Part(GAP, tables[0], tables[1:2])], resamples=500, seed=0)
+    (two,) = bootstrap([Part(GAP, tables[:1], tables[1:])], resamples=500, seed=0)
+    (one,) = bootstrap([Part(GAP, tables[:1], tables[1:2])], resamples=500, seed=0)
     assert two.after == pytest.approx(one.after)
+
+
+def test_a_control_with_the_same_seeds_is_subtracted_seed_by_seed() -> None:
+    """Run and control share what a seed does, so that their difference has no spread over seeds, and no more than that
+    of its items: 0.2 apart in all."""
+    items, luck = np.random.default_rng(5).normal(size=40), [0.0, 2.0, -1.0]
+    control, run = ([records(items + x + shift) for x in luck] for shift in (0.0, -0.2))
+
+    def later(sides):
+        return dict(zip((1, 2), sides[1:], strict=True))
+
+    entry = compare(GAP, control[0], run[0], others=later(run), others_before=later(control))
+    change = entry["metrics"][0]["change"]
+    assert [change[k] for k in ("value", "low", "high")] == pytest.approx([-0.2] * 3)
+    assert entry["metrics"][0]["before"]["value"] == pytest.approx(items.mean() + 1 / 3)
+    alone = compare(GAP, control[0], run[0], others=later(run))["metrics"][0]["change"]
+    assert alone["high"] - alone["low"] > 2  # one seed of the control against three of the run: their luck is all there
 
 
 # ---------------------------------------------------------------------------------------------------------- recipe
@@ -74,7 +91,7 @@ max_steps = 6
 learning_rate = 3e-3
 precision = "float32"
 [evaluation]
-controls = "none"
+controls = ["continued-training"]
 [run]
 seeds = [0, 7]
 [traffic]
@@ -125,6 +142,15 @@ def test_a_run_trains_with_each_seed_and_keeps_the_records_of_all(
     assert [s["after"] for s in metric["seeds"]] == pytest.approx(means)
     assert means[0] != means[1]
     assert metric["after"]["value"] == pytest.approx(np.mean(means))
+    # Continued training has both seeds, too, and the difference from it is that of the means.
+    control = next(c for c in result.record["controls"] if c["id"] == "continued-training")
+    plain = [
+        read_records(result.folder / "items" / f"pair-gap.continued-training{x}.parquet") for x in ("", ".seed-7")
+    ]
+    assert [r["after"] for r in plain] == kept
+    beside = [np.mean([r.values["js"] for r in side["before"] if "js" in r.values]) for side in plain]
+    assert control["benchmarks"][0]["metric"]["change"]["value"] == pytest.approx(np.mean(means) - np.mean(beside))
+    assert beside[0] != beside[1]
     # The second seed alone gives what it gives among others.
     alone = api.run(RUN.replace("seeds = [0, 7]", "seed = 7"))
     assert alone.record["benchmarks"][0]["metrics"][0]["after"]["value"] == pytest.approx(means[1], rel=1e-5)

@@ -8,7 +8,7 @@ axis' own value would forbid any change where that value happens to be near zero
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evenhand.bootstrap import Part
@@ -34,14 +34,14 @@ def axes_of(metric: Metric, before: Table) -> list[str]:
     return found if metric.by_axis and len(found) > 1 else []
 
 
-def axis_parts(metric: Metric, before: Table, afters: Sequence[Table]) -> list[tuple[str, Part]]:
+def axis_parts(whole: Part) -> list[tuple[str, Part]]:
     """A part for each axis: the decisive metric on its items."""
-    return [(axis, _part(metric, before, afters, before.axis == axis)) for axis in axes_of(metric, before)]
+    return [(axis, _within(whole, whole.before.axis == axis)) for axis in axes_of(whole.metric, whole.before)]
 
 
-def _part(metric: Metric, before: Table, afters: Sequence[Table], kept: Array) -> Part:
-    one, own = before.only(kept)
-    return Part(metric, one, [after.only(kept)[0] for after in afters], own)
+def _within(whole: Part, kept: Array) -> Part:
+    sides = [[table.only(kept)[0] for table in side] for side in (whole.befores, whole.afters)]
+    return Part(whole.metric, sides[0], sides[1], whole.before.only(kept)[1])
 
 
 def demand_defined(benchmark: Benchmark, records: Table) -> None:

@@ -28,11 +28,22 @@ class Part:
     """A metric on the items of a benchmark, or on some of them, before and after."""
 
     metric: Metric
-    before: Table
+    befores: Sequence[Table]
+    """One; or one for each seed, where what is compared with was trained, too."""
     afters: Sequence[Table]
     """One for each seed; the same items in the same order."""
     own: Array | None = None
     """Where the tables hold a part of the items: the number of each of their clusters in the whole benchmark."""
+
+    @property
+    def before(self) -> Table:
+        """The first of the tables before."""
+        return self.befores[0]
+
+    @property
+    def sides(self) -> list[Table]:
+        """All tables: before, then after."""
+        return [*self.befores, *self.afters]
 
     @property
     def linear(self) -> bool:
@@ -61,7 +72,7 @@ class Resampled:
 
     value_before: float
     value_after: float
-    """The mean of the seeds."""
+    """These are means over seeds."""
     before: Array
     """[R]"""
     after: Array
@@ -92,9 +103,9 @@ def bootstrap(parts: Sequence[Part], *, resamples: int, seed: int, clusters: int
 
     size = clusters if clusters is not None else parts[0].before.clusters
     linear = [p for p in parts if p.linear]
-    tables = [(p, table) for p in linear for table in (p.before, *p.afters)]
+    tables = [(p, table) for p in linear for table in p.sides]
     columns = np.concatenate([p.sums(table, size) for p, table in tables], axis=1) if tables else None
-    found: list[list[list[Array]]] = [[[] for _ in (p.before, *p.afters)] for p in parts]
+    found: list[list[list[Array]]] = [[[] for _ in p.sides] for p in parts]
     for draws in multiplicities(size, resamples, seed):
         products = None if columns is None else (draws @ columns).T
         place = 0
@@ -105,7 +116,7 @@ def bootstrap(parts: Sequence[Part], *, resamples: int, seed: int, clusters: int
                     side.append(from_sums(part.metric, *products[place : place + 2]))
                     place += 2
             else:
-                for table, side in zip((part.before, *part.afters), kept, strict=True):
+                for table, side in zip(part.sides, kept, strict=True):
                     side.append(aggregate(part.metric, Sample(table, part.drawn(draws))))
     mixture = seed_shares(len(parts[0].afters), resamples, seed) if parts else None
     sides = [[np.concatenate(side) for side in kept] for kept in found]
@@ -130,10 +141,19 @@ def seed_shares(seeds: int, resamples: int, seed: int) -> Array | None:
 def _resampled(part: Part, sides: Sequence[Array], mixture: Array | None) -> Resampled:
     import numpy as np
 
-    seeds = [value_of(part.metric, table) for table in part.afters]
-    after = sides[1] if mixture is None else (mixture * np.stack(sides[1:], axis=1)).sum(1)
-    value = seeds[0] if mixture is None else float(np.mean(seeds))
-    return Resampled(value_of(part.metric, part.before), value, sides[0], after, seeds)
+    values = [value_of(part.metric, table) for table in part.sides]
+    first = len(part.befores)
+
+    def over_seeds(draws: Sequence[Array]) -> Array:
+        if mixture is None or len(draws) == 1:
+            return draws[0]
+        found: Array = (mixture * np.stack(draws, axis=1)).sum(1)
+        return found
+
+    return Resampled(
+        float(np.mean(values[:first])), float(np.mean(values[first:])), over_seeds(sides[:first]),
+        over_seeds(sides[first:]), values[first:],
+    )  # fmt: skip
 
 
 def distance(metric: Metric, values: Any) -> Any:

@@ -50,6 +50,8 @@ class Control:
     """What the run's own trainings read, which it is matched to."""
     records: dict[str, list[ItemRecord]] = field(default_factory=dict)
     """By benchmark id, when it ran."""
+    others: dict[int, dict[str, list[ItemRecord]]] = field(default_factory=dict)
+    """The same after continued training with each further seed of the run."""
 
 
 class Aside(Manifest):
@@ -77,21 +79,26 @@ class Untouched(Life):
             super()._place(stage, step, found)
 
 
-def beside(life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]]) -> Untouched:
-    """A life on a fresh copy of the untouched model, for these steps and their plugins."""
+def beside(
+    life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]], *, seed: int | None = None
+) -> Untouched:
+    """A life on a fresh copy of the untouched model, for these steps and their plugins; with the seed of the run, or
+    another."""
     model = life.services.load_base()
+    seed = life.recipe.run.seed if seed is None else seed
+    recipe = life.recipe.model_copy(update={"run": life.recipe.run.model_copy(update={"seed": seed})})
     folder = life.folder / STATE / "controls" / name
     folder.mkdir(parents=True, exist_ok=True)
     return Untouched(
-        recipe=life.recipe, manifest=Aside(life, f"control {name}", [s for s, _ in steps], folder),
+        recipe=recipe, manifest=Aside(life, f"control {name}", [s for s, _ in steps], folder),
         composer=Composer([(s, p) for s, p in steps if p is not None]), loaded=replace(life.loaded, model=model),
-        services=replace(life.services, model=model, folder=folder, rules=()), folder=folder, rows=life.rows,
+        services=replace(life.services, model=model, folder=folder, seed=seed, rules=()), folder=folder, rows=life.rows,
         resume=life.resume, offline=life.offline,
     )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------ continued training
-def continued_training(life: Life, steps: Sequence[ResolvedStep]) -> Untouched:
+def continued_training(life: Life, steps: Sequence[ResolvedStep], seed: int) -> Untouched:
     """The trainings of a run once more, without data steps and without terms for fairness, on as many tokens.
 
     Steps that select parameters are kept, so that the same ones move. Raises whatever a training raises.
@@ -103,19 +110,21 @@ def continued_training(life: Life, steps: Sequence[ResolvedStep]) -> Untouched:
     }
     kept = [s for s in steps if s.plugin is None or s.id in selecting]
     made = [(s, s.plugin(s.options) if s.plugin else None) for s in kept]
-    other = beside(life, "continued-training", made)
+    first = seed == life.recipe.run.seed
+    other = beside(life, "continued-training" + ("" if first else f"-{seed}"), made, seed=seed)
+    told = next((s["training"] for s in life.manifest["seeds"] if s["seed"] == seed), life.manifest["training"])
     for step, plugin in made:
-        other.reach(_with_equal_tokens(life, step) if step.plugin is None else step, plugin)
+        other.reach(_with_equal_tokens(life, step, told) if step.plugin is None else step, plugin)
     return other
 
 
-def _with_equal_tokens(life: Life, step: ResolvedStep) -> ResolvedStep:
+def _with_equal_tokens(life: Life, step: ResolvedStep, trainings: Sequence[dict[str, Any]]) -> ResolvedStep:
     """The training with as many updates on the text as it was as read the tokens that the run's training read.
 
     The run's tokens count its counterfactuals, too. Updates are whole and rows drawn at random, so that the numbers are
     near each other, and both are recorded.
     """
-    told = next((t for t in life.manifest["training"] if t["id"] == step.id), None)
+    told = next((t for t in trainings if t["id"] == step.id), None)
     if told is None or not told["tokens"] or life.rows is None:
         return step
     options: TrainingSection = step.options  # type: ignore[assignment]

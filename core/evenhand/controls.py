@@ -88,12 +88,7 @@ def _lost(life: Life) -> float | None:
 def _one(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
     with life.manifest.timed(f"control {step.id}"):
         if step.plugin is None:
-            other = continued_training(life, [s for s in work.steps if s.active])
-            tokens = sum(t["tokens"] for t in other.manifest["training"])
-            records = _measured(life, other, benchmarks, step.id)
-            cost = _cost(life, benchmarks, before, records)
-            own = sum(t["tokens"] for t in life.manifest["training"])
-            return Control(id=step.id, state="run", cost=cost, tokens=tokens, run_tokens=own, records=records)
+            return _continued(life, work, step, benchmarks, before)
         if life.loaded.info.kind not in step.plugin.kinds:
             reason = f"it works on {' and '.join(step.plugin.kinds)} models only"
             return Control(id=step.id, state="not applicable", reason=reason)
@@ -101,6 +96,20 @@ def _one(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, bef
             reason = "language quality was not measured as a ratio, so there is nothing to match"
             return Control(id=step.id, state="not run", reason=reason)
         return _matched(life, step, benchmarks, before)
+
+
+def _continued(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
+    """Continued training with each seed of the run; tokens and cost are those of the first."""
+    made, tokens = {}, 0
+    for seed in life.recipe.run.all_seeds:
+        other = continued_training(life, [s for s in work.steps if s.active], seed)
+        made[seed] = _measured(life, other, benchmarks, step.id)
+        tokens = tokens or sum(t["tokens"] for t in other.manifest["training"])
+        del other  # one copy of the model at a time
+    records = made.pop(life.recipe.run.seed)
+    own = sum(t["tokens"] for t in life.manifest["training"])
+    cost = _cost(life, benchmarks, before, records)
+    return Control(id=step.id, state="run", cost=cost, tokens=tokens, run_tokens=own, records=records, others=made)
 
 
 def _matched(life: Life, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
@@ -144,7 +153,7 @@ def entry_of(
 ) -> dict[str, Any]:
     """A control's entry of `run.json`: what it is, and the run's paired difference from it on each bias benchmark.
 
-    `others` are the run's records with further seeds; the control has one seed.
+    `others` are the run's records with further seeds; continued training has the same ones, a degradation has one.
     """
     from evenhand.evidence import compare_benchmark, primary_of
 
@@ -158,9 +167,10 @@ def entry_of(
             replace(benchmark, metrics=[decisive]), control.records[name], after[name], resamples=settings.resamples,
             confidence=settings.confidence, seed=life.recipe.run.seed,
             others={seed: records[name] for seed, records in others.items()},
+            others_before={seed: records[name] for seed, records in control.others.items()},
         )  # fmt: skip
         shown = ("name", "unit", "better", "target", "before", "change", "distance_change", "p", "test")
         metric = {k: compared["metrics"][0][k] for k in shown}
         found.append({"id": name, "verdict": compared["verdict"], "metric": metric})
-    plain = {k: v for k, v in asdict(control).items() if k != "records"}
+    plain = {k: v for k, v in asdict(control).items() if k not in ("records", "others")}
     return {**plain, "benchmarks": found}

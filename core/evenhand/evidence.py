@@ -47,25 +47,28 @@ def compare_benchmark(
     budget: float | None = None,
     axis_margin: float = AXIS_MARGIN,
     others: Mapping[int, Records] | None = None,
+    others_before: Mapping[int, Records] | None = None,
 ) -> dict[str, Any]:
     """A benchmark's entry of `run.json`, from the records of both sides; plain JSON types, None for
     undefined.
 
     `budget` is the ratio that a quality benchmark may lose, `axis_margin` the share of the value before by which an
     axis may become worse. `others` are the records after trainings with other seeds; values after are then means over
-    all seeds. Raises PluginFault for records that do not belong together, and for a benchmark without metrics.
+    all seeds. `others_before` are those of what is compared with, if it was trained with the same seeds. Raises
+    PluginFault for records that do not belong together, and for a benchmark without metrics.
     """
     if not benchmark.metrics:
         raise PluginFault("it names no metric", where=f"benchmark {benchmark.name!r}")
-    afters = [after_records, *(others or {}).values()]
-    for side in afters:
+    befores = [before_records, *(others_before or {}).values()]
+    given = [*befores, after_records, *(others or {}).values()]
+    for side in given[1:]:
         check_records(benchmark.name, before_records, side)
-    primary = primary_of(benchmark)
-    decided_by, used = _deciding(benchmark, [before_records, *afters])
+    primary, first = primary_of(benchmark), len(befores)
+    decided_by, used = _deciding(benchmark, given)
     tables = _tables(used)
     draw_seed = int(sha256_text(f"{seed}/{benchmark.name}")[:8], 16)
-    parts = [Part(m, tables[0], tables[1:]) for m in benchmark.metrics]
-    axes = [] if benchmark.quality else axis_parts(primary, tables[0], tables[1:])
+    parts = [Part(m, tables[:first], tables[first:]) for m in benchmark.metrics]
+    axes = [] if benchmark.quality else axis_parts(next(p for p in parts if p.metric is primary))
     every = [*parts, *(part for _, part in axes)]
     seeds = [seed, *(others or {})]
     results, drawn = _results(every, resamples, confidence, draw_seed, tables[0].clusters, seeds)
@@ -88,7 +91,7 @@ def compare_benchmark(
     axis_results = results[len(parts) :]
     entry["axes"] = [axis_result(name, part, r, margin) for (name, part), r in zip(axes, axis_results, strict=True)]
     if decided_by != "all items":
-        entry["in_lexicon"] = _inside(primary, [before_records, *afters], used, resamples, confidence, draw_seed, seeds)
+        entry["in_lexicon"] = _inside(primary, given, first, resamples, confidence, draw_seed, seeds)
     if benchmark.quality:
         entry.update(quality_loss(primary, drawn[place], confidence, budget))
     if len(used[0]) < benchmark.min_items or tables[0].clusters < MIN_CLUSTERS:
@@ -131,14 +134,14 @@ def _deciding(benchmark: Benchmark, sides: Sequence[Records]) -> tuple[str, Sequ
 
 
 def _inside(
-    metric: Metric, sides: Sequence[Records], used: Sequence[Records], resamples: int, confidence: float, seed: int,
+    metric: Metric, sides: Sequence[Records], first: int, resamples: int, confidence: float, seed: int,
     seeds: Sequence[int],
 ) -> dict[str, Any]:  # fmt: skip
     """What the items in the lexicon of the steps show, which decides nothing."""
     outside = out_of_lexicon(*sides)
     inside = [[r for r in side if r.id not in outside] for side in sides]
     tables = _tables(inside)
-    part = Part(metric, tables[0], tables[1:])
+    part = Part(metric, tables[:first], tables[first:])
     results, _ = _results([part], resamples, confidence, seed, tables[0].clusters, seeds)
     kept = {k: results[0][k] for k in ("name", "unit", "before", "after", "change", "distance_change")}
     return {"n_items": len(inside[0]), "n_other": len(sides[0]) - len(inside[0]), "metric": kept}

@@ -202,6 +202,10 @@ def _run(
     for control in made:
         for name, records in control.records.items():
             write_records(folder / "items" / f"{name}.{control.id}.parquet", records, after[name])
+        for seed, found in control.others.items():
+            for name, records in found.items():
+                file = folder / "items" / f"{name}.{control.id}.seed-{seed}.parquet"
+                write_records(file, records, others[seed][name])
     headline, level = (manifest["primary"] or {}).get("benchmark"), 1 - recipe.evaluation.confidence
     manifest["benchmarks"] = [
         judge(e, manifest["controls"], manifest["quality"], primary=e["id"] == headline, level=level)

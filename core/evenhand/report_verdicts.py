@@ -139,8 +139,3 @@ def seed_lines(run: RunRecord) -> list[str]:
         before = number(metric.before.value, places)
         lines.append(f"{benchmark.label}, {metric.name}: {before} before; after {told}")
     return lines
-
-
-def detectable(metric: MetricResult) -> str:
-    """The smallest change that these items would have shown with 80 % power; empty where it is unknown."""
-    return "" if metric.detectable is None else number(metric.detectable, metric_decimals(metric))
