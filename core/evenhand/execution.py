@@ -108,19 +108,14 @@ def _run(
     datasets.disable_progress_bars()  # ours are shown instead
 
     from evenhand import continuity, measuring, models, portable, proofs, traffic
+    from evenhand.assessment import assess
     from evenhand.axis_results import demand_defined
-    from evenhand.controls import entry_of, run_controls
-    from evenhand.evidence import compare_benchmark, write_records
-    from evenhand.judging import judge
     from evenhand.life import Life
     from evenhand.model_card import write_card
-    from evenhand.multiplicity import adjusted
-    from evenhand.noninferiority import quality_summary
     from evenhand.primary import declared
     from evenhand.progress import progress
     from evenhand.report import write_report
     from evenhand.sample import Table
-    from evenhand.seed_runs import trained_again
     from evenhand.services import Services
 
     # ------------------------------------------------------------------------------------------ prepare
@@ -182,35 +177,7 @@ def _run(
     rules = [rule for _, rule in life.rules]
     with manifest.timed("measuring after"):
         after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
-    others = trained_again(life, work, benchmarks)
-    entries = []
-    for name, (step, benchmark) in benchmarks.items():
-        settings = recipe.evaluation
-        verdict = compare_benchmark(
-            benchmark, before[name], after[name], resamples=settings.resamples, confidence=settings.confidence,
-            seed=recipe.run.seed, budget=recipe.budget.perplexity, axis_margin=settings.axis_margin,
-            others={seed: found[name] for seed, found in others.items()},
-        )  # fmt: skip
-        write_records(folder / "items" / f"{name}.parquet", before[name], after[name])
-        for seed, found in others.items():
-            write_records(folder / "items" / f"{name}.seed-{seed}.parquet", before[name], found[name])
-        entries.append({**verdict, "id": name, "use": step.use, "scoring": mode})
-    manifest["benchmarks"] = adjusted(entries)
-    manifest["quality"] = quality_summary(manifest["benchmarks"], recipe.budget.perplexity)
-    made = run_controls(life, work, benchmarks, before)
-    manifest["controls"] = [entry_of(control, benchmarks, after, life, others) for control in made]
-    for control in made:
-        for name, records in control.records.items():
-            write_records(folder / "items" / f"{name}.{control.id}.parquet", records, after[name])
-        for seed, found in control.others.items():
-            for name, records in found.items():
-                file = folder / "items" / f"{name}.{control.id}.seed-{seed}.parquet"
-                write_records(file, records, others[seed][name])
-    headline, level = (manifest["primary"] or {}).get("benchmark"), 1 - recipe.evaluation.confidence
-    manifest["benchmarks"] = [
-        judge(e, manifest["controls"], manifest["quality"], primary=e["id"] == headline, level=level)
-        for e in manifest["benchmarks"]
-    ]
+    assess(life, work, benchmarks, before, after, mode)
     manifest.write()
 
     # ------------------------------------------------------------------------------------ watch, explain

@@ -7,177 +7,23 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
+
+from evenhand.report_results import AxisResult as AxisResult
+from evenhand.report_results import BenchmarkResult as BenchmarkResult
+from evenhand.report_results import ControlRecord as ControlRecord
+from evenhand.report_results import Interval as Interval
+from evenhand.report_results import MetricResult as MetricResult
+from evenhand.report_results import Part as Part
+from evenhand.report_results import Primary as Primary
+from evenhand.report_results import Quality as Quality
+from evenhand.report_results import QualityPart as QualityPart
 
 SCHEMA = 1
 """The version of `run.json` that this file reads."""
 
 
-class _Part(BaseModel):
-    """Unknown keys are ignored, and a null where a value has a default means the default."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, protected_namespaces=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: Any) -> Any:
-        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
-
-
-class Interval(_Part):
-    """A value with the ends of its confidence interval, in the metric's unit; None where it is undefined."""
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-class SeedValue(_Part):
-    """A metric after the training with one seed."""
-
-    seed: int
-    after: float | None = None
-
-
-class MetricResult(_Part):
-    """One metric of a benchmark before and after, on the same items."""
-
-    name: str
-    unit: str = ""
-    description: str = ""
-    target: float | None = None
-    better: Literal["lower", "higher", "nearer"] = "nearer"
-    primary: bool = False
-    before: Interval = Interval()
-    after: Interval = Interval()
-    change: Interval = Interval()
-    distance_change: Interval | None = None
-    p: float | None = None
-    test: str = ""
-    p_adjusted: float | None = None
-    adjusted_by: str = ""
-    detectable: float | None = None
-    seeds: list[SeedValue] = Field(default_factory=list)
-    definition: dict[str, Any] = Field(default_factory=dict)
-
-
-class AxisResult(_Part):
-    """The decisive metric of a benchmark on the items of one axis."""
-
-    axis: str
-    n_items: int = 0
-    n_clusters: int = 0
-    margin: float | None = None
-    state: str = ""
-    before: Interval = Interval()
-    after: Interval = Interval()
-    change: Interval = Interval()
-    distance_change: Interval | None = None
-    p: float | None = None
-    p_adjusted: float | None = None
-    adjusted_by: str = ""
-    test: str = ""
-    detectable: float | None = None
-
-
-class Counts(_Part):
-    """How many items were left out, and how many carry each flag, before and after."""
-
-    items: int = 0
-    without_value: tuple[int, int] = Field((0, 0), alias="without value")
-    flags: dict[str, tuple[int, int]] = Field(default_factory=dict)
-
-
-class InLexicon(_Part):
-    """What the items show that use words which the steps worked with; they decide nothing."""
-
-    n_items: int = 0
-    n_other: int = 0
-    metric: MetricResult | None = None
-
-
-class BenchmarkResult(_Part):
-    """One benchmark with its verdict."""
-
-    id: str
-    name: str = ""
-    title: str = ""
-    mode: str = ""
-    version: str = ""
-    quality: bool = False
-    data_digest: str = ""
-    n_items: int = 0
-    n_clusters: int = 0
-    counts: Counts = Counts()
-    metrics: list[MetricResult] = Field(default_factory=list)
-    axes: list[AxisResult] = Field(default_factory=list)
-    in_lexicon: InLexicon | None = None
-    verdict: str = ""
-    reason: str = ""
-    verdict_text: str = ""
-
-    @property
-    def label(self) -> str:
-        """The title a reader sees."""
-        return self.title or self.name or self.id
-
-    @property
-    def primary(self) -> MetricResult | None:
-        """The metric that the verdict rests on."""
-        return next((m for m in self.metrics if m.primary), self.metrics[0] if self.metrics else None)
-
-    @property
-    def ordered(self) -> list[MetricResult]:
-        """The primary metric, then the others in the order of the benchmark."""
-        return [m for m in self.metrics if m is self.primary] + [
-            m for m in self.metrics if m is not self.primary
-        ]
-
-
-class Loss(Interval):
-    """What a measure in points lost, above 0 for a loss, and how much it may."""
-
-    margin: float = 0.0
-
-
-class QualityPart(_Part):
-    """One measure of language quality and its own verdict."""
-
-    benchmark: str = ""
-    metric: str = ""
-    unit: str = ""
-    better: str = ""
-    ratio: Interval | None = None
-    loss: Loss | None = None
-    verdict: str = ""
-
-
-class Quality(_Part):
-    """Language quality after relative to before, held against the budget of the recipe.
-
-    `ratio` is that of `benchmark`; `verdict` that of all measures together, as `decided_by` has it.
-    """
-
-    budget: float = 1.0
-    metric: str = ""
-    benchmark: str = ""
-    ratio: Interval = Interval()
-    verdict: str = ""
-    decided_by: str = ""
-    parts: list[QualityPart] = Field(default_factory=list)
-
-    @property
-    def ratio_verdict(self) -> str:
-        """The verdict of the measure that `ratio` belongs to."""
-        return next((p.verdict for p in self.parts if p.ratio is not None and p.metric == self.metric), self.verdict)
-
-    @property
-    def further(self) -> list[QualityPart]:
-        """The measures that `ratio` does not tell of."""
-        return [p for p in self.parts if p.benchmark != self.benchmark or p.ratio is None]
-
-
-class Proof(_Part):
+class Proof(Part):
     """Whether a stage of a step took effect, and how that was seen."""
 
     stage: str = ""
@@ -186,7 +32,7 @@ class Proof(_Part):
     size: float | None = None
 
 
-class Step(_Part):
+class Step(Part):
     """One configured use of a plugin."""
 
     id: str
@@ -203,7 +49,7 @@ class Step(_Part):
     proofs: list[Proof] = Field(default_factory=list)
 
 
-class Term(_Part):
+class Term(Part):
     """One loss term of a training."""
 
     weight: float | None = None
@@ -212,7 +58,7 @@ class Term(_Part):
     gradient_norm: float | None = None
 
 
-class Training(_Part):
+class Training(Part):
     """One training and its loss terms."""
 
     id: str = "train"
@@ -225,7 +71,7 @@ class Training(_Part):
     events: list[str] = Field(default_factory=list)
 
 
-class Model(_Part):
+class Model(Part):
     """The model before anything was done to it."""
 
     name: str = ""
@@ -241,7 +87,7 @@ class Model(_Part):
     dtype: str = ""
 
 
-class Data(_Part):
+class Data(Part):
     """What the model was trained on."""
 
     source: str = ""
@@ -251,7 +97,7 @@ class Data(_Part):
     licence: str = ""
 
 
-class Distribution(_Part):
+class Distribution(Part):
     """An installed distribution that took part."""
 
     name: str
@@ -266,7 +112,7 @@ class Distribution(_Part):
         return "local file" if self.origin.startswith(("file:", "/")) else self.origin
 
 
-class FindingRecord(_Part):
+class FindingRecord(Part):
     """What a monitor noticed."""
 
     monitor: str = ""
@@ -275,7 +121,7 @@ class FindingRecord(_Part):
     facts: dict[str, Any] = Field(default_factory=dict)
 
 
-class Monitoring(_Part):
+class Monitoring(Part):
     """What the monitors saw of the traffic."""
 
     requests: int = 0
@@ -283,14 +129,14 @@ class Monitoring(_Part):
     findings: list[FindingRecord] = Field(default_factory=list)
 
 
-class FactRecord(_Part):
+class FactRecord(Part):
     """A labelled value."""
 
     label: str = ""
     value: Any = None
 
 
-class Figure(_Part):
+class Figure(Part):
     """Token heat or bars."""
 
     type: Literal["heat", "bars"]
@@ -302,7 +148,7 @@ class Figure(_Part):
     caption: str = ""
 
 
-class SectionRecord(_Part):
+class SectionRecord(Part):
     """What a step wrote about itself."""
 
     step: str = ""
@@ -312,7 +158,7 @@ class SectionRecord(_Part):
     figures: list[Figure] = Field(default_factory=list)
 
 
-class Change(_Part):
+class Change(Part):
     """One generated token whose distribution a rule changed."""
 
     position: int = 0
@@ -322,7 +168,7 @@ class Change(_Part):
     total_variation: float | None = None
 
 
-class Sample(_Part):
+class Sample(Part):
     """What the model wrote before and after, for one prompt."""
 
     prompt: str = ""
@@ -331,7 +177,7 @@ class Sample(_Part):
     changes: list[Change] = Field(default_factory=list)
 
 
-class Fault(_Part):
+class Fault(Part):
     """An error of a plugin that the run survived."""
 
     step: str = ""
@@ -339,57 +185,28 @@ class Fault(_Part):
     message: str = ""
 
 
-class Event(_Part):
+class Event(Part):
     """Something the run did on its own."""
 
     stage: str = ""
     text: str = ""
 
 
-class Portability(_Part):
+class Portability(Part):
     """What loading the saved model again showed."""
 
     largest_difference: float | None = None
     answers: int = 0
 
 
-class ControlComparison(_Part):
-    """A bias benchmark on a control, and how the run differs from it."""
-
-    id: str
-    verdict: str = ""
-    metric: MetricResult
-
-
-class ControlRecord(_Part):
-    """A model that the run had to beat."""
-
-    id: str
-    state: str = ""
-    reason: str = ""
-    strength: float | None = None
-    cost: float | None = None
-    tokens: int | None = None
-    run_tokens: int | None = None
-    benchmarks: list[ControlComparison] = Field(default_factory=list)
-
-
-class Primary(_Part):
-    """The one measure that the headline rests on."""
-
-    benchmark: str = ""
-    metric: str = ""
-    declared: bool = False
-
-
-class SeedRecord(_Part):
+class SeedRecord(Part):
     """The trainings with one seed."""
 
     seed: int
     training: list[Training] = Field(default_factory=list)
 
 
-class RunRecord(_Part):
+class RunRecord(Part):
     """One run, as `run.json` states it."""
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
