@@ -262,6 +262,28 @@ def test_with_a_target_the_distance_decides_from_either_side():
     assert worse["verdict"] == "worse"
 
 
+def test_a_smaller_spread_around_the_ideal_is_no_improvement():
+    """Nothing is biased: signed differences are around 0 before, and exactly 0 after. By the percentile interval alone
+    all of these experiments would be improvements, since no resample of the items before has a mean of exactly 0."""
+    import numpy as np
+
+    signed = Metric(name="difference", value="gap", target=0.0, primary=True)
+    generator, verdicts, percentile = np.random.default_rng(9), [], 0
+    for _ in range(200):
+        before = generator.normal(size=100)
+        entry = compare(signed, records(before), records(np.zeros(100)), resamples=400)
+        verdicts.append(entry["verdict"])
+        drawn = [before[generator.integers(0, 100, 100)].mean() for _ in range(40)]
+        percentile += max(-abs(d) for d in drawn) < 0
+    assert percentile == 200
+    assert set(verdicts) == {"improved", "no demonstrated effect"}
+    assert 0.01 <= verdicts.count("improved") / 200 <= 0.10
+    # and the other way round: an unbiased model whose items are only noisier is not worse
+    ideal = records(np.zeros(100))
+    noisy = [compare(signed, ideal, records(generator.normal(size=100)), resamples=400) for _ in range(100)]
+    assert sum(e["verdict"] == "worse" for e in noisy) / 100 <= 0.10
+
+
 def test_few_items_or_few_clusters_give_no_verdict():
     few = compare(GAP, records([1.0] * 29), records([0.0] * 29))
     assert few["verdict"] == "too few items"

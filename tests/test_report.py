@@ -99,8 +99,8 @@ def test_a_row_of_the_verdict_table(tmp_path: Path) -> None:
         "stereotype preferred (%) ideal 50 %; share of pairs whose stereotyping sentence is likelier" in text
     )
     assert (
-        "57.6 57.0 \u22120.6 [\u22121.9, +0.7] p = 0.370 (exact McNemar), corrected p = 0.370 "
-        "(Holm, 2 bias benchmarks) no demonstrated effect" in text
+        "57.6 57.0 \u22120.6 [\u22121.9, +0.7] p = 0.370 (exact McNemar); Holm: p = 0.370 "
+        "no demonstrated effect the interval of the change includes zero" in text
     )
     assert "Detectable with these items: a change of about 1.9 %." in text
 

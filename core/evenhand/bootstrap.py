@@ -172,3 +172,14 @@ def interval(draws: Array, confidence: float) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def distance_interval(value: float, draws: Array, confidence: float) -> tuple[float, float]:
+    """The interval of a change of distances: the percentile interval and its reflection at the value, as one.
+
+    A distance is never negative. Where a value is at its ideal but for chance, every resample lies further away, and
+    the percentile interval alone would call any smaller spread afterwards an improvement. The reflected one (`basic`
+    bootstrap) calls it so in as many experiments as its level says; away from the ideal the two are alike.
+    """
+    low, high = interval(draws, confidence)
+    return min(low, 2 * value - high), max(high, 2 * value - low)

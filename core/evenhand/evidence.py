@@ -14,7 +14,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from evenhand.axis_results import AXIS_MARGIN, MIN_CLUSTERS, axis_parts, axis_result, margin_of
-from evenhand.bootstrap import Part, Resampled, bootstrap, distance, interval
+from evenhand.bootstrap import Part, Resampled, bootstrap, distance, distance_interval, interval
 from evenhand.cache import sha256_text
 from evenhand.contributions import Benchmark, ItemRecord, Metric
 from evenhand.errors import PluginFault
@@ -188,7 +188,8 @@ def _metric_result(metric: Metric, drawn: Resampled, test: PairedTest, confidenc
     if metric.better == "nearer":
         decisive = distance(metric, drawn.after) - distance(metric, drawn.before)
         moved = float(distance(metric, drawn.value_after) - distance(metric, drawn.value_before))
-        result["distance_change"] = _with_interval(moved, decisive, confidence)
+        low, high = distance_interval(moved, decisive, confidence)
+        result["distance_change"] = {"value": _plain(moved), "low": _plain(low), "high": _plain(high)}
     result["p"], result["test"] = _plain(test.p), test.name
     result["detectable"] = _plain(_detectable(decisive, confidence))
     return result

@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evenhand.bootstrap import Resampled, distance, interval
+from evenhand.bootstrap import Resampled, distance, distance_interval, interval
 from evenhand.evaluation_parts import Metric
 from evenhand.multiplicity import decisive_metric
 
@@ -36,7 +36,8 @@ def quality_loss(metric: Metric, drawn: Resampled, confidence: float, budget: fl
     """
     if metric.margin is not None:
         value, draws = _points(metric, drawn)
-        low, high = interval(draws, confidence)
+        nearer = metric.better == "nearer"
+        low, high = distance_interval(value, draws, confidence) if nearer else interval(draws, confidence)
         loss = {"value": _plain(value), "low": _plain(low), "high": _plain(high), "margin": metric.margin}
         scale = metric.unit or "the metric's own"
         return {"loss": loss, "tost": _tost(draws, metric.margin, (low, high), confidence, scale)}

@@ -50,7 +50,7 @@ def p_shown(result: MetricResult | AxisResult) -> str:
     how = f" ({result.test})" if result.test else ""
     if result.p_adjusted is None or result.adjusted_by == "alone in its family":
         return f"{p_value(result.p)}{how}"
-    return f"{p_value(result.p)}{how}, corrected {p_value(result.p_adjusted)} ({result.adjusted_by})"
+    return f"{p_value(result.p)}{how}; {result.adjusted_by.partition(',')[0]}: {p_value(result.p_adjusted)}"
 
 
 @dataclass(frozen=True, kw_only=True)
