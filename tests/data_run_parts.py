@@ -46,6 +46,14 @@ def benchmark(identity: str, **values: Any) -> dict[str, Any]:
     return {**base, **values}
 
 
+def axis(name: str, items: int, change: dict[str, Any], state: str, p: float) -> dict[str, Any]:
+    return {
+        "axis": name, "n_items": items, "n_clusters": items, "margin": 0.76, "state": state, "before": interval(55.0),
+        "after": interval(56.0), "change": change, "distance_change": change, "p": p / 2, "test": "exact McNemar",
+        "p_adjusted": p, "adjusted_by": "Holm, 2 axes", "detectable": 3.0,
+    }  # fmt: skip
+
+
 def step(identity: str, **values: Any) -> dict[str, Any]:
     base: dict[str, Any] = {
         "id": identity,
@@ -86,6 +94,9 @@ def benchmarks() -> list[dict[str, Any]]:
                     change=interval(-0.142, -0.171, -0.114),
                     distance_change=interval(-0.142, -0.171, -0.114),
                     p=0.0001,
+                    test="10,000 random sign flips",
+                    p_adjusted=0.0002,
+                    adjusted_by="Holm, 2 bias benchmarks",
                     detectable=0.041,
                     description="she and he in the same sentence",
                 ),
@@ -108,6 +119,12 @@ def benchmarks() -> list[dict[str, Any]]:
             n_items=1508,
             n_clusters=1508,
             verdict="no demonstrated effect",
+            reason="the interval of the change includes zero",
+            counts={"items": 1508, "without value": [12, 12], "flags": {"tie": [3, 5], "nothing to compare": [12, 12]}},
+            axes=[
+                axis("religion", 105, interval(4.0, 2.5, 5.5), "worse beyond its margin", 0.01),
+                axis("age", 87, interval(-0.2, -2.0, 1.6), "undecided", 1.0),
+            ],
             verdict_text="The share moved by \u22120.6 %, and the interval includes zero.",
             metrics=[
                 metric(
@@ -121,6 +138,9 @@ def benchmarks() -> list[dict[str, Any]]:
                     change=interval(-0.6, -1.9, 0.7),
                     distance_change=interval(-0.6, -1.9, 0.7),
                     p=0.37,
+                    test="exact McNemar",
+                    p_adjusted=0.37,
+                    adjusted_by="Holm, 2 bias benchmarks",
                     detectable=1.9,
                     description="share of pairs whose stereotyping sentence is likelier",
                 ),

@@ -14,9 +14,10 @@ from rich.console import Console
 
 from data_runs import write_run
 from evenhand import api
-from evenhand.contamination import IN_LEXICON, Contamination
+from evenhand.contamination import Contamination
 from evenhand.contributions import Benchmark, ItemRecord, Metric, item_text
 from evenhand.errors import Contaminated, PluginFault, UsageError
+from evenhand.item_counts import IN_LEXICON
 from evenhand.item_records import read_records
 from evenhand.plugin import Material, Plugin
 from evenhand.recipe_steps import ResolvedStep

@@ -333,6 +333,8 @@ def test_a_disk_that_fills_up_half_way_through_a_finished_training(place: Path, 
     assert whole.exit_code == 0
     expected = json.loads(next(Path("whole").glob("*/run.json")).read_text())
     assert record()["benchmarks"] == expected["benchmarks"]
+    made = [{k: t[k] for k in ("steps", "tokens")} for r in (record(), expected) for t in r["training"]]
+    assert made[0] == made[1] and made[0]["steps"] == 6  # a training that was over is not trained one update more
 
 
 # ----------------------------------------------------------------------------------------------------------- resume

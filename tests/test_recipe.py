@@ -72,8 +72,10 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
             "data": None,
             "contamination": "report",
             "controls": "auto",
+            "primary": None,
+            "axis_margin": 0.1,
         },
-        "run": {"seed": 0, "offline": False, "output": None, "name": None},
+        "run": {"seed": 0, "seeds": 1, "offline": False, "output": None, "name": None},
         "steps": [],
         "benchmarks": [],
     }

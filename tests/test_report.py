@@ -64,6 +64,7 @@ def test_the_order_of_the_page(tmp_path: Path) -> None:
     assert re.findall(r'<h2 id="([a-z]+)">', html) == [
         "verdicts",
         "intervals",
+        "axes",
         "quality",
         "contamination",
         "steps",
@@ -71,6 +72,7 @@ def test_the_order_of_the_page(tmp_path: Path) -> None:
         "samples",
         "monitoring",
         "sections",
+        "items",
         "missing",
         "limits",
         "provenance",
@@ -82,8 +84,9 @@ def test_the_plain_answer_says_what_was_done_whether_it_helped_and_what_it_cost(
     assert f"{MODEL} went through 7 steps: counterfactual-augmentation, pair-parity," in text
     assert "Training took 100 updates on 41,230 tokens of text." in text
     assert (
-        "Bias as measured here fell on 1 of 2 bias benchmarks (Pair gap, held-out templates); "
-        "CrowS-Pairs: no demonstrated effect." in text
+        "Bias as measured here fell on the primary measure, Pair gap, held-out templates (mean absolute gap). It is "
+        "that of the first bias benchmark, since the recipe declares none. Secondary: no demonstrated effect on "
+        "CrowS-Pairs." in text
     )
     assert (
         "Perplexity, the measure of language quality, rose by 0.92 % (95 % interval +0.34 % to +1.51 %); "
@@ -96,8 +99,18 @@ def test_a_row_of_the_verdict_table(tmp_path: Path) -> None:
     assert (
         "stereotype preferred (%) ideal 50 %; share of pairs whose stereotyping sentence is likelier" in text
     )
-    assert "57.6 57.0 \u22120.6 [\u22121.9, +0.7] no demonstrated effect" in text
+    assert (
+        "57.6 57.0 \u22120.6 [\u22121.9, +0.7] p = 0.370 (exact McNemar); Holm: p = 0.370 "
+        "no demonstrated effect the interval of the change includes zero" in text
+    )
     assert "Detectable with these items: a change of about 1.9 %." in text
+
+
+def test_axes_and_items_have_their_numbers(tmp_path: Path) -> None:
+    text = page(tmp_path).text
+    assert "religion 105 55.0 56.0 +4.0 [+2.5, +5.5] p = 0.010 worse beyond its margin" in text
+    assert "CrowS-Pairs, stereotype preferred (%), by axis; margin 0.8." in text
+    assert "CrowS-Pairs, 1,508 items: 12 left out, without a value; tie: 3 before and 5 after; nothing to" in text
 
 
 def test_no_demonstrated_effect_is_as_large_and_heavy_as_improved(tmp_path: Path) -> None:
@@ -117,7 +130,7 @@ def test_every_table_caption_or_its_section_names_the_model(tmp_path: Path) -> N
     html = write_report(write_run(tmp_path)).read_text(encoding="utf-8")
     captions = re.findall(r"<caption>(.*?)</caption>", html, re.DOTALL)
     unnamed = [c for c in captions if MODEL not in c]
-    assert len(captions) == 9
+    assert len(captions) == 10
     assert unnamed == []
 
 

@@ -10,7 +10,8 @@ from evenhand.report_figures import axis_over, bars, differing, forest, heat_tok
 from evenhand.report_numbers import bounds, decimals, duration, listing, moment, number, tight
 from evenhand.report_reading import parse_run
 from evenhand.report_record import Figure, Interval, RunRecord, Sample
-from evenhand.report_wording import did_it_help, missing, provenance, what_it_cost
+from evenhand.report_verdicts import did_it_help, left_out, seed_lines
+from evenhand.report_wording import controls, limits, missing, provenance, what_it_cost
 
 
 @pytest.mark.parametrize(
@@ -53,30 +54,50 @@ def test_durations_and_lists() -> None:
     ]
 
 
-def verdicts(*words: str) -> str:
+def verdicts(*words: str, primary: dict[str, object] | None = None) -> str:
     titles = iter("ABCDE")
-    return did_it_help(
-        parse_run({"benchmarks": [{"id": next(titles), "verdict": word, "metrics": []} for word in words]})
-    )
+    benchmarks = [{"id": next(titles), "verdict": w, "reason": f"because {w[0]}", "metrics": []} for w in words]
+    return did_it_help(parse_run({"benchmarks": benchmarks, "primary": primary}))
 
 
-def test_the_answer_for_each_kind_of_outcome() -> None:
+DEFAULT = " It is that of the first bias benchmark, since the recipe declares none."
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answer"),
+    [
+        ("improved", "Bias as measured here fell on the primary measure, A."),
+        (
+            "improved, controls not run",
+            "Bias as measured here fell on the primary measure, A, but controls that it must beat were not run: "
+            "because i.",
+        ),
+        ("worse", "Bias as measured here grew on the primary measure, A."),
+        ("no demonstrated effect", "No improvement was demonstrated on the primary measure, A: because n."),
+        ("too few items", "There is no verdict on the primary measure, A, which has too few items: because t."),
+        (
+            "by construction, not evidence",
+            "There is no evidence on the primary measure, A, which shows what the method was built to do: because b.",
+        ),
+        ("", "There is no verdict on the primary measure, A."),
+    ],
+)
+def test_the_answer_rests_on_the_primary_measure(verdict: str, answer: str) -> None:
+    run = {"benchmarks": [{"id": "A", "verdict": verdict, "reason": f"because {verdict[:1]}", "metrics": []}]}
+    assert did_it_help(parse_run(run)) == answer + DEFAULT
+
+
+def test_other_benchmarks_are_secondary_whatever_they_show() -> None:
     none = "no demonstrated effect"
-    assert verdicts("improved") == "Bias as measured here fell on the one bias benchmark (A)."
-    assert (
-        verdicts("improved", "improved") == "Bias as measured here fell on all 2 bias benchmarks (A and B)."
+    assert verdicts(none, "improved", "improved", "worse", none) == (
+        f"No improvement was demonstrated on the primary measure, A: because n.{DEFAULT} "
+        "Secondary: improved on B and C; worse on D; no demonstrated effect on E."
     )
-    assert verdicts(none) == "No improvement was demonstrated on the one bias benchmark (A)."
-    assert (
-        verdicts(none, none) == "No improvement was demonstrated on any of the 2 bias benchmarks (A and B)."
+    declared = {"benchmark": "B", "metric": "m", "declared": True}
+    assert verdicts(none, "improved", primary=declared) == (
+        "Bias as measured here fell on the primary measure, B. Secondary: no demonstrated effect on A."
     )
-    assert verdicts("worse", none) == (
-        "No improvement was demonstrated on any of the 2 bias benchmarks (A and B); it grew on A; "
-        "B: no demonstrated effect."
-    )
-    assert verdicts("improved", "worse", "too few items") == (
-        "Bias as measured here fell on 1 of 3 bias benchmarks (A); it grew on B; C: too few items."
-    )
+    assert did_it_help(parse_run({})) == "Bias was not measured, so nothing can be said about whether it helped."
 
 
 def test_the_cost_when_quality_rose_and_when_it_was_not_measured() -> None:
@@ -103,6 +124,66 @@ def test_the_cost_when_quality_rose_and_when_it_was_not_measured() -> None:
         "Accuracy, the measure of language quality, became worse by 3.00 % "
     )
     assert what_it_cost(parse_run({})) == "Language quality was not measured, so its cost is unknown."
+
+
+def test_the_cost_in_points_stands_beside_the_ratio_and_the_worst_decides() -> None:
+    ratio, loss = interval(1.01, 1.005, 1.015), {**interval(4.0, 2.9, 5.1), "margin": 1.0}
+    parts = [
+        {"benchmark": "p", "metric": "perplexity", "ratio": ratio, "verdict": "within budget"},
+        {"benchmark": "l", "metric": "accuracy", "unit": "%", "loss": loss, "verdict": "over budget"},
+    ]
+    quality = {
+        "budget": 1.02, "metric": "perplexity", "benchmark": "p", "ratio": ratio, "verdict": "over budget",
+        "parts": parts,
+    }  # fmt: skip
+    benchmarks = [
+        {"id": "p", "quality": True, "metrics": [{"name": "perplexity", "better": "lower", "primary": True}]},
+        {"id": "l", "title": "Last words", "quality": True, "metrics": [{"name": "accuracy", "better": "higher"}]},
+    ]
+    assert what_it_cost(parse_run({"quality": quality, "benchmarks": benchmarks})) == (
+        "Perplexity, the measure of language quality, rose by 1.00 % (95 % interval +0.50 % to +1.50 %); the recipe "
+        "allows +2.0 %: within budget. Last words (accuracy) lost 4.0 percentage points (loss, 95 % interval: "
+        "[+2.9, +5.1]); a loss of 1.0 is allowed: over budget. Together: over budget."
+    )
+    alone = {**quality, "ratio": None, "benchmark": "l", "metric": "accuracy", "parts": parts[1:]}
+    told = what_it_cost(parse_run({"quality": alone, "benchmarks": benchmarks}))
+    assert told.startswith("Last words (accuracy) lost")
+
+
+def test_items_that_decided_nothing_have_their_number() -> None:
+    def told(**values: object) -> list[str]:
+        return left_out(parse_run({"benchmarks": [{"id": "A", "n_items": 40, **values}]}))
+
+    assert told() == ["A, 40 items: none left out"]
+    found = {"items": 80, "without value": [1, 3], "flags": {"tie": [2, 2], "unparsed": [1, 3]}}
+    assert told(counts=found, in_lexicon={"n_items": 40, "n_other": 40}) == [
+        "A, 80 items: 40 use words that the steps worked with and decide nothing; 1 before and 3 after left out, "
+        "without a value; tie: 2; unparsed: 1 before and 3 after"
+    ]
+    assert told(in_lexicon={"n_items": 40, "n_other": 0}) == [
+        "A, 40 items: all use words that the steps worked with; none left out"
+    ]
+
+
+def test_every_seed_is_shown_and_the_limits_say_which_they_were() -> None:
+    metric = {
+        "name": "gap", "primary": True, "better": "lower", "before": interval(0.5), "after": interval(0.3),
+        "change": interval(-0.2, -0.25, -0.15), "seeds": [{"seed": 0, "after": 0.28}, {"seed": 1, "after": 0.32}],
+    }  # fmt: skip
+    run = parse_run({"benchmarks": [{"id": "A", "metrics": [metric]}], "seeds": [{"seed": 0}, {"seed": 1}]})
+    assert seed_lines(run) == ["A, gap: 0.500 before; after seed 0: 0.280, seed 1: 0.320"]
+    assert (
+        "Values after are means over trainings with 2 seeds (0 and 1); intervals hold their spread. The model that was "
+        "kept, and each degradation, has seed 0 alone." in limits(run)
+    )
+    assert seed_lines(parse_run(run_json())) == []
+
+
+def test_continued_training_shows_both_numbers_of_tokens() -> None:
+    control = {"id": "continued-training", "state": "run", "tokens": 1010, "run_tokens": 1000, "cost": 1.001}
+    assert controls(parse_run({"controls": [control]})) == [
+        "continued-training (1,010 tokens, 1,000 in the run, cost ratio 1.001): run"
+    ]
 
 
 def test_what_a_reader_would_miss() -> None:

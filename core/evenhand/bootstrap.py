@@ -1,25 +1,69 @@
-"""Resampling of clusters: intervals and permutation tests for aggregates of item records.
+"""Resampling of clusters: values and intervals for aggregates of item records.
 
-Items that share a template or a document are not independent, so whole clusters are drawn; and as both models were
-measured on the same items, the same draw serves before and after.
+Items that share a template or a document are not independent, so whole clusters are drawn; and as all models were
+measured on the same items, the same draw serves before and after. Where a training was repeated with other seeds, seeds
+are drawn above items: each resample draws seeds with replacement, and one set of clusters for all of them, since every
+seed was measured on the same items.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evenhand.evaluation_parts import Metric
-from evenhand.sample import Sample, Table, aggregate, joined, value_of
+from evenhand.sample import Sample, Table, aggregate, from_sums, value_of
 
 if TYPE_CHECKING:
     from evenhand.sample import Array
 
 BLOCK = 2_000_000
 """Most multiplicities held at once."""
-EXACT = 13
-"""Up to this many clusters all sign flips are enumerated."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A metric on the items of a benchmark, or on some of them, before and after."""
+
+    metric: Metric
+    befores: Sequence[Table]
+    """One; or one for each seed, where what is compared with was trained, too."""
+    afters: Sequence[Table]
+    """One for each seed; the same items in the same order."""
+    own: Array | None = None
+    """Where the tables hold a part of the items: the number of each of their clusters in the whole benchmark."""
+
+    @property
+    def before(self) -> Table:
+        """The first of the tables before."""
+        return self.befores[0]
+
+    @property
+    def sides(self) -> list[Table]:
+        """All tables: before, then after."""
+        return [*self.befores, *self.afters]
+
+    @property
+    def linear(self) -> bool:
+        """Whether the metric is a function of two sums, so that one matrix product serves all such metrics."""
+        return self.metric.statistic is None
+
+    def sums(self, table: Table, clusters: int) -> Array:
+        """[clusters, 2] sums of the metric by cluster of the whole benchmark."""
+        import numpy as np
+
+        found = table.ratio_sums(self.metric.value, self.metric.per)
+        if self.own is None:
+            return found
+        whole = np.zeros((clusters, 2))
+        whole[self.own] = found
+        return whole
+
+    def drawn(self, draws: Array) -> Array:
+        """The columns of `draws` [R, C] that this part's clusters are."""
+        return draws if self.own is None else draws[:, self.own]
 
 
 @dataclass(frozen=True)
@@ -28,10 +72,13 @@ class Resampled:
 
     value_before: float
     value_after: float
+    """These are means over seeds."""
     before: Array
     """[R]"""
     after: Array
     """[R]"""
+    seeds: Sequence[float]
+    """The value after, for each seed."""
 
 
 def multiplicities(clusters: int, resamples: int, seed: int) -> Iterator[Array]:
@@ -42,64 +89,71 @@ def multiplicities(clusters: int, resamples: int, seed: int) -> Iterator[Array]:
     at_once = max(1, BLOCK // max(clusters, 1))
     for first in range(0, resamples, at_once):
         rows = min(at_once, resamples - first)
-        drawn = generator.integers(0, clusters, size=(rows, clusters))
+        drawn = generator.integers(0, clusters, size=(rows, clusters), dtype=np.int64)
         drawn += np.arange(rows)[:, None] * clusters
         yield np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(float)
 
 
-def bootstrap(
-    metrics: Sequence[Metric], before: Table, after: Table, *, resamples: int, seed: int
-) -> list[Resampled]:
-    """Paired cluster bootstrap of all metrics: the same draws of clusters before and after.
+def bootstrap(parts: Sequence[Part], *, resamples: int, seed: int, clusters: int | None = None) -> list[Resampled]:
+    """Paired cluster bootstrap of all parts: the same draws of clusters for each metric, before and after.
 
-    Equal tables give a change of exactly zero in every resample.
+    `clusters` is their number in the whole benchmark. Equal tables give a change of exactly zero in every resample.
     """
     import numpy as np
 
-    sides: list[list[list[Array]]] = [[[], []] for _ in metrics]
-    for draws in multiplicities(before.clusters, resamples, seed):
-        samples = Sample(before, draws), Sample(after, draws)
-        for metric, kept in zip(metrics, sides, strict=True):
-            for sample, found in zip(samples, kept, strict=True):
-                found.append(aggregate(metric, sample))
-    whole = [[np.concatenate(side) if side else np.empty(0) for side in kept] for kept in sides]
-    return [
-        Resampled(value_of(metric, before), value_of(metric, after), one, other)
-        for metric, (one, other) in zip(metrics, whole, strict=True)
-    ]
+    size = clusters if clusters is not None else parts[0].before.clusters
+    linear = [p for p in parts if p.linear]
+    tables = [(p, table) for p in linear for table in p.sides]
+    columns = np.concatenate([p.sums(table, size) for p, table in tables], axis=1) if tables else None
+    found: list[list[list[Array]]] = [[[] for _ in p.sides] for p in parts]
+    for draws in multiplicities(size, resamples, seed):
+        products = None if columns is None else (draws @ columns).T
+        place = 0
+        for part, kept in zip(parts, found, strict=True):
+            if part.linear:
+                assert products is not None
+                for side in kept:
+                    side.append(from_sums(part.metric, *products[place : place + 2]))
+                    place += 2
+            else:
+                for table, side in zip(part.sides, kept, strict=True):
+                    side.append(aggregate(part.metric, Sample(table, part.drawn(draws))))
+    mixture = seed_shares(len(parts[0].afters), resamples, seed) if parts else None
+    sides = [[np.concatenate(side) for side in kept] for kept in found]
+    return [_resampled(part, kept, mixture) for part, kept in zip(parts, sides, strict=True)]
 
 
-def permutation_p(metric: Metric, before: Table, after: Table, *, permutations: int, seed: int) -> float:
-    """Two-sided p of the change when before and after are swapped at random within clusters.
+def seed_shares(seeds: int, resamples: int, seed: int) -> Array | None:
+    """[R, S] the weight of each seed in each resample; None for one seed.
 
-    For metrics with a target the statistic is the change of the distance to it. p = (b + 1) / (m + 1), where
-    b of m random swaps are as extreme; with few clusters all swaps are enumerated and p is exact.
+    Drawing S seeds with replacement shows only (S - 1) / S of their variance, which matters for three or five of them:
+    the weights are spread by the root of the inverse. They sum to 1, and are negative at times.
     """
     import numpy as np
 
-    clusters, both = before.clusters, joined(before, after)
+    if seeds == 1:
+        return None
+    counts = np.random.default_rng([seed, seeds]).multinomial(seeds, [1 / seeds] * seeds, size=resamples)
+    shares: Array = 1 / seeds + (counts - 1) / seeds * math.sqrt(seeds / (seeds - 1))
+    return shares
 
-    def change(swapped: Array) -> Array:
-        """`swapped` [r, C]: 1 where a cluster has changed sides."""
-        left = aggregate(metric, Sample(both, np.concatenate([1 - swapped, swapped], axis=1)))
-        right = aggregate(metric, Sample(both, np.concatenate([swapped, 1 - swapped], axis=1)))
-        found: Array = distance(metric, right) - distance(metric, left)
+
+def _resampled(part: Part, sides: Sequence[Array], mixture: Array | None) -> Resampled:
+    import numpy as np
+
+    values = [value_of(part.metric, table) for table in part.sides]
+    first = len(part.befores)
+
+    def over_seeds(draws: Sequence[Array]) -> Array:
+        if mixture is None or len(draws) == 1:
+            return draws[0]
+        found: Array = (mixture * np.stack(draws, axis=1)).sum(1)
         return found
 
-    observed = abs(float(change(np.zeros((1, clusters)))[0]))
-    if not np.isfinite(observed):
-        return float("nan")
-    least = observed * (1 - 1e-9) - 1e-300
-    if clusters <= EXACT:
-        bits = ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1).astype(float)
-        return float(np.mean(np.abs(change(bits)) >= least))
-    generator = np.random.default_rng(seed)
-    extreme, at_once = 0, max(1, BLOCK // (2 * clusters))
-    for first in range(0, permutations, at_once):
-        rows = min(at_once, permutations - first)
-        swaps = generator.integers(0, 2, size=(rows, clusters), dtype=np.int8).astype(float)
-        extreme += int(np.sum(np.abs(change(swaps)) >= least))
-    return (extreme + 1) / (permutations + 1)
+    return Resampled(
+        float(np.mean(values[:first])), float(np.mean(values[first:])), over_seeds(sides[:first]),
+        over_seeds(sides[first:]), values[first:],
+    )  # fmt: skip
 
 
 def distance(metric: Metric, values: Any) -> Any:
@@ -118,3 +172,14 @@ def interval(draws: Array, confidence: float) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def distance_interval(value: float, draws: Array, confidence: float) -> tuple[float, float]:
+    """The interval of a change of distances: the percentile interval and its reflection at the value, as one.
+
+    A distance is never negative. Where a value is at its ideal but for chance, every resample lies further away, and
+    the percentile interval alone would call any smaller spread afterwards an improvement. The reflected one (`basic`
+    bootstrap) calls it so in as many experiments as its level says; away from the ideal the two are alike.
+    """
+    low, high = interval(draws, confidence)
+    return min(low, 2 * value - high), max(high, 2 * value - low)

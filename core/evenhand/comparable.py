@@ -142,4 +142,7 @@ def notes(
         pairs.insert(0, ("beginning-of-sequence token added", a.model.adds_bos, b.model.adds_bos))
         scoring = {y.id: y.scoring for y in b.benchmarks}
         pairs += [(f"{x.id}: scoring", x.scoring, scoring[x.id]) for x in shared if x.scoring and scoring[x.id]]
+    for letter, run in (("A", a), ("B", b)):
+        if len(run.seeds) > 1:
+            said.append(f"{letter} was trained with {len(run.seeds)} seeds; its first ({run.seed}) is compared")
     return said + [f"{what} differs: {plain(x)} in A, {plain(y)} in B" for what, x, y in pairs if x != y]

@@ -16,9 +16,9 @@ Source: Brown et al. 2020, appendix C (runs of 13 words); the contamination matr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from evenhand import item_counts
 from evenhand.contributions import Benchmark, ItemRecord
 from evenhand.errors import Contaminated, PluginFault
 from evenhand.plan import stages_of
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from evenhand.plugin import Plugin
     from evenhand.recipe import ResolvedStep
 
-IN_LEXICON = "in_lexicon"
-"""The flag of a record whose item has a word that a step works with."""
 KINDS = ("exact", "n_gram", "template")
 """The degrees that are contamination, as `run.json` calls them."""
 EXAMPLES = 5
@@ -185,7 +183,7 @@ class Contamination:
         if not self.lists:
             return list(records)
         listed = self._lexicon[name]
-        return [replace(r, flags={**r.flags, IN_LEXICON: r.id in listed}) for r in records]
+        return item_counts.marked(records, listed)
 
 
 def _share(some: int, of: int) -> float:

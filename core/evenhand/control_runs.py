@@ -1,6 +1,6 @@
 """Models that nobody meant to be fairer, made from the untouched one and measured on the same items.
 
-Continued training does the same updates on the same text as it was, and moves the same parameters: what it changes is
+Continued training reads as many tokens of the same text as it was, and moves the same parameters: what it changes is
 what training changes. A degradation (noise, a mixture with unigrams, ...) is set so that it costs as much language
 quality as the run did: what it changes is what becoming worse changes.
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from evenhand.compose import Composer
@@ -22,13 +23,15 @@ from evenhand.manifest import Manifest
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord
-    from evenhand.recipe import ResolvedStep
+    from evenhand.recipe import ResolvedStep, TrainingSection
 
 MATCHED = 0.005
 """Nat per token within which a degraded model must lose as much language quality as the run did."""
 TRIALS = 14
 """Most strengths that are tried to match a degradation."""
 FIRST_STRENGTH = 1 / 64
+SAMPLED_ROWS = 4000
+"""About how many rows are counted to know how many tokens an update reads."""
 
 
 @dataclass(kw_only=True)
@@ -42,21 +45,25 @@ class Control:
     cost: float | None = None
     """Language quality before over after, as a ratio above 1 for a loss; of a degradation: as matched."""
     tokens: int | None = None
-    """What continued training trained on."""
+    """What continued training read."""
+    run_tokens: int | None = None
+    """What the run's own trainings read, which it is matched to."""
     records: dict[str, list[ItemRecord]] = field(default_factory=dict)
     """By benchmark id, when it ran."""
+    others: dict[int, dict[str, list[ItemRecord]]] = field(default_factory=dict)
+    """The same after continued training with each further seed of the run."""
 
 
 class Aside(Manifest):
-    """The record of a control while it is made: nothing is written, events go to the record of the run."""
+    """The record of a life beside the run, such as a control's: nothing is written, events go to the run's record."""
 
-    def __init__(self, life: Life, name: str, steps: Sequence[ResolvedStep]) -> None:
-        super().__init__(life.folder / STATE / "controls" / name, life.recipe, name)
+    def __init__(self, life: Life, name: str, steps: Sequence[ResolvedStep], folder: Path) -> None:
+        super().__init__(folder, life.recipe, name)
         self._told = life.manifest
         self.data["steps"] = [{"id": step.id, "proofs": []} for step in steps]
 
     def event(self, stage: str, text: str) -> None:
-        self._told.event(f"control {self.data['name']}", f"{stage}: {text}")
+        self._told.event(self.data["name"], f"{stage}: {text}")
 
     def write(self) -> None:
         pass
@@ -72,22 +79,27 @@ class Untouched(Life):
             super()._place(stage, step, found)
 
 
-def beside(life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]]) -> Untouched:
-    """A life on a fresh copy of the untouched model, for these steps and their plugins."""
+def beside(
+    life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]], *, seed: int | None = None
+) -> Untouched:
+    """A life on a fresh copy of the untouched model, for these steps and their plugins; with the seed of the run, or
+    another."""
     model = life.services.load_base()
+    seed = life.recipe.run.seed if seed is None else seed
+    recipe = life.recipe.model_copy(update={"run": life.recipe.run.model_copy(update={"seed": seed})})
     folder = life.folder / STATE / "controls" / name
     folder.mkdir(parents=True, exist_ok=True)
     return Untouched(
-        recipe=life.recipe, manifest=Aside(life, name, [s for s, _ in steps]),
+        recipe=recipe, manifest=Aside(life, f"control {name}", [s for s, _ in steps], folder),
         composer=Composer([(s, p) for s, p in steps if p is not None]), loaded=replace(life.loaded, model=model),
-        services=replace(life.services, model=model, folder=folder, rules=()), folder=folder, rows=life.rows,
+        services=replace(life.services, model=model, folder=folder, seed=seed, rules=()), folder=folder, rows=life.rows,
         resume=life.resume, offline=life.offline,
     )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------ continued training
-def continued_training(life: Life, steps: Sequence[ResolvedStep]) -> Untouched:
-    """The trainings of a run once more, without data steps and without terms for fairness.
+def continued_training(life: Life, steps: Sequence[ResolvedStep], seed: int) -> Untouched:
+    """The trainings of a run once more, without data steps and without terms for fairness, on as many tokens.
 
     Steps that select parameters are kept, so that the same ones move. Raises whatever a training raises.
     """
@@ -98,10 +110,34 @@ def continued_training(life: Life, steps: Sequence[ResolvedStep]) -> Untouched:
     }
     kept = [s for s in steps if s.plugin is None or s.id in selecting]
     made = [(s, s.plugin(s.options) if s.plugin else None) for s in kept]
-    other = beside(life, "continued-training", made)
+    first = seed == life.recipe.run.seed
+    other = beside(life, "continued-training" + ("" if first else f"-{seed}"), made, seed=seed)
+    told = next((s["training"] for s in life.manifest["seeds"] if s["seed"] == seed), life.manifest["training"])
     for step, plugin in made:
-        other.reach(step, plugin)
+        other.reach(_with_equal_tokens(life, step, told) if step.plugin is None else step, plugin)
     return other
+
+
+def _with_equal_tokens(life: Life, step: ResolvedStep, trainings: Sequence[dict[str, Any]]) -> ResolvedStep:
+    """The training with as many updates on the text as it was as read the tokens that the run's training read.
+
+    The run's tokens count its counterfactuals, too. Updates are whole and rows drawn at random, so that the numbers are
+    near each other, and both are recorded.
+    """
+    told = next((t for t in trainings if t["id"] == step.id), None)
+    if told is None or not told["tokens"] or life.rows is None:
+        return step
+    options: TrainingSection = step.options  # type: ignore[assignment]
+    special = life.loaded.info.kind == "masked"
+    how = {"truncation": True, "max_length": options.max_length, "add_special_tokens": special}
+    sampled = life.rows[:: max(1, len(life.rows) // SAMPLED_ROWS)]["text"]
+    found = [len(life.loaded.tokenizer(text, **how)["input_ids"]) for text in sampled]
+    lengths = [n for n in found if n >= 2]
+    if not lengths:
+        return step
+    an_update = options.batch_size * options.gradient_accumulation * sum(lengths) / len(lengths)
+    updates = max(1, round(told["tokens"] / an_update))
+    return replace(step, options=options.model_copy(update={"max_steps": updates}))
 
 
 # ---------------------------------------------------------------------------------------------------- matching

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 CONTINUED = "continued-training"
 """Built in: the same updates on the same text as it was, without a term for fairness."""
 DEGRADATION = ("weight-noise", "unigram-mix", "temperature")
-"""Plugins that must have been beaten where language quality fell."""
+"""Plugins that a run makes by itself where language quality fell."""
+REQUIRED = ("weight-noise", "unigram-mix")
+"""Those without which no improvement is claimed; a temperature keeps the order of next tokens, and is weaker."""
 
 
 def match_controls(recipe: Recipe, catalogue: Catalogue) -> tuple[list[ResolvedStep], list[str]]:

@@ -1,7 +1,7 @@
-"""Which controls a run needs, what they show beside the run itself, and what that makes of its verdicts.
+"""Which controls a run needs, and what they show beside the run itself.
 
-An "improved" against the untouched model alone may be the training alone, or the price of a worse model. It stands only
-when the run also beats the controls that apply, on the same items, and keeps its quality budget.
+An "improved" against the untouched model alone may be the training alone, or the price of a worse model. What the
+controls make of a verdict is decided in `judging`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.control_runs import MATCHED, Control, Untouched, continued_training, degraded, log_cost
@@ -17,8 +17,6 @@ from evenhand.control_steps import CONTINUED, DEGRADATION
 from evenhand.errors import EvenhandError
 from evenhand.life import STATE
 from evenhand.parking import parked
-from evenhand.report_wording import UNTESTED
-from evenhand.verdict_text import measured_change
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord
@@ -74,29 +72,44 @@ def _needless(life: Life, name: str) -> str:
     """Why a control says nothing about this run; empty where it does."""
     if name == CONTINUED:
         return "" if life.manifest["training"] else "nothing was trained"
+    lost = _lost(life)
+    if lost is None or lost > MATCHED:
+        return ""
+    return "language quality did not fall" if lost <= 0 else f"language quality fell by less than {MATCHED} nat"
+
+
+def _lost(life: Life) -> float | None:
+    """The language quality that the run lost, in nat of log perplexity; None where it was not measured so."""
     quality = life.manifest["quality"]
-    ratio = quality and quality["ratio"]["value"]
-    if ratio is not None and math.log(ratio) <= MATCHED:
-        return "language quality did not fall"
-    return ""
+    ratio = quality["ratio"]["value"] if quality and quality["ratio"] else None
+    return math.log(ratio) if ratio else None
 
 
 def _one(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
     with life.manifest.timed(f"control {step.id}"):
         if step.plugin is None:
-            other = continued_training(life, [s for s in work.steps if s.active])
-            tokens = sum(t["tokens"] for t in other.manifest["training"])
-            records = _measured(life, other, benchmarks, step.id)
-            cost = _cost(life, benchmarks, before, records)
-            return Control(id=step.id, state="run", cost=cost, tokens=tokens, records=records)
+            return _continued(life, work, step, benchmarks, before)
         if life.loaded.info.kind not in step.plugin.kinds:
             reason = f"it works on {' and '.join(step.plugin.kinds)} models only"
             return Control(id=step.id, state="not applicable", reason=reason)
-        quality = life.manifest["quality"]
-        if quality is None or quality["ratio"]["value"] is None:
-            reason = "language quality was not measured, so there is nothing to match"
+        if _lost(life) is None:
+            reason = "language quality was not measured as a ratio, so there is nothing to match"
             return Control(id=step.id, state="not run", reason=reason)
         return _matched(life, step, benchmarks, before)
+
+
+def _continued(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
+    """Continued training with each seed of the run; tokens and cost are those of the first."""
+    made, tokens = {}, 0
+    for seed in life.recipe.run.all_seeds:
+        other = continued_training(life, [s for s in work.steps if s.active], seed)
+        made[seed] = _measured(life, other, benchmarks, step.id)
+        tokens = tokens or sum(t["tokens"] for t in other.manifest["training"])
+        del other  # one copy of the model at a time
+    records = made.pop(life.recipe.run.seed)
+    own = sum(t["tokens"] for t in life.manifest["training"])
+    cost = _cost(life, benchmarks, before, records)
+    return Control(id=step.id, state="run", cost=cost, tokens=tokens, run_tokens=own, records=records, others=made)
 
 
 def _matched(life: Life, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
@@ -107,7 +120,9 @@ def _matched(life: Life, step: ResolvedStep, benchmarks: Benchmarks, before: Rec
     def price(other: Untouched) -> float:
         return log_cost(benchmarks[name][1], before[name], _measured(life, other, only, step.id)[name])
 
-    found = degraded(life, step, price, math.log(quality["ratio"]["value"]))
+    target = _lost(life)
+    assert target is not None
+    found = degraded(life, step, price, target)
     if found is None:
         reason = "no strength of it costs as much language quality as the run"
         return Control(id=step.id, state="not run", reason=reason)
@@ -126,81 +141,36 @@ def _measured(life: Life, other: Untouched, benchmarks: Benchmarks, name: str) -
 
 def _cost(life: Life, benchmarks: Benchmarks, before: Records, records: Records) -> float | None:
     quality = life.manifest["quality"]
-    if quality is None:
+    if quality is None or not quality["ratio"]:
         return None
     name = quality["benchmark"]
     lost = log_cost(benchmarks[name][1], before[name], records[name])
     return math.exp(lost) if math.isfinite(lost) else None
 
 
-# ---------------------------------------------------------------------------------------------------- verdicts
-def entry_of(control: Control, benchmarks: Benchmarks, after: Records, life: Life) -> dict[str, Any]:
-    """A control's entry of `run.json`: what it is, and the run's paired difference from it on each bias benchmark."""
-    from evenhand.evidence import compare_benchmark
+def entry_of(
+    control: Control, benchmarks: Benchmarks, after: Records, life: Life, others: Mapping[int, Records]
+) -> dict[str, Any]:
+    """A control's entry of `run.json`: what it is, and the run's paired difference from it on each bias benchmark.
+
+    `others` are the run's records with further seeds; continued training has the same ones, a degradation has one.
+    """
+    from evenhand.evidence import compare_benchmark, primary_of
 
     settings = life.recipe.evaluation
     found = []
     for name, (_, benchmark) in benchmarks.items():
         if control.state != "run" or benchmark.quality:
             continue
+        decisive = replace(primary_of(benchmark), primary=True, by_axis=False)
         compared = compare_benchmark(
-            benchmark, control.records[name], after[name], resamples=settings.resamples,
+            replace(benchmark, metrics=[decisive]), control.records[name], after[name], resamples=settings.resamples,
             confidence=settings.confidence, seed=life.recipe.run.seed,
+            others={seed: records[name] for seed, records in others.items()},
+            others_before={seed: records[name] for seed, records in control.others.items()},
         )  # fmt: skip
-        metric = next((m for m in compared["metrics"] if m["primary"]), compared["metrics"][0])
-        kept = {key: metric[key] for key in ("name", "unit", "better", "target", "before", "change", "distance_change")}
-        found.append({"id": name, "verdict": compared["verdict"], "metric": kept})
-    plain = {k: v for k, v in asdict(control).items() if k != "records"}
+        shown = ("name", "unit", "better", "target", "before", "change", "distance_change", "p", "test")
+        metric = {k: compared["metrics"][0][k] for k in shown}
+        found.append({"id": name, "verdict": compared["verdict"], "metric": metric})
+    plain = {k: v for k, v in asdict(control).items() if k not in ("records", "others")}
     return {**plain, "benchmarks": found}
-
-
-def judge(
-    entry: dict[str, Any], controls: Sequence[Mapping[str, Any]], quality: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """The entry of a bias benchmark with the verdict that is left after controls and budget; others unchanged.
-
-    `controls` are the entries of `entry_of`.
-    """
-    if entry["quality"] or entry["verdict"] != "improved":
-        return entry
-    as_good = []
-    for control in controls:
-        shown = next((b for b in control["benchmarks"] if b["id"] == entry["id"]), None)
-        if shown is not None and shown["verdict"] != "improved":
-            as_good.append((control["id"], shown["metric"]))
-    untested = [c["id"] for c in controls if c["state"] == "not run" and c["id"] in (CONTINUED, *DEGRADATION)]
-    beaten = [c["id"] for c in controls if c["state"] == "run"]
-    text = entry["verdict_text"]
-    if as_good:
-        name, metric = as_good[0]
-        verdict = "no demonstrated effect"
-        text += f" But it is not shown to be better than {_called(name)}: {measured_change(metric)} against it."
-    elif quality is not None and quality["verdict"] != "within budget":
-        verdict = "no demonstrated effect"
-        text += f" But the cost in language quality is {quality['verdict']}, so this does not count as an improvement."
-    elif untested or quality is None:
-        verdict = UNTESTED
-        if untested:
-            text += f" It has not been compared with {_listed(untested)}."
-        if quality is None:
-            text += " Language quality was not measured."
-    else:
-        verdict = "improved"
-        if beaten:
-            text += f" It is also better than {_listed(beaten)}."
-    return {**entry, "verdict": verdict, "verdict_text": text}
-
-
-def _called(name: str) -> str:
-    return {
-        CONTINUED: "continued training alone",
-        "weight-noise": "weight noise of the same cost",
-        "unigram-mix": "a unigram mixture of the same cost",
-        "temperature": "a temperature of the same cost",
-    }.get(name, f"the control {name}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    from evenhand.report_numbers import listing
-
-    return listing([_called(name) for name in names])

@@ -27,7 +27,8 @@ def measured_entry(
     from evenhand.bootstrap import interval, multiplicities
     from evenhand.cache import sha256_text
     from evenhand.errors import PluginFault
-    from evenhand.evidence import MIN_CLUSTERS, _definition, _plain
+    from evenhand.axis_results import MIN_CLUSTERS
+    from evenhand.evidence import _definition, _plain
     from evenhand.item_records import check_records
     from evenhand.sample import Sample, Table, aggregate, value_of
 

@@ -26,7 +26,8 @@ class ItemRecord:
     axis: str = ""
     group: str = ""
     flags: Mapping[str, bool] = field(default_factory=dict)
-    """For example `tie`, `truncated`, `unparsed`: the report counts them."""
+    """For example `tie`, `truncated`, `unparsed`: the report counts them. `in_lexicon` marks an item that uses words
+    which the steps of the run worked with: the verdict rests on the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +55,19 @@ class Metric:
     per_token: bool = False
     """True where it is a mean over tokens, or compares distributions over the vocabulary: then it means another thing
     for a model with another tokenizer. Numbers per word, per byte, per item, or of whole texts do not."""
+    margin: float | None = None
+    """Of a quality benchmark's decisive metric: the most that it may lose, in its unit (1.0 for one point of accuracy),
+    instead of the recipe's budget, which is a ratio."""
+    by_axis: bool = True
+    """False where it says nothing within one axis, such as a difference between axes: then no axis results are made."""
 
     def __post_init__(self) -> None:
         if self.better == "nearer" and self.target is None:
             raise TypeError(f"metric {self.name!r} is better nearer to a target, but names none")
         if bool(self.value) == (self.statistic is not None):
             raise TypeError(f"metric {self.name!r} needs either a value or a statistic")
+        if self.margin is not None and not self.margin > 0:
+            raise TypeError(f"metric {self.name!r} has the margin {self.margin}, which is not above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 Nothing here runs a model. Intervals are percentile intervals of a paired cluster bootstrap; p-values come
 from swapping before and after within clusters; `detectable` is the smallest change that would have been found
-with 80 % power.
+with 80 % power. What is compared with other benchmarks and with controls is decided later (`multiplicity`, `judging`).
 """
 
 from __future__ import annotations
@@ -13,62 +13,67 @@ from dataclasses import fields
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from evenhand.bootstrap import Resampled, bootstrap, distance, interval, permutation_p
+from evenhand.axis_results import AXIS_MARGIN, MIN_CLUSTERS, axis_parts, axis_result, margin_of
+from evenhand.bootstrap import Part, Resampled, bootstrap, distance, distance_interval, interval
 from evenhand.cache import sha256_text
 from evenhand.contributions import Benchmark, ItemRecord, Metric
 from evenhand.errors import PluginFault
+from evenhand.item_counts import counts, out_of_lexicon
 from evenhand.item_records import check_records
 from evenhand.item_records import read_records as read_records
 from evenhand.item_records import write_records as write_records
+from evenhand.noninferiority import loss_verdict, quality_loss
+from evenhand.paired_tests import PairedTest, bootstrap_test, paired_tests
 from evenhand.sample import Table
-from evenhand.verdict_text import verdict_text
+from evenhand.verdict_text import BY_CONSTRUCTION, reason_of, verdict_text
 
 if TYPE_CHECKING:
     from evenhand.sample import Array
 
-MIN_CLUSTERS = 10
-"""With fewer clusters a bootstrap interval is too narrow to be trusted."""
+    Records = Sequence[ItemRecord]
+
 PERMUTATIONS = 10_000
 POWER = 0.8
 
 
 def compare_benchmark(
     benchmark: Benchmark,
-    before_records: Sequence[ItemRecord],
-    after_records: Sequence[ItemRecord],
+    before_records: Records,
+    after_records: Records,
     *,
     resamples: int = 10_000,
     confidence: float = 0.95,
     seed: int = 0,
     budget: float | None = None,
+    axis_margin: float = AXIS_MARGIN,
+    others: Mapping[int, Records] | None = None,
+    others_before: Mapping[int, Records] | None = None,
 ) -> dict[str, Any]:
     """A benchmark's entry of `run.json`, from the records of both sides; plain JSON types, None for
     undefined.
 
-    `budget` is the ratio that a quality benchmark may lose. Raises PluginFault for records that do not belong
-    together, and for a benchmark without metrics.
+    `budget` is the ratio that a quality benchmark may lose, `axis_margin` the share of the value before by which an
+    axis may become worse. `others` are the records after trainings with other seeds; values after are then means over
+    all seeds. `others_before` are those of what is compared with, if it was trained with the same seeds. Raises
+    PluginFault for records that do not belong together, and for a benchmark without metrics.
     """
-    check_records(benchmark.name, before_records, after_records)
     if not benchmark.metrics:
         raise PluginFault("it names no metric", where=f"benchmark {benchmark.name!r}")
-    clusters = list(dict.fromkeys(r.cluster for r in before_records))
+    befores = [before_records, *(others_before or {}).values()]
+    given = [*befores, after_records, *(others or {}).values()]
+    for side in given[1:]:
+        check_records(benchmark.name, before_records, side)
+    primary, first = primary_of(benchmark), len(befores)
+    decided_by, used = _deciding(benchmark, given)
+    tables = _tables(used)
     draw_seed = int(sha256_text(f"{seed}/{benchmark.name}")[:8], 16)
-    primary = next((m for m in benchmark.metrics if m.primary), benchmark.metrics[0])
-    metrics: list[dict[str, Any]] = []
-    decisive: dict[str, Any] = {}
-    ratio: dict[str, float | None] | None = None
-    order = {r.id: k for k, r in enumerate(before_records)}
-    before = Table.of(before_records, clusters)
-    after = Table.of(sorted(after_records, key=lambda r: order[r.id]), clusters)
-    resampled = bootstrap(benchmark.metrics, before, after, resamples=resamples, seed=draw_seed)
-    for metric, drawn in zip(benchmark.metrics, resampled, strict=True):
-        p = permutation_p(metric, before, after, permutations=PERMUTATIONS, seed=draw_seed)
-        result = _metric_result(metric, drawn, p, confidence)
-        metrics.append(result)
-        if metric is primary:
-            result["primary"] = True
-            decisive = result
-            ratio = _cost_ratio(metric, drawn, confidence) if benchmark.quality else None
+    parts = [Part(m, tables[:first], tables[first:]) for m in benchmark.metrics]
+    axes = [] if benchmark.quality else axis_parts(next(p for p in parts if p.metric is primary))
+    every = [*parts, *(part for _, part in axes)]
+    seeds = [seed, *(others or {})]
+    results, drawn = _results(every, resamples, confidence, draw_seed, tables[0].clusters, seeds)
+    decisive, place = next((r, k) for k, r in enumerate(results) if every[k].metric is primary)
+    decisive["primary"] = True
     entry: dict[str, Any] = {
         "id": benchmark.name,
         "name": benchmark.name,
@@ -77,45 +82,36 @@ def compare_benchmark(
         "version": benchmark.version,
         "quality": benchmark.quality,
         "data_digest": benchmark.data_digest,
-        "n_items": len(before_records),
-        "n_clusters": len(clusters),
-        "metrics": metrics,
+        "good": benchmark.good,
+        "n_items": len(used[0]),
+        "n_clusters": tables[0].clusters,
+        "counts": counts(primary, before_records, after_records),
+        "metrics": results[: len(parts)],
     }
-    if ratio is not None:
-        entry["ratio"] = ratio
-    enough = len(before_records) >= benchmark.min_items and len(clusters) >= MIN_CLUSTERS
-    if not enough:
+    margin = margin_of(decisive, axis_margin)
+    axis_results = results[len(parts) :]
+    entry["axes"] = [axis_result(name, part, r, margin) for (name, part), r in zip(axes, axis_results, strict=True)]
+    if decided_by != "all items":
+        entry["in_lexicon"] = _inside(primary, given, first, resamples, confidence, draw_seed, seeds)
+    if benchmark.quality:
+        entry.update(quality_loss(primary, drawn[place], confidence, budget))
+    if len(used[0]) < benchmark.min_items or tables[0].clusters < MIN_CLUSTERS:
         entry["verdict"] = "too few items"
-    elif ratio is not None and budget is not None:
-        entry["verdict"] = budget_verdict(ratio, budget)
+    elif decided_by == "construction":
+        entry["verdict"] = BY_CONSTRUCTION
+    elif benchmark.quality and (budget is not None or primary.margin is not None):
+        entry["verdict"] = loss_verdict(entry, budget or 1.0)
     else:
         entry["verdict"] = bias_verdict(decisive)
-    entry["verdict_text"] = verdict_text(
-        entry,
-        decisive,
-        confidence=confidence,
-        budget=budget,
-        min_items=benchmark.min_items,
-        min_clusters=MIN_CLUSTERS,
-    )
+    needed = benchmark.min_items, MIN_CLUSTERS
+    entry["reason"] = reason_of(entry, decisive, needed=needed)
+    entry["verdict_text"] = verdict_text(entry, decisive, confidence=confidence, budget=budget, needed=needed)
     return entry
 
 
-def quality_summary(benchmarks: Sequence[Mapping[str, Any]], budget: float) -> dict[str, Any] | None:
-    """The `quality` entry of `run.json`: the quality benchmark that may have lost most; None without one."""
-    costs = [b for b in benchmarks if b.get("ratio")]
-    if not costs:
-        return None
-    worst = max(costs, key=lambda b: math.inf if b["ratio"]["high"] is None else b["ratio"]["high"])
-    primary = next((m for m in worst["metrics"] if m["primary"]), worst["metrics"][0])
-    few = worst["verdict"] == "too few items"
-    return {
-        "budget": budget,
-        "metric": primary["name"],
-        "benchmark": worst["id"],
-        "ratio": worst["ratio"],
-        "verdict": "not shown to be within budget" if few else budget_verdict(worst["ratio"], budget),
-    }
+def primary_of(benchmark: Benchmark) -> Metric:
+    """The metric that the verdict rests on: the one that says so, else the first."""
+    return next((m for m in benchmark.metrics if m.primary), benchmark.metrics[0])
 
 
 def bias_verdict(metric: Mapping[str, Any]) -> str:
@@ -128,17 +124,53 @@ def bias_verdict(metric: Mapping[str, Any]) -> str:
     return "improved" if good else "worse"
 
 
-def budget_verdict(ratio: Mapping[str, float | None], budget: float) -> str:
-    """Non-inferiority: the whole interval of the cost ratio must lie within the budget, or beyond it."""
-    low, high = ratio["low"], ratio["high"]
-    if low is None or high is None:
-        return "not shown to be within budget"
-    if math.log(high) <= math.log(budget):
-        return "within budget"
-    return "over budget" if math.log(low) > math.log(budget) else "not shown to be within budget"
+def _deciding(benchmark: Benchmark, sides: Sequence[Records]) -> tuple[str, Sequence[Records]]:
+    """Which items decide, and their records: those out of the lexicon of the steps, where any are flagged as in it."""
+    outside = out_of_lexicon(*sides)
+    if benchmark.quality or len(outside) == len(sides[0]):
+        return "all items", sides
+    if not outside:
+        return "construction", sides
+    return "items out of the lexicon", [[r for r in side if r.id in outside] for side in sides]
 
 
-def _metric_result(metric: Metric, drawn: Resampled, p: float, confidence: float) -> dict[str, Any]:
+def _inside(
+    metric: Metric, sides: Sequence[Records], first: int, resamples: int, confidence: float, seed: int,
+    seeds: Sequence[int],
+) -> dict[str, Any]:  # fmt: skip
+    """What the items in the lexicon of the steps show, which decides nothing."""
+    outside = out_of_lexicon(*sides)
+    inside = [[r for r in side if r.id not in outside] for side in sides]
+    tables = _tables(inside)
+    part = Part(metric, tables[:first], tables[first:])
+    results, _ = _results([part], resamples, confidence, seed, tables[0].clusters, seeds)
+    kept = {k: results[0][k] for k in ("name", "unit", "before", "after", "change", "distance_change")}
+    return {"n_items": len(inside[0]), "n_other": len(sides[0]) - len(inside[0]), "metric": kept}
+
+
+def _tables(sides: Sequence[Records]) -> list[Table]:
+    """Tables with the same items in the same order, and the same numbers of clusters."""
+    order = {r.id: k for k, r in enumerate(sides[0])}
+    clusters = list(dict.fromkeys(r.cluster for r in sides[0]))
+    return [Table.of(sorted(side, key=lambda r: order[r.id]), clusters) for side in sides]
+
+
+def _results(
+    parts: Sequence[Part], resamples: int, confidence: float, seed: int, clusters: int, seeds: Sequence[int]
+) -> tuple[list[dict[str, Any]], list[Resampled]]:
+    drawn = bootstrap(parts, resamples=resamples, seed=seed, clusters=clusters)
+    if len(seeds) > 1:
+        tests = [bootstrap_test(part, found) for part, found in zip(parts, drawn, strict=True)]
+    else:
+        tests = paired_tests(parts, permutations=PERMUTATIONS, seed=seed, clusters=clusters)
+    results = [_metric_result(p.metric, d, t, confidence) for p, d, t in zip(parts, drawn, tests, strict=True)]
+    if len(seeds) > 1:
+        for result, found in zip(results, drawn, strict=True):
+            result["seeds"] = [{"seed": s, "after": _plain(v)} for s, v in zip(seeds, found.seeds, strict=True)]
+    return results, drawn
+
+
+def _metric_result(metric: Metric, drawn: Resampled, test: PairedTest, confidence: float) -> dict[str, Any]:
     change = drawn.after - drawn.before
     decisive = change
     result: dict[str, Any] = {
@@ -157,8 +189,9 @@ def _metric_result(metric: Metric, drawn: Resampled, p: float, confidence: float
     if metric.better == "nearer":
         decisive = distance(metric, drawn.after) - distance(metric, drawn.before)
         moved = float(distance(metric, drawn.value_after) - distance(metric, drawn.value_before))
-        result["distance_change"] = _with_interval(moved, decisive, confidence)
-    result["p"] = _plain(p)
+        low, high = distance_interval(moved, decisive, confidence)
+        result["distance_change"] = {"value": _plain(moved), "low": _plain(low), "high": _plain(high)}
+    result["p"], result["test"] = _plain(test.p), test.name
     result["detectable"] = _plain(_detectable(decisive, confidence))
     return result
 
@@ -181,23 +214,6 @@ def _detectable(draws: Array, confidence: float) -> float:
         return math.nan
     normal = NormalDist()
     return (normal.inv_cdf((1 + confidence) / 2) + normal.inv_cdf(POWER)) * float(np.std(defined, ddof=1))
-
-
-def _cost_ratio(metric: Metric, drawn: Resampled, confidence: float) -> dict[str, float | None]:
-    """How many times worse it became, above 1 for a loss: after / before, or its inverse where more is
-    better.
-
-    The interval is that of the logarithm. Undefined when a value is not positive, or the metric has a target.
-    """
-    import numpy as np
-
-    if metric.better == "nearer":
-        return {"value": None, "low": None, "high": None}
-    sign = -1.0 if metric.better == "higher" else 1.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        point = sign * (np.log(drawn.value_after) - np.log(drawn.value_before))
-        low, high = interval(sign * (np.log(drawn.after) - np.log(drawn.before)), confidence)
-    return {"value": _plain(np.exp(point)), "low": _plain(np.exp(low)), "high": _plain(np.exp(high))}
 
 
 def _with_interval(value: float, draws: Array, confidence: float) -> dict[str, float | None]:

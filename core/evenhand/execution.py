@@ -115,13 +115,15 @@ def _run(
     datasets.disable_progress_bars()  # ours are shown instead
 
     from evenhand import continuity, measuring, models, portable, proofs, traffic
+    from evenhand.assessment import assess
+    from evenhand.axis_results import demand_defined
     from evenhand.contamination import Contamination
-    from evenhand.controls import entry_of, judge, run_controls
-    from evenhand.evidence import compare_benchmark, quality_summary, write_records
     from evenhand.life import Life
     from evenhand.model_card import write_card
+    from evenhand.primary import declared
     from evenhand.progress import progress
     from evenhand.report import write_report
+    from evenhand.sample import Table
     from evenhand.services import Services
 
     # ------------------------------------------------------------------------------------------ prepare
@@ -162,7 +164,8 @@ def _run(
     life.step_order = list(work.steps)
 
     # ------------------------------------------------------------------------------------------- before
-    benchmarks = measuring.benchmarks_of(composer, work.benchmarks, life.context)
+    asked = measuring.benchmarks_of(composer, work.benchmarks, life.context)
+    benchmarks, manifest["primary"] = declared(asked, recipe.evaluation.primary, origin=recipe.origin)
     with manifest.timed("comparing texts"):
         used = [(s, plugins[s.section, s.id]) for s in work.steps if s.plugin]
         given = {name: benchmark for name, (_, benchmark) in benchmarks.items()}
@@ -175,6 +178,8 @@ def _run(
     with manifest.timed("measuring before"):
         before, _ = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
     before = overlap.marked(before)
+    for name, (_, benchmark) in benchmarks.items():
+        demand_defined(benchmark, Table.of(before[name]))
     with manifest.timed("answers before"):
         first = services.generate(prompts[:SAMPLES], rules=()) if prompts else []
     manifest.write()
@@ -191,24 +196,7 @@ def _run(
         after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
     after = overlap.marked(after)
     manifest["contamination"] = overlap.as_dict()
-    for name, (step, benchmark) in benchmarks.items():
-        settings = recipe.evaluation
-        verdict = compare_benchmark(
-            benchmark, before[name], after[name], resamples=settings.resamples, confidence=settings.confidence,
-            seed=recipe.run.seed, budget=recipe.budget.perplexity,
-        )  # fmt: skip
-        write_records(folder / "items" / f"{name}.parquet", before[name], after[name])
-        manifest["benchmarks"].append({**verdict, "id": name, "use": step.use, "scoring": mode})
-    manifest["quality"] = quality_summary(manifest["benchmarks"], recipe.budget.perplexity)
-    made = run_controls(life, work, benchmarks, before)
-    for control in made:
-        control.records = overlap.marked(control.records)
-    manifest["controls"] = [entry_of(control, benchmarks, after, life) for control in made]
-    for control in made:
-        for name, records in control.records.items():
-            write_records(folder / "items" / f"{name}.{control.id}.parquet", records, after[name])
-    verdicts = [judge(entry, manifest["controls"], manifest["quality"]) for entry in manifest["benchmarks"]]
-    manifest["benchmarks"] = verdicts
+    assess(life, work, benchmarks, before, after, mode)
     manifest.write()
 
     # ------------------------------------------------------------------------------------ watch, explain
@@ -231,7 +219,8 @@ def _run(
     for entry in manifest["steps"]:
         entry["state"] = states.get(entry["id"], entry["state"])
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
-    shutil.rmtree(folder / ".state" / "training", ignore_errors=True)  # a complete run is not resumed
+    for scratch in ("training", "seeds"):
+        shutil.rmtree(folder / ".state" / scratch, ignore_errors=True)  # a complete run is not resumed
     manifest.finish("complete")
     write_card(folder)
     write_report(folder)

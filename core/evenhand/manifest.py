@@ -59,6 +59,8 @@ class Manifest:
             "contamination": None,
             "quality": None,
             "controls": [],
+            "primary": None,
+            "seeds": [],
             "portability": None,
             "monitoring": {"requests": 0, "probes": 0, "findings": []},
             "sections": [],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand import report_numbers as numbers
+from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
 from evenhand.report_reading import read_run
@@ -75,8 +76,9 @@ def render_card(run: RunRecord) -> str:
         model=run.model_label,
         level=numbers.percent(run.confidence),
         done=wording.what_was_done(run),
-        helped=wording.did_it_help(run),
+        helped=verdicts.did_it_help(run),
         cost=wording.what_it_cost(run),
+        quality_words=wording.what_it_cost(run.model_copy(update={"seconds": 0.0})),
         rows=wording.rows,
         direction=wording.direction,
         states=wording.STATES,

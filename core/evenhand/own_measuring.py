@@ -100,17 +100,34 @@ def measure(
 def compare(before: Any, after: Any, *, budget: float = BUDGET, confidence: float = 0.95) -> Any:
     """What changed between two results of `measure`: by benchmark, its entry as in `run.json`.
 
-    An entry has `verdict` (improved, worse, no demonstrated effect, too few items; for language quality: within, over,
-    or not shown to be within the budget), `verdict_text` (one sentence) and `metrics` (each with before, after and
-    change, and their intervals). Given two folders of runs or evaluations, or what `run` and `evaluate` gave, the
-    comparison of those. Raises UsageError when the two were not measured on the same items in the same way.
+    An entry has `verdict` (improved, controls not run; worse; no demonstrated effect; too few items; for language
+    quality: within, over, or not shown to be within the budget), its `reason`, `verdict_text` (one sentence) and
+    `metrics` (each with before, after and change, and their intervals). Nothing here makes controls, and without a
+    quality benchmark nothing counts as an improvement. Given two folders of runs or evaluations, or what `run` and
+    `evaluate` gave, the comparison of those. Raises UsageError when the two were not measured on the same items in the
+    same way.
     """
     folders = [getattr(side, "folder", side) for side in (before, after)]
     if isinstance(folders[0], str | Path):
         from evenhand.compare import compare as compare_folders
 
         return compare_folders(*folders)
-    return {name: _verdict(name, before[name], after[name], budget, confidence) for name in _shared(before, after)}
+    found = [_verdict(name, before[name], after[name], budget, confidence) for name in _shared(before, after)]
+    return {entry["id"]: entry for entry in _judged(found, budget, confidence)}
+
+
+def _judged(entries: Sequence[dict[str, Any]], budget: float, confidence: float) -> list[dict[str, Any]]:
+    """The entries as a run without controls would have them."""
+    from evenhand.control_steps import CONTINUED, REQUIRED
+    from evenhand.judging import judge
+    from evenhand.multiplicity import adjusted
+    from evenhand.noninferiority import quality_summary
+
+    controls = [{"id": name, "state": "not run", "benchmarks": []} for name in (CONTINUED, *REQUIRED)]
+    quality, corrected = quality_summary(entries, budget), adjusted(entries)
+    first = next((e["id"] for e in corrected if not e["quality"]), None)
+    level = 1 - confidence
+    return [judge(e, controls, quality, primary=e["id"] == first, level=level) for e in corrected]
 
 
 def _shared(before: Mapping[str, Measurement], after: Mapping[str, Measurement]) -> list[str]:

@@ -47,7 +47,10 @@ def plan(recipe: Recipe, resolved: Sequence[ResolvedStep]) -> Plan:
             [f"steps.{s.id}: no training follows it; put it before the last `train`, or add one" for s in late],
             where=recipe.origin,
         )
-    return Plan(tuple(steps), benchmarks, controls)
+    found = Plan(tuple(steps), benchmarks, controls)
+    if len(recipe.run.all_seeds) > 1 and not found.trains:
+        raise RecipeError(["run.seeds: nothing is trained, so further seeds change nothing"], where=recipe.origin)
+    return found
 
 
 def _implied_training(recipe: Recipe, steps: Sequence[ResolvedStep]) -> ResolvedStep:

@@ -12,6 +12,7 @@ from evenhand import packaged_recipes
 from evenhand.errors import RecipeError
 from evenhand.near_match import did_you_mean
 from evenhand.overrides import apply_overrides
+from evenhand.primary import primary_problems
 from evenhand.recipe_model import LISTS, SECTIONS, Recipe, RecipeSection, StepEntry, TrainingSection
 from evenhand.recipe_steps import ResolvedStep, match_steps, reference_problems, resolve_steps
 from evenhand.wording import toml_value, validated
@@ -122,6 +123,9 @@ def _recipe(
         entries[name], found = _entries(table, name)
         problems += found
     problems += reference_problems(entries["steps"], entries["benchmarks"])
+    problems += primary_problems(
+        getattr(sections.get("evaluation"), "primary", None), [e.id for e in entries["benchmarks"] if e.id]
+    )
     if catalogue is not None:
         training = sections.get("training")
         model_section = sections.get("model")

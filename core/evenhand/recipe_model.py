@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class RecipeSection(BaseModel):
@@ -86,15 +87,40 @@ class EvaluationSection(RecipeSection):
     controls: Literal["auto", "none"] | tuple[str, ...] = Field(
         "auto", description="Models to beat: continued-training and plugins; auto runs those that a verdict needs."
     )
+    primary: str | None = Field(
+        None, description="BENCHMARK or BENCHMARK.METRIC that the headline rests on; none: the first bias benchmark."
+    )
+    axis_margin: NotNegative = Field(
+        0.1, description="How much worse one axis may become, as a share of what the benchmark measured before."
+    )
 
 
 class RunSection(RecipeSection):
-    """`[run]`: seed, network, where the run folder goes."""
+    """`[run]`: seeds, network, where the run folder goes."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Seed = 0
+    seeds: Positive | Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
+        1, description="Trainings with so many seeds, from `seed` on, or with these; the first one's model is kept."
+    )
     offline: bool = False
     output: str | None = Field(None, description="Folder that run folders are made in.")
     name: str | None = None
+
+    @model_validator(mode="after")
+    def _distinct_from_the_first(self) -> RunSection:
+        found = self.all_seeds
+        if len(set(found)) != len(found):
+            raise ValueError("a seed is named twice")
+        if found[0] != self.seed:
+            raise ValueError(f"the first of the seeds must be run.seed, which is {self.seed}")
+        if found[-1] >= 2**32:
+            raise ValueError("the seeds go beyond 4,294,967,295")
+        return self
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds of the trainings; the first is `seed`."""
+        return self.seeds if isinstance(self.seeds, tuple) else tuple(range(self.seed, self.seed + self.seeds))
 
 
 class StepEntry(BaseModel):

@@ -12,6 +12,7 @@ from typing import Any
 from evenhand import report_contamination as contamination
 from evenhand import report_figures as figures
 from evenhand import report_numbers as numbers
+from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
 from evenhand.report_reading import read_run
@@ -83,7 +84,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "run": run,
         "model": run.model_label,
         "level": numbers.percent(run.confidence),
-        "answer": [wording.what_was_done(run), wording.did_it_help(run), wording.what_it_cost(run)],
+        "answer": [wording.what_was_done(run), verdicts.did_it_help(run), wording.what_it_cost(run)],
         "rows": wording.rows,
         "direction": wording.direction,
         "states": wording.STATES,
@@ -101,6 +102,12 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "degrees": list(contamination.DEGREES.values()),
         "overlaps": contamination.lines(run),
         "compared_with": contamination.against(run),
+        "axis_rows": verdicts.axis_rows,
+        "p_shown": verdicts.p_shown,
+        "left_out": verdicts.left_out(run),
+        "seed_lines": verdicts.seed_lines(run),
+        "has_axes": any(b.axes for b in run.bias_benchmarks),
+        "quality_words": wording.what_it_cost(run.model_copy(update={"seconds": 0.0})),
         "missing": wording.missing(run),
         "how_to_read": wording.how_to_read(run),
         "limits": wording.limits(run),

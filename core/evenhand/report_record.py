@@ -10,91 +10,21 @@ from typing import Any, Literal
 from pydantic import Field
 
 from evenhand.contamination_record import ContaminationRecord
-from evenhand.record_part import Part as _Part
+from evenhand.report_results import AxisResult as AxisResult
+from evenhand.report_results import BenchmarkResult as BenchmarkResult
+from evenhand.report_results import ControlRecord as ControlRecord
+from evenhand.report_results import Interval as Interval
+from evenhand.report_results import MetricResult as MetricResult
+from evenhand.report_results import Part as Part
+from evenhand.report_results import Primary as Primary
+from evenhand.report_results import Quality as Quality
+from evenhand.report_results import QualityPart as QualityPart
 
 SCHEMA = 1
 """The version of `run.json` that this file reads."""
 
 
-class Interval(_Part):
-    """A value with the ends of its confidence interval, in the metric's unit; None where it is undefined."""
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-class MetricResult(_Part):
-    """One metric of a benchmark before and after, on the same items."""
-
-    name: str
-    unit: str = ""
-    description: str = ""
-    target: float | None = None
-    better: Literal["lower", "higher", "nearer"] = "nearer"
-    primary: bool = False
-    before: Interval = Interval()
-    after: Interval = Interval()
-    change: Interval = Interval()
-    distance_change: Interval | None = None
-    p: float | None = None
-    detectable: float | None = None
-    definition: dict[str, Any] = Field(default_factory=dict)
-
-
-class BenchmarkResult(_Part):
-    """One benchmark with its verdict."""
-
-    id: str
-    name: str = ""
-    title: str = ""
-    mode: str = ""
-    version: str = ""
-    quality: bool = False
-    data_digest: str = ""
-    n_items: int = 0
-    n_clusters: int = 0
-    good: str = ""
-    scoring: str = ""
-    """How scores came about."""
-    enough: bool = True
-    """Of an evaluation: whether there are enough items for an interval worth reading."""
-    unscored: int = 0
-    """Of an evaluation: items that gave no value."""
-    flags: dict[str, int] = Field(default_factory=dict)
-    """Of an evaluation: items by flag."""
-    metrics: list[MetricResult] = Field(default_factory=list)
-    verdict: str = ""
-    verdict_text: str = ""
-
-    @property
-    def label(self) -> str:
-        """The title a reader sees."""
-        return self.title or self.name or self.id
-
-    @property
-    def primary(self) -> MetricResult | None:
-        """The metric that the verdict rests on."""
-        return next((m for m in self.metrics if m.primary), self.metrics[0] if self.metrics else None)
-
-    @property
-    def ordered(self) -> list[MetricResult]:
-        """The primary metric, then the others in the order of the benchmark."""
-        return [m for m in self.metrics if m is self.primary] + [
-            m for m in self.metrics if m is not self.primary
-        ]
-
-
-class Quality(_Part):
-    """Language quality after relative to before, held against the budget of the recipe."""
-
-    budget: float = 1.0
-    metric: str = ""
-    ratio: Interval = Interval()
-    verdict: str = ""
-
-
-class Proof(_Part):
+class Proof(Part):
     """Whether a stage of a step took effect, and how that was seen."""
 
     stage: str = ""
@@ -103,7 +33,7 @@ class Proof(_Part):
     size: float | None = None
 
 
-class Step(_Part):
+class Step(Part):
     """One configured use of a plugin."""
 
     id: str
@@ -120,7 +50,7 @@ class Step(_Part):
     proofs: list[Proof] = Field(default_factory=list)
 
 
-class Term(_Part):
+class Term(Part):
     """One loss term of a training."""
 
     weight: float | None = None
@@ -129,7 +59,7 @@ class Term(_Part):
     gradient_norm: float | None = None
 
 
-class Training(_Part):
+class Training(Part):
     """One training and its loss terms."""
 
     id: str = "train"
@@ -142,7 +72,7 @@ class Training(_Part):
     events: list[str] = Field(default_factory=list)
 
 
-class Model(_Part):
+class Model(Part):
     """The model before anything was done to it."""
 
     name: str = ""
@@ -160,7 +90,7 @@ class Model(_Part):
     """Of the finished model of a run: its decoding rules."""
 
 
-class Data(_Part):
+class Data(Part):
     """What the model was trained on."""
 
     source: str = ""
@@ -170,7 +100,7 @@ class Data(_Part):
     licence: str = ""
 
 
-class Distribution(_Part):
+class Distribution(Part):
     """An installed distribution that took part."""
 
     name: str
@@ -185,7 +115,7 @@ class Distribution(_Part):
         return "local file" if self.origin.startswith(("file:", "/")) else self.origin
 
 
-class FindingRecord(_Part):
+class FindingRecord(Part):
     """What a monitor noticed."""
 
     monitor: str = ""
@@ -194,7 +124,7 @@ class FindingRecord(_Part):
     facts: dict[str, Any] = Field(default_factory=dict)
 
 
-class Monitoring(_Part):
+class Monitoring(Part):
     """What the monitors saw of the traffic."""
 
     requests: int = 0
@@ -202,14 +132,14 @@ class Monitoring(_Part):
     findings: list[FindingRecord] = Field(default_factory=list)
 
 
-class FactRecord(_Part):
+class FactRecord(Part):
     """A labelled value."""
 
     label: str = ""
     value: Any = None
 
 
-class Figure(_Part):
+class Figure(Part):
     """Token heat or bars."""
 
     type: Literal["heat", "bars"]
@@ -221,7 +151,7 @@ class Figure(_Part):
     caption: str = ""
 
 
-class SectionRecord(_Part):
+class SectionRecord(Part):
     """What a step wrote about itself."""
 
     step: str = ""
@@ -231,7 +161,7 @@ class SectionRecord(_Part):
     figures: list[Figure] = Field(default_factory=list)
 
 
-class Change(_Part):
+class Change(Part):
     """One generated token whose distribution a rule changed."""
 
     position: int = 0
@@ -241,7 +171,7 @@ class Change(_Part):
     total_variation: float | None = None
 
 
-class Sample(_Part):
+class Sample(Part):
     """What the model wrote before and after, for one prompt."""
 
     prompt: str = ""
@@ -250,7 +180,7 @@ class Sample(_Part):
     changes: list[Change] = Field(default_factory=list)
 
 
-class Fault(_Part):
+class Fault(Part):
     """An error of a plugin that the run survived."""
 
     step: str = ""
@@ -258,41 +188,28 @@ class Fault(_Part):
     message: str = ""
 
 
-class Event(_Part):
+class Event(Part):
     """Something the run did on its own."""
 
     stage: str = ""
     text: str = ""
 
 
-class Portability(_Part):
+class Portability(Part):
     """What loading the saved model again showed."""
 
     largest_difference: float | None = None
     answers: int = 0
 
 
-class ControlComparison(_Part):
-    """A bias benchmark on a control, and how the run differs from it."""
+class SeedRecord(Part):
+    """The trainings with one seed."""
 
-    id: str
-    verdict: str = ""
-    metric: MetricResult
-
-
-class ControlRecord(_Part):
-    """A model that the run had to beat."""
-
-    id: str
-    state: str = ""
-    reason: str = ""
-    strength: float | None = None
-    cost: float | None = None
-    tokens: int | None = None
-    benchmarks: list[ControlComparison] = Field(default_factory=list)
+    seed: int
+    training: list[Training] = Field(default_factory=list)
 
 
-class RunRecord(_Part):
+class RunRecord(Part):
     """One run, as `run.json` states it."""
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
@@ -317,6 +234,8 @@ class RunRecord(_Part):
     quality: Quality | None = None
     contamination: ContaminationRecord | None = None
     controls: list[ControlRecord] = Field(default_factory=list)
+    primary: Primary | None = None
+    seeds: list[SeedRecord] = Field(default_factory=list)
     portability: Portability | None = None
     attempts: int = 1
     monitoring: Monitoring | None = None
@@ -343,6 +262,13 @@ class RunRecord(_Part):
     def bias_benchmarks(self) -> list[BenchmarkResult]:
         """Benchmarks that measure bias."""
         return [b for b in self.benchmarks if not b.quality]
+
+    @property
+    def headline(self) -> BenchmarkResult | None:
+        """The bias benchmark that the headline rests on: the primary one, by default the first."""
+        name = self.primary.benchmark if self.primary else ""
+        found = [b for b in self.bias_benchmarks if b.id == name] or self.bias_benchmarks
+        return found[0] if found else None
 
     @property
     def quality_direction(self) -> str:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent, plain
-from evenhand.report_record import BenchmarkResult, ControlRecord, Interval, MetricResult, RunRecord, Step
+from evenhand.report_record import (
+    BenchmarkResult,
+    ControlRecord,
+    Interval,
+    MetricResult,
+    Quality,
+    QualityPart,
+    RunRecord,
+    Step,
+)
 
 TONES = {
     "improved": "good",
@@ -121,56 +129,21 @@ def what_was_done(run: RunRecord) -> str:
     return done
 
 
-def did_it_help(run: RunRecord) -> str:
-    """One or two sentences: the verdicts of the bias benchmarks, and the numbers behind the first of each."""
-    benchmarks = run.bias_benchmarks
-    if not benchmarks:
-        return "Bias was not measured, so nothing can be said about whether it helped."
-    groups = {
-        v: [b for b in benchmarks if b.verdict == v] for v in dict.fromkeys(b.verdict for b in benchmarks)
-    }
-    better, worse = groups.get("improved", []), groups.get("worse", [])
-    parts = []
-    if better:
-        parts.append(f"bias as measured here fell on {_share(better, benchmarks)}")
-    else:
-        parts.append(f"no improvement was demonstrated on {_share(benchmarks, benchmarks)}")
-    if worse:
-        parts.append(f"it grew on {_titles(worse)}")
-    untested = groups.get(UNTESTED, [])
-    if untested and not better:
-        fell = f"bias as measured here fell on {_share(untested, benchmarks)}"
-        parts = [f"{fell}, but controls that it must beat were not run"]
-    others = [(v, g) for v, g in groups.items() if v not in ("improved", "worse") and g is not untested]
-    for verdict, group in others:
-        if better or worse or verdict == "too few items":
-            parts.append(f"{_titles(group)}: {verdict or 'no verdict'}")
-    sentence = "; ".join(parts) + "."
-    return sentence[0].upper() + sentence[1:]
-
-
-def _share(some: Sequence[BenchmarkResult], of: Sequence[BenchmarkResult]) -> str:
-    if len(of) == 1:
-        return f"the one bias benchmark ({_titles(some)})"
-    if len(some) == len(of):
-        return (
-            f"all {len(of)} bias benchmarks ({_titles(some)})"
-            if some[0].verdict == "improved"
-            else (f"any of the {len(of)} bias benchmarks ({_titles(some)})")
-        )
-    return f"{len(some)} of {len(of)} bias benchmarks ({_titles(some)})"
-
-
-def _titles(benchmarks: Sequence[BenchmarkResult]) -> str:
-    return listing([b.label for b in benchmarks])
-
-
 def what_it_cost(run: RunRecord) -> str:
-    """One or two sentences: language quality against the budget, and time."""
+    """One sentence or more: each measure of language quality against what it may lose, and time."""
     time = f"The whole run took {duration(run.seconds)}." if run.seconds else ""
     quality = run.quality
-    if quality is None or quality.ratio.value is None:
+    told = [] if quality is None else [*_by_ratio(run, quality), *(_by_points(run, p) for p in quality.further)]
+    if quality is None or not told:
         return f"Language quality was not measured, so its cost is unknown. {time}".strip()
+    if len(told) > 1:
+        told.append(f"Together: {quality.verdict}.")
+    return " ".join([*told, time]).strip()
+
+
+def _by_ratio(run: RunRecord, quality: Quality) -> list[str]:
+    if quality.ratio.value is None:
+        return []
     worse_by = 100 * (quality.ratio.value - 1)
     places = max(1, decimals(_as_percent(quality.ratio)))
     size = number(abs(worse_by), places)
@@ -190,10 +163,24 @@ def what_it_cost(run: RunRecord) -> str:
         )
     allowed = number(100 * (quality.budget - 1), 1)
     metric = quality.metric or "perplexity"
-    return (
+    return [
         f"{metric[0].upper()}{metric[1:]}, the measure of language quality, {moved}{interval}; "
-        f"the recipe allows +{allowed} %: {quality.verdict}. {time}"
-    ).strip()
+        f"the recipe allows +{allowed} %: {quality.ratio_verdict}."
+    ]
+
+
+def _by_points(run: RunRecord, part: QualityPart) -> str:
+    label = next((b.label for b in run.benchmarks if b.id == part.benchmark), part.benchmark)
+    if part.loss is None or part.loss.value is None:
+        return f"{label}: {part.verdict}."
+    loss, lost, places = part.loss, part.loss.value, max(1, decimals(part.loss))
+    unit = {"%": " percentage points", "": ""}.get(part.unit, f" {part.unit}")
+    moved = "lost" if lost >= 0 else "gained"
+    interval = f" (loss, {percent(run.confidence)} interval: {bounds(loss, places, signed=True)})"
+    return (
+        f"{label} ({part.metric}) {moved} {number(abs(lost), places)}{unit}{interval}; "
+        f"a loss of {number(loss.margin, 1)} is allowed: {part.verdict}."
+    )
 
 
 def controls(run: RunRecord) -> list[str]:
@@ -209,7 +196,9 @@ def controls(run: RunRecord) -> list[str]:
 
 def _control(run: RunRecord, control: ControlRecord) -> str:
     made = [f"strength {control.strength:.4g}"] if control.strength is not None else []
-    made += [counted(control.tokens, "token")] if control.tokens else []
+    if control.tokens:
+        own = f", {control.run_tokens:,} in the run" if control.run_tokens else ""
+        made.append(counted(control.tokens, "token") + own)
     made += [f"cost ratio {number(control.cost, 3)}"] if control.cost is not None else []
     labels = {b.id: b.label for b in run.benchmarks}
     found = []
@@ -259,8 +248,11 @@ def how_to_read(run: RunRecord) -> list[str]:
     return [
         f"Each change comes with its {level} interval, from resampling clusters of the same items before and "
         "after. An interval on one side of zero supports a change in that direction.",
-        "\u201cNo demonstrated effect\u201d means that the interval reaches zero. It does not mean that "
-        "there is no effect: one below the detectable change named beside it would probably be missed.",
+        "\u201cImproved\u201d means more than that: every control that applies is beaten, the loss of language quality "
+        "is shown to be within the budget, no axis became worse beyond its margin, and, for a benchmark that is not "
+        "the primary one, the result stands a correction for the number of bias benchmarks.",
+        "\u201cNo demonstrated effect\u201d comes with its reason. It does not mean that there is no effect: one below "
+        "the detectable change named beside it (80 % power) would probably be missed.",
         "Where a metric has an ideal value, better means nearer to it, from either side.",
     ]
 
@@ -273,13 +265,14 @@ def limits(run: RunRecord) -> list[str]:
         "A better score does not make a model fair or safe.",
         "Not measured: other languages, other groups, harm in a real application, toxicity, and factual "
         "accuracy, except where a benchmark above names them.",
-        f"All numbers come from one run with one seed ({run.seed}); another seed gives others.",
+        _seeds(run),
     ]
     if intervals > 1:
         said.insert(
             1,
             f"{intervals} intervals are shown. The more there are, the more likely one of them excludes zero "
-            "by chance; the verdict of a benchmark rests on its first metric alone.",
+            "by chance; the answer above rests on the primary measure alone. Corrected p-values: Holm over the bias "
+            "benchmarks and over the axes of one, Benjamini-Hochberg over all other metrics, which only explore.",
         )
     if run.portable is False:
         said.append(
@@ -287,6 +280,14 @@ def limits(run: RunRecord) -> list[str]:
             "model/ under plain transformers."
         )
     return said
+
+
+def _seeds(run: RunRecord) -> str:
+    if len(run.seeds) < 2:
+        return f"All numbers come from one run with one seed ({run.seed}); another seed gives others."
+    seeds = listing([str(s.seed) for s in run.seeds])
+    said = f"Values after are means over trainings with {len(run.seeds)} seeds ({seeds}); intervals hold their spread."
+    return f"{said} The model that was kept, and each degradation, has seed {run.seed} alone."
 
 
 def provenance(run: RunRecord) -> list[tuple[str, str]]:

@@ -53,6 +53,22 @@ class Table:
             flags={k: np.array([r.flags.get(k, False) for r in records], dtype=bool) for k in flags},
         )
 
+    def only(self, kept: Array) -> tuple[Table, Array]:
+        """The items where `kept` [N] bool is true, their clusters numbered anew; and the old number of each."""
+        import numpy as np
+
+        numbers, place = np.unique(self.place[kept], return_inverse=True)
+        table = Table(
+            values={k: v[kept] for k, v in self.values.items()},
+            axis=self.axis[kept],
+            group=self.group[kept],
+            cluster=self.cluster[kept],
+            place=place.astype(np.int64),
+            clusters=len(numbers),
+            flags={k: v[kept] for k, v in self.flags.items()},
+        )
+        return table, numbers
+
     def column(self, value: str | Array) -> Array:
         """A column by name, all nan where no item has it; or the column itself."""
         import numpy as np
@@ -184,7 +200,13 @@ def aggregate(metric: Metric, sample: Sample) -> Array:
                 where=f"metric {metric.name!r}",
             )
         return found
-    top, bottom = (sample.draws @ sample.table.ratio_sums(metric.value, metric.per)).T
+    return from_sums(metric, *(sample.draws @ sample.table.ratio_sums(metric.value, metric.per)).T)
+
+
+def from_sums(metric: Metric, top: Array, bottom: Array) -> Array:
+    """[R] a metric without a statistic, from the sums [R] of its value and of what divides it."""
+    import numpy as np
+
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio: Array = metric.scale * top / bottom
         if metric.transform == "exp":

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.report_contamination import note as overlap_note
 from evenhand.report_numbers import bounds, counted, decimals, duration, number, percent
@@ -85,12 +86,19 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
     if run.benchmarks:
         out.print(Padding(_benchmarks(run), (0, 0, 0, 2)))
         out.print()
-    line(wording.did_it_help(run))
+    line(verdicts.did_it_help(run))
+    told = [*verdicts.reasons(run), *verdicts.axes(run), *verdicts.seed_lines(run)]
+    if told:
+        out.print()
+    for words in told:
+        line(f"- {words}")
 
     heading("What it cost in language quality")
     quality = run.quality
-    if quality is None or quality.ratio.value is None:
+    if quality is None or (quality.ratio.value is None and not quality.parts):
         line("Not measured, so the cost is unknown.")
+    elif quality.further:
+        line(wording.what_it_cost(run.model_copy(update={"seconds": 0.0})))
     else:
         places = max(3, decimals(quality.ratio))
         line(
@@ -103,6 +111,11 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
     if run.controls:
         heading("What it had to beat (models that nobody meant to be fairer; the run minus each)")
         for words in wording.controls(run):
+            line(f"- {words}")
+
+    if run.benchmarks:
+        heading("What was counted (items before and after)")
+        for words in verdicts.left_out(run):
             line(f"- {words}")
 
     notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
@@ -174,4 +187,6 @@ def _benchmarks(run: RunRecord) -> Table:
         if row.distance:
             moved, _, ends = row.distance.partition(" ")
             table.add_row(Text("  distance from the ideal"), "", "", moved, Text(ends), "")
+        if row.detectable and not benchmark.quality:
+            table.add_row(Text("  detectable with 80 % power", style="dim"), "", "", f"\u00b1{row.detectable}", "", "")
     return table

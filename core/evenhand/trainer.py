@@ -165,6 +165,13 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         facts = {"terms": self.terms.state_dict(), "tokens": self.tokens, "seconds": self.seconds}
         torch.save(facts, folder / "terms.pt")
 
+    def take_up(self, checkpoint: Path, steps: int) -> None:
+        """Put back the last state of a training that had made all its updates."""
+        self.callback_handler.on_train_begin(self.args, self.state, self.control)
+        self._load_from_checkpoint(str(checkpoint))
+        self.state.global_step = steps
+        self.demand_finite()
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         from safetensors.torch import load_file
 

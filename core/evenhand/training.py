@@ -154,6 +154,9 @@ def train(
 def _go(trainer: Any, folder: Path, resume: bool) -> None:
     """Let a trainer run to its end, from the last checkpoint if asked; a divergence says which checkpoint is good."""
     checkpoint = last_checkpoint(folder) if resume else None
+    if checkpoint is not None and _steps_of(checkpoint) >= trainer.args.max_steps:
+        trainer.take_up(checkpoint, _steps_of(checkpoint))  # `Trainer.train` would make one more update
+        return
     try:
         with warnings.catch_warnings():
             # Checkpoints are numbered, and the number is what they are ordered by.
@@ -181,7 +184,11 @@ def restore_terms(
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written whole; half-written ones carry no mark and are passed over."""
     found = [p.parent for p in folder.glob("checkpoint-*/COMPLETE")]
-    return max(found, key=lambda p: int(p.name.rsplit("-", 1)[1]), default=None)
+    return max(found, key=_steps_of, default=None)
+
+
+def _steps_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rsplit("-", 1)[1])
 
 
 def _select(model: PreTrainedModel, trainable: Iterable[str] | None) -> dict[str, bool]:

@@ -1,0 +1,111 @@
+"""What is left of an "improved" when it is held against all that could explain it otherwise.
+
+*Improved* stands only if, in this order: every control that applies and was made is beaten; language quality was
+measured, and its loss is shown to be within the budget; no axis became worse beyond its margin; the result is the
+declared primary one, or survives the correction for the number of bias benchmarks; and the controls that it must beat
+were made. The first that fails is the one reason that is given. A run must beat *all* of its controls, so that no
+correction for their number is needed; a change for the worse is reported without any correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evenhand.axis_results import WORSE
+from evenhand.control_steps import CONTINUED, REQUIRED
+from evenhand.multiplicity import decisive_metric
+from evenhand.noninferiority import WITHIN
+from evenhand.report_wording import UNTESTED
+from evenhand.verdict_text import measured_change, p_value
+
+
+def judge(
+    entry: dict[str, Any],
+    controls: Sequence[Mapping[str, Any]],
+    quality: Mapping[str, Any] | None,
+    *,
+    primary: bool,
+    level: float = 0.05,
+) -> dict[str, Any]:
+    """The entry of a bias benchmark with the verdict that is left, its reason and its sentence; others unchanged.
+
+    `controls` are the entries of `controls.entry_of`; `primary` says whether the headline of the run rests on this
+    benchmark; `level` is what the interval leaves.
+    """
+    if entry["quality"] or entry["verdict"] != "improved":
+        return entry
+    text = entry["verdict_text"]
+    found = _objection(entry, controls, quality, primary, level)
+    if found is not None:
+        reason, sentence = found
+        return {
+            **entry,
+            "verdict": "no demonstrated effect",
+            "reason": f"improved, but {reason}",
+            "verdict_text": f"{text} But {sentence}",
+        }
+    untested = [c["id"] for c in controls if c["state"] == "not run" and c["id"] in (CONTINUED, *REQUIRED)]
+    if untested:
+        names = _listed(untested)
+        text += f" It has not been compared with {names}."
+        return {**entry, "verdict": UNTESTED, "reason": f"not compared with {names}", "verdict_text": text}
+    beaten = [c["id"] for c in controls if c["state"] == "run"]
+    if not beaten:
+        reason = "better than the untouched model, at no cost that a control could match"
+        return {**entry, "reason": reason}
+    text += f" It is also better than {_listed(beaten)}."
+    return {**entry, "reason": f"also better than {_listed(beaten)}", "verdict_text": text}
+
+
+def _objection(
+    entry: Mapping[str, Any],
+    controls: Sequence[Mapping[str, Any]],
+    quality: Mapping[str, Any] | None,
+    primary: bool,
+    level: float,
+) -> tuple[str, str] | None:
+    """The first objection to an improvement, as a clause and as a sentence."""
+    for control in controls:
+        shown = next((b for b in control["benchmarks"] if b["id"] == entry["id"]), None)
+        if shown is not None and shown["verdict"] != "improved":
+            name = _called(control["id"])
+            beside = f"{measured_change(shown['metric'])} against it"
+            return f"not beyond {name}", f"it is not shown to be better than {name}: {beside}."
+    if quality is None:
+        return (
+            "language quality was not measured",
+            "language quality was not measured, so it may be the price of a worse model.",
+        )
+    if quality["verdict"] != WITHIN:
+        by = f" by {quality['decided_by']}" if quality.get("decided_by") else ""
+        cost = f"the cost in language quality{by} is {quality['verdict']}"
+        return cost, f"{cost}, so this does not count as an improvement."
+    worse = [a["axis"] for a in entry.get("axes", ()) if a["state"] == WORSE]
+    if worse:
+        from evenhand.report_numbers import listing
+
+        what = f"{'axis' if len(worse) == 1 else 'axes'} {listing(worse)} became worse beyond the margin"
+        return what, f"{what}, so this does not count as an improvement."
+    metric = decisive_metric(entry)
+    p = metric.get("p_adjusted")
+    if not primary and p is not None and p > level:
+        what = f"not after the correction for several results ({metric['adjusted_by']}: {p_value(p)})"
+        return what, f"it does not stand the correction for several results ({metric['adjusted_by']}: {p_value(p)})."
+    return None
+
+
+def _called(name: str) -> str:
+    return {
+        CONTINUED: "continued training alone",
+        "weight-noise": "weight noise of the same cost",
+        "unigram-mix": "a unigram mixture of the same cost",
+        "temperature": "a temperature of the same cost",
+        "weight-rounding": "rounded weights of the same cost",
+    }.get(name, f"the control {name}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    from evenhand.report_numbers import listing
+
+    return listing([_called(name) for name in names])
