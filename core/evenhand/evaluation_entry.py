@@ -24,10 +24,10 @@ def measured_entry(
     """
     import numpy as np
 
+    from evenhand.axis_results import MIN_CLUSTERS
     from evenhand.bootstrap import interval, multiplicities
     from evenhand.cache import sha256_text
     from evenhand.errors import PluginFault
-    from evenhand.axis_results import MIN_CLUSTERS
     from evenhand.evidence import _definition, _plain
     from evenhand.item_records import check_records
     from evenhand.sample import Sample, Table, aggregate, value_of
