@@ -21,7 +21,7 @@ from pair_parts import (
 )
 
 from evenhand.errors import DigestMismatch, UsageError
-from evenhand_standard.benchmarks import stereoset
+from evenhand_standard.benchmarks import stereoset, stereoset_metrics
 from evenhand_standard.benchmarks.stereoset import Item, StereoSet
 
 realdata = pytest.mark.skipif(
@@ -194,7 +194,7 @@ def test_a_resample_counts_a_term_as_often_as_it_was_drawn(data):
         100 * sum(r.values["stereotype_wins"] for r in rs) / len(rs)
         for rs in ([r for r in records if r.cluster == term] for term in terms)
     ]
-    found = stereoset.stereotype_score(Sample(table, draws))
+    found = stereoset_metrics.stereotype_score(Sample(table, draws))
     assert found[0] == pytest.approx((3 * each[0] + each[2] + each[3] + each[5]) / 6)
     assert math.isnan(found[1])
 
