@@ -219,9 +219,9 @@ def _articles(text: str) -> Iterator[str]:
 def planted(kind: Literal["causal", "masked"], context: int, stride: int) -> tuple[Planted, ...]:
     """Models that give every token the same probability: one word is one token, so that perplexity is known.
 
-    One of the passages is longer than the context, so that a token that is counted twice or not at all shows.
+    One of the passages is read in several windows, so that a token that is counted twice or not at all shows.
     """
-    few = [" ".join(["word"] * n) for n in (1, 7, 2 * context + 1)]
+    few = [" ".join(["word"] * n) for n in (1, 7, context + 2 * stride + 1)]
     words = sum(len(text.split()) for text in few)
     size = sum(len(text.encode()) for text in few)
     word, byte = (
