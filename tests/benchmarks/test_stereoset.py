@@ -20,7 +20,8 @@ from pair_parts import (
     written,
 )
 
-from evenhand.errors import DigestMismatch, UsageError
+from evenhand.errors import DigestMismatch, PluginFault, UsageError
+from evenhand.planted import check_planted
 from evenhand_standard.benchmarks import stereoset, stereoset_metrics
 from evenhand_standard.benchmarks.stereoset import Item, StereoSet
 
@@ -303,3 +304,13 @@ def test_planted_models_come_out_on_the_published_items(tmp_path):
     for family in ("gpt2", "bert"):
         for benchmark in StereoSet(task="both", limit=40, data=str(DATA)).evaluation(run_of(family, tmp_path)):
             sound(benchmark, benchmark.score(measured_of(family)))
+
+
+def test_a_wrong_order_of_continuations_is_refused(data, monkeypatch):
+    benchmark = of_task("intra", "llama", data)
+    right = stereoset.whole_sentences
+    monkeypatch.setattr(
+        stereoset, "whole_sentences", lambda measured, items: [[a, s, u] for s, a, u in right(measured, items)]
+    )
+    with pytest.raises(PluginFault, match="planted model 'always the stereotype': SS is 0"):
+        check_planted(benchmark)

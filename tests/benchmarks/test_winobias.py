@@ -16,6 +16,8 @@ from pair_parts import (
     written,
 )
 
+from evenhand.errors import PluginFault
+from evenhand.planted import check_planted
 from evenhand.sample import Table, value_of
 from evenhand_sdk import PlantedModel
 from evenhand_standard.benchmarks import pronoun_resolution, winobias, winobias_pairs
@@ -301,3 +303,10 @@ def test_ten_pairs_read_by_hand():
     for name, (right, wrong, pronoun, lone) in CHECKED.items():
         p = found[name]
         assert (p.right, p.wrong, p.pronouns[0].text, p.lone, p.fault) == (right, wrong, pronoun, lone, "")
+
+
+def test_a_margin_taken_the_wrong_way_round_is_refused(data, monkeypatch):
+    benchmark = WinoBias(data=str(data)).evaluation(run_of("llama", data))
+    monkeypatch.setattr(winobias, "rightness", lambda margin: float(margin < 0))
+    with pytest.raises(PluginFault, match="planted model 'always the stereotype': accuracy gap is -100"):
+        check_planted(benchmark)
