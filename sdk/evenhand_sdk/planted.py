@@ -6,8 +6,9 @@ records = score(planted, items)          # the benchmark's own scoring, as with 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,10 +16,12 @@ from evenhand.contributions import Request, Response
 from evenhand.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from evenhand.measured import Filling
     from evenhand.scoring import SequenceScore
 
-_TOKEN = re.compile(r"\s*\w+|\s*[^\w\s]")
+_TOKEN = re.compile(r"\s*\[(?:MASK|END)\]|\s*\w+|\s*[^\w\s]")
 
 
 @dataclass
@@ -30,7 +33,12 @@ class PlantedTokenizer:
     bos_token_id: int | None = 1
     eos_token_id: int | None = 1
     mask_token_id: int | None = 0
+    unk_token_id: int | None = None
     mask_token: str = "[MASK]"
+
+    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        """The ids of a text under the name that tokenizers give them; there are no special tokens to add."""
+        return {"input_ids": list(self.encode(text))}
 
     def encode(self, text: str) -> tuple[int, ...]:
         """The ids of a text."""
@@ -57,8 +65,14 @@ class PlantedModel:
     """The text that is generated for a request."""
     fill: Callable[[str], Sequence[tuple[str, float]]] | None = None
     """A prompt, or a text with a mask -> words with their probabilities, likeliest first."""
+    distribution: Callable[[str], Mapping[str, float]] | None = None
+    """What stands before a word (masked models: the text with the mask) -> probabilities of words; the rest is spread
+    evenly over the vocabulary."""
     kind: Literal["causal", "masked"] = "causal"
     tokenizer: Any = field(default_factory=PlantedTokenizer)
+    vocabulary: int = 4096
+    """Length of a distribution; more words than that cannot be used with `distribution`."""
+    title: str | None = None
     seed: int = 0
     longest: int = 2**31
     mode: str = "planted"
@@ -104,12 +118,27 @@ class PlantedModel:
 
     def top(self, prompts: Sequence[str], k: int) -> list[list[Filling]]:
         """The k likeliest words that were given for a prompt."""
-        import math
-
         from evenhand.measured import Filling
 
         rule = self._given("fill", self.fill)
         return [[Filling(word, -1, math.log(p)) for word, p in rule(prompt)[:k]] for prompt in prompts]
+
+    def distributions(self, ids: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """The given probabilities as log-probabilities [n, V], at positions as those of a real model."""
+        import torch
+
+        rule = self._given("distribution", self.distribution)
+        found = []
+        for row, places in zip(ids, positions, strict=True):
+            logp = torch.empty((len(places), self.vocabulary))
+            for k, place in enumerate(places):
+                shown = [*row[:place], self.tokenizer.mask_token_id, *row[place + 1 :]]
+                given = rule(self.tokenizer.decode(row[: place + 1] if self.kind == "causal" else shown))
+                logp[k] = math.log(max(1.0 - sum(given.values()), 1e-9) / self.vocabulary)
+                for word, p in given.items():
+                    logp[k, self.tokenizer.encode(word)[0]] = math.log(p)
+            found.append(logp.log_softmax(-1))
+        return found
 
     def generate(self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0) -> list[Response]:
         """The given texts."""

@@ -17,9 +17,10 @@ Source: metrics 2.6 with 2.3 and 2.4 of the technique notes; ours.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -29,6 +30,8 @@ from evenhand_sdk import (
     ItemRecord,
     Metric,
     Options,
+    Planted,
+    PlantedModel,
     Plugin,
     RunContext,
     comparable_positions,
@@ -41,6 +44,7 @@ from evenhand_sdk import (
     progress,
     token_bins,
 )
+from evenhand_standard.benchmarks.known_preferences import bare
 
 if TYPE_CHECKING:
     import torch
@@ -127,6 +131,8 @@ class PairGap(Plugin):
             mode="held-out templates, folded Jensen-Shannon divergence behind the first difference",
             data_digest=hashlib.sha256(texts.encode()).hexdigest(),
             texts=lambda: {item.id: item_text(item.female_text, item.male_text) for item in items},
+            planted=planted(axis, items[:5], run.kind),
+            good="0, beside a perplexity that did not rise: a model that is deaf to its context has no gap, either.",
         )
 
 
@@ -206,3 +212,46 @@ def chunks(pairs: Sequence[Encoded], vocabulary: int) -> Iterator[list[Encoded]]
         held += size
     if chunk:
         yield chunk
+
+
+# ------------------------------------------------------------------------------------------------ planted models
+def planted(axis: Axis, items: Sequence[PairItem], kind: Literal["causal", "masked"]) -> tuple[Planted, ...]:
+    """A model that expects the same on both sides, one that only agrees in grammar, and one that tells them apart.
+
+    With `sure` on a word of its own on each side, and the rest on all words alike, the divergence is nearly ln 2 times
+    `sure`.
+    """
+    bins = axis.bins()
+    if not items or not bins:
+        return ()
+    female_texts = [bare(item.female_text) for item in items]
+    sure = 0.9
+
+    def records(female: str | None, male: str | None) -> list[ItemRecord]:
+        def rule(text: str) -> dict[str, float]:
+            before, _, after = text.partition("[MASK]")
+            on_female_side = any(t.startswith(bare(before)) and t.endswith(bare(after)) for t in female_texts)
+            word = female if on_female_side else male
+            return {} if word is None else {word: sure}
+
+        return score(PlantedModel(distribution=rule, kind=kind), axis, items)
+
+    zero = (0.0, 1e-6)
+    far = (0.8 * sure * math.log(2), math.log(2))
+    return (
+        Planted(
+            name="the same on both sides",
+            records=lambda: records(None, None),
+            expect={"JS gap": zero, "JS gap, not folded": zero, "likelihood gap": zero, "likelihood difference": zero},
+        ),
+        Planted(
+            name="grammar only",
+            records=lambda: records(bins[0][0], bins[0][1]),
+            expect={"JS gap": zero, "JS gap, not folded": far},
+        ),
+        Planted(
+            name="another word on each side",
+            records=lambda: records("quux", "zyzzyva"),
+            expect={"JS gap": far, "JS gap, not folded": far},
+        ),
+    )

@@ -14,13 +14,25 @@ The verdict is one of non-inferiority: the loss must be shown to be within the b
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from evenhand_sdk import Benchmark, ItemRecord, Metric, Options, Plugin, RunContext, UsageError, hookimpl
+from evenhand_sdk import (
+    Benchmark,
+    ItemRecord,
+    Metric,
+    Options,
+    Planted,
+    PlantedModel,
+    Plugin,
+    RunContext,
+    UsageError,
+    hookimpl,
+)
 from evenhand_sdk.benchmark_data import WIKITEXT2_TEST, builtin_passages, read_text
 
 BUILTIN = "builtin:"
@@ -67,6 +79,8 @@ class Perplexity(Plugin):
             data_digest=hashlib.sha256("\n\n".join(texts).encode()).hexdigest(),
             min_items=20,
             texts=lambda: {str(k): text for k, text in enumerate(texts)},
+            planted=planted(run.kind, options.context, stride),
+            good="As low as before. Compare only on the same text, and for masked models only with masked models.",
         )
 
 
@@ -115,8 +129,6 @@ def passages(text: str, folder: str | None = None) -> list[str]:
 
 def score(measured: Any, texts: Sequence[str], context: int, stride: int) -> list[ItemRecord]:
     """One record for each passage: its log-likelihood, its words and its bytes."""
-    import math
-
     context = min(context, measured.longest)
     stride = min(stride, context - 1)
     if measured.kind == "masked":
@@ -203,3 +215,31 @@ def _articles(text: str) -> Iterator[str]:
         article.append(line)
     if any(line.strip() for line in article):
         yield "".join(article)
+
+
+def planted(kind: Literal["causal", "masked"], context: int, stride: int) -> tuple[Planted, ...]:
+    """Models that give every token the same probability: one word is one token, so that perplexity is known.
+
+    One of the passages is read in several windows, so that a token that is counted twice or not at all shows.
+    """
+    few = [" ".join(["word"] * n) for n in (1, 7, context + 2 * stride + 1)]
+    words = sum(len(text.split()) for text in few)
+    size = sum(len(text.encode()) for text in few)
+    word, byte = (
+        ("word pseudo-perplexity", "pseudo-bits per byte") if kind == "masked" else ("word perplexity", "bits per byte")
+    )
+
+    def certain(perplexity: float) -> Planted:
+        model = PlantedModel(logp=lambda text: -math.log(perplexity), kind=kind)
+        bits = math.log2(perplexity) * words / size
+        near = 1e-5
+        return Planted(
+            name=f"one of {perplexity:g} words",
+            records=lambda: score(model, few, context, stride),
+            expect={
+                word: (perplexity * (1 - near), perplexity * (1 + near)),
+                byte: (bits * (1 - near), bits * (1 + near)),
+            },
+        )
+
+    return (certain(1.0), certain(7.0), certain(50_000.0))
