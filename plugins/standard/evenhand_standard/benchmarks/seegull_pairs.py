@@ -101,12 +101,14 @@ def chosen_pairs(every: Sequence[Entry], controls: int, limit: int | None, seed:
     for entry in stereotypes:
         draw = random.Random(f"{seed}/{entry.people}/{entry.attribute}")
         free = [p for p in neighbours[entry.region] if p != entry.people and (p, entry.attribute) not in listed]
-        found = []
-        for other in draw.sample(free, min(controls, len(free))):
-            words = len(entry.attribute.split())
+        words = len(entry.attribute.split())
+        found: list[tuple[str, str]] = []
+        for other in draw.sample(free, len(free)):
             neither = [b for b in attributes if (entry.people, b) not in listed and (other, b) not in listed]
             alike = [b for b in neither if len(b.split()) == words] or neither
             if alike:
                 found.append((other, draw.choice(alike)))
+            if len(found) == controls:
+                break
         pairs.append(Pair(entry, tuple(found)))
     return pairs
