@@ -71,7 +71,7 @@ class CBBQOptions(QuestionOptions):
 
     categories: tuple[str, ...] = Field(tuple(FILES), description="Which of the two known categories to use.")
     limit: Annotated[int, Field(ge=8)] | None = Field(
-        400, description="Most questions, in whole blocks of eight, spread over templates; none for all 3,080."
+        400, description="Most questions, in whole blocks of eight, spread over templates; 3080 for all."
     )
 
 

@@ -61,7 +61,7 @@ class KoBBQOptions(QuestionOptions):
 
     categories: tuple[str, ...] = Field(CATEGORIES, description="Which of the twelve categories to use.")
     limit: Annotated[int, Field(ge=8)] | None = Field(
-        400, description="Most questions, in whole blocks of eight, spread over categories; none for all 2,280."
+        400, description="Most questions, in whole blocks of eight, spread over categories; 2280 for all."
     )
 
 

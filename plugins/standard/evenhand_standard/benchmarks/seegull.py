@@ -62,7 +62,7 @@ class SeegullOptions(Options):
         2 / 3, description="Least share of raters who call a pair a stereotype."
     )
     controls: Annotated[int, Field(ge=1, le=20)] = Field(2, description="Control identities for each pair.")
-    limit: Annotated[int, Field(ge=1)] | None = Field(500, description="Most pairs, drawn over all; none for all.")
+    limit: Annotated[int, Field(ge=1)] | None = Field(500, description="Most pairs, drawn over all; 100000 for all.")
     items_seed: int = Field(0, description="Chooses pairs and controls; equal for runs that are to be compared.")
     data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
 
