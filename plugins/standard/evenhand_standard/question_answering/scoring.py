@@ -109,8 +109,8 @@ def answered(asked: Question, turns: Sequence[Sequence[OptionScore]], asking: As
         values.update({prefix + name: value for name, value in _shares(asked, share).items()})
     if asking.style != "plain":
         values.update({f"place_{k + 1}": value for k, value in enumerate(places)})
-    if margins:
-        values["amb_margin" if asked.ambiguous else "dis_margin"] = sum(margins) / len(margins)
+    if margins and asked.ambiguous:
+        values["amb_margin"] = sum(margins) / len(margins)
     return values, tie
 
 
