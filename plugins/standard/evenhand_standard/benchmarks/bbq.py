@@ -41,7 +41,7 @@ class BBQOptions(QuestionOptions):
         WHOLE, description="Which categories to use; the intersections Race_x_SES and Race_x_gender are further ones."
     )
     limit: Annotated[int, Field(ge=4)] | None = Field(
-        400, description="Most questions, in whole blocks of four, spread over categories and templates; 100000 for all."
+        400, description="Most questions, in whole blocks of four, over categories and templates; 100000 for all."
     )
 
 
