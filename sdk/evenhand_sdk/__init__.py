@@ -33,7 +33,7 @@ from evenhand.contributions import (
     TokenChange,
     item_text,
 )
-from evenhand.errors import EvenhandError, UsageError, WrongModelKind
+from evenhand.errors import DataNotFound, DigestMismatch, EvenhandError, UsageError, WrongModelKind
 from evenhand.hookspecs import hookimpl
 from evenhand.pairs import (
     aligned_positions,
@@ -56,10 +56,10 @@ from evenhand_sdk.planted import PlantedModel
 
 __all__ = [
     "API_VERSION", "Aggregator", "Artifact", "Axis", "Bars", "Batch", "Benchmark", "Counterfactual",
-    "DataTransform", "DecodingRule", "Edit", "EvenhandError", "Fact", "Finding", "Heat", "Intervention",
-    "ItemRecord", "LossTerm", "Material", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs",
-    "Observation", "OptionScore", "Options", "Outputs", "PairBatch", "PairOutputs", "Pairing", "Planted",
-    "PlantedModel", "Plugin", "Request", "Response", "RunContext", "Sample", "Section", "StepHandle",
+    "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit", "EvenhandError", "Fact", "Finding",
+    "Heat", "Intervention", "ItemRecord", "LossTerm", "Material", "Metric", "Mitigation", "ModelTransform",
+    "Monitor", "Needs", "Observation", "OptionScore", "Options", "Outputs", "PairBatch", "PairOutputs", "Pairing",
+    "Planted", "PlantedModel", "Plugin", "Request", "Response", "RunContext", "Sample", "Section", "StepHandle",
     "Strength", "StrengthOptions", "TokenChange", "UsageError", "WrongModelKind", "aligned_positions",
     "comparable_positions", "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "item_text",
     "jensen_shannon", "load_axis", "option_scores", "progress", "single_token", "token_bins", "unfold",

@@ -126,6 +126,7 @@ def _answer(run: RunContext, request: Request) -> Response:
 def measured(run: RunContext, benchmark: Benchmark) -> Any:
     """The records of a benchmark. Raises CheckFailed when they do not carry what its metrics add up."""
     from evenhand.measured import Measured
+    from evenhand.sample import Table, value_of
 
     model = Measured(run.services.model, run.tokenizer, run.kind, dtype="float32")
     records = list(benchmark.score(model))
@@ -135,7 +136,7 @@ def measured(run: RunContext, benchmark: Benchmark) -> Any:
     if len(primary) != 1:
         raise CheckFailed(f"benchmark {benchmark.name!r}: exactly one metric must be primary, here are {len(primary)}")
     # The other metrics may be about items that are not among the few of a check.
-    keys = {key for key in (primary[0].value, primary[0].per) if key is not None}
+    keys = {key for key in (primary[0].value, primary[0].per) if key}
     for record in records:
         if not isinstance(record, ItemRecord):
             raise CheckFailed(f"benchmark {benchmark.name!r} gave {type(record).__name__}, not ItemRecord")
@@ -147,6 +148,9 @@ def measured(run: RunContext, benchmark: Benchmark) -> Any:
     texts = benchmark.texts() if benchmark.texts else None
     if texts is not None and (without := next((r.id for r in records if r.id not in texts), None)) is not None:
         raise CheckFailed(f"benchmark {benchmark.name!r}: `texts` has no text for item {without!r}")
+    if primary[0].statistic is not None:
+        # nan is a value: a statistic may be undefined on the few items of a check.
+        value_of(primary[0], Table.of(records))
     return plain(records)
 
 

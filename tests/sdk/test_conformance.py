@@ -190,6 +190,13 @@ def test_result_types(examples: ModuleType) -> None:
     made = hook("evaluation", lambda self, run: mute)
     found = reason(broken(examples, "TwoSentences", **made, kinds=("causal",)), "result_types")
     assert found == "benchmark 'b': `texts` has no text for item '1'"
+    ratio = Metric(name="ratio", statistic=lambda sample: sample.mean("x"), target=0, primary=True)
+    pair = Metric(name="pair", statistic=lambda sample: [1.0, 2.0], target=0, primary=True)
+    for metric, status, why in ((ratio, "passed", ""), (pair, "failed", "returned shape [2] for 1 resamples")):
+        benchmark = Benchmark(name="b", title="B", score=lambda measured: records, metrics=[metric])
+        made = hook("evaluation", lambda self, run, benchmark=benchmark: benchmark)
+        row = run_check(broken(examples, "TwoSentences", **made, kinds=("causal",)), "result_types")
+        assert row.status == status and why in row.reason
     shapes = DecodingRule(name="r", next_logits=lambda ids, logits, contexts: logits[:, :5])
     assert "instead of logits" in reason(
         broken(examples, "Flatter", **hook("decoding", lambda self, run: shapes)), "result_types"

@@ -1,0 +1,46 @@
+"""The options that all benchmarks of the BBQ family have."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from evenhand_sdk import Options, UsageError
+from evenhand_standard.question_answering.questions import ENGLISH, Question, Style, Wording
+from evenhand_standard.question_answering.scoring import Asking, Form
+
+
+class QuestionOptions(Options):
+    """Options that all question-answering benchmarks have."""
+
+    style: Style = Field(
+        "listed",
+        description="listed: the prompt lists the answers and their texts are scored. letters: their letters are. "
+        "plain: the prompt lists none.",
+    )
+    form: Form = Field("per_token", description="How the likelihoods of answers of different length are compared.")
+    orders: Literal[1, 2, 3, 6] = Field(6, description="Orders of the listed answers to average over; plain has one.")
+    items_seed: int = Field(0, description="Chooses the questions; equal for runs that are to be compared.")
+    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+
+
+def asking_of(options: QuestionOptions, wording: Wording = ENGLISH) -> Asking:
+    """The procedure that the options name."""
+    return Asking(options.style, options.form, options.orders, wording)
+
+
+def chosen_names(benchmark: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Category names without repetition. Raises UsageError for none and for an unknown one."""
+    wrong = [f"there is no category {name!r}" for name in names if name not in known]
+    if wrong or not names:
+        raise UsageError([*wrong, "no category is named"][0], where=benchmark, known=f"it has {', '.join(known)}")
+    return list(dict.fromkeys(names))
+
+
+def digest_of(chosen: Sequence[Question]) -> str:
+    """SHA-256 of all that was asked and of what counts as right and as biased."""
+    lines = [f"{q.id}\t{q.context}\t{q.question}\t{q.answers}\t{q.right}\t{q.biased}" for q in chosen]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
