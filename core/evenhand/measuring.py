@@ -116,9 +116,9 @@ def _identity(step: ResolvedStep, benchmark: Benchmark, loaded: LoadedModel, rec
 
 
 def _engine() -> list[Any]:
-    from evenhand import measured, pairs, scoring, scoring_forward, scoring_precision
+    from evenhand import decoding_loop, generation, measured, pairs, scoring, scoring_forward, scoring_precision
 
-    return [measured, pairs, scoring, scoring_forward, scoring_precision]
+    return [decoding_loop, generation, measured, pairs, scoring, scoring_forward, scoring_precision]
 
 
 def digest_of_records(records: Sequence[ItemRecord]) -> str:
