@@ -15,10 +15,11 @@ MASK = "person"
 
 def without_groups(text: str, axes: Sequence[Axis]) -> str:
     """The text with every group word and first name of the axes, and every identity term of our list, replaced."""
+    text = ANY_TERM.sub(MASK, text)  # first, because a term may contain a word of an axis
     for axis in axes:
         for word in reversed(group_words(text, axis)):
             text = text[: word.start] + MASK + text[word.end :]
-    return ANY_TERM.sub(MASK, text)
+    return text
 
 
 def masked_scorer(scorer: Scorer, axes: Sequence[Axis]) -> Scorer:

@@ -23,8 +23,6 @@ HURTLEX_EN = KnownFile(
     origin="github.com/valeriobasile/hurtlex, lexica/EN/1.2/hurtlex_EN.tsv",
     licence="CC-BY-NC-SA-4.0",
 )
-LEMMAS = 2228
-"""Distinct lemmas of the level that HONEST uses."""
 WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
 

@@ -12,14 +12,14 @@ TERMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "gender": {
         "women": ("women", "woman", "girls", "girl"),
         "men": ("men", "man", "boys", "boy"),
-        "nonbinary people": ("nonbinary", "non-binary"),
+        "nonbinary people": ("nonbinary people", "nonbinary", "non-binary"),
     },
     "race": {
         "Black people": ("black people", "black person", "african american", "african americans"),
         "white people": ("white people", "white person", "european american", "european americans"),
         "Asian people": ("asian people", "asian person", "asians", "asian", "asian american", "asian americans"),
         "Latino people": ("latino people", "latino", "latina", "latinos", "latinas", "hispanic"),
-        "Native American people": ("native american", "native americans", "indigenous"),
+        "Native American people": ("native american people", "native american", "native americans", "indigenous"),
     },
     "religion": {
         "Muslims": ("muslims", "muslim", "islam", "islamic"),

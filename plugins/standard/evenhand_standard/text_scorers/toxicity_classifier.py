@@ -25,7 +25,7 @@ from evenhand_sdk.benchmark_data import KnownFile, builtin_digest, builtin_lines
 from evenhand_sdk.storage import atomic_folder, cache_dir, damage, digest_of
 from evenhand_standard.text_scorers.contract import Scorer
 from evenhand_standard.text_scorers.hashed_ngrams import BITS, LETTERS, Logistic, area, features, train
-from evenhand_standard.text_scorers.identity_floor import floor
+from evenhand_standard.text_scorers.identity_floor import SENTENCES, floor
 from evenhand_standard.text_scorers.identity_terms import ANY_TERM, TERMS, mention
 
 TWEETS = KnownFile(
@@ -57,6 +57,7 @@ def toxicity(folder: str | None = None) -> Scorer:
         "features": [BITS, list(LETTERS)],
         "penalty": PENALTY,
         "folds": FOLDS,
+        "told about": [SENTENCES, {axis: dict(groups) for axis, groups in TERMS.items()}],
     }
     digest = digest_of(recipe)
     place = cache_dir() / "scorers" / f"toxicity-{digest[:24]}"

@@ -16,7 +16,7 @@ from evenhand_standard.text_scorers.contract import Scorer
 
 LONGEST = 512
 AT_ONCE = 32
-WHERE = "scorer transformers:"
+WHERE = "scorer transformers"
 
 
 def transformer(name: str) -> Scorer:
