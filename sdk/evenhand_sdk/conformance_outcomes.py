@@ -135,7 +135,7 @@ def measured(run: RunContext, benchmark: Benchmark) -> Any:
     if len(primary) != 1:
         raise CheckFailed(f"benchmark {benchmark.name!r}: exactly one metric must be primary, here are {len(primary)}")
     # The other metrics may be about items that are not among the few of a check.
-    keys = {key for key in (primary[0].value, primary[0].per) if key is not None}
+    keys = {key for key in (primary[0].value, primary[0].per) if key}
     for record in records:
         if not isinstance(record, ItemRecord):
             raise CheckFailed(f"benchmark {benchmark.name!r} gave {type(record).__name__}, not ItemRecord")
