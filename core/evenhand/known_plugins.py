@@ -6,20 +6,25 @@ from typing import Final
 
 KNOWN_PLUGINS: Final[dict[str, str]] = {
     "adapter-fusion": "evenhand-adapterfusion",
+    "bold": "evenhand-standard",
     "contrastive-explanation": "evenhand-standard",
     "counterfactual-augmentation": "evenhand-standard",
     "counterfactual-averaging": "evenhand-standard",
+    "counterfactual-sentiment": "evenhand-standard",
     "crows-pairs": "evenhand-standard",
     "debiasing-adapter": "evenhand-adapterfusion",
+    "honest": "evenhand-standard",
     "pair-gap": "evenhand-standard",
     "pair-parity": "evenhand-standard",
     "parity-monitor": "evenhand-standard",
     "perplexity": "evenhand-standard",
+    "real-toxicity-prompts": "evenhand-standard",
     "selective-update": "evenhand-standard",
+    "task-adapter": "evenhand-adapterfusion",
     "temperature": "evenhand-standard",
+    "text-degeneration": "evenhand-standard",
     "unigram-mix": "evenhand-standard",
     "weight-noise": "evenhand-standard",
     "weight-rounding": "evenhand-standard",
-    "task-adapter": "evenhand-adapterfusion",
 }
 """Plugin name -> distribution. A test compares it with the entry points under `plugins/`."""
