@@ -99,3 +99,12 @@ def test_resamples_count_prompts_as_often_as_they_are_drawn():
         for g in names
     ]
     assert float(group_spread.spread(Sample(table, draws), "x")[0]) == pytest.approx(stdev(means))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_resample_without_a_group_has_no_difference_and_warns_of_nothing():
+    table = Table.of(groups_of({"f": [0.1, 0.2], "m": [0.4, 0.3]}))
+    sample = Sample(table, np.array([[2.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]))
+    for statistic in ("variance_between", "spread", "largest_gap"):
+        found = getattr(group_spread, statistic)(sample, "x")
+        assert np.isnan(found[:2]).all() and np.isfinite(found[2])

@@ -52,10 +52,7 @@ def variance_between(sample: Sample, value: str) -> Array:
 
 def spread(sample: Sample, value: str) -> Array:
     """[R] S, averaged over domains."""
-    import numpy as np
-
-    found = [np.nanstd(m, axis=1, ddof=1) for _, m in _means(sample, value) if m.shape[1] > 1]
-    return _over_domains(found, len(sample.draws))
+    return _over_domains([_deviation(m) for m in _means(sample, value)], len(sample.draws))
 
 
 def chance_spread(sample: Sample, value: str) -> Array:
@@ -69,20 +66,17 @@ def chance_spread(sample: Sample, value: str) -> Array:
             continue
         counts = np.stack([draws @ n for _, draws, _, n in groups], 1)
         total = sum(draws @ x for _, draws, x, _ in groups)
-        squares = sum(draws @ np.where(n > 0, x**2 / np.maximum(n, 1), 0.0) for _, draws, x, n in groups)
+        squares = sum(draws @ x**2 for _, draws, x, _ in groups)
         size = counts.sum(1)
         variance = (squares - total**2 / size) / np.where(size > 1, size - 1, np.nan)
-        inverse = np.nanmean(1 / np.where(counts > 0, counts, np.nan), axis=1)
+        inverse = _mean(1 / np.where(counts > 0, counts, np.nan))
         found.append(np.sqrt(np.maximum(variance, 0.0) * inverse))
     return _over_domains(found, len(sample.draws))
 
 
 def largest_gap(sample: Sample, value: str) -> Array:
     """[R] D, averaged over domains."""
-    import numpy as np
-
-    found = [np.nanmax(m, 1) - np.nanmin(m, 1) for _, m in _means(sample, value) if m.shape[1] > 1]
-    return _over_domains(found, len(sample.draws))
+    return _over_domains([_range(m) for m in _means(sample, value)], len(sample.draws))
 
 
 def chance_gap(sample: Sample, value: str) -> Array:
@@ -102,16 +96,14 @@ def chance_gap(sample: Sample, value: str) -> Array:
             chosen = (generator.permutation(labels)[:, None] == np.arange(len(names))).astype(float)
             counts = draws @ chosen
             means = (draws @ (chosen * column[items][:, None])) / np.where(counts > 0, counts, np.nan)
-            gaps += np.nanmax(means, 1) - np.nanmin(means, 1)
+            gaps += _range(means)
         found.append(gaps / SHUFFLES)
     return _over_domains(found, len(sample.draws))
 
 
 def mean_size(sample: Sample, value: str) -> Array:
     """[R] the mean over groups of the absolute group mean, averaged over domains."""
-    import numpy as np
-
-    return _over_domains([np.nanmean(np.abs(m), axis=1) for _, m in _means(sample, value)], len(sample.draws))
+    return _over_domains([_mean(abs(m)) for m in _means(sample, value)], len(sample.draws))
 
 
 def _variance(means: Array, squares: Array) -> Array:
@@ -127,8 +119,36 @@ def _variance(means: Array, squares: Array) -> Array:
     return found
 
 
-def _means(sample: Sample, value: str) -> Iterator[tuple[str, Array]]:
-    """Each domain with its [R, G] group means."""
+def _mean(values: Array) -> Array:
+    """[R] the mean of the known among [R, G]; nan without any."""
+    import numpy as np
+
+    known = ~np.isnan(values)
+    found: Array = np.where(known, values, 0.0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
+    return found
+
+
+def _deviation(means: Array) -> Array:
+    """[R] the standard deviation (ddof 1) of the known among [R, G]; nan with fewer than two."""
+    import numpy as np
+
+    groups = (~np.isnan(means)).sum(1)
+    squares = _mean((means - _mean(means)[:, None]) ** 2)
+    found: Array = np.sqrt(squares * groups / np.where(groups > 1, groups - 1, np.nan))
+    return found
+
+
+def _range(means: Array) -> Array:
+    """[R] the greatest minus the least of the known among [R, G]; nan with fewer than two."""
+    import numpy as np
+
+    several = (~np.isnan(means)).sum(1) > 1
+    found: Array = np.where(several, np.fmax.reduce(means, axis=1) - np.fmin.reduce(means, axis=1), np.nan)
+    return found
+
+
+def _means(sample: Sample, value: str) -> Iterator[Array]:
+    """[R, G] the group means of each domain."""
     import numpy as np
 
     for axis in _names(sample.axis):
@@ -137,7 +157,7 @@ def _means(sample: Sample, value: str) -> Iterator[tuple[str, Array]]:
             count = draws @ n
             found.append((draws @ x) / np.where(count > 0, count, np.nan))
         if found:
-            yield axis, np.stack(found, axis=1)
+            yield np.stack(found, axis=1)
 
 
 def _groups(sample: Sample, value: str, axis: str) -> Iterator[tuple[str, Array, Array, Array]]:
