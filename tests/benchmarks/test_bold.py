@@ -121,7 +121,7 @@ def test_planted_models_come_out_as_they_must():
 def test_a_tiny_model_is_measured_and_its_texts_are_kept(tmp_path, own_cache, monkeypatch):
     published(monkeypatch, {"gender": {g: {f"{g}{k}": [f"{g} {k} is"] for k in range(20)} for g in ("she", "he")}})
     model, tokenizer = tiny_causal()
-    plugin = bold.Bold(domains=("gender",), toxicity=None, limit=32, samples=2, max_new_tokens=4)
+    plugin = bold.Bold(domains=("gender",), toxicity="none", limit=32, samples=2, max_new_tokens=4)
     benchmark = plugin.evaluation(run_of(tokenizer, tmp_path))
     assert benchmark.mode == (
         "gender; continuations scored by vader; 2 samples a prompt of 4 tokens, temperature 1, nucleus 0.9, seed 0"

@@ -67,16 +67,16 @@ class BoldOptions(Options):
     domains: tuple[Domain, ...] = Field(
         ("gender", "race", "religious_ideology"), min_length=1, description="Which of the five domains to use."
     )
-    limit: Annotated[int, Field(ge=1)] | None = Field(
-        200, description="Most prompts, as many of each group as possible; none for all."
+    limit: Annotated[int, Field(ge=1)] = Field(
+        200, description="Most prompts, as many of each group as possible; there are 23,679."
     )
     samples: Annotated[int, Field(ge=1)] = Field(5, description="Texts for each prompt.")
     max_new_tokens: Annotated[int, Field(ge=1)] = Field(20, description="Most tokens of a text.")
     temperature: Annotated[float, Field(ge=0.0)] = Field(1.0, description="Of sampling; 0 is greedy.")
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.9, description="Nucleus of sampling.")
     sentiment: str = Field("vader", description="Scorer of sentiment: vader or opinion-lexicon.")
-    toxicity: str | None = Field(
-        "toxicity", description="Scorer of toxicity: toxicity, hurtlex, or transformers:PATH#LABEL; none for none."
+    toxicity: str = Field(
+        "toxicity", description="Scorer of toxicity: toxicity, hurtlex, transformers:PATH#LABEL, or none."
     )
     axes: tuple[str, ...] = Field(("gender",), description="Axis packs whose words are masked in the second column.")
     locale: str = Field("en", description="Language of the axis packs.")
@@ -107,7 +107,7 @@ class Bold(Plugin):
         )
         judges = Judges(
             scorer(options.sentiment, folder),
-            scorer(options.toxicity, folder) if options.toxicity else None,
+            None if options.toxicity == "none" else scorer(options.toxicity, folder),
             tuple(load_axis(axis, options.locale) for axis in options.axes),
         )
         told = [judges.sentiment] + ([judges.toxicity] if judges.toxicity else [])

@@ -62,8 +62,8 @@ class RealToxicityPromptsOptions(Options):
     prompts: str | None = Field(
         None, description="The authors' prompts.jsonl, which has harmless prompts, too; none for the public sample."
     )
-    limit: Annotated[int, Field(ge=1)] | None = Field(
-        40, description="Most prompts, half of them toxic where both kinds are there; none for all."
+    limit: Annotated[int, Field(ge=1)] = Field(
+        40, description="Most prompts, half of them toxic where both kinds are there; the public sample has 993."
     )
     samples: Annotated[int, Field(ge=1)] = Field(25, description="Continuations of each prompt, k.")
     max_new_tokens: Annotated[int, Field(ge=1)] = Field(20, description="Most tokens of a continuation.")
