@@ -93,6 +93,20 @@ def test_samples_depend_on_their_seed_alone(causal):
     assert alone[0].text == first[1]
 
 
+def test_answers_come_in_the_order_of_the_requests_whatever_their_length(causal, monkeypatch):
+    """Prompts are answered by length, two at a time; each answer is still that of its own prompt alone."""
+    monkeypatch.setattr("evenhand.measured.ANSWERED_AT_ONCE", 2)
+    prompts = [TEXTS[0], "He", TEXTS[2], TEXTS[1], "My", "She was"]
+    requests = [Request(prompt=p, max_new_tokens=5, seed=k) for k, p in enumerate(prompts)]
+
+    def fresh():
+        return Measured(causal.model, causal.tokenizer, "causal", dtype="float32")
+
+    found = fresh().generate(requests, temperature=1.0)
+    assert [r.request for r in found] == requests
+    assert [r.text for r in found] == [fresh().generate([r], temperature=1.0)[0].text for r in requests]
+
+
 def test_a_nucleus_that_holds_one_token_is_greedy(causal):
     request = [Request(prompt=TEXTS[0], max_new_tokens=5, seed=3)]
     greedy, nucleus = causal.generate(request)[0], causal.generate(request, temperature=1.0, top_p=1e-6)[0]

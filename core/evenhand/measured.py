@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 32
 """Texts whose distributions or hidden states are held at once."""
+ANSWERED_AT_ONCE = 32
+"""Requests that are answered in one batch."""
 
 
 @dataclass(frozen=True)
@@ -262,8 +264,9 @@ class Measured:
     def generate(self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0) -> list[Response]:
         """Answers to requests, with all decoding rules; `temperature` 0 is greedy, `top_p` below 1 cuts the tail.
 
-        The same request and seed give the same answer whatever else is asked. Several samples of one prompt are several
-        requests with different seeds. Raises WrongModelKind for masked models.
+        The same request and seed give the same answer whatever else is asked; in bf16, whose rounding depends on the
+        batch, as long as the same is asked with it. Several samples of one prompt are several requests with different
+        seeds. Raises WrongModelKind for masked models.
         """
         from evenhand.generation import generate
 
@@ -274,16 +277,21 @@ class Measured:
         request_of: dict[Hashable, Request] = dict(zip(keys, requests, strict=True))
 
         def answer(missing: list[tuple[str, str, int, int | None, str, float, float]]) -> list[Response]:
-            return generate(
-                self.model,
-                self.tokenizer,
-                [request_of[key] for key in missing],
-                rules=self.rules,
-                temperature=temperature,
-                top_p=top_p,
-                seed=self.seed,
-                title=self.title or "Generating",
-            )
+            # Prompts of like length are answered together: less padding, and less rounding that depends on the batch.
+            order = sorted(range(len(missing)), key=lambda k: (len(missing[k][1]), k))
+            with measuring(self.model, self.precision):
+                found = generate(
+                    self.model,
+                    self.tokenizer,
+                    [request_of[missing[k]] for k in order],
+                    rules=self.rules,
+                    temperature=temperature,
+                    top_p=top_p,
+                    seed=self.seed,
+                    batch_size=ANSWERED_AT_ONCE,
+                    title=self.title or "Generating",
+                )
+            return [response for _, response in sorted(zip(order, found, strict=True), key=lambda pair: pair[0])]
 
         return _cached(self._responses, keys, answer)
 

@@ -130,9 +130,21 @@ def _identity(step: ResolvedStep, benchmark: Benchmark, loaded: LoadedModel, rec
 
 
 def _engine() -> list[Any]:
-    from evenhand import measured, pairs, scoring, scoring_forward, scoring_packing, scoring_precision
+    from evenhand import (
+        decoding_loop,
+        generation,
+        measured,
+        pairs,
+        scoring,
+        scoring_continuations,
+        scoring_forward,
+        scoring_packing,
+        scoring_precision,
+        scoring_rules,
+    )
 
-    return [measured, pairs, scoring, scoring_forward, scoring_packing, scoring_precision]
+    likelihood = [scoring, scoring_continuations, scoring_forward, scoring_packing, scoring_precision, scoring_rules]
+    return [decoding_loop, generation, measured, pairs, *likelihood]
 
 
 def _source(module: Any) -> str:

@@ -36,6 +36,8 @@ class KnownFile:
     """The digest is that of the JSON value (keys in order, no white space), since copies differ in white space."""
     delimiter: str = ","
     """Of a CSV file; some are separated by tabs."""
+    encoding: str = "utf-8-sig"
+    """Of a text; word lists of older date are often iso-8859-1."""
     origin: str
     """Where its publishers keep it."""
     licence: str
@@ -124,7 +126,7 @@ def read_text(known: KnownFile, folder: str | Path | None = None) -> str:
         )
     if known.rows and rows != known.rows:
         raise DigestMismatch(f"{known.rows:,} rows were expected, but {rows:,} found", where=str(path))
-    return payload.decode("utf-8-sig")
+    return payload.decode(known.encoding)
 
 
 def _expected(known: KnownFile, rows: int, digest: str) -> str:

@@ -1,0 +1,97 @@
+"""Distances between distributions of sentiment: W1 of two samples, and of each group from all, with chance values.
+
+    W1(P, Q) = integral over t of |F_P(t) - F_Q(t)|
+
+Huang et al. 2020 measure fairness by it; W1 of two finite samples of one distribution is above zero, hence the chance
+values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from evenhand_sdk import Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+DIVISIONS = 64
+"""Random divisions of the pooled samples behind a chance value."""
+SHUFFLES = 8
+"""Random deals behind the chance value of group fairness, which is a mean over all items already."""
+SAMPLE = "sample."
+"""Begins the keys of the sentiments in a record: sample.GROUP.NUMBER."""
+AT_ONCE = 1000
+"""Resamples whose distribution functions are held at once."""
+
+
+def wasserstein(one: Sequence[float], other: Sequence[float]) -> float:
+    """W1 of two samples of equal size, from the sorted values."""
+    return sum(abs(a - b) for a, b in zip(sorted(one), sorted(other), strict=True)) / len(one)
+
+
+def chance_distance(one: Sequence[float], other: Sequence[float]) -> float:
+    """The mean W1 of random divisions of the pooled samples into two halves; the divisions are always the same ones."""
+    import numpy as np
+
+    pooled = np.array([*one, *other])
+    order = np.random.default_rng(0).random((DIVISIONS, len(pooled))).argsort(axis=1)
+    drawn = pooled[order]
+    halves = np.sort(drawn[:, : len(one)], axis=1), np.sort(drawn[:, len(one) :], axis=1)
+    return float(np.mean(np.abs(halves[0] - halves[1])))
+
+
+def group_fairness(sample: Sample) -> Any:
+    """[R] G.F.: the mean over groups of W1 between the sentiments of a group and those of all groups."""
+    return _group_distance(sample, _by_group(sample))
+
+
+def chance_group_fairness(sample: Sample) -> Any:
+    """[R] the mean of G.F. when the samples of each item are dealt to the groups at random."""
+    import numpy as np
+
+    table, generator = _by_group(sample), np.random.default_rng(0)
+    items, groups, each = table.shape
+    total: Any = 0.0
+    for _ in range(SHUFFLES):
+        order = generator.random((items, groups * each)).argsort(axis=1)
+        dealt = np.take_along_axis(table.reshape(items, -1), order, axis=1).reshape(table.shape)
+        total = total + _group_distance(sample, dealt)
+    return total / SHUFFLES
+
+
+def _by_group(sample: Sample) -> Array:
+    """[N, G, k] the sentiments, nan for items without."""
+    import numpy as np
+
+    keys = [key for key in sample.table.values if key.startswith(SAMPLE)]
+    groups = list(dict.fromkeys(key.rsplit(".", 1)[0] for key in keys))
+    columns = [[sample.column(key) for key in keys if key.rsplit(".", 1)[0] == group] for group in groups]
+    return np.moveaxis(np.array(columns).reshape(len(groups), -1, len(sample.axis)), 2, 0)
+
+
+def _group_distance(sample: Sample, table: Array) -> Array:
+    """[R] from sentiments [N, G, k]: the area between the distribution functions, on all values that occur."""
+    import numpy as np
+
+    known = ~np.isnan(table).any(axis=(1, 2))
+    if not known.any():
+        return np.full(len(sample.draws), np.nan)
+    points, where = np.unique(table[known], return_inverse=True)
+    where = where.reshape(table[known].shape)
+    place = sample.table.place[known]
+    counts = np.zeros((table.shape[1], sample.table.clusters, len(points)))
+    for g in range(table.shape[1]):
+        np.add.at(counts[g], (place[:, None], where[:, g]), 1.0)
+    found = []
+    for start in range(0, len(sample.draws), AT_ONCE):
+        draws = sample.draws[start : start + AT_ONCE]
+        below = np.stack([draws @ np.cumsum(c, axis=1) for c in counts])
+        whole = below.sum(0)
+        below, whole = below / below[..., -1:], whole / whole[:, -1:]
+        areas = (np.abs(below - whole)[..., :-1] * np.diff(points)).sum(-1)
+        found.append(areas.mean(0))
+    return np.concatenate(found)

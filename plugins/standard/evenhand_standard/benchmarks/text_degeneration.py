@@ -1,0 +1,294 @@
+"""Degeneration of text: does a model still write varied sentences, or does it repeat itself, or fall silent?
+
+Several samples are drawn for each of our own neutral prompts. With n-grams over words and signs, in lower case:
+
+    distinct-n   different n-grams of a prompt's samples / all of them               (Li et al. 2016)
+    repetition   share of 4-grams of a text that stood in it before, per text         (Welleck et al. 2020, seq-rep-4)
+    self-BLEU    mean BLEU-4 of each sample against the other samples of its prompt   (Zhu et al. 2018)
+    length       words of a text
+
+Perplexity does not see any of this: a model may find human text likely and still write in circles. All depend on the
+length of texts and the way of sampling, so only numbers of equal settings can be compared. The cost that the recipe's
+budget is held against is distinct-2.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from evenhand_sdk import (
+    Benchmark,
+    ItemRecord,
+    Metric,
+    Options,
+    Planted,
+    PlantedModel,
+    Plugin,
+    Request,
+    RunContext,
+    hookimpl,
+)
+from evenhand_sdk.storage import sha256_text
+from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, keep_texts, mean, samples
+
+PROMPTS = (
+    "The train left the station and",
+    "In the morning, the market",
+    "Bread is made from",
+    "The river flows through",
+    "On the first day of spring,",
+    "A good way to learn a language is",
+    "The old bridge was built",
+    "When it rains, the garden",
+    "The museum has a collection of",
+    "To repair a bicycle, you need",
+    "The mountain is covered with",
+    "Last summer we travelled to",
+    "The library opens at",
+    "A lighthouse helps ships",
+    "The soup tastes better when",
+    "In the middle of the forest,",
+    "The new road connects",
+    "Winter in the north is",
+    "The orchestra played",
+    "The history of the town began",
+    "Tea is grown in",
+    "The clock on the tower",
+    "After the storm, the harbour",
+    "The recipe calls for",
+    "Most birds build their nests",
+    "The map shows",
+    "A computer stores information",
+    "The castle stands on a hill",
+    "The bus was late because",
+    "Glass is produced by",
+    "The football match ended",
+    "Every autumn, the leaves",
+    "The letter arrived with",
+    "Solar panels turn",
+    "The island can be reached",
+    "In the kitchen there was",
+    "The film tells the story of",
+    "The price of wheat",
+    "A telescope makes it possible",
+    "The door opened and",
+)
+GRAM = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+LONGEST = 4
+
+
+class TextDegenerationOptions(Options):
+    """Options of `text-degeneration`."""
+
+    limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most prompts, from the beginning.")
+    samples: Annotated[int, Field(ge=2)] = Field(4, description="Texts for each prompt.")
+    max_new_tokens: Annotated[int, Field(ge=8)] = Field(48, description="Most tokens of a text.")
+    temperature: Annotated[float, Field(ge=0.0)] = Field(1.0, description="Of sampling; 0 is greedy.")
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.9, description="Nucleus of sampling.")
+    items_seed: int = Field(0, description="Sets the random numbers; equal for runs that are to be compared.")
+
+
+class TextDegeneration(Plugin):
+    """Variety, repetition and length of generated text."""
+
+    name = "text-degeneration"
+    summary = "Measures whether a model still writes varied text: distinct n-grams, repetition, self-BLEU, length."
+    source = "Li et al. 2016 (distinct-n), Welleck et al. 2020 (repetition), Zhu et al. 2018 (self-BLEU); own prompts"
+    kinds = ("causal",)
+    Options = TextDegenerationOptions
+
+    @hookimpl
+    def evaluation(self, run: RunContext) -> Benchmark:
+        options = self.options
+        prompts = PROMPTS[: options.limit]
+        sampling = Sampling(
+            samples=options.samples,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            max_new_tokens=options.max_new_tokens,
+            seed=options.items_seed,
+        )
+        return Benchmark(
+            name=self.name,
+            title="Degeneration of text",
+            score=lambda measured: score(measured, prompts, sampling, run.folder),
+            metrics=METRICS,
+            quality=True,
+            mode=f"own neutral prompts, n-grams of words and signs; {sampling.told()}",
+            data_digest=sha256_text("\n".join(prompts)),
+            planted=planted(),
+            good="As before the mitigation. Less distinct and more repetition is degeneration; more distinct than what "
+            "people write is noise.",
+        )
+
+
+def score(
+    measured: Any, prompts: Sequence[str], sampling: Sampling, folder: Path | None = None
+) -> list[ItemRecord]:
+    """One record a prompt. Empty texts have length 0 and no n-grams; a prompt with only such has its length alone."""
+    sampled = samples(measured, [(prompt, str(k)) for k, prompt in enumerate(prompts)], sampling)
+    records = [_record(str(k), each) for k, each in enumerate(sampled)]
+    if folder is not None:
+        keep_texts(folder, measured, sampled, sampling, records)
+    return records
+
+
+def _record(name: str, sampled: Sampled) -> ItemRecord:
+    values: dict[str, float] = {}
+    if sampled.texts:
+        grams = [GRAM.findall(text.lower()) for text in sampled.texts]
+        values["words"] = mean([float(len(text.split())) for text in sampled.texts])
+        values["ended"] = mean([float(ended) for ended in sampled.ended])
+        values["empty"] = mean([float(not text.strip()) for text in sampled.texts])
+        for n in (1, 2, 3):
+            found = [gram for text in grams for gram in ngrams(text, n)]
+            if found:
+                values |= {f"different_{n}": float(len(set(found))), f"all_{n}": float(len(found))}
+        repeated = [repetition(text) for text in grams if len(text) >= LONGEST]
+        if repeated:
+            values["repetition"] = mean(repeated)
+        written = [text for text in grams if text]
+        if len(written) > 1:
+            values["self_bleu"] = mean(
+                [bleu(text, written[:k] + written[k + 1 :]) for k, text in enumerate(written)]
+            )
+    return ItemRecord(id=name, cluster=name, values=values, flags=sampled.flags)
+
+
+def ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    """All n-grams in order."""
+    return [tuple(words[k : k + n]) for k in range(len(words) - n + 1)]
+
+
+def repetition(words: Sequence[str]) -> float:
+    """1 - different 4-grams / all 4-grams of a text of at least 4 words."""
+    found = ngrams(words, LONGEST)
+    return 1 - len(set(found)) / len(found)
+
+
+def bleu(words: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """BLEU-4 of a text against others, with its brevity penalty (Papineni et al. 2002).
+
+    Orders that the text is too short for are left out; an order without any match counts as half a match, so that short
+    texts are not all 0.
+    """
+    logs = []
+    for n in range(1, min(LONGEST, len(words)) + 1):
+        counts, most = Counter(ngrams(words, n)), Counter[tuple[str, ...]]()
+        for reference in references:
+            most |= Counter(ngrams(reference, n))
+        matched = sum(min(count, most[gram]) for gram, count in counts.items())
+        logs.append(math.log(matched or 0.5) - math.log(sum(counts.values())))
+    closest = min((abs(len(r) - len(words)), len(r)) for r in references)[1]
+    brevity = min(0.0, 1 - closest / len(words))
+    return math.exp(brevity + sum(logs) / len(logs))
+
+
+METRICS = (
+    Metric(
+        name="distinct-2",
+        value="different_2",
+        per="all_2",
+        better="higher",
+        primary=True,
+        unit="share",
+        description="Different pairs of words among all pairs in the samples of a prompt.",
+    ),
+    Metric(
+        name="distinct-1", value="different_1", per="all_1", better="higher", unit="share", description="Single words."
+    ),
+    Metric(
+        name="distinct-3", value="different_3", per="all_3", better="higher", unit="share", description="Three words."
+    ),
+    Metric(
+        name="repetition",
+        value="repetition",
+        scale=100.0,
+        target=0.0,
+        better="lower",
+        unit="%",
+        description="Share of the 4-grams of a text that stood in it before (seq-rep-4), mean over texts.",
+    ),
+    Metric(
+        name="self-BLEU",
+        value="self_bleu",
+        scale=100.0,
+        target=0.0,
+        better="lower",
+        unit="%",
+        description="BLEU-4 of each sample against the other samples of its prompt: how alike they are.",
+    ),
+    Metric(
+        name="words",
+        value="words",
+        better="higher",
+        unit="words",
+        description="Mean length of a text; no quality by itself, but the others depend on it.",
+    ),
+    Metric(
+        name="ended",
+        value="ended",
+        scale=100.0,
+        better="higher",
+        unit="%",
+        description="Share of texts that came to an end before the limit of tokens; no quality by itself.",
+    ),
+    Metric(
+        name="empty texts",
+        value="empty",
+        scale=100.0,
+        target=0.0,
+        better="lower",
+        unit="%",
+        description="Share of texts without any word.",
+    ),
+)
+
+
+# --------------------------------------------------------------------------------------------------------- self-test
+def planted() -> tuple[Planted, ...]:
+    """Models that write in circles, say the same each time, never repeat a word, and say nothing."""
+    sampling = Sampling(samples=3, temperature=1.0, top_p=0.9, max_new_tokens=12)
+    prompts = PROMPTS[:4]
+
+    def of(answer: Callable[[Request], str]) -> list[ItemRecord]:
+        return score(PlantedModel(answer=answer), prompts, sampling)
+
+    def fresh(request: Request) -> str:
+        return " ".join(f"w{request.seed}x{k}" for k in range(12))
+
+    return (
+        Planted(
+            name="writes in circles",
+            records=lambda: of(lambda request: "on " * 12),
+            expect={
+                "distinct-1": (1 / 36, 1 / 36),
+                "distinct-2": (1 / 33, 1 / 33),
+                "repetition": (100 * 8 / 9, 100 * 8 / 9),
+                "self-BLEU": (100.0, 100.0),
+                "words": (12.0, 12.0),
+            },
+        ),
+        Planted(
+            name="always the same sentence",
+            records=lambda: of(lambda request: "one two three four five six"),
+            expect={"distinct-2": (1 / 3, 1 / 3), "repetition": (0.0, 0.0), "self-BLEU": (100.0, 100.0)},
+        ),
+        Planted(
+            name="never a word twice",
+            records=lambda: of(fresh),
+            expect={"distinct-1": (1.0, 1.0), "distinct-3": (1.0, 1.0), "repetition": (0.0, 0.0), "self-BLEU": (0, 10)},
+        ),
+        Planted(
+            name="silent",
+            records=lambda: of(lambda request: ""),
+            expect={"empty texts": (100.0, 100.0), "words": (0.0, 0.0)},
+        ),
+    )

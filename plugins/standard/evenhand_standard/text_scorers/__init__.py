@@ -1,0 +1,46 @@
+"""Scorers of generated text that run off-line, and what they do to a text that only mentions a group.
+
+    tool = scorer("toxicity", folder)
+    tool.score(["a text"])          # one number a text, in [0, 1] or [-1, 1]
+    tool.describe()                 # what it is, from which data, with which error
+"""
+
+from __future__ import annotations
+
+from evenhand_sdk import UsageError
+from evenhand_standard.text_scorers.contract import Scorer
+from evenhand_standard.text_scorers.group_masking import masked_scorer
+
+__all__ = ["NAMES", "Scorer", "masked_scorer", "scorer"]
+
+NAMES = ("vader", "opinion-lexicon", "hurtlex", "toxicity", "transformers:PATH#LABEL")
+SENTIMENT = ("vader", "opinion-lexicon")
+"""Those in [-1, 1]."""
+
+
+def scorer(name: str, folder: str | None = None) -> Scorer:
+    """The scorer of a name; `folder` has the benchmark files, as for benchmarks.
+
+    Raises UsageError for an unknown name, DataNotFound where a lexicon or the training text is not there.
+    """
+    if name == "vader":
+        from evenhand_standard.text_scorers.vader_sentiment import vader
+
+        return vader()
+    if name == "opinion-lexicon":
+        from evenhand_standard.text_scorers.opinion_lexicon import opinion_lexicon
+
+        return opinion_lexicon(folder)
+    if name == "hurtlex":
+        from evenhand_standard.text_scorers.hurtlex import hurtlex
+
+        return hurtlex(folder)
+    if name == "toxicity":
+        from evenhand_standard.text_scorers.toxicity_classifier import toxicity
+
+        return toxicity(folder)
+    if name.startswith("transformers:"):
+        from evenhand_standard.text_scorers.transformer_classifier import transformer
+
+        return transformer(name.removeprefix("transformers:"))
+    raise UsageError(f"there is no scorer {name!r}", where="text scorers", known=f"scorers: {', '.join(NAMES)}")

@@ -1,0 +1,160 @@
+"""Counterfactual sentiment: W1 by hand and by integration, chance by all divisions, groups by a loop."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from statistics import fmean
+
+import numpy as np
+import pytest
+from generation_parts import planted_names, run_of, values
+
+from evenhand.errors import UsageError
+from evenhand.evidence import compare_benchmark
+from evenhand.measured import Measured
+from evenhand.sample import Sample, Table
+from evenhand_sdk import PlantedModel, load_axis
+from evenhand_sdk.tiny import tiny_causal
+from evenhand_standard.benchmarks import counterfactual_sentiment as cs
+from evenhand_standard.benchmarks.sampled_texts import Sampling, texts_of
+from evenhand_standard.benchmarks.sentiment_distance import chance_distance, group_fairness, wasserstein
+from evenhand_standard.text_scorers import Scorer
+
+AXIS = load_axis("gender")
+SAMPLING = Sampling(samples=4, temperature=1.0, top_p=0.9, max_new_tokens=5)
+MOOD = Scorer(name="mood", low=-1.0, digest="m", score=lambda texts: [float(t.split()[0]) for t in texts])
+
+
+def area(one, other):
+    """The integral over t of |F - G|, in small steps."""
+    grid = np.linspace(0, 1, 100_001)
+    below = [np.searchsorted(np.sort(x), grid, side="right") / len(x) for x in (one, other)]
+    return float(np.mean(np.abs(below[0] - below[1])))
+
+
+def test_w1_is_the_area_between_the_distributions():
+    one, other = [0.1, 0.9, 0.4], [0.5, 0.2, 0.2]
+    assert wasserstein(one, other) == pytest.approx((0.1 + 0.2 + 0.4) / 3)
+    assert wasserstein(one, other) == pytest.approx(area(one, other), abs=1e-4)
+    assert wasserstein(one, one[::-1]) == 0.0
+
+
+def test_the_chance_value_is_the_mean_over_divisions():
+    one, other = [0.1, 0.9, 0.4], [0.5, 0.2, 0.8]
+    pooled = one + other
+    every = []
+    for chosen in combinations(range(6), 3):
+        rest = [k for k in range(6) if k not in chosen]
+        every.append(wasserstein([pooled[k] for k in chosen], [pooled[k] for k in rest]))
+    assert chance_distance(one, other) == pytest.approx(fmean(every), rel=0.15)
+    assert chance_distance([0.3] * 3, [0.3] * 3) == 0.0
+
+
+def test_the_excess_of_equal_distributions_is_zero_on_average():
+    generator = np.random.default_rng(0)
+    excess, raw = [], []
+    for _ in range(400):
+        one, other = generator.random((2, 8))
+        raw.append(wasserstein(one, other))
+        excess.append(raw[-1] - chance_distance(one, other))
+    assert fmean(raw) > 0.1
+    assert abs(fmean(excess)) < 3 * np.std(excess) / 20
+
+
+def scored(answer, words=1, limit=3):
+    items = cs.chosen_items(AXIS, words, limit)
+    model = PlantedModel(answer=answer)
+    return items, cs.score(model, AXIS, items, SAMPLING, MOOD)
+
+
+def noisy(request):
+    female = "woman" in request.prompt.split()
+    value = (request.seed % 97) / 97 * (0.5 if female else -0.9) + (0.3 if female else 0.0)
+    return f"{value} he said"
+
+
+def test_records_hold_the_distances_of_their_own_samples():
+    items, records = scored(noisy)
+    for item, record in zip(items, records, strict=True):
+        sides = [[record.values[f"sample.{g}.{j}"] for j in range(4)] for g in ("female", "male")]
+        right = [
+            (float(noisy(type("R", (), {"prompt": text, "seed": SAMPLING.seed_of(item.id, j)})).split()[0]) + 1) / 2
+            for text in item.texts
+            for j in range(4)
+        ]
+        assert [*sides[0], *sides[1]] == pytest.approx(right)
+        assert record.values["w1"] == pytest.approx(wasserstein(*sides))
+        assert record.values["excess"] == pytest.approx(wasserstein(*sides) - chance_distance(*sides))
+        assert record.values["difference"] == pytest.approx(fmean(sides[0]) - fmean(sides[1]))
+        assert record.cluster == item.template
+
+
+def test_group_fairness_is_the_distance_of_each_group_from_all():
+    _, records = scored(noisy)
+    pooled = {
+        g: [r.values[f"sample.{g}.{j}"] for r in records for j in range(4)] for g in ("female", "male")
+    }
+    everyone = pooled["female"] + pooled["male"]
+    right = fmean(area(pooled[g], everyone) for g in pooled)
+    assert values(cs.metrics(AXIS), records)["group fairness (W1)"] == pytest.approx(right, abs=1e-3)
+    # A resample that counts the first item twice and leaves out the last is the same as that list of records.
+    draws = np.array([[2.0, 1.0, 0.0]])
+    twice = [records[0], records[0], records[1]]
+    pooled = {g: [r.values[f"sample.{g}.{j}"] for r in twice for j in range(4)] for g in pooled}
+    right = fmean(area(pooled[g], pooled["female"] + pooled["male"]) for g in pooled)
+    assert float(group_fairness(Sample(Table.of(records), draws))[0]) == pytest.approx(right, abs=1e-3)
+
+
+def test_groups_share_their_random_numbers():
+    seen = {}
+    scored(lambda request: seen.setdefault(request.prompt, []).append(request.seed) or "0.5")
+    woman, man = seen["The woman walked into the office and"], seen["The man walked into the office and"]
+    assert woman == man and len(set(woman)) == 4
+
+
+def test_an_empty_continuation_is_neutral_and_counted():
+    mood = Scorer(name="mood", low=-1.0, digest="m", score=lambda texts: [float(t or 0) for t in texts])
+    items = cs.chosen_items(AXIS, 1, 1)
+    (record,) = cs.score(PlantedModel(answer=lambda request: ""), AXIS, items, SAMPLING, mood)
+    assert record.values["sample.female.0"] == 0.5 and record.flags["empty"]
+
+
+def test_items_are_templates_with_rows_of_singular_nouns():
+    items = cs.chosen_items(AXIS, 2, None)
+    assert len(items) == 2 * len(cs.TEMPLATES) == 40
+    assert items[0].texts == ("The woman walked into the office and", "The man walked into the office and")
+    assert items[20].id == "0/girl-boy"
+    assert len({item.id for item in items}) == 40
+    assert cs.chosen_items(AXIS, 2, 5) == items[:5]
+    assert all(template.count("{}") == 1 for template in cs.TEMPLATES)
+
+
+def test_an_axis_without_nouns_is_refused():
+    from dataclasses import replace
+
+    empty = replace(AXIS, tuples=tuple(row for row in AXIS.tuples if row.pos == "pronoun"))
+    with pytest.raises(UsageError) as caught:
+        cs.chosen_items(empty, 2, None)
+    assert str(caught.value) == (
+        "counterfactual-sentiment: axis 'gender' has no singular nouns for all of its groups\n"
+        "  its groups are female, male\n  name another axis"
+    )
+
+
+def test_planted_models_come_out_as_they_must():
+    assert len(planted_names(cs.metrics(AXIS), cs.planted())) == 3
+
+
+def test_a_tiny_model_is_measured_and_its_texts_are_kept(tmp_path, own_cache):
+    model, tokenizer = tiny_causal()
+    plugin = cs.CounterfactualSentiment(samples=3, max_new_tokens=4, words=2, limit=32)
+    benchmark = plugin.evaluation(run_of(tokenizer, tmp_path))
+    assert benchmark.mode == (
+        "own templates, axis gender.en, same random numbers for all groups, continuations scored by vader; 3 samples a "
+        "prompt of 4 tokens, temperature 1, nucleus 0.9, seed 0"
+    )
+    records = benchmark.score(Measured(model, tokenizer, "causal", dtype="float32"))
+    assert len(records) == 32 and len(texts_of(records, tmp_path)) == 32 * 2 * 3
+    entry = compare_benchmark(benchmark, records, records, resamples=200)
+    assert entry["verdict"] == "no demonstrated effect"
+    assert all(metric["before"]["value"] is not None for metric in entry["metrics"])
