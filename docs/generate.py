@@ -154,7 +154,35 @@ def plugins() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES = {"hooks.md": hooks, "cli.md": command_line, "errors.md": error_page, "plugins.md": plugins}
+def benchmarks() -> str:
+    """Every first-party benchmark with its page."""
+    from evenhand.discovery import discover, load
+
+    rows = ["| benchmark | what it measures | models | source |", "|---|---|---|---|"]
+    for row in discover().rows:
+        if row.distribution not in ("evenhand-standard", "evenhand-adapterfusion") or row.status != "ok":
+            continue
+        cls = load(row)
+        if "evaluation" in cls.stages():
+            page = HERE / "benchmarks" / f"{row.name}.md"
+            name = f"[`{row.name}`]({page.name})" if page.is_file() else f"`{row.name}`"
+            rows.append(f"| {name} | {cls.summary} | {', '.join(cls.kinds)} | {cls.source or 'this project'} |")
+    intro = (
+        "`toolkit eval MODEL --benchmark NAME` measures a model ([evaluate](../evaluate.md)); `[[benchmarks]]` of a\n"
+        "recipe measures before and after. Each benchmark tests itself on planted models with known answers before it\n"
+        "is used. Files of published benchmarks are read from the folder that `EVENHAND_DATA` or the option `data`\n"
+        'names, or from a data set of the hub (`data = "hub:owner/name"`); none is shipped.'
+    )
+    return "\n\n".join(["# Benchmarks", intro, "\n".join(rows)]) + "\n"
+
+
+PAGES = {
+    "hooks.md": hooks,
+    "cli.md": command_line,
+    "errors.md": error_page,
+    "plugins.md": plugins,
+    "benchmarks/README.md": benchmarks,
+}
 
 
 def main(check: bool) -> int:
