@@ -61,7 +61,7 @@ def decoding(loaded: Any, repetitions: int) -> None:
     requests = [Request(prompt=p, max_new_tokens=24) for p in prompts]
     tokenizer = loaded.tokenizer
     tokenizer.padding_side = "left"
-    inputs = tokenizer(prompts, return_tensors="pt", padding=True, return_token_type_ids=False)
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True)
 
     def bare() -> None:
         with torch.no_grad():
