@@ -83,10 +83,13 @@ class LifeCycle:
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | list[DecodingRule] | None:
         """Change how text is produced, without touching weights.
 
-        Rules apply in recipe order in the host's one decoding path, and, where they map logits, in scoring, too. A
-        fault fails the run. Proof: at least one next-token distribution changed on a packaged probe.
+        Rules apply in recipe order in the host's one decoding path, and, where they map logits, in scoring, too. Masked
+        models write no text: a plugin that decodes says `kinds = ("causal",)`. A fault fails the run. Proof: at least
+        one next-token distribution changed on a packaged probe.
 
         Example::
+
+            kinds = ("causal",)
 
             @hookimpl
             def decoding(self, run, model):

@@ -122,6 +122,24 @@ def test_entry_point(examples: ModuleType) -> None:
     )
 
 
+def test_a_plugin_for_one_kind_of_model_is_told_how_to_say_so(examples: ModuleType) -> None:
+    def rule(self: Any, run: Any) -> DecodingRule:
+        return DecodingRule(name="flat", next_logits=lambda ids, logits, contexts: logits / 2)
+
+    both = broken(examples, "Flatter", kinds=("causal", "masked"), **hook("decoding", rule))
+    assert reason(both, "result_types") == (
+        "masked model: generate: this model fills gaps, it does not continue text use a causal model, or leave out "
+        "the steps that need generated text; if it is meant for causal models only, put `kinds = ('causal',)` into "
+        "the class"
+    )
+
+    def wrong(self: Any, run: Any) -> Any:
+        return ["no rule"]
+
+    assert "kinds = " not in reason(broken(examples, "Flatter", kinds=("causal", "masked"), **hook("data", wrong)),
+                                    "result_types")  # fmt: skip
+
+
 def test_configuration(examples: ModuleType) -> None:
     class Required(StrengthOptions):
         teacher: str
