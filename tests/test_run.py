@@ -331,11 +331,30 @@ def test_two_terms_of_one_name_both_count(place: Path) -> None:
     assert set(terms) == {"language modelling", "pull", "pull (trial-pull-2)"}
 
 
-def test_a_selection_that_no_training_follows_fails_the_run(place: Path) -> None:
-    with pytest.raises(NoEffect) as caught:
-        api.run(recipe(place, '[[steps]]\nuse = "trial-norms"\n'))
+def test_a_selection_after_the_last_training_is_refused_before_the_run(place: Path) -> None:
+    body = '[[steps]]\nuse = "trial-pull"\n[[steps]]\nuse = "train"\n[[steps]]\nuse = "trial-norms"\n'
+    with pytest.raises(RecipeError) as caught:
+        api.run(recipe(place, body))
     assert str(caught.value) == (
-        "step 'trial-norms' (trial-norms): nothing changed at the stage architecture: "
-        "it selected parameters, but no training follows it\n"
+        f"{place / 'trial.toml'}: 1 problem\n"
+        "  - steps.trial-norms: no training follows it; put it before the last `train`, or add one"
+    )
+    assert not (place / "runs").exists()
+
+
+def test_the_implied_training_comes_after_a_selection_too(place: Path) -> None:
+    body = '[[steps]]\nuse = "trial-pull"\n[[steps]]\nuse = "trial-norms"\n[[steps]]\nuse = "trial-scale"\n'
+    record = api.run(recipe(place, body)).record
+    assert [s["id"] for s in record["steps"]] == ["trial-pull", "trial-norms", "train", "trial-scale"]
+    (proof,) = [p for p in record["steps"][1]["proofs"] if p["stage"] == "architecture"]
+    assert proof["took"] and "selected tensors moved" in proof["what"]
+
+
+def test_a_selection_that_its_class_does_not_announce_fails_the_run_before_more_is_done(place: Path) -> None:
+    with pytest.raises(NoEffect) as caught:
+        api.run(recipe(place, '[[steps]]\nuse = "trial-pull"\n[[steps]]\nuse = "trial-unmarked"\n'))
+    assert str(caught.value) == (
+        "step 'trial-unmarked' (trial-unmarked): nothing changed at the stage architecture: "
+        "it selects parameters, but no training follows it\n"
         "  mend the step, or set allow_no_effect = true for it"
     )

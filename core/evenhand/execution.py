@@ -166,7 +166,6 @@ def _run(
     for step in work.steps:
         life.reach(step, plugins.get((step.section, step.id)))
         manifest.write()
-    life.demand_training()
 
     # -------------------------------------------------------------------------------------------- after
     rules = [rule for _, rule in life.rules]

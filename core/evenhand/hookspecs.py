@@ -69,10 +69,14 @@ class LifeCycle:
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform | None:
         """Change the model itself: select parameters, add modules, erase, prune, merge.
 
-        Before a `train` step it shapes that training; after it, it acts on the trained model. Folded in recipe order. A
-        fault fails the run. Proof: tensors or outputs changed (for a selection: only the selected tensors moved).
+        Before a `train` step it shapes that training; after it, it acts on the trained model. A plugin whose transform
+        selects parameters (`trainable`) says `shapes_training = True`, so that its place is checked before the run.
+        Folded in recipe order. A fault fails the run. Proof: tensors or outputs changed (for a selection: only the
+        selected tensors moved).
 
         Example::
+
+            shapes_training = True
 
             @hookimpl
             def architecture(self, run, model):

@@ -176,6 +176,7 @@ class Life:
         self.placed.append(placed)
         self.handles[step.id].artifact = artifact
         if transform.trainable:
+            self._demand_training_after(step)
             self.pending_models.append(placed)
         else:
             self._prove(step, [proofs.output_proof(before, proofs.probe_logits(model, tokenizer))])
@@ -191,12 +192,15 @@ class Life:
         entry = next(e for e in self.manifest["steps"] if e["id"] == step.id)
         entry["proofs"] += [p.as_dict() for p in found]
 
-    def demand_training(self) -> None:
-        """A step that selected parameters, and that no training followed, changed nothing."""
-        for placed in self.pending_models:
-            if placed.transform.trainable:
-                what = "it selected parameters, but no training follows it"
-                self._prove(placed.step, [proofs.Proof("architecture", False, what, 0.0)])
+    def _demand_training_after(self, step: ResolvedStep) -> None:
+        """A step that selects parameters, and that no training follows, changes nothing: told before more is done.
+
+        The plan sees to it for plugins that say `shapes_training`; this finds those that do not.
+        """
+        place = next((k for k, s in enumerate(self.step_order) if s.id == step.id), -1)
+        if not any(s.plugin is None and s.active for s in self.step_order[place + 1 :]):
+            what = "it selects parameters, but no training follows it"
+            self._prove(step, [proofs.Proof("architecture", False, what, 0.0)])
 
     # ------------------------------------------------------------------------------------------ training
     def train(self, step: ResolvedStep) -> None:

@@ -40,6 +40,9 @@ class Plugin:
     """The version of the plugin interface it was written for."""
     kinds: ClassVar[tuple[str, ...]] = ("causal", "masked")
     """The kinds of model it works on; the host refuses others by name."""
+    shapes_training: ClassVar[bool] = False
+    """True when its model transform says what the next training moves (`trainable`) or follows it (`on_step`): then the
+    step belongs before a training, and a training that the recipe does not spell out comes after it."""
     Options: ClassVar[type[Options]] = Options
     example_options: ClassVar[Mapping[str, Any]] = {}
     """Values for options that have no default, for `toolkit check` and for the manual."""

@@ -275,6 +275,13 @@ def test_model_contract(examples: ModuleType) -> None:
         "`trainable` names 'lm_head.bias', which is no parameter of the model"
     )
     assert reason(transform(trainable=lambda model: []), "model_contract") == "`trainable` selects no parameter"
+    assert reason(broken(examples, "Bottleneck", shapes_training=False), "model_contract") == (
+        "causal model: its transform selects parameters (`trainable`), so put `shapes_training = True` into the class: "
+        "without it a training that no step spells out may come too early"
+    )
+    assert reason(transform(), "model_contract") == (
+        "it says `shapes_training`, but its transform has neither `trainable` nor `on_step`"
+    )
 
     def shared(model: Any, artifact: Any) -> None:
         import torch
