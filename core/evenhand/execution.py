@@ -13,11 +13,12 @@ from evenhand.cache import digest_of, storing, write_atomic
 from evenhand.compose import Composer
 from evenhand.contributions import Request
 from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound
+from evenhand.examination import examined
 from evenhand.guard import blamed, memory_ran_out
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict
-from evenhand.plan import Plan, check_kinds, plan, stages_of
-from evenhand.recipe import Recipe, resolve_steps
-from evenhand.recipe_inputs import base_of, demand_inputs
+from evenhand.plan import Plan, check_kinds, stages_of
+from evenhand.recipe import Recipe
+from evenhand.recipe_inputs import base_of
 from evenhand.report_reading import raw_run
 
 SAMPLES = 6
@@ -68,7 +69,7 @@ def execute(
     from evenhand.discovery import discover
 
     off = recipe.run.offline if offline is None else offline
-    work = plan(recipe, resolve_steps(recipe, discover()))
+    work = examined(recipe, discover())
     folder = _folder(recipe, output, resume)
     with storing(folder):
         manifest = Manifest(folder, recipe, _name(recipe))
@@ -77,7 +78,6 @@ def execute(
         write_atomic(folder / "recipe.toml", recipe.source)
         manifest.write()
         try:
-            demand_inputs(recipe, trains=work.trains)
             _run(recipe, work, folder, manifest, resume=resume, strict=strict, offline=off)
         except BaseException as error:
             told = explained(error, work)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evenhand.errors import RecipeError, WrongModelKind
-from evenhand.recipe import Recipe, ResolvedStep
+from evenhand.recipe_model import Recipe
+from evenhand.recipe_steps import ResolvedStep
 
 LEARNT = ("data", "objective")
 """Stages that only act through a training that follows; so do plugins that say `shapes_training`."""
