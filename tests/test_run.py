@@ -230,6 +230,7 @@ def test_a_causal_only_step_on_a_masked_model_is_refused(place: Path) -> None:
     save_tiny(place / "masked", family="bert")
     with pytest.raises(WrongModelKind) as caught:
         api.run(recipe(place, '[[steps]]\nuse = "trial-raise"\n', model="masked"))
+    assert not (place / "runs").exists(), "a refused model leaves no run behind"
     assert "is a masked language model: step 'trial-raise' (trial-raise) needs a causal model" in str(caught.value)
 
 
@@ -243,6 +244,7 @@ def test_a_masked_model_runs_through(place: Path) -> None:
 def test_a_missing_model_says_what_was_tried(place: Path) -> None:
     with pytest.raises(ModelNotFound, match="nowhere"):
         api.run(recipe(place, "", model="nowhere"))
+    assert not (place / "runs").exists()
 
 
 def test_missing_data_says_what_was_tried(place: Path) -> None:

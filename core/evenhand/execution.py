@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import digest_of, storing, write_atomic
 from evenhand.compose import Composer
@@ -20,6 +20,9 @@ from evenhand.plan import Plan, check_kinds, stages_of
 from evenhand.recipe import Recipe
 from evenhand.recipe_inputs import base_of
 from evenhand.report_reading import raw_run
+
+if TYPE_CHECKING:
+    from evenhand.resolution import ResolvedModel
 
 SAMPLES = 6
 """Prompts whose answers before and after are shown side by side."""
@@ -63,6 +66,8 @@ def execute(
 ) -> RunResult:
     """Run a recipe and write its run folder; raises `EvenhandError` and leaves run.json with what was reached.
 
+    What is wrong with the recipe or its model is told before there is a folder.
+
     `output` is the folder that the run folder is made in (default `runs`); `resume` continues the newest unfinished run
     of the same recipe there; `strict` lets isolated faults fail the run.
     """
@@ -70,7 +75,9 @@ def execute(
 
     off = recipe.run.offline if offline is None else offline
     work = examined(recipe, discover())
-    folder = _folder(recipe, output, resume)
+    begun = _folder(recipe, output, resume) if resume else None
+    model = _usable_model(recipe, work, offline=off)
+    folder = begun or _folder(recipe, output, resume)
     with storing(folder):
         manifest = Manifest(folder, recipe, _name(recipe))
         if resume:
@@ -78,7 +85,7 @@ def execute(
         write_atomic(folder / "recipe.toml", recipe.source)
         manifest.write()
         try:
-            _run(recipe, work, folder, manifest, resume=resume, strict=strict, offline=off)
+            _run(recipe, work, model, folder, manifest, resume=resume, strict=strict, offline=off)
         except BaseException as error:
             told = explained(error, work)
             manifest.event("end", f"{type(told).__name__}: {told}")
@@ -87,6 +94,17 @@ def execute(
                 raise
             raise told from error
     return RunResult(folder, raw_run(folder))
+
+
+def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel:
+    """The model's folder, when all steps work on its kind; raises what `models.resolve` and `check_kinds` raise."""
+    from evenhand import models
+
+    section = recipe.model
+    resolved = models.resolve(section.name, offline=offline)
+    kind = models.checked_kind(resolved, kind=section.kind, trust_remote_code=section.trust_remote_code)
+    check_kinds([*work.steps, *work.benchmarks], kind, resolved.display_name)
+    return resolved
 
 
 def explained(error: BaseException, work: Plan) -> BaseException:
@@ -100,8 +118,9 @@ def explained(error: BaseException, work: Plan) -> BaseException:
 
 
 def _run(
-    recipe: Recipe, work: Plan, folder: Path, manifest: Manifest, *, resume: bool, strict: bool, offline: bool
-) -> None:
+    recipe: Recipe, work: Plan, resolved: ResolvedModel, folder: Path, manifest: Manifest, *,
+    resume: bool, strict: bool, offline: bool,
+) -> None:  # fmt: skip
     import datasets
     import torch
 
@@ -119,13 +138,11 @@ def _run(
     # ------------------------------------------------------------------------------------------ prepare
     device = ("cuda" if torch.cuda.is_available() else "cpu") if recipe.model.device == "auto" else recipe.model.device
     with manifest.timed("loading the model"):
-        resolved = models.resolve(recipe.model.name, offline=offline)
         how: dict[str, Any] = {
             "kind": recipe.model.kind, "dtype": recipe.model.dtype, "device": device,
             "trust_remote_code": recipe.model.trust_remote_code,
         }  # fmt: skip
         loaded = models.load(resolved, **how)
-    check_kinds([*work.steps, *work.benchmarks], loaded.info.kind, loaded.info.display_name)
     manifest["environment"] = environment(torch.get_num_threads())
     manifest["model"] = {k: v for k, v in vars(loaded.info).items() if k != "folder"}
     manifest["distributions"] = provenance([*work.steps, *work.benchmarks, *work.controls])
