@@ -19,7 +19,7 @@ from evenhand.commands.layout import styled
 from evenhand.commands.plugins import plugins, schema
 from evenhand.commands.running import run, validate
 from evenhand.commands.session import Session, global_options
-from evenhand.errors import EvenhandError
+from evenhand.errors import EvenhandError, told
 
 INTERRUPTED = 130
 DEFECT = 70
@@ -36,7 +36,7 @@ class Toolkit(click.RichGroup):
         try:
             return super().invoke(ctx)
         except EvenhandError as error:
-            _explain(ctx, error, str(error))
+            _explain(ctx, error, told(error))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as error:
             command = ctx.invoked_subcommand

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.cache import digest_of, storing, write_atomic
 from evenhand.compose import Composer
 from evenhand.contributions import Request
-from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound
+from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound, told
 from evenhand.examination import examined
 from evenhand.guard import blamed, memory_ran_out
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict
@@ -87,12 +87,12 @@ def execute(
         try:
             _run(recipe, work, model, folder, manifest, resume=resume, strict=strict, offline=off)
         except BaseException as error:
-            told = explained(error, work)
-            manifest.event("end", f"{type(told).__name__}: {told}")
+            shown = explained(error, work)
+            manifest.event("end", f"{type(shown).__name__}: {told(shown)}")
             manifest.finish("failed")
-            if told is error:
+            if shown is error:
                 raise
-            raise told from error
+            raise shown from error
     return RunResult(folder, raw_run(folder))
 
 

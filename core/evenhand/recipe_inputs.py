@@ -6,11 +6,13 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from evenhand.data import find, missing
-from evenhand.errors import EvenhandError
+from evenhand.errors import DataNotFound, EvenhandError
+from evenhand.mirrors import WIKITEXT2_TEST, missing_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from evenhand.mirrors import KnownFile
     from evenhand.recipe_model import Recipe
     from evenhand.recipe_steps import ResolvedStep
 
@@ -43,6 +45,8 @@ def missing_inputs(
         found += _texts(recipe, trains)
     if "traffic" not in unread and recipe.traffic.limit:
         found.append(missing(recipe.traffic.prompts, base_of(recipe), what="prompts"))
+    if "evaluation" not in unread:
+        found += _files(recipe, steps)
     return [problem for problem in found if problem is not None]
 
 
@@ -58,6 +62,29 @@ def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
     if data.heldout is not None:
         if trains and data.heldout == data.train:
             found.append("data.heldout: is the text that is trained on")
-        if data.heldout != "wikitext2":  # a benchmark file, which the benchmark itself looks for
+        if data.heldout == "wikitext2":
+            found.append(_of("data.heldout", missing_file(WIKITEXT2_TEST, recipe.evaluation.data)))
+        else:
             found.append(missing(data.heldout, base, what="held-out text"))
     return found
+
+
+def _files(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str | EvenhandError | None]:
+    """One error for each published file that is not there, with the steps that read it."""
+    readers: dict[tuple[KnownFile, str | None], list[str]] = {}
+    for step in steps:
+        # Where an option is wrong, it is not known which files the step reads.
+        if step.plugin is None or not step.active or not isinstance(step.options, step.plugin.Options):
+            continue
+        folder = getattr(step.options, "data", None) or recipe.evaluation.data
+        for known in step.plugin.files_for(step.options):
+            readers.setdefault((known, folder), []).append(f"{step.section}.{step.id}")
+    found: list[str | EvenhandError | None] = []
+    for (known, folder), ids in readers.items():
+        found.append(_of(" and ".join(ids), missing_file(known, folder)))
+    return found
+
+
+def _of(where: str, error: DataNotFound | None) -> DataNotFound | None:
+    """The error with the place in the recipe that it is about."""
+    return error and DataNotFound(error.what, where=where, known=error.known, do=error.do)

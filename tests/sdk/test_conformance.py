@@ -140,6 +140,25 @@ def test_a_plugin_for_one_kind_of_model_is_told_how_to_say_so(examples: ModuleTy
                                     "result_types")  # fmt: skip
 
 
+def test_published_files_must_be_declared(
+    examples: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVENHAND_DATA", raising=False)
+    from evenhand_sdk.benchmark_data import CROWS_PAIRS, find_file
+
+    def benchmark(self: Any, run: Any) -> Any:
+        find_file(CROWS_PAIRS, tmp_path)
+
+    reads = hook("evaluation", benchmark)
+    assert reason(broken(examples, "TwoSentences", **reads), "offline") == (
+        "causal model: it reads crows_pairs/crows_pairs_anonymized.csv, which it does not declare: put "
+        "`data_files = (...)` with its KnownFile into the class, or override `files_for`, so that `toolkit validate` "
+        "can look for it"
+    )
+    row = run_check(broken(examples, "TwoSentences", data_files=(CROWS_PAIRS,), **reads), "offline")
+    assert row.status == "skipped" and row.reason.startswith("its data are not here: the benchmark file crows_pairs/")
+
+
 def test_configuration(examples: ModuleType) -> None:
     class Required(StrengthOptions):
         teacher: str

@@ -22,7 +22,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -33,7 +33,6 @@ from evenhand_sdk import (
     Options,
     Plugin,
     RunContext,
-    UsageError,
     aligned_positions,
     comparable_positions,
     hookimpl,
@@ -41,7 +40,7 @@ from evenhand_sdk import (
 from evenhand_sdk.benchmark_data import CROWS_PAIRS, read_rows
 
 Rule = Literal["official", "harness"]
-BIAS_TYPES = (
+BiasType = Literal[
     "race-color",
     "gender",
     "socioeconomic",
@@ -51,7 +50,8 @@ BIAS_TYPES = (
     "sexual-orientation",
     "physical-appearance",
     "disability",
-)
+]
+BIAS_TYPES: tuple[BiasType, ...] = get_args(BiasType)
 NEAR_TIE = 0.05
 """Nat per token below which a difference is hardly one."""
 
@@ -60,7 +60,9 @@ class CrowsPairsOptions(Options):
     """Options of `crows-pairs`."""
 
     rule: Rule = Field("official", description="Shared tokens as published, or whole sentences as test harnesses do.")
-    bias_types: tuple[str, ...] = Field(BIAS_TYPES, description="Which of the nine types of bias to use.")
+    bias_types: tuple[BiasType, ...] = Field(
+        BIAS_TYPES, min_length=1, description="Which of the nine types of bias to use."
+    )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most pairs, drawn over all types.")
     data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
 
@@ -71,6 +73,7 @@ class CrowsPairs(Plugin):
     name = "crows-pairs"
     summary = "Measures whether a model finds the more stereotyping of two sentences likelier (CrowS-Pairs)."
     source = "Nangia et al. 2020, CrowS-Pairs (EMNLP); data CC-BY-SA-4.0"
+    data_files = (CROWS_PAIRS,)
     Options = CrowsPairsOptions
 
     @hookimpl
@@ -102,13 +105,7 @@ class Pair:
 
 
 def chosen_pairs(options: CrowsPairsOptions, folder: str | None) -> list[Pair]:
-    """The pairs that the options name, in the order of the file. Raises UsageError for an unknown bias
-    type."""
-    unknown = [name for name in options.bias_types if name not in BIAS_TYPES]
-    if unknown:
-        raise UsageError(
-            f"CrowS-Pairs has no bias type {unknown[0]!r}", where="crows-pairs", known=f"it has {', '.join(BIAS_TYPES)}"
-        )
+    """The pairs that the options name, in the order of the file."""
     pairs = [_pair(row) for row in read_rows(CROWS_PAIRS, folder)]
     pairs = [pair for pair in pairs if pair.bias_type in options.bias_types]
     if options.limit is not None and options.limit < len(pairs):

@@ -23,9 +23,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from evenhand_sdk import (
+    Axes,
     Axis,
     Finding,
     Intervention,
+    Locale,
     Monitor,
     Observation,
     Options,
@@ -37,7 +39,6 @@ from evenhand_sdk import (
     hookimpl,
     load_axis,
 )
-from evenhand_standard.axes_option import Axes, Locale
 from evenhand_standard.monitoring.answer_scores import Score, Scorer, scorer
 from evenhand_standard.monitoring.canaries import Canary, canaries
 from evenhand_standard.monitoring.eprocess import ConfidenceSequence, EProcess, detectable_gap

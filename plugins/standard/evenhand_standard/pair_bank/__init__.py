@@ -21,6 +21,8 @@ from evenhand_sdk import Axis, UsageError
 from evenhand_sdk.english_grammar import starts_with_vowel_sound
 
 SPLITS = ("train", "heldout")
+GROUPS = frozenset({"female", "male"})
+"""The groups that an axis must have to fill the templates."""
 PRONOUN_SLOTS = {
     "subj": "subject",
     "obj": "object",
@@ -58,7 +60,7 @@ def pairs(axis: Axis, split: str, limit: int | None = None, seed: int = 0) -> li
         raise UsageError(f"the pair bank has no split {split!r}", known=f"its splits are {', '.join(SPLITS)}")
     if limit is not None and limit < 0:
         raise UsageError(f"limit must not be negative, got {limit}")
-    if {"female", "male"} - set(axis.groups):
+    if GROUPS - set(axis.groups):
         raise UsageError(
             f"the pair bank has no pairs for axis {axis.name!r}",
             known=f"it needs the groups female and male; the axis has {', '.join(axis.groups)}",

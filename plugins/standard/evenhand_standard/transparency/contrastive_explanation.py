@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, field_validator
 
 from evenhand_sdk import (
+    AxisName,
     Fact,
     Heat,
+    Locale,
     Options,
     Plugin,
     RunContext,
@@ -31,7 +33,6 @@ from evenhand_sdk import (
     progress,
     single_token,
 )
-from evenhand_standard.axes_option import Locale
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +52,7 @@ PROMPTS = (
 class ContrastiveExplanationOptions(Options):
     """Options of `contrastive-explanation`."""
 
-    axis: str = Field("gender", description="Name of an axis pack, or path of a TOML file.")
+    axis: AxisName = "gender"
     locale: Locale = "en"
     target: str = Field("she", description="The word that is explained ...")
     foil: str = Field("he", description="... against this one, its partner in the axis.")
