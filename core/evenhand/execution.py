@@ -162,7 +162,7 @@ def _run(
     services = Services(
         model=loaded.model, tokenizer=loaded.tokenizer, kind=loaded.info.kind, seed=recipe.run.seed,
         folder=folder / ".state", settings=recipe.training, load_base=lambda: models.load(resolved, **how).model,
-        on_event=lambda text: manifest.event("services", text),
+        on_event=lambda text: manifest.event("services", text), keep=True,
     )  # fmt: skip
     life = Life(
         recipe=recipe, manifest=manifest, composer=composer, loaded=loaded, services=services, folder=folder,
@@ -226,7 +226,8 @@ def _run(
     for entry in manifest["steps"]:
         entry["state"] = states.get(entry["id"], entry["state"])
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
-    shutil.rmtree(folder / ".state" / "training", ignore_errors=True)  # a complete run is not resumed
+    for scratch in ("training", "services", "controls"):
+        shutil.rmtree(folder / ".state" / scratch, ignore_errors=True)  # a complete run is not resumed
     manifest.finish("complete")
     write_card(folder)
     write_report(folder)

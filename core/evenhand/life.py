@@ -167,9 +167,11 @@ class Life:
         store = self.folder / STATE / "steps" / step.id / f"fitted-{index}"
         artifact = read_artifact(store) if self.resume else None
         if artifact is None:
+            kept = self.services.kept()
             artifact = (transform.fit(model) if transform.fit else None) or Artifact()
             if artifact.tensors or artifact.meta:
                 write_artifact(store, artifact)
+                self.services.forget_since(kept)
         if transform.apply:
             transform.apply(model, artifact)
         placed = Placed(step=step, transform=transform, artifact=artifact, index=index)
