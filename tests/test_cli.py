@@ -160,7 +160,7 @@ def test_tables_that_cannot_be_read_do_not_hide_what_else_is_wrong(site: Any, re
     lines = call("validate", "my.toml").stderr.splitlines()
     assert [line for line in lines if line.startswith("  - ")] == [
         "  - model.name: '' is too short (at least 1)",
-        "  - data.train: 3 is not text",
+        "  - data.train: 3 is not text, and is not a list",
         "  - prompts './asked.txt' was not found",
     ]
 

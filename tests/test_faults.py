@@ -222,7 +222,7 @@ def test_an_unknown_packaged_text(place: Path) -> None:
     result = call(step("trial-pull"), data="builtin:everyda")
     assert result.stderr == (
         "no packaged text 'builtin:everyda'\n"
-        "  packaged texts: everyday, heldout, prompts; did you mean 'everyday'?\n"
+        "  packaged texts: everyday, heldout, prompts, templates; did you mean 'everyday'?\n"
         "  name one of them, a file, a folder or a data set of the hub\n"
     )
     assert result.exit_code == 5

@@ -58,9 +58,10 @@ def _model(recipe: Recipe) -> EvenhandError | None:
 
 def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
     base, data = base_of(recipe), recipe.data
-    found: list[str | EvenhandError | None] = [missing(data.train, base, what="training text")] if trains else []
+    sources = data.sources if trains else ()
+    found: list[str | EvenhandError | None] = [missing(name, base, what="training text") for name in sources]
     if data.heldout is not None:
-        if trains and data.heldout == data.train:
+        if data.heldout in sources:
             found.append("data.heldout: is the text that is trained on")
         if data.heldout == "wikitext2":
             found.append(_of("data.heldout", missing_file(WIKITEXT2_TEST, recipe.evaluation.data)))

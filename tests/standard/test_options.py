@@ -52,7 +52,7 @@ def test_so_is_a_locale_without_a_pack_and_a_pack_that_is_no_pack(here: Path, be
         '[[benchmarks]]\nuse = "perplexity"\ntext = "builtin:helpout"\n'
         '[[benchmarks]]\nuse = "perplexity"\ntext = "lost.txt"\n'
     )
-    packs = "builtin:"
+    texts = "everyday, heldout, prompts, templates"
     assert [line.partition("\n")[0] for line in found] == [
         "steps[1].locale: the axis 'gender' has no pack for the locale 'de' (known: gender.en)",
         "steps[2].axes[1]: no axis pack at lost.toml",
@@ -61,7 +61,7 @@ def test_so_is_a_locale_without_a_pack_and_a_pack_that_is_no_pack(here: Path, be
         "benchmarks[1].axis: there is no axis pack 'religion' (known: gender)",
         "benchmarks[2]: the pair bank has no pairs for the axis "
         f"'{belief}': it needs the groups female and male, the axis has christian, jewish, muslim",
-        f"benchmarks[3].text: there is no packaged text '{packs}helpout' (known: everyday, heldout, prompts)",
+        f"benchmarks[3].text: there is no packaged text 'builtin:helpout' (known: {texts})",
         "benchmarks[4].text: there is no text 'lost.txt'; write builtin:heldout, wikitext2, or the path of a text file",
     ]
 

@@ -79,6 +79,22 @@ def pairs(axis: Axis, split: str, limit: int | None = None, seed: int = 0) -> li
     return items if limit is None else items[:limit]
 
 
+def training_lines(axis: Axis) -> list[str]:
+    """The text `builtin:templates`: each training template with a third of the training occupations.
+
+    One line has one group. The groups come in turn, over the occupations of a template and over the templates of an
+    occupation, so that neither is told of one group more than once more often than of the other.
+    """
+    names = list(occupations("train"))
+    lines = []
+    for i, template in enumerate(templates("train").values()):
+        for j, name in enumerate(names):
+            turn, skipped = divmod(i + j, 3)
+            if not skipped:
+                lines.append(_filled(axis, template, name, ("female", "male")[turn % 2]))
+    return lines
+
+
 def templates(split: str) -> dict[str, str]:
     """The templates of a split by their key."""
     return dict(_bank()[split]["templates"])
