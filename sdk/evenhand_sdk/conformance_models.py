@@ -135,7 +135,7 @@ def _terms(case: Case) -> None:
     for part in parts:
         if not isinstance(part, LossTerm):
             continue
-        norm = facts[part.name]["gradient_norm"]
+        norm = facts[part.name]["gradient_norm"] or 0.0
         if part.weight and not part.anchor and not 0 < norm < float("inf"):
             raise CheckFailed(f"loss term {part.name!r} gave no gradient on sentences about people")
     _states(parts)
