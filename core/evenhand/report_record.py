@@ -216,6 +216,9 @@ class Figure(_Part):
     labels: list[str] = Field(default_factory=list)
     values: list[float | None] = Field(default_factory=list)
     caption: str = ""
+    positive: str = "positive weight"
+    negative: str = "negative weight"
+    doubt: str = ""
 
 
 class SectionRecord(_Part):
