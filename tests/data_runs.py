@@ -93,6 +93,7 @@ def run_json() -> dict[str, Any]:
                 {
                     "monitor": "parity-monitor",
                     "title": "No gap between groups was detected",
+                    "detail": "18 new pairs; a gap of 0.23 could have been seen with 80 % power",
                     "level": "info",
                     "facts": {"new pairs": 18, "gap detectable with 80 % power": 0.23, "mean gap": -0.04},
                 }

@@ -218,6 +218,8 @@ class Finding:
     """What a monitor noticed."""
 
     title: str
+    detail: str = ""
+    """The numbers that matter in half a sentence: what the terminal shows beside the title."""
     level: Literal["info", "warning", "alarm"] = "info"
     facts: Mapping[str, Any] = field(default_factory=dict)
 

@@ -187,6 +187,7 @@ class FindingRecord(_Part):
 
     monitor: str = ""
     title: str = ""
+    detail: str = ""
     level: str = "info"
     facts: dict[str, Any] = Field(default_factory=dict)
 

@@ -104,6 +104,11 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         for words in wording.controls(run):
             line(f"- {words}")
 
+    if run.monitoring is not None and run.monitoring.findings:
+        heading("What the monitors found")
+        for found in run.monitoring.findings:
+            line(f"- {found.monitor}: {found.title}{f': {found.detail}' if found.detail else ''}")
+
     notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
     notes += [f"{s.id}: changed nothing" for s in run.took_nothing]
     if notes:

@@ -124,5 +124,8 @@ def _act(
 
 def _add_finding(life: Life, monitor: str, finding: Finding) -> None:
     life.manifest["monitoring"]["findings"].append(
-        {"monitor": monitor, "title": finding.title, "level": finding.level, "facts": dict(finding.facts)}
-    )
+        {
+            "monitor": monitor, "title": finding.title, "detail": finding.detail, "level": finding.level,
+            "facts": dict(finding.facts),
+        }
+    )  # fmt: skip
