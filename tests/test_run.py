@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+import evenhand
 from evenhand import api
 from evenhand.errors import (
     DataNotFound,
@@ -81,6 +82,12 @@ def recipe(place: Path, body: str, *, steps: int = 6, model: str = "tiny", name:
     return path
 
 
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def states(record: dict[str, Any]) -> dict[str, str]:
     return {s["id"]: s["state"] for s in record["steps"]}
 
@@ -94,6 +101,11 @@ def test_a_run_writes_its_whole_evidence(place: Path) -> None:
                  "items/trial-length.parquet", "items/trial-quality.parquet"):  # fmt: skip
         assert (folder / name).is_file(), name
     assert (folder / "recipe.toml").read_text() == (place / "trial.toml").read_text()
+    assert {p.stat().st_mode & 0o777 for p in (folder / "model").rglob("*") if p.is_file()} == {0o666 & ~umask()}
+    seconds = {s["id"]: s["seconds"] for s in record["steps"]}
+    assert seconds["trial-watch"] > record["timings"]["monitoring"] / 3, "its probes are a part of its time"
+    assert 0 < seconds["trial-size"] <= record["timings"]["explaining"] + 0.1
+    assert [s["version"] for s in record["steps"] if s["id"] == "train"] == [evenhand.__version__]
     assert states(record) == {
         "trial-double": "data", "trial-pull": "objective", "trial-norms": "folded", "train": "training",
         "trial-scale": "saved beside the model", "trial-flat": "decoding", "trial-watch": "monitoring",

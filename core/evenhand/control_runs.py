@@ -82,6 +82,7 @@ def beside(life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]]) -> 
         composer=Composer([(s, p) for s, p in steps if p is not None]), loaded=replace(life.loaded, model=model),
         services=replace(life.services, model=model, folder=folder, rules=()), folder=folder, rows=life.rows,
         resume=life.resume, offline=life.offline, step_order=[s for s, _ in steps],
+        aside=f"the control {name}",
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import __version__
 from evenhand.cache import digest_of, storing, write_atomic
 from evenhand.compose import Composer
 from evenhand.contributions import Request
@@ -215,7 +216,8 @@ def _run(
     with manifest.timed("explaining"):
         for step in work.steps:
             if step.active and "transparency" in stages_of(step):
-                _explain(life, step, result, strict)
+                with manifest.timed(f"step {step.id}"):
+                    _explain(life, step, result, strict)
 
     # --------------------------------------------------------------------------------------------- keep
     with manifest.timed("saving the model"), progress("Saving the model, and loading it again"):
@@ -303,7 +305,7 @@ def _step_entry(step: Any) -> dict[str, Any]:
         "id": step.id,
         "use": step.use,
         "distribution": row.distribution if row else "evenhand",
-        "version": row.version if row else "",
+        "version": row.version if row else __version__,
         "summary": plugin.summary if plugin else "Train on everything before it.",
         "source": plugin.source if plugin else "",
         "stages": stages,

@@ -56,6 +56,8 @@ class Life:
     resume: bool
     strict: bool = False
     offline: bool
+    aside: str = ""
+    """What this is beside the run itself, such as a control; empty for the run."""
     handles: dict[str, StepHandle] = field(default_factory=dict)
     pending_data: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
     pending_terms: list[tuple[ResolvedStep, LossTerm | Aggregator]] = field(default_factory=list)
@@ -259,7 +261,7 @@ class Life:
             transforms=[p.transform for p in self.pending_models],
             reference=self.services.reference,
             resume=self.resume,
-            title=f"Training ({step.id})" if step.id != "train" else "Training",
+            title=f"Training {self.aside}".rstrip() + (f" ({step.id})" if step.id != "train" else ""),
             on_event=lambda text: self.manifest.event("training", text),
         )
         gc.collect()  # a trainer refers to itself in circles, and would keep its optimiser and the reference model
