@@ -142,7 +142,7 @@ def plugins() -> str:
             f"## `{row.name}`",
             f"{cls.summary} *Stage: {', '.join(cls.stages())}.* Source: {cls.source or 'this project'}.",
         ]
-        parts += [f"Works on {' and '.join(cls.kinds)} models. `pip install {row.distribution}`"]
+        parts += [f"Works on {' and '.join(cls.kinds)} models. In `{row.distribution}`."]
         rows = ["| option | default | meaning |", "|---|---|---|"]
         for name, field in cls.Options.model_fields.items():
             default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"

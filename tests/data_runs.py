@@ -71,7 +71,7 @@ def run_json() -> dict[str, Any]:
                         "weight": 1.0,
                         "first": 3.412,
                         "last": 2.981,
-                        "gradient_norm": 1.92,
+                        "gradient_norm": None,
                     },
                     "pair-parity": {"weight": 0.8, "first": 0.0913, "last": 0.0410, "gradient_norm": 0.83},
                     "retention": {"weight": 0.4, "first": 0.0, "last": 0.0121, "gradient_norm": 0.11},
@@ -93,6 +93,7 @@ def run_json() -> dict[str, Any]:
                 {
                     "monitor": "parity-monitor",
                     "title": "No gap between groups was detected",
+                    "detail": "18 new pairs; a gap of 0.23 could have been seen with 80 % power",
                     "level": "info",
                     "facts": {"new pairs": 18, "gap detectable with 80 % power": 0.23, "mean gap": -0.04},
                 }

@@ -18,6 +18,7 @@ from evenhand.errors import DataNotFound, DigestMismatch, ModelNotFound, Offline
 from evenhand.evidence import compare_benchmark
 from evenhand.item_records import check_records
 from evenhand.measured import Measured
+from evenhand.wording import validated
 from evenhand_sdk import RunContext, fold, group_tokens, jensen_shannon, load_axis, token_bins
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.benchmarks import crows_pairs, pair_gap, perplexity
@@ -286,13 +287,10 @@ def test_crows_pairs_are_chosen_by_type_and_limit(tmp_path, monkeypatch):
     assert len(crows_pairs.chosen_pairs(crows_pairs.CrowsPairsOptions(), str(tmp_path))) == 1508
 
 
-def test_an_unknown_bias_type_is_refused(tmp_path):
-    with pytest.raises(UsageError) as caught:
-        crows_pairs.chosen_pairs(crows_pairs.CrowsPairsOptions(bias_types=("gendr",)), str(tmp_path))
-    assert str(caught.value) == (
-        "crows-pairs: CrowS-Pairs has no bias type 'gendr'\n  it has race-color, gender, socioeconomic, nationality, "
-        "religion, age, sexual-orientation, physical-appearance, disability"
-    )
+def test_an_unknown_bias_type_is_refused():
+    problems = validated(crows_pairs.CrowsPairsOptions, {"bias_types": ["gendr"]}, "benchmarks[1]")[1]
+    listed = ", ".join(f"'{name}'" for name in crows_pairs.BIAS_TYPES) + " or 'other'"
+    assert problems == [f"benchmarks[1].bias_types[1]: 'gendr' is not {listed}; did you mean 'gender'?"]
 
 
 def test_crows_pairs_say_which_definition_they_use(causal, masked, tmp_path, monkeypatch):
@@ -333,6 +331,16 @@ def test_a_missing_file_names_what_was_tried(tmp_path, monkeypatch):
         "and name its folder in [evaluation] data or EVENHAND_DATA"
     )
     assert caught.value.exit_code == 5
+
+
+def test_what_certainly_is_not_there_is_told_without_asking_a_hub(tmp_path, monkeypatch):
+    monkeypatch.delenv("EVENHAND_DATA", raising=False)
+    missing = mirrors.missing_file(mirrors.CROWS_PAIRS, tmp_path)
+    with pytest.raises(DataNotFound) as caught:
+        mirrors.find_file(mirrors.CROWS_PAIRS, tmp_path)
+    assert str(missing) == str(caught.value)
+    assert mirrors.missing_file(mirrors.CROWS_PAIRS, "hub:somebody/something") is None
+    assert mirrors.missing_file(crows_file(tmp_path, rows=3), tmp_path) is None
 
 
 def test_a_changed_file_is_refused(tmp_path):

@@ -105,6 +105,66 @@ def test_every_problem_of_a_recipe_comes_at_once(site: Any, recipe: Any) -> None
     )
 
 
+def test_mistakes_of_every_sort_come_in_one_list(site: Any, recipe: Any, tmp_path: Path) -> None:
+    """Options, plugins, order, model, training text, prompts and held-out text: nothing waits for anything else."""
+    site("sound")
+    recipe("")
+    (tmp_path / "my.toml").write_text(
+        'size = 3\n[model]\nname = "./lost-model"\n[data]\ntrain = "./lost.txt"\nheldout = "./lost-too.txt"\n'
+        '[traffic]\nprompts = "./asked.txt"\n'
+        '[[steps]]\nuse = "no-such-thing"\n[[steps]]\nuse = "nothing-like-it"\n'
+        '[[steps]]\nuse = "train"\nmax_steps = -1\n[[steps]]\nuse = "row-shuffle"\nstrength = 2\n'
+    )
+    result = call("validate", "my.toml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "my.toml: 10 problems\n"
+        "  - size: unknown section "
+        "(known: model, data, training, budget, traffic, evaluation, run, steps, benchmarks)\n"
+        "  - steps[1].use: no plugin is called 'no-such-thing'\n"
+        "      Installed: imitation, quiet-decoding, row-shuffle, word-count\n"
+        "  - steps[2].use: no plugin is called 'nothing-like-it'\n"
+        "  - steps[3].max_steps: -1 is not at least 0\n"
+        "  - steps[4].strength: 2 is not at most 1\n"
+        "  - steps.row-shuffle: no training follows it; put it before the last `train`, or add one\n"
+        "  - model './lost-model': not found\n"
+        "      tried, in order:\n"
+        "        cache: no shelf model has this name (there is smollm2-135m-instruct)\n"
+        "        folder: lost-model is not there\n"
+        "        hub: not asked, because this is a path and no hub id\n"
+        "      name a folder with config.json, a hub id, a .gguf file, or a model of `toolkit models`\n"
+        "  - training text './lost.txt' was not found\n"
+        "      tried, in order:\n"
+        f"        no file or folder '{tmp_path}/lost.txt'\n"
+        "        hub: not asked, because it is no hub id (owner/name)\n"
+        "      name a file, a folder, a hub id, or builtin:everyday\n"
+        "  - held-out text './lost-too.txt' was not found\n"
+        "      tried, in order:\n"
+        f"        no file or folder '{tmp_path}/lost-too.txt'\n"
+        "        hub: not asked, because it is no hub id (owner/name)\n"
+        "      name a file, a folder, a hub id, or builtin:everyday\n"
+        "  - prompts './asked.txt' was not found\n"
+        "      tried, in order:\n"
+        f"        no file or folder '{tmp_path}/asked.txt'\n"
+        "        hub: not asked, because it is no hub id (owner/name)\n"
+        "      name a file, a folder, a hub id, or builtin:everyday\n"
+    )
+
+
+def test_tables_that_cannot_be_read_do_not_hide_what_else_is_wrong(site: Any, recipe: Any, tmp_path: Path) -> None:
+    site("sound")
+    recipe("")
+    (tmp_path / "my.toml").write_text(
+        '[model]\nname = ""\n[data]\ntrain = 3\n[traffic]\nprompts = "./asked.txt"\n[[steps]]\nuse = "row-shuffle"\n'
+    )
+    lines = call("validate", "my.toml").stderr.splitlines()
+    assert [line for line in lines if line.startswith("  - ")] == [
+        "  - model.name: '' is too short (at least 1)",
+        "  - data.train: 3 is not text, and is not a list",
+        "  - prompts './asked.txt' was not found",
+    ]
+
+
 @pytest.mark.parametrize(
     ("folders", "use", "message"),
     [
@@ -380,7 +440,7 @@ def test_usage_errors(arguments: list[str], message: str) -> None:
 
 # -------------------------------------------------------------------------------------------------- authoring
 def test_new_is_done_by_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    module(monkeypatch, "evenhand_sdk.scaffold", create=lambda name, folder: folder / name)
+    module(monkeypatch, "evenhand_sdk.scaffold", create=lambda name, folder, stage="data": folder / name)
     result = call("new", "my-plugin", "--output", "there")
     assert result.exit_code == 0
     made = Path("there") / "my-plugin"
@@ -395,7 +455,8 @@ def test_without_the_sdk_the_message_says_so(monkeypatch: pytest.MonkeyPatch) ->
     result = call("new", "my-plugin")
     assert result.exit_code == 2
     assert result.stderr == (
-        "this needs evenhand_sdk.scaffold, which is not installed\n  pip install evenhand\n"
+        "this needs evenhand_sdk.scaffold, which is not installed\n"
+        "  install the toolkit whole: its distribution has both parts\n"
     )
 
 
@@ -496,7 +557,8 @@ def test_compare_prints_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("compare", "runs/a", "runs/b").stdout == "runs/a and runs/b\n"
 
 
-def test_models_lists_the_shelf() -> None:
+def test_models_lists_the_shelf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")  # the state of the cache is part of the line
     result = call("models")
     assert result.exit_code == 0
     assert "  smollm2-135m-instruct  causal  Apache-2.0" in result.stdout

@@ -80,6 +80,9 @@ def test_equal_runs_show_no_difference(tmp_path: Path) -> None:
     result = compare(run(tmp_path / "a", items(0.5)), run(tmp_path / "b", items(0.5)))
     assert result.benchmarks[0].verdict == "no demonstrated effect"
     assert "no demonstrated difference" in " ".join(str(result).split())
+    assert "0.500 0.500 0.000 " in " ".join(str(result).split())
+    small = compare(run(tmp_path / "c", items(0.0001)), run(tmp_path / "d", items(0.0001)))
+    assert "0.000100 0.000100 0.000000 " in " ".join(str(small).split())
 
 
 def test_few_items_give_no_verdict(tmp_path: Path) -> None:

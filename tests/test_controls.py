@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenhand import api
+from evenhand import api, life
 from evenhand.contributions import ItemRecord, Metric
 from evenhand.control_runs import MATCHED, log_cost, matched_strength
 from evenhand.control_steps import CONTINUED, DEGRADATION, controls_of
@@ -144,7 +144,12 @@ def test_continued_training_moves_the_same_parameters_and_is_measured_on_the_sam
     monkeypatch.chdir(tmp_path)
     save_tiny(tmp_path / "tiny")
     (tmp_path / "r.toml").write_text(RUN)
+    titles: list[str] = []
+    original = life.train
+    monkeypatch.setattr(life, "train", lambda *a, **k: titles.append(k["title"]) or original(*a, **k))
     result = api.run(tmp_path / "r.toml")
+    assert titles == ["Training", "Training the control continued-training"]
+    assert not list(result.folder.glob(".state/controls/*")), "a complete run keeps no control"
     found = {c["id"]: c for c in result.record["controls"]}
     assert list(found) == [CONTINUED, *DEGRADATION]
     control = found[CONTINUED]

@@ -11,6 +11,7 @@ import huggingface_hub
 import pytest
 from datasets import Dataset, DatasetDict
 
+from evenhand.builtin_texts import read
 from evenhand.data import load_data
 from evenhand.errors import DataNotFound
 from evenhand.recipe_model import DataSection
@@ -32,6 +33,25 @@ def test_the_split_of_a_saved_data_set(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound) as caught:
         load_data(section(train=name, split="test"), offline=True)
     assert str(caught.value) == f"{name}: it has no split 'test'\n  its splits: train, extra\n  set data.split"
+
+
+def test_several_sources_are_read_one_after_another(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("One.\n\nTwo.\n")
+    (tmp_path / "yours.csv").write_text("sentence,label\nThree.,1\nFour.,0\n")
+    names = (str(tmp_path / "mine.txt"), str(tmp_path / "yours.csv"), "builtin:everyday")
+    found = load_data(section(train=names, column="sentence"), offline=True)
+    assert found.rows.column_names == ["text"] and found.rows["text"][:4] == ["One.", "Two.", "Three.", "Four."]
+    assert len(found.rows) == 4 + len(read("everyday"))
+    assert found.source == "file mine.txt and file yours.csv and builtin:everyday (shipped with evenhand)"
+    assert found.licence == "Apache-2.0"
+    limited = load_data(section(train=names, column="sentence", limit=3), offline=True)
+    assert limited.rows["text"][:] == ["One.", "Two.", "Three."]
+    with pytest.raises(DataNotFound) as caught:
+        load_data(section(train=names, column="body"), offline=True)
+    assert str(caught.value) == (
+        f"data '{tmp_path}/yours.csv': the data set has no column 'body'\n  its columns: sentence, label\n"
+        "  set data.column"
+    )
 
 
 @pytest.fixture

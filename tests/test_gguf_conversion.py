@@ -110,6 +110,28 @@ def test_the_tokenizer_is_byte_level_with_single_digits_and_adds_nothing(convert
     )
 
 
+def test_what_the_tokenizer_gives_is_what_generate_takes(converted):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(converted)
+    model = AutoModelForCausalLM.from_pretrained(converted, use_safetensors=True)
+    assert set(tokenizer("the", return_tensors="pt")) == {"input_ids", "attention_mask"}
+    answer = model.generate(**tokenizer("the", return_tensors="pt"), max_new_tokens=3, do_sample=False)
+    assert answer.shape[1] > 1
+
+
+def test_the_finished_model_of_a_run_on_a_gguf_file_generates_from_what_its_tokenizer_gives(
+    gguf_file, tmp_path, monkeypatch
+):
+    import evenhand
+
+    monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path / "cache"))
+    result = evenhand.run(f'[model]\nname = "{gguf_file}"\n[traffic]\nlimit = 0\n', output=tmp_path / "runs")
+    model, tokenizer = evenhand.load(result.folder)
+    answer = model.generate(**tokenizer("the", return_tensors="pt"), max_new_tokens=3, do_sample=False)
+    assert answer.shape[1] > 1
+
+
 def test_the_same_file_gives_the_same_bytes(gguf_file, converted, tmp_path):
     convert(gguf_file, tmp_path)
     names = sorted(path.name for path in converted.iterdir())
@@ -236,6 +258,14 @@ def test_smollm_adds_no_token_and_ends_with_im_end(smollm):
     assert tokenizer.tokenize("a  2019") == ["a", "ĠĠ", "2", "0", "1", "9"]
     chat = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
     assert chat.endswith("<|im_start|>user\nHi<|im_end|>\n")
+
+
+@pytest.mark.realmodel
+def test_smollm_generates_from_what_its_tokenizer_gives(smollm):
+    model, tokenizer = smollm
+    inputs = tokenizer("Hi", return_tensors="pt")
+    assert set(inputs) == {"input_ids", "attention_mask"}
+    assert model.generate(**inputs, max_new_tokens=4, do_sample=False).shape[1] > inputs["input_ids"].shape[1]
 
 
 @pytest.mark.realmodel

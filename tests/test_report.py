@@ -79,6 +79,24 @@ def test_the_order_of_the_page(tmp_path: Path) -> None:
     ]
 
 
+def test_a_colouring_that_must_not_be_read_is_grey_and_says_so(tmp_path: Path) -> None:
+    def figure(doubt: str) -> dict[str, Any]:
+        return {"type": "heat", "tokens": ["she"], "weights": [1.0], "caption": "A prompt.", "positive": "for she",
+                "negative": "", "doubt": doubt}  # fmt: skip
+
+    sections = [{"step": "s", "title": "T", "figures": [figure("Not faithful."), figure("")]}]
+    html = write_report(write_run(tmp_path, lambda raw: raw.update(sections=sections))).read_text(encoding="utf-8")
+    assert re.findall(r'<p class="(heat[^"]*)">', html) == ["heat doubtful", "heat"]
+    assert html.count('<strong class="bad">Not faithful.</strong>') == 1
+    assert f"A prompt. {MODEL}. Solid underline: for she. The stronger the colour" in Page(html).text
+
+
+def test_a_gradient_that_was_not_measured_is_not_shown_as_zero(tmp_path: Path) -> None:
+    rows = page(tmp_path).text.partition("Gradient norm")[2]
+    assert re.search(r"language modelling 1 3\.41\S* 2\.98\S* not measured", rows), rows[:200]
+    assert re.search(r"retention 0\.4 \S+ \S+ 0\.110", rows), rows[:300]
+
+
 def test_the_plain_answer_says_what_was_done_whether_it_helped_and_what_it_cost(tmp_path: Path) -> None:
     text = page(tmp_path).text
     assert f"{MODEL} went through 7 steps: counterfactual-augmentation, pair-parity," in text

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+import evenhand
 from evenhand import api
 from evenhand.errors import (
     DataNotFound,
@@ -81,6 +82,12 @@ def recipe(place: Path, body: str, *, steps: int = 6, model: str = "tiny", name:
     return path
 
 
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def states(record: dict[str, Any]) -> dict[str, str]:
     return {s["id"]: s["state"] for s in record["steps"]}
 
@@ -94,6 +101,11 @@ def test_a_run_writes_its_whole_evidence(place: Path) -> None:
                  "items/trial-length.parquet", "items/trial-quality.parquet"):  # fmt: skip
         assert (folder / name).is_file(), name
     assert (folder / "recipe.toml").read_text() == (place / "trial.toml").read_text()
+    assert {p.stat().st_mode & 0o777 for p in (folder / "model").rglob("*") if p.is_file()} == {0o666 & ~umask()}
+    seconds = {s["id"]: s["seconds"] for s in record["steps"]}
+    assert seconds["trial-watch"] > record["timings"]["monitoring"] / 3, "its probes are a part of its time"
+    assert 0 < seconds["trial-size"] <= record["timings"]["explaining"] + 0.1
+    assert [s["version"] for s in record["steps"] if s["id"] == "train"] == [evenhand.__version__]
     assert states(record) == {
         "trial-double": "data", "trial-pull": "objective", "trial-norms": "folded", "train": "training",
         "trial-scale": "saved beside the model", "trial-flat": "decoding", "trial-watch": "monitoring",
@@ -230,6 +242,7 @@ def test_a_causal_only_step_on_a_masked_model_is_refused(place: Path) -> None:
     save_tiny(place / "masked", family="bert")
     with pytest.raises(WrongModelKind) as caught:
         api.run(recipe(place, '[[steps]]\nuse = "trial-raise"\n', model="masked"))
+    assert not (place / "runs").exists(), "a refused model leaves no run behind"
     assert "is a masked language model: step 'trial-raise' (trial-raise) needs a causal model" in str(caught.value)
 
 
@@ -243,6 +256,7 @@ def test_a_masked_model_runs_through(place: Path) -> None:
 def test_a_missing_model_says_what_was_tried(place: Path) -> None:
     with pytest.raises(ModelNotFound, match="nowhere"):
         api.run(recipe(place, "", model="nowhere"))
+    assert not (place / "runs").exists()
 
 
 def test_missing_data_says_what_was_tried(place: Path) -> None:
@@ -331,11 +345,30 @@ def test_two_terms_of_one_name_both_count(place: Path) -> None:
     assert set(terms) == {"language modelling", "pull", "pull (trial-pull-2)"}
 
 
-def test_a_selection_that_no_training_follows_fails_the_run(place: Path) -> None:
-    with pytest.raises(NoEffect) as caught:
-        api.run(recipe(place, '[[steps]]\nuse = "trial-norms"\n'))
+def test_a_selection_after_the_last_training_is_refused_before_the_run(place: Path) -> None:
+    body = '[[steps]]\nuse = "trial-pull"\n[[steps]]\nuse = "train"\n[[steps]]\nuse = "trial-norms"\n'
+    with pytest.raises(RecipeError) as caught:
+        api.run(recipe(place, body))
     assert str(caught.value) == (
-        "step 'trial-norms' (trial-norms): nothing changed at the stage architecture: "
-        "it selected parameters, but no training follows it\n"
+        f"{place / 'trial.toml'}: 1 problem\n"
+        "  - steps.trial-norms: no training follows it; put it before the last `train`, or add one"
+    )
+    assert not (place / "runs").exists()
+
+
+def test_the_implied_training_comes_after_a_selection_too(place: Path) -> None:
+    body = '[[steps]]\nuse = "trial-pull"\n[[steps]]\nuse = "trial-norms"\n[[steps]]\nuse = "trial-scale"\n'
+    record = api.run(recipe(place, body)).record
+    assert [s["id"] for s in record["steps"]] == ["trial-pull", "trial-norms", "train", "trial-scale"]
+    (proof,) = [p for p in record["steps"][1]["proofs"] if p["stage"] == "architecture"]
+    assert proof["took"] and "selected tensors moved" in proof["what"]
+
+
+def test_a_selection_that_its_class_does_not_announce_fails_the_run_before_more_is_done(place: Path) -> None:
+    with pytest.raises(NoEffect) as caught:
+        api.run(recipe(place, '[[steps]]\nuse = "trial-pull"\n[[steps]]\nuse = "trial-unmarked"\n'))
+    assert str(caught.value) == (
+        "step 'trial-unmarked' (trial-unmarked): nothing changed at the stage architecture: "
+        "it selects parameters, but no training follows it\n"
         "  mend the step, or set allow_no_effect = true for it"
     )

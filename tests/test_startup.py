@@ -125,3 +125,12 @@ def test_the_packaged_recipes_are_sound_in_themselves() -> None:
     names = packaged_recipes.names()
     assert "quickstart" in names
     assert [load_recipe(name).name for name in names] == names
+
+
+def test_the_python_interface_can_be_looked_through_without_loading_it() -> None:
+    code = (
+        "import sys, evenhand\n"
+        "assert set(evenhand.__all__) <= set(dir(evenhand)), set(evenhand.__all__) - set(dir(evenhand))\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -76,6 +76,10 @@ What was counted (items before and after)
   compare: 12
   - Word perplexity, held-out text, 120 items: none left out
 
+What the monitors found
+  - parity-monitor: No gap between groups was detected: 18 new pairs; a gap of 0.23 could have been
+  seen with 80 % power
+
 Notes
   - training: out of memory: batch halved to 4
 

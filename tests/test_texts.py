@@ -17,6 +17,7 @@ from evenhand_standard import pair_bank
 
 GENDER = load_axis("gender")
 EVERYDAY, HELDOUT, PROMPTS = map(builtin_texts.read, ("everyday", "heldout", "prompts"))
+TEMPLATES = builtin_texts.read("templates")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _OCCUPATION_ENDINGS = ("er", "or", "ist", "ian", "man", "woman", "ant", "ess")
 
@@ -56,8 +57,9 @@ def grams(sequences: Iterable[list[str]], size: int) -> set[tuple[str, ...]]:
     return {tuple(s[i : i + size]) for s in sequences for i in range(len(s) - size + 1)}
 
 
-def bank_texts() -> list[str]:
-    return [text for split in pair_bank.SPLITS for item in pair_bank.pairs(GENDER, split) for text in _sides(item)]
+def bank_texts(*splits: str) -> list[str]:
+    chosen = splits or pair_bank.SPLITS
+    return [text for split in chosen for item in pair_bank.pairs(GENDER, split) for text in _sides(item)]
 
 
 def _sides(item: pair_bank.PairItem) -> tuple[str, str]:
@@ -107,7 +109,7 @@ def test_half_of_the_prompts_begin_with_a_person_of_a_group() -> None:
 
 
 def test_a_text_is_named_with_or_without_its_prefix_and_has_a_digest() -> None:
-    assert builtin_texts.names() == ["everyday", "heldout", "prompts"]
+    assert builtin_texts.names() == ["everyday", "heldout", "prompts", "templates"]
     assert builtin_texts.read("builtin:heldout") == HELDOUT
     assert re.fullmatch("[0-9a-f]{64}", builtin_texts.digest("everyday"))
     assert builtin_texts.digest("builtin:everyday") == builtin_texts.digest("everyday")
@@ -119,9 +121,28 @@ def test_an_unknown_text_names_the_near_match() -> None:
         builtin_texts.read("builtin:everday")
     assert str(error.value) == (
         "no packaged text 'builtin:everday'\n"
-        "  packaged texts: everyday, heldout, prompts; did you mean 'everyday'?\n"
+        "  packaged texts: everyday, heldout, prompts, templates; did you mean 'everyday'?\n"
         "  name one of them, a file, a folder or a data set of the hub"
     )
+
+
+def test_the_templates_are_the_training_side_of_the_pair_bank_in_balance() -> None:
+    assert pair_bank.training_lines(GENDER) == TEMPLATES
+    assert len(TEMPLATES) == len(set(TEMPLATES)) == 470
+    side = {
+        text: group
+        for item in pair_bank.pairs(GENDER, "train")
+        for group, text in (("female", item.female_text), ("male", item.male_text))
+    }
+    of = {text: i for i in pair_bank.pairs(GENDER, "train") for text in _sides(i)}
+    for attribute in ("template", "occupation"):
+        counts: dict[str, Counter[str]] = {}
+        for line in TEMPLATES:
+            counts.setdefault(getattr(of[line], attribute), Counter())[side[line]] += 1
+        assert len(counts) == {"template": 22, "occupation": 64}[attribute]
+        assert all(abs(c["female"] - c["male"]) <= 1 for c in counts.values())
+    stereotyped = Counter((of[line].stereotype, side[line]) for line in TEMPLATES)
+    assert max(stereotyped.values()) - min(stereotyped.values()) <= 20
 
 
 # --- disjointness -----------------------------------------------------------------------------------------------------
@@ -136,6 +157,15 @@ def test_slots_hide_group_words_and_occupations() -> None:
 def test_training_text_shares_no_phrase_with_the_heldout_text() -> None:
     assert grams(map(words, EVERYDAY), 6) & grams(map(words, HELDOUT), 6) == set()
     assert grams(map(normalised, EVERYDAY), 8) & grams(map(normalised, HELDOUT), 8) == set()
+
+
+def test_the_templates_that_are_trained_on_share_nothing_with_what_measures() -> None:
+    """No phrase, no template and no occupation of the held-out side, and no phrase of the text for perplexity."""
+    for measuring in (HELDOUT, bank_texts("heldout")):
+        assert grams(map(words, TEMPLATES), 6) & grams(map(words, measuring), 6) == set()
+        assert grams(map(normalised, TEMPLATES), 8) & grams(map(normalised, measuring), 8) == set()
+    named = [name for name in pair_bank.occupations("heldout") if any(f" {name} " in f" {line} " for line in TEMPLATES)]
+    assert named == []
 
 
 def test_training_text_shares_no_phrase_and_no_template_with_the_pair_bank() -> None:

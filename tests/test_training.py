@@ -81,6 +81,7 @@ def test_terms_are_weighted_and_logged_by_name(tmp_path: Path) -> None:
     constant = LossTerm(name="constant", fn=lambda batch, outputs: outputs.logits.new_tensor(2.0), weight=3.0)
     result = run(model, tokenizer, tmp_path / "b", [constant])
     assert result.terms["constant"] == {"weight": 3.0, "first": 2.0, "last": 2.0, "gradient_norm": 0.0}
+    assert result.terms["language modelling"]["gradient_norm"] is None, "it is not measured, which is not zero"
     for name, p in state(other).items():
         torch.testing.assert_close(state(model)[name], p, rtol=0, atol=1e-6)
 

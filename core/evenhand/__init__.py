@@ -56,6 +56,10 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"evenhand.{_LAZY[name]}"), name)
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
 class _Package(ModuleType):
     """Importing a submodule sets it as an attribute; `evenhand.compare` stays the function all the same."""
 

@@ -22,9 +22,10 @@ def run(
 
     The result has `.folder`, `.benchmarks` (verdicts with intervals) and `.record` (run.json). Raises `EvenhandError`.
     """
+    from evenhand.discovery import discover
     from evenhand.execution import execute
 
-    found = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    found = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides, catalogue=discover())
     return execute(found, output=output, resume=resume, strict=strict, offline=offline)
 
 

@@ -1,8 +1,8 @@
-"""Texts that come with the toolkit: `builtin:everyday` to train on, `builtin:heldout` to measure perplexity
-on.
+"""Texts that come with the toolkit: `builtin:everyday` and `builtin:templates` to train on, `builtin:heldout` to
+measure perplexity on.
 
-All of them were written for this project. `everyday` and `heldout` share no topic and no phrase, which a test
-proves.
+All of them were written for this project. What is trained on shares no topic and no phrase with `heldout`, and no
+template, no occupation and no phrase with the held-out side of the pair bank; tests prove it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ PREFIX = "builtin:"
 
 DESCRIPTIONS = {
     "everyday": "plain sentences about people and work, balanced over she, he and neither; for training",
+    "templates": "the pair bank's training templates with its occupations, one group a line; for training",
     "heldout": "short coherent passages of general prose without people at work; only for perplexity",
     "prompts": "openings of a text, half of them about a person of one group; for generation and monitoring",
 }

@@ -148,6 +148,14 @@ def seal(folder: Path, *, origin: Mapping[str, Json] | None = None) -> None:
     write_atomic(folder / COMPLETE, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
+def make_readable(folder: Path) -> None:
+    """Give every file below a folder the permissions that a new file has here."""
+    mode = 0o666 & ~_umask()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.chmod(path, mode)
+
+
 def origin_of(folder: Path) -> dict[str, Json]:
     """What `atomic_folder` was told about the origin of a complete folder."""
     record = json.loads((folder / COMPLETE).read_text("utf-8"))

@@ -21,7 +21,7 @@ from evenhand.commands.layout import styled
 from evenhand.commands.plugins import plugins, schema
 from evenhand.commands.running import run, validate
 from evenhand.commands.session import Session, global_options
-from evenhand.errors import EvenhandError
+from evenhand.errors import EvenhandError, told
 from evenhand.processes import is_first
 
 INTERRUPTED = 130
@@ -39,7 +39,7 @@ class Toolkit(click.RichGroup):
         try:
             return super().invoke(ctx)
         except EvenhandError as error:
-            _explain(ctx, error, str(error))
+            _explain(ctx, error, told(error))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as error:
             command = ctx.invoked_subcommand

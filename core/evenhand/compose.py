@@ -22,7 +22,7 @@ from evenhand.contributions import (
     Section,
 )
 from evenhand.errors import EvenhandError, PluginFault
-from evenhand.guard import describe, fault, guarded
+from evenhand.guard import describe, fault, guarded, named
 from evenhand.hookspecs import PROJECT, LifeCycle
 from evenhand.progress import progress
 
@@ -65,7 +65,7 @@ class Composer:
         try:
             answers = hook(**arguments)
         except EvenhandError as error:
-            error.add_note(f"in {describe(step, stage)}")
+            named(error, step, stage)
             raise
         except Exception as error:
             raise fault(step, stage, error) from error

@@ -219,6 +219,8 @@ class Finding:
     """What a monitor noticed."""
 
     title: str
+    detail: str = ""
+    """The numbers that matter in half a sentence: what the terminal shows beside the title."""
     level: Literal["info", "warning", "alarm"] = "info"
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -260,6 +262,13 @@ class Heat:
     tokens: Sequence[str]
     weights: Sequence[float]
     caption: str = ""
+    """What the figure shows, as whole sentences."""
+    positive: str = "positive weight"
+    """What a weight above zero means, for the legend."""
+    negative: str = "negative weight"
+    """What one below zero means; empty where there can be none."""
+    doubt: str = ""
+    """Why the weights must not be read as an explanation: then they are drawn in grey, with this sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)

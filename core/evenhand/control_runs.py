@@ -93,7 +93,8 @@ def beside(
         recipe=recipe, manifest=Aside(life, f"control {name}", [s for s, _ in steps], folder),
         composer=Composer([(s, p) for s, p in steps if p is not None]), loaded=replace(life.loaded, model=model),
         services=replace(life.services, model=model, folder=folder, seed=seed, rules=()), folder=folder, rows=life.rows,
-        resume=life.resume, offline=life.offline,
+        resume=life.resume, offline=life.offline, step_order=[s for s, _ in steps],
+        aside=f"the control {name}",
     )  # fmt: skip
 
 

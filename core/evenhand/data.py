@@ -30,29 +30,46 @@ class Loaded:
 
 
 def load_data(section: DataSection, *, offline: bool, base: Path | None = None) -> Loaded:
-    """Read `[data]`; the text column is called `text` afterwards. Paths are relative to the recipe's folder or here.
+    """Read `[data]`; the text column is called `text` afterwards, and of several sources only that column is kept.
+
+    Paths are relative to the recipe's folder or here.
 
     Raises `DataNotFound` with everything that was tried, `DataUnreadable` for a file that is not what its name says,
     `Offline` when only the hub could have it.
     """
-    rows, source, licence = _read(section, offline, base)
-    if section.column not in rows.column_names:
-        columns = ", ".join(rows.column_names)
-        raise DataNotFound(
-            f"the data set has no column {section.column!r}", where=f"data {section.train!r}",
-            known=f"its columns: {columns}", do="set data.column",
-        )  # fmt: skip
-    if section.column != "text":
-        rows = rows.rename_column(section.column, "text")
-    rows = rows.filter(lambda row: isinstance(row["text"], str) and bool(row["text"].strip()))
+    from datasets import Value, concatenate_datasets
+
+    parts = [(name, *_read(name, section, offline, base)) for name in section.sources]
+    texts = [_with_text(name, rows, section.column, alone=len(parts) == 1) for name, rows, _, _ in parts]
+    if len(parts) > 1:
+        texts = [part.select_columns("text").cast_column("text", Value("string")) for part in texts]
+    rows = texts[0] if len(parts) == 1 else concatenate_datasets(texts)
+    source = " and ".join(source for _, _, source, _ in parts)
+    licence = ", ".join(dict.fromkeys(licence for *_, licence in parts if licence))
     if section.limit is not None:
         rows = rows.select(range(min(section.limit, len(rows))))
-    if not len(rows):
-        raise DataNotFound("the data set has no row with text", where=f"data {section.train!r}")
     digest = hashlib.sha256()
     for text in rows["text"]:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     return Loaded(rows, source, digest.hexdigest(), licence)
+
+
+def _with_text(name: str, rows: Dataset, column: str, *, alone: bool) -> Dataset:
+    """The rows that have text, its column called `text`; beside other sources, plain lines are text in any case."""
+    if not alone and rows.column_names == ["text"]:
+        column = "text"
+    if column not in rows.column_names:
+        columns = ", ".join(rows.column_names)
+        raise DataNotFound(
+            f"the data set has no column {column!r}", where=f"data {name!r}",
+            known=f"its columns: {columns}", do="set data.column",
+        )  # fmt: skip
+    if column != "text":
+        rows = rows.rename_column(column, "text")
+    rows = rows.filter(lambda row: isinstance(row["text"], str) and bool(row["text"].strip()))
+    if not len(rows):
+        raise DataNotFound("the data set has no row with text", where=f"data {name!r}")
+    return rows
 
 
 def read_texts(source: str, *, base: Path | None = None, what: str = "text") -> list[str]:
@@ -112,11 +129,10 @@ def _may_be_on_hub(name: str) -> bool:
     return plain and name.count("/") == 1 and all(name.split("/"))
 
 
-def _read(section: DataSection, offline: bool, base: Path | None) -> tuple[Dataset, str, str]:
-    """Rows, where they are from, and their licence."""
+def _read(name: str, section: DataSection, offline: bool, base: Path | None) -> tuple[Dataset, str, str]:
+    """The rows of one source, where they are from, and their licence."""
     from datasets import Dataset
 
-    name = section.train
     if problem := missing(name, base, what="training text"):
         raise problem
     if name.startswith(BUILTIN):
@@ -126,13 +142,12 @@ def _read(section: DataSection, offline: bool, base: Path | None) -> tuple[Datas
         from evenhand.data_files import rows_of
 
         return rows_of(path, section.split), f"{'folder' if path.is_dir() else 'file'} {path.name}", ""
-    return _from_hub(section, offline, tried)
+    return _from_hub(name, section, offline, tried)
 
 
-def _from_hub(section: DataSection, offline: bool, tried: list[str]) -> tuple[Dataset, str, str]:
+def _from_hub(name: str, section: DataSection, offline: bool, tried: list[str]) -> tuple[Dataset, str, str]:
     from evenhand import hub
 
-    name = section.train
     rows = hub.cached_data(name, section.config, section.split)
     if rows is not None:
         return rows, f"hub {name} (copy on this machine)", ""

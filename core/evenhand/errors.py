@@ -20,6 +20,11 @@ class EvenhandError(Exception):
         super().__init__("\n".join(line for line in (head, known and f"  {known}", do and f"  {do}") if line))
 
 
+def told(error: BaseException) -> str:
+    """An error's message with the notes that were added on its way, such as which step it happened in."""
+    return "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", ()))])
+
+
 class RecipeError(EvenhandError):
     """The recipe cannot be run as it is written; every problem is listed at once."""
 

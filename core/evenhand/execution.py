@@ -7,19 +7,23 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import digest_of, storing, write_atomic
 from evenhand.compose import Composer
 from evenhand.contributions import Request
-from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound, UsageError
+from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound, UsageError, told
+from evenhand.examination import examined
 from evenhand.guard import blamed, memory_ran_out
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
-from evenhand.plan import Plan, check_kinds, plan, stages_of
+from evenhand.plan import Plan, check_kinds, stages_of
 from evenhand.processes import count
-from evenhand.recipe import Recipe, resolve_steps
-from evenhand.recipe_inputs import base_of, demand_inputs
+from evenhand.recipe import Recipe
+from evenhand.recipe_inputs import base_of
 from evenhand.report_reading import raw_run
+
+if TYPE_CHECKING:
+    from evenhand.resolution import ResolvedModel
 
 SAMPLES = 6
 """Prompts whose answers before and after are shown side by side."""
@@ -63,6 +67,8 @@ def execute(
 ) -> RunResult:
     """Run a recipe and write its run folder; raises `EvenhandError` and leaves run.json with what was reached.
 
+    What is wrong with the recipe or its model is told before there is a folder.
+
     `output` is the folder that the run folder is made in (default `runs`); `resume` continues the newest unfinished run
     of the same recipe there; `strict` lets isolated faults fail the run.
     """
@@ -75,8 +81,10 @@ def execute(
             do="start it without a launcher; `toolkit eval` measures in several processes",
         )
     off = recipe.run.offline if offline is None else offline
-    work = plan(recipe, resolve_steps(recipe, discover()))
-    folder = _folder(recipe, output, resume)
+    work = examined(recipe, discover())
+    begun = _folder(recipe, output, resume) if resume else None
+    model = _usable_model(recipe, work, offline=off)
+    folder = begun or _folder(recipe, output, resume)
     with storing(folder):
         manifest = Manifest(folder, recipe, _name(recipe))
         if resume:
@@ -84,16 +92,26 @@ def execute(
         write_atomic(folder / "recipe.toml", recipe.source)
         manifest.write()
         try:
-            demand_inputs(recipe, trains=work.trains)
-            _run(recipe, work, folder, manifest, resume=resume, strict=strict, offline=off)
+            _run(recipe, work, model, folder, manifest, resume=resume, strict=strict, offline=off)
         except BaseException as error:
-            told = explained(error, work)
-            manifest.event("end", f"{type(told).__name__}: {told}")
+            shown = explained(error, work)
+            manifest.event("end", f"{type(shown).__name__}: {told(shown)}")
             manifest.finish("failed")
-            if told is error:
+            if shown is error:
                 raise
-            raise told from error
+            raise shown from error
     return RunResult(folder, raw_run(folder))
+
+
+def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel:
+    """The model's folder, when all steps work on its kind; raises what `models.resolve` and `check_kinds` raise."""
+    from evenhand import models
+
+    section = recipe.model
+    resolved = models.resolve(section.name, offline=offline)
+    kind = models.checked_kind(resolved, kind=section.kind, trust_remote_code=section.trust_remote_code)
+    check_kinds([*work.steps, *work.benchmarks], kind, resolved.display_name)
+    return resolved
 
 
 def explained(error: BaseException, work: Plan) -> BaseException:
@@ -107,8 +125,9 @@ def explained(error: BaseException, work: Plan) -> BaseException:
 
 
 def _run(
-    recipe: Recipe, work: Plan, folder: Path, manifest: Manifest, *, resume: bool, strict: bool, offline: bool
-) -> None:
+    recipe: Recipe, work: Plan, resolved: ResolvedModel, folder: Path, manifest: Manifest, *,
+    resume: bool, strict: bool, offline: bool,
+) -> None:  # fmt: skip
     import datasets
     import torch
 
@@ -129,13 +148,11 @@ def _run(
     # ------------------------------------------------------------------------------------------ prepare
     device = ("cuda" if torch.cuda.is_available() else "cpu") if recipe.model.device == "auto" else recipe.model.device
     with manifest.timed("loading the model"):
-        resolved = models.resolve(recipe.model.name, offline=offline)
         how: dict[str, Any] = {
             "kind": recipe.model.kind, "dtype": recipe.model.dtype, "device": device,
             "trust_remote_code": recipe.model.trust_remote_code,
         }  # fmt: skip
         loaded = models.load(resolved, **how)
-    check_kinds([*work.steps, *work.benchmarks], loaded.info.kind, loaded.info.display_name)
     manifest["environment"] = environment(torch.get_num_threads())
     manifest["model"] = {k: v for k, v in vars(loaded.info).items() if k != "folder"}
     manifest["distributions"] = provenance([*work.steps, *work.benchmarks, *work.controls])
@@ -155,7 +172,7 @@ def _run(
     services = Services(
         model=loaded.model, tokenizer=loaded.tokenizer, kind=loaded.info.kind, seed=recipe.run.seed,
         folder=folder / ".state", settings=recipe.training, load_base=lambda: models.load(resolved, **how).model,
-        on_event=lambda text: manifest.event("services", text),
+        on_event=lambda text: manifest.event("services", text), keep=True,
     )  # fmt: skip
     life = Life(
         recipe=recipe, manifest=manifest, composer=composer, loaded=loaded, services=services, folder=folder,
@@ -188,7 +205,6 @@ def _run(
     for step in work.steps:
         life.reach(step, plugins.get((step.section, step.id)))
         manifest.write()
-    life.demand_training()
 
     # -------------------------------------------------------------------------------------------- after
     rules = [rule for _, rule in life.rules]
@@ -208,7 +224,8 @@ def _run(
     with manifest.timed("explaining"):
         for step in work.steps:
             if step.active and "transparency" in stages_of(step):
-                _explain(life, step, result, strict)
+                with manifest.timed(f"step {step.id}"):
+                    _explain(life, step, result, strict)
 
     # --------------------------------------------------------------------------------------------- keep
     with manifest.timed("saving the model"), progress("Saving the model, and loading it again"):
@@ -219,7 +236,7 @@ def _run(
     for entry in manifest["steps"]:
         entry["state"] = states.get(entry["id"], entry["state"])
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
-    for scratch in ("training", "seeds"):
+    for scratch in ("training", "services", "controls", "seeds"):
         shutil.rmtree(folder / ".state" / scratch, ignore_errors=True)  # a complete run is not resumed
     manifest.finish("complete")
     write_card(folder)

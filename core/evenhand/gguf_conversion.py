@@ -24,7 +24,7 @@ from evenhand.progress import progress
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever this file writes something else, so that older conversions in a cache are made again."""
 
 ARCHITECTURES = ("llama",)
@@ -161,6 +161,8 @@ def tokenizer_files(metadata: Mapping[str, Any], source: Path) -> dict[str, str]
         "add_eos_token": False,
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
+        # The class would also give token_type_ids, which `generate` of a llama refuses.
+        "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": int(metadata["llama.context_length"]),
     }
     files = {

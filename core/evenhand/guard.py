@@ -50,6 +50,12 @@ def fault(step: ResolvedStep, stage: str, error: BaseException) -> PluginFault:
     )
 
 
+def named(error: EvenhandError, step: ResolvedStep, stage: str) -> None:
+    """Note on an error of the toolkit in which step it happened; the innermost one is enough."""
+    if not getattr(error, "__notes__", ()) and not (error.where and error.where == describe(step, stage)):
+        error.add_note(f"in {describe(step, stage)}")
+
+
 def guarded(contribution: Contribution, step: ResolvedStep, stage: str) -> Contribution:
     """The same contribution with functions that name their owner when they fail.
 
@@ -82,7 +88,8 @@ def _guard(
         try:
             out = fn(*args, **kwargs)
             out = list(out) if isinstance(out, Iterator) else out
-        except EvenhandError:
+        except EvenhandError as error:
+            named(error, step, stage)
             raise
         except Exception as error:
             if memory_ran_out(error) or (isinstance(error, OSError) and error.errno in STORAGE_ERRORS):

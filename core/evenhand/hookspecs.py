@@ -69,10 +69,14 @@ class LifeCycle:
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform | None:
         """Change the model itself: select parameters, add modules, erase, prune, merge.
 
-        Before a `train` step it shapes that training; after it, it acts on the trained model. Folded in recipe order. A
-        fault fails the run. Proof: tensors or outputs changed (for a selection: only the selected tensors moved).
+        Before a `train` step it shapes that training; after it, it acts on the trained model. A plugin whose transform
+        selects parameters (`trainable`) says `shapes_training = True`, so that its place is checked before the run.
+        Folded in recipe order. A fault fails the run. Proof: tensors or outputs changed (for a selection: only the
+        selected tensors moved).
 
         Example::
+
+            shapes_training = True
 
             @hookimpl
             def architecture(self, run, model):
@@ -83,10 +87,13 @@ class LifeCycle:
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | list[DecodingRule] | None:
         """Change how text is produced, without touching weights.
 
-        Rules apply in recipe order in the host's one decoding path, and, where they map logits, in scoring, too. A
-        fault fails the run. Proof: at least one next-token distribution changed on a packaged probe.
+        Rules apply in recipe order in the host's one decoding path, and, where they map logits, in scoring, too. Masked
+        models write no text: a plugin that decodes says `kinds = ("causal",)`. A fault fails the run. Proof: at least
+        one next-token distribution changed on a packaged probe.
 
         Example::
+
+            kinds = ("causal",)
 
             @hookimpl
             def decoding(self, run, model):

@@ -58,6 +58,8 @@ class Life:
     strict: bool = False
     offline: bool
     contamination: Contamination | None = None
+    aside: str = ""
+    """What this is beside the run itself, such as a control; empty for the run."""
     handles: dict[str, StepHandle] = field(default_factory=dict)
     pending_data: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
     pending_terms: list[tuple[ResolvedStep, LossTerm | Aggregator]] = field(default_factory=list)
@@ -169,15 +171,18 @@ class Life:
         store = self.folder / STATE / "steps" / step.id / f"fitted-{index}"
         artifact = read_artifact(store) if self.resume else None
         if artifact is None:
+            kept = self.services.kept()
             artifact = (transform.fit(model) if transform.fit else None) or Artifact()
             if artifact.tensors or artifact.meta:
                 write_artifact(store, artifact)
+                self.services.forget_since(kept)
         if transform.apply:
             transform.apply(model, artifact)
         placed = Placed(step=step, transform=transform, artifact=artifact, index=index)
         self.placed.append(placed)
         self.handles[step.id].artifact = artifact
         if transform.trainable:
+            self._demand_training_after(step)
             self.pending_models.append(placed)
         else:
             self._prove(step, [proofs.output_proof(before, proofs.probe_logits(model, tokenizer))])
@@ -193,12 +198,15 @@ class Life:
         entry = next(e for e in self.manifest["steps"] if e["id"] == step.id)
         entry["proofs"] += [p.as_dict() for p in found]
 
-    def demand_training(self) -> None:
-        """A step that selected parameters, and that no training followed, changed nothing."""
-        for placed in self.pending_models:
-            if placed.transform.trainable:
-                what = "it selected parameters, but no training follows it"
-                self._prove(placed.step, [proofs.Proof("architecture", False, what, 0.0)])
+    def _demand_training_after(self, step: ResolvedStep) -> None:
+        """A step that selects parameters, and that no training follows, changes nothing: told before more is done.
+
+        The plan sees to it for plugins that say `shapes_training`; this finds those that do not.
+        """
+        place = next((k for k, s in enumerate(self.step_order) if s.id == step.id), -1)
+        if not any(s.plugin is None and s.active for s in self.step_order[place + 1 :]):
+            what = "it selects parameters, but no training follows it"
+            self._prove(step, [proofs.Proof("architecture", False, what, 0.0)])
 
     # ------------------------------------------------------------------------------------------ training
     def train(self, step: ResolvedStep) -> None:
@@ -257,7 +265,7 @@ class Life:
             transforms=[p.transform for p in self.pending_models],
             reference=self.services.reference,
             resume=self.resume,
-            title=f"Training ({step.id})" if step.id != "train" else "Training",
+            title=f"Training {self.aside}".rstrip() + (f" ({step.id})" if step.id != "train" else ""),
             on_event=lambda text: self.manifest.event("training", text),
         )
         gc.collect()  # a trainer refers to itself in circles, and would keep its optimiser and the reference model

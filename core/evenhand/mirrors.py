@@ -8,11 +8,13 @@ score.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,24 +69,66 @@ def find_file(known: KnownFile, folder: str | Path | None = None) -> Path:
     then is the hub asked, and its own copy on this machine comes first. Raises DataNotFound with everything that was
     tried.
     """
+    for watch in _watching:
+        watch.append(known)
     tried: list[str] = []
-    places = [("option", folder), (f"${VARIABLE}", os.environ.get(VARIABLE))]
-    for what, place in places:
-        if not place:
-            tried.append(f"{what}: not set")
-            continue
-        if str(place).startswith(HUB):
-            found, problems = _on_hub(known, str(place))
-            if found:
-                return found
-            tried += [f"{what}: {problem}" for problem in problems]
-            continue
-        root = Path(place).expanduser()
-        for path in (root / known.path, root / Path(known.path).name):
-            if path.is_file():
-                return path
-            tried.append(f"{what}: there is no {path}")
-    raise DataNotFound(
+    for what, place in _places(folder):
+        if place.startswith(HUB):
+            found, problems = _on_hub(known, place)
+        else:
+            found, problems = _in_folder(known, place)
+        if found:
+            return found
+        tried += [f"{what}: {problem}" for problem in problems]
+    raise _not_found(known, tried)
+
+
+def missing_file(known: KnownFile, folder: str | Path | None = None) -> DataNotFound | None:
+    """The error for a published file that certainly is not there, told without asking a hub; None when it may be."""
+    tried: list[str] = []
+    for what, place in _places(folder):
+        if place.startswith(HUB):
+            return None
+        found, problems = _in_folder(known, place)
+        if found:
+            return None
+        tried += [f"{what}: {problem}" for problem in problems]
+    return _not_found(known, tried)
+
+
+_watching: list[list[KnownFile]] = []
+
+
+@contextlib.contextmanager
+def asked_for() -> Iterator[list[KnownFile]]:
+    """Within it, the list that it gives gets every published file that is looked for."""
+    seen: list[KnownFile] = []
+    _watching.append(seen)
+    try:
+        yield seen
+    finally:
+        _watching.remove(seen)
+
+
+def _places(folder: str | Path | None) -> list[tuple[str, str]]:
+    return [("option", str(folder or "")), (f"${VARIABLE}", os.environ.get(VARIABLE, ""))]
+
+
+def _in_folder(known: KnownFile, place: str) -> tuple[Path | None, list[str]]:
+    """The file below a folder, or why it is not there, path by path."""
+    if not place:
+        return None, ["not set"]
+    root = Path(place).expanduser()
+    problems = []
+    for path in (root / known.path, root / Path(known.path).name):
+        if path.is_file():
+            return path, []
+        problems.append(f"there is no {path}")
+    return None, problems
+
+
+def _not_found(known: KnownFile, tried: list[str]) -> DataNotFound:
+    return DataNotFound(
         f"the benchmark file {known.path} was not found",
         known="\n  ".join(["tried, in order:", *(f"  {line}" for line in tried)]),
         do=f"get it from {known.origin} ({known.licence}) and name its folder in [evaluation] data or {VARIABLE}",

@@ -29,6 +29,7 @@ __all__ = [
     "ModelKind",
     "ResolvedModel",
     "adds_bos",
+    "checked_kind",
     "kind_of",
     "list_shelf",
     "load",
@@ -93,14 +94,7 @@ def load(
     folder = str(resolved.folder)
     with progress(f"Loading {resolved.display_name}"), own_bars_off():
         config = _configuration(resolved, trust_remote_code=trust_remote_code)
-        found = kind_of(config, where=where)
-        if kind is not None and kind != found:
-            raise WrongModelKind(
-                f"a {kind} language model is needed, and this is a {found} one",
-                where=where,
-                known=f"its configuration names {_architectures(config)}",
-                do=f"name a {kind} model, or take out what needs one",
-            )
+        found = _demanded(kind, config, where)
         _check_weights(resolved.folder)
         tokenizer: Any = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code
@@ -136,6 +130,26 @@ def load(
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
     return LoadedModel(model=model, tokenizer=tokenizer, info=info)
+
+
+def checked_kind(
+    resolved: ResolvedModel, *, kind: ModelKind | None = None, trust_remote_code: bool = False
+) -> ModelKind:
+    """Which kind of model a resolved folder holds, from its configuration alone; raises as `load` does for it."""
+    config = _configuration(resolved, trust_remote_code=trust_remote_code)
+    return _demanded(kind, config, f"model {resolved.name!r}")
+
+
+def _demanded(kind: ModelKind | None, config: PretrainedConfig, where: str) -> ModelKind:
+    found = kind_of(config, where=where)
+    if kind is not None and kind != found:
+        raise WrongModelKind(
+            f"a {kind} language model is needed, and this is a {found} one",
+            where=where,
+            known=f"its configuration names {_architectures(config)}",
+            do=f"name a {kind} model, or take out what needs one",
+        )
+    return found
 
 
 def kind_of(config: PretrainedConfig, *, where: str = "model") -> ModelKind:

@@ -26,7 +26,7 @@ from evenhand.own_code import Given, OwnSteps, require_text
 from evenhand.pairs import token_bins
 from evenhand.training_batch import Batch, Outputs
 from evenhand.training_data import Collator, EncodedRow, encode
-from evenhand.training_terms import LANGUAGE_MODELLING, Terms
+from evenhand.training_terms import Terms
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +89,6 @@ class Objective:
         model.accepts_loss_kwargs = False
         self._device: torch.device | None = None
         self._encoded = 0
-        self._proved = False
         self.step = 0
         """Optimiser steps so far as the callback counts them, else batches."""
         self.batches = 0
@@ -176,7 +175,6 @@ class Objective:
             raise TrainingDiverged(error.what, where="Objective.loss", do=do) from None
         if self.batches < PROOF_BATCHES and not _recomputes(model):
             self._terms.prove(weighted, trained(model), self.step)
-            self._proved = True
         return weighted
 
     def _batch(self, inputs: Any, device: torch.device) -> Batch:
@@ -235,11 +233,7 @@ class Objective:
         """By term: its weight, its mean value in the first and in the last fifth of the batches, and the largest norm
         of its gradient in the first batches; None where that is not measured: of the language-modelling loss, and with
         activations that are recomputed."""
-        found: dict[str, dict[str, float | None]] = {name: {**facts} for name, facts in self._terms.facts().items()}
-        for name, facts in found.items():
-            if not self._proved or name == LANGUAGE_MODELLING:
-                facts["gradient_norm"] = None
-        return found
+        return self._terms.facts()
 
     @property
     def has_state(self) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evenhand.errors import RecipeError, WrongModelKind
-from evenhand.recipe import Recipe, ResolvedStep
+from evenhand.recipe_model import Recipe
+from evenhand.recipe_steps import ResolvedStep
 
 LEARNT = ("data", "objective")
-"""Stages that only act through a training that follows."""
+"""Stages that only act through a training that follows; so do plugins that say `shapes_training`."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,40 @@ def stages_of(step: ResolvedStep) -> tuple[str, ...]:
     return step.plugin.stages() if step.plugin else ()
 
 
+def needs_training(step: ResolvedStep) -> bool:
+    """Whether a step acts only through a training that follows it."""
+    if step.plugin is None or not step.active:
+        return False
+    return step.plugin.shapes_training or not set(LEARNT).isdisjoint(stages_of(step))
+
+
 def plan(recipe: Recipe, resolved: Sequence[ResolvedStep]) -> Plan:
-    """Put the implied training after the last data or objective step, and refuse steps that no training follows."""
+    """The order of work; raises RecipeError for every step that needs a training and that none follows."""
+    found, problems = arrange(recipe, resolved)
+    if problems:
+        raise RecipeError(problems, where=recipe.origin)
+    return found
+
+
+def arrange(recipe: Recipe, resolved: Sequence[ResolvedStep]) -> tuple[Plan, list[str]]:
+    """Put the implied training after the last step that needs one; also what is wrong with the order."""
     steps = [s for s in resolved if s.section == "steps"]
     benchmarks, controls = (tuple(s for s in resolved if s.section == name) for name in ("benchmarks", "controls"))
-    learning = [k for k, s in enumerate(steps) if s.active and set(stages_of(s)) & set(LEARNT)]
+    learning = [k for k, s in enumerate(steps) if needs_training(s)]
     trainings = [k for k, s in enumerate(steps) if s.plugin is None and s.active]
+    problems = []
     if learning and not trainings:
         steps.insert(learning[-1] + 1, _implied_training(recipe, steps))
-    elif learning and learning[-1] > trainings[-1]:
-        late = [steps[k] for k in learning if k > trainings[-1]]
-        raise RecipeError(
-            [f"steps.{s.id}: no training follows it; put it before the last `train`, or add one" for s in late],
-            where=recipe.origin,
-        )
+    else:
+        problems = [
+            f"steps.{steps[k].id}: no training follows it; put it before the last `train`, or add one"
+            for k in learning
+            if k > trainings[-1]
+        ]
     found = Plan(tuple(steps), benchmarks, controls)
     if len(recipe.run.all_seeds) > 1 and not found.trains:
-        raise RecipeError(["run.seeds: nothing is trained, so further seeds change nothing"], where=recipe.origin)
-    return found
+        problems = [*problems, "run.seeds: nothing is trained, so further seeds change nothing"]
+    return found, problems
 
 
 def _implied_training(recipe: Recipe, steps: Sequence[ResolvedStep]) -> ResolvedStep:

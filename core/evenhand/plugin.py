@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from evenhand.hookspecs import STAGES
+
+if TYPE_CHECKING:
+    from evenhand.mirrors import KnownFile
 
 Strength = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -51,7 +54,13 @@ class Plugin:
     """The version of the plugin interface it was written for."""
     kinds: ClassVar[tuple[str, ...]] = ("causal", "masked")
     """The kinds of model it works on; the host refuses others by name."""
+    shapes_training: ClassVar[bool] = False
+    """True when its model transform says what the next training moves (`trainable`) or follows it (`on_step`): then the
+    step belongs before a training, and a training that the recipe does not spell out comes after it."""
     Options: ClassVar[type[Options]] = Options
+    data_files: ClassVar[Sequence[KnownFile]] = ()
+    """Published files that it reads, looked for before a run begins: in the folder that its option `data` names, if it
+    has one, then in the recipe's. Where options decide which files, override `files_for` instead."""
     example_options: ClassVar[Mapping[str, Any]] = {}
     """Values for options that have no default, for `toolkit check` and for the manual."""
     example_steps: ClassVar[Mapping[str, Plugin]] = {}
@@ -64,6 +73,11 @@ class Plugin:
     def stages(cls) -> tuple[str, ...]:
         """The life-cycle stages this plugin takes part in, in the order of the life cycle."""
         return tuple(s for s in STAGES if hasattr(getattr(cls, s, None), "evenhand_impl"))
+
+    @classmethod
+    def files_for(cls, options: Any) -> Sequence[KnownFile]:
+        """The published files that a step with these options reads; nothing is opened for it."""
+        return cls.data_files
 
     @classmethod
     def unmarked(cls) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand import proofs
-from evenhand.cache import write_atomic
+from evenhand.cache import make_readable, write_atomic
 from evenhand.errors import NotPortable, RunNotFound
 from evenhand.guard import describe
 
@@ -100,6 +100,7 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
         "steps": entries,
     }
     write_atomic(folder / NAME, json.dumps(plain(facts), indent=1))
+    make_readable(folder)  # libraries write weights for their owner alone
     states = {p.step.id: "folded" for p in life.placed}
     return states | {p.step.id: "saved beside the model" for p in live}
 

@@ -160,9 +160,11 @@ def _generation_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule])
     )
 
 
-def objective_proof(name: str, facts: Mapping[str, float]) -> Proof:
+def objective_proof(name: str, facts: Mapping[str, float | None]) -> Proof:
     """A finite, non-zero gradient at some step."""
     norm = facts["gradient_norm"]
+    if norm is None:
+        return Proof("objective", False, f"{name}: no gradient was measured, because no update was made", 0.0)
     took = 0 < norm < float("inf")
     return Proof("objective", took, f"{name}: largest gradient norm measured {norm:.3g}", norm)
 

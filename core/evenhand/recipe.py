@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand import packaged_recipes
 from evenhand.errors import RecipeError
+from evenhand.examination import Problem, demand_none, examine
 from evenhand.near_match import did_you_mean
 from evenhand.overrides import apply_overrides
 from evenhand.primary import primary_problems
-from evenhand.recipe_model import LISTS, SECTIONS, Recipe, RecipeSection, StepEntry, TrainingSection
-from evenhand.recipe_steps import ResolvedStep, match_steps, reference_problems, resolve_steps
+from evenhand.recipe_model import LISTS, SECTIONS, ModelSection, Recipe, RecipeSection, StepEntry, TrainingSection
+from evenhand.recipe_steps import ResolvedStep, reference_problems, resolve_steps
 from evenhand.wording import toml_value, validated
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ def load_recipe(
 ) -> Recipe:
     """A recipe from a file, a packaged name, or TOML text; a file wins over a packaged recipe of its name.
 
-    `overrides` are `key=value`, such as `steps.ID.strength=0.5`. With a `catalogue` the options of the steps
-    are checked against their plugins, too, so that those problems come in the same list. Raises RecipeError.
+    `overrides` are `key=value`, such as `steps.ID.strength=0.5`. With a `catalogue` everything else that can be known
+    is checked, too (`examination`), so that all problems come in one list. Raises RecipeError, or the error of the one
+    thing that is missing.
     """
     text, origin, path = _read(source)
     try:
@@ -126,19 +128,14 @@ def _recipe(
     problems += primary_problems(
         getattr(sections.get("evaluation"), "primary", None), [e.id for e in entries["benchmarks"] if e.id]
     )
-    if catalogue is not None:
-        training = sections.get("training")
-        model_section = sections.get("model")
-        problems += match_steps(
-            entries["steps"],
-            entries["benchmarks"],
-            catalogue,
-            training=training if isinstance(training, TrainingSection) else TrainingSection(),
-            kind=getattr(model_section, "kind", None),
-        )[1]
-    if problems:
-        raise RecipeError(problems, where=origin)
     given = {"source": text, "overrides": overrides, "origin": origin, "path": path}
+    everything: list[Problem] = list(problems)
+    if catalogue is not None:
+        unread = SECTIONS.keys() - sections.keys()
+        stand_ins = {name: SECTIONS[name].model_construct() for name in unread - {"model"}}
+        draft: Any = {"model": ModelSection.model_construct(name=""), **stand_ins, **sections, **entries, **given}
+        everything += examine(Recipe.model_construct(**draft), catalogue, unread)[1]
+    demand_none(everything, origin)
     return Recipe.model_validate({**sections, **entries, **given})
 
 

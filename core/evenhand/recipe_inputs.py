@@ -1,16 +1,20 @@
-"""What a recipe names outside itself, looked for before any work: a missing file is told at once, not after an hour."""
+"""What a recipe names outside itself, looked for before any work: what is missing is told at once."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from evenhand.data import find, missing
-from evenhand.errors import EvenhandError, RecipeError
+from evenhand.errors import DataNotFound, EvenhandError
+from evenhand.mirrors import WIKITEXT2_TEST, missing_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evenhand.recipe import Recipe
+    from evenhand.mirrors import KnownFile
+    from evenhand.recipe_model import Recipe
+    from evenhand.recipe_steps import ResolvedStep
 
 
 def base_of(recipe: Recipe) -> Path | None:
@@ -27,11 +31,23 @@ def heldout_of(recipe: Recipe) -> str | None:
     return str(path) if path is not None else name
 
 
-def demand_inputs(recipe: Recipe, *, trains: bool) -> None:
-    """Raises the error for the first thing that certainly is not there; what only the hub can know passes."""
-    for problem in (_model(recipe), *_texts(recipe, trains)):
-        if problem is not None:
-            raise problem
+def missing_inputs(
+    recipe: Recipe, steps: Sequence[ResolvedStep], *, trains: bool, unread: Collection[str] = ()
+) -> list[str | EvenhandError]:
+    """Everything that certainly is not there; what only the hub can know passes.
+
+    `unread` are tables of the recipe that could not be read, and whose values are therefore not known.
+    """
+    found: list[str | EvenhandError | None] = []
+    if "model" not in unread:
+        found.append(_model(recipe))
+    if "data" not in unread:
+        found += _texts(recipe, trains)
+    if "traffic" not in unread and recipe.traffic.limit:
+        found.append(missing(recipe.traffic.prompts, base_of(recipe), what="prompts"))
+    if "evaluation" not in unread:
+        found += _files(recipe, steps)
+    return [problem for problem in found if problem is not None]
 
 
 def _model(recipe: Recipe) -> EvenhandError | None:
@@ -40,14 +56,36 @@ def _model(recipe: Recipe) -> EvenhandError | None:
     return impossible(recipe.model.name)
 
 
-def _texts(recipe: Recipe, trains: bool) -> list[EvenhandError | None]:
+def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
     base, data = base_of(recipe), recipe.data
-    found: list[EvenhandError | None] = [missing(data.train, base, what="training text")] if trains else []
-    if recipe.traffic.limit:
-        found.append(missing(recipe.traffic.prompts, base, what="prompts"))
+    sources = data.sources if trains else ()
+    found: list[str | EvenhandError | None] = [missing(name, base, what="training text") for name in sources]
     if data.heldout is not None:
-        if trains and data.heldout == data.train:
-            found.append(RecipeError(["data.heldout: is the text that is trained on"], where=recipe.origin))
-        if data.heldout != "wikitext2":  # a benchmark file, which the benchmark itself looks for
+        if data.heldout in sources:
+            found.append("data.heldout: is the text that is trained on")
+        if data.heldout == "wikitext2":
+            found.append(_of("data.heldout", missing_file(WIKITEXT2_TEST, recipe.evaluation.data)))
+        else:
             found.append(missing(data.heldout, base, what="held-out text"))
     return found
+
+
+def _files(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str | EvenhandError | None]:
+    """One error for each published file that is not there, with the steps that read it."""
+    readers: dict[tuple[KnownFile, str | None], list[str]] = {}
+    for step in steps:
+        # Where an option is wrong, it is not known which files the step reads.
+        if step.plugin is None or not step.active or not isinstance(step.options, step.plugin.Options):
+            continue
+        folder = getattr(step.options, "data", None) or recipe.evaluation.data
+        for known in step.plugin.files_for(step.options):
+            readers.setdefault((known, folder), []).append(f"{step.section}.{step.id}")
+    found: list[str | EvenhandError | None] = []
+    for (known, folder), ids in readers.items():
+        found.append(_of(" and ".join(ids), missing_file(known, folder)))
+    return found
+
+
+def _of(where: str, error: DataNotFound | None) -> DataNotFound | None:
+    """The error with the place in the recipe that it is about."""
+    return error and DataNotFound(error.what, where=where, known=error.known, do=error.do)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
+Source = Annotated[str, Field(min_length=1)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -33,14 +34,20 @@ class ModelSection(RecipeSection):
 class DataSection(RecipeSection):
     """`[data]`: what the model is trained on."""
 
-    train: str = Field(
-        "builtin:everyday", description="builtin:NAME, a .txt, .jsonl, .csv or .parquet file, or a hub id."
+    train: Source | Annotated[tuple[Source, ...], Field(min_length=1)] = Field(
+        "builtin:everyday",
+        description="builtin:NAME, a .txt, .jsonl, .csv or .parquet file, or a hub id; or a list of them.",
     )
     config: str | None = Field(None, description="The configuration, for hub data that has several.")
     split: str = Field("train", min_length=1, description="The split, for hub data and saved data sets.")
     column: str = Field("text", description="The column that holds the text.")
     limit: Positive | None = Field(None, description="Use only so many rows.")
     heldout: str | None = Field(None, description="Text for language quality; never trained on.")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What `train` names, one or several."""
+        return (self.train,) if isinstance(self.train, str) else self.train
 
 
 class TrainingSection(RecipeSection):

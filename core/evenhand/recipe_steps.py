@@ -15,6 +15,8 @@ from evenhand.recipe_model import Recipe, StepEntry, TrainingSection
 from evenhand.wording import validated
 
 PREFIX = "step:"
+INSTALLED = "Installed: "
+"""How the line begins that lists all plugins, below one that does not exist."""
 Listed = Literal["steps", "benchmarks", "controls"]
 
 
@@ -63,27 +65,31 @@ def match_steps(
     training: TrainingSection,
     kind: str | None,
 ) -> tuple[list[ResolvedStep], list[str]]:
-    """As `resolve_steps`, but gives the problems instead of raising them."""
+    """As `resolve_steps`, but gives the problems instead of raising them.
+
+    Where an option is wrong, the step is among the resolved ones all the same, without its options, so that the order
+    of steps can be judged.
+    """
     resolved: list[ResolvedStep] = []
     problems: list[str] = []
+    listed = False
     referred = {i for entry in (*steps, *benchmarks) for ids in references(entry).values() for i in ids}
     for section, position, entry in _numbered(steps, benchmarks):
         if not entry.use:
             continue  # already a problem of the recipe itself
         place = f"{section}[{position}]"
-        plugin, row, found = _plugin(section, place, entry, catalogue, kind)
+        plugin, row, found = _plugin(section, place, entry, catalogue, kind, listed)
+        listed = listed or any(INSTALLED in text for text in found)
         problems += found
         if found:
             continue
         options: Options | TrainingSection | None
         if plugin is None:
             own, found = validated(TrainingSection, entry.options, place)
-            options = own and training.model_copy(update=own.model_dump(include=own.model_fields_set))
+            options = training.model_copy(update=own.model_dump(include=own.model_fields_set)) if own else training
         else:
             options, found = validated(plugin.Options, entry.options, place)
         problems += found
-        if options is None or found:
-            continue
         automatic = plugin is None or entry.id not in referred
         resolved.append(
             ResolvedStep(
@@ -92,7 +98,7 @@ def match_steps(
                 section=section,
                 plugin=plugin,
                 row=row,
-                options=options,
+                options=options or Options(),
                 raw_options=entry.options,
                 active=entry.active if entry.active is not None else section == "benchmarks" or automatic,
                 allow_no_effect=entry.allow_no_effect,
@@ -112,9 +118,9 @@ def _numbered(
 
 
 def _plugin(
-    section: Listed, place: str, entry: StepEntry, catalogue: Catalogue, kind: str | None
+    section: Listed, place: str, entry: StepEntry, catalogue: Catalogue, kind: str | None, listed: bool
 ) -> tuple[type[Plugin] | None, PluginRow | None, list[str]]:
-    """The class and row behind `use`, or the problem with it."""
+    """The class and row behind `use`, or the problem with it; what is installed is `listed` once in a recipe."""
     if entry.use == BUILT_IN:
         misplaced = [f"{place}.use: 'train' belongs into [[steps]]"] if section == "benchmarks" else []
         return None, None, misplaced
@@ -122,7 +128,8 @@ def _plugin(
         row = catalogue.find(entry.use)
         plugin = load(row)
     except EvenhandError as error:
-        return None, None, [f"{place}.use: " + str(error).replace("\n", "\n    ")]
+        lines = [line for line in str(error).split("\n") if not (listed and line.strip().startswith(INSTALLED))]
+        return None, None, [f"{place}.use: " + "\n    ".join(lines)]
     stages = plugin.stages()
     if section == "steps" and stages == ("evaluation",):
         return None, None, [f"{place}.use: {row.name!r} is a benchmark; write it under [[benchmarks]]"]

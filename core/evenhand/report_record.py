@@ -120,6 +120,7 @@ class FindingRecord(Part):
 
     monitor: str = ""
     title: str = ""
+    detail: str = ""
     level: str = "info"
     facts: dict[str, Any] = Field(default_factory=dict)
 
@@ -149,6 +150,9 @@ class Figure(Part):
     labels: list[str] = Field(default_factory=list)
     values: list[float | None] = Field(default_factory=list)
     caption: str = ""
+    positive: str = "positive weight"
+    negative: str = "negative weight"
+    doubt: str = ""
 
 
 class SectionRecord(Part):

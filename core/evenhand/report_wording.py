@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent, plain
+from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent, plain, value_decimals
 from evenhand.report_record import (
     BenchmarkResult,
     ControlRecord,
@@ -48,7 +48,10 @@ def tone(verdict: str) -> str:
 
 def metric_decimals(metric: MetricResult) -> int:
     """Decimals for every number of one metric."""
-    return decimals(metric.distance_change or metric.change, metric.change)
+    change = metric.change
+    if not any((change.value, change.low, change.high)):  # nothing changed: the values themselves say how fine they are
+        return max(2, value_decimals(metric.before.value, metric.after.value))
+    return decimals(metric.distance_change or change, change)
 
 
 def direction(metric: MetricResult) -> str:

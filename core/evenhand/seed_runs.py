@@ -59,7 +59,6 @@ def _lived(life: Life, steps: Sequence[ResolvedStep], seed: int) -> Life:
     other.step_order = list(steps)
     for step in steps:
         other.reach(step, plugins.get(step.id))
-    other.demand_training()
     return other
 
 

@@ -1,17 +1,21 @@
 """Work that plugins order instead of doing it themselves: train, score, generate, look inside.
 
-One implementation each, cached by content where that is safe, with the run's seed and settings. `Services` always acts
-on the model as it is now; another one can be named.
+One implementation each, with the run's seed and settings. `Services` always acts on the model as it is now; another one
+can be named. A training that was finished is not repeated when a stopped run is resumed; everything else is computed
+each time it is asked for (decision 13).
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand.cache import Json, digest_of
 from evenhand.contributions import Aggregator, DecodingRule, Kind, LossTerm, Request, Response
 from evenhand.foreign_precision import copied
 
@@ -43,6 +47,10 @@ class Services:
     on_event: Callable[[str], None] = lambda text: None
     on_train: Callable[[Dataset, str], None] = lambda data, name: None
     """Told of the data and the name of each training before it begins."""
+    keep: bool = False
+    """Whether finished trainings stay in `folder`, for a run that may be resumed; whoever made it clears it away."""
+    _asked: Counter[str] = field(default_factory=Counter, init=False, repr=False)
+    """How often a training was asked for, by what decides its result."""
 
     def train(
         self,
@@ -56,14 +64,30 @@ class Services:
         name: str = "extra",
         title: str = "Training a copy",
     ) -> tuple[PreTrainedModel, TrainingResult]:
-        """Train a copy of the model (or, `in_place`, the model itself) and give it back with what happened."""
-        from evenhand.training import train
+        """Train a copy of the model (or, `in_place`, the model itself) and give it back with what happened.
+
+        In a resumed run, a training on the same model, data, terms and settings that was finished before is read
+        instead, and one that was not goes on from its last checkpoint.
+        """
+        from evenhand.life import read_training, write_training
+        from evenhand.training import restore_terms, train
 
         self.on_train(data, name)
         target = model or self.model
         if not in_place:
             target = copied(target)
         settings = self.settings.model_copy(update={"max_steps": max_steps} if max_steps else {})
+        moving = None if trainable is None else set(trainable)
+        place = self.folder / "services" / name
+        if self.keep:
+            key = self._key(target, data, terms, settings, moving)
+            place = self.folder / "services" / f"{name}-{key[:24]}-{self._asked[key]}"
+            self._asked[key] += 1
+            finished = read_training(place, target)
+            if finished is not None:
+                restore_terms(terms, settings.language_modelling, place / "final")
+                self.on_event(f"{title}: read from before the run was stopped")
+                return target, finished
         result = train(
             target,
             self.tokenizer,
@@ -71,15 +95,59 @@ class Services:
             terms,
             kind=self.kind,
             settings=settings,
-            folder=self.folder / "services" / name,
+            folder=place,
             seed=self.seed,
-            trainable=trainable,
+            trainable=moving,
             reference=self.reference,
+            resume=self.keep,
             title=title,
             on_event=self.on_event,
         )
-        shutil.rmtree(self.folder / "services" / name, ignore_errors=True)
+        if self.keep:
+            write_training(place, target, result, moving)
+        else:
+            shutil.rmtree(place, ignore_errors=True)
         return target, result
+
+    def _key(
+        self,
+        model: PreTrainedModel,
+        data: Dataset,
+        terms: Sequence[LossTerm | Aggregator],
+        settings: TrainingSection,
+        moving: set[str] | None,
+    ) -> str:
+        """A digest of what decides a training's result; of terms, what can be told of a function without calling it."""
+        from evenhand.proofs import tensor_digests
+
+        rows = hashlib.sha256()
+        for row in data:
+            rows.update(repr(sorted(row.items())).encode("utf-8", "surrogatepass"))
+        return digest_of(
+            {
+                "model": tensor_digests(model),
+                "data": rows.hexdigest(),
+                "terms": [_facts(term) for term in terms],
+                "settings": settings.model_dump(mode="json"),
+                "moving": None if moving is None else sorted(moving),
+                "seed": self.seed,
+            }
+        )
+
+    def kept(self) -> tuple[Counter[str], set[Path]]:
+        """The trainings that were asked for and kept until now, for `forget_since`."""
+        folder = self.folder / "services"
+        return Counter(self._asked), set(folder.iterdir()) if folder.is_dir() else set()
+
+    def forget_since(self, kept: tuple[Counter[str], set[Path]]) -> None:
+        """The trainings since then went into something that is stored itself.
+
+        A resumed run does not ask for them again, so they must not be taken for later ones that look alike.
+        """
+        now = self.kept()[1]
+        self._asked = Counter(kept[0])
+        for place in now - kept[1]:
+            shutil.rmtree(place, ignore_errors=True)
 
     def score(
         self, texts: Sequence[str], *, model: PreTrainedModel | None = None, rules: Sequence[DecodingRule] = ()
@@ -176,3 +244,22 @@ class Services:
         from evenhand.reference import ReferenceModel
 
         return ReferenceModel(self.load_base().eval().requires_grad_(False), kind=self.kind)
+
+
+def _facts(term: LossTerm | Aggregator) -> Json:
+    fn: Any = term.fn if isinstance(term, LossTerm) else term.combine
+    while hasattr(fn, "__wrapped__"):
+        fn = fn.__wrapped__
+    made = [getattr(fn, "__module__", ""), getattr(fn, "__qualname__", type(fn).__qualname__)]
+    if isinstance(term, Aggregator):
+        return {"name": term.name, "uses": term.uses, "fn": made}
+    needs = term.needs
+    return {
+        "name": term.name,
+        "weight": term.weight,
+        "normalise": term.normalise,
+        "anchor": term.anchor,
+        "columns": list(needs.columns),
+        "pairing": needs.counterfactual.key if needs.counterfactual else None,
+        "fn": made,
+    }

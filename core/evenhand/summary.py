@@ -117,6 +117,10 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         heading("What was counted (items before and after)")
         for words in verdicts.left_out(run):
             line(f"- {words}")
+    if run.monitoring is not None and run.monitoring.findings:
+        heading("What the monitors found")
+        for finding in run.monitoring.findings:
+            line(f"- {finding.monitor}: {finding.title}{f': {finding.detail}' if finding.detail else ''}")
 
     notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
     notes += [f"{s.id}: changed nothing" for s in run.took_nothing]

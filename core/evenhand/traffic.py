@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.compose import notify
-from evenhand.contributions import DecodingRule, Finding, Intervention, Observation, Request, Response
+from evenhand.contributions import DecodingRule, Finding, Intervention, Monitor, Observation, Request, Response
 from evenhand.errors import EvenhandError
 from evenhand.generation import generate
 from evenhand.guard import fault
@@ -42,7 +42,11 @@ def serve(life: Life, requests: Sequence[Request]) -> list[Response]:
             answers += batch
             record["requests"] += len(batch)
             seen = [Observation(response=r) for r in batch]
-            outcomes = [o for s in seen for o in notify(life.monitors, s, on_fault)]
+            outcomes = []
+            for observation in seen:
+                for step, monitor in life.monitors:
+                    with life.manifest.timed(f"step {step.id}"):
+                        outcomes += notify([(step, monitor)], observation, on_fault)
             outcomes += _probe(life, seen, rules, record, on_fault)
             bar.advance(len(batch))
             if _act(life, outcomes, rules, available):
@@ -51,7 +55,8 @@ def serve(life: Life, requests: Sequence[Request]) -> list[Response]:
         if monitor.summary is None:
             continue
         try:
-            _add_finding(life, monitor.name, monitor.summary())
+            with life.manifest.timed(f"step {step.id}"):
+                _add_finding(life, monitor.name, monitor.summary())
         except Exception as error:  # noqa: BLE001 - isolated, like the other calls of a monitor
             on_fault(step, error)
     return answers
@@ -77,22 +82,33 @@ def _probe(
     """Answer what the monitors ask about these observations, and show each monitor the answers to its own probes."""
     outcomes: list[tuple[ResolvedStep, Finding | Intervention]] = []
     for step, monitor in life.monitors:
-        if monitor.probes is None:
-            continue
-        wanted: list[tuple[Observation, Request]] = []
-        for observation in seen:
-            try:
-                wanted += [(observation, request) for request in monitor.probes(observation)]
-            except Exception as error:  # noqa: BLE001 - isolation is the rule of this stage
-                on_fault(step, error)
+        if monitor.probes is not None:
+            with life.manifest.timed(f"step {step.id}"):
+                outcomes += _probe_for(life, step, monitor, seen, rules, record, on_fault)
+    return outcomes
+
+
+def _probe_for(
+    life: Life, step: ResolvedStep, monitor: Monitor, seen: Sequence[Observation], rules: Sequence[DecodingRule],
+    record: dict[str, Any], on_fault: Any,
+) -> list[tuple[ResolvedStep, Finding | Intervention]]:  # fmt: skip
+    """As `_probe`, for one monitor."""
+    assert monitor.probes is not None
+    wanted: list[tuple[Observation, Request]] = []
+    for observation in seen:
         try:
-            replies = _answer(life, [request for _, request in wanted], rules) if wanted else []
-        except Exception as error:  # noqa: BLE001 - such as a probe with an empty prompt
+            wanted += [(observation, request) for request in monitor.probes(observation)]
+        except Exception as error:  # noqa: BLE001 - isolation is the rule of this stage
             on_fault(step, error)
-            continue
-        record["probes"] += len(wanted)
-        for (observation, _), reply in zip(wanted, replies, strict=True):
-            outcomes += notify([(step, monitor)], Observation(response=reply, probe_of=observation), on_fault)
+    try:
+        replies = _answer(life, [request for _, request in wanted], rules) if wanted else []
+    except Exception as error:  # noqa: BLE001 - such as a probe with an empty prompt
+        on_fault(step, error)
+        return []
+    record["probes"] += len(wanted)
+    outcomes: list[tuple[ResolvedStep, Finding | Intervention]] = []
+    for (observation, _), reply in zip(wanted, replies, strict=True):
+        outcomes += notify([(step, monitor)], Observation(response=reply, probe_of=observation), on_fault)
     return outcomes
 
 
@@ -124,5 +140,8 @@ def _act(
 
 def _add_finding(life: Life, monitor: str, finding: Finding) -> None:
     life.manifest["monitoring"]["findings"].append(
-        {"monitor": monitor, "title": finding.title, "level": finding.level, "facts": dict(finding.facts)}
-    )
+        {
+            "monitor": monitor, "title": finding.title, "detail": finding.detail, "level": finding.level,
+            "facts": dict(finding.facts),
+        }
+    )  # fmt: skip

@@ -45,7 +45,7 @@ class TrainingResult:
     seconds: float
     trainable: int
     total: int
-    terms: dict[str, dict[str, float]]
+    terms: dict[str, dict[str, float | None]]
     events: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:

@@ -32,8 +32,8 @@ class TermState:
     """Sum of |value| over the first micro-batches, for normalising."""
     pending: list[torch.Tensor] | None = None
     """Gradients of the raw value over the term's own parameters, until its optimiser steps."""
-    gradient_norm: float = 0.0
-    """The largest norm of the weighted term's gradient that was measured."""
+    gradient_norm: float | None = None
+    """The largest norm of the weighted term's gradient that was measured; None while none was."""
 
     @property
     def scale(self) -> float:
@@ -100,7 +100,7 @@ class Terms:
             norm = _gradient_norm(weighted[state.term.name], parameters)
             if not math.isfinite(norm):
                 raise _diverged_gradient(state.term.name, norm, step)
-            state.gradient_norm = max(state.gradient_norm, norm)
+            state.gradient_norm = max(state.gradient_norm or 0.0, norm)
 
     def accuse(
         self, weighted: dict[str, torch.Tensor], parameters: Sequence[torch.nn.Parameter], step: int
@@ -168,9 +168,12 @@ class Terms:
         if self.aggregator and self.aggregator.load_state_dict and "aggregator" in saved:
             self.aggregator.load_state_dict(saved["aggregator"])
 
-    def facts(self) -> dict[str, dict[str, float]]:
-        """Per term: weight, mean of the first and of the last fifth of the values, largest gradient norm."""
-        out = {}
+    def facts(self) -> dict[str, dict[str, float | None]]:
+        """Per term: weight, mean of the first and of the last fifth of the values, largest gradient norm.
+
+        The norm is None where no gradient was measured, as that of the language-modelling loss never is.
+        """
+        out: dict[str, dict[str, float | None]] = {}
         for state in self.states:
             span = max(1, len(state.values) // 5)
             head, tail = state.values[:span], state.values[-span:]

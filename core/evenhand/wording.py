@@ -63,7 +63,11 @@ def in_words(
 ) -> list[str]:
     """One line a problem; the failed alternatives of a union are joined into one line."""
     grouped: dict[str, tuple[str, list[str]]] = {}
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    inner = {detail["loc"][:-1] for detail in details}
+    for detail in details:
+        if detail["type"] == "too_short" and detail["loc"] in inner:
+            continue  # a list whose only entry is wrong counts as an empty one
         value, path, whole = _locate(raw, detail)
         if detail["type"] == "extra_forbidden":
             top = len(detail["loc"]) == 1

@@ -50,17 +50,19 @@ from evenhand.progress import progress
 from evenhand.sample import Sample
 from evenhand.training_batch import Batch, Outputs, PairBatch, PairOutputs
 from evenhand_sdk.axes import Axis, load_axis
+from evenhand_sdk.axis_options import Axes, AxisName, Locale
 from evenhand_sdk.counterfactual import Counterfactual, Edit, counterfactuals, group_words
 from evenhand_sdk.option_scores import OptionScore, option_scores
 from evenhand_sdk.planted import PlantedModel
 
 __all__ = [
-    "API_VERSION", "Aggregator", "Artifact", "Axis", "Bars", "Batch", "Benchmark", "Counterfactual",
-    "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit", "EvenhandError", "Fact", "Finding",
-    "Heat", "Intervention", "ItemRecord", "LossTerm", "Material", "Metric", "Mitigation", "ModelTransform",
-    "Monitor", "Needs", "Observation", "OptionScore", "Options", "Outputs", "PairBatch", "PairOutputs", "Pairing",
-    "Planted", "PlantedModel", "Plugin", "Request", "Response", "RunContext", "Sample", "Section", "StepHandle",
-    "Strength", "StrengthOptions", "TokenChange", "UsageError", "WrongModelKind", "aligned_positions",
-    "comparable_positions", "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "item_text",
-    "jensen_shannon", "load_axis", "option_scores", "progress", "single_token", "token_bins", "unfold",
+    "API_VERSION", "Aggregator", "Artifact", "Axes", "Axis", "AxisName", "Bars", "Batch", "Benchmark",
+    "Counterfactual", "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit", "EvenhandError",
+    "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "Locale", "LossTerm", "Material", "Metric",
+    "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore", "Options", "Outputs",
+    "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel", "Plugin", "Request", "Response",
+    "RunContext", "Sample", "Section", "StepHandle", "Strength", "StrengthOptions", "TokenChange", "UsageError",
+    "WrongModelKind", "aligned_positions", "comparable_positions", "counterfactuals", "fold", "group_tokens",
+    "group_words", "hookimpl", "item_text", "jensen_shannon", "load_axis", "option_scores", "progress",
+    "single_token", "token_bins", "unfold",
 ]  # fmt: skip

@@ -208,11 +208,13 @@ def _load_offer(entry: importlib.metadata.EntryPoint, wanted: str) -> Axis:
 
 def axis_names() -> list[str]:
     """Every axis that can be loaded, as `NAME.LOCALE`, sorted; nothing is imported to find out."""
-    packaged = (entry.name for entry in (resources.files("evenhand_sdk") / "packs").iterdir())
-    return sorted(
-        {name.removesuffix(".toml") for name in packaged if name.endswith(".toml")}
-        | {entry.name for entry in _entry_points()}
-    )
+    return sorted(packaged() | {entry.name for entry in _entry_points()})
+
+
+def packaged() -> frozenset[str]:
+    """The axes that come with this package, as `NAME.LOCALE`."""
+    names = (entry.name for entry in (resources.files("evenhand_sdk") / "packs").iterdir())
+    return frozenset(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def packaged_axes() -> list[Axis]:

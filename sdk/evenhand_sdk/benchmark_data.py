@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evenhand.builtin_texts import digest as builtin_digest
+from evenhand.builtin_texts import names as builtin_names
 from evenhand.builtin_texts import passages as builtin_passages
 from evenhand.builtin_texts import read as builtin_lines
 from evenhand.mirrors import CROWS_PAIRS, WIKITEXT2_TEST, KnownFile, find_file, read_json, read_rows, read_text
@@ -13,6 +14,7 @@ __all__ = [
     "KnownFile",
     "builtin_digest",
     "builtin_lines",
+    "builtin_names",
     "builtin_passages",
     "find_file",
     "read_json",

@@ -143,9 +143,18 @@ def run_check(plugin: type[Plugin], name: str) -> Row:
     for status in ("failed", "passed", "skipped"):
         for kind, row in rows.items():
             if row.status == status:
-                label = f"{kind} model: " if row.reason and len(rows) > 1 and status == "failed" else ""
-                return Row(name, row.status, label + row.reason)
+                if status == "failed" and len(rows) > 1:
+                    return Row(name, status, f"{kind} model: {row.reason}{_kinds_to_add(rows)}")
+                return Row(name, row.status, row.reason)
     return Row(name, "failed", f"kinds is {plugin.kinds!r}: it works on no kind of model")
+
+
+def _kinds_to_add(rows: Mapping[str, Row]) -> str:
+    """The line that is missing from a class that passes on one kind of model only; empty for any other."""
+    good = [kind for kind, row in rows.items() if row.status != "failed"]
+    if not good:
+        return ""
+    return f"; if it is meant for {' and '.join(good)} models only, put `kinds = {tuple(good)}` into the class"
 
 
 @contextmanager

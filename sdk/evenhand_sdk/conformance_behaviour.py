@@ -10,6 +10,7 @@ from typing import Any
 
 from evenhand.context import RunContext
 from evenhand.contributions import DataTransform, DecodingRule, LossTerm, ModelTransform
+from evenhand.mirrors import asked_for
 from evenhand_sdk import testing
 from evenhand_sdk.conformance_case import Case, CheckFailed, Skipped
 from evenhand_sdk.conformance_outcomes import (
@@ -219,13 +220,19 @@ NEIGHBOURS: dict[str, Any] = {
 
 # -------------------------------------------------------------------------------------------------- network
 def check_offline(case: Case) -> None:
-    """Nothing is fetched: every hook works while connections are refused."""
-    with refusing_connections() as tried:
+    """Nothing is fetched, and published files that it reads are declared, so that a recipe is checked for them."""
+    declared = case.plugin.files_for(case.instance().options)
+    with refusing_connections() as tried, asked_for() as files:
         try:
             outcome(case)
         finally:
             if tried:
                 raise CheckFailed(f"it connects to {tried[0]}: bring files with the package instead")
+            if undeclared := [file.path for file in files if file not in declared]:
+                raise CheckFailed(
+                    f"it reads {undeclared[0]}, which it does not declare: put `data_files = (...)` with its KnownFile "
+                    "into the class, or override `files_for`, so that `toolkit validate` can look for it"
+                )
 
 
 @contextmanager

@@ -43,6 +43,12 @@ def _transforms(case: Case) -> None:
     model = run.services.model
     names, before = list(model.state_dict()), exact(testing.logits(run))
     parts: list[ModelTransform] = hook(plugin, "architecture", run)
+    selects = any(part.trainable for part in parts)
+    if selects and not plugin.shapes_training:
+        raise CheckFailed(
+            "its transform selects parameters (`trainable`), so put `shapes_training = True` into the class: without "
+            "it a training that no step spells out may come too early"
+        )
     for part in parts:
         if part.apply and not part.revert:
             raise CheckFailed("a ModelTransform has `apply` but no `revert`")
@@ -62,6 +68,8 @@ def _transforms(case: Case) -> None:
     if extra := sorted(set(model.state_dict()) ^ set(names)):
         raise CheckFailed(f"after `apply` and `revert` the model's tensors differ: {extra[0]}")
     _fold(case)
+    if plugin.shapes_training and not selects and not any(part.on_step for part in parts):
+        raise CheckFailed("it says `shapes_training`, but its transform has neither `trainable` nor `on_step`")
 
 
 def _empty() -> Any:
@@ -127,7 +135,7 @@ def _terms(case: Case) -> None:
     for part in parts:
         if not isinstance(part, LossTerm):
             continue
-        norm = facts[part.name]["gradient_norm"]
+        norm = facts[part.name]["gradient_norm"] or 0.0
         if part.weight and not part.anchor and not 0 < norm < float("inf"):
             raise CheckFailed(f"loss term {part.name!r} gave no gradient on sentences about people")
     _states(parts)

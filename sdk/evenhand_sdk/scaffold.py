@@ -7,6 +7,8 @@ import re
 import shutil
 import sys
 import tempfile
+import textwrap
+import tomllib
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -17,19 +19,32 @@ from evenhand.cache import storing
 from evenhand.discovery import BUILT_IN
 from evenhand.errors import UsageError
 from evenhand.known_plugins import KNOWN_PLUGINS
+from evenhand.near_match import did_you_mean
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SUFFIX = ".in"
 """Ending of template files, so that nothing takes them for the toolkit's own code."""
 
 
-def create(name: str, folder: str | Path = ".") -> Path:
+STAGES = ("data", "objective", "decoding", "evaluation")
+"""Stages of the life cycle that there is a first plugin for."""
+
+
+def create(name: str, folder: str | Path = ".", *, stage: str = "data") -> Path:
     """Make the project `name` in `folder`, whole or not at all, and give its path.
 
-    `name` is the distribution, the plugin and, with underscores, the package. Raises UsageError for a name
+    `name` is the distribution, the plugin and, with underscores, the package. Raises UsageError for a name or a stage
     that cannot be used and for a folder that is already there.
     """
+    if stage not in STAGES:
+        raise UsageError(
+            f"there is no first plugin for the stage {stage!r}{did_you_mean(stage, STAGES)}",
+            where="new",
+            known=f"stages: {', '.join(STAGES)}; docs/hooks.md has a short example of every hook",
+        )
+    template = resources.files("evenhand_sdk").joinpath("template")
     values = _values(name)
+    values |= _words(template.joinpath("stages", stage), values)
     parent = Path(folder)
     target = parent / name
     if target.exists():
@@ -42,7 +57,10 @@ def create(name: str, folder: str | Path = ".") -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
         try:
-            _fill(resources.files("evenhand_sdk").joinpath("template"), draft / name, values)
+            _fill(template, draft / name, values)
+            for file, place in (("plugin.py", f"src/{values['package']}"), ("test_plugin.py", "tests")):
+                (draft / name / place).mkdir(exist_ok=True)
+                _write(template.joinpath("stages", stage, file + SUFFIX), draft / name / place / file, values)
             (draft / name).rename(target)
         finally:
             shutil.rmtree(draft)
@@ -73,14 +91,25 @@ def _values(name: str) -> dict[str, str]:
     }
 
 
+def _words(folder: Traversable, values: dict[str, str]) -> dict[str, str]:
+    """What README and recipe say about a stage's first plugin, and how a recipe uses it."""
+    raw = tomllib.loads(folder.joinpath("stage.toml").read_text(encoding="utf-8"))
+    words = {key: Template(text).substitute(values) for key, text in raw.items()}
+    usage = textwrap.indent("\n" + (words["benchmark"] or words["step"]), "    ")
+    return {**words, "usage": usage, "benchmark": words["benchmark"] and words["benchmark"] + "\n"}
+
+
 def _fill(source: Traversable, target: Path, values: dict[str, str]) -> None:
-    """Copy a folder of templates; `package` and `gitignore` get their real names, `$words` their values."""
+    """Copy the parts that all stages share; `package` and `gitignore` get their real names, `$words` their values."""
     target.mkdir()
     for entry in sorted(source.iterdir(), key=lambda e: e.name):
-        if entry.is_dir():
+        if entry.is_dir() and entry.name != "stages":
             named = values["package"] if entry.name == "package" else entry.name
             _fill(entry, target / named, values)
         elif entry.name.endswith(SUFFIX):
             name = entry.name.removesuffix(SUFFIX)
-            text = Template(entry.read_text(encoding="utf-8")).substitute(values)
-            (target / (".gitignore" if name == "gitignore" else name)).write_text(text, encoding="utf-8")
+            _write(entry, target / (".gitignore" if name == "gitignore" else name), values)
+
+
+def _write(source: Traversable, target: Path, values: dict[str, str]) -> None:
+    target.write_text(Template(source.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")

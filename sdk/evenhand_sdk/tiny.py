@@ -64,6 +64,8 @@ _SPECIAL: Final[dict[str, dict[str, str]]] = {
 }
 _AROUND: Final = {"gemma3": ("<bos>", ""), "bert": ("[CLS]", "[SEP]"), "roberta": ("<s>", "</s>")}
 """Tokens that the tokenizer adds before and after a text; the other families add none."""
+_INPUTS: Final = {"bert": ["input_ids", "token_type_ids", "attention_mask"]}
+"""What the tokenizer gives a model, where that is more than ids and mask; as the real ones do."""
 
 
 def tiny_causal(family: str = "llama", seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -142,7 +144,7 @@ def tiny_tokenizer(family: str = "llama") -> PreTrainedTokenizerFast:
         tokenizer_object=core,
         model_max_length=LENGTH,
         padding_side="right",
-        model_input_names=["input_ids", "attention_mask"],
+        model_input_names=_INPUTS.get(family, ["input_ids", "attention_mask"]),
         clean_up_tokenization_spaces=False,
         **tokens,
     )

@@ -61,7 +61,7 @@ def decoding(loaded: Any, repetitions: int) -> None:
     requests = [Request(prompt=p, max_new_tokens=24) for p in prompts]
     tokenizer = loaded.tokenizer
     tokenizer.padding_side = "left"
-    inputs = tokenizer(prompts, return_tensors="pt", padding=True, return_token_type_ids=False)
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True)
 
     def bare() -> None:
         with torch.no_grad():
@@ -84,6 +84,7 @@ def decoding(loaded: Any, repetitions: int) -> None:
 
 def training(loaded: Any, repetitions: int, steps: int = 6) -> None:
     from transformers import Trainer, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback
 
     texts = read("everyday")[:64]
     tokenizer = loaded.tokenizer
@@ -108,7 +109,9 @@ def training(loaded: Any, repetitions: int, steps: int = 6) -> None:
                 lr_scheduler_type="cosine", save_strategy="no", logging_strategy="no", report_to=[], disable_tqdm=True,
                 remove_unused_columns=False, dataloader_pin_memory=False, seed=0, data_seed=0,
             )  # fmt: skip
-            Trainer(model=model, args=arguments, train_dataset=encoded, data_collator=collate).train()
+            trainer = Trainer(model=model, args=arguments, train_dataset=encoded, data_collator=collate)
+            trainer.remove_callback(PrinterCallback)  # it would print a dictionary for each training
+            trainer.train()
 
     def ours(model: Any) -> None:
         with tempfile.TemporaryDirectory() as folder:

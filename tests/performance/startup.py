@@ -1,8 +1,10 @@
-"""Start-up time of the light commands, as a ratio to an empty Python process and in seconds.
+"""Start-up time of the light commands, in seconds and as a ratio to an empty Python process.
 
 python tests/performance/startup.py [repetitions]
 
-A first round, not counted, writes the byte code that pip writes when it installs a wheel.
+Commands are interleaved, so that a busy moment hits all alike. Shown are medians with their 95 % bootstrap intervals;
+a target is met when the whole interval of the median is below it. A first round, not counted, writes the byte code that
+pip writes when it installs a wheel.
 """
 
 from __future__ import annotations
@@ -11,9 +13,13 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-COMMANDS = ("--help", "plugins", "validate quickstart", "models", "schema")
+import numpy as np
+
+COMMANDS = ("--help", "plugins", "validate quickstart", "models", "new", "schema")
 TARGETS = {"schema": 1.0}
 
 
@@ -26,26 +32,37 @@ def seconds(arguments: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def main(repetitions: int) -> None:
+def median(values: list[float]) -> tuple[float, float, float]:
+    """The median with the ends of its interval."""
+    rows = np.array(values)
+    picks = np.random.default_rng(0).integers(0, len(rows), (5000, len(rows)))
+    low, high = np.quantile(np.median(rows[picks], axis=1), [0.025, 0.975])
+    return statistics.median(values), float(low), float(high)
+
+
+def main(repetitions: int, scratch: Path) -> None:
     empty = [sys.executable, "-c", "pass"]
     toolkit = [sys.executable, "-m", "evenhand"]
     times: dict[str, list[float]] = {name: [] for name in ("", *COMMANDS)}
-    for round_ in range(repetitions + 1):  # interleaved, so that a busy moment hits all alike
+    for number in range(repetitions + 1):
         for command in ("", *COMMANDS):
-            found = seconds([*toolkit, *command.split()] if command else empty)
-            if round_:
+            words = command.split()
+            if command == "new":  # a project of its own each time
+                words += [f"trial-{number}", "--output", str(scratch)]
+            found = seconds([*toolkit, *words] if command else empty)
+            if number:
                 times[command].append(found)
-    base = statistics.median(times[""])
-    print(f"{'command':28}{'median s':>9}{'min':>7}{'max':>7}{'x python':>9}  target s")
+    print(f"{'command':28}{'median s':>9}  {'interval':17}{'x python':>9}  {'interval':15}target s")
     for command in COMMANDS:
-        taken = sorted(times[command])
-        middle = statistics.median(taken)
+        middle, low, high = median(times[command])
+        ratio, least, most = median([a / b for a, b in zip(times[command], times[""], strict=True)])
         target = TARGETS.get(command, 0.3)
         print(
-            f"toolkit {command:20}{middle:9.3f}{taken[0]:7.3f}{taken[-1]:7.3f}{middle / base:9.1f}  "
-            f"{target:.1f} {'met' if middle < target else 'MISSED'}"
+            f"toolkit {command:20}{middle:9.3f}  [{low:.3f}, {high:.3f}]  {ratio:8.1f}  [{least:.1f}, {most:.1f}]"
+            f"{'':4}{target:.1f} {'met' if high < target else 'MISSED'}"
         )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
+    with tempfile.TemporaryDirectory() as folder:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 15, Path(folder))

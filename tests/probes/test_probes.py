@@ -145,6 +145,33 @@ def test_a_decoding_rule_is_distilled_into_the_weights(place: Path) -> None:
     assert gap[1] < 0.5 * gap[0]
 
 
+def test_a_training_that_a_step_ordered_is_not_repeated_when_a_run_is_resumed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evenhand import training
+    from evenhand.life import Life
+
+    body = '[[steps]]\nuse = "probe-hard-rows"\n[[steps]]\nuse = "train"\n'
+    straight = run(place, body, name="straight")
+    assert not list(straight.folder.glob(".state/services/*")), "a complete run keeps none"
+
+    def stop(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Life, "_run_training", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(place, body, name="stopped")
+    titles = []
+    original = training.train
+    monkeypatch.setattr(training, "train", lambda *a, **k: titles.append(k["title"]) or original(*a, **k))
+    resumed = evenhand.run(place / "stopped.toml", output=place / "runs-stopped", resume=True, offline=True)
+    assert "Training a copy" not in titles
+    assert "Training a copy: read from before the run was stopped" in [e["text"] for e in resumed.record["events"]]
+    expected = tensors(straight.folder)
+    assert all(tensor.equal(expected[name]) for name, tensor in tensors(resumed.folder).items())
+
+
 def test_rows_are_chosen_by_an_early_checkpoint(place: Path) -> None:
     body = '[[steps]]\nuse = "probe-hard-rows"\n[[steps]]\nuse = "train"\n'
     result = run(place, body)

@@ -122,6 +122,43 @@ def test_entry_point(examples: ModuleType) -> None:
     )
 
 
+def test_a_plugin_for_one_kind_of_model_is_told_how_to_say_so(examples: ModuleType) -> None:
+    def rule(self: Any, run: Any) -> DecodingRule:
+        return DecodingRule(name="flat", next_logits=lambda ids, logits, contexts: logits / 2)
+
+    both = broken(examples, "Flatter", kinds=("causal", "masked"), **hook("decoding", rule))
+    assert reason(both, "result_types") == (
+        "masked model: generate: this model fills gaps, it does not continue text use a causal model, or leave out "
+        "the steps that need generated text; if it is meant for causal models only, put `kinds = ('causal',)` into "
+        "the class"
+    )
+
+    def wrong(self: Any, run: Any) -> Any:
+        return ["no rule"]
+
+    assert "kinds = " not in reason(broken(examples, "Flatter", kinds=("causal", "masked"), **hook("data", wrong)),
+                                    "result_types")  # fmt: skip
+
+
+def test_published_files_must_be_declared(
+    examples: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVENHAND_DATA", raising=False)
+    from evenhand_sdk.benchmark_data import CROWS_PAIRS, find_file
+
+    def benchmark(self: Any, run: Any) -> Any:
+        find_file(CROWS_PAIRS, tmp_path)
+
+    reads = hook("evaluation", benchmark)
+    assert reason(broken(examples, "TwoSentences", **reads), "offline") == (
+        "causal model: it reads crows_pairs/crows_pairs_anonymized.csv, which it does not declare: put "
+        "`data_files = (...)` with its KnownFile into the class, or override `files_for`, so that `toolkit validate` "
+        "can look for it"
+    )
+    row = run_check(broken(examples, "TwoSentences", data_files=(CROWS_PAIRS,), **reads), "offline")
+    assert row.status == "skipped" and row.reason.startswith("its data are not here: the benchmark file crows_pairs/")
+
+
 def test_configuration(examples: ModuleType) -> None:
     class Required(StrengthOptions):
         teacher: str
@@ -269,6 +306,13 @@ def test_model_contract(examples: ModuleType) -> None:
         "`trainable` names 'lm_head.bias', which is no parameter of the model"
     )
     assert reason(transform(trainable=lambda model: []), "model_contract") == "`trainable` selects no parameter"
+    assert reason(broken(examples, "Bottleneck", shapes_training=False), "model_contract") == (
+        "causal model: its transform selects parameters (`trainable`), so put `shapes_training = True` into the class: "
+        "without it a training that no step spells out may come too early"
+    )
+    assert reason(transform(), "model_contract") == (
+        "it says `shapes_training`, but its transform has neither `trainable` nor `on_step`"
+    )
 
     def shared(model: Any, artifact: Any) -> None:
         import torch

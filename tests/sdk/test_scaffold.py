@@ -7,14 +7,13 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
 from evenhand.builtin_texts import read
 from evenhand.errors import UsageError
-from evenhand_sdk.scaffold import create
+from evenhand_sdk.scaffold import STAGES, create
 from evenhand_sdk.tiny import save_tiny
 
 REPOSITORY = Path(__file__).parents[2]
@@ -66,6 +65,16 @@ def test_names_that_cannot_be_used(tmp_path: Path, name: str, message: str) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stage_without_a_first_plugin(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        create("mine", tmp_path, stage="decodin")
+    assert str(caught.value) == (
+        "new: there is no first plugin for the stage 'decodin'; did you mean 'decoding'?\n"
+        "  stages: data, objective, decoding, evaluation; docs/hooks.md has a short example of every hook"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(UsageError) as caught:
@@ -93,22 +102,67 @@ def call(*command: str | Path, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
-def test_from_new_to_a_finished_run_in_a_fresh_environment(tmp_path: Path) -> None:
-    project = create("job-titles", tmp_path)
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment in which pip installed the wheels of the toolkit and of evenhand-standard.
+
+    What they depend on is read where this test runs, through a .pth file, so that nothing is downloaded.
+    """
+    place = tmp_path_factory.mktemp("fresh")
+    for source in (REPOSITORY, REPOSITORY / "plugins" / "standard"):
+        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place / "wheels", source]
+        call(*build, folder=place)
+    call(sys.executable, "-m", "venv", place / "env", folder=place)
+    python = place / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(call(python, "-c", where, folder=place).strip())
+    beside = [p for p in sys.path if "site-packages" in p]
+    (packages / "beside.pth").write_text("\n".join(dict.fromkeys(beside)) + "\n")
+    wheels = sorted((place / "wheels").glob("*.whl"))
+    assert [w.name.partition("-")[0] for w in wheels] == ["evenhand", "evenhand_standard"]
+    # those that are installed for this test are visible, too, and must not be taken for installed there
+    call(python, "-m", "pip", "install", "--no-deps", "--no-index", "--ignore-installed", *wheels, folder=place)
+    code = "import evenhand, evenhand_sdk, evenhand_standard as s; "
+    code += "print(*(m.__file__ for m in [evenhand, evenhand_sdk, s]))"
+    found = call(python, "-c", code, folder=place).split()
+    assert all(str(packages) in file for file in found), found
+    return python
+
+
+def installed(python: Path, project: Path) -> None:
+    """Build the project's wheel, and install it with pip."""
     call(sys.executable, "-m", "build", "--wheel", "--no-isolation", folder=project)
     (wheel,) = (project / "dist").glob("*.whl")
+    call(python, "-m", "pip", "install", "--no-deps", "--no-index", wheel, folder=project)
 
-    # The fresh environment holds the plugin and nothing else. It reads the toolkit and its dependencies where
-    # this test runs, through a .pth file, so that nothing is downloaded.
-    call(sys.executable, "-m", "venv", tmp_path / "fresh", folder=tmp_path)
-    python = tmp_path / "fresh" / ("Scripts" if os.name == "nt" else "bin") / "python"
-    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = Path(call(python, "-c", where, folder=tmp_path).strip())
-    beside = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    beside += [str(REPOSITORY / part) for part in ("core", "sdk")]
-    (packages / "beside.pth").write_text("\n".join(dict.fromkeys(beside)) + "\n")
-    call(python, "-m", "pip", "install", "--no-deps", "--no-index", wheel, folder=tmp_path)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_first_plugin_of_each_stage_passes_its_tests_and_runs_from_its_recipe(
+    tmp_path: Path, fresh: Path, stage: str
+) -> None:
+    project = create(f"try-{stage}", tmp_path, stage=stage)
+    assert not [p for p in project.rglob("*") if p.is_file() and "$" in p.read_text()]
+    installed(fresh, project)
+    save_tiny(tmp_path / "tiny")
+    settings = {"model.name": tmp_path / "tiny", "training.max_steps": 3, "traffic.limit": 2}
+    settings |= {"benchmarks.pair-gap.limit": 24, "training.learning_rate": 1e-3}
+    given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    passed = call(fresh, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder=project)
+    assert re.search(r"\b1[0-4] passed", passed) and "failed" not in passed
+    call(fresh, "-m", "evenhand", "run", "recipe.toml", *given, folder=project)
+    (folder,) = (project / "runs").iterdir()
+    record = json.loads((folder / "run.json").read_text())
+    assert record["status"] == "complete"
+    assert [b["id"] for b in record["benchmarks"] if b["id"] != f"try-{stage}"] == ["pair-gap", "perplexity"]
+    own = [e for e in (*record["steps"], *record["benchmarks"]) if e["use"] == f"try-{stage}"]
+    assert len(own) == 1
+
+
+@pytest.mark.slow
+def test_from_new_to_a_finished_run_in_a_fresh_environment(tmp_path: Path, fresh: Path) -> None:
+    project, python = create("job-titles", tmp_path), fresh
+    installed(python, project)
 
     def toolkit(*arguments: str) -> str:
         return call(python, "-m", "evenhand", *arguments, folder=project)

@@ -56,6 +56,12 @@ def test_frequent_words_are_single_tokens_and_any_text_survives(family: str) -> 
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
 
 
+def test_the_tokenizer_gives_what_the_real_ones_of_the_family_give() -> None:
+    given = {f: set(tiny.tiny_tokenizer(f)("The")) for f in FAMILIES}
+    assert given.pop("bert") == {"input_ids", "attention_mask", "token_type_ids"}
+    assert set(map(frozenset, given.values())) == {frozenset({"input_ids", "attention_mask"})}
+
+
 def test_special_tokens_are_those_of_the_family() -> None:
     ids = {f: tiny.tiny_tokenizer(f)("The")["input_ids"] for f in FAMILIES}
     plain = {f: tiny.tiny_tokenizer(f)("The", add_special_tokens=False)["input_ids"] for f in FAMILIES}

@@ -24,7 +24,7 @@ def section(number: int) -> str:
         (2, "toml", "pyproject.toml", 1),
         (3, "python", "src/job_titles/plugin.py", 4),
         (5, "python", "tests/test_plugin.py", 2),
-        (6, "toml", "recipe.toml", 1),
+        (6, "toml", "recipe.toml", 2),
     ],
 )
 def test_the_quoted_code_is_the_generated_code(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,11 +13,14 @@ from pydantic import ValidationError
 from evenhand_sdk import UsageError
 from evenhand_standard.transparency.contrastive_explanation import (
     PROMPTS,
+    WHAT,
     ContrastiveExplanation,
+    Explanation,
     Question,
     ask,
     correlation,
     explain,
+    heat,
 )
 
 
@@ -76,6 +80,7 @@ def test_on_a_tiny_model_against_finite_differences_and_single_erasures(kind: st
         slope = (gap(up) - gap(down)) / 2e-3  # along the embedding itself: gradient x input
         assert found.attributions[k] == pytest.approx(slope, abs=2e-3)
         assert found.erasures[k] == pytest.approx(gap(embedded) - gap(gone), abs=1e-5)
+        assert found.gradients[k] * float(embedded[0, k].abs().max()) >= abs(found.attributions[k])
     assert all(torch.equal(p, before[n]) and p.grad is None for n, p in model.named_parameters())
 
 
@@ -91,22 +96,46 @@ def test_a_causal_prompt_ends_before_the_gap_and_a_masked_one_has_a_mask_in_it(t
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])
-def test_the_section_has_a_heat_map_and_three_facts_a_prompt(kind: str, tiny: Any, run_of: Any) -> None:
+def test_the_section_has_a_colouring_for_each_prompt_and_method(kind: str, tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny(kind)
     run = run_of(model, tokenizer, kind)
     with torch.no_grad():
         next(iter(model.parameters())).mul_(1.5)
-    section = ContrastiveExplanation().transparency(run, model, None)
+    section = ContrastiveExplanation(methods=("gradient-x-input", "gradient", "erasure")).transparency(run, model, None)
     assert section.title == "Why 'she' and not 'he'"
-    assert len(section.figures) == len(PROMPTS) == 4
-    assert len(section.facts) == 12
+    assert len(section.figures) == 3 * len(PROMPTS) == 12
     for figure in section.figures:
         assert len(figure.tokens) == len(figure.weights) >= 6
         assert any(figure.weights)
-    before, after, faithfulness = section.facts[:3]
-    assert before.label == f"{PROMPTS[0]} before"
-    assert before.value != after.value
-    assert -1 <= faithfulness.value <= 1
+    by_input, plain, erased = section.figures[:3]
+    start = f"\u201c{PROMPTS[0]}\u201d "
+    shown = re.fullmatch(
+        start + r"Gradient times input\. Gap ([+\u2212]\d\.\d{3}) before, ([+\u2212]\d\.\d{3}) after; "
+        r"faithfulness [+\u2212]\d\.\d\d\.", by_input.caption
+    )  # fmt: skip
+    assert shown and shown[1] != shown[2]
+    assert plain.caption.startswith(start + "Size of the gradient. Gap") and not plain.negative
+    assert min(plain.weights) >= 0
+    assert erased.caption == f"{start}Erasing each token. Gap {shown[1]} before, {shown[2]} after." and not erased.doubt
+    assert [fact.label for fact in section.facts] == [
+        "mean size of the gap before", "mean size of the gap after", "faithful by gradient times input",
+    ]  # fmt: skip
+    doubted = sum(bool(f.doubt) for f in section.figures[::3])
+    assert section.facts[2].value == f"{4 - doubted} of 4 prompts"
+    assert section.facts[0].value == float(f"{section.facts[0].value:.3g}")
+
+
+@pytest.mark.parametrize("faithfulness", [-0.395, 0.0, None, 0.4])
+def test_a_colouring_that_is_not_faithful_says_so_and_erasure_never_does(faithfulness: float | None) -> None:
+    found = Explanation(0.5, [0.1, 0.2], [0.3, 0.4], [0.5, 0.6], faithfulness, 0.9)
+    drawn = {m: heat(m, "The ___", ["The", " a"], 0.1, found, "she", "he") for m in WHAT}
+    doubt = "" if faithfulness == 0.4 else (
+        "Not faithful: erasing these words does not change the choice as the colours say; do not read them."
+    )
+    assert [drawn[m].doubt for m in ("gradient-x-input", "gradient", "erasure")] == [doubt, "", ""]
+    assert drawn["gradient-x-input"].weights == [0.1, 0.2] and drawn["erasure"].weights == [0.5, 0.6]
+
+
 
 
 def test_correlation_against_values_worked_by_hand() -> None:

@@ -150,6 +150,18 @@ def test_canaries_are_many_distinct_and_differ_in_one_word() -> None:
         assert canary.groups == ("female", "male")
 
 
+def test_the_summary_says_in_a_line_how_many_pairs_there_were_and_what_they_could_have_shown(monitor: Any) -> None:
+    watch = monitor()
+    traffic(watch, [f"She bought {k} books." for k in range(40)], lambda p: "good" if int(p.split()[2]) % 2 else "bad")
+    found = watch.summary()
+    gap, mean = (found.facts[f"female − male: {what}"] for what in ("gap detectable with 80 % power", "mean gap"))
+    size = "no gap" if isinstance(gap, str) else f"a gap of {gap:.2f}"
+    assert found.detail == (
+        f"40 new pairs; female − male {mean:+.3f} in sentiment, where {size} could have been seen with 80 % power"
+    ).replace("-0", "−0")
+    assert not monitor().summary().detail
+
+
 def test_a_share_of_the_prompts_is_probed(monitor: Any) -> None:
     watch = monitor(share=0.3)
     traffic(watch, [f"She bought {k} books." for k in range(300)], fair)

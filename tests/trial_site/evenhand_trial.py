@@ -71,12 +71,20 @@ class Norms(Mitigation):
 
     name = "trial-norms"
     summary = "Norms only."
+    shapes_training = True
 
     @hookimpl
     def architecture(self, run, model):
         return ModelTransform(
             trainable=lambda m: [n for n, _ in m.named_parameters() if "norm" in n], fold=lambda m: True
         )
+
+
+class Unmarked(Norms):
+    """As `trial-norms`, but its class does not say so."""
+
+    name = "trial-unmarked"
+    shapes_training = False
 
 
 class Scale(Mitigation):

@@ -14,12 +14,14 @@ from evenhand.errors import ConformanceFailed
 @click.command()
 @click.argument("name")
 @click.option("--output", metavar="DIR", default=".", show_default=True, help="Folder to make the project in.")
+@click.option("--stage", metavar="STAGE", default="data", show_default=True,
+              help="What its first plugin does: data, objective, decoding or evaluation.")  # fmt: skip
 @global_options
-def new(name: str, output: str) -> None:
+def new(name: str, output: str, stage: str) -> None:
     """Write a plugin project called NAME: package, entry point, and a test that passes."""
     from pathlib import Path
 
-    created = _sdk("evenhand_sdk.scaffold").create(name, Path(output))
+    created = _sdk("evenhand_sdk.scaffold").create(name, Path(output), stage=stage)
     click.echo(f"Made {created}")
     click.echo(f"Next:  pip install -e {created}  and then  toolkit check {name}")
 
@@ -91,4 +93,5 @@ def _sdk(module: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name):
             raise
-        raise UsageError(f"this needs {module}, which is not installed", do="pip install evenhand") from error
+        do = "install the toolkit whole: its distribution has both parts"
+        raise UsageError(f"this needs {module}, which is not installed", do=do) from error

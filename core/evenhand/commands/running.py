@@ -64,10 +64,6 @@ def run(
 def validate(session: Session, recipe: str, overrides: tuple[str, ...]) -> None:
     """Check RECIPE and show its steps, without loading a model."""
     checked, steps = _checked(recipe, overrides)
-    from evenhand.plan import plan
-    from evenhand.recipe_inputs import demand_inputs
-
-    demand_inputs(checked, trains=plan(checked, steps).trains)
     if session.quiet:
         return
     from evenhand.commands.layout import columns, counted, styled
@@ -84,7 +80,7 @@ def validate(session: Session, recipe: str, overrides: tuple[str, ...]) -> None:
 
 
 def _checked(recipe: str, overrides: tuple[str, ...]) -> tuple[Recipe, list[ResolvedStep]]:
-    """The recipe with every problem of its text, its options and its plugins reported at once."""
+    """The recipe, every problem of its text, its options, its plugins and its inputs reported at once."""
     from evenhand.discovery import discover
     from evenhand.recipe import load_recipe, resolve_steps
 

@@ -65,6 +65,7 @@ class Bottleneck(Mitigation):
     """A trained bottleneck behind the embeddings, scaled by strength."""
 
     name = "bottleneck"
+    shapes_training = True
     summary = "Train a small module behind the embeddings."
     source = "Adapters, in their simplest form."
 

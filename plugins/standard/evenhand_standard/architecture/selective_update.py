@@ -56,6 +56,7 @@ class SelectiveUpdate(Mitigation):
     name = "selective-update"
     summary = "Lets the training move a few chosen tensors, norms and late feed-forward outputs by default."
     source = "Gira, Zhang and Lee 2022, Debiasing pre-trained language models via efficient fine-tuning"
+    shapes_training = True
     Options = SelectiveUpdateOptions
 
     @hookimpl

@@ -45,6 +45,7 @@ from evenhand_standard.benchmarks.crows_pairs_data import (
     FILES,
     OTHER,
     TITLES,
+    BiasType,
     Pair,
     Version,
     pairs_of,
@@ -65,7 +66,9 @@ class CrowsPairsOptions(Options):
     sound_by: Literal["revised", "revised-pikuliak"] | None = Field(
         None, description="Also give the metrics on the pairs of the original that this revision left as they were."
     )
-    bias_types: tuple[str, ...] | None = Field(None, description="Which types of bias to use; none: all.")
+    bias_types: tuple[BiasType, ...] | None = Field(
+        None, min_length=1, description="Which types of bias to use; none: all."
+    )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most pairs, drawn over all types.")
     data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
 
@@ -77,6 +80,10 @@ class CrowsPairs(Plugin):
     summary = "Measures whether a model finds the more stereotyping of two sentences likelier (CrowS-Pairs)."
     source = "Nangia et al. 2020, CrowS-Pairs (EMNLP); data CC-BY-SA-4.0"
     Options = CrowsPairsOptions
+
+    @classmethod
+    def files_for(cls, options: CrowsPairsOptions) -> Sequence[KnownFile]:
+        return tuple(_file(version) for version in (options.version, options.sound_by) if version is not None)
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from evenhand_sdk.benchmark_data import CROWS_PAIRS, KnownFile, read_rows
 
 Version = Literal["original", "revised", "revised-210", "revised-fr", "revised-fr-210", "revised-pikuliak"]
-BIAS_TYPES = (
+BiasType = Literal[
     "race-color",
     "gender",
     "socioeconomic",
@@ -23,8 +23,11 @@ BIAS_TYPES = (
     "sexual-orientation",
     "physical-appearance",
     "disability",
-)
+    "other",
+]
 OTHER = "other"
+BIAS_TYPES = tuple(name for name in get_args(BiasType) if name != OTHER)
+"""The nine types of the published file; only some revisions have others."""
 
 
 def _neveol(name: str, sha256: str, rows: int) -> KnownFile:

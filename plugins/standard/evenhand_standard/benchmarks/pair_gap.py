@@ -22,12 +22,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evenhand_sdk import (
     Axis,
+    AxisName,
     Benchmark,
+    EvenhandError,
     ItemRecord,
+    Locale,
     Metric,
     Options,
     Planted,
@@ -99,10 +102,25 @@ METRICS = (
 class PairGapOptions(Options):
     """Options of `pair-gap`."""
 
-    axis: str = Field("gender", description="Name of an axis pack, or path of a TOML file.")
-    locale: str = Field("en", description="Language of the axis pack; part of its name.")
+    axis: AxisName = "gender"
+    locale: Locale = "en"
     limit: Annotated[int, Field(ge=1)] | None = Field(300, description="Most pairs; none for all.")
     items_seed: int = Field(0, description="Chooses the pairs; equal for runs that are to be compared.")
+
+    @model_validator(mode="after")
+    def _has_pairs(self) -> PairGapOptions:
+        from evenhand_standard.pair_bank import GROUPS
+
+        try:
+            groups = load_axis(self.axis, self.locale).groups
+        except EvenhandError as error:
+            raise ValueError(str(error).replace("\n", "\n    ")) from error
+        if GROUPS - set(groups):
+            raise ValueError(
+                f"the pair bank has no pairs for the axis {self.axis!r}: it needs the groups "
+                f"{' and '.join(sorted(GROUPS))}, the axis has {', '.join(groups)}"
+            )
+        return self
 
 
 class PairGap(Plugin):

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from evenhand_sdk import (
     Benchmark,
@@ -33,7 +33,7 @@ from evenhand_sdk import (
     UsageError,
     hookimpl,
 )
-from evenhand_sdk.benchmark_data import WIKITEXT2_TEST, builtin_passages, read_text
+from evenhand_sdk.benchmark_data import WIKITEXT2_TEST, KnownFile, builtin_names, builtin_passages, read_text
 
 BUILTIN = "builtin:"
 WIKITEXT2 = "wikitext2"
@@ -52,6 +52,16 @@ class PerplexityOptions(Options):
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most passages, from the beginning.")
     data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
 
+    @field_validator("text")
+    @classmethod
+    def _there(cls, text: str | None) -> str | None:
+        builtin = text is not None and text.startswith(BUILTIN)
+        if builtin and text.removeprefix(BUILTIN) not in builtin_names():
+            raise ValueError(f"there is no packaged text {text!r} (known: {', '.join(builtin_names())})")
+        if text is None or builtin or text == WIKITEXT2 or Path(text).expanduser().is_file():
+            return text
+        raise ValueError(f"there is no text {text!r}; write builtin:heldout, {WIKITEXT2}, or the path of a text file")
+
 
 class Perplexity(Plugin):
     """Language quality on text that nothing was trained on."""
@@ -60,6 +70,10 @@ class Perplexity(Plugin):
     summary = "Measures what a mitigation costs in language quality: perplexity by word on held-out text."
     source = "Document-level rolling log-likelihood per word; Salazar et al. 2020 for masked models"
     Options = PerplexityOptions
+
+    @classmethod
+    def files_for(cls, options: PerplexityOptions) -> Sequence[KnownFile]:
+        return (WIKITEXT2_TEST,) if options.text == WIKITEXT2 else ()
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from evenhand_sdk import (
+    Axes,
     Axis,
     DataTransform,
+    Locale,
     Mitigation,
     RunContext,
     StrengthOptions,
@@ -33,7 +35,6 @@ from evenhand_sdk import (
     load_axis,
     progress,
 )
-from evenhand_standard.axes_option import Axes, Locale
 
 if TYPE_CHECKING:
     from datasets import Dataset

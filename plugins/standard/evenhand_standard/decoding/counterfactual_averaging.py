@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import Field
 
 from evenhand_sdk import (
+    Axes,
     Axis,
     DecodingRule,
+    Locale,
     Mitigation,
     RunContext,
     StrengthOptions,
@@ -35,7 +37,6 @@ from evenhand_sdk import (
     unfold,
 )
 from evenhand_sdk.counterfactual import causal_counterfactuals
-from evenhand_standard.axes_option import Axes, Locale
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 if TYPE_CHECKING:

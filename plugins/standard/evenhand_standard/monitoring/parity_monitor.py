@@ -23,9 +23,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from evenhand_sdk import (
+    Axes,
     Axis,
     Finding,
     Intervention,
+    Locale,
     Monitor,
     Observation,
     Options,
@@ -37,7 +39,6 @@ from evenhand_sdk import (
     hookimpl,
     load_axis,
 )
-from evenhand_standard.axes_option import Axes, Locale
 from evenhand_standard.monitoring.answer_scores import Score, Scorer, scorer
 from evenhand_standard.monitoring.canaries import Canary, canaries
 from evenhand_standard.monitoring.eprocess import ConfidenceSequence, EProcess, detectable_gap
@@ -247,6 +248,7 @@ class Watch:
     def summary(self) -> Finding:
         """The state at the end, with the gap that this many pairs could have shown with 80 % power."""
         o, facts = self.options, self.facts()
+        told = [f"{len(self.pairs)} new pairs"]
         for (_, a, b), stream in self.streams.items():
             if not stream.differences:
                 continue
@@ -255,11 +257,17 @@ class Watch:
             gap = detectable_gap(stream.differences, level, o.tolerance, seed=self.seed)
             facts[f"{a} − {b}: pairs"] = len(stream.differences)
             facts[f"{a} − {b}: gap detectable with 80 % power"] = "none, too few pairs" if gap is None else gap
+            size = "no gap" if gap is None else f"a gap of {gap:.2f}"
+            measured = f"{facts[f'{a} − {b}: mean gap']:+.3f}".replace("-", "−")
+            told.append(
+                f"{a} − {b} {measured} in {o.scorer}, where {size} could have been seen with 80 % power"
+            )
+        detail = "; ".join(told)
         if not self.pairs:
             return Finding(title="No pair was seen: no request named a group", facts=facts)
         if self.alarm_at is not None:
-            return Finding(title="A disparity was found", level="alarm", facts=facts)
-        return Finding(title="No disparity was demonstrated", facts=facts)
+            return Finding(title="A disparity was found", level="alarm", detail=detail, facts=facts)
+        return Finding(title="No disparity was demonstrated", detail=detail, facts=facts)
 
 
 def group_of(prompt: str, axis: Axis, others: Sequence[str]) -> str:

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from evenhand_sdk import (
+    Axes,
     Batch,
+    Locale,
     LossTerm,
     Mitigation,
     Needs,
@@ -36,7 +38,6 @@ from evenhand_sdk import (
     load_axis,
     token_bins,
 )
-from evenhand_standard.axes_option import Axes, Locale
 from evenhand_standard.objective.folded_divergence import mean_folded_js
 
 if TYPE_CHECKING:

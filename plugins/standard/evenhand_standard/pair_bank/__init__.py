@@ -21,6 +21,8 @@ from evenhand_sdk import Axis, UsageError
 from evenhand_sdk.english_grammar import starts_with_vowel_sound
 
 SPLITS = ("train", "heldout")
+GROUPS = frozenset({"female", "male"})
+"""The groups that an axis must have to fill the templates."""
 PRONOUN_SLOTS = {
     "subj": "subject",
     "obj": "object",
@@ -58,7 +60,7 @@ def pairs(axis: Axis, split: str, limit: int | None = None, seed: int = 0) -> li
         raise UsageError(f"the pair bank has no split {split!r}", known=f"its splits are {', '.join(SPLITS)}")
     if limit is not None and limit < 0:
         raise UsageError(f"limit must not be negative, got {limit}")
-    if {"female", "male"} - set(axis.groups):
+    if GROUPS - set(axis.groups):
         raise UsageError(
             f"the pair bank has no pairs for axis {axis.name!r}",
             known=f"it needs the groups female and male; the axis has {', '.join(axis.groups)}",
@@ -75,6 +77,22 @@ def pairs(axis: Axis, split: str, limit: int | None = None, seed: int = 0) -> li
     generator.shuffle(columns)
     items = [item for item in chain.from_iterable(zip_longest(*columns)) if item is not None]
     return items if limit is None else items[:limit]
+
+
+def training_lines(axis: Axis) -> list[str]:
+    """The text `builtin:templates`: each training template with a third of the training occupations.
+
+    One line has one group. The groups come in turn, over the occupations of a template and over the templates of an
+    occupation, so that neither is told of one group more than once more often than of the other.
+    """
+    names = list(occupations("train"))
+    lines = []
+    for i, template in enumerate(templates("train").values()):
+        for j, name in enumerate(names):
+            turn, skipped = divmod(i + j, 3)
+            if not skipped:
+                lines.append(_filled(axis, template, name, ("female", "male")[turn % 2]))
+    return lines
 
 
 def templates(split: str) -> dict[str, str]:

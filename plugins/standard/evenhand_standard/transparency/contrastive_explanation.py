@@ -3,9 +3,10 @@
 For a prompt with a gap, g(e) = l(target) - l(foil) at the gap is a function of the input embeddings e_1 ... e_T:
 
     gradient x input:   a_i = < dg/de_i , e_i >                (one backward pass)
+    gradient:           n_i = sum over k of |dg/de_ik|         (the same pass; without a sign)
     erasure:            b_i = g(e) - g(e with e_i = 0)         (what really happens without word i)
 
-a is shown; its correlation with b over the words of the prompt says whether it is faithful.
+The correlation of a with b, and of n with |b|, over the words of the prompt says whether they are faithful.
 
 Source: Yin and Neubig 2022.
 """
@@ -14,13 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from evenhand_sdk import (
+    AxisName,
     Fact,
     Heat,
+    Locale,
     Options,
     Plugin,
     RunContext,
@@ -31,7 +34,6 @@ from evenhand_sdk import (
     progress,
     single_token,
 )
-from evenhand_standard.axes_option import Locale
 
 if TYPE_CHECKING:
     import torch
@@ -48,15 +50,28 @@ PROMPTS = (
 )
 
 
+Method = Literal["gradient-x-input", "gradient", "erasure"]
+WHAT: dict[Method, str] = {
+    "gradient-x-input": "Gradient times input",
+    "gradient": "Size of the gradient",
+    "erasure": "Erasing each token",
+}
+MINUS = "\u2212"
+
+
 class ContrastiveExplanationOptions(Options):
     """Options of `contrastive-explanation`."""
 
-    axis: str = Field("gender", description="Name of an axis pack, or path of a TOML file.")
+    axis: AxisName = "gender"
     locale: Locale = "en"
     target: str = Field("she", description="The word that is explained ...")
     foil: str = Field("he", description="... against this one, its partner in the axis.")
     prompts: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         PROMPTS, description=f"Sentences with one {GAP} where the word stands."
+    )
+
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = Field(
+        ("gradient-x-input", "erasure"), description="How tokens are coloured; one figure for each."
     )
 
     @field_validator("prompts")
@@ -83,36 +98,70 @@ class ContrastiveExplanation(Plugin):
         o = self.options
         target, foil = words_of(o, run.tokenizer)
         base = run.services.load_base()
-        facts: list[Fact] = []
+        before: list[float] = []
+        after: list[Explanation] = []
         figures = []
         with progress("Explaining word choices", total=len(o.prompts), unit="prompts") as bar:
             for prompt in o.prompts:
                 question = ask(prompt, run.tokenizer, masked=run.kind == "masked")
-                before = explain(base, question, target, foil).gap
-                after = explain(model, question, target, foil)
-                facts += [
-                    Fact(label=f"{prompt} before", value=before),
-                    Fact(label=f"{prompt} after", value=after.gap),
-                    Fact(
-                        label=f"{prompt} faithfulness",
-                        value="not defined" if after.faithfulness is None else after.faithfulness,
-                    ),
-                ]
-                figures.append(
-                    Heat(
-                        tokens=[run.tokenizer.decode([t]) for t in question.ids],
-                        weights=after.attributions,
-                        caption=f"{prompt} positive: speaks for {o.target!r}; negative: for {o.foil!r}",
-                    )
-                )
+                before.append(explain(base, question, target, foil).gap)
+                after.append(explain(model, question, target, foil))
+                tokens = [run.tokenizer.decode([t]) for t in question.ids]
+                figures += [heat(m, prompt, tokens, before[-1], after[-1], o.target, o.foil) for m in o.methods]
                 bar.advance(1)
         text = (
-            f"The number is the logit of {o.target!r} minus that of {o.foil!r} at the gap, before and after the run; "
-            "0 means that both are equally likely. Colours show gradient times input in the model after the run. "
-            "Faithfulness is the correlation of the colours with what erasing each token does to the gap, from -1 "
-            "to 1; near 0 the colours explain nothing. Decoding rules are not part of this explanation."
+            f"The gap is the logit of {o.target!r} minus that of {o.foil!r} where {GAP} stands; 0 means that both are "
+            "equally likely. Colours show the model after the run. Erasing is what really happens when the embedding "
+            "of a token is set to zero. The faithfulness of another colouring is its correlation with that, from "
+            f"{MINUS}1 to 1; one that is not above 0 is drawn in grey. Decoding rules are no part of this explanation."
         )
-        return Section(title=f"Why {o.target!r} and not {o.foil!r}", text=text, facts=facts, figures=figures)
+        title = f"Why {o.target!r} and not {o.foil!r}"
+        return Section(title=title, text=text, facts=facts(before, after), figures=figures)
+
+
+def facts(before: Sequence[float], after: Sequence[Explanation]) -> list[Fact]:
+    """How large the gaps are, and how many of the explanations may be read."""
+    found = [
+        Fact(label="mean size of the gap before", value=rounded(sum(map(abs, before)) / len(before))),
+        Fact(label="mean size of the gap after", value=rounded(sum(abs(e.gap) for e in after) / len(after))),
+    ]
+    good = sum(e.faithfulness is not None and e.faithfulness > 0 for e in after)
+    return [*found, Fact(label="faithful by gradient times input", value=f"{good} of {len(after)} prompts")]
+
+
+def heat(
+    method: Method, prompt: str, tokens: Sequence[str], before: float, after: Explanation, target: str, foil: str
+) -> Heat:
+    """The colouring of one prompt by one method, with its numbers; in grey where it is not faithful."""
+    weights, faithful = {
+        "gradient-x-input": (after.attributions, after.faithfulness),
+        "gradient": (after.gradients, after.gradient_faithfulness),
+        "erasure": (after.erasures, None),
+    }[method]
+    caption = f"\u201c{prompt}\u201d {WHAT[method]}. Gap {signed(before)} before, {signed(after.gap)} after"
+    doubt = ""
+    if method != "erasure":
+        caption += f"; faithfulness {'not defined' if faithful is None else signed(faithful, 2)}"
+        if faithful is None or faithful <= 0:
+            doubt = "Not faithful: erasing these words does not change the choice as the colours say; do not read them."
+    return Heat(
+        tokens=tokens,
+        weights=weights,
+        caption=caption + ".",
+        positive="matters for the choice" if method == "gradient" else f"speaks for {target!r}",
+        negative="" if method == "gradient" else f"for {foil!r}",
+        doubt=doubt,
+    )
+
+
+def rounded(value: float) -> float:
+    """Three significant digits: more would be noise."""
+    return float(f"{value:.3g}")
+
+
+def signed(value: float, places: int = 3) -> str:
+    """A number with its sign, a real minus."""
+    return f"{value:+.{places}f}".replace("-", MINUS)
 
 
 @dataclass(frozen=True)
@@ -132,10 +181,14 @@ class Explanation:
     gap: float
     attributions: list[float]
     """Gradient x input, one a token; 0 for special tokens and the mask."""
+    gradients: list[float]
+    """The sum of the sizes of the gradient's entries (its L1 norm), which has no sign; 0 likewise."""
     erasures: list[float]
     """How much of the gap goes when the token's embedding is set to zero; 0 likewise."""
     faithfulness: float | None
-    """Pearson correlation of the two over the words; None when one of them is constant."""
+    """Pearson correlation of gradient x input and erasure over the words; None when one of them is constant."""
+    gradient_faithfulness: float | None
+    """That of the gradient's norm and the size of the erasure."""
 
 
 def words_of(options: ContrastiveExplanationOptions, tokenizer: Any) -> tuple[int, int]:
@@ -184,19 +237,21 @@ def explain(model: PreTrainedModel, question: Question, target: int, foil: int) 
         leaf = embeddings.clone().requires_grad_(True)
         gap = _gaps(model, leaf, question, target, foil)[0]
         (gradient,) = torch.autograd.grad(gap, leaf)
-        attributions = (gradient * embeddings)[0].sum(-1)
+        attributions, norms = (gradient * embeddings)[0].sum(-1), gradient[0].abs().sum(-1)
         with torch.no_grad():
             erased = embeddings.repeat(len(question.words), 1, 1)
             erased[range(len(question.words)), list(question.words)] = 0.0
             erasures = gap.detach() - _gaps(model, erased, question, target, foil)
     finally:
         model.train(was_training)
-    chosen = attributions[list(question.words)].detach()
+    chosen, sizes = (values[list(question.words)].detach() for values in (attributions, norms))
     return Explanation(
         gap=float(gap.detach()),
         attributions=_spread(chosen, question),
+        gradients=_spread(sizes, question),
         erasures=_spread(erasures, question),
         faithfulness=correlation(chosen, erasures),
+        gradient_faithfulness=correlation(sizes, erasures.abs()),
     )
 
 

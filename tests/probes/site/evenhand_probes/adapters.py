@@ -49,6 +49,7 @@ class Adapter(Plugin):
     """One adapter; after its training it stands aside, so that the next one learns without it."""
 
     name = "probe-adapter"
+    shapes_training = True
     summary = "Train an adapter on the rows with a word."
     source = "Houlsby et al. 2019, without the second half of each layer."
     kinds = ("causal",)
@@ -113,6 +114,7 @@ class Fusion(Plugin):
     """sum_k softmax(w)_k adapter_k(x) behind every MLP; only w is trained."""
 
     name = "probe-fusion"
+    shapes_training = True
     summary = "Mix adapters with trained weights."
     source = "Pfeiffer et al. 2021, with one weight an adapter and layer instead of attention."
     kinds = ("causal",)

@@ -1,0 +1,59 @@
+"""All that can be known to be wrong with a recipe before anything heavy is loaded, in one list.
+
+Its options and plugins, the order of its steps, and what it names outside itself: model, texts, benchmark files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from evenhand.control_steps import match_controls
+from evenhand.errors import EvenhandError, RecipeError
+from evenhand.plan import Plan, arrange
+from evenhand.recipe_inputs import missing_inputs
+from evenhand.recipe_steps import match_steps
+
+if TYPE_CHECKING:
+    from evenhand.discovery import Catalogue
+    from evenhand.recipe_model import Recipe
+
+Problem = str | EvenhandError
+"""A line about the recipe, or an error about something outside it, with its own exit code."""
+
+
+def examined(recipe: Recipe, catalogue: Catalogue) -> Plan:
+    """The order of work of a recipe in which nothing was found wrong.
+
+    Raises the error of the one thing outside the recipe that is missing, where that is all; else RecipeError with
+    everything at once.
+    """
+    work, problems = examine(recipe, catalogue)
+    demand_none(problems, recipe.origin)
+    return work
+
+
+def examine(
+    recipe: Recipe, catalogue: Catalogue, unread: Collection[str] = ()
+) -> tuple[Plan, list[Problem]]:
+    """The order of work, and every problem; `unread` are the recipe's tables that could not be read themselves."""
+    resolved, problems = match_steps(
+        recipe.steps, recipe.benchmarks, catalogue, training=recipe.training, kind=recipe.model.kind
+    )
+    unknown = len(resolved) < len(recipe.steps) + len(recipe.benchmarks)
+    controls, found = match_controls(recipe, catalogue)
+    problems += found
+    work, found = arrange(recipe, [*resolved, *controls])
+    problems += found
+    # A step whose plugin is not known may well train.
+    inputs = missing_inputs(recipe, [*work.steps, *work.benchmarks], trains=work.trains or unknown, unread=unread)
+    return work, [*problems, *inputs]
+
+
+def demand_none(problems: Sequence[Problem], where: str) -> None:
+    """Raises for the problems there are, if any."""
+    if len(problems) == 1 and isinstance(problems[0], EvenhandError):
+        raise problems[0]
+    if problems:
+        raise RecipeError([str(p).replace("\n", "\n    ") if isinstance(p, EvenhandError) else p for p in problems],
+                          where=where)  # fmt: skip

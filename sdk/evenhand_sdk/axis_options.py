@@ -1,0 +1,74 @@
+"""Options that name axis packs, checked while a recipe is read: a pack that is not there is told by `validate`.
+
+    class MyOptions(StrengthOptions):
+        axes: Axes = ("gender",)
+        locale: Locale = "en"        # below `axes` or `axis`, whose packs it must have
+
+No pack is loaded for it, except one that is named by its path: names are those of files and of entry points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from evenhand.errors import EvenhandError
+from evenhand_sdk.axes import axis_names, near_match, packaged
+
+
+def _known(name: str) -> str:
+    """Some locale has a pack of this name, or it is the path of a TOML file that holds one."""
+    if name.endswith(".toml"):
+        from evenhand_sdk.axis_packs import read_axis
+
+        try:
+            read_axis(Path(name))
+        except EvenhandError as error:
+            raise ValueError(str(error).replace("\n", "\n    ")) from error
+        return name
+    if name not in _names(packaged()):
+        known = _names(axis_names())
+        if name not in known:
+            raise ValueError(f"there is no axis pack {name!r}{near_match(name, known)} (known: {', '.join(known)})")
+    return name
+
+
+def _names(packs: Iterable[str]) -> list[str]:
+    """The names of packs that are called `NAME.LOCALE`, each once."""
+    return sorted({pack.rpartition(".")[0] for pack in packs})
+
+
+def _with_packs(locale: str, info: ValidationInfo) -> str:
+    """Every axis that the options name has a pack in this locale."""
+    given: Any = info.data.get("axes", info.data.get("axis", ()))
+    for name in (given,) if isinstance(given, str) else given or ():
+        if name.endswith(".toml") or f"{name}.{locale}" in packaged():
+            continue
+        known = axis_names()
+        if f"{name}.{locale}" not in known:
+            raise ValueError(f"the axis {name!r} has no pack for the locale {locale!r} (known: {', '.join(known)})")
+    return locale
+
+
+def _each_once(axes: tuple[str, ...]) -> tuple[str, ...]:
+    if repeated := [axis for k, axis in enumerate(axes) if axis in axes[:k]]:
+        raise ValueError(f"names {repeated[0]!r} twice")
+    return axes
+
+
+AxisName = Annotated[str, AfterValidator(_known), Field(description="Name of an axis pack, or path of a TOML file.")]
+"""One axis."""
+Axes = Annotated[
+    tuple[Annotated[str, AfterValidator(_known)], ...],
+    Field(min_length=1, description="Names of axis packs, or paths of TOML files."),
+    AfterValidator(_each_once),
+]
+"""One or more axes, each once: their terms and counts are told apart by name."""
+Locale = Annotated[
+    str,
+    Field(min_length=1, validate_default=True, description="Language of the axis packs."),
+    AfterValidator(_with_packs),
+]

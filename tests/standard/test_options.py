@@ -1,0 +1,115 @@
+"""Options of the standard plugins that name something which is not there are told by `validate`, all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from evenhand.cli import toolkit
+
+HEAD = '[model]\nname = "tiny"\n'
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EVENHAND_DATA", raising=False)
+    return tmp_path
+
+
+def call(command: str, text: str, *more: str) -> Result:
+    Path("my.toml").write_text(text)
+    return CliRunner().invoke(toolkit, ["--quiet", command, "my.toml", *more], prog_name="toolkit")
+
+
+def told(text: str) -> list[str]:
+    """The problems that `validate` lists."""
+    result = call("validate", HEAD + text)
+    assert result.exit_code == 2, result.output
+    return result.stderr.partition("\n")[2].removeprefix("  - ").rstrip("\n").split("\n  - ")
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["counterfactual-augmentation", "pair-parity", "counterfactual-averaging", "parity-monitor"],
+)
+def test_an_axis_that_has_no_pack_is_found_by_validate(use: str) -> None:
+    assert told(f'[[steps]]\nuse = "{use}"\naxes = ["gender", "religoin"]\n') == [
+        "steps[1].axes[2]: there is no axis pack 'religoin' (known: gender)"
+    ]
+
+
+def test_so_is_a_locale_without_a_pack_and_a_pack_that_is_no_pack(here: Path, belief: str) -> None:
+    (here / "bad.toml").write_text('axis = "a"\n')
+    found = told(
+        '[[steps]]\nuse = "pair-parity"\nlocale = "de"\n[[steps]]\nuse = "pair-parity"\naxes = ["lost.toml"]\n'
+        '[[steps]]\nuse = "contrastive-explanation"\naxis = "gendre"\n'
+        '[[steps]]\nuse = "pair-parity"\naxes = ["bad.toml"]\n'
+        '[[benchmarks]]\nuse = "pair-gap"\naxis = "religion"\n'
+        f'[[benchmarks]]\nuse = "pair-gap"\naxis = "{belief}"\n'
+        '[[benchmarks]]\nuse = "perplexity"\ntext = "builtin:helpout"\n'
+        '[[benchmarks]]\nuse = "perplexity"\ntext = "lost.txt"\n'
+    )
+    texts = "everyday, heldout, prompts, templates"
+    assert [line.partition("\n")[0] for line in found] == [
+        "steps[1].locale: the axis 'gender' has no pack for the locale 'de' (known: gender.en)",
+        "steps[2].axes[1]: no axis pack at lost.toml",
+        "steps[3].axis: there is no axis pack 'gendre'; did you mean 'gender'? (known: gender)",
+        "steps[4].axes[1]: bad.toml: axis pack: 6 problems",
+        "benchmarks[1].axis: there is no axis pack 'religion' (known: gender)",
+        "benchmarks[2]: the pair bank has no pairs for the axis "
+        f"'{belief}': it needs the groups female and male, the axis has christian, jewish, muslim",
+        f"benchmarks[3].text: there is no packaged text 'builtin:helpout' (known: {texts})",
+        "benchmarks[4].text: there is no text 'lost.txt'; write builtin:heldout, wikitext2, or the path of a text file",
+    ]
+
+
+def test_a_benchmark_file_that_is_missing_is_found_by_validate_once_for_all_that_read_it(here: Path) -> None:
+    body = (
+        '[[benchmarks]]\nuse = "crows-pairs"\n[[benchmarks]]\nuse = "crows-pairs"\nid = "harness"\nrule = "harness"\n'
+    )
+    wanted = (
+        "benchmarks.crows-pairs and benchmarks.harness: "
+        "the benchmark file crows_pairs/crows_pairs_anonymized.csv was not found\n"
+        "  tried, in order:\n"
+        "    option: not set\n"
+        "    $EVENHAND_DATA: not set\n"
+        "  get it from github.com/nyu-mll/crows-pairs, data/crows_pairs_anonymized.csv (CC-BY-SA-4.0) "
+        "and name its folder in [evaluation] data or EVENHAND_DATA\n"
+    )
+    for command in ("validate", "run"):
+        result = call(command, HEAD + body)
+        assert (result.exit_code, result.stderr) == (5, wanted)
+    assert not (here / "runs").exists()
+    place = here / "mirror" / "crows_pairs"
+    place.mkdir(parents=True)
+    (place / "crows_pairs_anonymized.csv").write_text("another file")
+    assert call("validate", HEAD + body, "--set", f"evaluation.data={here / 'mirror'}").exit_code == 0
+
+
+def test_wikitext_is_looked_for_where_the_options_or_the_recipe_name_it() -> None:
+    found = told(
+        '[data]\nheldout = "wikitext2"\n[[benchmarks]]\nuse = "perplexity"\n'
+        '[[benchmarks]]\nuse = "perplexity"\nid = "own"\ntext = "wikitext2"\n'
+    )
+    assert [line.partition("\n")[0] for line in found] == [
+        "data.heldout: the benchmark file wikitext2/test.txt was not found",
+        "benchmarks.own: the benchmark file wikitext2/test.txt was not found",
+    ]
+
+
+def test_a_file_that_is_another_one_names_the_step_that_reads_it_when_the_run_stops(here: Path) -> None:
+    from evenhand_sdk.tiny import save_tiny
+
+    save_tiny(here / "tiny")
+    place = here / "mirror" / "crows_pairs"
+    place.mkdir(parents=True)
+    (place / "crows_pairs_anonymized.csv").write_text("another file\n")
+    body = f'[model]\nname = "./tiny"\n[evaluation]\ndata = "{here / "mirror"}"\n[[benchmarks]]\nuse = "crows-pairs"\n'
+    result = call("run", body)
+    assert result.exit_code == 5
+    lines = result.stderr.rstrip("\n").split("\n")
+    assert lines[0] == f"{place}/crows_pairs_anonymized.csv: crows_pairs_anonymized.csv is not the published file"
+    assert lines[-1].startswith("  in step 'crows-pairs', plugin 'crows-pairs' of evenhand-standard 0.1.0, hook `eval")
