@@ -299,7 +299,7 @@ def test_a_missing_data_file_is_told_with_what_was_tried(place: Path) -> None:
     result = call("./tiny", "-b", "crows-pairs", "--data", "mirrors", "--quiet")
     name = "crows_pairs/crows_pairs_anonymized.csv"
     assert result.stderr == (
-        f"the benchmark file {name} was not found\n"
+        f"crows-pairs: the benchmark file {name} was not found\n"
         "  tried, in order:\n"
         f"    option: there is no mirrors/{name}\n"
         "    option: there is no mirrors/crows_pairs_anonymized.csv\n"
@@ -308,10 +308,7 @@ def test_a_missing_data_file_is_told_with_what_was_tried(place: Path) -> None:
         "folder in [evaluation] data or EVENHAND_DATA\n"
     )
     assert result.exit_code == 5
-    (folder,) = Path("runs").iterdir()
-    record = read_run(folder)
-    assert (record.status, record.benchmarks) == ("failed", [])
-    assert record.events[-1].text.startswith("DataNotFound: the benchmark file")
+    assert not Path("runs").exists()
 
 
 class MaskedOnly(Plugin):

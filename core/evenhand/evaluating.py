@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import storing
 from evenhand.compose import Composer
-from evenhand.errors import EvenhandError, RecipeError, RunNotFound, UsageError
+from evenhand.errors import DataNotFound, EvenhandError, RecipeError, RunNotFound, UsageError
 from evenhand.execution import explained, new_folder
 from evenhand.manifest import Manifest, environment, provenance
 from evenhand.plan import Plan, check_kinds
@@ -165,6 +165,9 @@ def _checked(
         steps = [s for s in resolve_steps(recipe, catalogue) if s.section == "benchmarks"]
     except RecipeError as error:
         raise RecipeError([_in_words(problem, given) for problem in error.problems], where=WHERE) from None
+    except DataNotFound as error:
+        where = error.where.replace("benchmarks.", "")
+        raise DataNotFound(error.what, where=where, known=error.known, do=error.do) from None
     if limit is not None and not any("limit" in s.raw_options for s in steps):
         names = ", ".join(s.use for s in steps)
         raise RecipeError([f"--limit: no benchmark named here has an option limit ({names})"], where=WHERE)

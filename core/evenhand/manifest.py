@@ -157,7 +157,7 @@ def step_entry(step: ResolvedStep) -> dict[str, Any]:
         "id": step.id,
         "use": step.use,
         "distribution": row.distribution if row else "evenhand",
-        "version": row.version if row else "",
+        "version": row.version if row else __version__,
         "summary": plugin.summary if plugin else "Train on everything before it.",
         "source": plugin.source if plugin else "",
         "stages": stages,
