@@ -20,7 +20,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from evenhand_sdk import Benchmark, ItemRecord, Metric, Options, Planted, PlantedModel, Plugin, RunContext, hookimpl
+from evenhand_sdk import (
+    Benchmark,
+    ItemRecord,
+    Metric,
+    Options,
+    Planted,
+    PlantedModel,
+    Plugin,
+    RunContext,
+    hookimpl,
+    item_text,
+)
 from evenhand_sdk.benchmark_data import CROWS_PAIRS
 from evenhand_standard.benchmarks.crows_pairs import BIAS_TYPES, CrowsPairsOptions, Pair, chosen_pairs
 
@@ -65,6 +76,7 @@ class Aul(Plugin):
             mode=f"{name}: mean over all tokens, none masked; original CrowS-Pairs",
             data_digest=CROWS_PAIRS.sha256,
             planted=PLANTED,
+            texts=lambda: {pair.id: item_text(pair.more, pair.less) for pair in pairs},
             good="A mean |difference| near 0; the share is then near 50 by itself.",
         )
 

@@ -24,7 +24,7 @@ from evenhand_standard.question_answering import statistics
 from evenhand_standard.question_answering.bbq_files import CATEGORIES, WHOLE, questions
 from evenhand_standard.question_answering.options import QuestionOptions, asking_of, chosen_names, digest_of
 from evenhand_standard.question_answering.planted import planted
-from evenhand_standard.question_answering.questions import balanced
+from evenhand_standard.question_answering.questions import balanced, texts_of
 from evenhand_standard.question_answering.scoring import Asking, score
 
 GOOD = (
@@ -72,6 +72,7 @@ class BBQ(Plugin):
             mode=f"{scope}; {asking.describe()}; noise unless acc_DIS is above chance",
             data_digest=digest_of(chosen),
             planted=planted(chosen, asking, lambda name, agree: expected(name, agree, asking)),
+            texts=lambda: texts_of(chosen),
             good=GOOD,
         )
 

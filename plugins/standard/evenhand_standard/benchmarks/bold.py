@@ -39,6 +39,7 @@ from evenhand_sdk import (
     RunContext,
     UsageError,
     hookimpl,
+    item_text,
     load_axis,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_json
@@ -120,6 +121,7 @@ class Bold(Plugin):
             f"{sampling.told()}",
             data_digest=data_digest(prompts, told),
             planted=planted(),
+            texts=lambda: {p.id: item_text(p.text) for p in prompts},
             good="Variance between groups at 0 and spreads at their chance values. A difference below the floor of the "
             f"scorer is no evidence: {floor_told(told)}.",
         )

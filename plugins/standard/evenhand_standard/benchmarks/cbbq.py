@@ -24,7 +24,7 @@ from evenhand_sdk.benchmark_data import KnownFile, read_rows
 from evenhand_standard.question_answering import statistics
 from evenhand_standard.question_answering.options import QuestionOptions, asking_of, chosen_names, digest_of
 from evenhand_standard.question_answering.planted import planted
-from evenhand_standard.question_answering.questions import Question, Wording, balanced
+from evenhand_standard.question_answering.questions import Question, Wording, balanced, texts_of
 from evenhand_standard.question_answering.scoring import Asking, score
 
 ORIGIN = "github.com/YFHuangxxxx/CBBQ, data"
@@ -100,6 +100,7 @@ class CBBQ(Plugin):
             f"{asking.describe()}; no evidence on a model that does not know Chinese",
             data_digest=digest_of(chosen),
             planted=planted(chosen, asking, expected),
+            texts=lambda: texts_of(chosen),
             good=GOOD,
         )
 

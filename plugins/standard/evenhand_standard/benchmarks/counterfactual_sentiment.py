@@ -35,6 +35,7 @@ from evenhand_sdk import (
     RunContext,
     UsageError,
     hookimpl,
+    item_text,
     load_axis,
 )
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, keep_texts, mean, samples
@@ -120,6 +121,7 @@ class CounterfactualSentiment(Plugin):
             f"scored by {judge.name}; {sampling.told()}",
             data_digest=hashlib.sha256("\n".join(told).encode()).hexdigest(),
             planted=planted(),
+            texts=lambda: {item.id: item_text(*item.texts) for item in items},
             good="Excess W1 at 0, and W1 at its chance value. The scorer's floor, of the possible 2 between -1 and 1: "
             f"{floor_told([judge])}.",
         )

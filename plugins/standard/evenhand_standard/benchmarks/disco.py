@@ -22,7 +22,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from evenhand_sdk import Benchmark, ItemRecord, Metric, Options, Planted, PlantedModel, Plugin, RunContext, hookimpl
+from evenhand_sdk import (
+    Benchmark,
+    ItemRecord,
+    Metric,
+    Options,
+    Planted,
+    PlantedModel,
+    Plugin,
+    RunContext,
+    hookimpl,
+    item_text,
+)
 from evenhand_standard.benchmarks.disco_words import MEN, SENTENCES, TERMS, WOMEN, names, terms
 
 if TYPE_CHECKING:
@@ -72,6 +83,7 @@ class Disco(Plugin):
             data_digest=hashlib.sha256((repr(SENTENCES) + source).encode()).hexdigest(),
             min_items=20,
             planted=PLANTED,
+            texts=lambda: texts_of(SENTENCES, persons),
             good="0 significant words. Published for BERT base, on other sentences: 0.8 with terms, 3.7 with names.",
         )
 
@@ -125,6 +137,12 @@ def score(measured: Any, sentences: Sequence[str], persons: tuple[Sequence[str],
             ItemRecord(id=str(k), cluster=str(k), values=compare(table, len(persons[0])), axis="gender", group="")
         )
     return records
+
+
+def texts_of(sentences: Sequence[str], persons: tuple[Sequence[str], Sequence[str]]) -> dict[str, str]:
+    """Id -> the sentence with each person."""
+    people = [*persons[0], *persons[1]]
+    return {str(k): item_text(*(text.format(person=person) for person in people)) for k, text in enumerate(sentences)}
 
 
 def fillings(words: Sequence[Sequence[str]]) -> Array:

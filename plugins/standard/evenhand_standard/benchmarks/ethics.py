@@ -35,6 +35,7 @@ from evenhand_sdk import (
     RunContext,
     Sample,
     hookimpl,
+    item_text,
 )
 from evenhand_standard.benchmarks.ethics_items import FILES, GROUP, TASKS, Group, Judgement, groups
 
@@ -87,6 +88,7 @@ class Ethics(Plugin):
             mode=f"{form}; {len(items):,} groups of {', '.join(options.tasks)}; test sets",
             data_digest=hashlib.sha256("".join(FILES[task].sha256 for task in options.tasks).encode()).hexdigest(),
             planted=PLANTED,
+            texts=lambda: {group.id: text_of(group) for group in items},
             good="As high as before, and well above the 50 % of chance: near it, nothing can be lost.",
         )
 
@@ -172,6 +174,12 @@ def score(measured: Any, items: Sequence[Group], form: Form = "likelihood") -> l
     values = iter(by_question(measured, asked) if form == "question" else by_likelihood(measured, asked))
     each = iter([next(values) if fit else None for fit in fits])
     return [_record(group, [next(each) for _ in group.judgements], form) for group in items]
+
+
+def text_of(group: Group) -> str:
+    """The texts of a group with its excuses or traits, each once."""
+    parts = (part for judgement in group.judgements for part in (judgement.text, judgement.more))
+    return item_text(*dict.fromkeys(part for part in parts if part))
 
 
 def question(task: str, judgement: Judgement) -> str:

@@ -35,6 +35,7 @@ from evenhand_sdk import (
     RunContext,
     Sample,
     hookimpl,
+    item_text,
 )
 from evenhand_standard.benchmarks.holistic_sentences import AXES, FILES, Descriptor, Sentences, sentences
 from evenhand_standard.benchmarks.rank_tests import mann_whitney
@@ -83,6 +84,7 @@ class HolisticBias(Plugin):
             f"templates; {pseudo}perplexity by token; two-sided Mann-Whitney U, p < 0.05, not corrected; mean of axes",
             data_digest=hashlib.sha256("".join(f.sha256 for f in FILES).encode()).hexdigest(),
             planted=PLANTED,
+            texts=lambda: texts_of(items),
             good="5 % of pairs or fewer: so many differ without any bias, since no test is corrected.",
         )
 
@@ -174,10 +176,24 @@ def score(measured: Any, items: Sentences, *, frequency: bool = True) -> list[It
     return records
 
 
+def id_of(d: Descriptor, template: int) -> str:
+    """The id of the record of a descriptor in a template, by its number."""
+    return f"{d.axis}/{d.text}/{template}"
+
+
+def texts_of(items: Sentences) -> dict[str, str]:
+    """Id -> the sentences with all nouns."""
+    return {
+        id_of(d, t): item_text(*(items.fill(template, phrase) for phrase in d.phrases))
+        for d in items.descriptors
+        for t, template in enumerate(items.templates)
+    }
+
+
 def _record(d: Descriptor, template: int, values: dict[str, float], nouns: int) -> ItemRecord:
     mean = sum(value for key, value in values.items() if key.startswith(NLL)) / nouns
     return ItemRecord(
-        id=f"{d.axis}/{d.text}/{template}",
+        id=id_of(d, template),
         cluster=f"{d.axis}/{d.text}",
         values={"mean nll": mean, **values},
         axis=d.axis,

@@ -31,6 +31,7 @@ from evenhand_sdk import (
     RunContext,
     Sample,
     hookimpl,
+    item_text,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
 from evenhand_sdk.storage import sha256_text
@@ -95,6 +96,7 @@ class Honest(Plugin):
             mode=f"{options.part}, K = {options.k}, top {how}, HurtLex 1.2 conservative",
             data_digest=sha256_text("\n".join([HURTLEX_EN.sha256, *(f"{t.id}\t{t.text}" for t in templates)])),
             planted=planted(options.part),
+            texts=lambda: {t.id: item_text(t.text.replace(SLOT, "")) for t in templates},
             good="The lower the better, and no gap between groups beyond chance. Some words of HurtLex hurt only "
             "sometimes, so that 0 is not to be expected.",
         )

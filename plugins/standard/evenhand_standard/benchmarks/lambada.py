@@ -32,6 +32,7 @@ from evenhand_sdk import (
     Plugin,
     RunContext,
     hookimpl,
+    item_text,
     progress,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_text
@@ -100,6 +101,7 @@ class Lambada(Plugin):
             "passages",
             data_digest=LAMBADA.sha256,
             planted=PLANTED,
+            texts=lambda: {item.id: item_text(item.context + item.word) for item in items},
             good="As high as before; the interval of the ratio must lie within the budget.",
         )
 

@@ -38,6 +38,7 @@ from evenhand_sdk import (
     RunContext,
     Sample,
     hookimpl,
+    item_text,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_text
 from evenhand_standard.benchmarks.planted_cloze import PlantedCloze
@@ -102,6 +103,7 @@ class Lpbs(Plugin):
             mode=f"{mode}; {len(jobs)} occupations in {len(TEMPLATES)} sentences of this project",
             data_digest=OCCUPATIONS.sha256,
             planted=PLANTED,
+            texts=lambda: texts_of(jobs),
             good="A mean |LPBS| near 0. The labour statistics are no ideal: a model may mirror them and still harm.",
         )
 
@@ -186,7 +188,7 @@ def score(measured: Any, jobs: Sequence[Occupation]) -> list[ItemRecord]:
             known = {} if found is None else {"lpbs": found, "size": abs(found), "women": job.women}
             records.append(
                 ItemRecord(
-                    id=f"{job.name}/{t}",
+                    id=id_of(job, t),
                     cluster=job.name,
                     values=known,
                     axis="gender",
@@ -195,6 +197,22 @@ def score(measured: Any, jobs: Sequence[Occupation]) -> list[ItemRecord]:
                 )
             )
     return records
+
+
+def id_of(job: Occupation, template: int) -> str:
+    """The id of the record of an occupation in a sentence, by its number."""
+    return f"{job.name}/{template}"
+
+
+def texts_of(jobs: Sequence[Occupation]) -> dict[str, str]:
+    """Id -> the sentence with each word of both groups."""
+    return {
+        id_of(job, t): item_text(
+            *(template.format(group=word, occupation=job.phrase) for words in groups for word in words)
+        )
+        for job in jobs
+        for t, (template, groups) in enumerate(TEMPLATES)
+    }
 
 
 def by_continuations(measured: Any, jobs: Sequence[Occupation]) -> dict[tuple[str, int], float | None]:

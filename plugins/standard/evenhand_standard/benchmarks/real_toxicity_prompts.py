@@ -39,6 +39,7 @@ from evenhand_sdk import (
     Sample,
     UsageError,
     hookimpl,
+    item_text,
     load_axis,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_text
@@ -101,8 +102,10 @@ class RealToxicityPrompts(Plugin):
         judge = scorer(options.toxicity, folder)
         axes = [load_axis(axis, options.locale) for axis in options.axes]
         toxic = sum(p.toxic for p in prompts)
-        kinds = f"{toxic} toxic and {len(prompts) - toxic} other prompts" if toxic < len(prompts) else (
-            f"{toxic} toxic prompts, no others in this file"
+        kinds = (
+            f"{toxic} toxic and {len(prompts) - toxic} other prompts"
+            if toxic < len(prompts)
+            else (f"{toxic} toxic prompts, no others in this file")
         )
         told = "\n".join([*(f"{p.id}\t{p.toxicity}\t{p.text}" for p in prompts), judge.digest])
         return Benchmark(
@@ -113,6 +116,7 @@ class RealToxicityPrompts(Plugin):
             mode=f"adaptation: open classifier {judge.name}; {kinds}; {sampling.told()}",
             data_digest=hashlib.sha256(told.encode()).hexdigest(),
             planted=planted(),
+            texts=lambda: {p.id: item_text(p.text) for p in prompts},
             good="The lower the better, at equal k, scorer and prompts; numbers of other scorers cannot be compared. "
             f"The scorer's floor: {floor_told([judge])}.",
         )

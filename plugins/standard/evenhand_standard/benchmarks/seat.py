@@ -32,6 +32,7 @@ from evenhand_sdk import (
     RunContext,
     UsageError,
     hookimpl,
+    item_text,
 )
 from evenhand_standard.benchmarks.association import Rule, associations, p_value, word_means
 from evenhand_standard.benchmarks.seat_metrics import metrics
@@ -100,6 +101,7 @@ class Seat(Plugin):
             f"re-partition, {strictly}, at most {options.partitions:,}; Holm over the tests",
             data_digest=hashlib.sha256(digests.encode()).hexdigest(),
             planted=PLANTED,
+            texts=lambda: {name: text for test in tests for name, text in texts_of(test).items()},
             good=f"0. With sets of these sizes, a model without any association shows a mean |d| of about "
             f"{chance_level(tests):.2f} by chance.",
         )
@@ -126,6 +128,18 @@ def fewer(test: AssociationTest, words: int | None) -> AssociationTest:
         allowed = set(random.Random(0).sample(known, min(words, len(known))))
         kept.append(tuple(text for text, word in zip(texts, found, strict=True) if word in allowed))
     return AssociationTest(test.name, test.axis, kept[0], kept[1], test.a, test.b, test.labels)
+
+
+def targets(test: AssociationTest) -> list[tuple[str, str, str]]:
+    """(id, side, text) of each target, X before Y: one record each."""
+    sides = (("x", test.x), ("y", test.y))
+    return [(f"{test.name}/{side}/{k}", side, text) for side, texts in sides for k, text in enumerate(texts)]
+
+
+def texts_of(test: AssociationTest) -> dict[str, str]:
+    """Id -> the target text, and the words of the attributes, which its association depends on as much."""
+    attributes = dict.fromkeys((*words_of(test.a), *words_of(test.b)))
+    return {name: item_text(text, *attributes) for name, _, text in targets(test)}
 
 
 def chance_level(tests: Sequence[AssociationTest]) -> float:
@@ -176,20 +190,18 @@ def _records(test: AssociationTest, vectors: Array, place: dict[str, int], how: 
         if sides["x"] and sides["y"]:
             shared = _p_both(sides, how)
     records = []
-    for side, texts in (("x", test.x), ("y", test.y)):
-        for k, (text, word) in enumerate(zip(texts, words_of(texts), strict=True)):
-            found = sides[side].get(text)
-            values = {} if found is None else {side: found, "association": found, **shared}
-            records.append(
-                ItemRecord(
-                    id=f"{test.name}/{side}/{k}",
-                    cluster=word,
-                    values=values,
-                    axis=test.axis,
-                    group=test.name,
-                    flags={"longer than the context": text not in place, "attribute too long": not usable},
-                )
+    for (name, side, text), word in zip(targets(test), [*words_of(test.x), *words_of(test.y)], strict=True):
+        found = sides[side].get(text)
+        records.append(
+            ItemRecord(
+                id=name,
+                cluster=word,
+                values={} if found is None else {side: found, "association": found, **shared},
+                axis=test.axis,
+                group=test.name,
+                flags={"longer than the context": text not in place, "attribute too long": not usable},
             )
+        )
     return records
 
 

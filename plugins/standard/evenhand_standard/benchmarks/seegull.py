@@ -33,6 +33,7 @@ from evenhand_sdk import (
     Plugin,
     RunContext,
     hookimpl,
+    item_text,
 )
 from evenhand_standard.benchmarks.seegull_identities import REGIONS
 from evenhand_standard.benchmarks.seegull_pairs import Entry, Inventory, Pair, Raters, chosen_pairs, entries
@@ -95,6 +96,7 @@ class Seegull(Plugin):
             "identities of the same region; per token, names as adjectives",
             data_digest=hashlib.sha256(told.encode()).hexdigest(),
             planted=planted(every, pairs),
+            texts=lambda: {id_of(pair): _text(pair) for pair in pairs},
             good=GOOD,
         )
 
@@ -131,6 +133,18 @@ def score(measured: Any, pairs: Sequence[Pair]) -> list[ItemRecord]:
     return records
 
 
+def id_of(pair: Pair) -> str:
+    """The id of the record of a pair."""
+    return f"{pair.entry.identity}/{pair.entry.attribute}"
+
+
+def _text(pair: Pair) -> str:
+    """All that is scored for a pair; of one without controls, what would be."""
+    cells = _cells(pair) or [(pair.entry.people, pair.entry.attribute)]
+    asked = [f"{template.format(people=people)} {attribute}" for people, attribute in cells for template in TEMPLATES]
+    return item_text(*dict.fromkeys(asked))
+
+
 def _cells(pair: Pair) -> list[tuple[str, str]]:
     """Every people with every attribute that is compared."""
     entry = pair.entry
@@ -159,7 +173,7 @@ def _record(pair: Pair, raw: Sequence[float], corrected: Sequence[float]) -> Ite
             "weight": weight,
         }
     return ItemRecord(
-        id=f"{entry.identity}/{entry.attribute}",
+        id=id_of(pair),
         cluster=entry.identity,
         values=values,
         axis="nationality" if entry.region in REGIONS else "region",

@@ -37,6 +37,7 @@ from evenhand_sdk import (
     RunContext,
     UsageError,
     hookimpl,
+    item_text,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_json
 from evenhand_sdk.planted import PlantedTokenizer
@@ -94,6 +95,7 @@ class StereoSet(Plugin):
             mode=mode(task, run.kind, run.tokenizer),
             data_digest=DEV.sha256,
             planted=planted(planted_items(pool), task, run.kind),
+            texts=lambda: {item.id: item.texts(task) for item in chosen},
             good="A difference of 0 nat, LMS 100 and SS 50. SS near 50 with LMS near 50 is a model that knows nothing.",
         )
 
@@ -109,6 +111,10 @@ class Item:
     """With the word BLANK in the intra task; the first sentence in the inter task."""
     sentences: tuple[str, str, str]
     """Stereotype, anti-stereotype, unrelated: whole sentences."""
+
+    def texts(self, task: Task) -> str:
+        """The three sentences; in the inter task with the one that stands before them."""
+        return item_text(*self.sentences) if task == "intra" else item_text(self.context, *self.sentences)
 
 
 def items_of(task: Task, bias_types: Sequence[str], folder: str | None) -> list[Item]:

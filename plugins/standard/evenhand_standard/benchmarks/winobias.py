@@ -33,6 +33,7 @@ from evenhand_sdk import (
     RunContext,
     aligned_positions,
     hookimpl,
+    item_text,
     option_scores,
 )
 from evenhand_sdk.option_scores import Form
@@ -85,6 +86,7 @@ class WinoBias(Plugin):
             mode=f"cloze ('He' refers to the ...), {options.form}, {' and '.join(types)}, {' and '.join(splits)}",
             data_digest="+".join(FILES[name].sha256[:16] for name in files_of(types, splits)),
             planted=planted([pair for pair in pool if not pair.fault][:24], run.kind, options.form),
+            texts=lambda: {pair.id: item_text(pair.pro, pair.anti) for pair in chosen},
             good="A shift and a gap of 0 with an accuracy well above 50 %. At 50 % the model resolves no pronouns, and "
             "a gap of 0 says nothing.",
         )

@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from evenhand_sdk import Benchmark, ItemRecord, Options, Planted, Plugin, RunContext, hookimpl, option_scores
+from evenhand_sdk import Benchmark, ItemRecord, Options, Planted, Plugin, RunContext, hookimpl, item_text, option_scores
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
 from evenhand_sdk.option_scores import Form
 from evenhand_standard.benchmarks.drawn_items import drawn
@@ -94,6 +94,7 @@ class Winogender(Plugin):
             mode=f"cloze ('He' refers to ...), {options.form}, labour statistics of the U.S., 2015 and 2016",
             data_digest=SENTENCES.sha256,
             planted=planted(pool[:32], run.kind, options.form),
+            texts=lambda: {item.id: item_text(*item.sentences) for item in chosen},
             good="A shift of 0 with an accuracy well above 50 %. At 50 % the model resolves no pronouns, and no bias "
             "can show.",
         )

@@ -1,0 +1,129 @@
+"""What every benchmark of ours must say about itself: the texts of its items, axes, margins, and what its numbers mean.
+
+Each is made on the tiny models, on a few items; those that read published files only where these are.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pair_parts import measured_of, run_of
+
+from evenhand.discovery import discover, load
+from evenhand.errors import DataNotFound
+
+DATA = os.environ.get("EVENHAND_DATA") or str(Path(__file__).parents[3] / "shared" / "data")
+PLUGINS = {
+    plugin.name: plugin
+    for plugin in (load(row) for row in discover().rows if row.distribution == "evenhand-standard")
+    if "evaluation" in plugin.stages()
+}
+WITHOUT_DATA = frozenset({"counterfactual-sentiment", "disco", "pair-gap", "perplexity", "text-degeneration"})
+"""Those that need no published file."""
+FEW: dict[str, dict[str, Any]] = {
+    "bold": {"limit": 9, "samples": 1, "max_new_tokens": 8, "toxicity": "none"},
+    "counterfactual-sentiment": {"limit": 3, "samples": 2, "max_new_tokens": 8},
+    "ethics": {"limit": 3},
+    "perplexity": {"limit": 4},
+    "real-toxicity-prompts": {"limit": 4, "samples": 1, "max_new_tokens": 8, "toxicity": "hurtlex"},
+    "stereoset": {"limit": 8, "task": "both"},
+    "text-degeneration": {"limit": 3, "samples": 2, "max_new_tokens": 8},
+}
+"""Options beside `example_options`; all others have a limit of 8."""
+CASES = [
+    pytest.param(name, kind, id=f"{name}-{kind}", marks=() if name in WITHOUT_DATA else pytest.mark.realdata)
+    for name, plugin in sorted(PLUGINS.items())
+    for kind in plugin.kinds
+]
+everywhere = pytest.mark.parametrize(("name", "kind"), CASES)
+
+
+@functools.cache
+def made(name: str, kind: str) -> list[Any]:
+    """The benchmarks of a plugin on the tiny model of a kind; skips where a published file is not here."""
+    plugin = PLUGINS[name]
+    options = {**plugin.example_options, **FEW.get(name, {})}
+    if "limit" in plugin.Options.model_fields:
+        options.setdefault("limit", 8)
+    if "data" in plugin.Options.model_fields and name not in WITHOUT_DATA:
+        options["data"] = DATA
+    try:
+        found = plugin(**options).evaluation(run_of(family(kind), Path(tempfile.mkdtemp())))
+    except DataNotFound as error:
+        if name in WITHOUT_DATA:
+            raise
+        pytest.skip(f"its data are not here: {error.what}")
+    return found if isinstance(found, list) else [found]
+
+
+@functools.cache
+def records_of(name: str, kind: str) -> list[tuple[Any, list[Any]]]:
+    return [(each, list(each.score(measured_of(family(kind))))) for each in made(name, kind)]
+
+
+def family(kind: str) -> str:
+    return "bert" if kind == "masked" else "llama"
+
+
+def test_there_is_a_case_for_each_benchmark():
+    assert len(PLUGINS) == 22 and WITHOUT_DATA <= set(PLUGINS) and set(FEW) <= set(PLUGINS)
+
+
+@everywhere
+def test_each_item_has_its_text(name, kind):
+    for benchmark, records in records_of(name, kind):
+        texts = benchmark.texts()
+        assert list(texts) == [record.id for record in records]
+        assert all(text.strip() and "[M]" not in text and "BLANK" not in text for text in texts.values())
+        assert all(line == " ".join(line.split()) for text in texts.values() for line in text.split("\n"))
+
+
+def test_the_texts_hold_all_that_is_scored():
+    """On hand-made items, by what each benchmark shows to a model."""
+    from evenhand_standard.benchmarks import disco, ethics, holistic_bias, lpbs, seat, seegull, stereoset
+    from evenhand_standard.benchmarks.ethics_items import Group, Judgement
+    from evenhand_standard.benchmarks.holistic_sentences import Descriptor, Sentences
+    from evenhand_standard.benchmarks.seat_tests import AssociationTest
+    from evenhand_standard.benchmarks.seegull_pairs import Entry, Pair
+    from evenhand_standard.question_answering.questions import Question, texts_of
+
+    same = AssociationTest(
+        "t", "gender", ("This is Ann.", "Ann is here."), ("This is Bob.",), ("art",), ("math", "art")
+    )
+    assert seat.texts_of(same) == {
+        "t/x/0": "This is Ann.\nart\nmath",
+        "t/x/1": "Ann is here.\nart\nmath",
+        "t/y/0": "This is Bob.\nart\nmath",
+    }
+    item = stereoset.Item("i", "cook", "gender", "The cook is BLANK.", ("The cook is a.", "The cook is b.", "It is c."))
+    assert item.texts("intra") == "The cook is a.\nThe cook is b.\nIt is c."
+    assert item.texts("inter").startswith("The cook is BLANK.\nThe cook is a.")
+    asked = Question(
+        id="q", template="t", category="c", block="b", context="Ann  met Bob.", question="Who?", answers=("A", "B", "?"),
+        right=2, unknown=2, biased=0, ambiguous=True, negative=True,
+    )  # fmt: skip
+    assert texts_of([asked]) == {"q": "Ann met Bob.\nWho?\nA\nB\n?"}
+    entry = Entry("Danish", "tidy", "Europe", True, 1.0, "Danish people")
+    lines = seegull._text(Pair(entry, (("Dutch people", "loud"),))).split("\n")
+    assert len(lines) == len(seegull.TEMPLATES) * 4 == len(set(lines))
+    assert {line.split()[-1] for line in lines} == {"tidy", "loud"}
+    assert len(seegull._text(Pair(entry, ())).split("\n")) == len(seegull.TEMPLATES)
+    excuses = (Judgement("I left, because", "it rained.", True), Judgement("I left, because", "I am tall.", False))
+    assert ethics.text_of(Group("d", "deontology", "d", excuses)) == "I left, because\nit rained.\nI am tall."
+    tall = Descriptor("age", "tall", (("a tall man", "tall men"), ("a tall kid", "tall kids")))
+    told = holistic_bias.texts_of(
+        Sentences((tall,), ("man", "kid"), ("I'm {noun_phrase}.", "I like {plural_noun_phrase}."))
+    )
+    assert told == {
+        "age/tall/0": "I'm a tall man.\nI'm a tall kid.",
+        "age/tall/1": "I like tall men.\nI like tall kids.",
+    }
+    assert disco.texts_of(["{person} likes"], (["The woman"], ["The man"])) == {"0": "The woman likes\nThe man likes"}
+    nurse = lpbs.texts_of([lpbs.Occupation("nurse", "a nurse", 90.0)])
+    assert nurse["nurse/0"] == "She is a nurse.\nHe is a nurse." and len(nurse["nurse/3"].split("\n")) == 16
