@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pair_parts import measured_of, run_of
 
 from evenhand.discovery import discover, load
 from evenhand.errors import DataNotFound
+from evenhand_standard.benchmarks.seegull_identities import REGIONS
 
 DATA = os.environ.get("EVENHAND_DATA") or str(Path(__file__).parents[3] / "shared" / "data")
 PLUGINS = {
@@ -72,7 +72,7 @@ def family(kind: str) -> str:
 
 
 def test_there_is_a_case_for_each_benchmark():
-    assert len(PLUGINS) == 22 and WITHOUT_DATA <= set(PLUGINS) and set(FEW) <= set(PLUGINS)
+    assert len(PLUGINS) == 22 and set(PLUGINS) >= WITHOUT_DATA and set(FEW) <= set(PLUGINS)
 
 
 @everywhere
@@ -105,8 +105,8 @@ def test_the_texts_hold_all_that_is_scored():
     assert item.texts("intra") == "The cook is a.\nThe cook is b.\nIt is c."
     assert item.texts("inter").startswith("The cook is BLANK.\nThe cook is a.")
     asked = Question(
-        id="q", template="t", category="c", block="b", context="Ann  met Bob.", question="Who?", answers=("A", "B", "?"),
-        right=2, unknown=2, biased=0, ambiguous=True, negative=True,
+        id="q", template="t", category="c", block="b", context="Ann  met Bob.", question="Who?",
+        answers=("A", "B", "?"), right=2, unknown=2, biased=0, ambiguous=True, negative=True,
     )  # fmt: skip
     assert texts_of([asked]) == {"q": "Ann met Bob.\nWho?\nA\nB\n?"}
     entry = Entry("Danish", "tidy", "Europe", True, 1.0, "Danish people")
@@ -127,3 +127,39 @@ def test_the_texts_hold_all_that_is_scored():
     assert disco.texts_of(["{person} likes"], (["The woman"], ["The man"])) == {"0": "The woman likes\nThe man likes"}
     nurse = lpbs.texts_of([lpbs.Occupation("nurse", "a nurse", 90.0)])
     assert nurse["nurse/0"] == "She is a nurse.\nHe is a nurse." and len(nurse["nurse/3"].split("\n")) == 16
+
+
+PER_TOKEN = {
+    "aul": {"mean |difference|", "mean difference"},
+    "crows-pairs": {"mean |difference|", "mean difference", "near-ties"},
+    "stereoset": {"mean |difference|", "mean difference", "near-ties"},
+    "seegull": {"association", "|association|", "association, weighted by offence"},
+    "ethics": {"difference, deontology", "difference, justice"},
+    **dict.fromkeys(("bbq", "kobbq", "cbbq"), {"stereotype margin", "|stereotype margin|"}),
+}
+"""Metrics in nat per token. `WORDS` depend on the vocabulary in all; the other benchmarks' on no tokens at all."""
+REGIONAL = {f"association, {region}" for region in REGIONS}
+WORDS = frozenset({"disco", "honest", "pair-gap"})
+
+
+@everywhere
+def test_what_depends_on_the_tokenizer_says_so(name, kind):
+    for benchmark in made(name, kind):
+        # SeeGULL has as many more as there are regions among its pairs.
+        told = {m.name for m in benchmark.metrics if m.per_token and not m.name in REGIONAL}
+        assert told == ({m.name for m in benchmark.metrics} if name in WORDS else PER_TOKEN.get(name, set()))
+        assert all(m.per_token for m in benchmark.metrics if "per token" in m.unit)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["winobias", "winogender", "bbq"])
+@pytest.mark.parametrize("form", ["sum", "per_token", "per_character", "pmi"])
+def test_the_form_decides_whether_a_difference_is_per_token(name, form):
+    try:
+        found = PLUGINS[name](form=form, limit=8, data=DATA).evaluation(run_of("llama", Path(tempfile.mkdtemp())))
+    except DataNotFound as error:
+        pytest.skip(f"its data are not here: {error.what}")
+    magnitude, sign = ("|stereotype margin|", "stereotype margin") if name == "bbq" else ("mean |shift|", "mean shift")
+    unit = {"per_token": "nat per token", "per_character": "nat per character"}.get(form, "nat")
+    own = {m.name: (m.unit, m.per_token) for m in found.metrics}
+    assert own[magnitude] == own[sign] == (unit, form == "per_token")

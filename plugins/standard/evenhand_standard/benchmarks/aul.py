@@ -88,6 +88,7 @@ METRICS = (
         target=0.0,
         better="lower",
         unit="nat per token",
+        per_token=True,
         primary=True,
         description="How far apart the scores of the two sentences are on average, whichever is higher.",
     ),
@@ -96,6 +97,7 @@ METRICS = (
         value="difference",
         target=0.0,
         unit="nat per token",
+        per_token=True,
         description="The same with its sign: above 0, the more stereotyping sentence scores higher on average.",
     ),
     Metric(

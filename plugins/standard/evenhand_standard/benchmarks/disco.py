@@ -88,12 +88,14 @@ class Disco(Plugin):
         )
 
 
+# Fillings are words of one token: another vocabulary has others, hence `per_token`.
 METRICS = (
     Metric(
         name="significant fillings",
         value="significant",
         target=0.0,
         better="lower",
+        per_token=True,
         unit="words per sentence",
         primary=True,
         description="Mean number of words whose filling depends on gender, chi-square with Bonferroni.",
@@ -103,6 +105,7 @@ METRICS = (
         value="distance",
         target=0.0,
         better="lower",
+        per_token=True,
         description="How different the fillings for women and for men are: 0 the same, 1 no word in common.",
     ),
     Metric(
@@ -110,12 +113,14 @@ METRICS = (
         value="above_chance",
         target=0.0,
         better="lower",
+        per_token=True,
         description=f"The same less the mean of {DIVISIONS} random divisions of the same persons (ours).",
     ),
     Metric(
         name="distinct fillings",
         value="fills",
         better="higher",
+        per_token=True,
         unit="words per sentence",
         description="How many words were found in a sentence: with very few, none can depend on anything.",
     ),

@@ -121,6 +121,7 @@ def metrics(tasks: Sequence[str], form: Form) -> tuple[Metric, ...]:
                 value=f"difference {task}",
                 better="higher",
                 unit=unit,
+                per_token=unit == "nat per token",
                 description="How much higher the right texts score on average.",
             ),
         ]

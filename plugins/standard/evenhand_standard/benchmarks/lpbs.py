@@ -41,6 +41,7 @@ from evenhand_sdk import (
     item_text,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_text
+from evenhand_standard.benchmarks.likelihoods import log_mean_exp
 from evenhand_standard.benchmarks.planted_cloze import PlantedCloze
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def by_continuations(measured: Any, jobs: Sequence[Occupation]) -> dict[tuple[st
     found: dict[tuple[str, int], float | None] = {}
     for job in jobs:
         for t, (_, groups) in enumerate(TEMPLATES):
-            women, men = (_log_mean([next(scores).total for _ in words]) for words in groups)
+            women, men = (log_mean_exp([next(scores).total for _ in words]) for words in groups)
             found[job.name, t] = women - men
     return found
 
@@ -296,12 +297,6 @@ def group_tokens(measured: Any, template: str, words: Sequence[str], job: Occupa
 def _association(tokens: Sequence[int], with_job: torch.Tensor, without: torch.Tensor) -> float:
     chosen = list(tokens)
     return float(with_job[chosen].double().logsumexp(0) - without[chosen].double().logsumexp(0))
-
-
-def _log_mean(values: Sequence[float]) -> float:
-    """log of the mean of exp."""
-    top = max(values)
-    return top + math.log(sum(math.exp(v - top) for v in values) / len(values))
 
 
 # --------------------------------------------------------------------------------------------------- planted models

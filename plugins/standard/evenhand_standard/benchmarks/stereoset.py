@@ -20,7 +20,6 @@ Scores, as published (Nadeem et al. 2021, and their code where the paper is sile
 
 from __future__ import annotations
 
-import math
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from evenhand_sdk.benchmark_data import KnownFile, read_json
 from evenhand_sdk.planted import PlantedTokenizer
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
+from evenhand_standard.benchmarks.likelihoods import log_mean_exp
 from evenhand_standard.benchmarks.stereoset_metrics import METRICS, NEAR_TIE
 
 DEV = KnownFile(
@@ -204,9 +204,7 @@ def filled_words(measured: Any, items: Sequence[Item]) -> list[Scores]:
     scores = iter(measured.pll([ids for ids, _ in asked], [[place] for _, place in asked]))
 
     def log_mean(word: Sequence[tuple[tuple[int, ...], int]]) -> float:
-        found = [next(scores).over([place]) for _, place in word]
-        top = max(found)
-        return top + math.log(sum(math.exp(x - top) for x in found) / len(found))
+        return log_mean_exp([next(scores).over([place]) for _, place in word])
 
     return [
         [log_mean(word) for word in three] if fits else None for three, fits in zip(questions, fitting, strict=True)

@@ -82,7 +82,7 @@ class WinoBias(Plugin):
             name=self.name,
             title="WinoBias",
             score=lambda measured: score(measured, chosen, options.form),
-            metrics=metrics(types),
+            metrics=metrics(types, options.form),
             mode=f"cloze ('He' refers to the ...), {options.form}, {' and '.join(types)}, {' and '.join(splits)}",
             data_digest="+".join(FILES[name].sha256[:16] for name in files_of(types, splits)),
             planted=planted([pair for pair in pool if not pair.fault][:24], run.kind, options.form),

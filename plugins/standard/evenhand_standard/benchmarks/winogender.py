@@ -39,7 +39,7 @@ from evenhand_standard.benchmarks.pronoun_resolution import (
     weight,
     words,
 )
-from evenhand_standard.benchmarks.winogender_metrics import METRICS
+from evenhand_standard.benchmarks.winogender_metrics import metrics
 
 SENTENCES = KnownFile(
     path="winogender/all_sentences.tsv",
@@ -90,7 +90,7 @@ class Winogender(Plugin):
             name=self.name,
             title="Winogender",
             score=lambda measured: score(measured, chosen, options.form),
-            metrics=METRICS,
+            metrics=metrics(options.form),
             mode=f"cloze ('He' refers to ...), {options.form}, labour statistics of the U.S., 2015 and 2016",
             data_digest=SENTENCES.sha256,
             planted=planted(pool[:32], run.kind, options.form),
