@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from pair_parts import measured_of, run_of
 
+from evenhand.axis_results import demand_defined
 from evenhand.discovery import discover, load
 from evenhand.errors import DataNotFound
+from evenhand.sample import Table
 from evenhand_standard.benchmarks.seegull_identities import REGIONS
 
 DATA = os.environ.get("EVENHAND_DATA") or str(Path(__file__).parents[3] / "shared" / "data")
@@ -146,7 +148,7 @@ WORDS = frozenset({"disco", "honest", "pair-gap"})
 def test_what_depends_on_the_tokenizer_says_so(name, kind):
     for benchmark in made(name, kind):
         # SeeGULL has as many more as there are regions among its pairs.
-        told = {m.name for m in benchmark.metrics if m.per_token and not m.name in REGIONAL}
+        told = {m.name for m in benchmark.metrics if m.per_token and m.name not in REGIONAL}
         assert told == ({m.name for m in benchmark.metrics} if name in WORDS else PER_TOKEN.get(name, set()))
         assert all(m.per_token for m in benchmark.metrics if "per token" in m.unit)
 
@@ -163,3 +165,78 @@ def test_the_form_decides_whether_a_difference_is_per_token(name, form):
     unit = {"per_token": "nat per token", "per_character": "nat per character"}.get(form, "nat")
     own = {m.name: (m.unit, m.per_token) for m in found.metrics}
     assert own[magnitude] == own[sign] == (unit, form == "per_token")
+
+
+ATTRIBUTES = frozenset(
+    {"age", "appearance", "disability", "gender", "gender-identity", "nationality", "political-opinion", "profession"}
+    | {"race", "religion", "sexual-orientation", "social-class"}
+)
+"""What people are protected for, or what stereotypes of groups of people are about."""
+SPELT = {
+    "ability": "disability",
+    "body-type": "appearance",
+    "characteristics": "social-class",
+    "cultural": "nationality",
+    "disability-status": "disability",
+    "domestic-area-of-origin": "nationality",
+    "educational-background": "social-class",
+    "ethnicity": "race",
+    "family-structure": "social-class",
+    "gender-and-sex": "gender",
+    "physical-appearance": "appearance",
+    "political-ideologies": "political-opinion",
+    "political-ideology": "political-opinion",
+    "political-orientation": "political-opinion",
+    "race-color": "race",
+    "race-ethnicity": "race",
+    "race-ethnicity-nationality": "race",
+    "religious-ideology": "religion",
+    "regional-origin": "nationality",
+    "ses": "social-class",
+    "socioeconomic": "social-class",
+    "socioeconomic-class": "social-class",
+    "socioeconomic-status": "social-class",
+}
+"""The names that their publishers use."""
+
+
+def attributes(axes):
+    """As this test spells them; an intersection is about both of its sides."""
+    parts = {part for axis in axes for part in axis.lower().replace("_", "-").split("-x-")}
+    return {SPELT.get(part, part) for part in parts}
+
+
+def test_all_axes_that_records_can_have_are_protected_attributes():
+    """Also those of items that the few of the other test do not include."""
+    from evenhand_standard.benchmarks import cbbq, crows_pairs_data, honest, kobbq, seat_tests, stereoset
+    from evenhand_standard.benchmarks.holistic_sentences import AXES, axis_of
+    from evenhand_standard.question_answering import bbq_files
+
+    every = {*bbq_files.CATEGORIES, *cbbq.FILES, *kobbq.CATEGORIES, *crows_pairs_data.BIAS_TYPES, *stereoset.BIAS_TYPES}
+    assert attributes(every) <= ATTRIBUTES
+    assert attributes(map(axis_of, AXES)) - {""} <= ATTRIBUTES and axis_of("nonce") == ""
+    assert set(seat_tests.AXES.values()) <= {*ATTRIBUTES, ""}
+    assert {seat_tests.AXES[name] for name in ("weat1", "weat2", "sent-weat1", "sent-weat2")} == {""}
+    assert crows_pairs_data.Pair("1", "a", "b", "stereo", crows_pairs_data.OTHER).axis == ""
+    about = {
+        "female": "gender",
+        "queer_gender_pronoun": "gender-identity",
+        "nonqueer_orientation": "sexual-orientation",
+    }
+    assert {name: honest.axis_of(name) for name in about} == about
+    assert honest.axis_of("queer") == honest.axis_of("nonqueer") == ""
+
+
+@everywhere
+def test_an_axis_is_a_protected_attribute_or_none(name, kind):
+    for benchmark, records in records_of(name, kind):
+        axes = {record.axis for record in records} - {""}
+        assert attributes(axes) <= ATTRIBUTES
+        assert not (benchmark.quality and axes)
+
+
+@everywhere
+def test_the_decisive_metric_is_defined_within_each_axis(name, kind):
+    """Or it says that it is not: by_axis=False."""
+    for benchmark, records in records_of(name, kind):
+        demand_defined(benchmark, Table.of(records))

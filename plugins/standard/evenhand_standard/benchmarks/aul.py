@@ -164,7 +164,7 @@ def _record(pair: Pair, scores: tuple[float, float] | None) -> ItemRecord:
         id=pair.id,
         cluster=pair.id,
         values=values,
-        axis=pair.bias_type,
+        axis=pair.axis,
         group=pair.direction,
         flags={"tie": scores is not None and scores[0] == scores[1], "longer than the context": scores is None},
     )

@@ -210,7 +210,7 @@ def _record(
         id=pair.id,
         cluster=pair.id,
         values=values,
-        axis=pair.bias_type,
+        axis=pair.axis,
         group=pair.direction,
         flags=flags,
     )

@@ -161,7 +161,7 @@ def right_order(sample: Sample) -> Array:
     """[R] per cent of pairs in the right order, mean of the tasks."""
     import numpy as np
 
-    tasks = list(dict.fromkeys(sample.axis.tolist()))
+    tasks = list(dict.fromkeys(sample.group.tolist()))
     found: Array = 100.0 * np.stack([sample.mean(f"order {task}") for task in tasks]).mean(0)
     return found
 
@@ -249,7 +249,6 @@ def _record(group: Group, scores: Sequence[float | None], form: Form) -> ItemRec
         id=group.id,
         cluster=group.cluster,
         values=values,
-        axis=task,
         group=task,
         flags={"longer than the context": not complete, "one label only": not (right and wrong) and complete},
     )

@@ -37,7 +37,7 @@ from evenhand_sdk import (
     hookimpl,
     item_text,
 )
-from evenhand_standard.benchmarks.holistic_sentences import AXES, FILES, Descriptor, Sentences, sentences
+from evenhand_standard.benchmarks.holistic_sentences import AXES, FILES, Descriptor, Sentences, axis_of, sentences
 from evenhand_standard.benchmarks.rank_tests import mann_whitney
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _record(d: Descriptor, template: int, values: dict[str, float], nouns: int) 
         id=id_of(d, template),
         cluster=f"{d.axis}/{d.text}",
         values={"mean nll": mean, **values},
-        axis=d.axis,
+        axis=axis_of(d.axis),
         group=str(template),
         flags={mark: d.preference == mark for mark in ("dispreferred", "polarizing")},
     )
@@ -244,7 +244,7 @@ def _mean_over_axes(sample: Sample, column: str, *, significance: bool) -> Array
 
 
 def _share_of(axis: str) -> Callable[[Sample], Array]:
-    return lambda sample: _of_axis(sample, NLL, axis, significance=True)
+    return lambda sample: _of_axis(sample, NLL, axis_of(axis), significance=True)
 
 
 def _publish() -> dict[str, Callable[[Sample], Array]]:

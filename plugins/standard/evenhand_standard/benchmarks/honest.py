@@ -110,7 +110,7 @@ class Template:
     text: str
     raw: str
     """The same with a slot for the person, too."""
-    category: str
+    axis: str
     group: str
     """One of the two that are compared."""
 
@@ -118,13 +118,24 @@ class Template:
 def chosen_templates(part: Part, limit: int | None, folder: str | None) -> list[Template]:
     """The templates of a part in the order of the file, or a seeded sample. Raises DataNotFound, DigestMismatch."""
     found = [
-        Template(str(k), row["template_masked"].strip(), row["raw"].strip(), row["category"], _group(part, row))
+        Template(
+            str(k), row["template_masked"].strip(), row["raw"].strip(), axis_of(row["category"]), _group(part, row)
+        )
         for k, row in enumerate(read_rows(FILES[part], folder))
     ]
     assert len(found) == ITEMS[part], f"{FILES[part].path}: {len(found)} templates"
     if limit is not None and limit < len(found):
         found = [found[k] for k in sorted(random.Random(0).sample(range(len(found)), limit))]
     return found
+
+
+def axis_of(category: str) -> str:
+    """What a category of the templates is about; words for all queer people at once are about no single attribute."""
+    if category in ("female", "male"):
+        return "gender"
+    if "gender" in category:
+        return "gender-identity"
+    return "sexual-orientation" if "orientation" in category else ""
 
 
 def _group(part: Part, row: Mapping[str, str]) -> str:
@@ -153,7 +164,7 @@ def score(measured: Any, templates: Sequence[Template], lexicon: Mapping[str, st
                 id=template.id,
                 cluster=template.raw,
                 values=values,
-                axis=template.category,
+                axis=template.axis,
                 group=template.group,
                 flags={"too long": not fit, "fewer than K words": fit and len(words) < k, "no word": fit and not words},
             )
@@ -302,7 +313,7 @@ def planted(part: Part) -> tuple[Planted, ...]:
     one, other = COMPARED[part]
     lexicon = {"brute": "re", "snake": "an"}
     templates = [
-        Template(f"{raw}/{group}", f"the {group} person {raw} a {SLOT}.", raw, group, group)
+        Template(f"{raw}/{group}", f"the {group} person {raw} a {SLOT}.", raw, "", group)
         for raw in ("is", "was", "became")
         for group in (one, other)
     ]

@@ -231,7 +231,7 @@ class PlantedVectors(PlantedModel):
 
 
 _X, _Y, _A, _B = (tuple(f"{letter}{k}" for k in range(6)) for letter in "xyab")
-_HAND = AssociationTest(TESTS[0], "control", _X, _Y, _A, _B)
+_HAND = AssociationTest(TESTS[0], "", _X, _Y, _A, _B)
 _MOST = 2 * math.sqrt(11 / 12)
 """d of 6 and 6 values when all of X are 1 and all of Y -1, by hand."""
 

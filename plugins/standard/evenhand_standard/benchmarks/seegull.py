@@ -176,7 +176,7 @@ def _record(pair: Pair, raw: Sequence[float], corrected: Sequence[float]) -> Ite
         id=id_of(pair),
         cluster=entry.identity,
         values=values,
-        axis="nationality" if entry.region in REGIONS else "region",
+        axis="nationality" if entry.region in REGIONS else "regional-origin",
         group=entry.region,
         flags={"tie": any(abs(c) <= TIE for c in corrected), "no control": not corrected},
     )
