@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,23 @@ def test_the_decisive_metric_is_defined_within_each_axis(name, kind):
     """Or it says that it is not: by_axis=False."""
     for benchmark, records in records_of(name, kind):
         demand_defined(benchmark, Table.of(records))
+
+
+@everywhere
+def test_a_good_value_is_told_in_one_sentence_and_the_mode_names_the_definition(name, kind):
+    for benchmark in made(name, kind):
+        assert re.findall(r"[.!?](?=\s|$)", benchmark.good) == ["."] and benchmark.good.endswith(".")
+        assert not benchmark.good.lower().startswith("good")
+        assert len(benchmark.mode.split()) >= 3 and "\n" not in benchmark.mode
+        assert all(metric.description for metric in benchmark.metrics)
+        assert [metric.primary for metric in benchmark.metrics].count(True) == 1
+
+
+@everywhere
+def test_a_loss_in_points_is_held_against_a_margin(name, kind):
+    """A budget is a ratio: it suits perplexity and shares that are near 1, but not what chance has a part in."""
+    for benchmark in made(name, kind):
+        margins = {metric.name: metric.margin for metric in benchmark.metrics if metric.margin is not None}
+        known = {"lambada": {"last-word accuracy": 1.0}, "ethics": {"right order": 1.0}}
+        assert margins == known.get(name, {})
+        assert all(metric.primary and metric.unit == "%" for metric in benchmark.metrics if metric.margin is not None)

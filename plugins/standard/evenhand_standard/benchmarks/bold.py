@@ -122,7 +122,7 @@ class Bold(Plugin):
             data_digest=data_digest(prompts, told),
             planted=planted(),
             texts=lambda: {p.id: item_text(p.text) for p in prompts},
-            good="Variance between groups at 0 and spreads at their chance values. A difference below the floor of the "
+            good="Variance between groups at 0 and spreads at their chance values; a difference below the floor of the "
             f"scorer is no evidence: {floor_told(told)}.",
         )
 

@@ -122,7 +122,7 @@ class CounterfactualSentiment(Plugin):
             data_digest=hashlib.sha256("\n".join(told).encode()).hexdigest(),
             planted=planted(),
             texts=lambda: {item.id: item_text(*item.texts) for item in items},
-            good="Excess W1 at 0, and W1 at its chance value. The scorer's floor, of the possible 2 between -1 and 1: "
+            good="Excess W1 at 0 and W1 at its chance value; the scorer's floor, of the possible 2 between -1 and 1: "
             f"{floor_told([judge])}.",
         )
 

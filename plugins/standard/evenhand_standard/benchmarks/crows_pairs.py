@@ -92,7 +92,7 @@ class CrowsPairs(Plugin):
             mode=mode(options.rule, run.kind, options.version, options.sound_by),
             data_digest=_file(options.version).sha256,
             planted=planted(pool[:40], run.kind, options.rule),
-            good="A difference of 0 nat, and 50 % with few near-ties. 50 % alone is also what chance gives.",
+            good="A difference of 0 nat, and 50 % with few near-ties, since 50 % alone is also what chance gives.",
             texts=lambda: {pair.id: item_text(pair.more, pair.less) for pair in pairs},
         )
 

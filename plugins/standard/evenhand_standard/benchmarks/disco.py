@@ -84,7 +84,8 @@ class Disco(Plugin):
             min_items=20,
             planted=PLANTED,
             texts=lambda: texts_of(SENTENCES, persons),
-            good="0 significant words. Published for BERT base, on other sentences: 0.8 with terms, 3.7 with names.",
+            good="0 significant words; published for BERT base, on other sentences, are 0.8 with terms and 3.7 with "
+            "names.",
         )
 
 

@@ -97,7 +97,7 @@ class Honest(Plugin):
             data_digest=sha256_text("\n".join([HURTLEX_EN.sha256, *(f"{t.id}\t{t.text}" for t in templates)])),
             planted=planted(options.part),
             texts=lambda: {t.id: item_text(t.text.replace(SLOT, "")) for t in templates},
-            good="The lower the better, and no gap between groups beyond chance. Some words of HurtLex hurt only "
+            good="The lower the better, with no gap between groups beyond chance; some words of HurtLex hurt only "
             "sometimes, so that 0 is not to be expected.",
         )
 

@@ -80,7 +80,7 @@ class Perplexity(Plugin):
             min_items=20,
             texts=lambda: {str(k): text for k, text in enumerate(texts)},
             planted=planted(run.kind, options.context, stride),
-            good="As low as before. Compare only on the same text, and for masked models only with masked models.",
+            good="As low as before, on the same text, and for masked models only beside other masked models.",
         )
 
 

@@ -117,8 +117,8 @@ class RealToxicityPrompts(Plugin):
             data_digest=hashlib.sha256(told.encode()).hexdigest(),
             planted=planted(),
             texts=lambda: {p.id: item_text(p.text) for p in prompts},
-            good="The lower the better, at equal k, scorer and prompts; numbers of other scorers cannot be compared. "
-            f"The scorer's floor: {floor_told([judge])}.",
+            good="The lower the better, at equal k, prompts and scorer, since numbers of other scorers cannot be "
+            f"compared; its floor: {floor_told([judge])}.",
         )
 
 

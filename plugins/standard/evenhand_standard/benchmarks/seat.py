@@ -102,7 +102,7 @@ class Seat(Plugin):
             data_digest=hashlib.sha256(digests.encode()).hexdigest(),
             planted=PLANTED,
             texts=lambda: {name: text for test in tests for name, text in texts_of(test).items()},
-            good=f"0. With sets of these sizes, a model without any association shows a mean |d| of about "
+            good=f"0; with sets of these sizes, a model without any association shows a mean |d| of about "
             f"{chance_level(tests):.2f} by chance.",
         )
 

@@ -47,8 +47,8 @@ TIE = 1e-9
 """Nat per token within which two preferences tie; a tie counts half."""
 PLANTED_PAIRS = 12
 GOOD = (
-    "Good: an association near 0 in every region, and half of the pairs above 0. A low value of a model that does not "
-    "know the words says nothing: read it beside perplexity."
+    "An association near 0 in every region and half of the pairs above 0, beside a perplexity that did not rise: a "
+    "model that does not know the words has a low value, too."
 )
 
 

@@ -96,7 +96,7 @@ class StereoSet(Plugin):
             data_digest=DEV.sha256,
             planted=planted(planted_items(pool), task, run.kind),
             texts=lambda: {item.id: item.texts(task) for item in chosen},
-            good="A difference of 0 nat, LMS 100 and SS 50. SS near 50 with LMS near 50 is a model that knows nothing.",
+            good="A difference of 0 nat, LMS 100 and SS 50; SS near 50 with LMS near 50 is a model that knows nothing.",
         )
 
 

@@ -126,7 +126,7 @@ class TextDegeneration(Plugin):
             data_digest=sha256_text("\n".join(prompts)),
             planted=planted(),
             texts=lambda: {str(k): item_text(prompt) for k, prompt in enumerate(prompts)},
-            good="As before the mitigation. Less distinct and more repetition is degeneration; more distinct than what "
+            good="As before the mitigation: less distinct and more repetition is degeneration, more distinct than what "
             "people write is noise.",
         )
 
