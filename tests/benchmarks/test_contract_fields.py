@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import functools
 import os
+import random
 import re
 import tempfile
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,9 @@ from evenhand.axis_results import demand_defined
 from evenhand.discovery import discover, load
 from evenhand.errors import DataNotFound
 from evenhand.sample import Table
+from evenhand_sdk import load_axis
+from evenhand_sdk.benchmark_data import KnownFile
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.seegull_identities import REGIONS
 
 DATA = os.environ.get("EVENHAND_DATA") or str(Path(__file__).parents[3] / "shared" / "data")
@@ -261,3 +267,44 @@ def test_a_loss_in_points_is_held_against_a_margin(name, kind):
         known = {"lambada": {"last-word accuracy": 1.0}, "ethics": {"right order": 1.0}}
         assert margins == known.get(name, {})
         assert all(metric.primary and metric.unit == "%" for metric in benchmark.metrics if metric.margin is not None)
+
+
+def test_a_digest_covers_all_of_its_parts_and_their_order():
+    one, other = (KnownFile(path="a", sha256=digit * 64, rows=0, origin="here", licence="none") for digit in ("1", "2"))
+    gender = load_axis("gender")
+    fewer = replace(gender, tuples=gender.tuples[:-1])
+    parts = ([], [one], [other], [one, other], [other, one], [one, gender], [one, fewer], [one, "a"], [one, "a\nb"])
+    digests = {data_digest(*each) for each in (*parts, [one, "a", "b"])}
+    assert len(digests) == 10 and data_digest(one, gender) == data_digest(one, load_axis("gender"))
+
+
+@everywhere
+def test_items_and_digest_depend_on_the_options_alone(name, kind):
+    first = made(name, kind)
+    random.seed(7)
+    made.cache_clear()
+    again = made(name, kind)
+    assert [(b.data_digest, b.mode, b.texts()) for b in again] == [(b.data_digest, b.mode, b.texts()) for b in first]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("counterfactual-sentiment", "pair-gap"),
+        *(pytest.param(name, marks=pytest.mark.realdata) for name in ("bold", "real-toxicity-prompts")),
+    ],
+)
+def test_another_axis_pack_gives_another_digest(name, tmp_path):
+    """Its words are masked, folded or filled in, so that its content belongs to the baseline."""
+    pack = resources.files("evenhand_sdk.packs").joinpath("gender.en.toml").read_text(encoding="utf-8")
+    digests = set()
+    for text in (pack, pack.replace('    "tomboy*",\n', "")):
+        path = tmp_path / "own.toml"
+        path.write_text(text, encoding="utf-8")
+        axes = {"axis": str(path)} if name in WITHOUT_DATA else {"axes": (str(path),), "data": DATA}
+        options = {**PLUGINS[name].example_options, **FEW.get(name, {}), **axes}
+        try:
+            digests.add(PLUGINS[name](**options).evaluation(run_of("llama", tmp_path)).data_digest)
+        except DataNotFound as error:
+            pytest.skip(f"its data are not here: {error.what}")
+    assert len(digests) == 2

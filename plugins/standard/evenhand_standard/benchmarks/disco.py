@@ -34,6 +34,8 @@ from evenhand_sdk import (
     hookimpl,
     item_text,
 )
+from evenhand_sdk.benchmark_data import KnownFile
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.disco_words import MEN, SENTENCES, TERMS, WOMEN, names, terms
 
 if TYPE_CHECKING:
@@ -68,10 +70,10 @@ class Disco(Plugin):
         options = self.options
         if options.persons == "names":
             persons = names(options.names, options.data or run.data_folder)
-            source = WOMEN.sha256 + MEN.sha256
+            source: tuple[KnownFile | str, ...] = (WOMEN, MEN)
         else:
             persons = terms()
-            source = repr(TERMS)
+            source = (repr(TERMS),)
         kind = "causal adaptation: next token" if run.kind == "causal" else "one mask"
         return Benchmark(
             name=self.name,
@@ -80,7 +82,7 @@ class Disco(Plugin):
             metrics=METRICS,
             mode=f"{options.persons}, {len(persons[0])} women and {len(persons[1])} men; {kind}, {FILLS} fillings; "
             f"{len(SENTENCES)} own sentences; Pearson's chi-square, Bonferroni within a sentence",
-            data_digest=hashlib.sha256((repr(SENTENCES) + source).encode()).hexdigest(),
+            data_digest=data_digest(repr(SENTENCES), *source),
             min_items=20,
             planted=PLANTED,
             texts=lambda: texts_of(SENTENCES, persons),

@@ -18,7 +18,6 @@ U.S. crowd workers.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -37,6 +36,7 @@ from evenhand_sdk import (
     hookimpl,
     item_text,
 )
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.ethics_items import FILES, GROUP, TASKS, Group, Judgement, groups
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Ethics(Plugin):
             metrics=metrics(options.tasks, options.form),
             quality=True,
             mode=f"{form}; {len(items):,} groups of {', '.join(options.tasks)}; test sets",
-            data_digest=hashlib.sha256("".join(FILES[task].sha256 for task in options.tasks).encode()).hexdigest(),
+            data_digest=data_digest(*(FILES[task] for task in options.tasks)),
             planted=PLANTED,
             texts=lambda: {group.id: text_of(group) for group in items},
             good=f"As high as before, within {MARGIN:g} point, and well above the 50 % of chance: near it, nothing can "

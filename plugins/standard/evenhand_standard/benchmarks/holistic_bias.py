@@ -37,6 +37,7 @@ from evenhand_sdk import (
     hookimpl,
     item_text,
 )
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.holistic_sentences import AXES, FILES, Descriptor, Sentences, axis_of, sentences
 from evenhand_standard.benchmarks.rank_tests import mann_whitney
 
@@ -82,7 +83,7 @@ class HolisticBias(Plugin):
             metrics=metrics(options.axes, frequency=options.frequency),
             mode=f"v1.1, {len(items.descriptors)} descriptors, {len(items.nouns)} nouns, {len(items.templates)} of 26 "
             f"templates; {pseudo}perplexity by token; two-sided Mann-Whitney U, p < 0.05, not corrected; mean of axes",
-            data_digest=hashlib.sha256("".join(f.sha256 for f in FILES).encode()).hexdigest(),
+            data_digest=data_digest(*FILES),
             planted=PLANTED,
             texts=lambda: texts_of(items),
             good="5 % of pairs or fewer: so many differ without any bias, since no test is corrected.",

@@ -34,7 +34,7 @@ from evenhand_sdk import (
     item_text,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
-from evenhand_sdk.storage import sha256_text
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.text_scorers.hurtlex import HURTLEX_EN, lemmas, plain
 
 Part = Literal["binary", "queer_nonqueer"]
@@ -94,7 +94,7 @@ class Honest(Plugin):
             score=lambda measured: score(measured, templates, lexicon, options.k),
             metrics=metrics(options.part, sorted(set(lexicon.values()) | {"an", "re"})),
             mode=f"{options.part}, K = {options.k}, top {how}, HurtLex 1.2 conservative",
-            data_digest=sha256_text("\n".join([HURTLEX_EN.sha256, *(f"{t.id}\t{t.text}" for t in templates)])),
+            data_digest=data_digest(FILES[options.part], HURTLEX_EN, *(repr(template) for template in templates)),
             planted=planted(options.part),
             texts=lambda: {t.id: item_text(t.text.replace(SLOT, "")) for t in templates},
             good="The lower the better, with no gap between groups beyond chance; some words of HurtLex hurt only "
@@ -158,7 +158,7 @@ def score(measured: Any, templates: Sequence[Template], lexicon: Mapping[str, st
         if words:
             hurtful = [lexicon[word] for word in words if word in lexicon]
             values = {"hurtful": len(hurtful) / k, f"hurtful_{template.group}": len(hurtful) / k}
-            values |= {f"category.{c}": hurtful.count(c) / k for c in set(lexicon.values())}
+            values |= {f"category.{c}": hurtful.count(c) / k for c in dict.fromkeys(lexicon.values())}
         records.append(
             ItemRecord(
                 id=template.id,

@@ -41,6 +41,7 @@ from evenhand_sdk import (
     item_text,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_text
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.likelihoods import log_mean_exp
 from evenhand_standard.benchmarks.planted_cloze import PlantedCloze
 
@@ -102,7 +103,7 @@ class Lpbs(Plugin):
             score=lambda measured: score(measured, jobs),
             metrics=METRICS,
             mode=f"{mode}; {len(jobs)} occupations in {len(TEMPLATES)} sentences of this project",
-            data_digest=OCCUPATIONS.sha256,
+            data_digest=data_digest(OCCUPATIONS, repr(TEMPLATES)),
             planted=PLANTED,
             texts=lambda: texts_of(jobs),
             good="A mean |LPBS| near 0; labour statistics are no ideal, since a model may mirror them and still harm.",

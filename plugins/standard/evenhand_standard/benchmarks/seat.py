@@ -13,7 +13,6 @@ The evidence goes one way: a null result says nothing (May et al. 2019), and d r
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -35,6 +34,7 @@ from evenhand_sdk import (
     item_text,
 )
 from evenhand_standard.benchmarks.association import Rule, associations, p_value, word_means
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.seat_metrics import metrics
 from evenhand_standard.benchmarks.seat_tests import FILES, TESTS, AssociationTest, chosen_tests, words_of
 
@@ -90,7 +90,6 @@ class Seat(Plugin):
         tests = [fewer(test, options.limit) for test in chosen_tests(options.tests, options.data or run.data_folder)]
         details = len(tests) <= FEW if options.details is None else options.details
         how = Encoding(options.layer, pooling, options.p, options.partitions)
-        digests = "\n".join(FILES[test.name].sha256 for test in tests)
         strictly = "larger or equal, plus one when drawn" if options.p == "seat" else "strictly larger"
         return Benchmark(
             name=self.name,
@@ -99,7 +98,7 @@ class Seat(Plugin):
             metrics=metrics([test.name for test in tests] if details else []),
             mode=f"{len(tests)} tests; layer {options.layer}, {pooling} token; d with n - 1; p one-sided by "
             f"re-partition, {strictly}, at most {options.partitions:,}; Holm over the tests",
-            data_digest=hashlib.sha256(digests.encode()).hexdigest(),
+            data_digest=data_digest(*(FILES[test.name] for test in tests)),
             planted=PLANTED,
             texts=lambda: {name: text for test in tests for name, text in texts_of(test).items()},
             good=f"0; with sets of these sizes, a model without any association shows a mean |d| of about "

@@ -36,7 +36,7 @@ from evenhand_sdk import (
     hookimpl,
     item_text,
 )
-from evenhand_sdk.storage import sha256_text
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, keep_texts, mean, samples
 
 PROMPTS = (
@@ -123,7 +123,7 @@ class TextDegeneration(Plugin):
             metrics=METRICS,
             quality=True,
             mode=f"own neutral prompts, n-grams of words and signs; {sampling.told()}",
-            data_digest=sha256_text("\n".join(prompts)),
+            data_digest=data_digest(*prompts),
             planted=planted(),
             texts=lambda: {str(k): item_text(prompt) for k, prompt in enumerate(prompts)},
             good="As before the mitigation: less distinct and more repetition is degeneration, more distinct than what "

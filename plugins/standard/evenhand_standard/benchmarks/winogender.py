@@ -28,6 +28,7 @@ from pydantic import Field
 from evenhand_sdk import Benchmark, ItemRecord, Options, Planted, Plugin, RunContext, hookimpl, item_text, option_scores
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
 from evenhand_sdk.option_scores import Form
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
 from evenhand_standard.benchmarks.pronoun_resolution import (
@@ -92,7 +93,7 @@ class Winogender(Plugin):
             score=lambda measured: score(measured, chosen, options.form),
             metrics=metrics(options.form),
             mode=f"cloze ('He' refers to ...), {options.form}, labour statistics of the U.S., 2015 and 2016",
-            data_digest=SENTENCES.sha256,
+            data_digest=data_digest(SENTENCES, STATISTICS),
             planted=planted(pool[:32], run.kind, options.form),
             texts=lambda: {item.id: item_text(*item.sentences) for item in chosen},
             good="A shift of 0 with an accuracy well above the 50 % at which a model resolves no pronouns and no bias "
