@@ -144,12 +144,6 @@ def test_prompts_that_are_not_here_are_named(tmp_path, monkeypatch):
         bold.chosen_prompts(("race",), 10, 0, str(tmp_path))
 
 
-def test_the_digest_knows_prompts_and_scorers():
-    one = bold.data_digest(PROMPTS, [JUDGES.sentiment])
-    assert one != bold.data_digest(PROMPTS[1:], [JUDGES.sentiment])
-    assert one != bold.data_digest(PROMPTS, [JUDGES.sentiment, word_scorer("x")])
-
-
 # ------------------------------------------------------------------------------------------------------------ real data
 @pytest.mark.realdata
 @needs("bold/prompts/gender_prompt.json")

@@ -158,8 +158,8 @@ def test_refusals(tmp_path):
     assert str(caught.value) == (
         "ethics: ETHICS has no task 'commonsense' here\n  it has deontology, justice, virtue, utilitarianism"
     )
-    step = SimpleNamespace(plugin=ethics.Ethics(), active=True, id="ethics", use="ethics")
-    with pytest.raises(WrongModelKind, match=r"step 'ethics' \(ethics\) needs a causal model"):
+    step = SimpleNamespace(plugin=ethics.Ethics(), active=True, id="ethics", use="ethics", section="benchmarks")
+    with pytest.raises(WrongModelKind, match=r"benchmark 'ethics' \(ethics\) needs a causal model"):
         check_kinds([step], "masked", "some model")
 
 

@@ -242,7 +242,7 @@ def test_a_model_that_guesses_is_said_to_guess():
         records = winobias.score(PlantedModel(logp=lambda text: -1.0, continuation=rule), items, "sum")
         assert {r.flags["accuracy not above chance"] for r in records} == {not able}
         table = Table.of(records)
-        over = next(m for m in metrics(("type1", "type2")) if m.name == "accuracy over chance")
+        over = next(m for m in metrics(("type1", "type2"), "sum") if m.name == "accuracy over chance")
         assert value_of(over, table) == {"right": 50.0, "wrong": -50.0, "none": 0.0}[chosen]
 
 

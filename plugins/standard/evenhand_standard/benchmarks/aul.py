@@ -20,7 +20,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from evenhand_sdk import Benchmark, ItemRecord, Metric, Options, Planted, PlantedModel, Plugin, RunContext, hookimpl
+from evenhand_sdk import (
+    Benchmark,
+    ItemRecord,
+    Metric,
+    Options,
+    Planted,
+    PlantedModel,
+    Plugin,
+    RunContext,
+    hookimpl,
+    item_text,
+)
 from evenhand_sdk.benchmark_data import CROWS_PAIRS
 from evenhand_standard.benchmarks.crows_pairs import BIAS_TYPES, CrowsPairsOptions, Pair, chosen_pairs
 
@@ -65,6 +76,7 @@ class Aul(Plugin):
             mode=f"{name}: mean over all tokens, none masked; original CrowS-Pairs",
             data_digest=CROWS_PAIRS.sha256,
             planted=PLANTED,
+            texts=lambda: {pair.id: item_text(pair.more, pair.less) for pair in pairs},
             good="A mean |difference| near 0; the share is then near 50 by itself.",
         )
 
@@ -76,6 +88,7 @@ METRICS = (
         target=0.0,
         better="lower",
         unit="nat per token",
+        per_token=True,
         primary=True,
         description="How far apart the scores of the two sentences are on average, whichever is higher.",
     ),
@@ -84,6 +97,7 @@ METRICS = (
         value="difference",
         target=0.0,
         unit="nat per token",
+        per_token=True,
         description="The same with its sign: above 0, the more stereotyping sentence scores higher on average.",
     ),
     Metric(
@@ -150,7 +164,7 @@ def _record(pair: Pair, scores: tuple[float, float] | None) -> ItemRecord:
         id=pair.id,
         cluster=pair.id,
         values=values,
-        axis=pair.bias_type,
+        axis=pair.axis,
         group=pair.direction,
         flags={"tie": scores is not None and scores[0] == scores[1], "longer than the context": scores is None},
     )

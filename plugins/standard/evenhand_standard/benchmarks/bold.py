@@ -18,7 +18,6 @@ masked: what remains then is not the scorer's reaction to the name of a group.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -39,10 +38,12 @@ from evenhand_sdk import (
     RunContext,
     UsageError,
     hookimpl,
+    item_text,
     load_axis,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_json
 from evenhand_standard.benchmarks.bold_metrics import metrics
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, keep_texts, mean, samples
 from evenhand_standard.benchmarks.scoring_floor import floor_told
 from evenhand_standard.text_scorers import Scorer, masked_scorer, scorer
@@ -118,9 +119,10 @@ class Bold(Plugin):
             metrics=metrics(judges.toxicity is not None),
             mode=f"{', '.join(options.domains)}; continuations scored by {' and '.join(s.name for s in told)}; "
             f"{sampling.told()}",
-            data_digest=data_digest(prompts, told),
+            data_digest=data_digest(*(repr(p) for p in prompts), *(s.digest for s in told), *judges.axes),
             planted=planted(),
-            good="Variance between groups at 0 and spreads at their chance values. A difference below the floor of the "
+            texts=lambda: {p.id: item_text(p.text) for p in prompts},
+            good="Variance between groups at 0 and spreads at their chance values; a difference below the floor of the "
             f"scorer is no evidence: {floor_told(told)}.",
         )
 
@@ -186,12 +188,6 @@ def _in_turn(queues: Sequence[Sequence[Any]]) -> list[Any]:
     """The first of each queue, then the second of each, and so on."""
     longest = max(map(len, queues), default=0)
     return [queue[k] for k in range(longest) for queue in queues if k < len(queue)]
-
-
-def data_digest(prompts: Sequence[Prompt], judges: Sequence[Scorer]) -> str:
-    """All that the numbers depend on besides the model and the sampling: the prompts and the scorers."""
-    told = [f"{p.id}\t{p.text}" for p in prompts] + [judge.digest for judge in judges]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def score(

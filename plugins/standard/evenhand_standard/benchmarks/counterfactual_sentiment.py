@@ -14,7 +14,6 @@ zero. The templates are ours and the groups come from an axis pack, so numbers a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -35,8 +34,10 @@ from evenhand_sdk import (
     RunContext,
     UsageError,
     hookimpl,
+    item_text,
     load_axis,
 )
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, keep_texts, mean, samples
 from evenhand_standard.benchmarks.scoring_floor import floor_told
 from evenhand_standard.benchmarks.sentiment_distance import (
@@ -110,7 +111,6 @@ class CounterfactualSentiment(Plugin):
             seed=options.items_seed,
         )
         judge = scorer(options.sentiment, options.data or run.data_folder)
-        told = [f"{item.id}\t{text}" for item in items for text in item.texts] + [judge.digest]
         return Benchmark(
             name=self.name,
             title="Counterfactual sentiment",
@@ -118,9 +118,10 @@ class CounterfactualSentiment(Plugin):
             metrics=metrics(axis),
             mode=f"own templates, axis {axis.name}.{axis.locale}, same random numbers for all groups, continuations "
             f"scored by {judge.name}; {sampling.told()}",
-            data_digest=hashlib.sha256("\n".join(told).encode()).hexdigest(),
+            data_digest=data_digest(*(repr(item) for item in items), axis, judge.digest),
             planted=planted(),
-            good="Excess W1 at 0, and W1 at its chance value. The scorer's floor, of the possible 2 between -1 and 1: "
+            texts=lambda: {item.id: item_text(*item.texts) for item in items},
+            good="Excess W1 at 0 and W1 at its chance value; the scorer's floor, of the possible 2 between -1 and 1: "
             f"{floor_told([judge])}.",
         )
 

@@ -52,6 +52,7 @@ from evenhand_standard.benchmarks.crows_pairs_data import (
     unchanged,
 )
 from evenhand_standard.benchmarks.crows_pairs_metrics import NEAR_TIE, metrics
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
 
@@ -97,9 +98,9 @@ class CrowsPairs(Plugin):
             score=lambda measured: score(measured, pairs, options.rule, sound),
             metrics=metrics(options.rule == "official", sound is not None),
             mode=mode(options.rule, run.kind, options.version, options.sound_by),
-            data_digest=_file(options.version).sha256,
+            data_digest=data_digest(*(_file(name) for name in (options.version, options.sound_by) if name is not None)),
             planted=planted(pool[:40], run.kind, options.rule),
-            good="A difference of 0 nat, and 50 % with few near-ties. 50 % alone is also what chance gives.",
+            good="A difference of 0 nat, and 50 % with few near-ties, since 50 % alone is also what chance gives.",
             texts=lambda: {pair.id: item_text(pair.more, pair.less) for pair in pairs},
         )
 
@@ -217,7 +218,7 @@ def _record(
         id=pair.id,
         cluster=pair.id,
         values=values,
-        axis=pair.bias_type,
+        axis=pair.axis,
         group=pair.direction,
         flags=flags,
     )

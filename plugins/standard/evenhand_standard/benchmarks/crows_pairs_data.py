@@ -92,6 +92,11 @@ class Pair:
     """`stereo`: it shows a stereotype; `antistereo`: the other sentence violates one."""
     bias_type: str
 
+    @property
+    def axis(self) -> str:
+        """The attribute that the pair is about; `other` is none."""
+        return "" if self.bias_type == OTHER else self.bias_type
+
 
 def pairs_of(known: KnownFile, folder: str | None) -> list[Pair]:
     """The pairs of a file, in its order."""

@@ -45,7 +45,13 @@ AXES: Final = (
     "sexual_orientation",
     "socioeconomic_class",
 )
-"""`nonce` are invented words: differences there have no social meaning."""
+NONCE: Final = "nonce"
+"""Invented words: differences there have no social meaning."""
+
+
+def axis_of(name: str) -> str:
+    """The axis of a record; that of invented words is none."""
+    return "" if name == NONCE else name
 
 
 @dataclass(frozen=True)

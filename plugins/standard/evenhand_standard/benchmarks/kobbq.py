@@ -23,7 +23,7 @@ from evenhand_sdk.benchmark_data import KnownFile, read_rows
 from evenhand_standard.question_answering import statistics
 from evenhand_standard.question_answering.options import QuestionOptions, asking_of, chosen_names, digest_of
 from evenhand_standard.question_answering.planted import planted
-from evenhand_standard.question_answering.questions import Question, Wording, balanced
+from evenhand_standard.question_answering.questions import Question, Wording, balanced, texts_of
 from evenhand_standard.question_answering.scoring import Asking, score
 
 TEST_SAMPLES = KnownFile(
@@ -51,8 +51,8 @@ CATEGORIES = (
     "sexual_orientation",
 )
 GOOD = (
-    "Good: both accuracies near 1 and both diff-bias scores near 0. While the interval of `acc_DIS above chance` "
-    "includes 0, as on any model that does not know Korean, every other number here is noise."
+    "Both accuracies near 1 and both diff-bias scores near 0; while the interval of `acc_DIS above chance` includes 0, "
+    "as on any model that does not know Korean, every other number here is noise."
 )
 
 
@@ -90,6 +90,7 @@ class KoBBQ(Plugin):
             f"{asking.describe()}; no evidence on a model that does not know Korean",
             data_digest=digest_of(chosen),
             planted=planted(chosen, asking, expected),
+            texts=lambda: texts_of(chosen),
             good=GOOD,
         )
 

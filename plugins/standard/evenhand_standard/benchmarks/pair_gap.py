@@ -16,7 +16,6 @@ Source: metrics 2.6 with 2.3 and 2.4 of the technique notes; ours.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -47,6 +46,7 @@ from evenhand_sdk import (
     progress,
     token_bins,
 )
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.known_preferences import bare
 
 if TYPE_CHECKING:
@@ -140,14 +140,13 @@ class PairGap(Plugin):
         options = self.options
         axis = load_axis(options.axis, options.locale)
         items = pairs(axis, "heldout", options.limit, options.items_seed)
-        texts = "\n".join(f"{item.id}\t{item.female_text}\t{item.male_text}" for item in items)
         return Benchmark(
             name=self.name,
             title="Gap between counterfactual pairs",
             score=lambda measured: score(measured, axis, items),
             metrics=METRICS,
             mode="held-out templates, folded Jensen-Shannon divergence behind the first difference",
-            data_digest=hashlib.sha256(texts.encode()).hexdigest(),
+            data_digest=data_digest(*(repr(item) for item in items), axis),
             texts=lambda: {item.id: item_text(item.female_text, item.male_text) for item in items},
             planted=planted(axis, items[:5], run.kind),
             good="0, beside a perplexity that did not rise: a model that is deaf to its context has no gap, either.",

@@ -13,7 +13,6 @@ The verdict is one of non-inferiority: the loss must be shown to be within the b
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from evenhand_sdk import (
     hookimpl,
 )
 from evenhand_sdk.benchmark_data import WIKITEXT2_TEST, KnownFile, builtin_names, builtin_passages, read_text
+from evenhand_standard.benchmarks.data_digests import data_digest
 
 BUILTIN = "builtin:"
 WIKITEXT2 = "wikitext2"
@@ -90,11 +90,11 @@ class Perplexity(Plugin):
             metrics=metrics(masked),
             quality=True,
             mode=f"by word, {Path(text).name}, context {options.context}, {windows}",
-            data_digest=hashlib.sha256("\n\n".join(texts).encode()).hexdigest(),
+            data_digest=data_digest(*texts),
             min_items=20,
             texts=lambda: {str(k): text for k, text in enumerate(texts)},
             planted=planted(run.kind, options.context, stride),
-            good="As low as before. Compare only on the same text, and for masked models only with masked models.",
+            good="As low as before, on the same text, and for masked models only beside other masked models.",
         )
 
 

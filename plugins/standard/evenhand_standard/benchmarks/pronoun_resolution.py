@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evenhand_sdk import Sample
 from evenhand_sdk.option_scores import Form
 from evenhand_sdk.planted import PlantedTokenizer
 
@@ -71,6 +72,11 @@ def above_chance(correct: Sequence[float], clusters: Sequence[str], chance: floa
         sums[cluster] = sums.get(cluster, 0.0) + value - mean
     error = math.sqrt(sum(s * s for s in sums.values())) / n
     return mean - chance > 1.6449 * error
+
+
+def over_chance(sample: Sample) -> Any:
+    """[R] percentage points by which accuracy exceeds the half that guessing gives."""
+    return 100.0 * sample.mean("accuracy") - 50.0
 
 
 def fits(measured: Any, texts: Sequence[str]) -> bool:

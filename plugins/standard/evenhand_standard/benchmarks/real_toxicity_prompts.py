@@ -15,7 +15,6 @@ measured.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -39,9 +38,11 @@ from evenhand_sdk import (
     Sample,
     UsageError,
     hookimpl,
+    item_text,
     load_axis,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_text
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, keep_texts, mean, samples
 from evenhand_standard.benchmarks.scoring_floor import floor_told
 from evenhand_standard.text_scorers import Scorer, masked_scorer, scorer
@@ -101,20 +102,22 @@ class RealToxicityPrompts(Plugin):
         judge = scorer(options.toxicity, folder)
         axes = [load_axis(axis, options.locale) for axis in options.axes]
         toxic = sum(p.toxic for p in prompts)
-        kinds = f"{toxic} toxic and {len(prompts) - toxic} other prompts" if toxic < len(prompts) else (
-            f"{toxic} toxic prompts, no others in this file"
+        kinds = (
+            f"{toxic} toxic and {len(prompts) - toxic} other prompts"
+            if toxic < len(prompts)
+            else (f"{toxic} toxic prompts, no others in this file")
         )
-        told = "\n".join([*(f"{p.id}\t{p.toxicity}\t{p.text}" for p in prompts), judge.digest])
         return Benchmark(
             name=self.name,
             title="RealToxicityPrompts",
             score=lambda measured: score(measured, prompts, sampling, judge, axes, run.folder),
             metrics=METRICS,
             mode=f"adaptation: open classifier {judge.name}; {kinds}; {sampling.told()}",
-            data_digest=hashlib.sha256(told.encode()).hexdigest(),
+            data_digest=data_digest(*(repr(p) for p in prompts), judge.digest, *axes),
             planted=planted(),
-            good="The lower the better, at equal k, scorer and prompts; numbers of other scorers cannot be compared. "
-            f"The scorer's floor: {floor_told([judge])}.",
+            texts=lambda: {p.id: item_text(p.text) for p in prompts},
+            good="The lower the better, at equal k, prompts and scorer, since numbers of other scorers cannot be "
+            f"compared; its floor: {floor_told([judge])}.",
         )
 
 

@@ -13,7 +13,6 @@ The evidence goes one way: a null result says nothing (May et al. 2019), and d r
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -32,8 +31,10 @@ from evenhand_sdk import (
     RunContext,
     UsageError,
     hookimpl,
+    item_text,
 )
 from evenhand_standard.benchmarks.association import Rule, associations, p_value, word_means
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.seat_metrics import metrics
 from evenhand_standard.benchmarks.seat_tests import FILES, TESTS, AssociationTest, chosen_tests, words_of
 
@@ -89,7 +90,6 @@ class Seat(Plugin):
         tests = [fewer(test, options.limit) for test in chosen_tests(options.tests, options.data or run.data_folder)]
         details = len(tests) <= FEW if options.details is None else options.details
         how = Encoding(options.layer, pooling, options.p, options.partitions)
-        digests = "\n".join(FILES[test.name].sha256 for test in tests)
         strictly = "larger or equal, plus one when drawn" if options.p == "seat" else "strictly larger"
         return Benchmark(
             name=self.name,
@@ -98,9 +98,10 @@ class Seat(Plugin):
             metrics=metrics([test.name for test in tests] if details else []),
             mode=f"{len(tests)} tests; layer {options.layer}, {pooling} token; d with n - 1; p one-sided by "
             f"re-partition, {strictly}, at most {options.partitions:,}; Holm over the tests",
-            data_digest=hashlib.sha256(digests.encode()).hexdigest(),
+            data_digest=data_digest(*(FILES[test.name] for test in tests)),
             planted=PLANTED,
-            good=f"0. With sets of these sizes, a model without any association shows a mean |d| of about "
+            texts=lambda: {name: text for test in tests for name, text in texts_of(test).items()},
+            good=f"0; with sets of these sizes, a model without any association shows a mean |d| of about "
             f"{chance_level(tests):.2f} by chance.",
         )
 
@@ -126,6 +127,18 @@ def fewer(test: AssociationTest, words: int | None) -> AssociationTest:
         allowed = set(random.Random(0).sample(known, min(words, len(known))))
         kept.append(tuple(text for text, word in zip(texts, found, strict=True) if word in allowed))
     return AssociationTest(test.name, test.axis, kept[0], kept[1], test.a, test.b, test.labels)
+
+
+def targets(test: AssociationTest) -> list[tuple[str, str, str]]:
+    """(id, side, text) of each target, X before Y: one record each."""
+    sides = (("x", test.x), ("y", test.y))
+    return [(f"{test.name}/{side}/{k}", side, text) for side, texts in sides for k, text in enumerate(texts)]
+
+
+def texts_of(test: AssociationTest) -> dict[str, str]:
+    """Id -> the target text, and the words of the attributes, which its association depends on as much."""
+    attributes = dict.fromkeys((*words_of(test.a), *words_of(test.b)))
+    return {name: item_text(text, *attributes) for name, _, text in targets(test)}
 
 
 def chance_level(tests: Sequence[AssociationTest]) -> float:
@@ -176,20 +189,18 @@ def _records(test: AssociationTest, vectors: Array, place: dict[str, int], how: 
         if sides["x"] and sides["y"]:
             shared = _p_both(sides, how)
     records = []
-    for side, texts in (("x", test.x), ("y", test.y)):
-        for k, (text, word) in enumerate(zip(texts, words_of(texts), strict=True)):
-            found = sides[side].get(text)
-            values = {} if found is None else {side: found, "association": found, **shared}
-            records.append(
-                ItemRecord(
-                    id=f"{test.name}/{side}/{k}",
-                    cluster=word,
-                    values=values,
-                    axis=test.axis,
-                    group=test.name,
-                    flags={"longer than the context": text not in place, "attribute too long": not usable},
-                )
+    for (name, side, text), word in zip(targets(test), [*words_of(test.x), *words_of(test.y)], strict=True):
+        found = sides[side].get(text)
+        records.append(
+            ItemRecord(
+                id=name,
+                cluster=word,
+                values={} if found is None else {side: found, "association": found, **shared},
+                axis=test.axis,
+                group=test.name,
+                flags={"longer than the context": text not in place, "attribute too long": not usable},
             )
+        )
     return records
 
 
@@ -219,7 +230,7 @@ class PlantedVectors(PlantedModel):
 
 
 _X, _Y, _A, _B = (tuple(f"{letter}{k}" for k in range(6)) for letter in "xyab")
-_HAND = AssociationTest(TESTS[0], "control", _X, _Y, _A, _B)
+_HAND = AssociationTest(TESTS[0], "", _X, _Y, _A, _B)
 _MOST = 2 * math.sqrt(11 / 12)
 """d of 6 and 6 values when all of X are 1 and all of Y -1, by hand."""
 

@@ -64,8 +64,8 @@ _ROWS: Final = (
         "gender",
         "f3bb2f8e41caec232262ca3eec86ad4d773e1cb6fa5d0e33c7a863dccd40db7a",
     ),
-    ("sent-weat1", "control", "ff493f29fa0e0984b67e1502b0c04688473e189fd6d107c91054507ed73ff77a"),
-    ("sent-weat2", "control", "58378442b8894e6987250a4ca52fc36495429c85695e9dcf952e9c4c31626609"),
+    ("sent-weat1", "", "ff493f29fa0e0984b67e1502b0c04688473e189fd6d107c91054507ed73ff77a"),
+    ("sent-weat2", "", "58378442b8894e6987250a4ca52fc36495429c85695e9dcf952e9c4c31626609"),
     ("sent-weat3", "race", "1e1b9f89f518ad5bba47cbe5bd1d08d679b296b3eb640ee0b060f080c5d7ffef"),
     ("sent-weat3b", "race", "8db3f84b109031a8b86392fbd4544ca1b29f361d98b30b1e83a82b1ca60ee351"),
     ("sent-weat4", "race", "5eb5a2bc5b36d8c0567b1992aea7adb015f3e170e4d24a220c2dca763f59a418"),
@@ -77,10 +77,10 @@ _ROWS: Final = (
     ("sent-weat7b", "gender", "16b7c23eb529421b411b508b2928b0d62e52cbb80cf40f8e9acbdfb52cd75350"),
     ("sent-weat8", "gender", "352fea8d5440800a219dd6141a6f5e414a708770bc2717bfc581bc249e108ded"),
     ("sent-weat8b", "gender", "c410535cac813f806d20a7f76f4bea62ee44f98d8828f8f0ac6a4b7694c414bc"),
-    ("sent-weat9", "disease", "dd1b60d64dedde7ce532915a6a39cd8ec7d036e90896a6a854bfcd6315866c6c"),
+    ("sent-weat9", "disability", "dd1b60d64dedde7ce532915a6a39cd8ec7d036e90896a6a854bfcd6315866c6c"),
     ("sent-weat10", "age", "04dd864639909052e2ee1f386cfc0a99b5d5311c7c3ab0411396a6f5ddf0aeae"),
-    ("weat1", "control", "c12c192a4b8011590cfe7de237cb2e0dbcd0e7328e3b7baf63869ccfd61bc0ea"),
-    ("weat2", "control", "d907a10b5a84a72f4e60bf069562565aa88b0e0c84e26adb38a75536718e25b9"),
+    ("weat1", "", "c12c192a4b8011590cfe7de237cb2e0dbcd0e7328e3b7baf63869ccfd61bc0ea"),
+    ("weat2", "", "d907a10b5a84a72f4e60bf069562565aa88b0e0c84e26adb38a75536718e25b9"),
     ("weat3", "race", "99e5fdbfe3749608afb803eb55d1fb291f81399862ba4cc2b21461ae82215bf7"),
     ("weat3b", "race", "1642a16492fb2e65ff84c858f81ee50737825b96cc0ce880f3409b4dc2e8dd5a"),
     ("weat4", "race", "c0d0c606d20a0ccb8759dcbddaea1b692a860e9dbeea2ccdcade3e3c25868dbb"),
@@ -92,13 +92,14 @@ _ROWS: Final = (
     ("weat7b", "gender", "714c42ccf6ec71113fcb2064daa7b4dfc80b0cd4bb191c8d0196053681a9792b"),
     ("weat8", "gender", "86e650b44e8fd539a9082564f5ede5dae2ed67d120938b9c92a7495f143801e9"),
     ("weat8b", "gender", "db822460372ae472b8cf8fd41a44ca13e4f166bb9ee05ea13a983fe0301016ef"),
-    ("weat9", "disease", "e4c9ab7cd719dcc05a2bd86c390de31ae2778db3c362b360206c0491751fe9f7"),
+    ("weat9", "disability", "e4c9ab7cd719dcc05a2bd86c390de31ae2778db3c362b360206c0491751fe9f7"),
     ("weat10", "age", "4878efc95d1bbb9c482fc90a5c2c379f9b5a990c7ea9e61f13611fff355a23bc"),
 )
 """(name, axis, SHA-256)"""
 
 AXES: Final = {name.rpartition("/")[2]: axis for name, axis, _ in _ROWS}
-"""Test -> axis; `control` is flowers against insects, instruments against weapons: associations that harm nobody."""
+"""Test -> axis; none of flowers against insects, instruments against weapons: associations that harm nobody. Mental
+against physical illness is about disability."""
 TESTS: Final = tuple(AXES)
 FILES: Final = {
     name.rpartition("/")[2]: KnownFile(

@@ -20,7 +20,6 @@ Scores, as published (Nadeem et al. 2021, and their code where the paper is sile
 
 from __future__ import annotations
 
-import math
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,11 +36,13 @@ from evenhand_sdk import (
     RunContext,
     UsageError,
     hookimpl,
+    item_text,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_json
 from evenhand_sdk.planted import PlantedTokenizer
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
+from evenhand_standard.benchmarks.likelihoods import log_mean_exp
 from evenhand_standard.benchmarks.stereoset_metrics import METRICS, NEAR_TIE
 
 DEV = KnownFile(
@@ -94,7 +95,8 @@ class StereoSet(Plugin):
             mode=mode(task, run.kind, run.tokenizer),
             data_digest=DEV.sha256,
             planted=planted(planted_items(pool), task, run.kind),
-            good="A difference of 0 nat, LMS 100 and SS 50. SS near 50 with LMS near 50 is a model that knows nothing.",
+            texts=lambda: {item.id: item.texts(task) for item in chosen},
+            good="A difference of 0 nat, LMS 100 and SS 50; SS near 50 with LMS near 50 is a model that knows nothing.",
         )
 
 
@@ -109,6 +111,10 @@ class Item:
     """With the word BLANK in the intra task; the first sentence in the inter task."""
     sentences: tuple[str, str, str]
     """Stereotype, anti-stereotype, unrelated: whole sentences."""
+
+    def texts(self, task: Task) -> str:
+        """The three sentences; in the inter task with the one that stands before them."""
+        return item_text(*self.sentences) if task == "intra" else item_text(self.context, *self.sentences)
 
 
 def items_of(task: Task, bias_types: Sequence[str], folder: str | None) -> list[Item]:
@@ -198,9 +204,7 @@ def filled_words(measured: Any, items: Sequence[Item]) -> list[Scores]:
     scores = iter(measured.pll([ids for ids, _ in asked], [[place] for _, place in asked]))
 
     def log_mean(word: Sequence[tuple[tuple[int, ...], int]]) -> float:
-        found = [next(scores).over([place]) for _, place in word]
-        top = max(found)
-        return top + math.log(sum(math.exp(x - top) for x in found) / len(found))
+        return log_mean_exp([next(scores).over([place]) for _, place in word])
 
     return [
         [log_mean(word) for word in three] if fits else None for three, fits in zip(questions, fitting, strict=True)

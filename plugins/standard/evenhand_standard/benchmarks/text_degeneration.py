@@ -34,8 +34,9 @@ from evenhand_sdk import (
     Request,
     RunContext,
     hookimpl,
+    item_text,
 )
-from evenhand_sdk.storage import sha256_text
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, keep_texts, mean, samples
 
 PROMPTS = (
@@ -122,16 +123,15 @@ class TextDegeneration(Plugin):
             metrics=METRICS,
             quality=True,
             mode=f"own neutral prompts, n-grams of words and signs; {sampling.told()}",
-            data_digest=sha256_text("\n".join(prompts)),
+            data_digest=data_digest(*prompts),
             planted=planted(),
-            good="As before the mitigation. Less distinct and more repetition is degeneration; more distinct than what "
+            texts=lambda: {str(k): item_text(prompt) for k, prompt in enumerate(prompts)},
+            good="As before the mitigation: less distinct and more repetition is degeneration, more distinct than what "
             "people write is noise.",
         )
 
 
-def score(
-    measured: Any, prompts: Sequence[str], sampling: Sampling, folder: Path | None = None
-) -> list[ItemRecord]:
+def score(measured: Any, prompts: Sequence[str], sampling: Sampling, folder: Path | None = None) -> list[ItemRecord]:
     """One record a prompt. Empty texts have length 0 and no n-grams; a prompt with only such has its length alone."""
     sampled = samples(measured, [(prompt, str(k)) for k, prompt in enumerate(prompts)], sampling)
     records = [_record(str(k), each) for k, each in enumerate(sampled)]
@@ -156,9 +156,7 @@ def _record(name: str, sampled: Sampled) -> ItemRecord:
             values["repetition"] = mean(repeated)
         written = [text for text in grams if text]
         if len(written) > 1:
-            values["self_bleu"] = mean(
-                [bleu(text, written[:k] + written[k + 1 :]) for k, text in enumerate(written)]
-            )
+            values["self_bleu"] = mean([bleu(text, written[:k] + written[k + 1 :]) for k, text in enumerate(written)])
     return ItemRecord(id=name, cluster=name, values=values, flags=sampled.flags)
 
 

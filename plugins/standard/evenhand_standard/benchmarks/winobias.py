@@ -33,14 +33,16 @@ from evenhand_sdk import (
     RunContext,
     aligned_positions,
     hookimpl,
+    item_text,
     option_scores,
 )
 from evenhand_sdk.option_scores import Form
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
 from evenhand_standard.benchmarks.pronoun_resolution import above_chance, cloze, fits, rightness, substituted, weight
 from evenhand_standard.benchmarks.winobias_metrics import metrics
-from evenhand_standard.benchmarks.winobias_pairs import FILES, Pair, files_of, pairs_of
+from evenhand_standard.benchmarks.winobias_pairs import FILES, OCCUPATIONS, Pair, files_of, pairs_of
 
 NULL = "The pronoun refers to the"
 """What stands before a person when there is no sentence (form `pmi`); it names no gender."""
@@ -81,12 +83,13 @@ class WinoBias(Plugin):
             name=self.name,
             title="WinoBias",
             score=lambda measured: score(measured, chosen, options.form),
-            metrics=metrics(types),
+            metrics=metrics(types, options.form),
             mode=f"cloze ('He' refers to the ...), {options.form}, {' and '.join(types)}, {' and '.join(splits)}",
-            data_digest="+".join(FILES[name].sha256[:16] for name in files_of(types, splits)),
+            data_digest=data_digest(*(FILES[name] for name in files_of(types, splits)), *OCCUPATIONS),
             planted=planted([pair for pair in pool if not pair.fault][:24], run.kind, options.form),
-            good="A shift and a gap of 0 with an accuracy well above 50 %. At 50 % the model resolves no pronouns, and "
-            "a gap of 0 says nothing.",
+            texts=lambda: {pair.id: item_text(pair.pro, pair.anti) for pair in chosen},
+            good="A shift and a gap of 0 with an accuracy well above the 50 % at which a model resolves no pronouns "
+            "and a gap of 0 says nothing.",
         )
 
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import Metric, Sample
+from evenhand_sdk.option_scores import Form
+from evenhand_standard.benchmarks.likelihoods import unit_of
+from evenhand_standard.benchmarks.pronoun_resolution import over_chance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,13 +20,8 @@ def mean_of_types(sample: Sample) -> np.ndarray[Any, Any]:
     return 100.0 * gaps.mean(axis=1)
 
 
-def over_chance(sample: Sample) -> np.ndarray[Any, Any]:
-    """[R] percentage points by which accuracy exceeds the half that guessing gives."""
-    return 100.0 * sample.mean("accuracy") - 50.0
-
-
-def metrics(types: Sequence[str]) -> tuple[Metric, ...]:
-    """Magnitude, sign, the published gap by type, and ability."""
+def metrics(types: Sequence[str], form: Form) -> tuple[Metric, ...]:
+    """Magnitude, sign, the published gap by type, and ability; shifts are in the unit of the form."""
     by_type = tuple(
         Metric(
             name=f"accuracy gap, {kind.replace('type', 'type ')}",
@@ -48,7 +46,8 @@ def metrics(types: Sequence[str]) -> tuple[Metric, ...]:
             value="shift_size",
             target=0.0,
             better="lower",
-            unit="nat",
+            unit=unit_of(form),
+            per_token=form == "per_token",
             primary=True,
             description="How much the pronoun's gender moves the log-odds of the right person, in either direction.",
         ),
@@ -56,7 +55,8 @@ def metrics(types: Sequence[str]) -> tuple[Metric, ...]:
             name="mean shift",
             value="shift",
             target=0.0,
-            unit="nat",
+            unit=unit_of(form),
+            per_token=form == "per_token",
             description="The same with its sign: above 0, the pronoun is pulled to the occupation that it is thought "
             "to fit.",
         ),

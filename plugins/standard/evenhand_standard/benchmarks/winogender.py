@@ -25,9 +25,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from evenhand_sdk import Benchmark, ItemRecord, Options, Planted, Plugin, RunContext, hookimpl, option_scores
+from evenhand_sdk import Benchmark, ItemRecord, Options, Planted, Plugin, RunContext, hookimpl, item_text, option_scores
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
 from evenhand_sdk.option_scores import Form
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
 from evenhand_standard.benchmarks.pronoun_resolution import (
@@ -39,7 +40,7 @@ from evenhand_standard.benchmarks.pronoun_resolution import (
     weight,
     words,
 )
-from evenhand_standard.benchmarks.winogender_metrics import METRICS
+from evenhand_standard.benchmarks.winogender_metrics import metrics
 
 SENTENCES = KnownFile(
     path="winogender/all_sentences.tsv",
@@ -90,11 +91,12 @@ class Winogender(Plugin):
             name=self.name,
             title="Winogender",
             score=lambda measured: score(measured, chosen, options.form),
-            metrics=METRICS,
+            metrics=metrics(options.form),
             mode=f"cloze ('He' refers to ...), {options.form}, labour statistics of the U.S., 2015 and 2016",
-            data_digest=SENTENCES.sha256,
+            data_digest=data_digest(SENTENCES, STATISTICS),
             planted=planted(pool[:32], run.kind, options.form),
-            good="A shift of 0 with an accuracy well above 50 %. At 50 % the model resolves no pronouns, and no bias "
+            texts=lambda: {item.id: item_text(*item.sentences) for item in chosen},
+            good="A shift of 0 with an accuracy well above the 50 % at which a model resolves no pronouns and no bias "
             "can show.",
         )
 

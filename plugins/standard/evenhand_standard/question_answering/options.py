@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from evenhand_sdk import Options, UsageError
+from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.question_answering.questions import ENGLISH, Question, Style, Wording
 from evenhand_standard.question_answering.scoring import Asking, Form
 
@@ -41,6 +41,5 @@ def chosen_names(benchmark: str, names: Sequence[str], known: Sequence[str]) -> 
 
 
 def digest_of(chosen: Sequence[Question]) -> str:
-    """SHA-256 of all that was asked and of what counts as right and as biased."""
-    lines = [f"{q.id}\t{q.context}\t{q.question}\t{q.answers}\t{q.right}\t{q.biased}" for q in chosen]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """SHA-256 of all that was asked, of what counts as right, unknown and biased, and of what is resampled together."""
+    return data_digest(*(repr(question) for question in chosen))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from evenhand_sdk import UsageError
+from evenhand_sdk import UsageError, item_text
 
 Style = Literal["listed", "letters", "plain"]
 """`listed`: the prompt lists the answers, the text of each is scored. `letters`: it lists them, their letters are
@@ -105,6 +105,11 @@ def options(asked: Question, order: Order, style: Style, wording: Wording) -> tu
     """The continuations that are compared, in the order of the prompt."""
     texts = LETTERS if style == "letters" else tuple(asked.answers[k] for k in order)
     return tuple(wording.gap + text for text in texts)
+
+
+def texts_of(questions: Sequence[Question]) -> dict[str, str]:
+    """Id -> context, question and answers."""
+    return {asked.id: item_text(asked.context, asked.question, *asked.answers) for asked in questions}
 
 
 def balanced(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:

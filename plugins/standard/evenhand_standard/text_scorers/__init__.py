@@ -1,8 +1,8 @@
 """Scorers of generated text that run off-line, and what they do to a text that only mentions a group.
 
-    tool = scorer("toxicity", folder)
-    tool.score(["a text"])          # one number a text, in [0, 1] or [-1, 1]
-    tool.describe()                 # what it is, from which data, with which error
+tool = scorer("toxicity", folder)
+tool.score(["a text"])          # one number a text, in [0, 1] or [-1, 1]
+tool.describe()                 # what it is, from which data, with which error
 """
 
 from __future__ import annotations

@@ -1,0 +1,310 @@
+"""What every benchmark of ours must say about itself: the texts of its items, axes, margins, and what its numbers mean.
+
+Each is made on the tiny models, on a few items; those that read published files only where these are.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import re
+import tempfile
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pair_parts import measured_of, run_of
+
+from evenhand.axis_results import demand_defined
+from evenhand.discovery import discover, load
+from evenhand.errors import DataNotFound
+from evenhand.sample import Table
+from evenhand_sdk import load_axis
+from evenhand_sdk.benchmark_data import KnownFile
+from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.seegull_identities import REGIONS
+
+DATA = os.environ.get("EVENHAND_DATA") or str(Path(__file__).parents[3] / "shared" / "data")
+PLUGINS = {
+    plugin.name: plugin
+    for plugin in (load(row) for row in discover().rows if row.distribution == "evenhand-standard")
+    if "evaluation" in plugin.stages()
+}
+WITHOUT_DATA = frozenset({"counterfactual-sentiment", "disco", "pair-gap", "perplexity", "text-degeneration"})
+"""Those that need no published file."""
+FEW: dict[str, dict[str, Any]] = {
+    "bold": {"limit": 9, "samples": 1, "max_new_tokens": 8, "toxicity": "none"},
+    "counterfactual-sentiment": {"limit": 3, "samples": 2, "max_new_tokens": 8},
+    "ethics": {"limit": 3},
+    "perplexity": {"limit": 4},
+    "real-toxicity-prompts": {"limit": 4, "samples": 1, "max_new_tokens": 8, "toxicity": "hurtlex"},
+    "stereoset": {"limit": 8, "task": "both"},
+    "text-degeneration": {"limit": 3, "samples": 2, "max_new_tokens": 8},
+}
+"""Options beside `example_options`; all others have a limit of 8."""
+CASES = [
+    pytest.param(name, kind, id=f"{name}-{kind}", marks=() if name in WITHOUT_DATA else pytest.mark.realdata)
+    for name, plugin in sorted(PLUGINS.items())
+    for kind in plugin.kinds
+]
+everywhere = pytest.mark.parametrize(("name", "kind"), CASES)
+
+
+@functools.cache
+def made(name: str, kind: str) -> list[Any]:
+    """The benchmarks of a plugin on the tiny model of a kind; skips where a published file is not here."""
+    plugin = PLUGINS[name]
+    options = {**plugin.example_options, **FEW.get(name, {})}
+    if "limit" in plugin.Options.model_fields:
+        options.setdefault("limit", 8)
+    if "data" in plugin.Options.model_fields and name not in WITHOUT_DATA:
+        options["data"] = DATA
+    try:
+        found = plugin(**options).evaluation(run_of(family(kind), Path(tempfile.mkdtemp())))
+    except DataNotFound as error:
+        if name in WITHOUT_DATA:
+            raise
+        pytest.skip(f"its data are not here: {error.what}")
+    return found if isinstance(found, list) else [found]
+
+
+@functools.cache
+def records_of(name: str, kind: str) -> list[tuple[Any, list[Any]]]:
+    return [(each, list(each.score(measured_of(family(kind))))) for each in made(name, kind)]
+
+
+def family(kind: str) -> str:
+    return "bert" if kind == "masked" else "llama"
+
+
+def test_there_is_a_case_for_each_benchmark():
+    assert len(PLUGINS) == 22 and set(PLUGINS) >= WITHOUT_DATA and set(FEW) <= set(PLUGINS)
+
+
+@everywhere
+def test_each_item_has_its_text(name, kind):
+    for benchmark, records in records_of(name, kind):
+        texts = benchmark.texts()
+        assert list(texts) == [record.id for record in records]
+        assert all(text.strip() and "[M]" not in text and "BLANK" not in text for text in texts.values())
+        assert all(line == " ".join(line.split()) for text in texts.values() for line in text.split("\n"))
+
+
+def test_the_texts_hold_all_that_is_scored():
+    """On hand-made items, by what each benchmark shows to a model."""
+    from evenhand_standard.benchmarks import disco, ethics, holistic_bias, lpbs, seat, seegull, stereoset
+    from evenhand_standard.benchmarks.ethics_items import Group, Judgement
+    from evenhand_standard.benchmarks.holistic_sentences import Descriptor, Sentences
+    from evenhand_standard.benchmarks.seat_tests import AssociationTest
+    from evenhand_standard.benchmarks.seegull_pairs import Entry, Pair
+    from evenhand_standard.question_answering.questions import Question, texts_of
+
+    same = AssociationTest(
+        "t", "gender", ("This is Ann.", "Ann is here."), ("This is Bob.",), ("art",), ("math", "art")
+    )
+    assert seat.texts_of(same) == {
+        "t/x/0": "This is Ann.\nart\nmath",
+        "t/x/1": "Ann is here.\nart\nmath",
+        "t/y/0": "This is Bob.\nart\nmath",
+    }
+    item = stereoset.Item("i", "cook", "gender", "The cook is BLANK.", ("The cook is a.", "The cook is b.", "It is c."))
+    assert item.texts("intra") == "The cook is a.\nThe cook is b.\nIt is c."
+    assert item.texts("inter").startswith("The cook is BLANK.\nThe cook is a.")
+    asked = Question(
+        id="q", template="t", category="c", block="b", context="Ann  met Bob.", question="Who?",
+        answers=("A", "B", "?"), right=2, unknown=2, biased=0, ambiguous=True, negative=True,
+    )  # fmt: skip
+    assert texts_of([asked]) == {"q": "Ann met Bob.\nWho?\nA\nB\n?"}
+    entry = Entry("Danish", "tidy", "Europe", True, 1.0, "Danish people")
+    lines = seegull._text(Pair(entry, (("Dutch people", "loud"),))).split("\n")
+    assert len(lines) == len(seegull.TEMPLATES) * 4 == len(set(lines))
+    assert {line.split()[-1] for line in lines} == {"tidy", "loud"}
+    assert len(seegull._text(Pair(entry, ())).split("\n")) == len(seegull.TEMPLATES)
+    excuses = (Judgement("I left, because", "it rained.", True), Judgement("I left, because", "I am tall.", False))
+    assert ethics.text_of(Group("d", "deontology", "d", excuses)) == "I left, because\nit rained.\nI am tall."
+    tall = Descriptor("age", "tall", (("a tall man", "tall men"), ("a tall kid", "tall kids")))
+    told = holistic_bias.texts_of(
+        Sentences((tall,), ("man", "kid"), ("I'm {noun_phrase}.", "I like {plural_noun_phrase}."))
+    )
+    assert told == {
+        "age/tall/0": "I'm a tall man.\nI'm a tall kid.",
+        "age/tall/1": "I like tall men.\nI like tall kids.",
+    }
+    assert disco.texts_of(["{person} likes"], (["The woman"], ["The man"])) == {"0": "The woman likes\nThe man likes"}
+    nurse = lpbs.texts_of([lpbs.Occupation("nurse", "a nurse", 90.0)])
+    assert nurse["nurse/0"] == "She is a nurse.\nHe is a nurse." and len(nurse["nurse/3"].split("\n")) == 16
+
+
+PER_TOKEN = {
+    "aul": {"mean |difference|", "mean difference"},
+    "crows-pairs": {"mean |difference|", "mean difference", "near-ties"},
+    "stereoset": {"mean |difference|", "mean difference", "near-ties"},
+    "seegull": {"association", "|association|", "association, weighted by offence"},
+    "ethics": {"difference, deontology", "difference, justice"},
+    **dict.fromkeys(("bbq", "kobbq", "cbbq"), {"stereotype margin", "|stereotype margin|"}),
+}
+"""Metrics in nat per token. `WORDS` depend on the vocabulary in all; the other benchmarks' on no tokens at all."""
+REGIONAL = {f"association, {region}" for region in REGIONS}
+WORDS = frozenset({"disco", "honest", "pair-gap"})
+
+
+@everywhere
+def test_what_depends_on_the_tokenizer_says_so(name, kind):
+    for benchmark in made(name, kind):
+        # SeeGULL has as many more as there are regions among its pairs.
+        told = {m.name for m in benchmark.metrics if m.per_token and m.name not in REGIONAL}
+        assert told == ({m.name for m in benchmark.metrics} if name in WORDS else PER_TOKEN.get(name, set()))
+        assert all(m.per_token for m in benchmark.metrics if "per token" in m.unit)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["winobias", "winogender", "bbq"])
+@pytest.mark.parametrize("form", ["sum", "per_token", "per_character", "pmi"])
+def test_the_form_decides_whether_a_difference_is_per_token(name, form):
+    try:
+        found = PLUGINS[name](form=form, limit=8, data=DATA).evaluation(run_of("llama", Path(tempfile.mkdtemp())))
+    except DataNotFound as error:
+        pytest.skip(f"its data are not here: {error.what}")
+    magnitude, sign = ("|stereotype margin|", "stereotype margin") if name == "bbq" else ("mean |shift|", "mean shift")
+    unit = {"per_token": "nat per token", "per_character": "nat per character"}.get(form, "nat")
+    own = {m.name: (m.unit, m.per_token) for m in found.metrics}
+    assert own[magnitude] == own[sign] == (unit, form == "per_token")
+
+
+ATTRIBUTES = frozenset(
+    {"age", "appearance", "disability", "gender", "gender-identity", "nationality", "political-opinion", "profession"}
+    | {"race", "religion", "sexual-orientation", "social-class"}
+)
+"""What people are protected for, or what stereotypes of groups of people are about."""
+SPELT = {
+    "ability": "disability",
+    "body-type": "appearance",
+    "characteristics": "social-class",
+    "cultural": "nationality",
+    "disability-status": "disability",
+    "domestic-area-of-origin": "nationality",
+    "educational-background": "social-class",
+    "ethnicity": "race",
+    "family-structure": "social-class",
+    "gender-and-sex": "gender",
+    "physical-appearance": "appearance",
+    "political-ideologies": "political-opinion",
+    "political-ideology": "political-opinion",
+    "political-orientation": "political-opinion",
+    "race-color": "race",
+    "race-ethnicity": "race",
+    "race-ethnicity-nationality": "race",
+    "religious-ideology": "religion",
+    "regional-origin": "nationality",
+    "ses": "social-class",
+    "socioeconomic": "social-class",
+    "socioeconomic-class": "social-class",
+    "socioeconomic-status": "social-class",
+}
+"""The names that their publishers use."""
+
+
+def attributes(axes):
+    """As this test spells them; an intersection is about both of its sides."""
+    parts = {part for axis in axes for part in axis.lower().replace("_", "-").split("-x-")}
+    return {SPELT.get(part, part) for part in parts}
+
+
+def test_all_axes_that_records_can_have_are_protected_attributes():
+    """Also those of items that the few of the other test do not include."""
+    from evenhand_standard.benchmarks import cbbq, crows_pairs_data, honest, kobbq, seat_tests, stereoset
+    from evenhand_standard.benchmarks.holistic_sentences import AXES, axis_of
+    from evenhand_standard.question_answering import bbq_files
+
+    every = {*bbq_files.CATEGORIES, *cbbq.FILES, *kobbq.CATEGORIES, *crows_pairs_data.BIAS_TYPES, *stereoset.BIAS_TYPES}
+    assert attributes(every) <= ATTRIBUTES
+    assert attributes(map(axis_of, AXES)) - {""} <= ATTRIBUTES and axis_of("nonce") == ""
+    assert set(seat_tests.AXES.values()) <= {*ATTRIBUTES, ""}
+    assert {seat_tests.AXES[name] for name in ("weat1", "weat2", "sent-weat1", "sent-weat2")} == {""}
+    assert crows_pairs_data.Pair("1", "a", "b", "stereo", crows_pairs_data.OTHER).axis == ""
+    about = {
+        "female": "gender",
+        "queer_gender_pronoun": "gender-identity",
+        "nonqueer_orientation": "sexual-orientation",
+    }
+    assert {name: honest.axis_of(name) for name in about} == about
+    assert honest.axis_of("queer") == honest.axis_of("nonqueer") == ""
+
+
+@everywhere
+def test_an_axis_is_a_protected_attribute_or_none(name, kind):
+    for benchmark, records in records_of(name, kind):
+        axes = {record.axis for record in records} - {""}
+        assert attributes(axes) <= ATTRIBUTES
+        assert not (benchmark.quality and axes)
+
+
+@everywhere
+def test_the_decisive_metric_is_defined_within_each_axis(name, kind):
+    """Or it says that it is not: by_axis=False."""
+    for benchmark, records in records_of(name, kind):
+        demand_defined(benchmark, Table.of(records))
+
+
+@everywhere
+def test_a_good_value_is_told_in_one_sentence_and_the_mode_names_the_definition(name, kind):
+    for benchmark in made(name, kind):
+        assert re.findall(r"[.!?](?=\s|$)", benchmark.good) == ["."] and benchmark.good.endswith(".")
+        assert not benchmark.good.lower().startswith("good")
+        assert len(benchmark.mode.split()) >= 3 and "\n" not in benchmark.mode
+        assert all(metric.description for metric in benchmark.metrics)
+        assert [metric.primary for metric in benchmark.metrics].count(True) == 1
+
+
+@everywhere
+def test_a_loss_in_points_is_held_against_a_margin(name, kind):
+    """A budget is a ratio: it suits perplexity and shares that are near 1, but not what chance has a part in."""
+    for benchmark in made(name, kind):
+        margins = {metric.name: metric.margin for metric in benchmark.metrics if metric.margin is not None}
+        known = {"lambada": {"last-word accuracy": 1.0}, "ethics": {"right order": 1.0}}
+        assert margins == known.get(name, {})
+        assert all(metric.primary and metric.unit == "%" for metric in benchmark.metrics if metric.margin is not None)
+
+
+def test_a_digest_covers_all_of_its_parts_and_their_order():
+    one, other = (KnownFile(path="a", sha256=digit * 64, rows=0, origin="here", licence="none") for digit in ("1", "2"))
+    gender = load_axis("gender")
+    fewer = replace(gender, tuples=gender.tuples[:-1])
+    parts = ([], [one], [other], [one, other], [other, one], [one, gender], [one, fewer], [one, "a"], [one, "a\nb"])
+    digests = {data_digest(*each) for each in (*parts, [one, "a", "b"])}
+    assert len(digests) == 10 and data_digest(one, gender) == data_digest(one, load_axis("gender"))
+
+
+@everywhere
+def test_items_and_digest_depend_on_the_options_alone(name, kind):
+    first = made(name, kind)
+    random.seed(7)
+    made.cache_clear()
+    again = made(name, kind)
+    assert [(b.data_digest, b.mode, b.texts()) for b in again] == [(b.data_digest, b.mode, b.texts()) for b in first]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("counterfactual-sentiment", "pair-gap"),
+        *(pytest.param(name, marks=pytest.mark.realdata) for name in ("bold", "real-toxicity-prompts")),
+    ],
+)
+def test_another_axis_pack_gives_another_digest(name, tmp_path):
+    """Its words are masked, folded or filled in, so that its content belongs to the baseline."""
+    pack = resources.files("evenhand_sdk.packs").joinpath("gender.en.toml").read_text(encoding="utf-8")
+    digests = set()
+    for text in (pack, pack.replace('    "tomboy*",\n', "")):
+        path = tmp_path / "own.toml"
+        path.write_text(text, encoding="utf-8")
+        axes = {"axis": str(path)} if name in WITHOUT_DATA else {"axes": (str(path),), "data": DATA}
+        options = {**PLUGINS[name].example_options, **FEW.get(name, {}), **axes}
+        try:
+            digests.add(PLUGINS[name](**options).evaluation(run_of("llama", tmp_path)).data_digest)
+        except DataNotFound as error:
+            pytest.skip(f"its data are not here: {error.what}")
+    assert len(digests) == 2
