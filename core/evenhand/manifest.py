@@ -55,6 +55,7 @@ class Manifest:
             "steps": [],
             "training": [],
             "benchmarks": [],
+            "expectations": [],
             "quality": None,
             "controls": [],
             "portability": None,

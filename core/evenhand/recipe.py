@@ -12,7 +12,16 @@ from evenhand import packaged_recipes
 from evenhand.errors import RecipeError
 from evenhand.near_match import did_you_mean
 from evenhand.overrides import apply_overrides
-from evenhand.recipe_model import LISTS, SECTIONS, Recipe, RecipeSection, StepEntry, TrainingSection
+from evenhand.recipe_model import (
+    EXPECT,
+    LISTS,
+    SECTIONS,
+    Expectation,
+    Recipe,
+    RecipeSection,
+    StepEntry,
+    TrainingSection,
+)
 from evenhand.recipe_steps import ResolvedStep, match_steps, reference_problems, resolve_steps
 from evenhand.wording import toml_value, validated
 
@@ -91,8 +100,8 @@ def _recipe(
 ) -> Recipe:
     problems: list[str] = []
     for key in table:
-        if key not in SECTIONS and key not in LISTS:
-            known = [*SECTIONS, *LISTS]
+        known = [*SECTIONS, *LISTS, EXPECT]
+        if key not in known:
             problems.append(f"{key}: unknown section{did_you_mean(key, known)} (known: {', '.join(known)})")
     for name in LISTS:
         problems += _give_ids(table, name)
@@ -113,6 +122,8 @@ def _recipe(
     for name in LISTS:
         entries[name], found = _entries(table, name)
         problems += found
+    expected, found = _expectations(table, entries["benchmarks"])
+    problems += found
     problems += reference_problems(entries["steps"], entries["benchmarks"])
     if catalogue is not None:
         training = sections.get("training")
@@ -127,7 +138,31 @@ def _recipe(
     if problems:
         raise RecipeError(problems, where=origin)
     given = {"source": text, "overrides": overrides, "origin": origin, "path": path}
-    return Recipe.model_validate({**sections, **entries, **given})
+    return Recipe.model_validate({**sections, **entries, EXPECT: expected, **given})
+
+
+def _expectations(
+    table: dict[str, Any], benchmarks: Sequence[StepEntry]
+) -> tuple[tuple[Expectation, ...], list[str]]:
+    """The `[[expect]]` tables; each names a benchmark of the recipe, or one of several that such an entry gives."""
+    raw = table.get(EXPECT, [])
+    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
+        return (), [f"{EXPECT}: is not a list of tables; write [[{EXPECT}]], with double brackets, once for each"]
+    problems: list[str] = []
+    expected = []
+    ids = [entry.id for entry in benchmarks if entry.id]
+    for position, entry in enumerate(raw, 1):
+        place = f"{EXPECT}[{position}]"
+        one, found = validated(Expectation, entry, place, noun="key")
+        problems += found
+        if one is None:
+            continue
+        expected.append(one)
+        if one.benchmark not in ids and not one.benchmark.startswith(tuple(f"{ident}-" for ident in ids)):
+            near = did_you_mean(one.benchmark, ids)
+            listed = f" (ids: {', '.join(ids) or 'none'})"
+            problems.append(f"{place}.benchmark: {one.benchmark!r} is no benchmark of this recipe{near}{listed}")
+    return tuple(expected), problems
 
 
 def _give_ids(table: dict[str, Any], name: str) -> list[str]:

@@ -33,7 +33,8 @@ class DataSection(RecipeSection):
     """`[data]`: what the model is trained on."""
 
     train: str = Field(
-        "builtin:everyday", description="builtin:NAME, a .txt, .jsonl, .csv or .parquet file, or a hub id."
+        "builtin:everyday",
+        description="builtin:NAME, mirror:NAME, a .txt, .jsonl, .csv or .parquet file, or a hub id.",
     )
     config: str | None = Field(None, description="The configuration, for hub data that has several.")
     split: str = Field("train", min_length=1, description="The split, for hub data and saved data sets.")
@@ -94,6 +95,17 @@ class RunSection(RecipeSection):
     name: str | None = None
 
 
+class Expectation(RecipeSection):
+    """One `[[expect]]` table: a published value, and how near a run must come to it."""
+
+    benchmark: str = Field(min_length=1, description="The id of a benchmark of this recipe.")
+    metric: str = Field(min_length=1, description="The name of one of its metrics.")
+    value: float = Field(description="The published value, in the metric's unit.")
+    tolerance: NotNegative = Field(description="The largest difference at which it counts as reproduced.")
+    when: Literal["before", "after"] = Field("before", description="The side of the run; before: the model as it is.")
+    source: str = Field(min_length=1, description="Where the value was published.")
+
+
 class StepEntry(BaseModel):
     """One `[[steps]]` or `[[benchmarks]]` table, its options not yet checked against the plugin."""
 
@@ -119,6 +131,7 @@ SECTIONS: dict[str, type[RecipeSection]] = {
     "run": RunSection,
 }
 LISTS: tuple[str, ...] = ("steps", "benchmarks")
+EXPECT = "expect"
 
 
 class Recipe(BaseModel):
@@ -135,6 +148,7 @@ class Recipe(BaseModel):
     run: RunSection = RunSection()
     steps: tuple[StepEntry, ...] = ()
     benchmarks: tuple[StepEntry, ...] = ()
+    expect: tuple[Expectation, ...] = ()
     source: str = Field("", exclude=True, repr=False)
     """The text, verbatim."""
     overrides: tuple[str, ...] = Field((), exclude=True)

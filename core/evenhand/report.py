@@ -76,6 +76,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "bars": figures.bars,
         "differing": figures.differing,
         "controls": wording.controls(run),
+        "reproductions": wording.reproductions(run),
         "missing": wording.missing(run),
         "how_to_read": wording.how_to_read(run),
         "limits": wording.limits(run),

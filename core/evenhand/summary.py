@@ -104,6 +104,11 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         for words in wording.controls(run):
             line(f"- {words}")
 
+    if run.expectations:
+        heading("Published values, and what was found in their place")
+        for words in wording.reproductions(run):
+            line(f"- {words}")
+
     notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
     notes += [f"{s.id}: changed nothing" for s in run.took_nothing]
     if notes:
