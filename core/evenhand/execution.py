@@ -13,6 +13,7 @@ from evenhand.cache import digest_of, storing, write_atomic
 from evenhand.compose import Composer
 from evenhand.contributions import Request
 from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound
+from evenhand.expectations import demand_reproduced
 from evenhand.guard import blamed, memory_ran_out
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict
 from evenhand.plan import Plan, check_kinds, plan, stages_of
@@ -63,7 +64,8 @@ def execute(
     """Run a recipe and write its run folder; raises `EvenhandError` and leaves run.json with what was reached.
 
     `output` is the folder that the run folder is made in (default `runs`); `resume` continues the newest unfinished run
-    of the same recipe there; `strict` lets isolated faults fail the run.
+    of the same recipe there; `strict` lets isolated faults fail the run, and raises NotReproduced after a run that did
+    not find a value that the recipe expects.
     """
     from evenhand.discovery import discover
 
@@ -86,7 +88,10 @@ def execute(
             if told is error:
                 raise
             raise told from error
-    return RunResult(folder, raw_run(folder))
+    result = RunResult(folder, raw_run(folder))
+    if strict:
+        demand_reproduced(result.record["expectations"], where=str(folder))
+    return result
 
 
 def explained(error: BaseException, work: Plan) -> BaseException:
@@ -107,7 +112,7 @@ def _run(
 
     datasets.disable_progress_bars()  # ours are shown instead
 
-    from evenhand import continuity, measuring, models, portable, proofs, traffic
+    from evenhand import continuity, expectations, measuring, models, portable, proofs, traffic
     from evenhand.controls import entry_of, judge, run_controls
     from evenhand.evidence import compare_benchmark, quality_summary, write_records
     from evenhand.life import Life
@@ -155,6 +160,7 @@ def _run(
 
     # ------------------------------------------------------------------------------------------- before
     benchmarks = measuring.benchmarks_of(composer, work.benchmarks, life.context)
+    expectations.demand_metrics(recipe, {name: benchmark for name, (_, benchmark) in benchmarks.items()})
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
         before, _ = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
@@ -180,6 +186,7 @@ def _run(
         )  # fmt: skip
         write_records(folder / "items" / f"{name}.parquet", before[name], after[name])
         manifest["benchmarks"].append({**verdict, "id": name, "use": step.use, "scoring": mode})
+    manifest["expectations"] = expectations.judge(recipe.expect, manifest["benchmarks"])
     manifest["quality"] = quality_summary(manifest["benchmarks"], recipe.budget.perplexity)
     made = run_controls(life, work, benchmarks, before)
     manifest["controls"] = [entry_of(control, benchmarks, after, life) for control in made]
@@ -259,7 +266,7 @@ def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) ->
     from evenhand.data import load_data
 
     with manifest.timed("loading the data"):
-        found = load_data(recipe.data, offline=offline, base=base_of(recipe))
+        found = load_data(recipe.data, offline=offline, base=base_of(recipe), mirrors=recipe.evaluation.data)
     manifest["data"] = {
         "source": found.source,
         "rows": len(found.rows),

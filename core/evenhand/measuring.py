@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import shelf
 from evenhand.cache import Json, atomic_folder, cache_dir, damage, digest_of, sha256_text
 from evenhand.contributions import Benchmark, DecodingRule, ItemRecord
+from evenhand.errors import WrongModelKind
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from evenhand.compose import Composer
     from evenhand.context import RunContext
     from evenhand.models import LoadedModel
@@ -40,6 +44,21 @@ def benchmarks_of(
     return found
 
 
+def demand_trained_head(model: PreTrainedModel, benchmarks: Iterable[Benchmark], name: str) -> None:
+    """Refuse every benchmark but those of language quality on a model whose head was never trained: WrongModelKind."""
+    from evenhand.models import untrained_head
+
+    if untrained_head(model) and (refused := [b.name for b in benchmarks if not b.quality]):
+        entry = shelf.find(name)
+        train = f"`toolkit run {entry.recipe}`" if entry and entry.recipe else "a `train` step on the whole model"
+        raise WrongModelKind(
+            f"its language-model head is untrained, so {' and '.join(refused)} would measure noise",
+            where=f"model {name!r}",
+            known="only language quality can be measured on it, to see what a training of the head achieves",
+            do=f"train the head ({train}), and measure the model that comes out; docs/models.md shows how",
+        )
+
+
 def measure(
     benchmarks: Mapping[str, tuple[ResolvedStep, Benchmark]],
     loaded: LoadedModel,
@@ -52,6 +71,7 @@ def measure(
     """Score every benchmark on the model as it is; gives the records by benchmark id and the scoring mode."""
     from evenhand.measured import Measured
 
+    demand_trained_head(loaded.model, [benchmark for _, benchmark in benchmarks.values()], loaded.info.name)
     records = {}
     mode = ""
     for name, (_, benchmark) in benchmarks.items():
@@ -82,6 +102,7 @@ def baseline(
     from evenhand.evidence import read_records, write_records
     from evenhand.measured import Measured
 
+    demand_trained_head(loaded.model, [benchmark for _, benchmark in benchmarks.values()], loaded.info.name)
     mode = Measured(loaded.model, loaded.tokenizer, loaded.info.kind, (), recipe.model.dtype, seed=recipe.run.seed).mode
     records: dict[str, list[ItemRecord]] = {}
     for name, (step, benchmark) in benchmarks.items():

@@ -21,7 +21,7 @@ def base_of(recipe: Recipe) -> Path | None:
 def heldout_of(recipe: Recipe) -> str | None:
     """`data.heldout`, with the path where it was found."""
     name = recipe.data.heldout
-    if name is None or name.startswith("builtin:"):
+    if name is None or name.startswith(("builtin:", "mirror:")):
         return name
     path, _ = find(name, base_of(recipe))
     return str(path) if path is not None else name
@@ -41,13 +41,15 @@ def _model(recipe: Recipe) -> EvenhandError | None:
 
 
 def _texts(recipe: Recipe, trains: bool) -> list[EvenhandError | None]:
-    base, data = base_of(recipe), recipe.data
-    found: list[EvenhandError | None] = [missing(data.train, base, what="training text")] if trains else []
+    base, data, mirrors = base_of(recipe), recipe.data, recipe.evaluation.data
+    found: list[EvenhandError | None] = []
+    if trains:
+        found.append(missing(data.train, base, what="training text", mirrors=mirrors))
     if recipe.traffic.limit:
         found.append(missing(recipe.traffic.prompts, base, what="prompts"))
     if data.heldout is not None:
         if trains and data.heldout == data.train:
             found.append(RecipeError(["data.heldout: is the text that is trained on"], where=recipe.origin))
         if data.heldout != "wikitext2":  # a benchmark file, which the benchmark itself looks for
-            found.append(missing(data.heldout, base, what="held-out text"))
+            found.append(missing(data.heldout, base, what="held-out text", mirrors=mirrors))
     return found

@@ -148,6 +148,7 @@ class Model(_Part):
     display_name: str = ""
     kind: str = ""
     source: str = ""
+    origin: dict[str, Any] = Field(default_factory=dict)
     base_model: str = ""
     licence: str = ""
     digest: str = ""
@@ -289,6 +290,20 @@ class ControlRecord(_Part):
     benchmarks: list[ControlComparison] = Field(default_factory=list)
 
 
+class ExpectationRecord(_Part):
+    """A published value, and what the run found in its place."""
+
+    benchmark: str = ""
+    metric: str = ""
+    unit: str = ""
+    value: float | None = None
+    tolerance: float | None = None
+    when: str = "before"
+    source: str = ""
+    found: Interval = Interval()
+    verdict: str = ""
+
+
 class RunRecord(_Part):
     """One run, as `run.json` states it."""
 
@@ -309,6 +324,7 @@ class RunRecord(_Part):
     steps: list[Step] = Field(default_factory=list)
     training: list[Training] = Field(default_factory=list)
     benchmarks: list[BenchmarkResult] = Field(default_factory=list)
+    expectations: list[ExpectationRecord] = Field(default_factory=list)
     quality: Quality | None = None
     controls: list[ControlRecord] = Field(default_factory=list)
     portability: Portability | None = None
