@@ -25,6 +25,7 @@ from evenhand.mirrored_texts import read as mirrored
 from evenhand.models import load, resolve, untrained_head
 from evenhand.progress import configure
 from evenhand_sdk.tiny import save_tiny, tiny_masked, tiny_sentences, tiny_tokenizer
+from evenhand_standard.benchmarks import perplexity
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -363,6 +364,7 @@ def test_mirrored_text_is_read_from_the_published_files_and_every_tenth_sentence
     train = mirrored("mirror:wiki-split", tmp_path)
     assert heldout == ["validation 0.", "validation 10.", "validation 20."]
     assert len(train) == 57 and train[0] == "tune 0." and not set(train) & set(heldout)
+    assert perplexity.passages("mirror:wiki-split-heldout", str(tmp_path)) == heldout, "it measures quality, too"
     (tmp_path / "wiki_split" / "tune.tsv").write_text("altered\n" * 30)
     with pytest.raises(DigestMismatch, match="tune.tsv is not the published file"):
         mirrored("mirror:wiki-split", tmp_path)
