@@ -67,7 +67,8 @@ def forward_masked_only(model: Any, batch: Batch) -> Outputs:
 
     kept = batch.labels != -100
     labels = batch.labels[kept]
-    head: Any = model.get_output_embeddings()
+    inner = getattr(model, "module", model)  # inside what distributes it
+    head: Any = inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
     entered: list[bool] = []
 
     def only_labels(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
