@@ -1,9 +1,10 @@
 """`mirror:wiki-split`: plain text to train on, from published files on the user's disk.
 
 10,000 sentences of the English Wikipedia from the development parts of WikiSplit (Botha et al. 2018; the first column
-of each line). Every tenth sentence of the second file is kept back as `mirror:wiki-split-heldout`. The files are read
-from the folder of mirrors that benchmarks use, with rows and digests checked. They space out punctuation, as
-tokenisers of words do; here it is closed up again.
+of each line). Every tenth sentence of the second file is kept back as `mirror:wiki-split-heldout`. The files are
+sorted by the alphabet; here the sentences are in a drawn order, always the same, so that any first part is a sample.
+They are read from the folder of mirrors that benchmarks use, with rows and digests checked. They space out
+punctuation, as tokenisers of words do; here it is closed up again.
 
 The text was not chosen for any group, which does not make it free of bias: it is written as Wikipedia is.
 """
@@ -11,6 +12,7 @@ The text was not chosen for any group, which does not make it free of bias: it i
 from __future__ import annotations
 
 import os
+import random
 import re
 from pathlib import Path
 
@@ -68,10 +70,13 @@ def read(name: str, folder: str | Path | None = None) -> list[str]:
     """The sentences of a mirrored text. Raises DataNotFound, and DigestMismatch for an altered file."""
     if (problem := missing(name, folder)) is not None:
         raise problem
-    validation = _sentences(VALIDATION, folder)
+    found = _sentences(VALIDATION, folder)
     if name.removeprefix(PREFIX) == "wiki-split-heldout":
-        return validation[::HELD_OUT]
-    return _sentences(TUNE, folder) + [text for k, text in enumerate(validation) if k % HELD_OUT]
+        found = found[::HELD_OUT]
+    else:
+        found = _sentences(TUNE, folder) + [text for k, text in enumerate(found) if k % HELD_OUT]
+    random.Random(0).shuffle(found)
+    return found
 
 
 def licence(name: str) -> str:
