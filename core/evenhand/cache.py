@@ -117,7 +117,7 @@ def atomic_folder(path: Path, *, origin: Mapping[str, Json] | None = None) -> It
     """Build a folder in a temporary place; when the block ends well, seal it and move it to `path`.
 
     `origin` is kept in `COMPLETE.json`. An older folder at `path` is replaced, unless another process has put
-    a complete one with the same files there meanwhile. When the block raises, nothing is left behind. Raises
+    a complete one with the same files and origin there meanwhile. When the block raises, nothing is left behind. Raises
     StorageFault on a full disk.
     """
     with storing(path):
@@ -166,6 +166,10 @@ def digests_of(folder: Path) -> dict[str, str]:
     """File name -> SHA-256 of a complete folder, as recorded when it was sealed."""
     record = json.loads((folder / COMPLETE).read_text("utf-8"))
     return {name: entry["sha256"] for name, entry in record["files"].items()}
+
+
+def _record(folder: Path) -> tuple[dict[str, str], dict[str, Json]]:
+    return digests_of(folder), origin_of(folder)
 
 
 def damage(folder: Path, *, full: bool = False) -> str | None:
@@ -226,7 +230,7 @@ def _read_stamp(folder: Path) -> dict[str, list[int]]:
 
 
 def _swap(temporary: Path, path: Path) -> None:
-    if path.is_dir() and damage(path) is None and digests_of(path) == digests_of(temporary):
+    if path.is_dir() and damage(path) is None and _record(path) == _record(temporary):
         return
     if path.exists():
         retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent))

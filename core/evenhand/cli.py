@@ -16,8 +16,9 @@ from click.exceptions import Exit
 from evenhand import __version__
 from evenhand.commands.authoring import check, new
 from evenhand.commands.evaluating import evaluation
-from evenhand.commands.evidence import compare, models, report
+from evenhand.commands.evidence import compare, report
 from evenhand.commands.layout import styled
+from evenhand.commands.models import models
 from evenhand.commands.plugins import plugins, schema
 from evenhand.commands.running import run, validate
 from evenhand.commands.session import Session, global_options

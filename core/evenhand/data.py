@@ -1,4 +1,4 @@
-"""Training text from wherever the recipe says: shipped, a file, a saved data set, or the hub."""
+"""Training text from wherever the recipe says: shipped, published files, a file, a saved data set, or the hub."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from evenhand.recipe_model import DataSection
 
 BUILTIN = "builtin:"
+MIRROR = "mirror:"
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,21 @@ class Loaded:
     """As its source states it; empty when it states none."""
 
 
-def load_data(section: DataSection, *, offline: bool, base: Path | None = None) -> Loaded:
+def load_data(
+    section: DataSection, *, offline: bool, base: Path | None = None, mirrors: str | None = None
+) -> Loaded:
     """Read `[data]`; the text column is called `text` afterwards, and of several sources only that column is kept.
 
     Paths are relative to the recipe's folder or here.
+
+    `mirrors` is the folder of benchmark files; else `EVENHAND_DATA` names it.
 
     Raises `DataNotFound` with everything that was tried, `DataUnreadable` for a file that is not what its name says,
     `Offline` when only the hub could have it.
     """
     from datasets import Value, concatenate_datasets
 
-    parts = [(name, *_read(name, section, offline, base)) for name in section.sources]
+    parts = [(name, *_read(name, section, offline, base, mirrors)) for name in section.sources]
     texts = [_with_text(name, rows, section.column, alone=len(parts) == 1) for name, rows, _, _ in parts]
     if len(parts) > 1:
         texts = [part.select_columns("text").cast_column("text", Value("string")) for part in texts]
@@ -97,8 +102,12 @@ def find(name: str, base: Path | None) -> tuple[Path | None, list[str]]:
     return found, [f"no file or folder {str(p.absolute())!r}" for p in places if found is None]
 
 
-def missing(name: str, base: Path | None, *, what: str) -> DataNotFound | None:
+def missing(name: str, base: Path | None, *, what: str, mirrors: str | None = None) -> DataNotFound | None:
     """The error for text that certainly is not there, told without asking any network; None when it may be."""
+    if name.startswith(MIRROR):
+        from evenhand import mirrored_texts
+
+        return mirrored_texts.missing(name, mirrors)
     if name.startswith(BUILTIN):
         from evenhand.builtin_texts import names, unknown
 
@@ -129,12 +138,19 @@ def _may_be_on_hub(name: str) -> bool:
     return plain and name.count("/") == 1 and all(name.split("/"))
 
 
-def _read(name: str, section: DataSection, offline: bool, base: Path | None) -> tuple[Dataset, str, str]:
+def _read(
+    name: str, section: DataSection, offline: bool, base: Path | None, mirrors: str | None
+) -> tuple[Dataset, str, str]:
     """The rows of one source, where they are from, and their licence."""
     from datasets import Dataset
 
-    if problem := missing(name, base, what="training text"):
+    if problem := missing(name, base, what="training text", mirrors=mirrors):
         raise problem
+    if name.startswith(MIRROR):
+        from evenhand import mirrored_texts
+
+        texts = mirrored_texts.read(name, mirrors)
+        return Dataset.from_dict({"text": texts}), f"{name} (published files)", mirrored_texts.licence(name)
     if name.startswith(BUILTIN):
         return Dataset.from_dict({"text": read_texts(name)}), f"{name} (shipped with evenhand)", "Apache-2.0"
     path, tried = find(name, base)

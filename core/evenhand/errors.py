@@ -132,6 +132,12 @@ class Contaminated(EvenhandError):
     exit_code = 7
 
 
+class NotReproduced(EvenhandError):
+    """A value that the recipe expects was not found again, and the run was asked to be strict."""
+
+    exit_code = 7
+
+
 class NotPortable(EvenhandError):
     """The model that was saved does not answer as the one that was measured."""
 

@@ -14,6 +14,7 @@ from evenhand.compose import Composer
 from evenhand.contributions import Request
 from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound, UsageError, told
 from evenhand.examination import examined
+from evenhand.expectations import demand_reproduced
 from evenhand.guard import blamed, memory_ran_out
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
 from evenhand.plan import Plan, check_kinds, stages_of
@@ -70,7 +71,8 @@ def execute(
     What is wrong with the recipe or its model is told before there is a folder.
 
     `output` is the folder that the run folder is made in (default `runs`); `resume` continues the newest unfinished run
-    of the same recipe there; `strict` lets isolated faults fail the run.
+    of the same recipe there; `strict` lets isolated faults fail the run, and raises NotReproduced after a run that did
+    not find a value that the recipe expects.
     """
     from evenhand.discovery import discover
 
@@ -100,7 +102,10 @@ def execute(
             if shown is error:
                 raise
             raise shown from error
-    return RunResult(folder, raw_run(folder))
+    result = RunResult(folder, raw_run(folder))
+    if strict:
+        demand_reproduced(result.record["expectations"], where=str(folder))
+    return result
 
 
 def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel:
@@ -133,7 +138,7 @@ def _run(
 
     datasets.disable_progress_bars()  # ours are shown instead
 
-    from evenhand import continuity, measuring, models, portable, proofs, traffic
+    from evenhand import continuity, expectations, measuring, models, portable, proofs, traffic
     from evenhand.assessment import assess
     from evenhand.axis_results import demand_defined
     from evenhand.contamination import Contamination
@@ -183,6 +188,7 @@ def _run(
     # ------------------------------------------------------------------------------------------- before
     asked = measuring.benchmarks_of(composer, work.benchmarks, life.context)
     benchmarks, manifest["primary"] = declared(asked, recipe.evaluation.primary, origin=recipe.origin)
+    expectations.demand_metrics(recipe, {name: benchmark for name, (_, benchmark) in benchmarks.items()})
     with manifest.timed("comparing texts"):
         used = [(s, plugins[s.section, s.id]) for s in work.steps if s.plugin]
         given = {name: benchmark for name, (_, benchmark) in benchmarks.items()}
@@ -213,6 +219,7 @@ def _run(
     after = overlap.marked(after)
     manifest["contamination"] = overlap.as_dict()
     assess(life, work, benchmarks, before, after, mode)
+    manifest["expectations"] = expectations.judge(recipe.expect, manifest["benchmarks"])
     manifest.write()
 
     # ------------------------------------------------------------------------------------ watch, explain
@@ -286,7 +293,7 @@ def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) ->
     from evenhand.data import load_data
 
     with manifest.timed("loading the data"):
-        found = load_data(recipe.data, offline=offline, base=base_of(recipe))
+        found = load_data(recipe.data, offline=offline, base=base_of(recipe), mirrors=recipe.evaluation.data)
     manifest["data"] = {
         "source": found.source,
         "rows": len(found.rows),

@@ -68,7 +68,7 @@ def convert(source: Path, folder: Path) -> None:
         for name, (_, tensor) in tensors.items():
             weights[parameter_name(name, source)] = _values(name, tensor, config)
             bar.advance()
-        _save_weights(weights, folder / "model.safetensors")
+        save_weights(weights, folder / "model.safetensors")
     for name, content in {**files, **_config_files(config)}.items():
         write_atomic(folder / name, content)
 
@@ -228,7 +228,8 @@ def _values(name: str, tensor: Any, config: Mapping[str, Json]) -> np.ndarray[An
     return np.ascontiguousarray(values)
 
 
-def _save_weights(weights: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
+def save_weights(weights: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
+    """Write tensors as safetensors; StorageFault when the disk is full."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 

@@ -12,6 +12,7 @@ from evenhand import proofs
 from evenhand.compose import Composer, fold_data
 from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import Aggregator, Artifact, DecodingRule, LossTerm, ModelTransform
+from evenhand.models import note_moved
 from evenhand.plan import stages_of
 from evenhand.recipe_inputs import heldout_of
 from evenhand.services import Services
@@ -227,6 +228,7 @@ class Life:
         before = proofs.tensor_digests(model)
         result = self._run_training(step, rows, names if selections else None)
         after = proofs.tensor_digests(model)
+        note_moved(model, [name for name, digest in after.items() if digest != before[name]])
         for placed in self.pending_models:
             if placed.transform.trainable:
                 chosen = list(placed.transform.trainable(model))

@@ -57,6 +57,7 @@ class Manifest:
             "training": [],
             "benchmarks": [],
             "contamination": None,
+            "expectations": [],
             "quality": None,
             "controls": [],
             "primary": None,

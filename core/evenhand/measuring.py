@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import shelf
 from evenhand.cache import Json, atomic_folder, cache_dir, damage, digest_of, sha256_text
 from evenhand.contributions import Benchmark, DecodingRule, ItemRecord
+from evenhand.errors import WrongModelKind
 from evenhand.processes import agreed, is_first
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from evenhand.compose import Composer
     from evenhand.context import RunContext
     from evenhand.models import LoadedModel
@@ -42,6 +46,21 @@ def benchmarks_of(
     return found
 
 
+def demand_trained_head(model: PreTrainedModel, benchmarks: Iterable[Benchmark], name: str) -> None:
+    """Refuse every benchmark but those of language quality on a model whose head was never trained: WrongModelKind."""
+    from evenhand.models import untrained_head
+
+    if untrained_head(model) and (refused := [b.name for b in benchmarks if not b.quality]):
+        entry = shelf.find(name)
+        train = f"`toolkit run {entry.recipe}`" if entry and entry.recipe else "a `train` step on the whole model"
+        raise WrongModelKind(
+            f"its language-model head is untrained, so {' and '.join(refused)} would measure noise",
+            where=f"model {name!r}",
+            known="only language quality can be measured on it, to see what a training of the head achieves",
+            do=f"train the head ({train}), and measure the model that comes out; docs/models.md shows how",
+        )
+
+
 def measure(
     benchmarks: Mapping[str, tuple[ResolvedStep, Benchmark]],
     loaded: LoadedModel,
@@ -57,6 +76,7 @@ def measure(
     """
     from evenhand.measured import Measured
 
+    demand_trained_head(loaded.model, [benchmark for _, benchmark in benchmarks.values()], loaded.info.name)
     records = {}
     mode = ""
     for name, (_, benchmark) in benchmarks.items():
@@ -92,6 +112,7 @@ def baseline(
     from evenhand.evidence import read_records, write_records
     from evenhand.measured import Measured
 
+    demand_trained_head(loaded.model, [benchmark for _, benchmark in benchmarks.values()], loaded.info.name)
     mode = Measured(loaded.model, loaded.tokenizer, loaded.info.kind, (), recipe.model.dtype, seed=recipe.run.seed).mode
     records: dict[str, list[ItemRecord]] = {}
     for name, (step, benchmark) in benchmarks.items():

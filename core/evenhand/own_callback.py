@@ -74,6 +74,9 @@ class ObjectiveCallback(ScheduleCallback):
             # A training that fails never ends here, and a bar on a terminal hides the cursor until it is taken down.
             self._unfinished = weakref.finalize(self, self.bar.__exit__, RuntimeError, None, None)
 
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.objective.collate.epoch = int(state.epoch or 0)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         self.objective.step = state.global_step
         if self.bar is not None:

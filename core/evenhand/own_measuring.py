@@ -66,12 +66,14 @@ def measure(
     """Score benchmarks on the model as it is; gives the measurements by benchmark id.
 
     Decoding rules in force on the model (`decode_with`, `load`) count. Its weights and its mode stay as they are.
-    Raises PluginFault when a benchmark fails.
+    Raises PluginFault when a benchmark fails, WrongModelKind when the model cannot be judged.
     """
     from evenhand.measured import Measured
+    from evenhand.measuring import demand_trained_head
 
     steps = OwnSteps(model, tokenizer, benchmarks, kind=kind, seed=seed)
     found = steps.contributions("evaluation")
+    demand_trained_head(model, [benchmark for _, benchmark in found], str(getattr(model, "name_or_path", "")))
     made: dict[str, Measurement] = {}
     for step, benchmark in found:
         alone = sum(other is step for other, _ in found) == 1

@@ -81,7 +81,8 @@ class Objective:
         self.max_length = min(max_length, positions, tokenizer.model_max_length)
         bins = {p.key: token_bins(tokenizer, p.bins, self._vocabulary) for p in self._pairings}
         self.collate = Collator(tokenizer=tokenizer, kind=self.kind, bins=bins, seed=seed)
-        """The data collator: rows of `encode` -> a batch."""
+        """The data collator: rows of `encode` -> a batch. For masked models the callback makes it mask other pieces in
+        each pass over the data."""
         self._reference = _reference(model, reference, self.kind) if any(n.reference for n in needs) else None
         self._attention = _eager_if_needed(model, needs)
         # Our loss is a mean, so that a Trainer must divide it when it accumulates; it asks the model whether to.
@@ -140,13 +141,16 @@ class Objective:
         """
         import torch
 
-        from evenhand.training_forward import forward, token_count, total
+        from evenhand.training_forward import forward, forward_masked_only, token_count, total
 
         batch = self._batch(inputs, next(model.parameters()).device)
         learns = torch.is_grad_enabled()
         if learns:
             self.finish_step()
-        outputs = forward(model, batch, self._terms.needs, kind=self.kind, reference=self._reference)
+        if self.kind == "masked" and self._terms.language_modelling_alone and not return_outputs:
+            outputs = forward_masked_only(model, batch)
+        else:
+            outputs = forward(model, batch, self._terms.needs, kind=self.kind, reference=self._reference)
         if learns:
             weighted = self._evaluate(model, batch, outputs)
             self.batches += 1

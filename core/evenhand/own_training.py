@@ -41,6 +41,8 @@ def train(
     the checkpoints that `resume` goes on from. Raises UsageError, TrainingDiverged, OutOfMemory.
     """
     from evenhand import training
+    from evenhand.models import note_moved
+    from evenhand.proofs import tensor_digests
 
     settings, problems = validated(TrainingSection, options, "train")
     if settings is None or problems:
@@ -50,7 +52,8 @@ def train(
     require_text(getattr(dataset, "column_names", None))
     terms, steps = terms_of(model, tokenizer, list(plugins), kind, seed)
     place = Path(folder) if folder is not None else steps.folder / "training"
-    return training.train(
+    before = tensor_digests(model)
+    result = training.train(
         model,
         tokenizer,
         dataset,
@@ -63,3 +66,5 @@ def train(
         reference=steps.services.reference,
         resume=resume,
     )
+    note_moved(model, [name for name, digest in tensor_digests(model).items() if digest != before[name]])
+    return result

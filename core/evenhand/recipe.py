@@ -14,7 +14,17 @@ from evenhand.examination import Problem, demand_none, examine
 from evenhand.near_match import did_you_mean
 from evenhand.overrides import apply_overrides
 from evenhand.primary import primary_problems
-from evenhand.recipe_model import LISTS, SECTIONS, ModelSection, Recipe, RecipeSection, StepEntry, TrainingSection
+from evenhand.recipe_model import (
+    EXPECT,
+    LISTS,
+    SECTIONS,
+    Expectation,
+    ModelSection,
+    Recipe,
+    RecipeSection,
+    StepEntry,
+    TrainingSection,
+)
 from evenhand.recipe_steps import ResolvedStep, reference_problems, resolve_steps
 from evenhand.wording import toml_value, validated
 
@@ -102,8 +112,8 @@ def _recipe(
 ) -> Recipe:
     problems: list[str] = []
     for key in table:
-        if key not in SECTIONS and key not in LISTS:
-            known = [*SECTIONS, *LISTS]
+        known = [*SECTIONS, *LISTS, EXPECT]
+        if key not in known:
             problems.append(f"{key}: unknown section{did_you_mean(key, known)} (known: {', '.join(known)})")
     for name in LISTS:
         problems += _give_ids(table, name)
@@ -124,6 +134,8 @@ def _recipe(
     for name in LISTS:
         entries[name], found = _entries(table, name)
         problems += found
+    expected, found = _expectations(table, entries["benchmarks"])
+    problems += found
     problems += reference_problems(entries["steps"], entries["benchmarks"])
     problems += primary_problems(
         getattr(sections.get("evaluation"), "primary", None), [e.id for e in entries["benchmarks"] if e.id]
@@ -133,10 +145,35 @@ def _recipe(
     if catalogue is not None:
         unread = SECTIONS.keys() - sections.keys()
         stand_ins = {name: SECTIONS[name].model_construct() for name in unread - {"model"}}
-        draft: Any = {"model": ModelSection.model_construct(name=""), **stand_ins, **sections, **entries, **given}
+        parts = {**stand_ins, **sections, **entries, EXPECT: expected, **given}
+        draft: Any = {"model": ModelSection.model_construct(name=""), **parts}
         everything += examine(Recipe.model_construct(**draft), catalogue, unread)[1]
     demand_none(everything, origin)
-    return Recipe.model_validate({**sections, **entries, **given})
+    return Recipe.model_validate({**sections, **entries, EXPECT: expected, **given})
+
+
+def _expectations(
+    table: dict[str, Any], benchmarks: Sequence[StepEntry]
+) -> tuple[tuple[Expectation, ...], list[str]]:
+    """The `[[expect]]` tables; each names a benchmark of the recipe, or one of several that such an entry gives."""
+    raw = table.get(EXPECT, [])
+    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
+        return (), [f"{EXPECT}: is not a list of tables; write [[{EXPECT}]], with double brackets, once for each"]
+    problems: list[str] = []
+    expected = []
+    ids = [entry.id for entry in benchmarks if entry.id]
+    for position, entry in enumerate(raw, 1):
+        place = f"{EXPECT}[{position}]"
+        one, found = validated(Expectation, entry, place, noun="key")
+        problems += found
+        if one is None:
+            continue
+        expected.append(one)
+        if one.benchmark not in ids and not one.benchmark.startswith(tuple(f"{ident}-" for ident in ids)):
+            near = did_you_mean(one.benchmark, ids)
+            listed = f" (ids: {', '.join(ids) or 'none'})"
+            problems.append(f"{place}.benchmark: {one.benchmark!r} is no benchmark of this recipe{near}{listed}")
+    return tuple(expected), problems
 
 
 def _give_ids(table: dict[str, Any], name: str) -> list[str]:

@@ -25,7 +25,7 @@ def base_of(recipe: Recipe) -> Path | None:
 def heldout_of(recipe: Recipe) -> str | None:
     """`data.heldout`, with the path where it was found."""
     name = recipe.data.heldout
-    if name is None or name.startswith("builtin:"):
+    if name is None or name.startswith(("builtin:", "mirror:")):
         return name
     path, _ = find(name, base_of(recipe))
     return str(path) if path is not None else name
@@ -57,16 +57,18 @@ def _model(recipe: Recipe) -> EvenhandError | None:
 
 
 def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
-    base, data = base_of(recipe), recipe.data
+    base, data, mirrors = base_of(recipe), recipe.data, recipe.evaluation.data
     sources = data.sources if trains else ()
-    found: list[str | EvenhandError | None] = [missing(name, base, what="training text") for name in sources]
+    found: list[str | EvenhandError | None] = [
+        missing(name, base, what="training text", mirrors=mirrors) for name in sources
+    ]
     if data.heldout is not None:
         if data.heldout in sources:
             found.append("data.heldout: is the text that is trained on")
         if data.heldout == "wikitext2":
             found.append(_of("data.heldout", missing_file(WIKITEXT2_TEST, recipe.evaluation.data)))
         else:
-            found.append(missing(data.heldout, base, what="held-out text"))
+            found.append(missing(data.heldout, base, what="held-out text", mirrors=mirrors))
     return found
 
 

@@ -36,7 +36,7 @@ class DataSection(RecipeSection):
 
     train: Source | Annotated[tuple[Source, ...], Field(min_length=1)] = Field(
         "builtin:everyday",
-        description="builtin:NAME, a .txt, .jsonl, .csv or .parquet file, or a hub id; or a list of them.",
+        description="builtin:NAME, mirror:NAME, a .txt, .jsonl, .csv or .parquet file, or a hub id; or a list of them.",
     )
     config: str | None = Field(None, description="The configuration, for hub data that has several.")
     split: str = Field("train", min_length=1, description="The split, for hub data and saved data sets.")
@@ -130,6 +130,17 @@ class RunSection(RecipeSection):
         return self.seeds if isinstance(self.seeds, tuple) else tuple(range(self.seed, self.seed + self.seeds))
 
 
+class Expectation(RecipeSection):
+    """One `[[expect]]` table: a published value, and how near a run must come to it."""
+
+    benchmark: str = Field(min_length=1, description="The id of a benchmark of this recipe.")
+    metric: str = Field(min_length=1, description="The name of one of its metrics.")
+    value: float = Field(description="The published value, in the metric's unit.")
+    tolerance: NotNegative = Field(description="The largest difference at which it counts as reproduced.")
+    when: Literal["before", "after"] = Field("before", description="The side of the run; before: the model as it is.")
+    source: str = Field(min_length=1, description="Where the value was published.")
+
+
 class StepEntry(BaseModel):
     """One `[[steps]]` or `[[benchmarks]]` table, its options not yet checked against the plugin."""
 
@@ -155,6 +166,7 @@ SECTIONS: dict[str, type[RecipeSection]] = {
     "run": RunSection,
 }
 LISTS: tuple[str, ...] = ("steps", "benchmarks")
+EXPECT = "expect"
 
 
 class Recipe(BaseModel):
@@ -171,6 +183,7 @@ class Recipe(BaseModel):
     run: RunSection = RunSection()
     steps: tuple[StepEntry, ...] = ()
     benchmarks: tuple[StepEntry, ...] = ()
+    expect: tuple[Expectation, ...] = ()
     source: str = Field("", exclude=True, repr=False)
     """The text, verbatim."""
     overrides: tuple[str, ...] = Field((), exclude=True)

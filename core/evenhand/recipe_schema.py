@@ -14,7 +14,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from evenhand.discovery import BUILT_IN, Catalogue, PluginRow, load
 from evenhand.errors import BrokenPlugin, EvenhandError, IncompatiblePlugin
 from evenhand.option_table import option_docstrings
-from evenhand.recipe_model import SECTIONS, TrainingSection
+from evenhand.recipe_model import EXPECT, SECTIONS, Expectation, TrainingSection
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ID = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "description": "Default: the name of the plugin."}
@@ -64,6 +64,7 @@ def recipe_schema(catalogue: Catalogue) -> tuple[dict[str, Any], list[EvenhandEr
             **sections,
             "steps": {"type": "array", "items": {"anyOf": steps}},
             "benchmarks": {"type": "array", "items": {"anyOf": benchmarks} if benchmarks else {}},
+            EXPECT: {"type": "array", "items": _inlined(Expectation, EXPECT, definitions)},
         },
         "required": ["model"],
         "additionalProperties": False,

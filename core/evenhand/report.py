@@ -108,6 +108,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "seed_lines": verdicts.seed_lines(run),
         "has_axes": any(b.axes for b in run.bias_benchmarks),
         "quality_words": wording.what_it_cost(run.model_copy(update={"seconds": 0.0})),
+        "reproductions": wording.reproductions(run),
         "missing": wording.missing(run),
         "how_to_read": wording.how_to_read(run),
         "limits": wording.limits(run),

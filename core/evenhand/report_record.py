@@ -79,6 +79,7 @@ class Model(Part):
     display_name: str = ""
     kind: str = ""
     source: str = ""
+    origin: dict[str, Any] = Field(default_factory=dict)
     base_model: str = ""
     licence: str = ""
     digest: str = ""
@@ -213,6 +214,20 @@ class SeedRecord(Part):
     training: list[Training] = Field(default_factory=list)
 
 
+class ExpectationRecord(Part):
+    """A published value, and what the run found in its place."""
+
+    benchmark: str = ""
+    metric: str = ""
+    unit: str = ""
+    value: float | None = None
+    tolerance: float | None = None
+    when: str = "before"
+    source: str = ""
+    found: Interval = Interval()
+    verdict: str = ""
+
+
 class RunRecord(Part):
     """One run, as `run.json` states it."""
 
@@ -235,6 +250,7 @@ class RunRecord(Part):
     steps: list[Step] = Field(default_factory=list)
     training: list[Training] = Field(default_factory=list)
     benchmarks: list[BenchmarkResult] = Field(default_factory=list)
+    expectations: list[ExpectationRecord] = Field(default_factory=list)
     quality: Quality | None = None
     contamination: ContaminationRecord | None = None
     controls: list[ControlRecord] = Field(default_factory=list)

@@ -8,6 +8,7 @@ from evenhand.report_numbers import bounds, counted, decimals, duration, listing
 from evenhand.report_record import (
     BenchmarkResult,
     ControlRecord,
+    ExpectationRecord,
     Interval,
     MetricResult,
     Quality,
@@ -218,6 +219,28 @@ def _control(run: RunRecord, control: ControlRecord) -> str:
     return f"{name}: {'; '.join(found) or 'run'}"
 
 
+def reproductions(run: RunRecord) -> list[str]:
+    """Each published value that the recipe expects, what was found in its place, and whether it is near enough."""
+    labels = {b.id: b.label for b in run.benchmarks}
+    return [_reproduction(labels.get(one.benchmark, one.benchmark), one) for one in run.expectations]
+
+
+def _reproduction(label: str, one: ExpectationRecord) -> str:
+    places = max(_places(one.value), _places(one.tolerance))
+    unit = f" {one.unit}" if one.unit else ""
+    told = "nothing" if one.found.value is None else f"{number(one.found.value, places)}{unit}"
+    side = ", after the steps" if one.when == "after" else ""
+    return (
+        f"{label}, {one.metric}{side}: {one.verdict or 'not measured'}; found {told}, "
+        f"published {number(one.value, places)} +/- {number(one.tolerance, places)}{unit} ({one.source})"
+    )
+
+
+def _places(value: float | None) -> int:
+    """Decimals that a published number was written with, at most four."""
+    return len(f"{value or 0:.4f}".rstrip("0").partition(".")[2])
+
+
 def _as_percent(ratio: Interval) -> Interval:
     def shift(value: float | None) -> float | None:
         return None if value is None else 100 * (value - 1)
@@ -303,6 +326,7 @@ def provenance(run: RunRecord) -> list[tuple[str, str]]:
     facts = [
         ("Model", run.model_label),
         ("Model source", model.source),
+        ("How the model was made", str(model.origin.get("made") or "")),
         ("Model licence", model.licence),
         ("Model digest (SHA-256)", model.digest),
         ("Model size", f"{model.parameters:,} parameters" if model.parameters else ""),

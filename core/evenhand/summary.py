@@ -113,6 +113,10 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         for words in wording.controls(run):
             line(f"- {words}")
 
+    if run.expectations:
+        heading("Published values, and what was found in their place")
+        for words in wording.reproductions(run):
+            line(f"- {words}")
     if run.benchmarks:
         heading("What was counted (items before and after)")
         for words in verdicts.left_out(run):

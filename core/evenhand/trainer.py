@@ -16,7 +16,8 @@ from evenhand.contributions import ModelTransform
 from evenhand.progress import progress
 from evenhand.reference import ReferenceModel
 from evenhand.training_batch import Batch, Outputs
-from evenhand.training_forward import forward, token_count, total, trained
+from evenhand.training_data import Collator
+from evenhand.training_forward import forward, forward_masked_only, token_count, total, trained
 from evenhand.training_terms import Terms, all_finite, diverged
 
 PROOF_STEPS = 5
@@ -26,13 +27,19 @@ PROOF_STEPS = 5
 class RunCallback(TrainerCallback):  # type: ignore[misc]
     """Progress, schedules, and the mark of a complete checkpoint."""
 
-    def __init__(self, terms: Terms, transforms: Sequence[ModelTransform], title: str, total: int) -> None:
-        self.terms, self.transforms, self.total = terms, transforms, total
+    def __init__(
+        self, terms: Terms, transforms: Sequence[ModelTransform], collator: Collator, title: str, total: int
+    ) -> None:
+        self.terms, self.transforms, self.collator, self.total = terms, transforms, collator, total
         self.bar = progress(title, total=total, unit="steps")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         self.bar.__enter__()
         self.bar.advance(state.global_step)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        # A training that goes on in the middle of a pass has that pass's number here, with a fraction behind it.
+        self.collator.epoch = int(state.epoch or 0)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         self.terms.on_step(state.global_step, self.total)
@@ -82,6 +89,8 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
     def forward(self, model: Any, batch: Batch) -> Outputs:
         """The outputs on a batch, its tokens counted."""
         self.tokens += token_count(batch)
+        if self.kind == "masked" and self.terms.language_modelling_alone:
+            return forward_masked_only(model, batch)
         return forward(model, batch, self.terms.needs, kind=self.kind, reference=self.reference)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **rest: Any) -> Any:

@@ -283,7 +283,7 @@ def _trainer(
         terms=terms,
         reference=reference,
         kind=kind,
-        callbacks=[RunCallback(terms, transforms, title, settings.max_steps)],
+        callbacks=[RunCallback(terms, transforms, collator, title, settings.max_steps)],
     )
     return trainer
 

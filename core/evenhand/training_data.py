@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MASK_RATE, KEEP_RATE, RANDOM_RATE = 0.15, 0.1, 0.1
 """Masked language modelling as in BERT: 15 % of the pieces, of which 80 % masked, 10 % random, 10 % kept."""
+EPOCH_STRIDE = 1_000_000_007
+"""Between the seeds of one row in two passes over the data."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Collator:
     seed: int
     multiple: int = 16
     """Lengths are padded to a multiple of this, so that few tensor shapes occur."""
+    epoch: int = 0
+    """Which pass over the data this is, from 0: in each, other pieces of a row are masked (Liu et al. 2019)."""
 
     def __call__(self, rows: Sequence[EncodedRow]) -> dict[str, Any]:
         import torch
@@ -130,7 +134,7 @@ class Collator:
     def _mask_row(self, row: EncodedRow, ids: torch.Tensor, labels: torch.Tensor) -> set[int]:
         import torch
 
-        draw = torch.Generator().manual_seed(self.seed * 1_000_003 + row.number)
+        draw = torch.Generator().manual_seed(self.seed * 1_000_003 + row.number + self.epoch * EPOCH_STRIDE)
         special = set(self.tokenizer.all_special_ids)
         places = [k for k, token in enumerate(row.ids) if token not in special]
         count = max(1, round(MASK_RATE * len(places)))

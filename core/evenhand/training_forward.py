@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from evenhand.reference import ReferenceModel
 
 
+ROWS = 32
+"""Rows that enter the output layer alone are filled up to a multiple of this."""
+
+
 def forward(
     model: Any, batch: Batch, needs: Sequence[Needs], *, kind: str, reference: ReferenceModel | None = None
 ) -> Outputs:
@@ -51,6 +55,44 @@ def forward(
         },
         reference=reference.on(batch) if reference else None,
     )
+
+
+def forward_masked_only(model: Any, batch: Batch) -> Outputs:
+    """The outputs of a masked model when nothing but its own loss is asked for: `logits` only at the labels, [n, V].
+
+    Of a small model, the output matrix is half the work, and six of seven of its rows have no label. A model that
+    does not end in one output layer over [B, T, H] is run as it is, and gives [B, T, V].
+    """
+    import torch
+
+    kept = batch.labels != -100
+    labels = batch.labels[kept]
+    inner = getattr(model, "module", model)  # inside what distributes it
+    head: Any = inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
+    entered: list[bool] = []
+
+    def only_labels(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        fits = args[0].ndim == 3 and args[0].shape[:2] == batch.input_ids.shape
+        entered.append(fits)
+        return (_padded(args[0][kept]), *args[1:]) if fits else args
+
+    handle = head.register_forward_pre_hook(only_labels) if isinstance(head, torch.nn.Module) else None
+    try:
+        logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+    finally:
+        if handle is not None:
+            handle.remove()
+    if entered != [True]:
+        return Outputs(logits=logits, loss=language_modelling(logits, batch.labels, kind="masked"))
+    logits = logits[: len(labels)]
+    return Outputs(logits=logits, loss=torch.nn.functional.cross_entropy(logits.float(), labels))
+
+
+def _padded(rows: torch.Tensor) -> torch.Tensor:
+    """Rows [n, H] with zeros behind them up to a multiple, so that few shapes occur."""
+    import torch
+
+    return torch.nn.functional.pad(rows, (0, 0, 0, -len(rows) % ROWS))
 
 
 def token_count(batch: Batch) -> int:

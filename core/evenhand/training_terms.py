@@ -63,6 +63,11 @@ class Terms:
     def needs(self) -> list[Any]:
         return [s.term.needs for s in self.states]
 
+    @property
+    def language_modelling_alone(self) -> bool:
+        """Whether nothing but the host's own loss is computed from the outputs."""
+        return [s.term.name for s in self.states] == [LANGUAGE_MODELLING]
+
     def evaluate(self, batch: Batch, outputs: Outputs, step: int) -> dict[str, torch.Tensor]:
         """Raw value of each term -> its weighted, normalised value. Stops at the first that is not finite."""
         weighted = {}

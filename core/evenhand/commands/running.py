@@ -26,7 +26,11 @@ _SET = click.option(
 @_SET
 @click.option("--resume", is_flag=True, help="Continue the newest unfinished run of this recipe.")
 @click.option("--output", metavar="DIR", help="Folder that the run folder is made in; default: runs.")
-@click.option("--strict", is_flag=True, help="Let a fault of a monitor or of a report section fail the run.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Fail on a fault of a monitor or of a report section, and on an expected value that is not reproduced.",
+)
 @click.option("--offline", is_flag=True, help="Refuse every download.")
 @global_options
 @pass_session

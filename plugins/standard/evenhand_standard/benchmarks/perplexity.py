@@ -32,10 +32,18 @@ from evenhand_sdk import (
     UsageError,
     hookimpl,
 )
-from evenhand_sdk.benchmark_data import WIKITEXT2_TEST, KnownFile, builtin_names, builtin_passages, read_text
+from evenhand_sdk.benchmark_data import (
+    WIKITEXT2_TEST,
+    KnownFile,
+    builtin_names,
+    builtin_passages,
+    mirrored_lines,
+    read_text,
+)
 from evenhand_standard.benchmarks.data_digests import data_digest
 
 BUILTIN = "builtin:"
+MIRROR = "mirror:"
 WIKITEXT2 = "wikitext2"
 
 
@@ -44,8 +52,8 @@ class PerplexityOptions(Options):
 
     text: str | None = Field(
         None,
-        description="builtin:heldout, wikitext2 (test part, by article), or a text file: passages between blank lines; "
-        "none: data.heldout of the recipe, else builtin:heldout.",
+        description="builtin:heldout, wikitext2 (test part, by article), mirror:wiki-split-heldout (by sentence), or a "
+        "text file: passages between blank lines; none: data.heldout of the recipe, else builtin:heldout.",
     )
     context: Annotated[int, Field(ge=2)] = Field(512, description="Most tokens that the model sees at once.")
     stride: Annotated[int, Field(ge=1)] | None = Field(None, description="Tokens between windows; none: half of it.")
@@ -126,6 +134,8 @@ def passages(text: str, folder: str | None = None) -> list[str]:
     """The passages of a text. Raises DataNotFound for an unknown one, UsageError for a file without text."""
     if text.startswith(BUILTIN):
         return builtin_passages(text)
+    if text.startswith(MIRROR):
+        return mirrored_lines(text, folder)
     if text == WIKITEXT2:
         return list(_articles(read_text(WIKITEXT2_TEST, folder)))
     path = Path(text).expanduser()
