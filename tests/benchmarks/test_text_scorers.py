@@ -254,7 +254,7 @@ def classifier(tmp_path_factory):
         label2id={"fine": 0, "toxic": 1, "other": 2},
     )  # fmt: skip
     model = BertForSequenceClassification(config).eval()
-    model.save_pretrained(folder, safe_serialization=True)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder, model, tokenizer
 
@@ -279,7 +279,7 @@ def test_a_model_of_several_labels_at_once_is_read_by_sigmoid(classifier, tmp_pa
     _, model, tokenizer = classifier
     model.config.problem_type = "multi_label_classification"
     try:
-        model.save_pretrained(tmp_path, safe_serialization=True)
+        model.save_pretrained(tmp_path)
     finally:
         model.config.problem_type = None
     tokenizer.save_pretrained(tmp_path)
