@@ -2,7 +2,7 @@
 
 One implementation each, with the run's seed and settings. `Services` always acts on the model as it is now; another one
 can be named. A training that was finished is not repeated when a stopped run is resumed; everything else is computed
-each time it is asked for (decision 13).
+each time it is asked for (decision 16).
 """
 
 from __future__ import annotations
