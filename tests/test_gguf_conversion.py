@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evenhand.errors import StorageFault, UsageError
-from evenhand.gguf_conversion import _save_weights, _values, convert, unpermute
+from evenhand.gguf_conversion import _values, convert, save_weights, unpermute
 from tiny_gguf import SPECIAL, tiny_llama, tokens, write_tiny_gguf
 
 
@@ -211,7 +211,7 @@ def test_weights_that_cannot_be_written_are_a_storage_fault(tmp_path):
 
     target = tmp_path / "absent" / "model.safetensors"
     with pytest.raises(StorageFault, match="model.safetensors: the weights could not be written") as caught:
-        _save_weights({"a": np.zeros(2, dtype=np.float32)}, target)
+        save_weights({"a": np.zeros(2, dtype=np.float32)}, target)
     assert caught.value.exit_code == 8
 
 
