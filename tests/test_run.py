@@ -187,6 +187,17 @@ def test_an_empty_recipe_is_a_plain_measurement(place: Path) -> None:
     assert record["training"] == []
 
 
+def test_without_a_step_the_model_is_measured_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evenhand import measuring
+
+    measured: list[str] = []
+    inner = measuring.measure
+    monkeypatch.setattr(measuring, "measure", lambda *a, when, **k: measured.append(when) or inner(*a, when=when, **k))
+    result = api.run(recipe(place, '[[benchmarks]]\nuse = "trial-length"\n'))
+    assert measured == ["before"]
+    assert result.benchmarks[0]["metrics"][0]["change"]["value"] == 0
+
+
 def test_strength_zero_is_exactly_the_identity(place: Path) -> None:
     """Training still happens, on the same rows with the same loss, so compare with the recipe without the steps."""
     plain = '[[steps]]\nuse = "train"\n[[benchmarks]]\nuse = "trial-length"\n'

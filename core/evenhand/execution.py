@@ -199,7 +199,7 @@ def _run(
         services.on_train = overlap.training
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
-        before, _ = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
+        before, mode = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
     before = overlap.marked(before)
     for name, (_, benchmark) in benchmarks.items():
         demand_defined(benchmark, Table.of(before[name]))
@@ -214,9 +214,11 @@ def _run(
 
     # -------------------------------------------------------------------------------------------- after
     rules = [rule for _, rule in life.rules]
-    with manifest.timed("measuring after"):
-        after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
-    after = overlap.marked(after)
+    after = before
+    if any(step.active for step in work.steps):  # else nothing was done, and the model is the same
+        with manifest.timed("measuring after"):
+            after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
+        after = overlap.marked(after)
     manifest["contamination"] = overlap.as_dict()
     assess(life, work, benchmarks, before, after, mode)
     manifest["expectations"] = expectations.judge(recipe.expect, manifest["benchmarks"])
