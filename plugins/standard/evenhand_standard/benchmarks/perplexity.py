@@ -34,6 +34,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.benchmark_data import WIKITEXT2_TEST, builtin_passages, read_text
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 
 BUILTIN = "builtin:"
 WIKITEXT2 = "wikitext2"
@@ -50,7 +51,7 @@ class PerplexityOptions(Options):
     context: Annotated[int, Field(ge=2)] = Field(512, description="Most tokens that the model sees at once.")
     stride: Annotated[int, Field(ge=1)] | None = Field(None, description="Tokens between windows; none: half of it.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most passages, from the beginning.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class Perplexity(Plugin):
