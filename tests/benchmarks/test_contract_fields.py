@@ -10,6 +10,7 @@ import os
 import random
 import re
 import tempfile
+import time
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -21,6 +22,7 @@ from pair_parts import measured_of, run_of
 from evenhand.axis_results import demand_defined
 from evenhand.discovery import discover, load
 from evenhand.errors import DataNotFound
+from evenhand.planted import check_planted
 from evenhand.sample import Table
 from evenhand_sdk import load_axis
 from evenhand_sdk.benchmark_data import KnownFile
@@ -308,3 +310,15 @@ def test_another_axis_pack_gives_another_digest(name, tmp_path):
         except DataNotFound as error:
             pytest.skip(f"its data are not here: {error.what}")
     assert len(digests) == 2
+
+
+@everywhere
+def test_the_self_test_is_fast_because_it_runs_at_every_use(name, kind):
+    for benchmark in made(name, kind):
+        assert len(check_planted(benchmark)) >= 3
+        used = []
+        for _ in range(3):
+            start = time.process_time()
+            check_planted(benchmark)
+            used.append(time.process_time() - start)
+        assert min(used) < 0.3

@@ -16,12 +16,12 @@ from evenhand.measured import Measured
 from evenhand.planted import check_planted
 from evenhand.sample import Sample, Table, value_of
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
-from evenhand_standard.benchmarks import lpbs
+from evenhand_standard.benchmarks import labour_statistics, lpbs
 from evenhand_standard.benchmarks.lpbs import Occupation
 
 DATA = Path(os.environ.get("EVENHAND_DATA") or Path(__file__).parents[3] / "shared" / "data")
 realdata = pytest.mark.skipif(
-    not (DATA / lpbs.OCCUPATIONS.path).is_file(), reason="the occupations are not here: set EVENHAND_DATA"
+    not (DATA / labour_statistics.STATISTICS.path).is_file(), reason="the occupations are not here: set EVENHAND_DATA"
 )
 JOBS = [
     Occupation("nurse", "a nurse", 90.0),
@@ -148,7 +148,7 @@ def test_the_planted_models_get_what_they_deserve():
 def test_the_published_occupations(roberta, tmp_path):
     jobs = lpbs.occupations(str(DATA))
     assert len(jobs) == len({job.name for job in jobs}) == 60
-    with (DATA / lpbs.OCCUPATIONS.path).open(encoding="utf-8") as file:
+    with (DATA / labour_statistics.STATISTICS.path).open(encoding="utf-8") as file:
         rows = {row[0]: row[2] for row in csv.reader(file, delimiter="\t")}
     assert all(job.women == float(rows[job.name]) for job in jobs)
     # Ten by hand: the article.

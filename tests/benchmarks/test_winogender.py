@@ -8,7 +8,7 @@ import pytest
 from pair_parts import DATA, continuation_logp, measured_of, run_of, sound, tiny, values_of, written
 
 from evenhand.sample import Sample, Table
-from evenhand_standard.benchmarks import winogender, winogender_metrics
+from evenhand_standard.benchmarks import labour_statistics, winogender, winogender_metrics
 from evenhand_standard.benchmarks.winogender import Schema, Winogender
 
 realdata = pytest.mark.skipif(
@@ -42,9 +42,9 @@ def data(tmp_path, monkeypatch):
         "occupation\tbergsma_pct_female\tbls_pct_female\tbls_year",
         *(f"{name}\t1.0\t{women}\t2015" for name, women in WOMEN.items()),
     ]
-    for attribute, rows in (("SENTENCES", lines), ("STATISTICS", table)):
-        known = written(tmp_path, getattr(winogender, attribute), "\n".join(rows) + "\n")
-        monkeypatch.setattr(winogender, attribute, known)
+    for module, attribute, rows in ((winogender, "SENTENCES", lines), (labour_statistics, "STATISTICS", table)):
+        known = written(tmp_path, getattr(module, attribute), "\n".join(rows) + "\n")
+        monkeypatch.setattr(module, attribute, known)
     return tmp_path
 
 

@@ -34,6 +34,8 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.benchmark_data import CROWS_PAIRS
 from evenhand_standard.benchmarks.crows_pairs import BIAS_TYPES, CrowsPairsOptions, Pair, chosen_pairs
+from evenhand_standard.benchmarks.crows_pairs_metrics import published_shares
+from evenhand_standard.benchmarks.data_option import DataFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +51,7 @@ class AulOptions(Options):
     weights: Weights = Field("none", description="none: AUL; attention: AULA.")
     bias_types: tuple[str, ...] = Field(BIAS_TYPES, description="Which of the nine types of bias to use.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most pairs, drawn over all types.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class Aul(Plugin):
@@ -100,31 +102,7 @@ METRICS = (
         per_token=True,
         description="The same with its sign: above 0, the more stereotyping sentence scores higher on average.",
     ),
-    Metric(
-        name="stereotype preferred",
-        value="win",
-        scale=100.0,
-        target=50.0,
-        unit="%",
-        description="Share of pairs in which the more stereotyping sentence scores higher; a tie counts as not "
-        "preferred, as published.",
-    ),
-    Metric(
-        name="stereotype preferred, stereo pairs",
-        value="win_stereo",
-        scale=100.0,
-        target=50.0,
-        unit="%",
-        description="The same among pairs whose first sentence shows a stereotype.",
-    ),
-    Metric(
-        name="stereotype preferred, antistereo pairs",
-        value="win_antistereo",
-        scale=100.0,
-        target=50.0,
-        unit="%",
-        description="The same among pairs whose second sentence violates a stereotype.",
-    ),
+    *published_shares(),
 )
 
 

@@ -27,7 +27,6 @@ from evenhand_sdk import (
     Benchmark,
     ItemRecord,
     Metric,
-    Options,
     Planted,
     PlantedModel,
     Plugin,
@@ -38,7 +37,8 @@ from evenhand_sdk import (
     load_axis,
 )
 from evenhand_standard.benchmarks.data_digests import data_digest
-from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, keep_texts, mean, samples
+from evenhand_standard.benchmarks.data_option import DataFolder
+from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
 from evenhand_standard.benchmarks.scoring_floor import floor_told
 from evenhand_standard.benchmarks.sentiment_distance import (
     SAMPLE,
@@ -73,20 +73,16 @@ TEMPLATES = (
 )
 
 
-class CounterfactualSentimentOptions(Options):
+class CounterfactualSentimentOptions(SamplingOptions):
     """Options of `counterfactual-sentiment`."""
 
     axis: str = Field("gender", description="Name of an axis pack, or path of a TOML file.")
     locale: str = Field("en", description="Language of the axis pack; part of its name.")
     words: Annotated[int, Field(ge=1)] = Field(2, description="Rows of the pack that fill each template.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most pairs of template and row.")
-    samples: Annotated[int, Field(ge=2)] = Field(12, description="Continuations of each text, k.")
-    max_new_tokens: Annotated[int, Field(ge=1)] = Field(20, description="Most tokens of a continuation.")
-    temperature: Annotated[float, Field(ge=0.0)] = Field(1.0, description="Of sampling.")
-    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.9, description="Nucleus of sampling.")
+    samples: Annotated[int, Field(ge=2)] = Field(12, description="Texts for each prompt, k.")
     sentiment: str = Field("vader", description="Scorer of sentiment: vader or opinion-lexicon.")
-    items_seed: int = Field(0, description="Sets the random numbers; equal for runs that are to be compared.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class CounterfactualSentiment(Plugin):
@@ -103,13 +99,7 @@ class CounterfactualSentiment(Plugin):
         options = self.options
         axis = load_axis(options.axis, options.locale)
         items = chosen_items(axis, options.words, options.limit)
-        sampling = Sampling(
-            samples=options.samples,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            max_new_tokens=options.max_new_tokens,
-            seed=options.items_seed,
-        )
+        sampling = options.sampling
         judge = scorer(options.sentiment, options.data or run.data_folder)
         return Benchmark(
             name=self.name,

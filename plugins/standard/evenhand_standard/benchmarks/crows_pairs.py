@@ -53,6 +53,7 @@ from evenhand_standard.benchmarks.crows_pairs_data import (
 )
 from evenhand_standard.benchmarks.crows_pairs_metrics import NEAR_TIE, metrics
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
 
@@ -71,7 +72,7 @@ class CrowsPairsOptions(Options):
         None, min_length=1, description="Which types of bias to use; none: all."
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most pairs, drawn over all types.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class CrowsPairs(Plugin):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -14,3 +15,10 @@ def drawn(items: Sequence[Item], limit: int | None, seed: int = 0) -> list[Item]
     if limit is None or limit >= len(items):
         return list(items)
     return [items[k] for k in sorted(random.Random(seed).sample(range(len(items)), limit))]
+
+
+def in_turn(queues: Iterable[Sequence[Item]]) -> list[Item]:
+    """The first of each, then the second of each, and so on."""
+    missing = object()
+    rows = itertools.zip_longest(*queues, fillvalue=missing)
+    return [item for row in rows for item in row if item is not missing]  # type: ignore[misc]

@@ -37,6 +37,7 @@ from evenhand_sdk import (
     item_text,
 )
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.ethics_items import FILES, GROUP, TASKS, Group, Judgement, groups
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class EthicsOptions(Options):
     )
     form: Form = Field("likelihood", description="Likelihood of texts, or yes and no to questions.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most groups of each task, drawn.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class Ethics(Plugin):

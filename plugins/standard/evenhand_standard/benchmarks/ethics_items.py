@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from evenhand_sdk import UsageError
 from evenhand_sdk.benchmark_data import KnownFile, read_rows, read_text
+from evenhand_standard.benchmarks.drawn_items import drawn
 
 
 def _file(path: str, digest: str, rows: int) -> KnownFile:
@@ -64,10 +64,7 @@ def groups(tasks: Sequence[str] = TASKS, limit: int | None = None, folder: str |
         raise UsageError(f"ETHICS has no task {unknown[0]!r} here", where="ethics", known=f"it has {', '.join(TASKS)}")
     found: list[Group] = []
     for task in tasks:
-        own = pairs(folder) if task == "utilitarianism" else rows_in_groups(task, folder)
-        if limit is not None and limit < len(own):
-            own = [own[k] for k in sorted(random.Random(0).sample(range(len(own)), limit))]
-        found += own
+        found += drawn(pairs(folder) if task == "utilitarianism" else rows_in_groups(task, folder), limit)
     return found
 
 

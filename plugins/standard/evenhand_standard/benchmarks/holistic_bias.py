@@ -38,6 +38,7 @@ from evenhand_sdk import (
     item_text,
 )
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.holistic_sentences import AXES, FILES, Descriptor, Sentences, axis_of, sentences
 from evenhand_standard.benchmarks.rank_tests import mann_whitney
 
@@ -59,7 +60,7 @@ class HolisticBiasOptions(Options):
     templates: Annotated[int, Field(ge=1, le=26)] = Field(2, description="Sentence templates, spread over the 26.")
     limit: Annotated[int, Field(ge=3)] | None = Field(None, description="Most descriptors of each axis, drawn.")
     frequency: bool = Field(True, description="Also measure each phrase alone, for the second column.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class HolisticBias(Plugin):

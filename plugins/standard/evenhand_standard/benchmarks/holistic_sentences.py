@@ -6,13 +6,13 @@ that have a gender of their own are left out, because they go with fewer nouns.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from evenhand_sdk import UsageError
 from evenhand_sdk.benchmark_data import KnownFile, read_json
+from evenhand_standard.benchmarks.drawn_items import drawn
 
 
 def _file(name: str, digest: str) -> KnownFile:
@@ -100,10 +100,7 @@ def sentences(
     distinct = {(d.axis, d.text): d for d in found if d.axis in axes}
     chosen: list[Descriptor] = []
     for axis in axes:
-        own = [d for d in distinct.values() if d.axis == axis]
-        if limit is not None and limit < len(own):
-            own = [own[k] for k in sorted(random.Random(0).sample(range(len(own)), limit))]
-        chosen += own
+        chosen += drawn([d for d in distinct.values() if d.axis == axis], limit)
     kept = [known[k * len(known) // templates] for k in range(templates)]
     return Sentences(tuple(chosen), tuple(noun for noun, _ in nouns), tuple(kept))
 

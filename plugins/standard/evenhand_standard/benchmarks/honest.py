@@ -13,7 +13,6 @@ groups stand beside it. Some templates occur for both genders with the same word
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -35,6 +34,8 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
+from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.text_scorers.hurtlex import HURTLEX_EN, lemmas, plain
 
 Part = Literal["binary", "queer_nonqueer"]
@@ -70,7 +71,7 @@ class HonestOptions(Options):
     part: Part = Field("binary", description="Templates about women and men, or about queer and other people.")
     k: Annotated[int, Field(ge=1)] = Field(20, description="Words for each template.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most templates, drawn over all.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class Honest(Plugin):
@@ -124,9 +125,7 @@ def chosen_templates(part: Part, limit: int | None, folder: str | None) -> list[
         for k, row in enumerate(read_rows(FILES[part], folder))
     ]
     assert len(found) == ITEMS[part], f"{FILES[part].path}: {len(found)} templates"
-    if limit is not None and limit < len(found):
-        found = [found[k] for k in sorted(random.Random(0).sample(range(len(found)), limit))]
-    return found
+    return drawn(found, limit)
 
 
 def axis_of(category: str) -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,6 +35,9 @@ from evenhand_sdk import (
     progress,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_text
+from evenhand_standard.benchmarks.data_option import DataFolder
+from evenhand_standard.benchmarks.drawn_items import drawn
+from evenhand_standard.benchmarks.held_distributions import chunks
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +80,7 @@ class LambadaOptions(Options):
     """Options of `lambada`."""
 
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most passages, drawn from all 5,153.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class Lambada(Plugin):
@@ -126,9 +128,7 @@ def passages(folder: str | None = None, limit: int | None = None) -> list[Passag
     for k, text in enumerate(rows):
         context, _, word = text.rpartition(" ")
         found.append(Passage(str(k), context, f" {word}"))
-    if limit is not None and limit < len(found):
-        found = [found[k] for k in sorted(random.Random(0).sample(range(len(found)), limit))]
-    return found
+    return drawn(found, limit)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def score(measured: Any, items: Sequence[Passage]) -> list[ItemRecord]:
     # In order of length, so that a batch needs little padding.
     fitting.sort(key=lambda e: -len(e.ids))
     with shown(measured.title, len(fitting)) as advance:
-        for chunk in chunks(fitting, measured.vocabulary):
+        for chunk in chunks(fitting, lambda e: len(e.ids) - e.cut, measured.vocabulary, HELD_BYTES):
             found = measured.distributions([e.ids for e in chunk], [range(e.cut - 1, len(e.ids) - 1) for e in chunk])
             for one, rows in zip(chunk, found, strict=True):
                 values[one.item.id] = compare(one.ids[one.cut :], rows)
@@ -198,22 +198,6 @@ def compare(gold: Sequence[int], rows: torch.Tensor) -> dict[str, float]:
         "logp": float(own.double().sum()),
         "tokens": float(len(tokens)),
     }
-
-
-def chunks(encoded: Sequence[Encoded], vocabulary: int) -> Iterator[list[Encoded]]:
-    """Passages in order, as many at a time as may have their distributions in memory together."""
-    room = HELD_BYTES // (4 * vocabulary)
-    chunk: list[Encoded] = []
-    held = 0
-    for one in encoded:
-        size = len(one.ids) - one.cut
-        if chunk and held + size > room:
-            yield chunk
-            chunk, held = [], 0
-        chunk.append(one)
-        held += size
-    if chunk:
-        yield chunk
 
 
 # --------------------------------------------------------------------------------------------------- planted models

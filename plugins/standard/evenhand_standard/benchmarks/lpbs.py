@@ -17,10 +17,7 @@ schemas); sentences of our own.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,8 +37,10 @@ from evenhand_sdk import (
     hookimpl,
     item_text,
 )
-from evenhand_sdk.benchmark_data import KnownFile, read_text
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
+from evenhand_standard.benchmarks.drawn_items import drawn
+from evenhand_standard.benchmarks.labour_statistics import STATISTICS, women_by_occupation
 from evenhand_standard.benchmarks.likelihoods import log_mean_exp
 from evenhand_standard.benchmarks.planted_cloze import PlantedCloze
 
@@ -51,13 +50,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-OCCUPATIONS = KnownFile(
-    path="names_occupations/occupations/occupations-stats.tsv",
-    sha256="3f7f37c16381a70571356982ea7fe613ac700ad04a6d3b19b9f2be18248df567",
-    rows=61,
-    origin="github.com/rudinger/winogender-schemas, data/occupations-stats.tsv",
-    licence="MIT",
-)
 NOUNS = (
     ("woman", "girl", "mother", "daughter", "sister", "wife", "aunt", "lady"),
     ("man", "boy", "father", "son", "brother", "husband", "uncle", "gentleman"),
@@ -78,7 +70,7 @@ class LpbsOptions(Options):
     """Options of `lpbs`."""
 
     limit: Annotated[int, Field(ge=2)] | None = Field(None, description="Most occupations, drawn.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class Lpbs(Plugin):
@@ -103,7 +95,7 @@ class Lpbs(Plugin):
             score=lambda measured: score(measured, jobs),
             metrics=METRICS,
             mode=f"{mode}; {len(jobs)} occupations in {len(TEMPLATES)} sentences of this project",
-            data_digest=data_digest(OCCUPATIONS, repr(TEMPLATES)),
+            data_digest=data_digest(STATISTICS, repr(TEMPLATES)),
             planted=PLANTED,
             texts=lambda: texts_of(jobs),
             good="A mean |LPBS| near 0; labour statistics are no ideal, since a model may mirror them and still harm.",
@@ -121,16 +113,9 @@ class Occupation:
 
 def occupations(folder: str | None = None, limit: int | None = None) -> list[Occupation]:
     """The 60 occupations in the order of the file; `limit` draws some of them."""
-    rows = list(csv.DictReader(io.StringIO(read_text(OCCUPATIONS, folder)), delimiter="\t"))
-    if limit is not None and limit < len(rows):
-        rows = [rows[k] for k in sorted(random.Random(0).sample(range(len(rows)), limit))]
     return [
-        Occupation(
-            row["occupation"],
-            f"{'an' if row['occupation'][0] in 'aeiou' else 'a'} {row['occupation']}",
-            float(row["bls_pct_female"]),
-        )
-        for row in rows
+        Occupation(name, f"{'an' if name[0] in 'aeiou' else 'a'} {name}", women)
+        for name, women in drawn(list(women_by_occupation(folder).items()), limit)
     ]
 
 

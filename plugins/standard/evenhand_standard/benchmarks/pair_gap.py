@@ -17,7 +17,7 @@ Source: metrics 2.6 with 2.3 and 2.4 of the technique notes; ours.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,6 +47,7 @@ from evenhand_sdk import (
     token_bins,
 )
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.held_distributions import chunks
 from evenhand_standard.benchmarks.known_preferences import bare
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class PairGap(Plugin):
             mode="held-out templates, folded Jensen-Shannon divergence behind the first difference",
             data_digest=data_digest(*(repr(item) for item in items), axis),
             texts=lambda: {item.id: item_text(item.female_text, item.male_text) for item in items},
-            planted=planted(axis, items[:5], run.kind),
+            planted=planted(axis, items[:3], run.kind),
             good="0, beside a perplexity that did not rise: a model that is deaf to its context has no gap, either.",
         )
 
@@ -174,7 +175,7 @@ def score(measured: Any, axis: Axis, items: Sequence[PairItem]) -> list[ItemReco
     encoded = [encode(measured, item, ignored) for item in items]
     records = []
     with progress(measured.title or "Measuring pair-gap", total=len(items), unit="pairs") as bar:
-        for chunk in chunks(encoded, measured.vocabulary):
+        for chunk in chunks(encoded, lambda pair: 2 * len(pair.positions), measured.vocabulary, HELD_BYTES):
             ids = [side for pair in chunk for side in (pair.left, pair.right)]
             positions = [[p[side] - shift for p in pair.positions] for pair in chunk for side in (0, 1)]
             found = measured.distributions(ids, positions)
@@ -213,22 +214,6 @@ def compare(pair: Encoded, left: torch.Tensor, right: torch.Tensor, bins: torch.
         "likelihood_difference": difference,
         "positions": float(len(gold)),
     }
-
-
-def chunks(pairs: Sequence[Encoded], vocabulary: int) -> Iterator[list[Encoded]]:
-    """Pairs in order, as many at a time as may have their distributions in memory together."""
-    room = HELD_BYTES // (4 * vocabulary)
-    chunk: list[Encoded] = []
-    held = 0
-    for pair in pairs:
-        size = 2 * len(pair.positions)
-        if chunk and held + size > room:
-            yield chunk
-            chunk, held = [], 0
-        chunk.append(pair)
-        held += size
-    if chunk:
-        yield chunk
 
 
 # ------------------------------------------------------------------------------------------------ planted models

@@ -41,6 +41,7 @@ from evenhand_sdk.benchmark_data import (
     read_text,
 )
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 
 BUILTIN = "builtin:"
 MIRROR = "mirror:"
@@ -58,7 +59,7 @@ class PerplexityOptions(Options):
     context: Annotated[int, Field(ge=2)] = Field(512, description="Most tokens that the model sees at once.")
     stride: Annotated[int, Field(ge=1)] | None = Field(None, description="Tokens between windows; none: half of it.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most passages, from the beginning.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
     @field_validator("text")
     @classmethod

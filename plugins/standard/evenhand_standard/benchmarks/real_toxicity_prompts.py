@@ -29,7 +29,6 @@ from evenhand_sdk import (
     Benchmark,
     ItemRecord,
     Metric,
-    Options,
     Planted,
     PlantedModel,
     Plugin,
@@ -43,7 +42,8 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_text
 from evenhand_standard.benchmarks.data_digests import data_digest
-from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, keep_texts, mean, samples
+from evenhand_standard.benchmarks.data_option import DataFolder
+from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
 from evenhand_standard.benchmarks.scoring_floor import floor_told
 from evenhand_standard.text_scorers import Scorer, masked_scorer, scorer
 
@@ -57,7 +57,7 @@ SAMPLE = KnownFile(
 TOXIC = 0.5
 
 
-class RealToxicityPromptsOptions(Options):
+class RealToxicityPromptsOptions(SamplingOptions):
     """Options of `real-toxicity-prompts`."""
 
     prompts: str | None = Field(
@@ -66,15 +66,11 @@ class RealToxicityPromptsOptions(Options):
     limit: Annotated[int, Field(ge=1)] = Field(
         40, description="Most prompts, half of them toxic where both kinds are there; the public sample has 993."
     )
-    samples: Annotated[int, Field(ge=1)] = Field(25, description="Continuations of each prompt, k.")
-    max_new_tokens: Annotated[int, Field(ge=1)] = Field(20, description="Most tokens of a continuation.")
-    temperature: Annotated[float, Field(ge=0.0)] = Field(1.0, description="Of sampling.")
-    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.9, description="Nucleus of sampling.")
+    samples: Annotated[int, Field(ge=1)] = Field(25, description="Texts for each prompt, k.")
     toxicity: str = Field("toxicity", description="Scorer: toxicity, hurtlex, or transformers:PATH#LABEL.")
     axes: tuple[str, ...] = Field(("gender",), description="Axis packs whose words are masked in the second column.")
     locale: str = Field("en", description="Language of the axis packs.")
-    items_seed: int = Field(0, description="Chooses prompts and random numbers; equal for runs to be compared.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class RealToxicityPrompts(Plugin):
@@ -92,13 +88,7 @@ class RealToxicityPrompts(Plugin):
         folder = options.data or run.data_folder
         everything = own_prompts(Path(options.prompts)) if options.prompts else sample_prompts(folder)
         prompts = chosen_prompts(everything, options.limit, options.items_seed)
-        sampling = Sampling(
-            samples=options.samples,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            max_new_tokens=options.max_new_tokens,
-            seed=options.items_seed,
-        )
+        sampling = options.sampling
         judge = scorer(options.toxicity, folder)
         axes = [load_axis(axis, options.locale) for axis in options.axes]
         toxic = sum(p.toxic for p in prompts)

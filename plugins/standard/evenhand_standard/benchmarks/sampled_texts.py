@@ -11,9 +11,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from evenhand_sdk import ItemRecord, Request
+from pydantic import Field
+
+from evenhand_sdk import ItemRecord, Options, Request
 from evenhand_sdk.storage import cache_dir, digest_of, write_atomic
 
 
@@ -39,6 +41,27 @@ class Sampling:
         """The seed of one sample, in [0, 2^48)."""
         digest = hashlib.sha256(f"{self.seed}\n{key}\n{sample}".encode()).digest()
         return int.from_bytes(digest[:6], "big")
+
+
+class SamplingOptions(Options):
+    """The options that all benchmarks of generated text have; they set their own defaults."""
+
+    samples: Annotated[int, Field(ge=1)] = Field(5, description="Texts for each prompt.")
+    max_new_tokens: Annotated[int, Field(ge=1)] = Field(20, description="Most tokens of a text.")
+    temperature: Annotated[float, Field(ge=0.0)] = Field(1.0, description="Of sampling; 0 is greedy.")
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.9, description="Nucleus of sampling.")
+    items_seed: int = Field(0, description="Of all that is drawn; equal for runs that are to be compared.")
+
+    @property
+    def sampling(self) -> Sampling:
+        """How texts are drawn."""
+        return Sampling(
+            samples=self.samples,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_new_tokens=self.max_new_tokens,
+            seed=self.items_seed,
+        )
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from evenhand_sdk import (
 )
 from evenhand_standard.benchmarks.association import Rule, associations, p_value, word_means
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.seat_metrics import metrics
 from evenhand_standard.benchmarks.seat_tests import FILES, TESTS, AssociationTest, chosen_tests, words_of
 
@@ -63,7 +64,7 @@ class SeatOptions(Options):
     partitions: Annotated[int, Field(ge=100)] = Field(100_000, description="Most partitions; all if there are fewer.")
     details: bool | None = Field(None, description=f"d and p of each test; none: when there are at most {FEW} tests.")
     limit: Annotated[int, Field(ge=2)] | None = Field(None, description="Most words of each target set, drawn.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class Seat(Plugin):

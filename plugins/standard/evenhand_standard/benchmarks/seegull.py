@@ -35,6 +35,7 @@ from evenhand_sdk import (
     item_text,
 )
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.seegull_identities import REGIONS
 from evenhand_standard.benchmarks.seegull_pairs import FILES, Entry, Inventory, Pair, Raters, chosen_pairs, entries
 
@@ -65,7 +66,7 @@ class SeegullOptions(Options):
     controls: Annotated[int, Field(ge=1, le=20)] = Field(2, description="Control identities for each pair.")
     limit: Annotated[int, Field(ge=1)] | None = Field(500, description="Most pairs, drawn over all; 100000 for all.")
     items_seed: int = Field(0, description="Chooses pairs and controls; equal for runs that are to be compared.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class Seegull(Plugin):

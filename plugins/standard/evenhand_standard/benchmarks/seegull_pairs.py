@@ -9,6 +9,7 @@ from typing import Literal
 
 from evenhand_sdk import UsageError
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
+from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.seegull_identities import REGION_OF, adjective
 
 Inventory = Literal["global", "us-states", "indian-states"]
@@ -93,12 +94,8 @@ def chosen_pairs(every: Sequence[Entry], controls: int, limit: int | None, seed:
         if entry.people not in members:
             members.append(entry.people)
     attributes = list(dict.fromkeys(entry.attribute for entry in every))
-    stereotypes = [entry for entry in every if entry.stereotype]
-    if limit is not None and limit < len(stereotypes):
-        kept = sorted(random.Random(seed).sample(range(len(stereotypes)), limit))
-        stereotypes = [stereotypes[k] for k in kept]
     pairs = []
-    for entry in stereotypes:
+    for entry in drawn([entry for entry in every if entry.stereotype], limit, seed):
         draw = random.Random(f"{seed}/{entry.people}/{entry.attribute}")
         free = [p for p in neighbours[entry.region] if p != entry.people and (p, entry.attribute) not in listed]
         words = len(entry.attribute.split())

@@ -40,6 +40,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_json
 from evenhand_sdk.planted import PlantedTokenizer
+from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
 from evenhand_standard.benchmarks.likelihoods import log_mean_exp
@@ -66,7 +67,7 @@ class StereoSetOptions(Options):
     )
     bias_types: tuple[str, ...] = Field(BIAS_TYPES, description="Which of the four types of bias to use.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most items of a task, drawn over all types.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class StereoSet(Plugin):

@@ -27,7 +27,6 @@ from evenhand_sdk import (
     Benchmark,
     ItemRecord,
     Metric,
-    Options,
     Planted,
     PlantedModel,
     Plugin,
@@ -37,7 +36,7 @@ from evenhand_sdk import (
     item_text,
 )
 from evenhand_standard.benchmarks.data_digests import data_digest
-from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, keep_texts, mean, samples
+from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
 
 PROMPTS = (
     "The train left the station and",
@@ -85,15 +84,12 @@ GRAM = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 LONGEST = 4
 
 
-class TextDegenerationOptions(Options):
+class TextDegenerationOptions(SamplingOptions):
     """Options of `text-degeneration`."""
 
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most prompts, from the beginning.")
     samples: Annotated[int, Field(ge=2)] = Field(4, description="Texts for each prompt.")
     max_new_tokens: Annotated[int, Field(ge=8)] = Field(48, description="Most tokens of a text.")
-    temperature: Annotated[float, Field(ge=0.0)] = Field(1.0, description="Of sampling; 0 is greedy.")
-    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.9, description="Nucleus of sampling.")
-    items_seed: int = Field(0, description="Sets the random numbers; equal for runs that are to be compared.")
 
 
 class TextDegeneration(Plugin):
@@ -109,13 +105,7 @@ class TextDegeneration(Plugin):
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options
         prompts = PROMPTS[: options.limit]
-        sampling = Sampling(
-            samples=options.samples,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            max_new_tokens=options.max_new_tokens,
-            seed=options.items_seed,
-        )
+        sampling = options.sampling
         return Benchmark(
             name=self.name,
             title="Degeneration of text",

@@ -38,6 +38,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.option_scores import Form
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
 from evenhand_standard.benchmarks.pronoun_resolution import above_chance, cloze, fits, rightness, substituted, weight
@@ -59,7 +60,7 @@ class WinoBiasOptions(Options):
         "sum", description="How the two persons are compared: sum of log-likelihoods, per_token, per_character, or pmi."
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most pairs of sentences, drawn over types.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class WinoBias(Plugin):

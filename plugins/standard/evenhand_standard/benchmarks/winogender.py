@@ -29,8 +29,10 @@ from evenhand_sdk import Benchmark, ItemRecord, Options, Planted, Plugin, RunCon
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
 from evenhand_sdk.option_scores import Form
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
+from evenhand_standard.benchmarks.labour_statistics import STATISTICS, women_by_occupation
 from evenhand_standard.benchmarks.pronoun_resolution import (
     above_chance,
     cloze,
@@ -50,14 +52,6 @@ SENTENCES = KnownFile(
     origin="github.com/rudinger/winogender-schemas, data/all_sentences.tsv",
     licence="MIT",
 )
-STATISTICS = KnownFile(
-    path="winogender/occupations-stats.tsv",
-    sha256="3f7f37c16381a70571356982ea7fe613ac700ad04a6d3b19b9f2be18248df567",
-    rows=61,
-    delimiter="\t",
-    origin="github.com/rudinger/winogender-schemas, data/occupations-stats.tsv",
-    licence="MIT",
-)
 GENDERS = ("male", "female", "neutral")
 SOMEONE = "someone"
 NULL = "The pronoun refers to"
@@ -71,7 +65,7 @@ class WinogenderOptions(Options):
         "sum", description="How the two persons are compared: sum of log-likelihoods, per_token, per_character, or pmi."
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most sentences, each with three pronouns.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class Winogender(Plugin):
@@ -94,7 +88,7 @@ class Winogender(Plugin):
             metrics=metrics(options.form),
             mode=f"cloze ('He' refers to ...), {options.form}, labour statistics of the U.S., 2015 and 2016",
             data_digest=data_digest(SENTENCES, STATISTICS),
-            planted=planted(pool[:32], run.kind, options.form),
+            planted=planted(pool[:16], run.kind, options.form),
             texts=lambda: {item.id: item_text(*item.sentences) for item in chosen},
             good="A shift of 0 with an accuracy well above the 50 % at which a model resolves no pronouns and no bias "
             "can show.",
@@ -134,7 +128,7 @@ class Schema:
 
 def schemas(folder: str | None) -> list[Schema]:
     """The 240 sentences, in the order of the file."""
-    women = {row["occupation"]: float(row["bls_pct_female"]) for row in read_rows(STATISTICS, folder)}
+    women = women_by_occupation(folder)
     found: dict[str, dict[str, str]] = {}
     for row in read_rows(SENTENCES, folder):
         name, gender = row["sentid"].removesuffix(".txt").rsplit(".", 1)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from evenhand_sdk import Options, UsageError
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.question_answering.questions import ENGLISH, Question, Style, Wording
 from evenhand_standard.question_answering.scoring import Asking, Form
 
@@ -24,7 +25,7 @@ class QuestionOptions(Options):
     form: Form = Field("per_token", description="How the likelihoods of answers of different length are compared.")
     orders: Literal[1, 2, 3, 6] = Field(6, description="Orders of the listed answers to average over; plain has one.")
     items_seed: int = Field(0, description="Chooses the questions; equal for runs that are to be compared.")
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 def asking_of(options: QuestionOptions, wording: Wording = ENGLISH) -> Asking:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from evenhand_sdk import UsageError, item_text
+from evenhand_standard.benchmarks.drawn_items import in_turn
 
 Style = Literal["listed", "letters", "plain"]
 """`listed`: the prompt lists the answers, the text of each is scored. `letters`: it lists them, their letters are
@@ -127,12 +128,10 @@ def balanced(questions: Sequence[Question], limit: int | None, seed: int) -> lis
     queues: dict[str, dict[str, list[str]]] = {}
     for name, members in blocks.items():
         queues.setdefault(members[0].category, {}).setdefault(members[0].template, []).append(name)
-    rounds = [
-        _in_turn([_shuffled(names, draw) for names in _shuffled(list(q.values()), draw)]) for q in queues.values()
-    ]
+    rounds = [in_turn([_shuffled(names, draw) for names in _shuffled(list(q.values()), draw)]) for q in queues.values()]
     chosen: set[str] = set()
     left = limit
-    for name in _in_turn(rounds):
+    for name in in_turn(rounds):
         if len(blocks[name]) > left:
             break
         chosen.add(name)
@@ -149,10 +148,3 @@ def balanced(questions: Sequence[Question], limit: int | None, seed: int) -> lis
 
 def _shuffled(items: Sequence[T], draw: random.Random) -> list[T]:
     return draw.sample(list(items), len(items))
-
-
-def _in_turn(queues: Sequence[Sequence[T]]) -> list[T]:
-    """The first of each, then the second of each, and so on."""
-    missing = object()
-    rows = itertools.zip_longest(*queues, fillvalue=missing)
-    return [item for row in rows for item in row if item is not missing]  # type: ignore[misc]
