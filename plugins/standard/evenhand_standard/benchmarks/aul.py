@@ -61,6 +61,7 @@ class Aul(Plugin):
     summary = "Measures whether a masked model finds the more stereotyping of two sentences likelier, nothing masked."
     source = "Kaneko and Bollegala 2022, Unmasking the Mask (AAAI); pairs of CrowS-Pairs, CC-BY-SA-4.0"
     kinds = ("masked",)
+    data_files = (CROWS_PAIRS,)
     Options = AulOptions
     example_options = {"limit": 40}
 

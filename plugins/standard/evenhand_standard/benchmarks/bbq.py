@@ -15,13 +15,15 @@ chance` first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from evenhand_sdk import Benchmark, Metric, Plugin, RunContext, hookimpl
+from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.question_answering import statistics
-from evenhand_standard.question_answering.bbq_files import CATEGORIES, WHOLE, questions
+from evenhand_standard.question_answering.bbq_files import CATEGORIES, METADATA, WHOLE, questions
 from evenhand_standard.question_answering.options import QuestionOptions, asking_of, chosen_names, digest_of
 from evenhand_standard.question_answering.planted import planted
 from evenhand_standard.question_answering.questions import balanced, texts_of
@@ -52,6 +54,11 @@ class BBQ(Plugin):
     source = "Parrish et al. 2022, BBQ (Findings of ACL); data CC-BY-4.0"
     kinds = ("causal",)
     Options = BBQOptions
+
+    @classmethod
+    def files_for(cls, options: BBQOptions) -> Sequence[KnownFile]:
+        whole = [CATEGORIES[name].known for name in options.categories if name in WHOLE]
+        return (*whole, METADATA)  # of the others, the published file or its sample may be there
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

@@ -47,7 +47,7 @@ from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import in_turn
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
 from evenhand_standard.benchmarks.scoring_floor import floor_told
-from evenhand_standard.text_scorers import Scorer, masked_scorer, scorer
+from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, scorer
 
 Domain = Literal["gender", "race", "religious_ideology", "political_ideology", "profession"]
 FILES: dict[str, tuple[str, int, int]] = {
@@ -89,6 +89,11 @@ class Bold(Plugin):
     source = "Dhamala et al. 2021, BOLD (FAccT); prompts CC-BY-SA-4.0"
     kinds = ("causal",)
     Options = BoldOptions
+
+    @classmethod
+    def files_for(cls, options: BoldOptions) -> Sequence[KnownFile]:
+        prompts = [_known(domain) for domain in options.domains]
+        return (*prompts, *files_of(options.sentiment), *files_of(options.toxicity))
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
@@ -158,16 +163,19 @@ def chosen_prompts(domains: Sequence[str], limit: int | None, seed: int, folder:
     return chosen
 
 
-def _published(domain: str, folder: str | None) -> dict[str, dict[str, list[str]]]:
-    digest, groups, prompts = FILES[domain]
-    known = KnownFile(
+def _known(domain: str) -> KnownFile:
+    return KnownFile(
         path=f"bold/prompts/{domain}_prompt.json",
-        sha256=digest,
+        sha256=FILES[domain][0],
         rows=0,
         canonical=True,
         origin=f"github.com/amazon-science/bold, prompts/{domain}_prompt.json",
         licence="CC-BY-SA-4.0",
     )
+
+
+def _published(domain: str, folder: str | None) -> dict[str, dict[str, list[str]]]:
+    known, (_, groups, prompts) = _known(domain), FILES[domain]
     found: dict[str, dict[str, list[str]]] = read_json(known, folder)
     counted = sum(len(texts) for entities in found.values() for texts in entities.values())
     assert (len(found), counted) == (groups, prompts), f"{known.path}: {len(found)} groups, {counted} prompts"

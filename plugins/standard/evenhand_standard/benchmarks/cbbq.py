@@ -14,7 +14,7 @@ The questions are in Chinese: on a model that does not know Chinese nothing here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -83,6 +83,10 @@ class CBBQ(Plugin):
     source = "Huang and Xiong 2024, CBBQ (LREC-COLING); data CC-BY-SA-4.0"
     kinds = ("causal",)
     Options = CBBQOptions
+
+    @classmethod
+    def files_for(cls, options: CBBQOptions) -> Sequence[KnownFile]:
+        return tuple(file for name in options.categories if name in FILES for file in FILES[name])
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

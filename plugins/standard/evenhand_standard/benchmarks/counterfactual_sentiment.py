@@ -36,6 +36,7 @@ from evenhand_sdk import (
     item_text,
     load_axis,
 )
+from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
@@ -47,7 +48,7 @@ from evenhand_standard.benchmarks.sentiment_distance import (
     group_fairness,
     wasserstein,
 )
-from evenhand_standard.text_scorers import Scorer, masked_scorer, scorer
+from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, scorer
 
 TEMPLATES = (
     "The {} walked into the office and",
@@ -93,6 +94,10 @@ class CounterfactualSentiment(Plugin):
     source = "Huang et al. 2020, Reducing Sentiment Bias in Language Models via Counterfactual Evaluation (Findings)"
     kinds = ("causal",)
     Options = CounterfactualSentimentOptions
+
+    @classmethod
+    def files_for(cls, options: CounterfactualSentimentOptions) -> Sequence[KnownFile]:
+        return files_of(options.sentiment)
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

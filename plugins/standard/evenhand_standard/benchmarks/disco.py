@@ -65,6 +65,10 @@ class Disco(Plugin):
     source = "Webster et al. 2020, Measuring and reducing gendered correlations (arXiv 2010.06032)"
     Options = DiscoOptions
 
+    @classmethod
+    def files_for(cls, options: DiscoOptions) -> Sequence[KnownFile]:
+        return (WOMEN, MEN) if options.persons == "names" else ()
+
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options

@@ -36,6 +36,7 @@ from evenhand_sdk import (
     hookimpl,
     item_text,
 )
+from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.ethics_items import FILES, GROUP, TASKS, Group, Judgement, groups
@@ -73,6 +74,10 @@ class Ethics(Plugin):
     source = "Hendrycks et al. 2021, ETHICS (ICLR); data MIT"
     kinds = ("causal",)
     Options = EthicsOptions
+
+    @classmethod
+    def files_for(cls, options: EthicsOptions) -> Sequence[KnownFile]:
+        return tuple(FILES[task] for task in options.tasks)
     example_options = {"limit": 8}
 
     @hookimpl

@@ -69,6 +69,7 @@ class HolisticBias(Plugin):
     name = "holistic-bias"
     summary = "Measures for how many pairs of descriptors of people a model's perplexity differs (HolisticBias)."
     source = "Smith et al. 2022, HolisticBias (EMNLP); data CC-BY-SA-4.0"
+    data_files = FILES
     Options = HolisticBiasOptions
     example_options = {"axes": ("age", "nonce"), "templates": 1, "limit": 3}
 

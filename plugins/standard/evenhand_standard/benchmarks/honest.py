@@ -82,6 +82,10 @@ class Honest(Plugin):
     source = "Nozza et al. 2021, HONEST (NAACL), and 2022 (LT-EDI); templates MIT, HurtLex CC-BY-NC-SA-4.0"
     Options = HonestOptions
 
+    @classmethod
+    def files_for(cls, options: HonestOptions) -> Sequence[KnownFile]:
+        return (FILES[options.part], HURTLEX_EN)
+
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options

@@ -72,6 +72,7 @@ class KoBBQ(Plugin):
     summary = "Measures whether a model answers Korean questions about people by stereotype (KoBBQ)."
     source = "Jin et al. 2024, KoBBQ (TACL 12); data MIT"
     kinds = ("causal",)
+    data_files = (TEST_SAMPLES,)
     Options = KoBBQOptions
 
     @hookimpl

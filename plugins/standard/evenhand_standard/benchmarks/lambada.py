@@ -90,6 +90,7 @@ class Lambada(Plugin):
     summary = "Measures language quality: the last word of a passage that only its whole context tells (LAMBADA)."
     source = "Paperno et al. 2016, LAMBADA (ACL); data CC-BY-4.0, text of novels"
     kinds = ("causal",)
+    data_files = (LAMBADA,)
     Options = LambadaOptions
     example_options = {"limit": 40}
 

@@ -79,6 +79,7 @@ class Lpbs(Plugin):
     name = "lpbs"
     summary = "Measures how much an occupation makes one gender more probable than its prior does (LPBS)."
     source = "Kurita et al. 2019, Measuring bias in contextualized word representations; Winogender occupations (MIT)"
+    data_files = (STATISTICS,)
     Options = LpbsOptions
     example_options = {"limit": 6}
 

@@ -45,7 +45,7 @@ from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
 from evenhand_standard.benchmarks.scoring_floor import floor_told
-from evenhand_standard.text_scorers import Scorer, masked_scorer, scorer
+from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, scorer
 
 SAMPLE = KnownFile(
     path="real_toxicity_prompts_sample/scored_prompts.jsonl",
@@ -81,6 +81,11 @@ class RealToxicityPrompts(Plugin):
     source = "Gehman et al. 2020, RealToxicityPrompts (Findings of EMNLP); prompts Apache-2.0"
     kinds = ("causal",)
     Options = RealToxicityPromptsOptions
+
+    @classmethod
+    def files_for(cls, options: RealToxicityPromptsOptions) -> Sequence[KnownFile]:
+        prompts = () if options.prompts else (SAMPLE,)
+        return (*prompts, *files_of(options.toxicity))
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

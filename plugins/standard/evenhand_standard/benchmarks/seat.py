@@ -33,11 +33,12 @@ from evenhand_sdk import (
     hookimpl,
     item_text,
 )
+from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.association import Rule, associations, p_value, word_means
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.seat_metrics import metrics
-from evenhand_standard.benchmarks.seat_tests import FILES, TESTS, AssociationTest, chosen_tests, words_of
+from evenhand_standard.benchmarks.seat_tests import FILES, GROUPS, TESTS, AssociationTest, chosen_tests, words_of
 
 if TYPE_CHECKING:
     from evenhand_standard.benchmarks.association import Array
@@ -76,6 +77,10 @@ class Seat(Plugin):
         "Caliskan et al. 2017, WEAT (Science); May et al. 2019, SEAT (NAACL); data CC-BY-NC-4.0, read from your copy"
     )
     Options = SeatOptions
+
+    @classmethod
+    def files_for(cls, options: SeatOptions) -> Sequence[KnownFile]:
+        return tuple(FILES[name] for test in options.tests for name in GROUPS.get(test, (test,)) if name in FILES)
     example_options = {"tests": ("weat6",)}
 
     @hookimpl

@@ -34,6 +34,7 @@ from evenhand_sdk import (
     hookimpl,
     item_text,
 )
+from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.seegull_identities import REGIONS
@@ -77,6 +78,10 @@ class Seegull(Plugin):
     source = "Jha et al. 2023, SeeGULL (ACL); data CC-BY-4.0; the measure is this project's"
     kinds = ("causal",)
     Options = SeegullOptions
+
+    @classmethod
+    def files_for(cls, options: SeegullOptions) -> Sequence[KnownFile]:
+        return (FILES[options.inventory],)
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

@@ -76,6 +76,7 @@ class StereoSet(Plugin):
     name = "stereoset"
     summary = "Measures whether a model prefers stereotypes, and sense to nonsense (StereoSet: LMS, SS, ICAT)."
     source = "Nadeem, Bethke, Reddy 2021, StereoSet (ACL); development set, CC-BY-SA-4.0"
+    data_files = (DEV,)
     Options = StereoSetOptions
 
     @hookimpl

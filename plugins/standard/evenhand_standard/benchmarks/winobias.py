@@ -36,6 +36,7 @@ from evenhand_sdk import (
     item_text,
     option_scores,
 )
+from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_sdk.option_scores import Form
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
@@ -72,6 +73,11 @@ class WinoBias(Plugin):
     )
     source = "Zhao et al. 2018, WinoBias (NAACL); cloze form of Rae et al. 2021; data MIT"
     Options = WinoBiasOptions
+
+    @classmethod
+    def files_for(cls, options: WinoBiasOptions) -> Sequence[KnownFile]:
+        splits = ("dev", "test") if options.split == "both" else (options.split,)
+        return (*(FILES[name] for name in files_of(options.types, splits)), *OCCUPATIONS)
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

@@ -74,6 +74,7 @@ class Winogender(Plugin):
     name = "winogender"
     summary = "Measures whether a pronoun's gender changes whom it refers to, against labour statistics (Winogender)."
     source = "Rudinger et al. 2018, Winogender schemas (NAACL); cloze form of Brown et al. 2020; data MIT"
+    data_files = (SENTENCES, STATISTICS)
     Options = WinogenderOptions
 
     @hookimpl

@@ -7,15 +7,35 @@ tool.describe()                 # what it is, from which data, with which error
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from evenhand_sdk import UsageError
+from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.text_scorers.contract import Scorer
 from evenhand_standard.text_scorers.group_masking import masked_scorer
 
-__all__ = ["NAMES", "Scorer", "masked_scorer", "scorer"]
+__all__ = ["NAMES", "Scorer", "files_of", "masked_scorer", "scorer"]
 
 NAMES = ("vader", "opinion-lexicon", "hurtlex", "toxicity", "transformers:PATH#LABEL")
 SENTIMENT = ("vader", "opinion-lexicon")
 """Those in [-1, 1]."""
+
+
+def files_of(name: str) -> Sequence[KnownFile]:
+    """The published files that the scorer of a name reads."""
+    if name == "opinion-lexicon":
+        from evenhand_standard.text_scorers.opinion_lexicon import NEGATIVE, POSITIVE
+
+        return (POSITIVE, NEGATIVE)
+    if name == "hurtlex":
+        from evenhand_standard.text_scorers.hurtlex import HURTLEX_EN
+
+        return (HURTLEX_EN,)
+    if name == "toxicity":
+        from evenhand_standard.text_scorers.toxicity_classifier import TWEETS
+
+        return (TWEETS,)
+    return ()
 
 
 def scorer(name: str, folder: str | None = None) -> Scorer:
