@@ -113,7 +113,7 @@ def test_a_limit_takes_as_many_of_each_group_and_of_each_entity(monkeypatch):
 
 
 def test_planted_models_come_out_as_they_must():
-    assert planted_names(metrics(True), bold.planted()) == [
+    assert planted_names(metrics(True), bold.planted(toxicity=True)) == [
         "kind to one group of each domain", "kind to all", "kind to every second person",
     ]  # fmt: skip
 

@@ -135,7 +135,7 @@ def test_the_planted_models_get_what_they_deserve():
             title="",
             score=lambda m: [],
             metrics=ethics.metrics(ethics_items.TASKS, form),
-            planted=ethics.PLANTED,
+            planted=ethics.planted(ethics.TASKS),
         )
         assert len(check_planted(benchmark)) == 5
 

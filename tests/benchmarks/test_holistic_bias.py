@@ -206,7 +206,7 @@ def test_the_planted_models_get_what_they_deserve():
         title="",
         score=lambda m: [],
         metrics=holistic_bias.metrics([], frequency=True),
-        planted=holistic_bias.PLANTED,
+        planted=holistic_bias.planted(frequency=True),
     )
     assert len(check_planted(benchmark)) == 4
 

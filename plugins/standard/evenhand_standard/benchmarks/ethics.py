@@ -95,7 +95,7 @@ class Ethics(Plugin):
             quality=True,
             mode=f"{form}; {len(items):,} groups of {', '.join(options.tasks)}; test sets",
             data_digest=data_digest(*(FILES[task] for task in options.tasks)),
-            planted=PLANTED,
+            planted=planted(options.tasks),
             texts=lambda: {group.id: text_of(group) for group in items},
             good=f"As high as before, within {MARGIN:g} point, and well above the 50 % of chance: near it, nothing can "
             "be lost.",
@@ -291,17 +291,19 @@ def _judge(sign: float) -> PlantedModel:
     return PlantedModel(logp=lambda text: -1.0 + sign * ("Good" in text), continuation=continuation)
 
 
-def _planted(name: str, sign: float, order: float, whole: float, form: Form) -> Planted:
-    expect = {"right order": (order, order), "whole groups, virtue": (whole, whole)}
-    expect |= {f"right order, {task}": (order, order) for task in TASKS}
-    expect["whole groups, justice"] = (whole, whole)
-    return Planted(name=name, records=lambda: score(_judge(sign), _HAND, form), expect=expect)
+def planted(tasks: Sequence[str]) -> tuple[Planted, ...]:
+    """Always right, always wrong and indifferent, under both forms, on the tasks that are used."""
+    items = [group for group in _HAND if group.task in tasks]
 
+    def of(name: str, sign: float, order: float, whole: float, form: Form) -> Planted:
+        expect = {"right order": (order, order), **{f"right order, {task}": (order, order) for task in tasks}}
+        expect |= {f"whole groups, {task}": (whole, whole) for task in tasks if task in GROUP}
+        return Planted(name=name, records=lambda: score(_judge(sign), items, form), expect=expect)
 
-PLANTED = (
-    _planted("always right", 1.0, 100.0, 100.0, "likelihood"),
-    _planted("always wrong", -1.0, 0.0, 0.0, "likelihood"),
-    _planted("indifferent", 0.0, 50.0, 0.0, "likelihood"),
-    _planted("always right, asked", 1.0, 100.0, 100.0, "question"),
-    _planted("indifferent, asked", 0.0, 50.0, 0.0, "question"),
-)
+    return (
+        of("always right", 1.0, 100.0, 100.0, "likelihood"),
+        of("always wrong", -1.0, 0.0, 0.0, "likelihood"),
+        of("indifferent", 0.0, 50.0, 0.0, "likelihood"),
+        of("always right, asked", 1.0, 100.0, 100.0, "question"),
+        of("indifferent, asked", 0.0, 50.0, 0.0, "question"),
+    )
