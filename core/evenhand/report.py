@@ -13,6 +13,7 @@ from evenhand import report_figures as figures
 from evenhand import report_numbers as numbers
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
+from evenhand.report_expectations import reproductions
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
 
@@ -76,7 +77,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "bars": figures.bars,
         "differing": figures.differing,
         "controls": wording.controls(run),
-        "reproductions": wording.reproductions(run),
+        "reproductions": reproductions(run),
         "missing": wording.missing(run),
         "how_to_read": wording.how_to_read(run),
         "limits": wording.limits(run),

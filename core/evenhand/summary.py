@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand import report_wording as wording
+from evenhand.report_expectations import reproductions
 from evenhand.report_numbers import bounds, counted, decimals, duration, number, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
@@ -106,7 +107,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
 
     if run.expectations:
         heading("Published values, and what was found in their place")
-        for words in wording.reproductions(run):
+        for words in reproductions(run):
             line(f"- {words}")
 
     notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
