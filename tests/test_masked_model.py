@@ -181,7 +181,7 @@ def test_a_damaged_copy_is_built_again(entry: shelf.ShelfEntry) -> None:
 
 # ---------------------------------------------------------------------------------- what may be measured on it
 REFUSED = (
-    "model 'tiny-body': its language-model head is untrained, so pair-gap would measure noise\n"
+    "model 'tiny-body': its language-model head is untrained, so pair-gap would measure random weights\n"
     "  only language quality can be measured on it, to see what a training of the head achieves\n"
     "  train the head (`toolkit run masked-model`), and measure the model that comes out; docs/models.md shows how"
 )
@@ -198,7 +198,7 @@ def test_nor_on_a_model_in_memory(entry: shelf.ShelfEntry) -> None:
     from evenhand.own_measuring import measure
 
     loaded = load(resolve("tiny-body"))
-    with pytest.raises(WrongModelKind, match="its language-model head is untrained, so pair-gap would measure noise"):
+    with pytest.raises(WrongModelKind, match="head is untrained, so pair-gap would measure random weights"):
         measure(loaded.model, loaded.tokenizer, ["pair-gap"])
 
 

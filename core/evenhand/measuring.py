@@ -54,7 +54,7 @@ def demand_trained_head(model: PreTrainedModel, benchmarks: Iterable[Benchmark],
         entry = shelf.find(name)
         train = f"`toolkit run {entry.recipe}`" if entry and entry.recipe else "a `train` step on the whole model"
         raise WrongModelKind(
-            f"its language-model head is untrained, so {' and '.join(refused)} would measure noise",
+            f"its language-model head is untrained, so {' and '.join(refused)} would measure random weights",
             where=f"model {name!r}",
             known="only language quality can be measured on it, to see what a training of the head achieves",
             do=f"train the head ({train}), and measure the model that comes out; docs/models.md shows how",

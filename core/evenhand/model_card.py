@@ -16,6 +16,7 @@ from evenhand import report_numbers as numbers
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
+from evenhand.report_expectations import reproductions
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
 
@@ -76,7 +77,7 @@ def render_card(run: RunRecord) -> str:
         model=run.model_label,
         level=numbers.percent(run.confidence),
         mitigated=mitigated(run),
-        reproductions=wording.reproductions(run),
+        reproductions=reproductions(run),
         done=wording.what_was_done(run),
         helped=verdicts.did_it_help(run),
         cost=wording.what_it_cost(run),

@@ -15,6 +15,7 @@ from evenhand import report_numbers as numbers
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
+from evenhand.report_expectations import reproductions
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
 
@@ -108,7 +109,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "seed_lines": verdicts.seed_lines(run),
         "has_axes": any(b.axes for b in run.bias_benchmarks),
         "quality_words": wording.what_it_cost(run.model_copy(update={"seconds": 0.0})),
-        "reproductions": wording.reproductions(run),
+        "reproductions": reproductions(run),
         "missing": wording.missing(run),
         "how_to_read": wording.how_to_read(run),
         "limits": wording.limits(run),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.report_contamination import note as overlap_note
+from evenhand.report_expectations import reproductions
 from evenhand.report_numbers import bounds, counted, decimals, duration, number, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
@@ -115,7 +116,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
 
     if run.expectations:
         heading("Published values, and what was found in their place")
-        for words in wording.reproductions(run):
+        for words in reproductions(run):
             line(f"- {words}")
     if run.benchmarks:
         heading("What was counted (items before and after)")

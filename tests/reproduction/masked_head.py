@@ -6,8 +6,8 @@ Of each of the 500 sentences of `mirror:wiki-split-heldout` 15 % of the pieces a
 for every model with the same tokenizer: cross entropy in nat and the share of pieces that are the model's first guess.
 Beside it, what the best model without context would reach: each piece by its frequency in `mirror:wiki-split`.
 
-`--crows-pairs` adds the official rule of CrowS-Pairs. A run refuses it on an untrained head, because it is noise; here
-it is shown to be.
+`--crows-pairs` adds the official rule of CrowS-Pairs. A run refuses it on an untrained head, whose weights are
+random; here it can be seen that random weights are no fair coin.
 """
 
 from __future__ import annotations
