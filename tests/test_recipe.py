@@ -62,6 +62,7 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
             "gradient_accumulation": 1,
             "save_every": 50,
             "language_modelling": 1.0,
+            "logits": "all",
         },
         "budget": {"perplexity": 1.02},
         "traffic": {"prompts": "builtin:prompts", "limit": 24, "max_new_tokens": 24, "temperature": 0.0},

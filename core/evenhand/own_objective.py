@@ -141,16 +141,13 @@ class Objective:
         """
         import torch
 
-        from evenhand.training_forward import forward, forward_masked_only, token_count, total
+        from evenhand.training_forward import forward, token_count, total
 
         batch = self._batch(inputs, next(model.parameters()).device)
         learns = torch.is_grad_enabled()
         if learns:
             self.finish_step()
-        if self.kind == "masked" and self._terms.language_modelling_alone and not return_outputs:
-            outputs = forward_masked_only(model, batch)
-        else:
-            outputs = forward(model, batch, self._terms.needs, kind=self.kind, reference=self._reference)
+        outputs = forward(model, batch, self._terms.needs, kind=self.kind, reference=self._reference)
         if learns:
             weighted = self._evaluate(model, batch, outputs)
             self.batches += 1

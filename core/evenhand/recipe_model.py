@@ -64,6 +64,10 @@ class TrainingSection(RecipeSection):
     gradient_accumulation: Positive = 1
     save_every: Positive = Field(50, description="Steps between two checkpoints.")
     language_modelling: NotNegative = Field(1.0, description="Weight of the language-modelling loss.")
+    logits: Literal["all", "labels"] = Field(
+        "all", description="labels: masked models without other loss terms compute logits at masked words only; "
+        "faster, and equal but for rounding."
+    )  # fmt: skip
 
 
 class BudgetSection(RecipeSection):

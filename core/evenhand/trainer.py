@@ -64,10 +64,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 class EvenhandTrainer(Trainer):  # type: ignore[misc]
     """One forward pass for text rows and counterfactuals, and one update from all terms."""
 
-    def __init__(self, *, terms: Terms, reference: ReferenceModel | None, kind: str, **rest: Any) -> None:
+    def __init__(
+        self, *, terms: Terms, reference: ReferenceModel | None, kind: str, labels_only: bool = False, **rest: Any
+    ) -> None:
         super().__init__(**rest)
         self.model_accepts_loss_kwargs = False  # our loss is a mean: the trainer must divide it when accumulating
         self.terms, self.reference, self.kind = terms, reference, kind
+        self.labels_only = labels_only and kind == "masked" and terms.language_modelling_alone
         self.tokens = 0
         self.began, self.earlier = time.monotonic(), 0.0
         self.remove_callback(PrinterCallback)
@@ -89,7 +92,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
     def forward(self, model: Any, batch: Batch) -> Outputs:
         """The outputs on a batch, its tokens counted."""
         self.tokens += token_count(batch)
-        if self.kind == "masked" and self.terms.language_modelling_alone:
+        if self.labels_only:
             return forward_masked_only(model, batch)
         return forward(model, batch, self.terms.needs, kind=self.kind, reference=self.reference)
 

@@ -276,6 +276,7 @@ def _trainer(
     )
     collator = Collator(tokenizer=tokenizer, kind=kind, bins=bins, seed=seed)
     trainer = EvenhandTrainer(
+        labels_only=settings.logits == "labels",
         model=model,
         args=arguments,
         train_dataset=rows,

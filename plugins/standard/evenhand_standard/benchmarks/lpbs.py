@@ -264,6 +264,12 @@ def cloze(measured: Any, template: str, job: Occupation, women: Sequence[int], m
     start = next(k for k, (a, b) in enumerate(zip(ids, bare, strict=False)) if a != b)
     behind = next(k for k, (a, b) in enumerate(zip(reversed(ids), reversed(bare), strict=False)) if a != b)
     pieces = len(ids) - start - behind
+    # Where a tokenizer spells the space before a word as a token, the mask has one, too: the name's own pieces decide.
+    special = set(measured.tokenizer.all_special_ids)
+    own = tuple(i for i in measured.ids(f" {job.name}") if i not in special)
+    found = next((k for k in range(len(ids)) if tuple(ids[k : k + len(own)]) == own), None)
+    if own and found is not None:
+        start, pieces, behind = found, len(own), len(ids) - found - len(own)
     mask_id = measured.tokenizer.mask_token_id
     prior = (*ids[:start], *[mask_id] * pieces, *ids[len(ids) - behind :])
     return Cloze(tuple(ids), tuple(prior), ids.index(mask_id), tuple(women), tuple(men))
