@@ -129,7 +129,7 @@ def test_mistakes_of_every_sort_come_in_one_list(site: Any, recipe: Any, tmp_pat
         "  - steps.row-shuffle: no training follows it; put it before the last `train`, or add one\n"
         "  - model './lost-model': not found\n"
         "      tried, in order:\n"
-        "        cache: no shelf model has this name (there is smollm2-135m-instruct)\n"
+        "        cache: no shelf model has this name (there is smollm2-135m-instruct, minilm-l6-body)\n"
         "        folder: lost-model is not there\n"
         "        hub: not asked, because this is a path and no hub id\n"
         "      name a folder with config.json, a hub id, a .gguf file, or a model of `toolkit models`\n"

@@ -193,7 +193,7 @@ def test_a_missing_model(place: Path) -> None:
     assert result.stderr == (
         "model './lost': not found\n"
         "  tried, in order:\n"
-        "    cache: no shelf model has this name (there is smollm2-135m-instruct)\n"
+        "    cache: no shelf model has this name (there is smollm2-135m-instruct, minilm-l6-body)\n"
         "    folder: lost is not there\n"
         "    hub: not asked, because this is a path and no hub id\n"
         "  name a folder with config.json, a hub id, a .gguf file, or a model of `toolkit models`\n"

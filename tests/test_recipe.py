@@ -237,7 +237,7 @@ def test_every_problem_is_reported_at_once(sound: Catalogue) -> None:
         "training.warmup: nan is not a finite number",
         "training.max_step: unknown key; did you mean 'max_steps'? (known: max_steps, batch_size, "
         "learning_rate, max_length, warmup, weight_decay, gradient_clip, precision, gradient_accumulation, "
-        "save_every, language_modelling)",
+        "save_every, language_modelling, logits)",
         "run.seed: 1.5 is not a whole number",
         "run.offline: 'yes' is not true or false",
         "steps[3].use: is required: the name of a plugin",
