@@ -123,7 +123,11 @@ def tiny_tokenizer(family: str = "llama") -> PreTrainedTokenizerFast:
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=list(dict.fromkeys(special.values())),
+        # As in the real one, the mask takes the space before it; transformers 5 reads this from the core alone.
+        special_tokens=[
+            tokenizers.AddedToken(token, lstrip=token == "<mask>", special=True)
+            for token in dict.fromkeys(special.values())
+        ],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
