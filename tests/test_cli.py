@@ -105,8 +105,11 @@ def test_every_problem_of_a_recipe_comes_at_once(site: Any, recipe: Any) -> None
     )
 
 
-def test_mistakes_of_every_sort_come_in_one_list(site: Any, recipe: Any, tmp_path: Path) -> None:
+def test_mistakes_of_every_sort_come_in_one_list(
+    site: Any, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Options, plugins, order, model, training text, prompts and held-out text: nothing waits for anything else."""
+    monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path / "cache"))  # a shelf without models of the user
     site("sound")
     recipe("")
     (tmp_path / "my.toml").write_text(
