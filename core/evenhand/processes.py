@@ -5,6 +5,8 @@ Each process makes the same plan, does every n-th part of it, and gets the resul
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 from typing import TYPE_CHECKING, TypeVar
 
@@ -67,9 +69,15 @@ def agreed(flag: bool) -> bool:
     return bool(said[0])
 
 
+@functools.cache
 def _state() -> PartialState:
-    """The library joins processors only when it is told that there is no accelerator."""
+    """The library joins processors only when it is told that there is no accelerator.
+
+    They are parted at the end: a process that ends while its connections still have threads may crash.
+    """
     import torch
     from accelerate import PartialState
 
-    return PartialState(cpu=not torch.accelerator.is_available())
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    atexit.register(state.destroy_process_group)
+    return state
