@@ -375,7 +375,7 @@ def test_mirrored_text_is_read_from_the_published_files_and_every_tenth_sentence
 def test_mirrored_text_that_is_not_there_is_told_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EVENHAND_DATA", raising=False)
     done = CliRunner().invoke(toolkit, ["validate", "masked-model"])
-    assert done.exit_code == 2  # both texts are missing, and are told in one list
+    assert done.exit_code == 5
     assert "the benchmark file wiki_split/tune.tsv was not found" in done.output
     assert "get it from github.com/google-research-datasets/wiki-split, tune.tsv (CC-BY-SA-4.0)" in done.output
     problem = text_missing("mirror:wiki-splt")

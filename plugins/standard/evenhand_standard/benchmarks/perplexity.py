@@ -67,7 +67,8 @@ class PerplexityOptions(Options):
         builtin = text is not None and text.startswith(BUILTIN)
         if builtin and text.removeprefix(BUILTIN) not in builtin_names():
             raise ValueError(f"there is no packaged text {text!r} (known: {', '.join(builtin_names())})")
-        if text is None or builtin or text == WIKITEXT2 or Path(text).expanduser().is_file():
+        mirrored = text is not None and text.startswith(MIRROR)  # looked for where it is read: the folder decides
+        if text is None or builtin or mirrored or text == WIKITEXT2 or Path(text).expanduser().is_file():
             return text
         raise ValueError(f"there is no text {text!r}; write builtin:heldout, {WIKITEXT2}, or the path of a text file")
 
