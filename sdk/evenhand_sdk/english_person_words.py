@@ -61,7 +61,7 @@ LINKING = _set(
     """be am is are was were been being isn't aren't wasn't weren't feel feels felt feeling seem seems seemed look
     looks looked appear appears appeared become becomes became becoming get gets got getting grow grows grew growing
     remain remains remained stay stays stayed born die dies died dying raised identify identifies identified
-    identifying considered came come turn turned sound sounds sounded acting act"""
+    identifying considered came come comes hail hails hailed originally turn turned sound sounds sounded acting act"""
 )
 AUXILIARIES = _set(
     """has have had will would can could may might must should shall do does did not n't never to also be been being

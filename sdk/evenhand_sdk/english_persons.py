@@ -213,6 +213,9 @@ def names_persons(text: str, start: int, end: int, *, plural: bool) -> bool:
     words = [word.lower() for word, _ in before]
     if any(word in DETERMINERS_ONE or word == "the" for word in words[:2]):
         return True
+    if words and words[0] == "from":  # the country of a person: a man from Chile, she is from Chile, she comes from
+        origin = before[1][0] if len(before) > 1 else ""
+        return is_person_noun(origin) or origin.lower() in LINKING or origin.lower() in PERSON_PRONOUNS
     return bool(words) and words[0] in ("as", "fellow", "no")
 
 

@@ -144,7 +144,7 @@ def _relative_of_real(text: str, word: Found, words: Sequence[Found], persons: l
 def _join_forward(
     text: str, words: Sequence[Found], persons: list[_Person], bounds: Sequence[int], grammar: Grammar
 ) -> None:
-    """A pronoun before anybody of its group was named may mean the next one in its sentence (When she came, Ann ...)."""
+    """A pronoun before anybody of its group was named may mean the next one in its sentence (When she came, Ann)."""
     for person in persons:
         if person.fixed or not person.words or len(person.first_in) != 1:
             continue
