@@ -16,33 +16,33 @@ PERSON_NOUNS = _set(
     holder landlord tenant neighbour neighbor friend buddy pal mate roommate classmate partner lover spouse husband
     wife wives bride groom fiance fiancee boyfriend girlfriend mother father mom mum dad parent grandparent
     grandmother grandfather grandma grandpa son daughter sibling brother sister twin cousin aunt uncle niece nephew
-    relative family families couple household community communities population minority minorities majority crowd
-    audience public congregation generation voter voters electorate applicant candidate client customer patient
-    passenger driver pilot captain sailor soldier officer cop policeman policewoman police detective guard prisoner
-    inmate suspect victim survivor witness criminal thief gangster robber attacker shooter protester protestor
-    activist advocate politician president minister senator mayor governor congressman congresswoman representative
-    judge lawyer attorney doctor physician surgeon nurse dentist therapist psychologist scientist researcher
-    engineer programmer developer designer architect professor lecturer teacher tutor coach student pupil scholar
-    graduate author writer poet novelist journalist reporter editor artist painter sculptor musician singer rapper
-    dancer actor actress performer comedian composer conductor director producer filmmaker photographer model
-    athlete player footballer boxer runner swimmer champion winner loser hero heroine star celebrity celebrities
-    icon singer-songwriter songwriter drummer guitarist pianist violinist bassist vocalist chef cook baker butcher
-    waiter waitress server bartender barista cleaner janitor maid butler servant slave slaves nanny babysitter
-    carpenter plumber electrician mechanic builder mason tailor seamstress hairdresser barber shopkeeper merchant
-    trader businessman businesswoman entrepreneur investor banker accountant clerk cashier secretary assistant
-    receptionist librarian analyst consultant executive ceo chairman chairwoman founder philanthropist millionaire
-    billionaire beggar orphan widow widower stranger visitor guest tourist traveller traveler pilgrim believer
-    worshipper worshiper convert missionary priest pastor preacher monk nun rabbi imam cleric clergyman bishop saint
-    prophet king queen prince princess duke duchess lord nobleman aristocrat hunter fisherman cowboy warrior fighter
-    veteran soldier recruit general colonel sergeant lieutenant marine astronaut inventor explorer historian
-    philosopher economist mathematician physicist chemist biologist pharmacist veterinarian firefighter paramedic
-    fireman mailman postman delivery-man salesman saleswoman salesperson agent broker spokesperson spokesman
-    spokeswoman volunteer participant respondent speaker listener reader viewer user consumer shopper buyer seller
-    donor recipient speaker feminist nationalist extremist terrorist fundamentalist socialist communist liberal
-    conservative democrat republican dad's hairstylist stylist bodyguard sheriff deputy trooper ranger lifeguard
-    trainer instructor counselor counsellor caregiver carer grandson granddaughter grandchild grandchildren
-    stepfather stepmother schoolboy schoolgirl newborn toddler crowd mob gang gangs tribe tribes clan youths hipster
-    nerd geek punk thug bachelor bride-to-be mother-in-law father-in-law"""
+    relative family families group groups couple household community communities population minority minorities
+    majority crowd audience public congregation generation voter voters electorate applicant candidate client
+    customer patient passenger driver pilot captain sailor soldier officer cop policeman policewoman police
+    detective guard prisoner inmate suspect victim survivor witness criminal thief gangster robber attacker shooter
+    protester protestor activist advocate politician president minister senator mayor governor congressman
+    congresswoman representative judge lawyer attorney doctor physician surgeon nurse dentist therapist psychologist
+    scientist researcher engineer programmer developer designer architect professor lecturer teacher tutor coach
+    student pupil scholar graduate author writer poet novelist journalist reporter editor artist painter sculptor
+    musician singer rapper dancer actor actress performer comedian composer conductor director producer filmmaker
+    photographer model athlete player footballer boxer runner swimmer champion winner loser hero heroine star
+    celebrity celebrities icon singer-songwriter songwriter drummer guitarist pianist violinist bassist vocalist
+    chef cook baker butcher waiter waitress server bartender barista cleaner janitor maid butler servant slave
+    slaves nanny babysitter carpenter plumber electrician mechanic builder mason tailor seamstress hairdresser
+    barber shopkeeper merchant trader businessman businesswoman entrepreneur investor banker accountant clerk
+    cashier secretary assistant receptionist librarian analyst consultant executive ceo chairman chairwoman founder
+    philanthropist millionaire billionaire beggar orphan widow widower stranger visitor guest tourist traveller
+    traveler pilgrim believer worshipper worshiper convert missionary priest pastor preacher monk nun rabbi imam
+    cleric clergyman bishop saint prophet king queen prince princess duke duchess lord nobleman aristocrat hunter
+    fisherman cowboy warrior fighter veteran soldier recruit general colonel sergeant lieutenant marine astronaut
+    inventor explorer historian philosopher economist mathematician physicist chemist biologist pharmacist
+    veterinarian firefighter paramedic fireman mailman postman delivery-man salesman saleswoman salesperson agent
+    broker spokesperson spokesman spokeswoman volunteer participant respondent speaker listener reader viewer user
+    consumer shopper buyer seller donor recipient speaker feminist nationalist extremist terrorist fundamentalist
+    socialist communist liberal conservative democrat republican dad's hairstylist stylist bodyguard sheriff deputy
+    trooper ranger lifeguard trainer instructor counselor counsellor caregiver carer grandson granddaughter
+    grandchild grandchildren stepfather stepmother schoolboy schoolgirl newborn toddler crowd mob gang gangs tribe
+    tribes clan youths hipster nerd geek punk thug bachelor bride-to-be mother-in-law father-in-law"""
 )
 PERSON_ENDINGS = (
     "man", "men", "woman", "women", "person", "people", "persons", "worker", "workers", "player", "players",
