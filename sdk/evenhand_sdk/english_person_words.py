@@ -34,22 +34,43 @@ PERSON_NOUNS = _set(
     philanthropist millionaire billionaire beggar orphan widow widower stranger visitor guest tourist traveller
     traveler pilgrim believer worshipper worshiper convert missionary priest pastor preacher monk nun rabbi imam
     cleric clergyman bishop saint prophet king queen prince princess duke duchess lord nobleman aristocrat hunter
-    fisherman cowboy warrior fighter veteran soldier recruit general colonel sergeant lieutenant marine astronaut
-    inventor explorer historian philosopher economist mathematician physicist chemist biologist pharmacist
-    veterinarian firefighter paramedic fireman mailman postman delivery-man salesman saleswoman salesperson agent
-    broker spokesperson spokesman spokeswoman volunteer participant respondent speaker listener reader viewer user
-    consumer shopper buyer seller donor recipient speaker feminist nationalist extremist terrorist fundamentalist
-    socialist communist liberal conservative democrat republican dad's hairstylist stylist bodyguard sheriff deputy
-    trooper ranger lifeguard trainer instructor counselor counsellor caregiver carer grandson granddaughter
-    grandchild grandchildren stepfather stepmother schoolboy schoolgirl newborn toddler crowd mob gang gangs tribe
-    tribes clan youths hipster nerd geek punk thug bachelor bride-to-be mother-in-law father-in-law"""
+    fisherman cowboy warrior fighter veteran recruit general colonel sergeant lieutenant marine astronaut inventor
+    explorer historian philosopher economist mathematician physicist chemist biologist pharmacist veterinarian
+    firefighter paramedic fireman mailman postman delivery-man salesman saleswoman salesperson agent broker
+    spokesperson spokesman spokeswoman volunteer participant respondent speaker listener reader viewer user consumer
+    shopper buyer seller donor recipient feminist nationalist extremist terrorist fundamentalist socialist communist
+    liberal conservative democrat republican dad's hairstylist stylist bodyguard sheriff deputy trooper ranger
+    lifeguard trainer instructor counselor counsellor caregiver carer grandson granddaughter grandchild
+    grandchildren stepfather stepmother schoolboy schoolgirl newborn mob gang gangs tribe tribes clan youths hipster
+    nerd geek punk thug bachelor bride-to-be mother-in-law father-in-law beginner biker blogger camper caretaker
+    climber coder commander commuter councillor cricketer cyclist dealer defender diner follower gardener gamer
+    golfer helper hiker homeowner interpreter inspector interviewer jogger juggler jeweller jeweler labourer laborer
+    lawmaker lodger miner murderer observer operator organizer organiser porter presenter promoter publisher rider
+    sprinter striker stripper superstar supplier supporter surfer surveyor taxpayer trucker translator undertaker
+    vendor walker weaver welder whistleblower wrestler bandleader cellist envoy ambassador diplomat delegate spy
+    aviator breadwinner brewer bystander cartoonist choreographer chancellor commentator contestant correspondent
+    critic curator dean deacon detainee dissident fan freshman geographer gymnast hostage humorist illustrator
+    intellectual intern juror landowner legislator linguist magician magistrate manufacturer midwife midwives
+    militant mogul monarch official outlaw peer pioneer playwright podcaster pundit racer rebel referee rower
+    screenwriter sharpshooter skipper sniper socialite solicitor soloist soprano specialist strategist streamer
+    successor teammate tenor theologian troops tycoon vagrant villain wanderer warlord wizard witch goalkeeper
+    midfielder quarterback pitcher batsman bowler skater skier skateboarder motorist passer-by passersby hitchhiker
+    squatter shepherd blacksmith locksmith mentor apprentice trainee amateur professional expert genius ally enemy
+    rival ancestor descendant heir grandparents newlyweds couples twins siblings crewman interviewee nominee trustee
+    devotee escapee evacuee returnee addict scout cadet marshal friar abbot prelate cardinal archbishop patriarch
+    vicar curate rector seminarian disciple apostle martyr mystic guru yogi swami lama mufti mullah ayatollah caliph
+    sultan emir shah tsar emperor empress chieftain chief"""
 )
 PERSON_ENDINGS = (
     "man", "men", "woman", "women", "person", "people", "persons", "worker", "workers", "player", "players",
     "maker", "makers", "holder", "holders", "fighter", "fighters", "ologist", "ologists", "ician", "icians",
-    "arian", "arians", "lover", "lovers", "goer", "goers", "keeper", "keepers", "seeker", "seekers",
+    "arian", "arians", "ist", "ists", "lover", "lovers", "goer", "goers", "keeper", "keepers", "seeker", "seekers",
 )  # fmt: skip
-NOT_PERSONS = _set("human ottoman woman's talisman specimen regimen abdomen acumen omen semen stamen caiman caveman's")
+NOT_PERSONS = _set(
+    """human ottoman woman's talisman specimen regimen abdomen acumen omen semen stamen caiman caveman's consist
+    persist assist insist resist enlist checklist playlist blacklist shortlist wishlist whitelist tracklist setlist
+    subsist desist consists persists assists insists resists enlists checklists playlists blacklists"""
+)
 
 PERSON_PRONOUNS = _set(
     """i you he she we they who everyone everybody someone somebody anyone anybody nobody those them her him me us
