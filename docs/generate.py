@@ -207,11 +207,11 @@ reason in its file."""
 _COVERAGE = """## How much of the published benchmarks is known
 
 *Known* is a word in a group word, a first name or a kept phrase of some English pack; *swapped* is one in the first
-two. What counts as a group word is read from the benchmarks and not from the packs; `tests/coverage_report.py` says how,
-prints the words that are missing, and also asks the engine which words it would change where they stand, which are
+two. What counts as a group word is read from the benchmarks and not from the packs; `tests/coverage_report.py` says
+how, prints the words that are missing, and also asks the engine which words it would change where they stand, which are
 fewer. The packs were written with these lists at hand, so this says what they know, and not how they would fare on a
-list that nobody looked at. Political views and nonsense words are in no pack. In BBQ's questions on disability the other
-person is often a roommate or a poet; such words name no group, and count here as not known."""
+list that nobody looked at. Political views and nonsense words are in no pack. In BBQ's questions on disability the
+other person is often a roommate or a poet; such words name no group, and count here as not known."""
 
 
 def _coverage() -> str:
