@@ -175,7 +175,7 @@ def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
         row = _row(text, word, lexicon, causal=False)[0]
         if not grammar.names_person(text, start, end, row, lexicon.is_group_word):
             return False
-    elif entry.is_name and not grammar.is_first_name(text, start, end):
+    elif entry.is_name and not grammar.is_first_name(text, start, end, lexicon.is_name):
         return False
     return not (text[start].isupper() and grammar.in_name_of_thing(text, start, end, row))
 

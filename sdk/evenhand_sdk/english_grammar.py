@@ -66,14 +66,15 @@ class English:
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         return row.pos == "adjective" and describes_person_so_far(text, start, end)
 
-    def is_first_name(self, text: str, start: int, end: int) -> bool:
-        return is_first_name(text, start, end)
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+        return is_first_name(text, start, end, is_name)
 
     def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
         return is_first_name_so_far(text, start)
 
     def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
-        return in_name_of_thing(text, start, end, plural=row.pos == "noun" and row.number == "plural")
+        common = row.pos == "noun" and row.number == "plural" and text[start:end].lower() in row.words
+        return in_name_of_thing(text, start, end, common_plural=common)
 
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         noun = re.compile(r"[\w-]+").match(text, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from evenhand_sdk.english_neighbours import sentence_starts_at
 from evenhand_sdk.english_person_words import NAME_TITLES, SURNAME_THINGS, THING_NOUNS
@@ -10,18 +11,23 @@ from evenhand_sdk.english_person_words import NAME_TITLES, SURNAME_THINGS, THING
 _NEXT_CAPITAL = re.compile(r"(?:['’]s)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
 _LAST_WORD = re.compile(r"([^\W_]+)[ -]\Z")
 _LONGEST_NAME = 6
+_PEOPLES = ("ican", "ish", "ese", "nian", "lian", "dian", "gian", "ssian", "man", "ench", "utch")
+"""Endings of adjectives of peoples, which may stand before a whole name (the American Mary Miller)."""
 _PLACE_PREPOSITIONS = frozenset(("in", "at", "near", "on", "to", "from", "of", "around", "the"))
 
 
-def is_first_name(text: str, start: int, end: int) -> bool:
-    """No surname (Lloyd George): the first of the capitalised words, or with another behind it (William Patrick Feeney)."""
+def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+    """The first of the capitalised words, or a middle name behind a listed one; no surname (Lloyd George)."""
     if is_first_name_so_far(text, start):
         return True
     behind = text[end : end + 3]
-    return len(behind) == 3 and behind[0] == " " and behind[1].isupper() and behind[2].islower()
+    if len(behind) < 3 or behind[0] != " " or not behind[1].isupper() or not behind[2].islower():
+        return False
+    before = _LAST_WORD.search(text, max(0, start - 24), start)
+    return before is not None and (is_name(before[1].lower()) or before[1].endswith(_PEOPLES))
 
 
-def in_name_of_thing(text: str, start: int, end: int, *, plural: bool) -> bool:
+def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) -> bool:
     """Part of a name that ends in a noun for a thing (Women's Institute), or the name of a team (Sacramento Kings)."""
     place, surname = end, True
     for _ in range(_LONGEST_NAME):
@@ -37,7 +43,7 @@ def in_name_of_thing(text: str, start: int, end: int, *, plural: bool) -> bool:
                 return True
         place = found.end()
         surname = False
-    if plural and surname and start > 1 and not text[start:end].isupper():
+    if common_plural and surname and start > 1 and not text[start:end].isupper():
         before = _LAST_WORD.search(text, max(0, start - 24), start)
         return before is not None and before[1][0].isupper() and before[1].lower() not in NAME_TITLES
     return False

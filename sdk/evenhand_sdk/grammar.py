@@ -68,7 +68,7 @@ class Grammar(Protocol):
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         """As `names_person`, from text[:end] alone."""
 
-    def is_first_name(self, text: str, start: int, end: int) -> bool:
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
         """Whether a listed first name is one here, and no surname (Lloyd George)."""
 
     def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
@@ -110,10 +110,11 @@ class Plain:
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         return False
 
-    def is_first_name(self, text: str, start: int, end: int) -> bool:
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
         return True
 
-    is_first_name_so_far = is_first_name
+    def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
+        return True
 
     def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         return False
