@@ -30,9 +30,7 @@ class Loaded:
     """As its source states it; empty when it states none."""
 
 
-def load_data(
-    section: DataSection, *, offline: bool, base: Path | None = None, mirrors: str | None = None
-) -> Loaded:
+def load_data(section: DataSection, *, offline: bool, base: Path | None = None, mirrors: str | None = None) -> Loaded:
     """Read `[data]`; the text column is called `text` afterwards, and of several sources only that column is kept.
 
     Paths are relative to the recipe's folder or here.
