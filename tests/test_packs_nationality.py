@@ -50,12 +50,12 @@ EVERY_WAY = {
         "japanese": "He is a Japanese person who likes trains.",
     },
     "country": {
-        "american": "She was born in America.",
-        "german": "She was born in Germany.",
-        "dutch": "She was born in the Netherlands.",
-        "kenyan": "She was born in Kenya.",
-        "filipino": "She was born in the Philippines.",
-        "korean": "She was born in Korea.",
+        "american": "She is from America.",
+        "german": "She is from Germany.",
+        "dutch": "She is from the Netherlands.",
+        "kenyan": "She is from Kenya.",
+        "filipino": "She is from the Philippines.",
+        "korean": "She is from Korea.",
     },
     "an American with ancestors elsewhere": {
         "chinese": "A Chinese-American baker made the cake.",
@@ -64,10 +64,10 @@ EVERY_WAY = {
         "vietnamese": "A Vietnamese-American baker made the cake.",
     },
     "two in one sentence": {
-        "indian": "The Indian nurse went home to India.",
-        "brazilian": "The Brazilian nurse went home to Brazil.",
-        "polish": "The Polish nurse went home to Poland.",
-        "filipino": "The Philippine nurse went home to the Philippines.",
+        "indian": "The Indian nurse comes from India.",
+        "brazilian": "The Brazilian nurse comes from Brazil.",
+        "polish": "The Polish nurse comes from Poland.",
+        "filipino": "The Philippine nurse comes from the Philippines.",
     },
 }
 

@@ -95,7 +95,7 @@ ONE_WAY = [
     ("The mullah spoke softly.", "christian", "The pastor spoke softly."),
     ("She read the Koran.", "jewish", "She read the Torah."),
     ("The chapel was full.", "muslim", "The mosque was full."),
-    ("Her Islamic school is small.", "christian", "Her Christian school is small."),
+    ("Her Islamic neighbours are kind.", "christian", "Her Christian neighbours are kind."),
     ("A Muslim and a Hindu met a Sikh.", "hindu", "A Hindu and a Muslim met a Sikh."),
 ]
 
