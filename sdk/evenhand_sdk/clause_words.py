@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 SURE, LIKELY, GUESS = 0.97, 0.9, 0.7
 FEMALE, MALE = "female", "male"
 _TOKEN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*['’]?|\d+|[^\w\s]")
+_WORD_BEFORE = re.compile(r"([^\W\d_]+)\.?[^\S\n]+\Z")
 _CLAUSE = re.compile(r"[.!?;:\n¿¡…]")
 _REACH = 120
 """How many characters on either side are read."""
@@ -45,6 +47,17 @@ def tokens_after(text: str, end: int) -> list[Token]:
     mark = _CLAUSE.search(text, end, end + _REACH)
     stop = mark.start() if mark else min(len(text), end + _REACH)
     return [Token(match.start(), match.end(), match[0]) for match in _TOKEN.finditer(text, end, stop)]
+
+
+def is_given_name(text: str, start: int, end: int, titles: Collection[str], is_name: Callable[[str], bool]) -> bool:
+    """Whether a listed name is a first name here: no part of a compound (Jean-Luc), no surname (Mme Martin)."""
+    if text[start - 1 : start] == "-" or text[end : end + 1] == "-":
+        return False
+    before = _WORD_BEFORE.search(text, max(0, start - 40), start)
+    if before is None:
+        return True
+    word = before[1]
+    return word.lower() not in titles and not (word[0].isupper() and is_name(word.lower()))
 
 
 def like(model: str, word: str) -> str:

@@ -11,12 +11,27 @@ from collections.abc import Callable, Collection, Sequence
 
 from evenhand_sdk import french_words as words
 from evenhand_sdk.axes import WordTuple
-from evenhand_sdk.clause_words import FEMALE, GUESS, LIKELY, SURE, Token, like, tokens_after, tokens_before
+from evenhand_sdk.clause_words import (
+    FEMALE,
+    GUESS,
+    LIKELY,
+    MALE,
+    SURE,
+    Token,
+    is_given_name,
+    like,
+    tokens_after,
+    tokens_before,
+)
+from evenhand_sdk.french_pronouns import is_impersonal, is_tonic
 from evenhand_sdk.grammar import Replacement, Swap
 from evenhand_sdk.romance_grammar import Agreement, Romance
 
 _VOWELS = "aeiouyàâäéèêëîïôöûüœæ"
 _ASKED = re.compile(r"\s?\?\s+(?:[^\W\d_]+,?\s+){0,2}(?:je|tu|on|nous|vous)\s+(?:ne\s+)?(la|le)\s", re.IGNORECASE)
+_ONE_OF = re.compile(
+    r"\b(une?)\s+(?:des|de\s+(?:ces|mes|tes|ses|nos|vos|leurs))\s+(?:[^\W\d_]+\s+){0,2}\Z", re.IGNORECASE
+)
 _IN_FRONT = {"beau": "bel", "nouveau": "nouvel", "vieux": "vieil", "fou": "fol", "mou": "mol"}
 _CONTRACTED = {("de", "le"): "du", ("à", "le"): "au"}
 _ELIDED = frozenset(("que", "jusque", "lorsque", "puisque", "quoique", "parce que"))
@@ -88,6 +103,18 @@ class French(Romance):
             return (word[:-1], LIKELY) if word.endswith("ée") else (word[:-2] + "s", LIKELY)
         return None
 
+    def predicate_by_rule(self, word: str, to: Agreement) -> tuple[str, float] | None:
+        if word in words.NO_PREDICATE or word in self.adverbs | self.prepositions or word.endswith(("ment", "ments")):
+            return None
+        stem, ending = (word[:-1], "s") if word.endswith("s") and (to.plural or word.endswith("es")) else (word, "")
+        if len(stem) < 4:
+            return None
+        for masculine, feminine in sorted(words.PREDICATES, key=lambda pair: -len(pair[0 if to.fem else 1])):
+            old, new = (masculine, feminine) if to.fem else (feminine, masculine)
+            if stem.endswith(old):
+                return stem[: -len(old)] + new + ("" if new.endswith("s") else ending), LIKELY
+        return None
+
     def in_front(self, word: str, *, before: str) -> str:
         short = _IN_FRONT.get(word.lower())
         return like(word, short) if short and starts_with_vowel(before) else word
@@ -120,7 +147,7 @@ class French(Romance):
         first = determiner or before
         vowel = starts_with_vowel(first)
         if preposition in ("de", "d'"):
-            return "d'" if vowel else "de"
+            return ("d'" if vowel else "de " if determiner else "de") + (determiner or "")
         if preposition in ("si", "s'") and determiner is None and first.lower() in ("il", "ils", "elle", "elles"):
             return "s'" if first.lower() in ("il", "ils") else "si"
         stem = preposition[:-1] + "e" if preposition.endswith("'") else preposition
@@ -131,7 +158,7 @@ class French(Romance):
     def word_itself(self, swap: Swap, before: Sequence[Token], after: Sequence[Token], *, fem: bool) -> str:
         lowered = swap.before.lower()
         owned = bool(before) and before[0].lower in words.OWNING
-        of_somebody = (
+        of_somebody = any(token.lower in self.persons for token in after[1:4]) and (
             bool(after)
             and after[0].lower in ("de", "du", "d'")
             and bool(before)
@@ -156,9 +183,12 @@ class French(Romance):
 
     def repairs(self, text: str, swap: Swap) -> Sequence[Replacement]:
         found = list(super().repairs(text, swap))
+        if set(swap.groups) == {FEMALE, MALE} and swap.row.case != "object":
+            found += _all_alone(text, swap)
         if swap.row.pos == "noun" and FEMALE in swap.groups:
             to = Agreement(swap.groups[swap.target] == FEMALE, swap.row.number == "plural")
             found += self._relative_clause(text, swap, to)
+            found += _one_of(text, swap, to)
             found += self.question_clitic(text, swap, _ASKED, {"le": "la"} if to.fem else {"la": "le"})
         return found
 
@@ -181,6 +211,9 @@ class French(Romance):
         return []
 
     # --- pronouns ---
+
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+        return is_given_name(text, start, end, words.TITLES, is_name)
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         before = tokens_before(text, start)
@@ -214,8 +247,8 @@ class French(Romance):
         word = text[start:end].lower()
         after = tokens_after(text, end)
         if word == "lui":
-            return self._is_tonic(text, start, after)
-        if word == "il" and _is_impersonal(after):
+            return is_tonic(text, start, after)
+        if word == "il" and is_impersonal(after):
             return False
         previous = tokens_before(text, start)
         if (
@@ -231,51 +264,25 @@ class French(Romance):
         word = text[start:end].lower()
         return word not in ("il", "lui")  # what follows would have to tell
 
-    def _is_tonic(self, text: str, start: int, after: Sequence[Token]) -> bool:
-        if text[start - 1 : start] == "-":
-            return False
-        before = tokens_before(text, start)
-        return (
-            bool(before)
-            and before[0].lower in words.TONIC - {"et", "ou", "ni", "est"}
-            or (
-                bool(before)
-                and before[0].lower in ("et", "ou", "ni", "c'est", "est")
-                and (not after or not after[0].is_word or after[0].lower in ("que", "qui"))
-            )
-        )
-
     def _is_verb_like(self, token: Token) -> bool:
         return (
             token.lower in ("dit", "pense", "croit", "sait", "veut", "parce", "si", "plus", "est") or not token.is_word
         )
 
 
-def _is_impersonal(after: Sequence[Token]) -> bool:
-    """Whether il is nobody: il y a, il pleut, il faut, il est important de."""
-    lowered = [token.lower for token in after[:6] if token.lower not in ("ne", "n'")]
-    if not lowered:
-        return False
-    if lowered[:2] in (["y", "a"], ["y", "avait"], ["y", "aura"], ["y", "aurait"], ["y", "eut"]):
-        return True
-    if lowered[0] in words.IMPERSONAL_VERBS or "".join(lowered[:2]) in words.IMPERSONAL_VERBS:
-        return True
-    if lowered[0] == "était" and "fois" in lowered[:4]:
-        return True
-    if (
-        lowered[0] in ("fait", "faisait", "fera")
-        and lowered[1:2]
-        and lowered[1] in ("beau", "froid", "chaud", "nuit", "jour", "noir", "bon", "mauvais", "doux")
-    ):
-        return True
-    if lowered[0] in ("semble", "paraît", "semblait", "arrive") and lowered[1:2] in (["que"], ["qu'"]):
-        return True
-    if lowered[0] in ("est", "était", "sera", "serait", "semble"):
-        rest = [word for word in lowered[1:] if word not in words.ADVERBS or word in words.IMPERSONAL_ADJECTIVES]
-        return bool(rest) and (
-            rest[0] in words.IMPERSONAL_ADJECTIVES
-            and rest[1:2] in (["de"], ["d'"], ["que"], ["qu'"], [])
-            and rest[0] not in ("certain", "bon", "mauvais", "clair", "rare")
-            or rest[0].endswith("heures")
-        )
-    return False
+def _one_of(text: str, swap: Swap, to: Agreement) -> list[Replacement]:
+    """One of several (l'un des hommes: l'une des femmes)."""
+    found = _ONE_OF.search(text, swap.free, swap.start) if to.plural else None
+    if found is None:
+        return []
+    return [Replacement(found.start(1), found.end(1), like(found[1], "une" if to.fem else "un"), LIKELY)]
+
+
+def _all_alone(text: str, swap: Swap) -> list[Replacement]:
+    """Tout seul agrees with the subject of its clause."""
+    old, new = ("toute seule", "tout seul") if swap.groups[swap.source] == FEMALE else ("tout seul", "toute seule")
+    clause = tokens_after(text, swap.end)
+    for first, second in zip(clause, clause[1:], strict=False):
+        if f"{first.lower} {second.lower}" == old:
+            return [Replacement(first.start, second.end, new, GUESS)]
+    return []

@@ -14,7 +14,18 @@ from functools import cached_property
 from evenhand_sdk import german_phrases as phrases
 from evenhand_sdk import german_words as words
 from evenhand_sdk.axes import WordTuple, load_axis
-from evenhand_sdk.clause_words import FEMALE, GUESS, LIKELY, MALE, SURE, Token, like, tokens_after, tokens_before
+from evenhand_sdk.clause_words import (
+    FEMALE,
+    GUESS,
+    LIKELY,
+    MALE,
+    SURE,
+    Token,
+    is_given_name,
+    like,
+    tokens_after,
+    tokens_before,
+)
 from evenhand_sdk.german_verbs import is_plural, is_plural_verb, noun_follows
 from evenhand_sdk.grammar import Plain, Reading, Replacement, Swap
 
@@ -157,9 +168,11 @@ class German(Plain):
         new = swap.after
         if dative and not new.endswith(("n", "s")):
             new += "n"
-        if not dative and swap.row.theme.endswith("inflected"):
-            return []
-        return [Replacement(swap.start, swap.end, new)] if new != swap.after else []
+        found = [Replacement(swap.start, swap.end, new)] if new != swap.after else []
+        if determiner is not None and determiner.lower == "der" and rest and rest[0].lower in ("eine", "einer"):
+            one = like(rest[0].word, "eine" if fem else "einer")  # einer der Männer
+            found.append(Replacement(rest[0].start, rest[0].end, one, LIKELY))
+        return found
 
     def _owner(self, text: str, swap: Swap, before: Sequence[Token]) -> list[Replacement]:
         """The ending of sein or ihr, when the person who is owned changes gender, too (seine Tante: ihren Onkel)."""
@@ -170,9 +183,9 @@ class German(Plain):
         ending = swap.before.lower().removeprefix("ihr").removeprefix("sein")
         if owned is None or noun is None:
             return []
-        is_fem, number = owned
-        if number == _PLURAL and (ending in ("en",) or (ending == "e" and not is_fem)):
-            return []
+        is_fem, numbers = owned
+        if _SINGULAR not in numbers or (_PLURAL in numbers and ending == "e" and not is_fem):
+            return []  # several persons: the ending stays
         if is_fem:
             case, certainty = phrases.case_of_woman(ending or "e", before)
             new = phrases.determiner_form("ein", stem, case, fem=False)
@@ -183,14 +196,15 @@ class German(Plain):
         return [Replacement(swap.start, swap.end, like(swap.before, new), certainty)]
 
     @cached_property
-    def _people(self) -> dict[str, tuple[bool, str]]:
-        """Nouns of persons in lower case -> whether they are feminine, and their number, singular where both."""
-        table: dict[str, tuple[bool, str]] = {}
+    def _people(self) -> dict[str, tuple[bool, frozenset[str]]]:
+        """Nouns of persons in lower case -> whether they are feminine, and the numbers that the form may have."""
+        table: dict[str, tuple[bool, frozenset[str]]] = {}
         for row in load_axis("gender", "de").tuples:
             if row.pos == "noun" and not row.theme.startswith("first names"):
                 for group, word in zip((FEMALE, MALE), row.words, strict=True):
                     if group in row.sources:
-                        table.setdefault(word.lower(), (group == FEMALE, row.number or _SINGULAR))
+                        known = table.get(word.lower(), (False, frozenset()))[1]
+                        table[word.lower()] = group == FEMALE, known | {row.number or _SINGULAR}
         return table
 
     def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
@@ -210,6 +224,9 @@ class German(Plain):
         return next((option for option in options if option[1] == wanted), next(iter(options))), certainty
 
     # --- pronouns ---
+
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+        return is_given_name(text, start, end, words.TITLES, is_name)
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         before, after = tokens_before(text, start), tokens_after(text, end)
@@ -253,7 +270,9 @@ class German(Plain):
     def _owned_by_several(self, before: Sequence[Token], is_group_word: Callable[[str], bool]) -> bool:
         """Whether the sentence so far has a plural verb and no woman, so that ihr means several."""
         several = any(is_plural_verb(token) for token in before)
-        woman = any(self._people.get(token.lower, (False, ""))[0] or token.lower in self._women for token in before)
+        woman = any(
+            self._people.get(token.lower, (False, frozenset()))[0] or token.lower in self._women for token in before
+        )
         return several and not woman
 
     @cached_property

@@ -38,6 +38,7 @@ ADVERBS = _set(
 )
 """Words that open a clause before its verb and are no subject."""
 SMALL_WORDS = _set("""der die das und oder von im in am auf zu des dem den ein eine""")
+TITLES = _set("herr herrn frau dr prof doktor professor")
 CONJUNCTIONS = _set(
     "dass weil wenn ob als nachdem bevor obwohl damit falls sobald solange während wie wo warum da seit indem"
 )

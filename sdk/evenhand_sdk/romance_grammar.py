@@ -7,16 +7,15 @@ the old gender and a known form of the new one; a word that cannot be judged low
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 from evenhand_sdk.axes import load_axis
 from evenhand_sdk.clause_words import (
     FEMALE,
     GUESS,
-    LIKELY,
     MALE,
     Token,
     like,
@@ -24,7 +23,8 @@ from evenhand_sdk.clause_words import (
     tokens_after,
     tokens_before,
 )
-from evenhand_sdk.grammar import Plain, Reading, Replacement, Swap
+from evenhand_sdk.grammar import Replacement, Swap
+from evenhand_sdk.romance_persons import RomancePersons
 
 
 class Agreement(NamedTuple):
@@ -34,10 +34,9 @@ class Agreement(NamedTuple):
     plural: bool
 
 
-class Romance(Plain):
+class Romance(RomancePersons):
     """The rules that do not depend on the language; a language gives the word lists and the forms."""
 
-    locale: str
     adverbs: frozenset[str]
     """Adverbs that stand between a verb or a determiner and an adjective."""
     prepositions: frozenset[str]
@@ -52,14 +51,8 @@ class Romance(Plain):
     fixed_determiners: frozenset[str]
     """Determiners that have one form for both genders."""
     relative: frozenset[str]
-    plural_determiners: frozenset[str]
 
     # --- what a language gives ---
-
-    def determiner(self, word: str, *, fem: bool, before: str) -> str | None:
-        """The form of a determiner in the new gender before the word `before`; None if it is no determiner that has
-        a form of the old gender."""
-        raise NotImplementedError
 
     def joined(self, preposition: str, determiner: str | None, *, before: str) -> str | None:
         """A preposition with what follows it, contracted or elided; None when nothing is contracted."""
@@ -99,7 +92,11 @@ class Romance(Plain):
     def plural(self, word: str) -> str:
         raise NotImplementedError
 
-    def adjective(self, word: str, to: Agreement) -> tuple[str, float] | None:
+    def predicate_by_rule(self, word: str, to: Agreement) -> tuple[str, float] | None:
+        """As `by_rule`, behind a linking verb, where no other verb can stand."""
+        return None
+
+    def adjective(self, word: str, to: Agreement, *, predicate: bool = False) -> tuple[str, float] | None:
         """The form of an adjective in the new gender, and how sure that is; None for a word that has none.
 
         The number decides where singular and plural look alike (jaloux: jalouse, jalouses).
@@ -109,6 +106,8 @@ class Romance(Plain):
         if listed is not None:
             return like(word, listed), 1.0
         found = self.by_rule(lowered, to)
+        if found is None and predicate:
+            found = self.predicate_by_rule(lowered, to)
         return None if found is None else (like(word, found[0]), found[1])
 
     # --- the rules ---
@@ -127,7 +126,7 @@ class Romance(Plain):
             rest: Sequence[Token] = before
             subject = swap.row.case not in ("object", "reflexive")
         else:
-            left, rest = self._phrase(before, swap.start, new, to)
+            left, rest = self._phrase(before, swap.start, new, to, common=swap.row.pos == "noun")
             found += left
             subject = not self.is_complement(rest, to)
         behind, at = self._behind(after, swap.row.pos, to)
@@ -147,7 +146,7 @@ class Romance(Plain):
         return [Replacement(preposition.start, until, spaced(like(preposition.word, made)))]
 
     def _phrase(
-        self, before: Sequence[Token], start: int, new: str, to: Agreement
+        self, before: Sequence[Token], start: int, new: str, to: Agreement, *, common: bool
     ) -> tuple[list[Replacement], Sequence[Token]]:
         """What changes before the noun, inside its phrase, and the words that stand before the phrase."""
         pending: list[Replacement] = []
@@ -156,7 +155,7 @@ class Romance(Plain):
             rest = before[position + 1 :]
             lowered = token.lower
             if not token.is_word:
-                return (pending if position else []), before[position:]
+                return (pending if common else []), before[position:]
             made = self.determiner(lowered, fem=to.fem, before=following)
             if made is not None:
                 whole = (
@@ -176,7 +175,7 @@ class Romance(Plain):
             word = self.in_front(form[0], before=following)
             pending.append(Replacement(token.start, token.end, word, form[1]))
             following, until = word, token.start
-        return pending, ()
+        return (pending if common else []), ()
 
     def _determined(
         self, token: Token, made: str, until: int, rest: Sequence[Token], following: str, to: Agreement
@@ -221,17 +220,20 @@ class Romance(Plain):
                 return [*found, *changed], end + 1
         return found, position
 
-    def _adjectives(self, after: Sequence[Token], position: int, to: Agreement) -> tuple[list[Replacement], int]:
+    def _adjectives(
+        self, after: Sequence[Token], position: int, to: Agreement, *, predicate: bool = False
+    ) -> tuple[list[Replacement], int]:
         """A run of adjectives with their adverbs and conjunctions, and the position behind it."""
         found: list[Replacement] = []
         end = position
         while position < len(after):
             token = after[position]
             joins = token.lower in self.conjunctions or token.word == ","
+            predicate = predicate and not joins  # another verb may follow: était colérique et attendait
             if token.lower in self.adverbs or (joins and 0 < position == end):
                 position += 1
                 continue
-            form = self.adjective(token.word, to) if token.is_word else None
+            form = self.adjective(token.word, to, predicate=predicate) if token.is_word else None
             if form is None:
                 break
             found.append(Replacement(token.start, token.end, *form))
@@ -269,7 +271,7 @@ class Romance(Plain):
     def _complement(self, after: Sequence[Token], position: int, to: Agreement) -> list[Replacement]:
         while position < len(after) and after[position].lower in self.been:
             position += 1
-        found, end = self._adjectives(after, position, to)
+        found, end = self._adjectives(after, position, to, predicate=True)
         if end > position or position >= len(after):
             return found
         token = after[position]
@@ -281,6 +283,8 @@ class Romance(Plain):
             )
             if end == position + 1 or not closed:
                 return []
+            shortened = [self.in_front(one.after, before=two.after) for one, two in pairwise(found)]
+            found[:-1] = [one._replace(after=word) for one, word in zip(found, shortened, strict=False)]
             made = self.determiner(token.lower, fem=to.fem, before=found[0].after) or made
             return [Replacement(token.start, after[position + 1].start, spaced(like(token.word, made))), *found]
         if token.lower not in self.fixed_determiners and self.unclear(token.lower, fem=to.fem):
@@ -313,38 +317,3 @@ class Romance(Plain):
     def _before_subject(self, rest: Sequence[Token], to: Agreement) -> list[Replacement]:
         """What an inverted linking verb says of the subject behind it (¿Está lista la camarera?)."""
         return []
-
-    # --- readings and persons ---
-
-    def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
-        """Singular or plural of a noun with one form for both (le fils, les fils), by its determiner."""
-        wanted = "singular"
-        for token in tokens_before(text, start)[:3]:
-            if token.lower in self.plural_determiners:
-                wanted = "plural"
-        chosen = next((option for option in options if option[1] == wanted), next(iter(options)))
-        return chosen, LIKELY
-
-    def refers_to_thing(self, text: str, start: int, *, fem: bool, is_group_word: Callable[[str], bool]) -> bool:
-        """Whether a thing of the pronoun's gender is named before it in the sentence, and no person is."""
-        thing = False
-        for position, token in enumerate(tokens_before(text, start)):
-            lowered = token.lower
-            if is_group_word(lowered) or lowered in self.names:
-                return False
-            if position and self.determiner(lowered, fem=not fem, before="x") is not None:
-                thing = True
-        return thing
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """The first names of the gender pack, in lower case."""
-        return frozenset(name.lower() for row in load_axis("gender", self.locale).names for name in row)
-
-    def question_clitic(
-        self, text: str, swap: Swap, pattern: re.Pattern[str], pairs: Mapping[str, str]
-    ) -> Iterator[Replacement]:
-        """A clitic in the sentence behind a person who was asked about (Ma tante ? Je la connais)."""
-        match = pattern.match(text, swap.end)
-        if match and match[1].lower() in pairs:
-            yield Replacement(match.start(1), match.end(1), like(match[1], pairs[match[1].lower()]), GUESS)

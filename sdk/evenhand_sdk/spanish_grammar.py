@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from evenhand_sdk import spanish_words as words
 from evenhand_sdk.axes import WordTuple
-from evenhand_sdk.clause_words import FEMALE, LIKELY, SURE, Token, like
+from evenhand_sdk.clause_words import FEMALE, LIKELY, SURE, Token, is_given_name, like
 from evenhand_sdk.grammar import Replacement, Swap
 from evenhand_sdk.romance_grammar import Agreement, Romance
 
@@ -69,11 +69,19 @@ class Spanish(Romance):
             return stem[:-1] + "o" + ending, LIKELY
         return None
 
-    def adjective(self, word: str, to: Agreement) -> tuple[str, float] | None:
+    def predicate_by_rule(self, word: str, to: Agreement) -> tuple[str, float] | None:
+        stem, ending = (word[:-1], "s") if word.endswith("s") else (word, "")
+        known = words.NO_ADJECTIVE | self.adverbs | self.prepositions | self.fixed_determiners | words.PAIRS.keys()
+        if stem in known or word in known or word in words.PAIRS.values() or len(stem) < 4 or word.endswith("mente"):
+            return None
+        old, new = ("o", "a") if to.fem else ("a", "o")
+        return (stem[:-1] + new + ending, LIKELY) if stem.endswith(old) else None
+
+    def adjective(self, word: str, to: Agreement, *, predicate: bool = False) -> tuple[str, float] | None:
         short = {masc: fem for fem, masc in words.SHORTENED.items()}
         if to.fem and word.lower() in short:
             return like(word, short[word.lower()]), 1.0
-        return super().adjective(word, to)
+        return super().adjective(word, to, predicate=predicate)
 
     def in_front(self, word: str, *, before: str) -> str:
         short = words.SHORTENED.get(word.lower()[:-1] + "a") if word.lower().endswith("o") else None
@@ -121,6 +129,9 @@ class Spanish(Romance):
         return []
 
     # --- pronouns ---
+
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+        return is_given_name(text, start, end, words.TITLES, is_name)
 
     def names_person(
         self, text: str, start: int, end: int, row: WordTuple, is_group_word: Callable[[str], bool]
