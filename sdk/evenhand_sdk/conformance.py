@@ -80,6 +80,8 @@ class Report:
 
     plugin: str
     rows: tuple[Row, ...]
+    kind: str = "plugin"
+    """What was checked: a plugin, or an axis pack."""
 
     @property
     def ok(self) -> bool:
@@ -93,7 +95,7 @@ class Report:
             return self
         failed = [f"{row.check}: {row.reason}" for row in self.rows if row.status == "failed"]
         what = f"{len(failed)} of {len(self.rows)} conformance checks failed" if failed else "no check was passed"
-        raise ConformanceFailed(what, where=f"plugin {self.plugin!r}", known="\n  ".join(failed))
+        raise ConformanceFailed(what, where=f"{self.kind} {self.plugin!r}", known="\n  ".join(failed))
 
     def __str__(self) -> str:
         width = max((len(row.check) for row in self.rows), default=0)

@@ -31,24 +31,38 @@ def new(name: str, output: str, stage: str) -> None:
 @global_options
 @click.pass_context
 def check(context: click.Context, plugin: str) -> None:
-    """Check that a plugin keeps the contract; NAME_OR_CLASS is its name, or MODULE:CLASS."""
+    """Check that a plugin or an axis pack keeps the contract.
+
+    NAME_OR_CLASS is the name of a plugin, MODULE:CLASS, an axis pack such as gender.en, or a TOML file.
+    """
     from evenhand.commands.layout import COLOURS, styled
 
-    conformance = _sdk("evenhand_sdk.conformance")
-    found = _named(plugin)
+    if _is_axis_pack(plugin):
+        checks = _sdk("evenhand_sdk.axis_checks")
+        run, found = checks.check_axis, plugin
+    else:
+        checks = _sdk("evenhand_sdk.conformance")
+        run, found = checks.check_plugin, _named(plugin)
     if context.ensure_object(Session).quiet:
-        conformance.check_plugin(found).demand()
+        run(found).demand()
         return
-    width = max(len(name) for name in conformance.CHECKS)
+    width = max(len(name) for name in checks.CHECKS)
 
     def show(row: Any) -> None:
         status = styled(f"{row.status:<7}", colour=COLOURS.get(row.status))
         click.echo(f"  {status}  {row.check:<{width}}  {row.reason}".rstrip())
 
-    report = conformance.check_plugin(found, show)
+    report = run(found, show)
     click.echo(str(report).splitlines()[-1])
     if not report.ok:
         context.exit(ConformanceFailed.exit_code)
+
+
+def _is_axis_pack(name: str) -> bool:
+    """Whether the name is a TOML file, or that of an axis pack that is installed."""
+    return name.endswith(".toml") or (
+        "." in name and ":" not in name and name in _sdk("evenhand_sdk.axes").axis_names()
+    )
 
 
 def _named(plugin: str) -> Any:
