@@ -1,0 +1,62 @@
+"""Whom a word means, as French and Spanish see it: persons or things, one or several."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
+
+from evenhand_sdk.axes import load_axis
+from evenhand_sdk.clause_words import GUESS, LIKELY, like, tokens_before
+from evenhand_sdk.grammar import Plain, Reading, Replacement, Swap
+
+
+class RomancePersons(Plain):
+    """The rules about persons that do not depend on the language."""
+
+    locale: str
+    plural_determiners: frozenset[str]
+
+    def determiner(self, word: str, *, fem: bool, before: str) -> str | None:
+        """The form of a determiner in the new gender before the word `before`; None if it is no determiner that has
+        a form of the old gender."""
+        raise NotImplementedError
+
+    def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
+        """Singular or plural of a noun with one form for both (le fils, les fils), by its determiner."""
+        wanted = "singular"
+        for token in tokens_before(text, start)[:3]:
+            if token.lower in self.plural_determiners:
+                wanted = "plural"
+        chosen = next((option for option in options if option[1] == wanted), next(iter(options)))
+        return chosen, LIKELY
+
+    def refers_to_thing(self, text: str, start: int, *, fem: bool, is_group_word: Callable[[str], bool]) -> bool:
+        """Whether a thing of the pronoun's gender is common before it in the sentence, and no person is."""
+        thing = False
+        for position, token in enumerate(tokens_before(text, start)):
+            lowered = token.lower
+            if is_group_word(lowered) or lowered in self.names:
+                return False
+            if position and lowered != "l'" and self.determiner(lowered, fem=not fem, before="x") is not None:
+                thing = True
+        return thing
+
+    @cached_property
+    def persons(self) -> frozenset[str]:
+        """The nouns and first names of the gender pack, in lower case."""
+        nouns = (row for row in load_axis("gender", self.locale).tuples if row.pos == "noun" and row.sources)
+        return self.names | {word.lower() for row in nouns for word in row.words}
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The first names of the gender pack, in lower case."""
+        return frozenset(name.lower() for row in load_axis("gender", self.locale).names for name in row)
+
+    def question_clitic(
+        self, text: str, swap: Swap, pattern: re.Pattern[str], pairs: Mapping[str, str]
+    ) -> Iterator[Replacement]:
+        """A clitic in the sentence behind a person who was asked about (Ma tante ? Je la connais)."""
+        match = pattern.match(text, swap.end)
+        if match and match[1].lower() in pairs:
+            yield Replacement(match.start(1), match.end(1), like(match[1], pairs[match[1].lower()]), GUESS)
