@@ -174,7 +174,7 @@ KEYS = st.sampled_from(
 )
 TABLES = st.dictionaries(KEYS, VALUES | st.sampled_from(["train", "step:train", "row-shuffle"]), max_size=4)
 SHAPES = st.dictionaries(
-    st.sampled_from(["model", "training", "run", "steps", "benchmarks", "other"]),
+    st.sampled_from(["model", "training", "run", "steps", "benchmarks", "other", "extends"]),
     TABLES | st.lists(TABLES, max_size=3) | VALUES,
     max_size=4,
 )
@@ -188,7 +188,7 @@ SHAPES = st.dictionaries(
 def test_any_table_is_a_recipe_or_a_recipe_error(shape: dict[str, object], override: str) -> None:
     from unittest.mock import patch
 
-    with patch("evenhand.recipe.tomllib.loads", lambda text: shape):
+    with patch("evenhand.recipe_base.parsed", lambda text, origin: dict(shape)):
         try:
             load_recipe("\n", [override], catalogue=Catalogue(()))
         except RecipeError as error:

@@ -20,7 +20,6 @@ from evenhand.manifest import Manifest, environment, provenance, sample_dict, se
 from evenhand.plan import Plan, check_kinds, stages_of
 from evenhand.processes import count
 from evenhand.recipe import Recipe
-from evenhand.recipe_inputs import base_of
 from evenhand.report_reading import raw_run
 
 if TYPE_CHECKING:
@@ -295,7 +294,7 @@ def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) ->
     from evenhand.data import load_data
 
     with manifest.timed("loading the data"):
-        found = load_data(recipe.data, offline=offline, base=base_of(recipe), mirrors=recipe.evaluation.data)
+        found = load_data(recipe.data, offline=offline, folders=recipe.folders, mirrors=recipe.evaluation.data)
     manifest["data"] = {
         "source": found.source,
         "rows": len(found.rows),
@@ -311,7 +310,7 @@ def _prompts(recipe: Recipe, kind: str) -> list[Request]:
         return []
     from evenhand.data import read_texts
 
-    texts = read_texts(recipe.traffic.prompts, base=base_of(recipe), what="prompts")
+    texts = read_texts(recipe.traffic.prompts, folders=recipe.folders, what="prompts")
     return [Request(prompt=t, max_new_tokens=recipe.traffic.max_new_tokens) for t in texts[: recipe.traffic.limit]]
 
 

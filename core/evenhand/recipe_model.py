@@ -189,13 +189,15 @@ class Recipe(BaseModel):
     benchmarks: tuple[StepEntry, ...] = ()
     expect: tuple[Expectation, ...] = ()
     source: str = Field("", exclude=True, repr=False)
-    """The text, verbatim."""
+    """The text, verbatim; of a recipe that extends another one, a text that says the same alone."""
     overrides: tuple[str, ...] = Field((), exclude=True)
     """`key=value`, as they were given with `--set`."""
     origin: str = Field("recipe", exclude=True)
     """The file, the packaged name, or `recipe` for text."""
     path: Path | None = Field(None, exclude=True)
     """The file, when it came from one."""
+    folders: tuple[Path, ...] = Field((), exclude=True)
+    """Where relative paths are looked for besides the current folder: that of the file, and of what it extends."""
 
     @property
     def name(self) -> str:
