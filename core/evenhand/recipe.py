@@ -11,6 +11,7 @@ from evenhand.examination import Problem, demand_none, examine
 from evenhand.near_match import did_you_mean
 from evenhand.overrides import apply_overrides
 from evenhand.primary import primary_problems
+from evenhand.recipe_base import KEY as EXTENDS
 from evenhand.recipe_base import written_out
 from evenhand.recipe_ids import give_ids
 from evenhand.recipe_model import (
@@ -72,7 +73,7 @@ def _recipe(
 ) -> Recipe:
     problems: list[str] = []
     for key in table:
-        known = [*SECTIONS, *LISTS, EXPECT]
+        known = [EXTENDS, *SECTIONS, *LISTS, EXPECT]
         if key not in known:
             problems.append(f"{key}: unknown section{did_you_mean(key, known)} (known: {', '.join(known)})")
     for name in LISTS:

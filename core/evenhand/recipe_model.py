@@ -53,7 +53,11 @@ class DataSection(RecipeSection):
 class TrainingSection(RecipeSection):
     """`[training]`: how a `train` step trains; each may override what it needs."""
 
-    max_steps: Annotated[int, Field(ge=0)] = 100
+    max_steps: Annotated[int, Field(ge=0)] = Field(100, description="Updates.")
+    max_tokens: Positive | None = Field(
+        None, description="Make as many updates as read about so many tokens, counterfactuals of loss terms included, "
+        "instead of max_steps."
+    )  # fmt: skip
     batch_size: Positive = 8
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-4
     max_length: Annotated[int, Field(ge=2)] = Field(96, description="Tokens of a row.")
