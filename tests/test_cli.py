@@ -123,7 +123,7 @@ def test_mistakes_of_every_sort_come_in_one_list(
     assert result.stderr == (
         "my.toml: 10 problems\n"
         "  - size: unknown section "
-        "(known: model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)\n"
+        "(known: extends, model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)\n"
         "  - steps[1].use: no plugin is called 'no-such-thing'\n"
         "      Installed: imitation, quiet-decoding, row-shuffle, word-count\n"
         "  - steps[2].use: no plugin is called 'nothing-like-it'\n"
