@@ -16,6 +16,7 @@ from evenhand.control_runs import MATCHED, Control, Untouched, continued_trainin
 from evenhand.control_steps import CONTINUED, DEGRADATION
 from evenhand.errors import EvenhandError
 from evenhand.life import STATE
+from evenhand.manifest import CONTROL
 from evenhand.parking import parked
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _lost(life: Life) -> float | None:
 
 
 def _one(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
-    with life.manifest.timed(f"control {step.id}"):
+    with life.manifest.timed(f"{CONTROL}{step.id}"):
         if step.plugin is None:
             return _continued(life, work, step, benchmarks, before)
         if life.loaded.info.kind not in step.plugin.kinds:

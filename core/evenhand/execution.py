@@ -198,7 +198,9 @@ def _run(
         services.on_train = overlap.training
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
-        before, mode = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
+        reused: list[str] = []
+        before, mode = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event, on_reuse=reused.append)
+        manifest["baseline"] = {"measured": [name for name in benchmarks if name not in reused], "reused": reused}
     before = overlap.marked(before)
     for name, (_, benchmark) in benchmarks.items():
         demand_defined(benchmark, Table.of(before[name]))

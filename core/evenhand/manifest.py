@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from evenhand.recipe import Recipe, ResolvedStep
 
 NAME = "run.json"
+CONTROL = "control "
+"""How the stages of `timings` begin in which controls are made and measured."""
 
 
 class Manifest:
@@ -44,6 +46,7 @@ class Manifest:
             "started": _now(),
             "finished": None,
             "seconds": 0.0,
+            "control_seconds": 0.0,
             "attempts": 1,
             "evenhand": __version__,
             "seed": recipe.run.seed,
@@ -59,6 +62,7 @@ class Manifest:
             "contamination": None,
             "expectations": [],
             "quality": None,
+            "baseline": {"measured": [], "reused": []},
             "controls": [],
             "primary": None,
             "seeds": [],
@@ -112,6 +116,8 @@ class Manifest:
     def write(self) -> None:
         """Replace run.json with the present state."""
         self.data["seconds"] = self.earlier + time.monotonic() - self.started
+        timings = self.data["timings"].items()
+        self.data["control_seconds"] = sum(seconds for stage, seconds in timings if stage.startswith(CONTROL))
         text = json.dumps(plain(self.data), indent=1, ensure_ascii=False, allow_nan=False)
         write_atomic(self.folder / NAME, text)
 

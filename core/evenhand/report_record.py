@@ -200,6 +200,13 @@ class Event(Part):
     text: str = ""
 
 
+class Baseline(Part):
+    """Which benchmarks scored the untouched model in this run, and which took the scores of an earlier one."""
+
+    measured: list[str] = Field(default_factory=list)
+    reused: list[str] = Field(default_factory=list)
+
+
 class Portability(Part):
     """What loading the saved model again showed."""
 
@@ -239,6 +246,8 @@ class RunRecord(Part):
     started: str = ""
     finished: str = ""
     seconds: float = 0.0
+    control_seconds: float = 0.0
+    """The part of `seconds` in which controls were made and measured."""
     evenhand: str = ""
     seed: int = 0
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -253,6 +262,7 @@ class RunRecord(Part):
     expectations: list[ExpectationRecord] = Field(default_factory=list)
     quality: Quality | None = None
     contamination: ContaminationRecord | None = None
+    baseline: Baseline = Baseline()
     controls: list[ControlRecord] = Field(default_factory=list)
     primary: Primary | None = None
     seeds: list[SeedRecord] = Field(default_factory=list)
