@@ -107,6 +107,8 @@ class Distribution(Part):
     name: str
     version: str = ""
     origin: str = ""
+    code: str = ""
+    """SHA-256 over its source files, since a version in the making does not say which code it was."""
 
     @property
     def shown_origin(self) -> str:
@@ -275,6 +277,10 @@ class RunRecord(Part):
     events: list[Event] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
+    recipe_digest: str = ""
+    """Of a kept result: SHA-256 of the recipe with overrides and defaults written out."""
+    run_sha256: str = ""
+    """Of a kept result: SHA-256 of the run.json that it is a part of."""
 
     @property
     def model_label(self) -> str:
