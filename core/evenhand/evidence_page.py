@@ -85,8 +85,7 @@ def _model(
         rest = [controls_cell(result), str(len(result.seeds) or 1), dose(result), time_cell(result)]
         rows.append((result.name, [result.name, steps_cell(result), *cells, *rest]))
     for technique in missing:
-        cells = ["", _not_run(technique), *[""] * (len(header) - 3)]
-        rows.append((technique.name, [technique.name, *cells]))
+        rows.append((technique.name, [technique.name, _not_run(technique), *[""] * (len(header) - 2)]))
     rows.sort(key=lambda row: order(row[0]))
     untouched = ["untouched model", "", *(untouched_cell(results, c) for c in [*bias, *quality]), "", "", "", ""]
     levels = listing(list(dict.fromkeys(percent(r.confidence) for r in results)))
@@ -159,4 +158,4 @@ def _table(header: Sequence[str], rows: Rows) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", "<br>")
+    return text.replace("<", "&lt;").replace("|", "\\|").replace("\n", "<br>")
