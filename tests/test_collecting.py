@@ -54,14 +54,20 @@ def test_what_is_kept_is_read_back_as_the_run_and_names_no_place_of_the_machine(
     def with_places(raw: dict[str, Any]) -> None:
         raw["recipe"]["evaluation"]["data"] = "/home/someone/data"
         raw["recipe"]["run"] = {"output": "/home/someone/runs", "seed": 0}
+        raw["recipe"]["model"] = {"name": "/home/someone/model/"}
+        raw["steps"][0]["options"] = {"axes": ["gender", "~/packs/belief.toml", "C:\\Users\\someone\\age.toml"]}
+        raw["overrides"] = ["data.train=/home/someone/text.txt", 'model.name="/home/someone/model"', "a.b=0.5", "c/d"]
         raw["model"]["origin"] = {"path": "/home/someone/model"}
 
     folder = run_folder(tmp_path, "pair-parity", with_places)
     assert keep([folder], tmp_path / "results") == []
     assert [p.name for p in (tmp_path / "results").iterdir()] == ["pair-parity.json"]
     text = (tmp_path / "results/pair-parity.json").read_text(encoding="utf-8")
-    assert "/home" not in text
+    assert not any(part in text for part in ("/home", "someone", "~/"))
     (again,) = kept(tmp_path / "results")
+    assert again.recipe["model"]["name"] == "model"
+    assert again.steps[0].options == {"axes": ["gender", "belief.toml", "age.toml"]}
+    assert again.overrides == ["data.train=text.txt", "model.name=model", "a.b=0.5", "c/d"]
     assert (again.name, again.status, again.control_seconds) == ("pair-parity", "complete", 60.0)
     assert again.run_sha256 == hashlib.sha256((folder / "run.json").read_bytes()).hexdigest()
     assert [b.id for b in again.benchmarks] == ["pair-gap", "crows-pairs", "perplexity"]
@@ -269,3 +275,39 @@ def test_the_command_keeps_runs_and_writes_the_page(tmp_path: Path, monkeypatch:
     again = CliRunner().invoke(toolkit, ["evidence", "--output", "table"])
     assert again.exit_code == 0
     assert (tmp_path / "table/README.md").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.usefixtures("trial", "own_cache")
+def test_runs_of_one_protocol_are_collected_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two recipes that extend a protocol are run on a tiny model and collected; the values are those of run.json."""
+    from evenhand import api
+    from evenhand_sdk.tiny import save_tiny
+
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "tiny")
+    lines = [f"The nurse number {n} said that she would come back to the house.\n" for n in range(12)]
+    (tmp_path / "train.txt").write_text("".join(lines))
+    (tmp_path / "protocol.toml").write_text(
+        f'[model]\nname = "{tmp_path / "tiny"}"\n[data]\ntrain = "train.txt"\n[traffic]\nlimit = 0\n'
+        "[training]\nmax_tokens = 150\nbatch_size = 4\nlearning_rate = 1e-3\n[evaluation]\nresamples = 200\n"
+        '[[benchmarks]]\nuse = "trial-length"\n[[benchmarks]]\nuse = "trial-quality"\n'
+    )
+    results = []
+    for name, steps, seeds in (("trial-pull", '[[steps]]\nuse = "trial-pull"\n', 2), ("plain", "", 1)):
+        text = f'extends = "protocol.toml"\n[run]\nseeds = {seeds}\n{steps}[[steps]]\nuse = "train"\n'
+        (tmp_path / f"{name}.toml").write_text(text)
+        results.append(api.run(tmp_path / f"{name}.toml"))
+    keep([r.folder for r in results], tmp_path / "results")
+    plain, pull = kept(tmp_path / "results")
+    assert (plain.name, pull.name) == ("plain", "trial-pull")
+    assert (plain.baseline.measured, plain.baseline.reused) == ([], ["trial-length", "trial-quality"])
+    assert [s.seed for s in pull.seeds] == [0, 1]
+    for result, found in zip(results, (pull, plain), strict=True):
+        assert found.benchmarks[0].metrics[0].change.value == result.benchmarks[0]["metrics"][0]["change"]["value"]
+        assert found.training[0].tokens == result.record["training"][0]["tokens"] == pytest.approx(150, rel=0.3)
+        assert all(len(d.code) == 64 for d in found.distributions)
+        assert str(tmp_path) not in json.dumps(found.model_dump(mode="json"))
+    text = page([pull, plain], [])
+    assert row(text, "trial-pull")[1] == "trial-pull, train"
+    assert row(text, "trial-pull", "### Each seed")[0] == "trial-pull"
+    assert text.count("untouched model |") == 1 and "<br>" not in row(text, "untouched model")[2]

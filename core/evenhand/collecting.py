@@ -20,6 +20,7 @@ from evenhand.report_record import RunRecord
 RESULTS = "results"
 """The folder of kept results, one file for each name of a run."""
 WHERE = "toolkit evidence"
+_PLACE = re.compile(r"[\"']?(?:/|~[/\\]|[A-Za-z]:[/\\])")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _KEPT = (
     "schema", "kind", "status", "name", "started", "finished", "seconds", "control_seconds", "attempts", "evenhand",
@@ -42,8 +43,7 @@ def collected(folder: str | Path) -> dict[str, Any]:
     if not _NAME.fullmatch(run.name):
         raise UsageError(f"its name {run.name!r} cannot be the name of a file", where=str(folder), do="set run.name")
     _demand_unaltered(folder, run)
-    found = {key: raw[key] for key in _KEPT if key in raw}
-    found["recipe"] = _without_places(found.get("recipe", {}))
+    found: dict[str, Any] = _without_places({key: raw[key] for key in _KEPT if key in raw})
     found["model"] = {k: v for k, v in found.get("model", {}).items() if k != "origin"}
     found["distributions"] = [{**d, "origin": ""} for d in found.get("distributions", [])]
     found["steps"] = [{k: step[k] for k in _STEP if k in step} for step in found.get("steps", [])]
@@ -51,7 +51,7 @@ def collected(folder: str | Path) -> dict[str, Any]:
     found["seeds"] = [{**s, "training": _trainings(s.get("training", []))} for s in found.get("seeds", [])]
     found["benchmarks"] = [_benchmark(entry) for entry in found.get("benchmarks", [])]
     found["contamination"] = _overlap(found.get("contamination"))
-    found["recipe_digest"] = digest_of(found["recipe"])
+    found["recipe_digest"] = digest_of(found.get("recipe", {}))
     found["run_sha256"] = sha256_file(folder / "run.json")
     return found
 
@@ -111,13 +111,16 @@ def _demand_unaltered(folder: Path, run: RunRecord) -> None:
             raise UsageError(f"{name} is not the file that the run wrote", where=str(folder), do="run it again")
 
 
-def _without_places(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe without the folders of the machine that it ran on."""
-    found = {key: dict(value) if isinstance(value, Mapping) else value for key, value in recipe.items()}
-    for section, key in (("evaluation", "data"), ("run", "output")):
-        if isinstance(found.get(section), dict) and key in found[section]:
-            found[section][key] = None
-    return found
+def _without_places(value: Any) -> Any:
+    """The same with the last part of every path that begins at the root, a home folder or a drive."""
+    if isinstance(value, str):
+        before, equals, path = value.rpartition("=")  # an override is key=path
+        return before + equals + re.split(r"[/\\\\]", path.rstrip("/\\"))[-1] if _PLACE.match(path) else value
+    if isinstance(value, Mapping):
+        return {key: _without_places(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_places(inner) for inner in value]
+    return value
 
 
 def _trainings(trainings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

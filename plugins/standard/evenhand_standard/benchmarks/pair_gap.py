@@ -262,7 +262,7 @@ def planted(
 
         return score(PlantedModel(distribution=rule, kind=kind), axis, items)
 
-    zero = (0.0, 1e-6)
+    zero = (-1e-6, 1e-6)  # a divergence of two equal distributions may be rounded to less than nothing
     far = (0.8 * sure * math.log(2), math.log(2))
     return (
         Planted(
