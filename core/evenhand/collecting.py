@@ -115,7 +115,8 @@ def _without_places(value: Any) -> Any:
     """The same with the last part of every path that begins at the root, a home folder or a drive."""
     if isinstance(value, str):
         before, equals, path = value.rpartition("=")  # an override is key=path
-        return before + equals + re.split(r"[/\\\\]", path.rstrip("/\\"))[-1] if _PLACE.match(path) else value
+        last = re.split(r"[/\\]", path.strip("\"'").rstrip("/\\"))[-1]
+        return before + equals + last if _PLACE.match(path) else value
     if isinstance(value, Mapping):
         return {key: _without_places(inner) for key, inner in value.items()}
     if isinstance(value, list):

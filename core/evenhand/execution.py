@@ -141,6 +141,7 @@ def _run(
     from evenhand.assessment import assess
     from evenhand.axis_results import demand_defined
     from evenhand.contamination import Contamination
+    from evenhand.kept_records import MEASURED, once
     from evenhand.life import Life
     from evenhand.model_card import write_card
     from evenhand.primary import declared
@@ -180,7 +181,7 @@ def _run(
     )  # fmt: skip
     life = Life(
         recipe=recipe, manifest=manifest, composer=composer, loaded=loaded, services=services, folder=folder,
-        rows=data, resume=resume, strict=strict, offline=offline,
+        rows=data, resume=resume, strict=strict, offline=offline, began_with=digest_of(began_with),
     )  # fmt: skip
     life.step_order = list(work.steps)
 
@@ -218,7 +219,10 @@ def _run(
     after = before
     if any(step.active for step in work.steps):  # else nothing was done, and the model is the same
         with manifest.timed("measuring after"):
-            after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
+            after, mode = once(
+                life, "after",
+                lambda: measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event),
+            )  # fmt: skip
         after = overlap.marked(after)
     manifest["contamination"] = overlap.as_dict()
     assess(life, work, benchmarks, before, after, mode)
@@ -246,7 +250,7 @@ def _run(
     for entry in manifest["steps"]:
         entry["state"] = states.get(entry["id"], entry["state"])
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
-    for scratch in ("training", "services", "controls", "seeds"):
+    for scratch in ("training", "services", "controls", "seeds", MEASURED):
         shutil.rmtree(folder / ".state" / scratch, ignore_errors=True)  # a complete run is not resumed
     manifest.finish("complete")
     write_card(folder)

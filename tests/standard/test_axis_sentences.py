@@ -114,3 +114,4 @@ def test_the_pair_gap_measures_an_axis_by_the_templates_of_its_pack(pack: Path, 
     assert len(records) == 4
     assert all(r.axis == "belief" and 0 < r.values["js"] < 0.7 for r in records)
     assert {r.cluster for r in records} == {t.text for t in axis().templates}
+    assert benchmark.title == "Gap between counterfactual pairs, belief"

@@ -155,7 +155,7 @@ class PairGap(Plugin):
             source = f"templates of the pack {axis.name}.{axis.locale}"
         return Benchmark(
             name=self.name,
-            title="Gap between counterfactual pairs",
+            title="Gap between counterfactual pairs" + ("" if bank else f", {axis.name}"),
             score=lambda measured: score(measured, axis, items),
             metrics=METRICS if bank else GAPS,
             mode=f"{source}, folded Jensen-Shannon divergence behind the first difference",
