@@ -573,6 +573,7 @@ def test_every_command_has_a_help_text_and_the_global_flags() -> None:
         "check",
         "compare",
         "eval",
+        "evidence",
         "models",
         "new",
         "plugins",
