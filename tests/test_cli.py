@@ -355,6 +355,8 @@ def test_schema_has_a_variant_for_each_plugin_and_lists_those_that_fail(site: An
     assert [variant["title"] for variant in benchmarks] == ["word-count"]
     assert "active" not in benchmarks[0]["properties"]
     assert schema["properties"]["model"]["required"] == ["name"]
+    assert schema["properties"]["extends"]["type"] == "string"
+    assert schema["anyOf"] == [{"required": ["model"]}, {"required": ["extends"]}]
     assert result.stderr == (
         "left out: plugin 'never-imports' of fake-failing 0.3: fake_failing cannot be imported: "
         "ModuleNotFoundError: No module named 'a_library_nobody_has'\n"
