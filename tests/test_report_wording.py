@@ -259,4 +259,5 @@ def test_scores_that_an_earlier_run_made_are_named() -> None:
     label = "Scores of the untouched model"
     assert label not in dict(provenance(RunRecord.model_validate({"baseline": {"measured": ["a"], "reused": []}})))
     told = dict(provenance(RunRecord.model_validate({"baseline": {"measured": ["c"], "reused": ["a", "b"]}})))
-    assert told[label] == "taken from an earlier run of the same model, items and code: a and b; measured in this run: c"
+    earlier = "taken from an earlier run of the same model, items and code: a and b"
+    assert told[label] == f"{earlier}; measured in this run: c"
