@@ -176,6 +176,13 @@ def benchmarks() -> str:
     return "\n\n".join(["# Benchmarks", intro, "\n".join(rows)]) + "\n"
 
 
+def evidence() -> str:
+    """The table of evidence, from the results that are kept beside it."""
+    from evenhand.evidence_page import made_page
+
+    return made_page(HERE / "evidence")
+
+
 PAGES = {
     "hooks.md": hooks,
     "cli.md": command_line,
@@ -183,12 +190,14 @@ PAGES = {
     "plugins.md": plugins,
     "benchmarks/README.md": benchmarks,
 }
+WITH_NOTE = {"evidence/README.md": evidence}
+"""Pages that bring their own note: they are written by a command, too."""
 
 
 def main(check: bool) -> int:
     stale = []
-    for name, make in PAGES.items():
-        text = NOTE + make()
+    for name, make in {**PAGES, **WITH_NOTE}.items():
+        text = make() if name in WITH_NOTE else NOTE + make()
         path = HERE / name
         if check:
             if not path.is_file() or path.read_text(encoding="utf-8") != text:

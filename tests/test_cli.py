@@ -123,7 +123,7 @@ def test_mistakes_of_every_sort_come_in_one_list(
     assert result.stderr == (
         "my.toml: 10 problems\n"
         "  - size: unknown section "
-        "(known: model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)\n"
+        "(known: extends, model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)\n"
         "  - steps[1].use: no plugin is called 'no-such-thing'\n"
         "      Installed: imitation, quiet-decoding, row-shuffle, word-count\n"
         "  - steps[2].use: no plugin is called 'nothing-like-it'\n"
@@ -350,6 +350,8 @@ def test_schema_has_a_variant_for_each_plugin_and_lists_those_that_fail(site: An
     assert [variant["title"] for variant in benchmarks] == ["word-count"]
     assert "active" not in benchmarks[0]["properties"]
     assert schema["properties"]["model"]["required"] == ["name"]
+    assert schema["properties"]["extends"]["type"] == "string"
+    assert schema["anyOf"] == [{"required": ["model"]}, {"required": ["extends"]}]
     assert result.stderr == (
         "left out: plugin 'never-imports' of fake-failing 0.3: fake_failing cannot be imported: "
         "ModuleNotFoundError: No module named 'a_library_nobody_has'\n"
@@ -559,6 +561,7 @@ def test_every_command_has_a_help_text_and_the_global_flags() -> None:
         "check",
         "compare",
         "eval",
+        "evidence",
         "models",
         "new",
         "plugins",

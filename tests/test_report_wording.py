@@ -11,7 +11,7 @@ from evenhand.report_numbers import bounds, decimals, duration, listing, moment,
 from evenhand.report_reading import parse_run
 from evenhand.report_record import Figure, Interval, RunRecord, Sample
 from evenhand.report_verdicts import did_it_help, left_out, seed_lines
-from evenhand.report_wording import controls, limits, missing, provenance, what_it_cost
+from evenhand.report_wording import controls, limits, missing, provenance, time_taken, what_it_cost
 
 
 @pytest.mark.parametrize(
@@ -246,3 +246,18 @@ def test_provenance_tells_of_the_saved_model_and_of_attempts() -> None:
     )
     assert facts["Attempts"] == "3"
     assert not {"Saved model", "Attempts"} & dict(provenance(RunRecord())).keys()
+
+
+def test_the_time_of_controls_is_told_apart() -> None:
+    assert time_taken(RunRecord.model_validate({"seconds": 252.0})) == "4 min 12 s"
+    run = RunRecord.model_validate({"seconds": 252.0, "control_seconds": 75.0})
+    assert time_taken(run) == "4 min 12 s, 1 min 15 s of it for controls"
+    assert what_it_cost(run).endswith("The whole run took 4 min 12 s, 1 min 15 s of it for controls.")
+
+
+def test_scores_that_an_earlier_run_made_are_named() -> None:
+    label = "Scores of the untouched model"
+    assert label not in dict(provenance(RunRecord.model_validate({"baseline": {"measured": ["a"], "reused": []}})))
+    told = dict(provenance(RunRecord.model_validate({"baseline": {"measured": ["c"], "reused": ["a", "b"]}})))
+    earlier = "taken from an earlier run of the same model, items and code: a and b"
+    assert told[label] == f"{earlier}; measured in this run: c"

@@ -304,6 +304,30 @@ def test_a_damaged_baseline_is_measured_again_not_trusted(place: Path, own_cache
     assert api.run(path).record["benchmarks"] == first
 
 
+def test_the_untouched_model_is_scored_once_for_all_recipes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second recipe, with other steps and one more benchmark, scores the untouched model on the new one alone."""
+    from evenhand import measuring
+
+    scored: list[tuple[str, str]] = []
+    original = measuring.measure
+
+    def noted(benchmarks: Any, *rest: Any, when: str, **more: Any) -> Any:
+        scored.extend((name, when) for name in benchmarks)
+        return original(benchmarks, *rest, when=when, **more)
+
+    monkeypatch.setattr(measuring, "measure", noted)
+    length, quality = '[[benchmarks]]\nuse = "trial-length"\n', '[[benchmarks]]\nuse = "trial-quality"\n'
+    one = api.run(recipe(place, '[[steps]]\nuse = "trial-scale"\nfolds = false\n' + length, name="one"))
+    other = api.run(recipe(place, '[[steps]]\nuse = "trial-flat"\n' + length + quality, name="other"))
+    assert [name for name, when in scored if when == "before"] == ["trial-length", "trial-quality"]
+    assert one.record["baseline"] == {"measured": ["trial-length"], "reused": []}
+    assert other.record["baseline"] == {"measured": ["trial-quality"], "reused": ["trial-length"]}
+    before = [r.record["benchmarks"][0]["metrics"][0]["before"] for r in (one, other)]
+    assert before[0] == before[1]
+    told = "taken from an earlier run of the same model, items and code: trial-length"
+    assert told in other.report.read_text(encoding="utf-8")
+
+
 def test_nothing_to_resume_is_said(place: Path) -> None:
     path = recipe(place, "")
     with pytest.raises(RunNotFound, match="no run of 'trial' to resume in 'runs'"):

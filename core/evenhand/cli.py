@@ -15,6 +15,7 @@ from click.exceptions import Exit
 
 from evenhand import __version__
 from evenhand.commands.authoring import check, new
+from evenhand.commands.collecting import evidence
 from evenhand.commands.evaluating import evaluation
 from evenhand.commands.evidence import compare, report
 from evenhand.commands.layout import styled
@@ -77,7 +78,7 @@ def toolkit() -> None:
     """Mitigate social bias in Hugging Face language models, and show what it did and what it cost."""
 
 
-for command in (run, evaluation, validate, schema, plugins, check, new, models, compare, report):
+for command in (run, evaluation, validate, schema, plugins, check, new, models, compare, report, evidence):
     toolkit.add_command(command)
 
 

@@ -20,7 +20,6 @@ from evenhand.manifest import Manifest, environment, provenance, sample_dict, se
 from evenhand.plan import Plan, check_kinds, stages_of
 from evenhand.processes import count
 from evenhand.recipe import Recipe
-from evenhand.recipe_inputs import base_of
 from evenhand.report_reading import raw_run
 
 if TYPE_CHECKING:
@@ -142,6 +141,7 @@ def _run(
     from evenhand.assessment import assess
     from evenhand.axis_results import demand_defined
     from evenhand.contamination import Contamination
+    from evenhand.kept_records import MEASURED, once
     from evenhand.life import Life
     from evenhand.model_card import write_card
     from evenhand.primary import declared
@@ -181,7 +181,7 @@ def _run(
     )  # fmt: skip
     life = Life(
         recipe=recipe, manifest=manifest, composer=composer, loaded=loaded, services=services, folder=folder,
-        rows=data, resume=resume, strict=strict, offline=offline,
+        rows=data, resume=resume, strict=strict, offline=offline, began_with=digest_of(began_with),
     )  # fmt: skip
     life.step_order = list(work.steps)
 
@@ -199,7 +199,9 @@ def _run(
         services.on_train = overlap.training
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
-        before, mode = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
+        reused: list[str] = []
+        before, mode = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event, on_reuse=reused.append)
+        manifest["baseline"] = {"measured": [name for name in benchmarks if name not in reused], "reused": reused}
     before = overlap.marked(before)
     for name, (_, benchmark) in benchmarks.items():
         demand_defined(benchmark, Table.of(before[name]))
@@ -217,7 +219,10 @@ def _run(
     after = before
     if any(step.active for step in work.steps):  # else nothing was done, and the model is the same
         with manifest.timed("measuring after"):
-            after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
+            after, mode = once(
+                life, "after",
+                lambda: measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event),
+            )  # fmt: skip
         after = overlap.marked(after)
     manifest["contamination"] = overlap.as_dict()
     assess(life, work, benchmarks, before, after, mode)
@@ -245,7 +250,7 @@ def _run(
     for entry in manifest["steps"]:
         entry["state"] = states.get(entry["id"], entry["state"])
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
-    for scratch in ("training", "services", "controls", "seeds"):
+    for scratch in ("training", "services", "controls", "seeds", MEASURED):
         shutil.rmtree(folder / ".state" / scratch, ignore_errors=True)  # a complete run is not resumed
     manifest.finish("complete")
     write_card(folder)
@@ -295,7 +300,7 @@ def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) ->
     from evenhand.data import load_data
 
     with manifest.timed("loading the data"):
-        found = load_data(recipe.data, offline=offline, base=base_of(recipe), mirrors=recipe.evaluation.data)
+        found = load_data(recipe.data, offline=offline, folders=recipe.folders, mirrors=recipe.evaluation.data)
     manifest["data"] = {
         "source": found.source,
         "rows": len(found.rows),
@@ -311,7 +316,7 @@ def _prompts(recipe: Recipe, kind: str) -> list[Request]:
         return []
     from evenhand.data import read_texts
 
-    texts = read_texts(recipe.traffic.prompts, base=base_of(recipe), what="prompts")
+    texts = read_texts(recipe.traffic.prompts, folders=recipe.folders, what="prompts")
     return [Request(prompt=t, max_new_tokens=recipe.traffic.max_new_tokens) for t in texts[: recipe.traffic.limit]]
 
 

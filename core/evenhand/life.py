@@ -61,6 +61,8 @@ class Life:
     contamination: Contamination | None = None
     aside: str = ""
     """What this is beside the run itself, such as a control; empty for the run."""
+    began_with: str = ""
+    """A digest of what the run began with: model, texts, versions and code."""
     handles: dict[str, StepHandle] = field(default_factory=dict)
     pending_data: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
     pending_terms: list[tuple[ResolvedStep, LossTerm | Aggregator]] = field(default_factory=list)

@@ -51,7 +51,11 @@ class DataSection(RecipeSection):
 class TrainingSection(RecipeSection):
     """`[training]`: how a `train` step trains; each may override what it needs."""
 
-    max_steps: Annotated[int, Field(ge=0)] = 100
+    max_steps: Annotated[int, Field(ge=0)] = Field(100, description="Updates.")
+    max_tokens: Positive | None = Field(
+        None, description="Make as many updates as read about so many tokens, counterfactuals of loss terms included, "
+        "instead of max_steps."
+    )  # fmt: skip
     batch_size: Positive = 8
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-4
     max_length: Annotated[int, Field(ge=2)] = Field(96, description="Tokens of a row.")
@@ -187,13 +191,15 @@ class Recipe(BaseModel):
     benchmarks: tuple[StepEntry, ...] = ()
     expect: tuple[Expectation, ...] = ()
     source: str = Field("", exclude=True, repr=False)
-    """The text, verbatim."""
+    """The text, verbatim; of a recipe that extends another one, a text that says the same alone."""
     overrides: tuple[str, ...] = Field((), exclude=True)
     """`key=value`, as they were given with `--set`."""
     origin: str = Field("recipe", exclude=True)
     """The file, the packaged name, or `recipe` for text."""
     path: Path | None = Field(None, exclude=True)
     """The file, when it came from one."""
+    folders: tuple[Path, ...] = Field((), exclude=True)
+    """Where relative paths are looked for besides the current folder: that of the file, and of what it extends."""
 
     @property
     def name(self) -> str:

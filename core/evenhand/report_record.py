@@ -107,6 +107,8 @@ class Distribution(Part):
     name: str
     version: str = ""
     origin: str = ""
+    code: str = ""
+    """SHA-256 over its source files, since a version in the making does not say which code it was."""
 
     @property
     def shown_origin(self) -> str:
@@ -200,6 +202,13 @@ class Event(Part):
     text: str = ""
 
 
+class Baseline(Part):
+    """Which benchmarks scored the untouched model in this run, and which took the scores of an earlier one."""
+
+    measured: list[str] = Field(default_factory=list)
+    reused: list[str] = Field(default_factory=list)
+
+
 class Portability(Part):
     """What loading the saved model again showed."""
 
@@ -239,6 +248,8 @@ class RunRecord(Part):
     started: str = ""
     finished: str = ""
     seconds: float = 0.0
+    control_seconds: float = 0.0
+    """The part of `seconds` in which controls were made and measured."""
     evenhand: str = ""
     seed: int = 0
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -253,6 +264,7 @@ class RunRecord(Part):
     expectations: list[ExpectationRecord] = Field(default_factory=list)
     quality: Quality | None = None
     contamination: ContaminationRecord | None = None
+    baseline: Baseline = Baseline()
     controls: list[ControlRecord] = Field(default_factory=list)
     primary: Primary | None = None
     seeds: list[SeedRecord] = Field(default_factory=list)
@@ -265,6 +277,10 @@ class RunRecord(Part):
     events: list[Event] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
+    recipe_digest: str = ""
+    """Of a kept result: SHA-256 of the recipe with overrides and defaults written out."""
+    run_sha256: str = ""
+    """Of a kept result: SHA-256 of the run.json that it is a part of."""
 
     @property
     def model_label(self) -> str:

@@ -130,9 +130,15 @@ def what_was_done(run: RunRecord) -> str:
     return done
 
 
+def time_taken(run: RunRecord) -> str:
+    """How long the run took, and how much of it went into controls."""
+    controls = f", {duration(run.control_seconds)} of it for controls" if run.control_seconds else ""
+    return duration(run.seconds) + controls
+
+
 def what_it_cost(run: RunRecord) -> str:
     """One sentence or more: each measure of language quality against what it may lose, and time."""
-    time = f"The whole run took {duration(run.seconds)}." if run.seconds else ""
+    time = f"The whole run took {time_taken(run)}." if run.seconds else ""
     quality = run.quality
     told = [] if quality is None else [*_by_ratio(run, quality), *(_by_points(run, p) for p in quality.further)]
     if quality is None or not told:
@@ -291,6 +297,14 @@ def _seeds(run: RunRecord) -> str:
     return f"{said} The model that was kept, and each degradation, has seed {run.seed} alone."
 
 
+def _baseline(run: RunRecord) -> str:
+    """Which scores of the untouched model were taken from an earlier run; empty where none were."""
+    if not run.baseline.reused:
+        return ""
+    new = f"; measured in this run: {listing(run.baseline.measured)}" if run.baseline.measured else ""
+    return f"taken from an earlier run of the same model, items and code: {listing(run.baseline.reused)}{new}"
+
+
 def provenance(run: RunRecord) -> list[tuple[str, str]]:
     """Everything needed to know what was measured, and to measure it again."""
     model, data = run.model, run.data
@@ -313,6 +327,7 @@ def provenance(run: RunRecord) -> list[tuple[str, str]]:
         ("Training data rows", _data_rows(data.rows, data.rows_after)),
         ("Training data digest (SHA-256)", data.digest),
         ("Saved model", _loaded_again(run)),
+        ("Scores of the untouched model", _baseline(run)),
         ("Seed", str(run.seed)),
         ("Overrides", listing(run.overrides) or "none"),
         ("evenhand", run.evenhand),

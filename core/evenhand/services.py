@@ -76,7 +76,7 @@ class Services:
         target = model or self.model
         if not in_place:
             target = copied(target)
-        settings = self.settings.model_copy(update={"max_steps": max_steps} if max_steps else {})
+        settings = self.settings.model_copy(update={"max_steps": max_steps, "max_tokens": None} if max_steps else {})
         moving = None if trainable is None else set(trainable)
         place = self.folder / "services" / name
         if self.keep:

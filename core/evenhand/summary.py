@@ -14,7 +14,7 @@ from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.report_contamination import note as overlap_note
 from evenhand.report_expectations import reproductions
-from evenhand.report_numbers import bounds, counted, decimals, duration, number, percent
+from evenhand.report_numbers import bounds, counted, decimals, number, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
 
@@ -146,7 +146,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         line("Load it with evenhand.load: some of its steps cannot be folded into the weights.")
     if run.seconds:
         out.print()
-        out.print(Text(f"Took {duration(run.seconds)}."))
+        out.print(Text(f"Took {wording.time_taken(run)}."))
 
 
 def _grid() -> Table:

@@ -59,8 +59,8 @@ def test_so_is_a_locale_without_a_pack_and_a_pack_that_is_no_pack(here: Path, be
         "steps[3].axis: there is no axis pack 'gendre'; did you mean 'gender'? (known: gender)",
         "steps[4].axes[1]: bad.toml: axis pack: 6 problems",
         "benchmarks[1].axis: there is no axis pack 'religion' (known: gender)",
-        "benchmarks[2]: the pair bank has no pairs for the axis "
-        f"'{belief}': it needs the groups female and male, the axis has christian, jewish, muslim",
+        f"benchmarks[2]: there are no pairs for the axis '{belief}': its pack has no templates, and the pair bank "
+        "needs the groups female and male in English; the axis has christian, jewish, muslim",
         f"benchmarks[3].text: there is no packaged text 'builtin:helpout' (known: {texts})",
         "benchmarks[4].text: there is no text 'lost.txt'; write builtin:heldout, wikitext2, or the path of a text file",
     ]
