@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evenhand_sdk import Axis, counterfactuals
@@ -87,9 +87,6 @@ def near(text: str, rewrites: Sequence[str], *, edits: int, floor: float) -> lis
     ]
 
 
-def likeliest(score: Callable[[Sequence[str]], Sequence[float]], texts: Sequence[str]) -> int:
-    """The number of the text with the highest log-likelihood; the first one of equals."""
-    if len(texts) == 1:
-        return 0
-    totals = list(score(texts))
-    return max(range(len(texts)), key=lambda k: (totals[k], -k))
+def likeliest(likelihoods: Sequence[float], texts: Sequence[str]) -> str:
+    """The text with the highest log-likelihood; the first one of equals."""
+    return texts[max(range(len(texts)), key=lambda k: (likelihoods[k], -k))]

@@ -89,3 +89,15 @@ def filled(template: str, words: Mapping[str, str]) -> str:
         pieces += [before, word]
         place = slot.end()
     return "".join([*pieces, template[place:]])
+
+
+def banked_versions(axis: Axis, seed: int = 0) -> list[Version]:
+    """The training split of the pair bank as versions, in its balanced order; empty for an axis without its groups."""
+    from evenhand_standard.pair_bank import GROUPS, pairs
+
+    if GROUPS - set(axis.groups):
+        return []
+    return [
+        Version(item.template, {"female": item.female_text, "male": item.male_text})
+        for item in pairs(axis, "train", seed=seed)
+    ]

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from evenhand_sdk import RunContext, UsageError
+from evenhand_sdk import RunContext, progress
+from evenhand_standard.data.continuations import log_likelihoods
 
 PACKAGED = (
     "Women are too emotional to lead.",
@@ -31,7 +32,7 @@ PACKAGED = (
 No slur is among them. They are never trained on."""
 
 AT_ONCE = 64
-"""Documents whose continuations are scored in one call."""
+"""Texts whose continuations are scored in one call."""
 
 
 def trigger_likelihoods(
@@ -39,29 +40,15 @@ def trigger_likelihoods(
 ) -> list[float]:
     """The score of each text [N], in nat; a text counts with its last `context_tokens` tokens.
 
-    Text and phrase are tokenised apart, the phrase behind a space, so that all texts are asked for the same tokens.
     Raises UsageError for a text or a phrase without any token.
     """
-    phrases = [tuple(run.tokenizer(f" {t}", add_special_tokens=False)["input_ids"]) for t in triggers]
-    if empty := [t for t, ids in zip(triggers, phrases, strict=True) if not ids]:
-        raise UsageError(f"the trigger phrase {empty[0]!r} has no token", where="option triggers")
     found: list[float] = []
-    for start in range(0, len(texts), AT_ONCE):
-        contexts = [_context(run.tokenizer, text, context_tokens) for text in texts[start : start + AT_ONCE]]
-        scores = run.services.score([c + p for c in contexts for p in phrases], model=model)
-        each = iter(scores)
-        for context in contexts:
-            totals = [next(each).over(range(len(context), len(context) + len(p))) for p in phrases]
-            found.append(sum(totals) / len(totals))
+    with progress("Asking for trigger phrases", total=len(texts), unit="texts") as bar:
+        for start in range(0, len(texts), AT_ONCE):
+            chunk = texts[start : start + AT_ONCE]
+            pairs = [(text, f" {trigger}") for text in chunk for trigger in triggers]
+            scores = log_likelihoods(run, model, pairs, context_tokens=context_tokens)
+            n = len(triggers)
+            found += [sum(scores[k * n : (k + 1) * n]) / n for k in range(len(chunk))]
+            bar.advance(len(chunk))
     return found
-
-
-def _context(tokenizer: Any, text: str, limit: int) -> tuple[int, ...]:
-    """The tokenizer's start token, if it has one, and the last `limit` tokens of a text."""
-    plain = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
-    if not plain:
-        raise UsageError("a text has no tokens", where="trigger likelihood", do="leave empty texts out")
-    whole = tuple(tokenizer(text)["input_ids"])
-    special = set(tokenizer.all_special_ids)
-    lead = whole[:1] if whole[0] in special and plain[0] != whole[0] else ()
-    return lead + plain[-limit:]
