@@ -11,6 +11,7 @@ from typing import Any
 from evenhand.context import RunContext
 from evenhand.contributions import DataTransform, DecodingRule, LossTerm, ModelTransform
 from evenhand.mirrors import asked_for
+from evenhand.row_account import derived_account
 from evenhand_sdk import testing
 from evenhand_sdk.conformance_case import Case, CheckFailed, Skipped
 from evenhand_sdk.conformance_outcomes import (
@@ -82,6 +83,35 @@ def check_inputs_untouched(case: Case) -> None:
         else:
             of_stage(run, stage, parts, own)
         demand(f"the stage {stage}")
+
+
+def check_rows_accounted(case: Case) -> None:
+    """What a data transform says about its rows adds up, and rows that hold no text are told, not lost.
+
+    At strength 0 every row is kept. A transform without an account is counted by the host, and passes.
+    """
+    if "data" not in case.plugin.stages():
+        raise Skipped("it changes no data")
+    plain, odd = testing.sample_rows(), testing.odd_rows()
+    for options, rows in (({}, plain), ({}, odd), ({"strength": 0.0} if case.has_strength else {}, plain)):
+        plugin = case.instance(**options)
+        run = case.run(plugin)
+        for transform in hook(plugin, "data", run):
+            if transform.account is None and rows is odd:
+                continue  # the host never gives it such rows from a source, only another step could
+            out = testing.fold_rows([transform], rows)
+            account = transform.account() if transform.account is not None else derived_account(rows, out)
+            if account is None:
+                raise CheckFailed("its `account` gives None for a data set: count its rows")
+            if problem := account.problem(len(rows), len(out)):
+                raise CheckFailed(f"its account does not add up: {problem}")
+            if options and account.kept != len(rows):
+                raise CheckFailed(f"with strength = 0 it says that it kept {account.kept} of {len(rows)} rows")
+            if rows is odd and sum(account.quarantined.values()) < testing.ODD:
+                raise CheckFailed(
+                    f"of {testing.ODD} rows without text {sum(account.quarantined.values())} are in its quarantine"
+                )
+            rows = out
 
 
 # ------------------------------------------------------------------------------------------------ strength 0

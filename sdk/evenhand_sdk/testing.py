@@ -142,6 +142,18 @@ def sample_rows(count: int = 24) -> Dataset:
     return Dataset.from_dict({"text": tiny_sentences()[:count]})
 
 
+ODD = 3
+"""Rows of `odd_rows` that hold no text."""
+
+
+def odd_rows() -> Dataset:
+    """The sample with three rows among it that hold no text: nothing, an empty one, and spaces."""
+    from datasets import Dataset
+
+    texts = tiny_sentences()[:24]
+    return Dataset.from_dict({"text": [texts[0], None, *texts[1:12], "", *texts[12:], "  \n"]})
+
+
 def fold_rows(found: Iterable[DataTransform], rows: Dataset) -> Dataset:
     """Data transforms one after another; PluginFault when one gives no data set with a column `text`."""
     from datasets import Dataset
