@@ -37,7 +37,6 @@ from evenhand_standard.data.corpus_counts import CorpusCounts
 from evenhand_standard.data.whole_corpus import demand_column
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedModel
 
 FILE = "corpus-audit.json"
@@ -74,12 +73,12 @@ class CorpusAudit(Plugin):
             return None
         facts: dict[str, Any] = {}
 
-        def fn(rows: Dataset) -> Dataset:
+        def fn(rows: Any) -> Any:
             if o.labels is not None:
                 demand_column(rows, o.labels, "the classes of the texts")
             axes = [load_axis(name, o.locale) for name in o.axes]
-            labels = rows[o.labels] if o.labels is not None else None
-            self._audit = found = audit(rows["text"], axes, labels=labels, options=o)
+            labels = None if o.labels is None else (row[o.labels] for row in rows)
+            self._audit = found = audit((row["text"] for row in rows), axes, labels=labels, options=o)
             facts.update({"texts": found.counts.documents, "duplicates": round(found.counts.duplicate_rate, 4)})
             (run.folder / FILE).write_text(json.dumps(found.tables(), ensure_ascii=False, indent=1), encoding="utf-8")
             return rows

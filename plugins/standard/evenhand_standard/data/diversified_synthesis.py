@@ -35,7 +35,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.data_rows import Made, RowOptions, RowWork, token_counts
 from evenhand_standard.data.suppressed_generation import BETA, generated
-from evenhand_standard.data.synthesis_acceptance import Tested, js_gaps, sentiment_gap, sentiments, variety
+from evenhand_standard.data.synthesis_acceptance import Outcome, js_gaps, sentiment_gap, sentiments, variety
 from evenhand_standard.data.synthesis_grid import Version, banked_versions, grid
 from evenhand_standard.data.whole_corpus import demand_whole, with_own, workable
 
@@ -148,7 +148,7 @@ def synthesised(
         gaps = js_gaps(run, base, axis, [v.texts for v in chosen])
         for version, gap in zip(chosen, gaps, strict=True):
             # The versions are one sentence but for the group: with the group words out of sight they are equal.
-            reason = Tested(gap, 0.0).refusal(js_gap=o.max_js_gap, sentiment_gap=o.max_sentiment_gap)
+            reason = Outcome(gap, 0.0).refusal(js_gap=o.max_js_gap, sentiment_gap=o.max_sentiment_gap)
             counts[f"templates refused: {reason}" if reason else "templates accepted"] += 1
             if not reason:
                 found.append(TextSet(axis.name, "templates", version.texts))
@@ -188,7 +188,7 @@ def written(
         if len(whole) < 2:
             continue
         gap = sentiment_gap(sentiments(tool, {g: [answers[g][k] for k in whole] for g in p}))
-        reason = Tested(0.0, gap).refusal(js_gap=o.max_js_gap, sentiment_gap=o.max_sentiment_gap)
+        reason = Outcome(0.0, gap).refusal(js_gap=o.max_js_gap, sentiment_gap=o.max_sentiment_gap)
         counts[f"prompts refused: {reason}" if reason else "prompts accepted"] += 1
         if not reason:
             found += [TextSet(axis.name, "model", {g: f"{p[g]} {answers[g][k]}" for g in p}) for k in whole]

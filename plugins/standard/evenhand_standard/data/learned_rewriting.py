@@ -57,7 +57,7 @@ class LearnedRewritingOptions(RowOptions):
     locale: Locale = "en"
     max_edits: Annotated[int, Field(ge=1)] = Field(12, description="Most words that a rewrite may change.")
     min_similarity: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.6, description="Least similarity to the text: 2 x equal words / words of both."
+        0.5, description="Least similarity to the text: 2 x equal words / words of both."
     )
 
     @field_validator("prompt")

@@ -82,7 +82,7 @@ class NeutralRewriting(Mitigation):
         def fn(rows: Dataset) -> Dataset:
             if o.strength == 0:
                 return work.untouched(rows)
-            if hasattr(rows, "__len__"):
+            if hasattr(rows, "select"):
                 facts["sentences left as they are"] = reasons_left(rows, axis, o.max_characters)
             return work.rewrite(rows, one_by_one(each))
 

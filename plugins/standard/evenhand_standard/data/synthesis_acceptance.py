@@ -36,7 +36,7 @@ SELF_BLEU = 200
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """What the tests found about one template."""
 
     js_gap: float

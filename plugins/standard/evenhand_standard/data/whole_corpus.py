@@ -18,7 +18,7 @@ NO_ORIGIN = -1
 
 def demand_whole(rows: Any, step: str) -> None:
     """UsageError for a stream."""
-    if not hasattr(rows, "__len__"):
+    if not hasattr(rows, "select"):
         raise UsageError(
             f"{step} looks at all rows before it decides about one, and a stream is read once",
             where="data",
