@@ -95,8 +95,8 @@ def test_a_configuration_that_hits_one_group_harder_is_refused_with_the_numbers(
     with pytest.raises(UsageError) as caught:
         applied(BiasFilter, run, rows, **VADER)
     assert str(caught.value).startswith(
-        "option min_keep_ratio: on the axis 'religion' the filter keeps 66.7% of the 30 texts of 'Muslims' and 100.0% of "
-        "the 30 of 'none mentioned': the ratio 0.67 is below 0.8"
+        "option min_keep_ratio: on the axis 'religion' the filter keeps 66.7% of the 30 texts of 'Muslims' and 100.0% "
+        "of the 30 of 'none mentioned': the ratio 0.67 is below 0.8"
     )
     assert "religion: Muslims against none mentioned, 0.67" in str(caught.value)
     # Half of the weight is taken: 25 of 30 against 30 of 30.
@@ -108,7 +108,7 @@ def test_a_configuration_that_hits_one_group_harder_is_refused_with_the_numbers(
 def test_a_dialect_is_guarded_by_the_rule_and_by_a_column(run: Any) -> None:
     dialect = [f"He be saying it's horrible and disgusting, he ain't there, day {k}." for k in range(25)]
     with pytest.raises(
-        UsageError, match="'dialect' the filter keeps 0.0% of the 25 texts of 'African American English'"
+        UsageError, match="'dialect' the filter keeps 0.0% of the 25 texts of .African"
     ):
         applied(BiasFilter, run, rows_of([*dialect, *GOOD]), **VADER)
     rows = rows_of([*BAD * 3, *GOOD], speech=["north"] * 30 + ["south"] * 30)
