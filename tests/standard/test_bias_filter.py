@@ -107,9 +107,7 @@ def test_a_configuration_that_hits_one_group_harder_is_refused_with_the_numbers(
 
 def test_a_dialect_is_guarded_by_the_rule_and_by_a_column(run: Any) -> None:
     dialect = [f"He be saying it's horrible and disgusting, he ain't there, day {k}." for k in range(25)]
-    with pytest.raises(
-        UsageError, match="'dialect' the filter keeps 0.0% of the 25 texts of .African"
-    ):
+    with pytest.raises(UsageError, match="'dialect' the filter keeps 0.0% of the 25 texts of .African"):
         applied(BiasFilter, run, rows_of([*dialect, *GOOD]), **VADER)
     rows = rows_of([*BAD * 3, *GOOD], speech=["north"] * 30 + ["south"] * 30)
     applied(BiasFilter, run, rows, **VADER)  # no words tell them apart

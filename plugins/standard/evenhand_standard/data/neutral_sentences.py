@@ -18,31 +18,34 @@ from functools import lru_cache
 from evenhand_sdk import Axis, group_words
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_grammar import possessive_case, repaired_article
+from evenhand_sdk.english_words import PREPOSITIONS
+from evenhand_standard.data.neutral_doubles import without_doubles
 from evenhand_standard.data.neutral_words import (
+    AGREEMENT,
     ANYONE,
+    GENDERED,
+    NAMED,
+    NO_ANTECEDENT,
     NO_NAME,
+    NOT_VERBS,
+    PARTIAL,
     PAST,
     PERSONS,
     QUANTIFIERS,
     RULE_WORDS,
-    SPECIFIC,
+    TWO_GROUPS,
 )
 from evenhand_standard.data.plural_agreement import agreeing, applied
 
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 PARAGRAPH_END = re.compile(r"\n\s*")
 SENTENCE_END = re.compile(r"(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bMrs\.)(?<!\bSt\.)(?<=[.!?])[\"'”’)]*\s+")
-DOUBLE = re.compile(
-    r"(?<!\w)(?:(he|she|him|her|his|hers|himself|herself)(?: or |/)(he|she|him|her|his|hers|himself|herself)"
-    r"|s/he|\(s\)he)(?!\w)",
-    re.IGNORECASE,
-)
-NAMED = "a person or thing is named"
-GENDERED = "the antecedent has a gender"
-NO_ANTECEDENT = "no generic antecedent"
-TWO_GROUPS = "pronouns of both groups"
-AGREEMENT = "verb agreement is uncertain"
-PARTIAL = "another sentence of the paragraph keeps its pronouns"
+QUOTE = re.compile(r"[\"“”«»‘]|(?<!\w)'|''")
+"""In a sentence with direct speech, the pronoun outside of it is somebody."""
+SEPARATE = re.compile(r",\s*(?:so|and|but)\b", re.IGNORECASE)
+CONDITIONS = frozenset(["if", "when", "whenever", "unless", "whoever", "should"])
+BEHIND = 2
+"""Words behind a pronoun that may be the mark of a rule: he must, she will usually."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _split(text: str, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
 
 
 def _sentence(sentence: str, axis: Axis, *, carried: bool) -> _Sentence:
-    plain, doubles = _without_doubles(sentence, axis)
+    plain, doubles = without_doubles(sentence, axis)
     words = _gendered(plain, axis)
     pronouns = [w for w in words if w.row.pos == "pronoun"]
     roles = [w for w in words if is_role(w.row)]
@@ -125,7 +128,7 @@ def _sentence(sentence: str, axis: Axis, *, carried: bool) -> _Sentence:
 
     if not words:
         generic = _antecedent(plain, len(plain), axis)
-        return done(carries=generic is not None or (carried and not _named(plain, axis)))
+        return done(carries=generic == "quantified" or (generic is not None and bool(_marks(plain) & RULE_WORDS)))
     if reason := _refusal(plain, pronouns, others, axis, carried=carried):
         return done(reason=reason)
     changes: list[tuple[int, int, str]] = []
@@ -156,9 +159,18 @@ def _refusal(plain: str, pronouns: list[_Gendered], others: int, axis: Axis, *, 
     if len({w.group for w in pronouns}) > 1:
         return TWO_GROUPS
     antecedent = _antecedent(plain, pronouns[0].start, axis)
-    if antecedent == "quantified" or ((antecedent or carried) and _is_rule(plain, pronouns)):
-        return ""
-    return NO_ANTECEDENT
+    if SEPARATE.search(plain[: pronouns[0].start]):
+        return NO_ANTECEDENT  # no one is there, so he walks
+    if antecedent != "quantified" and not ((antecedent or carried) and _is_rule(plain, pronouns)):
+        return NO_ANTECEDENT
+    objects = [w for w in pronouns if w.row.case == "object"]
+    if objects and not _marks(plain[: objects[0].start]) & CONDITIONS:
+        return NO_ANTECEDENT  # nobody would care about him: he may be anybody else
+    return NO_ANTECEDENT if QUOTE.search(plain) else ""
+
+
+def _marks(text: str) -> frozenset[str]:
+    return frozenset(m[0].lower() for m in WORD.finditer(text))
 
 
 def _antecedent(sentence: str, before: int, axis: Axis) -> str | None:
@@ -169,6 +181,8 @@ def _antecedent(sentence: str, before: int, axis: Axis) -> str | None:
     words = [m[0].lower() for m in WORD.finditer(sentence[:before])]
     found = None
     for k, word in enumerate(words):
+        if k and words[k - 1] in PREPOSITIONS:
+            continue  # to the astonishment of everyone, she ...: it is somebody else
         if word in ANYONE or (word == "no" and words[k + 1 : k + 2] == ["one"]):
             return "quantified"
         if (word in QUANTIFIERS or word in ("a", "an")) and _persons(axis) & set(words[k + 1 : k + 4]):
@@ -188,15 +202,18 @@ def _persons(axis: Axis) -> frozenset[str]:
 
 
 def _is_rule(sentence: str, pronouns: list[_Gendered]) -> bool:
-    """Whether a sentence says what is so in general: it has a mark of a rule, and nothing in the past."""
-    words = [m[0].lower() for m in WORD.finditer(sentence)]
-    if any(w in PAST for w in words):
+    """Whether a sentence says what is so in general: nothing in the past, and a mark of a rule before the first pronoun
+    or right behind it."""
+    words = list(WORD.finditer(sentence))
+    if any(m[0].lower() in PAST for m in words):
         return False
     for pronoun in pronouns:
         following = WORD.search(sentence, pronoun.end)
         if pronoun.row.case == "subject" and following and following[0].lower().endswith("ed"):
             return False
-    return any(w in RULE_WORDS for w in words)
+    first = pronouns[0]
+    behind = [m for m in words if m.start() >= first.end][:BEHIND]
+    return any(m[0].lower() in RULE_WORDS for m in [*(m for m in words if m.end() <= first.start), *behind])
 
 
 def _named(sentence: str, axis: Axis) -> bool:
@@ -210,17 +227,24 @@ def _named(sentence: str, axis: Axis) -> bool:
 
 
 def _generic_noun(sentence: str, word: _Gendered) -> bool:
-    """Behind a, any, every, each, no; or a bare plural at the beginning of a clause."""
+    """Behind any, every, each and no; behind a at the beginning of a rule or of what is so now, as a bare plural is."""
     before = [m[0].lower() for m in WORD.finditer(sentence[: word.start])]
-    if word.row.number == "plural":
-        return not before or not (set(before[-2:]) & SPECIFIC)
-    return bool(before) and (before[-1] in ("a", "an") or before[-1] in QUANTIFIERS)
+    if word.row.number != "plural" and before and before[-1] in QUANTIFIERS:
+        return True
+    if before != ([] if word.row.number == "plural" else ["a"]) and before != ["an"]:
+        return False
+    words = [m[0].lower() for m in WORD.finditer(sentence[word.end :])]
+    if not words or PAST & set(words) or words[0].endswith("ed"):
+        return False
+    return (
+        word.row.number == "plural" or words[0] in RULE_WORDS or (words[0].endswith("s") and words[0] not in NOT_VERBS)
+    )
 
 
 def is_role(row: WordTuple) -> bool:
     """A noun of work or standing with a neutral word, made with -man, -woman or -ess (waitress, not mother)."""
-    if row.pos != "noun" or row.neutral is None:
-        return False
+    if row.pos != "noun" or row.neutral in (None, "person", "people"):
+        return False  # a lady is no role
     endings = ("woman", "women", "man", "men", "ess", "esses")
     stems = [word[: -len(e)] for word in row.words for e in endings if word.endswith(e)]
     return any(len(stem) > 2 and not stem.endswith("-") for stem in stems) and any(len(w) > 6 for w in row.words)
@@ -267,34 +291,3 @@ def _rows(axis: Axis) -> dict[tuple[str, str], tuple[WordTuple, ...]]:
                 key = (word.lower(), group)
                 found[key] = (*found.get(key, ()), row)
     return found
-
-
-def _without_doubles(sentence: str, axis: Axis) -> tuple[str, int]:
-    """he or she, his/her, s/he -> they, their, them; with their verbs."""
-    changes: list[tuple[int, int, str]] = []
-    count = 0
-    for match in DOUBLE.finditer(sentence):
-        words = {(match[1] or "he").lower(), (match[2] or "she").lower()}
-        if len(words) < 2:
-            continue
-        if words <= {"he", "she"}:
-            case = "subject"
-        elif words <= {"himself", "herself"}:
-            case = "reflexive"
-        elif words == {"his", "hers"}:
-            case = "possessive"
-        elif words == {"his", "her"}:
-            case = "determiner"
-        elif words == {"him", "her"}:
-            case = "object"
-        else:
-            continue
-        row = next((r for r in axis.tuples if r.case == case and r.neutral), None)
-        verbs = agreeing(sentence, match.start(), match.end()) if case == "subject" else []
-        if row is None or verbs is None:
-            continue
-        new = row.neutral or ""
-        new = new[:1].upper() + new[1:] if match[0][:1].isupper() or match[0] == "S/he" else new
-        changes += [(match.start(), match.end(), new), *verbs]
-        count += 1
-    return applied(sentence, changes), count

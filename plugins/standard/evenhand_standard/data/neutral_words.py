@@ -1,4 +1,4 @@
-"""Word lists behind `neutral-rewriting`: who may be anyone, what marks a rule, and which words are verbs."""
+"""Word lists behind `neutral-rewriting`: who may be anyone, what marks a rule, which words are verbs; and reasons."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ PAST = _set("""was were had did went came saw said took got made gave told left 
 NO_NAME = _set(
     """i i'm i'd i'll i've monday tuesday wednesday thursday friday saturday sunday january february march april may
     june july august september october november december"""
-)
-SPECIFIC = _set(
-    """the these those this that my your our their his her its whose some several many few two three four five"""
 )
 PERSONS = _set(
     """person people student pupil child baby adult citizen member user customer client visitor guest patient owner
@@ -60,3 +57,10 @@ COMMON_VERBS = _set(
     travel try understand use wait wear win write"""
 )
 """Verbs whose form in -s is rarely a noun; others behind and, or a comma are left undecided."""
+
+NAMED = "a person or thing is named"
+GENDERED = "the antecedent has a gender"
+NO_ANTECEDENT = "no generic antecedent"
+TWO_GROUPS = "pronouns of both groups"
+AGREEMENT = "verb agreement is uncertain"
+PARTIAL = "another sentence of the paragraph keeps its pronouns"
