@@ -155,3 +155,16 @@ def test_the_packaged_phrases_are_plain_and_each_once() -> None:
 
 def test_it_only_filters_training_data(run: Any) -> None:
     assert BiasFilter(**VADER).data(run, "validation", None) is None
+
+
+def test_a_filter_that_hits_one_gender_is_refused_by_the_axis_pack(run: Any) -> None:
+    sad = [f"She said it was a horrible, disgusting day number {k}." for k in range(25)]
+    fine = [f"He said that tree number {k} is lovely." for k in range(25)]
+    with pytest.raises(UsageError, match="'gender, by its pack' the filter keeps 0.0% of the 25 texts of 'female'"):
+        applied(BiasFilter, run, rows_of([*sad, *fine]), **VADER)
+
+
+def test_its_phrases_are_told_to_the_comparison_with_benchmarks() -> None:
+    material = BiasFilter(triggers="packaged").material()
+    assert material is not None and material.texts == {"trigger phrases": PACKAGED}
+    assert BiasFilter(**VADER).material() is None

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenhand_standard.data.keep_rates import DIALECT, DIALECTS, NONE, Disparity, disparities, groups_of, keep_rates
+from evenhand_sdk import load_axis
+from evenhand_standard.data.keep_rates import (
+    DIALECT,
+    DIALECTS,
+    NONE,
+    Disparity,
+    disparities,
+    groups_by_packs,
+    groups_of,
+    keep_rates,
+)
 
 AAE = "African American English"
 
@@ -47,6 +57,15 @@ def test_two_different_markers_make_a_text_count_as_dialect(text: str) -> None:
 )
 def test_one_marker_or_a_look_alike_does_not(text: str) -> None:
     assert dialect_of(text) == [NONE]
+
+
+def test_an_axis_pack_finds_pronouns_and_names_too() -> None:
+    axes = [load_axis("gender")]
+    assert groups_by_packs("She met John.", axes) == [
+        ("gender, by its pack", "female"),
+        ("gender, by its pack", "male"),
+    ]
+    assert groups_by_packs("Mother Nature is kind.", axes) == [("gender, by its pack", NONE)]
 
 
 def test_keep_rates_are_kept_weight_by_texts() -> None:

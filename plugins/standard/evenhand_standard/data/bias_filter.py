@@ -20,11 +20,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from evenhand_sdk import DataTransform, Mitigation, RunContext, UsageError, WrongModelKind, hookimpl, progress
+from evenhand_sdk import (
+    Axes,
+    DataTransform,
+    Locale,
+    Material,
+    Mitigation,
+    RunContext,
+    UsageError,
+    WrongModelKind,
+    hookimpl,
+    load_axis,
+    progress,
+)
 from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_sdk.data_rows import Fate, Row, RowOptions, RowWork, one_by_one
 from evenhand_sdk.storage import digest_of
-from evenhand_standard.data.keep_rates import Disparity, KeepRate, disparities, groups_of, keep_rates
+from evenhand_standard.data.keep_rates import Disparity, KeepRate, disparities, groups_by_packs, groups_of, keep_rates
 from evenhand_standard.data.whole_corpus import demand_column, demand_whole, workable
 
 if TYPE_CHECKING:
@@ -53,6 +65,8 @@ class BiasFilterOptions(RowOptions):
     )
     context_tokens: Annotated[int, Field(ge=8)] = Field(256, description="Tokens of a text before a trigger phrase.")
     influence: bool = Field(False, description="Not there yet: first-order influence on the bias gap.")
+    axes: Axes = Field(("gender",), description="Axis packs whose groups are guarded beside the identity terms.")
+    locale: Locale = "en"
     group_columns: tuple[str, ...] = Field(
         (), description="Columns with the group or dialect of a text, judged beside the rule about words."
     )
@@ -90,6 +104,13 @@ class BiasFilter(Mitigation):
         from evenhand_standard.text_scorers import files_of
 
         return files_of(options.classifier) if options.classifier else ()
+
+    def material(self) -> Material | None:
+        """The phrases that texts are judged by: a benchmark that has them would be judged by itself."""
+        from evenhand_standard.data.trigger_likelihood import PACKAGED
+
+        phrases = PACKAGED if self.options.triggers == "packaged" else self.options.triggers
+        return Material(texts={"trigger phrases": phrases}) if phrases else None
 
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
@@ -140,8 +161,10 @@ def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[i
         flags |= {numbers[k]: CLASSIFIER for k in found}
         facts |= {"flagged by the classifier": len(found), "classifier": told}
     facts["flagged"] = len(flags)
+    axes = [load_axis(name, o.locale) for name in o.axes]
+    columns = {name: rows[name] for name in o.group_columns}
     members = [
-        [*groups_of(text), *((c, str(rows[k][c])) for c in o.group_columns)]
+        [*groups_of(text), *groups_by_packs(text, axes), *((name, str(values[k])) for name, values in columns.items())]
         for k, text in zip(numbers, texts, strict=True)
     ]
     weights = [1 - o.strength if k in flags else 1.0 for k in numbers]
@@ -203,6 +226,8 @@ def told_rates(rates: Mapping[str, Mapping[str, KeepRate]], unequal: Sequence[Di
     small = Counter(axis for axis, groups in rates.items() for rate in groups.values() if rate.texts < least)
     found["groups too small to be judged"] = sum(small.values())
     for axis, groups in rates.items():
+        if len(groups) < 2:
+            continue  # nobody else is mentioned
         found[f"kept by {axis}"] = {
             group: f"{rate.rate:.1%} of {rate.texts:,}{'' if rate.texts >= least else ' (too few to be judged)'}"
             for group, rate in groups.items()

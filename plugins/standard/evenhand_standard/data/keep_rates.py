@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from evenhand_sdk import Axis, group_words
+
 NONE = "none mentioned"
 """The group of an axis that a text belongs to when no other fits; filters must not keep it more than the rest."""
 DIALECT = "dialect"
@@ -74,6 +76,15 @@ def groups_of(text: str) -> list[tuple[str, str]]:
     for axis, groups in _patterns().items():
         mentioned = [group for group, (pattern, needed) in groups.items() if _hits(pattern, text) >= needed]
         found += [(axis, group) for group in mentioned or [NONE]]
+    return found
+
+
+def groups_by_packs(text: str, axes: Sequence[Axis]) -> list[tuple[str, str]]:
+    """(axis, group) for each group of the packs whose words, pronouns or names a text has; `NONE` where there is none."""
+    found: list[tuple[str, str]] = []
+    for axis in axes:
+        named = dict.fromkeys(word.group for word in group_words(text, axis) if not word.exempt)
+        found += [(f"{axis.name}, by its pack", group) for group in named or [NONE]]
     return found
 
 
