@@ -84,12 +84,19 @@ class Composer:
 
 
 def fold_data(rows: Dataset, transforms: Sequence[tuple[ResolvedStep, DataTransform]]) -> Dataset:
-    """Apply data transforms in order; the second sees what the first returned."""
-    from datasets import Dataset
+    """Apply data transforms in order; the second sees what the first returned. A stream stays one."""
+    from datasets import Dataset, IterableDataset
+
+    streaming = isinstance(rows, IterableDataset)
 
     with progress("Preparing the data", total=len(transforms), unit="steps") as bar:
         for step, transform in transforms:
             out = transform.fn(rows)
+            if transform.looks_on and out is not rows:
+                raise PluginFault("it looks on, so it must return the very rows", where=describe(step, "data"))
+            if streaming and isinstance(out, IterableDataset):
+                rows = out
+                continue
             if not isinstance(out, Dataset) or "text" not in out.column_names:
                 raise PluginFault(
                     "the transform must return a datasets.Dataset with a column `text`", where=describe(step, "data")

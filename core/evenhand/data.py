@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import DataNotFound, Offline
 
@@ -20,6 +20,18 @@ MIRROR = "mirror:"
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A row of the data that holds no text."""
+
+    source: str
+    row: int
+    """From 0, in its source."""
+    reason: str
+    text: str
+    """What stands in its place."""
+
+
+@dataclass(frozen=True)
 class Loaded:
     """A data set with the facts that the report needs."""
 
@@ -29,6 +41,8 @@ class Loaded:
     """SHA-256 over the texts."""
     licence: str
     """As its source states it; empty when it states none."""
+    refused: list[Refused] = field(default_factory=list)
+    """Rows that cannot be learnt from; `rows` are all others."""
 
 
 def load_data(
@@ -46,7 +60,8 @@ def load_data(
     from datasets import Value, concatenate_datasets
 
     parts = [(name, *_read(name, section, offline, folders, mirrors)) for name in section.sources]
-    texts = [_with_text(name, rows, section.column, alone=len(parts) == 1) for name, rows, _, _ in parts]
+    refused: list[Refused] = []
+    texts = [_with_text(name, rows, section.column, refused, alone=len(parts) == 1) for name, rows, _, _ in parts]
     if len(parts) > 1:
         texts = [part.select_columns("text").cast_column("text", Value("string")) for part in texts]
     rows = texts[0] if len(parts) == 1 else concatenate_datasets(texts)
@@ -57,11 +72,14 @@ def load_data(
     digest = hashlib.sha256()
     for text in rows["text"]:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return Loaded(rows, source, digest.hexdigest(), licence)
+    return Loaded(rows, source, digest.hexdigest(), licence, refused)
 
 
-def _with_text(name: str, rows: Dataset, column: str, *, alone: bool) -> Dataset:
-    """The rows that have text, its column called `text`; beside other sources, plain lines are text in any case."""
+def _with_text(name: str, rows: Dataset, column: str, refused: list[Refused], *, alone: bool) -> Dataset:
+    """The rows that have text, its column called `text`; beside other sources, plain lines are text in any case.
+
+    Those that have none go to `refused`.
+    """
     if not alone and rows.column_names == ["text"]:
         column = "text"
     if column not in rows.column_names:
@@ -72,10 +90,22 @@ def _with_text(name: str, rows: Dataset, column: str, *, alone: bool) -> Dataset
         )  # fmt: skip
     if column != "text":
         rows = rows.rename_column(column, "text")
-    rows = rows.filter(lambda row: isinstance(row["text"], str) and bool(row["text"].strip()))
-    if not len(rows):
+    good, before = [], len(refused)
+    for number, text in enumerate(rows["text"]):
+        if reason := why_no_text(text):
+            refused.append(Refused(name, number, reason, "" if text is None else str(text)[:200]))
+        else:
+            good.append(number)
+    if not good:
         raise DataNotFound("the data set has no row with text", where=f"data {name!r}")
-    return rows
+    return rows if len(refused) == before else rows.select(good)
+
+
+def why_no_text(value: Any) -> str:
+    """Why a value is nothing that a model could learn from; empty for a text."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return "no text"
+    return "" if isinstance(value, str) else f"not text but {type(value).__name__}"
 
 
 def read_texts(source: str, *, folders: Sequence[Path] = (), what: str = "text") -> list[str]:

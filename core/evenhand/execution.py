@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from evenhand.plan import Plan, check_kinds, stages_of
 from evenhand.processes import count
 from evenhand.recipe import Recipe
 from evenhand.report_reading import raw_run
+from evenhand.row_keeping import keep_refused
 
 if TYPE_CHECKING:
     from evenhand.resolution import ResolvedModel
@@ -307,6 +309,8 @@ def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) ->
         "rows_after": len(found.rows),
         "digest": found.digest,
         "licence": found.licence,
+        "quarantined": dict(Counter(row.reason for row in found.refused)),
+        "quarantine": keep_refused(manifest.folder, found.refused),
     }
     return found.rows
 

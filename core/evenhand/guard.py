@@ -17,12 +17,14 @@ from evenhand.cache import STORAGE_ERRORS
 from evenhand.contributions import (
     Artifact,
     Benchmark,
+    DataTransform,
     DecodingRule,
     ItemRecord,
     LossTerm,
     ModelTransform,
     Monitor,
     Response,
+    RowAccount,
 )
 from evenhand.errors import EvenhandError, PluginFault
 from evenhand.plan import stages_of
@@ -179,6 +181,7 @@ def _texts_by_id(args: tuple[Any, ...], out: Any) -> str | None:
 
 
 CHECKS: dict[tuple[type, str], Callable[[tuple[Any, ...], Any], str | None]] = {
+    (DataTransform, "account"): _instance(RowAccount, none=True),
     (LossTerm, "fn"): _scalar,
     (ModelTransform, "fit"): _instance(Artifact, none=True),
     (ModelTransform, "finish"): _instance(Artifact, none=True),

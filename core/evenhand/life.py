@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from evenhand import proofs
 from evenhand.compose import Composer, fold_data
 from evenhand.context import RunContext, StepHandle, axes_of
-from evenhand.contributions import Aggregator, Artifact, DecodingRule, LossTerm, ModelTransform
+from evenhand.contributions import Aggregator, Artifact, DataTransform, DecodingRule, LossTerm, ModelTransform
 from evenhand.models import note_moved
 from evenhand.plan import stages_of
 from evenhand.recipe_inputs import heldout_of
+from evenhand.row_keeping import keep, settled
 from evenhand.services import Services
 from evenhand.training import STATE_OF_TERMS, TrainingResult, restore_terms, train
 from evenhand.training_terms import LANGUAGE_MODELLING
@@ -219,7 +220,9 @@ class Life:
         rows = self.rows
         for owner, transform in self.pending_data:
             changed = fold_data(rows, [(owner, transform)])
-            self._prove(owner, [proofs.data_proof(rows, changed)])
+            self._record_rows(owner, transform, rows, changed)
+            proof = proofs.reading_proof(rows) if transform.looks_on else proofs.data_proof(rows, changed)
+            self._prove(owner, [proof])
             rows = changed
         self.manifest["data"]["rows_after"] = len(rows)
         if self.contamination is not None:
@@ -246,6 +249,11 @@ class Life:
         for text in result.events:
             self.manifest.event("training", text)
         self.pending_data, self.pending_terms, self.pending_models = [], [], []
+
+    def _record_rows(self, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset) -> None:
+        entry = next(e for e in self.manifest["steps"] if e["id"] == owner.id)
+        told = entry.setdefault("rows", [])
+        told.append(keep(self.folder, owner, settled(owner, transform, before, after), transform, earlier=len(told)))
 
     def _run_training(self, step: ResolvedStep, rows: Dataset, names: set[str] | None) -> TrainingResult:
         folder = self.folder / STATE / "training" / step.id

@@ -124,7 +124,7 @@ class Manifest:
     def finish(self, status: str) -> None:
         """The last word: complete or failed; digests of the result's files."""
         self.data["status"], self.data["finished"] = status, _now()
-        for name in ("model", "items"):
+        for name in ("model", "items", "quarantine"):
             for path in sorted((self.folder / name).rglob("*")):
                 if path.is_file():
                     self.data["files"][path.relative_to(self.folder).as_posix()] = sha256_file(path)
@@ -173,6 +173,7 @@ def step_entry(step: ResolvedStep) -> dict[str, Any]:
         "state": stages[0] if step.active else "inactive",
         "seconds": 0.0,
         "proofs": [],
+        "rows": [],
     }
 
 

@@ -35,7 +35,7 @@ from evenhand.services import Services
 from evenhand.wording import validated
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, IterableDataset
     from transformers import PreTrainedModel
 
     from evenhand.discovery import Catalogue, PluginRow
@@ -141,31 +141,44 @@ class OwnSteps:
 
 
 def transform_data(
-    dataset: Dataset,
+    dataset: Dataset | IterableDataset,
     model: PreTrainedModel,
     tokenizer: Any,
     plugins: Sequence[Given],
     *,
     kind: Kind | None = None,
     seed: int = 0,
-) -> Dataset:
+) -> Dataset | IterableDataset:
     """The data set with the plugins' data transforms applied, in order; the one given stays as it is.
 
-    Its column `text` is what the model learns from. What changed is logged (logger `evenhand`, level INFO).
-    Raises UsageError for a data set without that column, and PluginFault when a transform fails.
+    Its column `text` is what the model learns from. What became of the rows is logged (logger `evenhand`, level INFO).
+    A stream (`IterableDataset`) stays a stream: nothing is read before you read it, and nothing is logged.
+    Raises UsageError for a data set without that column, and PluginFault when a transform fails or its account of the
+    rows does not add up.
     """
-    from evenhand.compose import fold_data
-    from evenhand.proofs import data_proof
+    from datasets import Dataset
 
-    require_text(getattr(dataset, "column_names", None))
+    from evenhand.compose import fold_data
+    from evenhand.report_rows import line
+    from evenhand.row_account import as_record
+    from evenhand.row_keeping import settled
+    from evenhand.row_record import RowRecord
+
+    whole = isinstance(dataset, Dataset)
+    if whole or dataset.column_names is not None:
+        require_text(dataset.column_names)
     steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
-    rows = dataset
+    rows: Any = dataset
     for step, transform in steps.contributions("data", split="train", model=model):
         with seeded(seed):
             changed = fold_data(rows, [(step, transform)])
-        what = data_proof(rows, changed).what
-        logging.getLogger("evenhand").info("%s: %s; %s", step.id, what, dict(transform.facts) or "no further facts")
+        if whole:
+            account = settled(step, transform, rows, changed)
+            what = line(RowRecord.model_validate(as_record(account, file="", facts={})))
+            logging.getLogger("evenhand").info("%s: %s; %s", step.id, what, dict(transform.facts) or "no further facts")
         rows = changed
+    if not whole:
+        rows._evenhand_steps = steps  # their folder, where the quarantine is written, lives as long as the stream
     return rows
 
 

@@ -19,6 +19,7 @@ from evenhand.report_results import Part as Part
 from evenhand.report_results import Primary as Primary
 from evenhand.report_results import Quality as Quality
 from evenhand.report_results import QualityPart as QualityPart
+from evenhand.row_record import RowRecord as RowRecord
 
 SCHEMA = 1
 """The version of `run.json` that this file reads."""
@@ -48,6 +49,8 @@ class Step(Part):
     state: str = ""
     seconds: float = 0.0
     proofs: list[Proof] = Field(default_factory=list)
+    rows: list[RowRecord] = Field(default_factory=list)
+    """One for each data transform of the step."""
 
 
 class Term(Part):
@@ -99,6 +102,10 @@ class Data(Part):
     rows_after: int | None = None
     digest: str = ""
     licence: str = ""
+    quarantined: dict[str, int] = Field(default_factory=dict)
+    """Reason -> rows of the source that hold no text."""
+    quarantine: str = ""
+    """Where they lie in the run folder."""
 
 
 class Distribution(Part):

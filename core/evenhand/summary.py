@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import report_rows as training_rows
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.report_contamination import note as overlap_note
@@ -82,6 +83,10 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         out.print(Padding(_steps(run), (0, 0, 0, 2)))
     else:
         line("No step: this run is a measurement only.")
+    if found_rows := training_rows.lines(run):
+        heading("What became of the training rows")
+        for words in found_rows:
+            line(f"- {words}")
 
     heading(f"What changed (same items before and after, {percent(run.confidence)} intervals)")
     if run.benchmarks:
