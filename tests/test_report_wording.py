@@ -77,7 +77,8 @@ DEFAULT = " It is that of the first bias benchmark, since the recipe declares no
         ("too few items", "There is no verdict on the primary measure, A, which has too few items: because t."),
         (
             "by construction, not evidence",
-            "There is no evidence on the primary measure, A, which shows what the method was built to do: because b.",
+            "Nothing is shown about bias: all items of the primary measure, A, use words that the steps themselves "
+            "worked with, so that its change follows from how they are built.",
         ),
         ("", "There is no verdict on the primary measure, A."),
     ],

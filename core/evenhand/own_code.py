@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from evenhand import own_words
 from evenhand.compose import Composer
 from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import Kind
@@ -120,6 +121,7 @@ class OwnSteps:
                         handle.contributions[asked] = self._composer.call(asked, step, run=run, **given)
             if active:
                 found += [(step, part) for part in handle.contributions[stage]]
+        own_words.note(self.model, stage, self.steps)
         return found
 
     def _context(self, step: ResolvedStep, handles: Mapping[str, StepHandle]) -> RunContext:
