@@ -186,9 +186,7 @@ def steps() -> list[dict[str, Any]]:
             state="objective",
             options={"strength": 0.8, "retention": 0.5},
             summary="Pulls the predictions after a sentence and after its counterfactual together.",
-            proofs=[
-                {"stage": "objective", "took": True, "what": "gradient norm 0.83 at step 1", "size": 0.83}
-            ],
+            proofs=[{"stage": "objective", "took": True, "what": "gradient norm 0.83 at step 1", "size": 0.83}],
         ),
         step(
             "selective-update",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tomllib
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -210,7 +212,7 @@ def test_all_problems_are_reported_with_file_and_key() -> None:
         ),
         (
             MINIMAL + '[[do_not_flip]]\nreason = "y"\nscope = "page"\nphrases = ["x"]',
-            "do_not_flip[0].scope: 'page' is not one of phrase, sentence, paragraph; did you mean 'phrase'?",
+            "do_not_flip[0].scope: 'page' is not one of phrase, sentence, paragraph, person; did you mean 'phrase'?",
         ),
         (
             MINIMAL + '[[do_not_flip]]\nreason = "y"\nphrases = []',
@@ -220,6 +222,166 @@ def test_all_problems_are_reported_with_file_and_key() -> None:
 )
 def test_a_problem_is_named_with_its_key(text: str, problem: str) -> None:
     assert problems(text) == f"age.en.toml: axis pack: 1 problem\n  - {problem}"
+
+
+# --- rows by group, context, templates, variety -----------------------------------------------------------------------
+
+NATIONS = """
+axis = "nation"
+locale = "en"
+variety = "en-GB"
+groups = ["swedish", "french", "chinese"]
+licence = "CC0-1.0"
+provenance = "made for this test"
+limits = []
+
+[[words]]
+theme = "origin"
+pos = "adjective"
+context = "person"
+[[words.by_group]]
+swedish = "Swedish"
+french = "French"
+chinese = "Chinese"
+neutral = "foreign"
+
+[[words]]
+theme = "people"
+pos = "noun"
+number = "plural"
+[[words.by_group]]
+swedish = "Swedes"
+chinese = "Chinese"
+
+[names]
+[[names.by_group]]
+swedish = "Anders"
+french = "André"
+
+[[templates]]
+text = "A {origin} teacher lives there."
+slot = "adjective"
+"""
+
+
+def test_rows_by_group_may_leave_a_group_out() -> None:
+    nation = parse_axis(NATIONS, where="nation.en.toml")
+    assert [row.words for row in nation.tuples] == [("Swedish", "French", "Chinese"), ("Swedes", "", "Chinese")]
+    assert [row.neutral for row in nation.tuples] == ["foreign", None]
+    assert [row.context for row in nation.tuples] == ["person", None]
+    assert [row.theme for row in nation.tuples] == ["origin", "people"]
+    assert nation.names == (("Anders", "André", ""),)
+    assert nation.words() == ("Swedish", "French", "Chinese", "Swedes", "Anders", "André")
+    assert nation.bins(names=True) == (("Swedes", "Swedish", "French", "Chinese"), ("Anders", "André"))
+    assert nation.variety == "en-GB"
+
+
+def test_templates_name_themes_and_what_fills_them() -> None:
+    (template,) = parse_axis(NATIONS, where="").templates
+    assert (template.text, template.slots) == ("A {origin} teacher lives there.", (("origin", "origin"),))
+    assert (template.pos, template.number) == ("adjective", None)
+    renamed = NATIONS.replace("A {origin}", "A {x}").replace('slot = "adj', 'slots = {x = "origin"}\nslot = "adj')
+    assert parse_axis(renamed, where="").templates[0].slots == (("x", "origin"),)
+    named = NATIONS.replace("A {origin} teacher", "My friend {name}").replace('slot = "adjective"', "")
+    assert parse_axis(named, where="").templates[0].slots == (("name", "name"),)
+
+
+def test_every_part_of_the_content_is_in_the_digest() -> None:
+    first = parse_axis(NATIONS, where="").digest
+    changes = [("en-GB", "en-US"), ('context = "person"\n', ""), ("teacher", "baker"), ("Anders", "Nils")]
+    changes += [('theme = "people"', 'theme = "folk"'), ('french = "French"\n', "")]
+    others = [parse_axis(NATIONS.replace(old, new), where="").digest for old, new in changes]
+    assert len({first, *others}) == 1 + len(changes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('french = "French"', 'frenc = "French"', "words[0].by_group[0].frenc: is no group; did you mean 'french'?"),
+        ('french = "French"', "french = 5", "words[0].by_group[0].french: must be a non-empty string, got 5"),
+        ('swedish = "Swedes"\n', "", "words[1].by_group[0]: needs words of at least two groups"),
+        ("person", "persons", "words[0].context: 'persons' is not one of person; did you mean 'person'?"),
+        (
+            'number = "plural"\n[[words.by_group]]\nswedish = "Swedes"\nchinese = "Chinese"',
+            'number = "plural"',
+            "words[1].rows: required, but missing or empty (or give words[1].by_group)",
+        ),
+        ("A {origin}", "A", "templates[0].text: needs at least one slot in braces, got 'A teacher lives there.'"),
+        ("{origin}", "{orign}", "templates[0].text: 'orign' is no theme of the words; did you mean 'origin'?"),
+        (
+            'slot = "adjective"',
+            'slot = "noun"\nnumber = "plural"',
+            "templates[0].text: theme 'origin' has no plural noun that could fill the slot",
+        ),
+        ('slot = "adjective"', 'slots = {y = "origin"}', "templates[0].slots.y: is no slot of the text"),
+        ("en-GB", "fr-CA", "variety: 'fr-CA' is no variety of 'en'"),
+        ("en-GB", "english", "variety: 'english' is no language tag such as en or en-GB"),
+        (
+            '"chinese"]',
+            '"neutral"]',
+            "groups: 'neutral' is the key of the group-free word; call the group something else",
+        ),
+    ],
+)
+def test_a_problem_of_the_newer_keys_is_named(old: str, new: str, problem: str) -> None:
+    assert NATIONS.count(old)
+    with pytest.raises(UsageError) as error:
+        parse_axis(NATIONS.replace(old, new, 1), where="nation.en.toml")
+    assert f"\n  - {problem}" in str(error.value)
+
+
+def test_a_word_may_be_an_adjective_and_a_noun() -> None:
+    both = NATIONS.replace('swedish = "Swedes"', 'swedish = "Swedes"\nfrench = "French"')
+    assert len(parse_axis(both, where="").tuples) == 2
+    twice = both.replace('pos = "noun"\nnumber = "plural"', 'pos = "adjective"')
+    with pytest.raises(UsageError) as error:
+        parse_axis(twice, where="x")
+    assert "words: 'french' is in 2 rows and grammar cannot tell them apart" in str(error.value)
+
+
+def test_a_variety_falls_back_to_the_language_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    axes._say_once.cache_clear()
+    with caplog.at_level("WARNING", logger="evenhand.axes"):
+        assert load_axis("gender", "en-IN") == load_axis("gender", "en")
+    assert caplog.messages == ["axis 'gender' has no pack for 'en-IN': gender.en is used"]
+    with pytest.raises(UsageError, match="unknown axis 'gender' for locale 'tlh-Latn'"):
+        load_axis("gender", "tlh-Latn")
+
+
+def violations(value: object, schema: dict, at: str = "") -> list[str]:
+    """The part of JSON Schema that the schema of axis packs uses, validated independently of the parser."""
+    kinds = {"string": str, "array": list, "object": dict, "boolean": bool, "number": (int, float)}
+    found = [] if isinstance(value, kinds[schema["type"]]) else [f"{at}: no {schema['type']}"]
+    found += [f"{at}: {value}" for options in [schema.get("enum")] if options and value not in options]
+    if isinstance(value, list):
+        found += [f"{at}: too few"] * (len(value) < schema.get("minItems", 0))
+        found += [v for k, item in enumerate(value) for v in violations(item, schema["items"], f"{at}[{k}]")]
+    if isinstance(value, dict):
+        rest = schema.get("additionalProperties")
+        found += [f"{at}: lacks {key}" for key in schema.get("required", []) if key not in value]
+        found += [f"{at}: needs one of"] * (
+            "anyOf" in schema and not any(set(one["required"]) <= set(value) for one in schema["anyOf"])
+        )
+        for key, item in value.items():
+            inner = schema.get("properties", {}).get(key, rest)
+            found += violations(item, inner, f"{at}.{key}") if inner else [f"{at}.{key}: unknown"]
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        found += [f"{at}: out of range"] * (value <= schema["exclusiveMinimum"] or value > schema["maximum"])
+    return found
+
+
+def test_the_schema_for_editors_accepts_what_the_parser_accepts() -> None:
+    from evenhand_sdk.axis_pack_keys import schema
+
+    packs = [file for file in (resources.files("evenhand_sdk") / "packs").iterdir() if file.name.endswith(".toml")]
+    texts = [MINIMAL, NATIONS, *(pack.read_text(encoding="utf-8") for pack in packs)]
+    assert len(texts) >= 3
+    for text in texts:
+        assert violations(tomllib.loads(text), schema()) == []
+    assert violations(tomllib.loads(MINIMAL + "certainty = 2"), schema()) == [".words[0].certainty: out of range"]
+    assert violations(tomllib.loads(MINIMAL + "numbr = 1"), schema()) == [".words[0].numbr: unknown"]
+    wrong = MINIMAL.replace("adjective", "adj").replace('licence = "CC0-1.0"', "")
+    assert violations(tomllib.loads(wrong), schema()) == [": lacks licence", ".words[0].pos: adj"]
 
 
 def test_bad_toml_is_named_with_its_file() -> None:

@@ -218,9 +218,7 @@ def test_tables_that_cannot_be_read_do_not_hide_what_else_is_wrong(site: Any, re
         ),
     ],
 )
-def test_a_plugin_that_cannot_be_used(
-    site: Any, recipe: Any, folders: tuple[str, ...], use: str, message: str
-) -> None:
+def test_a_plugin_that_cannot_be_used(site: Any, recipe: Any, folders: tuple[str, ...], use: str, message: str) -> None:
     site(*folders)
     result = call("validate", recipe(f'[[steps]]\nuse = "{use}"\n'))
     assert result.exit_code == 2
@@ -261,9 +259,7 @@ def test_plugins_is_plugins_list(site: Any) -> None:
 
 def test_without_plugins_the_list_says_how_to_get_some(site: Any) -> None:
     site()
-    assert call("plugins").stdout == (
-        "No plugins are installed. The first-party ones: pip install evenhand-standard\n"
-    )
+    assert call("plugins").stdout == ("No plugins are installed. The first-party ones: pip install evenhand-standard\n")
 
 
 def test_load_imports_each_plugin_and_reports(site: Any) -> None:
@@ -319,8 +315,7 @@ def test_show_tells_what_a_plugin_does(site: Any) -> None:
         (
             "bad_spec",
             "misspelt",
-            "'misspelt' of fake-spec 1.3 cannot be used: "
-            "'fake_sound/RowShuffle' is not of the form module:Class\n",
+            "'misspelt' of fake-spec 1.3 cannot be used: 'fake_sound/RowShuffle' is not of the form module:Class\n",
         ),
     ],
 )
@@ -406,8 +401,7 @@ def test_an_unforeseen_exception_is_a_defect_and_debug_shows_it(
     site("sound")
     module(monkeypatch, "evenhand.execution", execute=failing(ZeroDivisionError("by\nzero")))
     line = (
-        "this is a defect in the toolkit, not in your input (ZeroDivisionError: by zero); "
-        "--debug shows the traceback\n"
+        "this is a defect in the toolkit, not in your input (ZeroDivisionError: by zero); --debug shows the traceback\n"
     )
     result = call("run", recipe(STEPS))
     assert (result.exit_code, result.stderr) == (70, line)
@@ -447,9 +441,7 @@ def test_new_is_done_by_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     result = call("new", "my-plugin", "--output", "there")
     assert result.exit_code == 0
     made = Path("there") / "my-plugin"
-    assert result.stdout == (
-        f"Made {made}\nNext:  pip install -e {made}  and then  toolkit check my-plugin\n"
-    )
+    assert result.stdout == (f"Made {made}\nNext:  pip install -e {made}  and then  toolkit check my-plugin\n")
 
 
 def test_without_the_sdk_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,9 +469,7 @@ def test_check_takes_a_name_or_a_class(site: Any, monkeypatch: pytest.MonkeyPatc
             on_result(row)
         return conformance.Report(plugin.__name__, (row,))
 
-    module(
-        monkeypatch, "evenhand_sdk.conformance", check_plugin=check_plugin, CHECKS={"seeded": None, "x": None}
-    )
+    module(monkeypatch, "evenhand_sdk.conformance", check_plugin=check_plugin, CHECKS={"seeded": None, "x": None})
     result = call("check", named)
     assert result.exit_code == 0
     assert result.stdout == "  passed   seeded\nWordCount: 1 passed, 0 failed, 0 skipped\n"
@@ -491,9 +481,7 @@ def test_check_takes_a_name_or_a_class(site: Any, monkeypatch: pytest.MonkeyPatc
     assert result.stdout == ("  failed   seeded  two runs differ\nWordCount: 0 passed, 1 failed, 0 skipped\n")
     result = call("check", named, "--quiet")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == (
-        "plugin 'WordCount': 1 of 1 conformance checks failed\n  seeded: two runs differ\n"
-    )
+    assert result.stderr == ("plugin 'WordCount': 1 of 1 conformance checks failed\n  seeded: two runs differ\n")
 
 
 def test_check_of_what_cannot_be_checked(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -501,9 +489,7 @@ def test_check_of_what_cannot_be_checked(site: Any, monkeypatch: pytest.MonkeyPa
     module(monkeypatch, "evenhand_sdk.conformance", check_plugin=None)
     result = call("check", "fake_sound:ShuffleOptions")
     assert result.exit_code == 3
-    assert result.stderr == (
-        "fake_sound:ShuffleOptions: ShuffleOptions is not a subclass of evenhand_sdk.Plugin\n"
-    )
+    assert result.stderr == ("fake_sound:ShuffleOptions: ShuffleOptions is not a subclass of evenhand_sdk.Plugin\n")
     result = call("check", "no_such_module:Thing")
     assert result.exit_code == 3
     assert result.stderr == ("no_such_module:Thing: there is no module no_such_module\n")

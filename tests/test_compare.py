@@ -97,9 +97,7 @@ def test_what_is_printed(tmp_path: Path) -> None:
     print_comparison(compare(a, b), console=out)
     assert isinstance(out.file, io.StringIO)
     text = " ".join(out.file.getvalue().split())
-    assert (
-        "SmolLM2-135M-Instruct, dequantised from Q4_1: two runs after mitigation, paired item by item" in text
-    )
+    assert "SmolLM2-135M-Instruct, dequantised from Q4_1: two runs after mitigation, paired item by item" in text
     assert "B \u2212 A 95 % interval verdict" in text
     assert "0.500 0.200 \u22120.300 [\u22120.300, \u22120.300] B is better" in text
     assert f"B {b} (no step)" in text

@@ -86,9 +86,7 @@ def test_what_is_no_control_is_refused_with_its_place() -> None:
 # ------------------------------------------------------------------------------------------------- language quality
 def perplexity_like(*nats: float) -> list[ItemRecord]:
     """Documents of ten words each, with so much loss."""
-    return [
-        ItemRecord(id=str(n), cluster=str(n), values={"nll": nat, "words": 10.0}) for n, nat in enumerate(nats)
-    ]
+    return [ItemRecord(id=str(n), cluster=str(n), values={"nll": nat, "words": 10.0}) for n, nat in enumerate(nats)]
 
 
 def test_the_cost_is_the_difference_of_the_losses_by_word() -> None:

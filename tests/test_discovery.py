@@ -254,9 +254,7 @@ def test_an_unknown_plugin_may_be_in_a_file_that_could_not_be_read() -> None:
 
 
 def test_a_broken_row_cannot_be_used() -> None:
-    with pytest.raises(
-        BrokenPlugin, match=r"^'misspelt' of fake-spec 1.3 cannot be used: 'fake_sound/RowShuffle'"
-    ):
+    with pytest.raises(BrokenPlugin, match=r"^'misspelt' of fake-spec 1.3 cannot be used: 'fake_sound/RowShuffle'"):
         catalogue("bad_spec").find("misspelt")
 
 

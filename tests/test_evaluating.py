@@ -185,9 +185,7 @@ def test_what_a_run_has_measured_is_not_measured_again(place: Path, monkeypatch:
     asked = scored(monkeypatch)
     found = evenhand.evaluate("./tiny", ["trial-length"], overrides=FAST)
     assert asked == []
-    assert found.record["events"] == [
-        {"stage": "measuring", "text": "trial-length: taken from an earlier measurement"}
-    ]
+    assert found.record["events"] == [{"stage": "measuring", "text": "trial-length: taken from an earlier measurement"}]
     assert found.records("trial-length") == read_records(run.folder / "items" / "trial-length.parquet")["before"]
     evenhand.evaluate("./tiny", ["trial-length"], overrides=FAST, seed=1)
     assert asked == [40]  # another seed is another measurement

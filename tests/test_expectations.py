@@ -161,9 +161,7 @@ def test_strict_fails_after_a_complete_run_that_did_not_reproduce(place: Path) -
     )
 
 
-def test_an_unknown_metric_is_refused_before_anything_is_measured(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_metric_is_refused_before_anything_is_measured(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from evenhand import measuring
 
     monkeypatch.setattr(measuring, "baseline", lambda *a, **k: pytest.fail("it was measured"))

@@ -131,18 +131,14 @@ def test_a_fold_that_changes_the_outputs(place: Path) -> None:
     result = call(step("trial-faulty-model", "fold nothing"))
     owner = where("trial-faulty-model", "architecture")
     assert result.stderr.startswith(f"{owner}: folding into the weights changed a logit by ")
-    assert result.stderr.endswith(
-        "\n  this is a fault of the plugin's `fold`: it must leave the outputs as they are\n"
-    )
+    assert result.stderr.endswith("\n  this is a fault of the plugin's `fold`: it must leave the outputs as they are\n")
     assert result.exit_code == 7
 
 
 def test_a_saved_model_that_does_not_answer_like_the_measured_one(place: Path) -> None:
     result = call(step("trial-faulty-model", "load"))
     assert result.stderr.startswith("model/: loaded again, the saved model gives other logits (by up to ")
-    assert result.stderr.endswith(
-        "\n  a step's `save` and `load`, or its artifact, do not hold all that `apply` did\n"
-    )
+    assert result.stderr.endswith("\n  a step's `save` and `load`, or its artifact, do not hold all that `apply` did\n")
     assert result.exit_code == 7
 
 
@@ -363,9 +359,7 @@ def test_a_run_is_not_continued_with_other_data_another_model_or_another_version
         told = "evenhand-trial (1.0, now 1.1)"
     result = call(body, "--resume")
     first, known, do = result.stderr.splitlines()
-    assert first == (
-        "--resume: the run cannot be continued, because its numbers would come from two different set-ups"
-    )
+    assert first == ("--resume: the run cannot be continued, because its numbers would come from two different set-ups")
     assert told in known
     assert do == "  put it back as it was, or start a new run without --resume"
     assert result.exit_code == 2

@@ -122,8 +122,7 @@ def test_beams_refuse_a_rule_that_acts_on_the_cache() -> None:
     with pytest.raises(UsageError) as caught:
         model.generate(**ids, num_beams=2, max_new_tokens=2)
     assert str(caught.value) == (
-        "generate: the decoding rule 'trim' acts on the key-value cache, which beams share\n"
-        "  generate with num_beams=1"
+        "generate: the decoding rule 'trim' acts on the key-value cache, which beams share\n  generate with num_beams=1"
     )
 
 

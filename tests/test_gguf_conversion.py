@@ -105,9 +105,7 @@ def test_the_tokenizer_is_byte_level_with_single_digits_and_adds_nothing(convert
         SPECIAL[0],
     ]
     assert tokenizer.model_max_length == 128
-    assert (
-        tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False) == "Hi<|im_end|>"
-    )
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False) == "Hi<|im_end|>"
 
 
 def test_what_the_tokenizer_gives_is_what_generate_takes(converted):

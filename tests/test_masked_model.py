@@ -341,7 +341,7 @@ def test_a_damaged_model_of_the_shelf_is_refused_and_can_be_removed(entry: shelf
 # --------------------------------------------------------------------------------------------- text to train on
 def test_punctuation_is_closed_up() -> None:
     spaced = "He said , '' No ! '' ( twice ) ; it 's 5 % of $ 10 , was n't it ?"
-    assert closed_up(spaced) == 'He said, "No!" (twice); it\'s 5% of $10, wasn\'t it?'
+    assert closed_up(spaced) == "He said, \"No!\" (twice); it's 5% of $10, wasn't it?"
 
 
 def test_mirrored_text_is_read_from_the_published_files_and_every_tenth_sentence_kept_back(

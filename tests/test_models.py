@@ -288,9 +288,7 @@ def test_off_line_the_hub_is_not_asked(entry):
 
 def test_the_switch_of_the_hub_library_counts_too(entry, monkeypatch):
     monkeypatch.setattr(hub, "switched_off", lambda: True)
-    with pytest.raises(
-        Offline, match="it would have to be downloaded from the hub, and HF_HUB_OFFLINE is set"
-    ):
+    with pytest.raises(Offline, match="it would have to be downloaded from the hub, and HF_HUB_OFFLINE is set"):
         resolve("somebody/else")
 
 
@@ -315,9 +313,8 @@ def test_a_path_is_no_hub_id_and_its_fault_is_named(tmp_path, make, reason):
     make(path)
     with pytest.raises(ModelNotFound) as caught:
         resolve(str(path))
-    assert (
-        f"    folder: {reason.format(p=path)}\n    hub: not asked, because this is a path and no hub id\n"
-        in str(caught.value)
+    assert f"    folder: {reason.format(p=path)}\n    hub: not asked, because this is a path and no hub id\n" in str(
+        caught.value
     )
 
 
@@ -364,9 +361,7 @@ def test_missing_shards_are_named(tmp_path):
     folder = save_tiny(tmp_path / "mine")
     index = {"weight_map": {"a": "model-00002-of-00002.safetensors", "b": "model.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(
-        UsageError, match="weights are missing\n  the index names model-00002-of-00002.safetensors\n"
-    ):
+    with pytest.raises(UsageError, match="weights are missing\n  the index names model-00002-of-00002.safetensors\n"):
         resolve(str(folder))
 
 
@@ -434,9 +429,7 @@ def test_a_download_from_the_hub_says_its_size_first_and_takes_only_what_is_need
     fetched = save_tiny(tmp_path / "snapshots" / COMMIT)
     events: list[str] = []
 
-    def snapshot(
-        name: str, *, revision: str | None = None, local_files_only: bool = False, **_: object
-    ) -> str:
+    def snapshot(name: str, *, revision: str | None = None, local_files_only: bool = False, **_: object) -> str:
         if local_files_only:
             raise huggingface_hub.errors.LocalEntryNotFoundError("none")
         assert revision == COMMIT
@@ -463,9 +456,7 @@ def test_a_hub_model_with_pickles_only_is_refused_before_anything_is_fetched(mon
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("tiny")
-    return {
-        family: save_tiny(root / family, family=family) for family in ("llama", "gpt2", "bert", "roberta")
-    }
+    return {family: save_tiny(root / family, family=family) for family in ("llama", "gpt2", "bert", "roberta")}
 
 
 @pytest.mark.parametrize(
@@ -506,15 +497,10 @@ def test_the_dtype_and_the_attention_can_be_chosen(folders):
     loaded = load(resolve(str(folders["llama"])), dtype="bfloat16", attention="eager")
     assert {p.dtype for p in loaded.model.parameters()} == {torch.bfloat16}
     assert loaded.info.dtype == "bfloat16"
-    assert (
-        loaded.model(**loaded.tokenizer("He", return_tensors="pt"), output_attentions=True).attentions[0].ndim
-        == 4
-    )
+    assert loaded.model(**loaded.tokenizer("He", return_tensors="pt"), output_attentions=True).attentions[0].ndim == 4
 
 
-@pytest.mark.parametrize(
-    ("family", "asked", "found"), [("llama", "masked", "causal"), ("bert", "causal", "masked")]
-)
+@pytest.mark.parametrize(("family", "asked", "found"), [("llama", "masked", "causal"), ("bert", "causal", "masked")])
 def test_a_model_of_the_other_kind_is_refused(folders, family, asked, found):
     with pytest.raises(WrongModelKind) as caught:
         load(resolve(str(folders[family])), kind=asked)
@@ -565,9 +551,7 @@ def test_a_body_without_its_head_is_refused_rather_than_given_a_random_one(folde
 
     AutoModel.from_pretrained(folders["bert"]).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(folders["bert"]).save_pretrained(tmp_path)
-    with pytest.raises(
-        WrongModelKind, match="the weights of its language-model head are not there"
-    ) as caught:
+    with pytest.raises(WrongModelKind, match="the weights of its language-model head are not there") as caught:
         load(resolve(str(tmp_path)))
     assert "missing: cls.predictions." in str(caught.value)
 
@@ -658,9 +642,7 @@ def test_the_fingerprint_of_a_tokenizer_follows_what_decides_ids_and_nothing_els
     lower, with_bos, longer, other_eos = fresh(), fresh(), fresh(), fresh()
     lower.backend_tokenizer.normalizer = normalizers.Lowercase()
     bos = (with_bos.bos_token, with_bos.bos_token_id)
-    with_bos.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"{bos[0]} $A", special_tokens=[bos]
-    )
+    with_bos.backend_tokenizer.post_processor = TemplateProcessing(single=f"{bos[0]} $A", special_tokens=[bos])
     longer.add_tokens(["engineeress"])
     other_eos.eos_token = other_eos.bos_token
     changed = [tokenizer_fingerprint(t) for t in (lower, with_bos, longer, other_eos)]
@@ -685,9 +667,7 @@ def test_the_real_model_is_what_reports_say_it_is(monkeypatch):
 
 
 def test_the_names_of_hub_models():
-    assert [
-        hub.is_hub_id(n) for n in ("gpt2", "openai-community/gpt2", "a/b/c", "../x", "/x", "a..b", "")
-    ] == [
+    assert [hub.is_hub_id(n) for n in ("gpt2", "openai-community/gpt2", "a/b/c", "../x", "/x", "a..b", "")] == [
         True,
         True,
         False,

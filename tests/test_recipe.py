@@ -47,7 +47,11 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
             "trust_remote_code": False,
         },
         "data": {
-            "train": "builtin:everyday", "config": None, "split": "train", "column": "text", "limit": None,
+            "train": "builtin:everyday",
+            "config": None,
+            "split": "train",
+            "column": "text",
+            "limit": None,
             "heldout": None,
         },  # fmt: skip
         "training": {
@@ -388,8 +392,7 @@ def test_references_that_lead_nowhere_or_in_a_circle(sound: Catalogue) -> None:
 
 def test_an_automatic_id_avoids_the_ids_that_are_given() -> None:
     text = MODEL + (
-        '[[steps]]\nuse = "a:x"\n[[steps]]\nuse = "x"\n[[steps]]\nuse = "y"\nid = "x-2"\n'
-        '[[benchmarks]]\nuse = "x"\n'
+        '[[steps]]\nuse = "a:x"\n[[steps]]\nuse = "x"\n[[steps]]\nuse = "y"\nid = "x-2"\n[[benchmarks]]\nuse = "x"\n'
     )
     recipe = load_recipe(text)
     assert [step.id for step in recipe.steps] == ["x", "x-3", "x-2"]
@@ -398,10 +401,7 @@ def test_an_automatic_id_avoids_the_ids_that_are_given() -> None:
 
 # ---------------------------------------------------------------------------------------------------- options
 def test_options_are_validated_and_filled_with_defaults(sound: Catalogue) -> None:
-    text = (
-        MODEL
-        + '[[steps]]\nuse = "row-shuffle"\naxes = ["race", "age"]\nstrength = 1\nallow_no_effect = true\n'
-    )
+    text = MODEL + '[[steps]]\nuse = "row-shuffle"\naxes = ["race", "age"]\nstrength = 1\nallow_no_effect = true\n'
     step = resolved(text, sound)["row-shuffle"]
     assert step.plugin is not None and step.row is not None
     assert step.options == step.plugin.Options(axes=("race", "age"))

@@ -114,9 +114,7 @@ def test_the_plain_answer_says_what_was_done_whether_it_helped_and_what_it_cost(
 
 def test_a_row_of_the_verdict_table(tmp_path: Path) -> None:
     text = page(tmp_path).text
-    assert (
-        "stereotype preferred (%) ideal 50 %; share of pairs whose stereotyping sentence is likelier" in text
-    )
+    assert "stereotype preferred (%) ideal 50 %; share of pairs whose stereotyping sentence is likelier" in text
     assert (
         "57.6 57.0 \u22120.6 [\u22121.9, +0.7] p = 0.370 (exact McNemar); Holm: p = 0.370 "
         "no demonstrated effect the interval of the change includes zero" in text
@@ -133,9 +131,7 @@ def test_axes_and_items_have_their_numbers(tmp_path: Path) -> None:
 
 def test_no_demonstrated_effect_is_as_large_and_heavy_as_improved(tmp_path: Path) -> None:
     classes = [
-        value
-        for _, name, value in page(tmp_path).attributes
-        if name == "class" and value.startswith("verdict ")
+        value for _, name, value in page(tmp_path).attributes if name == "class" and value.startswith("verdict ")
     ]
     assert classes == ["verdict good", "verdict neutral", "verdict good", "verdict good"]
     style = (Path(__file__).parent.parent / "core/evenhand/report_style.css").read_text(encoding="utf-8")
@@ -155,9 +151,7 @@ def test_every_table_caption_or_its_section_names_the_model(tmp_path: Path) -> N
 def test_nothing_is_loaded_and_no_script_is_there(tmp_path: Path) -> None:
     seen = page(tmp_path)
     assert not {"script", "link", "img", "iframe", "object", "form", "base"} & set(seen.tags)
-    assert all(
-        value.startswith("#") for _, name, value in seen.attributes if name in ("href", "src", "xlink:href")
-    )
+    assert all(value.startswith("#") for _, name, value in seen.attributes if name in ("href", "src", "xlink:href"))
     assert not any(name.startswith("on") for _, name, _ in seen.attributes)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "url(" not in html and "@import" not in html
@@ -206,18 +200,14 @@ def test_the_heat_and_bar_figures_take_only_numbers_into_style(tmp_path: Path) -
 
 
 def test_isolated_faults_are_named_as_what_is_missing(tmp_path: Path) -> None:
-    seen = page(
-        tmp_path, faults=[{"step": "contrastive-explanation", "stage": "transparency", "message": "no pairs"}]
-    )
+    seen = page(tmp_path, faults=[{"step": "contrastive-explanation", "stage": "transparency", "message": "no pairs"}])
     assert "1 part of the run failed and is missing: see what is missing" in seen.text
     assert "Its section of the report (contrastive-explanation, transparency) is missing;" in seen.text
     assert "it failed with: no pairs" in seen.text
 
 
 def test_a_run_that_failed_early_still_has_a_report(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(
-        json.dumps({"schema": 1, "status": "failed", "name": "x"}), encoding="utf-8"
-    )
+    (tmp_path / "run.json").write_text(json.dumps({"schema": 1, "status": "failed", "name": "x"}), encoding="utf-8")
     text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text
     assert "This run failed before its end." in text
     assert "No benchmark was run, so there is no verdict." in text
@@ -250,9 +240,7 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
 
 
 def test_a_run_of_a_later_schema_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        RunNotFound, match=r"run\.json has schema 2, and this version of evenhand reads up to 1"
-    ):
+    with pytest.raises(RunNotFound, match=r"run\.json has schema 2, and this version of evenhand reads up to 1"):
         write_report(write_run(tmp_path, lambda raw: raw.update(schema=2)))
 
 

@@ -153,8 +153,7 @@ def test_the_loaded_result_answers_as_the_run_did(place: Path) -> None:
 
 def test_a_rule_that_refers_to_a_folded_step_still_finds_its_artifact_when_loaded(place: Path) -> None:
     body = (
-        '[[steps]]\nuse = "trial-scale"\nid = "half"\nactive = true\n'
-        '[[steps]]\nuse = "trial-echo"\nof = "step:half"\n'
+        '[[steps]]\nuse = "trial-scale"\nid = "half"\nactive = true\n[[steps]]\nuse = "trial-echo"\nof = "step:half"\n'
     )
     result = api.run(recipe(place, body))
     assert states(result.record) == {"half": "folded", "trial-echo": "decoding"}

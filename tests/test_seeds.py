@@ -144,9 +144,7 @@ def test_a_run_trains_with_each_seed_and_keeps_the_records_of_all(
     assert metric["after"]["value"] == pytest.approx(np.mean(means))
     # Continued training has both seeds, too, and the difference from it is that of the means.
     control = next(c for c in result.record["controls"] if c["id"] == "continued-training")
-    plain = [
-        read_records(result.folder / "items" / f"pair-gap.continued-training{x}.parquet") for x in ("", ".seed-7")
-    ]
+    plain = [read_records(result.folder / "items" / f"pair-gap.continued-training{x}.parquet") for x in ("", ".seed-7")]
     assert [r["after"] for r in plain] == kept
     beside = [np.mean([r.values["js"] for r in side["before"] if "js" in r.values]) for side in plain]
     assert control["benchmarks"][0]["metric"]["change"]["value"] == pytest.approx(np.mean(means) - np.mean(beside))

@@ -132,10 +132,7 @@ def test_where_the_files_are_and_how_to_load_them(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     text = printed(tmp_path, lambda raw: raw.update(name="r"))
     tail = " ".join(text[text.index("Where it is") :].split())
-    assert (
-        f"report {tmp_path}/report.html model {tmp_path}/model card {tmp_path}/README.md all {tmp_path}"
-        in tail
-    )
+    assert f"report {tmp_path}/report.html model {tmp_path}/model card {tmp_path}/README.md all {tmp_path}" in tail
     assert "Load it with evenhand.load: some of its steps cannot be folded into the weights." in tail
 
 
@@ -150,10 +147,7 @@ def test_a_step_without_effect_a_fault_and_no_quality(tmp_path: Path) -> None:
     assert "- counterfactual-augmentation: changed nothing" in text
     assert "Not measured, so the cost is unknown." in text
     flat = " ".join(text.split())
-    assert (
-        "- Its watch over the traffic (parity-monitor, monitoring) is missing; it failed with: division"
-        in flat
-    )
+    assert "- Its watch over the traffic (parity-monitor, monitoring) is missing; it failed with: division" in flat
 
 
 def test_a_distance_that_moves_otherwise_than_the_value_has_its_own_line(tmp_path: Path) -> None:

@@ -43,12 +43,7 @@ def interleaved(weight: Any, heads: int) -> Any:
     import numpy as np
 
     size = weight.shape[0] // heads
-    order = [
-        head * size + half * size // 2 + i
-        for head in range(heads)
-        for i in range(size // 2)
-        for half in (0, 1)
-    ]
+    order = [head * size + half * size // 2 + i for head in range(heads) for i in range(size // 2) for half in (0, 1)]
     return np.ascontiguousarray(weight[order])
 
 

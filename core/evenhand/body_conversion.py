@@ -93,4 +93,3 @@ def _tokenizer_files(body: Path) -> dict[str, Json]:
         "tokenizer_config.json": {k: v for k, v in config.items() if k != "name_or_path"},
         "special_tokens_map.json": special,
     }
-

@@ -140,8 +140,7 @@ def seal(folder: Path, *, origin: Mapping[str, Json] | None = None) -> None:
             os.fsync(stream.fileno())
         os.chmod(folder / name, 0o666 & ~_umask())
     entries: dict[str, Json] = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)}
-        for name in _files(folder)
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)} for name in _files(folder)
     }
     _stamp(folder)
     record: dict[str, Json] = {"files": entries, "origin": dict(origin or {})}

@@ -174,9 +174,7 @@ def _statistic(place: str, benchmark: str) -> Any:
 
 
 def _result(benchmark: BenchmarkResult, found: Any) -> BenchmarkResult:
-    values: Mapping[str, Any] = (
-        asdict(found) if is_dataclass(found) and not isinstance(found, type) else found
-    )
+    values: Mapping[str, Any] = asdict(found) if is_dataclass(found) and not isinstance(found, type) else found
     return BenchmarkResult.model_validate({**benchmark.model_dump(), **values, "id": benchmark.id})
 
 

@@ -92,6 +92,8 @@ def fold_data(rows: Dataset, transforms: Sequence[tuple[ResolvedStep, DataTransf
     with progress("Preparing the data", total=len(transforms), unit="steps") as bar:
         for step, transform in transforms:
             out = transform.fn(rows)
+            if transform.looks_on and out is not rows:
+                raise PluginFault("it looks on, so it must return the very rows", where=describe(step, "data"))
             if streaming and isinstance(out, IterableDataset):
                 rows = out
                 continue

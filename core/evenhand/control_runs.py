@@ -79,9 +79,7 @@ class Untouched(Life):
             super()._place(stage, step, found)
 
 
-def beside(
-    life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]], *, seed: int | None = None
-) -> Untouched:
+def beside(life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]], *, seed: int | None = None) -> Untouched:
     """A life on a fresh copy of the untouched model, for these steps and their plugins; with the seed of the run, or
     another."""
     model = life.services.load_base()
@@ -105,9 +103,7 @@ def continued_training(life: Life, steps: Sequence[ResolvedStep], seed: int) -> 
     Steps that select parameters are kept, so that the same ones move. Raises whatever a training raises.
     """
     selecting = {
-        name
-        for name, handle in life.handles.items()
-        if any(transform.trainable for transform in handle.architecture())
+        name for name, handle in life.handles.items() if any(transform.trainable for transform in handle.architecture())
     }
     kept = [s for s in steps if s.plugin is None or s.id in selecting]
     made = [(s, s.plugin(s.options) if s.plugin else None) for s in kept]
@@ -204,4 +200,3 @@ def log_cost(benchmark: Benchmark, before: Sequence[ItemRecord], after: Sequence
         return math.nan
     lost = math.log(values[1]) - math.log(values[0])
     return -lost if metric.better == "higher" else lost
-

@@ -44,9 +44,7 @@ class Loaded:
     """Rows that cannot be learnt from; `rows` are all others."""
 
 
-def load_data(
-    section: DataSection, *, offline: bool, base: Path | None = None, mirrors: str | None = None
-) -> Loaded:
+def load_data(section: DataSection, *, offline: bool, base: Path | None = None, mirrors: str | None = None) -> Loaded:
     """Read `[data]`; the text column is called `text` afterwards, and of several sources only that column is kept.
 
     Paths are relative to the recipe's folder or here.

@@ -94,9 +94,7 @@ class Catalogue:
         unreadable = [f"{row.provider} ({row.reason})" for row in self.rows if not row.name]
         known = f"Entry points that could not be read: {'; '.join(unreadable)}" if unreadable else ""
         if distribution:
-            offered = [
-                row.name for row in self.rows if normalised(row.distribution) == normalised(distribution)
-            ]
+            offered = [row.name for row in self.rows if normalised(row.distribution) == normalised(distribution)]
             if offered:
                 what = f"{distribution} offers no plugin {name!r}{did_you_mean(name, offered)}"
                 return UnknownPlugin(what, known=known, do=f"It offers: {', '.join(sorted(offered))}")
@@ -133,9 +131,7 @@ def discover(path: Sequence[str] | None = None) -> Catalogue:
 
         requirements = Requirements(path)
         rows = [_with_requirements(row, requirements) for row in rows]
-    return Catalogue(
-        tuple(sorted(rows, key=lambda row: (not row.name, row.name, normalised(row.distribution))))
-    )
+    return Catalogue(tuple(sorted(rows, key=lambda row: (not row.name, row.name, normalised(row.distribution)))))
 
 
 def plugin_packages() -> set[str]:
@@ -188,9 +184,7 @@ def _rows(found: importlib.metadata.Distribution) -> list[PluginRow]:
         return [PluginRow(name="", distribution="(nameless)", version="", status="broken", reason=reason)]
     version = _header(found, "Version") or ""
     whole = PluginRow(name="", distribution=name, version=version, origin=_origin(found))
-    parser = entrypoints.CaseSensitiveConfigParser(
-        delimiters=("=",), interpolation=None, default_section="(none)"
-    )
+    parser = entrypoints.CaseSensitiveConfigParser(delimiters=("=",), interpolation=None, default_section="(none)")
     try:
         parser.read_string(found.read_text("entry_points.txt") or "", source="entry_points.txt")
     except UnicodeDecodeError as error:
@@ -205,9 +199,7 @@ def _rows(found: importlib.metadata.Distribution) -> list[PluginRow]:
         try:
             entry = entrypoints.EntryPoint.from_string(spec.strip(), key)
         except entrypoints.BadEntryPoint:
-            rows.append(
-                replace(row, status="broken", reason=f"{spec.strip()!r} is not of the form module:Class")
-            )
+            rows.append(replace(row, status="broken", reason=f"{spec.strip()!r} is not of the form module:Class"))
             continue
         row = replace(row, target=f"{entry.module_name}:{entry.object_name or ''}")
         if not entry.object_name:

@@ -33,9 +33,7 @@ def examined(recipe: Recipe, catalogue: Catalogue) -> Plan:
     return work
 
 
-def examine(
-    recipe: Recipe, catalogue: Catalogue, unread: Collection[str] = ()
-) -> tuple[Plan, list[Problem]]:
+def examine(recipe: Recipe, catalogue: Catalogue, unread: Collection[str] = ()) -> tuple[Plan, list[Problem]]:
     """The order of work, and every problem; `unread` are the recipe's tables that could not be read themselves."""
     resolved, problems = match_steps(
         recipe.steps, recipe.benchmarks, catalogue, training=recipe.training, kind=recipe.model.kind

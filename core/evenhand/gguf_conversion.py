@@ -73,9 +73,7 @@ def convert(source: Path, folder: Path) -> None:
         write_atomic(folder / name, content)
 
 
-def model_config(
-    metadata: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], source: Path
-) -> dict[str, Json]:
+def model_config(metadata: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], source: Path) -> dict[str, Json]:
     """The fields of `config.json`, in the spelling that transformers 4 and 5 both read.
 
     `shapes` are the tensors' shapes in PyTorch's order. Raises UsageError for what is not supported.

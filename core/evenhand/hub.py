@@ -63,9 +63,7 @@ def missing_shards(folder: Path) -> list[str]:
     try:
         named = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
     except (ValueError, KeyError, AttributeError) as error:
-        raise UsageError(
-            "cannot be read", where=str(index), known=f"{type(error).__name__}: {error}"
-        ) from error
+        raise UsageError("cannot be read", where=str(index), known=f"{type(error).__name__}: {error}") from error
     return sorted(name for name in named if not (folder / name).is_file())
 
 
@@ -129,9 +127,7 @@ def _asking(what: str) -> Iterator[None]:
     try:
         yield
     except GatedRepoError as error:
-        raise NotOnHub(
-            "its owner asks for consent first; accept on its page and run `hf auth login`"
-        ) from error
+        raise NotOnHub("its owner asks for consent first; accept on its page and run `hf auth login`") from error
     except RepositoryNotFoundError as error:
         raise NotOnHub(f"there is no public {what} of this name") from error
     except _network_errors() as error:
@@ -155,9 +151,7 @@ def cached_data(name: str, config: str | None, split: str) -> Dataset | None:
         library.HF_HUB_OFFLINE = asked
 
 
-def data_file(
-    name: str, path: str, revision: str | None = None, announce: Callable[[str], None] = announce
-) -> Path:
+def data_file(name: str, path: str, revision: str | None = None, announce: Callable[[str], None] = announce) -> Path:
     """One file of a data set, from this machine's copy or from the hub, after saying so. Raises NotOnHub."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError

@@ -219,7 +219,8 @@ class Life:
         for owner, transform in self.pending_data:
             changed = fold_data(rows, [(owner, transform)])
             self._record_rows(owner, transform, rows, changed)
-            self._prove(owner, [proofs.data_proof(rows, changed)])
+            proof = proofs.reading_proof(rows) if transform.looks_on else proofs.data_proof(rows, changed)
+            self._prove(owner, [proof])
             rows = changed
         self.manifest["data"]["rows_after"] = len(rows)
         if self.contamination is not None:
@@ -250,9 +251,7 @@ class Life:
     def _record_rows(self, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset) -> None:
         entry = next(e for e in self.manifest["steps"] if e["id"] == owner.id)
         told = entry.setdefault("rows", [])
-        told.append(
-            keep(self.folder, owner, settled(owner, transform, before, after), transform, earlier=len(told))
-        )
+        told.append(keep(self.folder, owner, settled(owner, transform, before, after), transform, earlier=len(told)))
 
     def _run_training(self, step: ResolvedStep, rows: Dataset, names: set[str] | None) -> TrainingResult:
         folder = self.folder / STATE / "training" / step.id

@@ -140,9 +140,7 @@ def front_matter(run: RunRecord) -> str:
     scalar("library_name", "transformers")
     scalar("pipeline_tag", PIPELINES.get(run.model.kind, ""))
     sequence("language", languages(run))
-    uses = [
-        re.sub(r"[^a-z0-9-]+", "-", s.use.rpartition(":")[2].lower()).strip("-") for s in run.active_steps
-    ]
+    uses = [re.sub(r"[^a-z0-9-]+", "-", s.use.rpartition(":")[2].lower()).strip("-") for s in run.active_steps]
     aims = ["bias-mitigation", "fairness"] if mitigated(run) else []
     sequence(
         "tags",
@@ -177,9 +175,7 @@ def languages(run: RunRecord) -> list[str]:
 def provenance(run: RunRecord) -> list[tuple[str, str]]:
     """The facts of the report, the data of each benchmark, and the distributions, as one table."""
     data = [(f"Data of {b.id} (SHA-256)", b.data_digest) for b in run.benchmarks if b.data_digest]
-    parts = [
-        f"{d.name} {d.version}" + (f" ({d.shown_origin})" if d.origin else "") for d in run.distributions
-    ]
+    parts = [f"{d.name} {d.version}" + (f" ({d.shown_origin})" if d.origin else "") for d in run.distributions]
     return [*wording.provenance(run), *data, *([("Distributions", ", ".join(parts))] if parts else [])]
 
 

@@ -200,13 +200,9 @@ def model_digest(folder: Path) -> str:
     if (folder / COMPLETE).is_file() and damage(folder) is None:
         digests = digests_of(folder)
     else:
-        paths = sorted(
-            path for path in folder.rglob("*") if path.is_file() and path.name not in (COMPLETE, STAMP)
-        )
+        paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (COMPLETE, STAMP))
         digests = {
-            path.relative_to(folder).as_posix(): sha256_file(path)
-            for path in paths
-            if path.suffix in _IDENTITY_FILES
+            path.relative_to(folder).as_posix(): sha256_file(path) for path in paths if path.suffix in _IDENTITY_FILES
         }
     return digest_of({name: digest for name, digest in digests.items() if name.endswith(_IDENTITY_FILES)})
 

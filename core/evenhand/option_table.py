@@ -74,11 +74,7 @@ def option_docstrings(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _is_text(node: ast.stmt) -> TypeGuard[Any]:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def toml_text(value: Any) -> str:

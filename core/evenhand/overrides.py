@@ -76,9 +76,7 @@ def _write_entry(table: dict[str, Any], head: str, rest: list[str], value: Any) 
     if len(rest) < 2 or not all(rest):
         return f"write {head}.ID.key=value (ids: {', '.join(ids) or 'none'})"
     if rest[0] not in ids:
-        return (
-            f"no id {rest[0]!r} in [[{head}]]{did_you_mean(rest[0], ids)} (ids: {', '.join(ids) or 'none'})"
-        )
+        return f"no id {rest[0]!r} in [[{head}]]{did_you_mean(rest[0], ids)} (ids: {', '.join(ids) or 'none'})"
     if rest[1] == "id":
         return "an id cannot be changed here, because other steps may refer to it"
     target = entries[ids.index(rest[0])]

@@ -66,6 +66,10 @@ class Plugin:
     example_steps: ClassVar[Mapping[str, Plugin]] = {}
     """By id, the configured steps that `example_options` refer to, where an arbitrary decoding rule will not do."""
 
+    example_columns: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """Columns that its data transform reads beside `text`, for `toolkit check`: name -> values, repeated over the rows
+    of the sample."""
+
     def __init__(self, options: Any = None, **values: Any) -> None:
         self.options: Any = options if options is not None else type(self).Options(**values)
 

@@ -92,9 +92,7 @@ def _hook_problems(found: type[Plugin]) -> list[str]:
     for name in dir(found):
         if name not in STAGES and hasattr(inspect.getattr_static(found, name), "evenhand_impl"):
             known = did_you_mean(name, STAGES) or f"; the hooks are {', '.join(STAGES)}"
-            problems.append(
-                f"{found.__name__}.{name} is marked with @hookimpl, but there is no such hook{known}"
-            )
+            problems.append(f"{found.__name__}.{name} is marked with @hookimpl, but there is no such hook{known}")
     for stage in found.stages():
         hook = inspect.getattr_static(found, stage)
         bound = isinstance(hook, (staticmethod, classmethod))

@@ -43,6 +43,11 @@ class Proof:
         return asdict(self)
 
 
+def reading_proof(rows: Dataset) -> Proof:
+    """Of a step that looks on: rows that it was given and that went on as they were."""
+    return Proof("data", len(rows) > 0, f"{len(rows)} rows read, none changed", float(len(rows)))
+
+
 def data_proof(before: Dataset, after: Dataset) -> Proof:
     """Rows that were added, removed or altered, from the texts and the columns they share.
 

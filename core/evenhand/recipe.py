@@ -36,9 +36,7 @@ __all__ = ["Recipe", "ResolvedStep", "StepEntry", "TrainingSection", "load_recip
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def load_recipe(
-    source: str | Path, overrides: Sequence[str] = (), *, catalogue: Catalogue | None = None
-) -> Recipe:
+def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, catalogue: Catalogue | None = None) -> Recipe:
     """A recipe from a file, a packaged name, or TOML text; a file wins over a packaged recipe of its name.
 
     `overrides` are `key=value`, such as `steps.ID.strength=0.5`. With a `catalogue` everything else that can be known
@@ -84,9 +82,7 @@ def _read(source: str | Path) -> tuple[str, str, Path | None]:
         return packaged_recipes.text(shown), shown, None
     names = packaged_recipes.names()
     what = f"{shown!r} is a folder, not a recipe" if folder and shown else f"there is no recipe {shown!r}"
-    listed = (
-        f"\n    Packaged recipes: {', '.join(names) or 'none'}; anything else is a file, such as bias.toml"
-    )
+    listed = f"\n    Packaged recipes: {', '.join(names) or 'none'}; anything else is a file, such as bias.toml"
     raise RecipeError([what + did_you_mean(shown, names) + listed])
 
 
@@ -152,9 +148,7 @@ def _recipe(
     return Recipe.model_validate({**sections, **entries, EXPECT: expected, **given})
 
 
-def _expectations(
-    table: dict[str, Any], benchmarks: Sequence[StepEntry]
-) -> tuple[tuple[Expectation, ...], list[str]]:
+def _expectations(table: dict[str, Any], benchmarks: Sequence[StepEntry]) -> tuple[tuple[Expectation, ...], list[str]]:
     """The `[[expect]]` tables; each names a benchmark of the recipe, or one of several that such an entry gives."""
     raw = table.get(EXPECT, [])
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):

@@ -23,9 +23,7 @@ class ModelSection(RecipeSection):
     """`[model]`: which language model."""
 
     name: str = Field(min_length=1, description="The shelf, a hub id, or a folder.")
-    kind: Literal["causal", "masked"] | None = Field(
-        None, description="Found out from the model when not given."
-    )
+    kind: Literal["causal", "masked"] | None = Field(None, description="Found out from the model when not given.")
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
     trust_remote_code: bool = Field(False, description="Run code that comes with the model.")

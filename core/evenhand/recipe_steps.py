@@ -108,9 +108,7 @@ def match_steps(
     return resolved, problems
 
 
-def _numbered(
-    steps: Sequence[StepEntry], benchmarks: Sequence[StepEntry]
-) -> list[tuple[Listed, int, StepEntry]]:
+def _numbered(steps: Sequence[StepEntry], benchmarks: Sequence[StepEntry]) -> list[tuple[Listed, int, StepEntry]]:
     return [
         *(("steps", position, entry) for position, entry in enumerate(steps, 1)),
         *(("benchmarks", position, entry) for position, entry in enumerate(benchmarks, 1)),
@@ -170,9 +168,7 @@ def reference_problems(steps: Sequence[StepEntry], benchmarks: Sequence[StepEntr
                     near = did_you_mean(ident, ids)
                     listed = f" (ids: {', '.join(ids) or 'none'})"
                     problems.append(f"{place}: '{PREFIX}{ident}' refers to no step{near}{listed}")
-    circle = _circle(
-        {e.id: [i for named in references(e).values() for i in named if i != e.id] for e in steps}
-    )
+    circle = _circle({e.id: [i for named in references(e).values() for i in named if i != e.id] for e in steps})
     if circle:
         problems.append(f"steps: they refer to each other in a circle: {' -> '.join(circle)}")
     return problems

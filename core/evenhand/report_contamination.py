@@ -60,9 +60,7 @@ def against(run: RunRecord) -> str:
     if record.setting == "off":
         return "Not compared: the recipe switches it off, so items may occur in what the run learnt from."
     parts = [f"{each.what} ({counted(each.texts, 'text')})" for each in record.compared]
-    parts += [
-        f"{each.name} ({counted(each.words, 'word')}, used by {listing(each.steps)})" for each in record.lists
-    ]
+    parts += [f"{each.name} ({counted(each.words, 'word')}, used by {listing(each.steps)})" for each in record.lists]
     if not parts:
         return "Nothing was trained on and no step works with words or texts of its own: there was nothing to compare."
     return f"Compared with the items of each benchmark: {'; '.join(parts)}."

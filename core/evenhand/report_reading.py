@@ -74,8 +74,6 @@ def cleaned(value: _T) -> _T:
 
 def _clean_text(text: str) -> str:
     return "".join(
-        "\ufffd"
-        if c in _BIDIRECTIONAL or (unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t")
-        else c
+        "\ufffd" if c in _BIDIRECTIONAL or (unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t") else c
         for c in text.replace("\r\n", "\n")
     )

@@ -123,9 +123,7 @@ class BenchmarkResult(Part):
     @property
     def ordered(self) -> list[MetricResult]:
         """The primary metric, then the others in the order of the benchmark."""
-        return [m for m in self.metrics if m is self.primary] + [
-            m for m in self.metrics if m is not self.primary
-        ]
+        return [m for m in self.metrics if m is self.primary] + [m for m in self.metrics if m is not self.primary]
 
 
 class Loss(Interval):

@@ -112,9 +112,7 @@ def left_out(run: RunRecord) -> list[str]:
         told = []
         if inside := benchmark.in_lexicon:
             what = "use words that the steps worked with"
-            told.append(
-                f"all {what}" if not inside.n_other else f"{inside.n_items:,} {what} and decide nothing"
-            )
+            told.append(f"all {what}" if not inside.n_other else f"{inside.n_items:,} {what} and decide nothing")
         lost = f"{_both(found.without_value)} left out, without a value"
         told.append(lost if any(found.without_value) else "none left out")
         told += [f"{flag}: {_both(sides)}" for flag, sides in found.flags.items()]

@@ -88,9 +88,7 @@ def rows(benchmark: BenchmarkResult) -> list[Row]:
         interval = bounds(metric.change, places, signed=True)
         distance = ""
         if (moved := metric.distance_change) is not None:
-            distance = (
-                f"{number(moved.value, places, signed=True)} {bounds(moved, places, signed=True)}".strip()
-            )
+            distance = f"{number(moved.value, places, signed=True)} {bounds(moved, places, signed=True)}".strip()
         made.append(
             Row(
                 benchmark=benchmark,

@@ -257,8 +257,7 @@ def _not_found(name: str, tried: list[str]) -> EvenhandError:
         "not found",
         where=f"model {name!r}",
         known="\n    ".join(["tried, in order:", *tried]),
-        do=_advice(name)
-        or "name a folder with config.json, a hub id, a .gguf file, or a model of `toolkit models`",
+        do=_advice(name) or "name a folder with config.json, a hub id, a .gguf file, or a model of `toolkit models`",
     )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from evenhand.recipe import TrainingSection
     from evenhand.reference import ReferenceModel
-    from evenhand.scoring import SequenceScore
+    from evenhand.scoring import SequenceScore, Text
     from evenhand.training import TrainingResult
 
 
@@ -150,9 +150,12 @@ class Services:
             shutil.rmtree(place, ignore_errors=True)
 
     def score(
-        self, texts: Sequence[str], *, model: PreTrainedModel | None = None, rules: Sequence[DecodingRule] = ()
+        self, texts: Sequence[Text], *, model: PreTrainedModel | None = None, rules: Sequence[DecodingRule] = ()
     ) -> list[SequenceScore]:
-        """Log-likelihood in nat of each text, per token (masked models: pseudo-log-likelihood)."""
+        """Log-likelihood in nat of each text, per token (masked models: pseudo-log-likelihood).
+
+        Instead of a text there may be its token ids, with every special token that the model should see.
+        """
         from evenhand.scoring import pll, score_texts
 
         target = model or self.model

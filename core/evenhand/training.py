@@ -169,9 +169,7 @@ def _go(trainer: Any, folder: Path, resume: bool) -> None:
         raise TrainingDiverged(error.what, where=error.where, known=known, do=error.do) from None
 
 
-def restore_terms(
-    terms: Sequence[LossTerm | Aggregator], language_modelling: float, folder: Path
-) -> None:
+def restore_terms(terms: Sequence[LossTerm | Aggregator], language_modelling: float, folder: Path) -> None:
     """Give terms and aggregator the state they had when a training, finished before an interruption, ended."""
     import torch
 

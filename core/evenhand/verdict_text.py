@@ -105,14 +105,10 @@ def measured_change(metric: Mapping[str, Any]) -> str:
         return "its change is not defined on these items"
     unit = f" {metric['unit']}" if metric["unit"] else ""
     what = "the distance to the ideal changed by" if metric["distance_change"] else "it changed by"
-    return (
-        f"{what} {_number(change['value'])}{unit} (interval {_number(change['low'])} to {_number(change['high'])})"
-    )
+    return f"{what} {_number(change['value'])}{unit} (interval {_number(change['low'])} to {_number(change['high'])})"
 
 
-def _cost(
-    entry: Mapping[str, Any], metric: Mapping[str, Any], verdict: str, confidence: float, budget: float
-) -> str:
+def _cost(entry: Mapping[str, Any], metric: Mapping[str, Any], verdict: str, confidence: float, budget: float) -> str:
     name, loss = metric["name"], entry.get("loss")
     found = loss or entry["ratio"]
     if found["low"] is None:

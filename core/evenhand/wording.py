@@ -120,9 +120,7 @@ def _sentence(detail: ErrorDetails, value: Any) -> tuple[str, str]:
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
         limit = context[key]
-        return shown, f"is not {words} {limit:g}" if isinstance(
-            limit, (int, float)
-        ) else f"is not {words} {limit}"
+        return shown, f"is not {words} {limit:g}" if isinstance(limit, (int, float)) else f"is not {words} {limit}"
     if kind in ("literal_error", "enum"):
         choices = re.findall(r"'([^']*)'", context["expected"])
         near = did_you_mean(value, choices) if isinstance(value, str) else ""
@@ -137,9 +135,7 @@ def _sentence(detail: ErrorDetails, value: Any) -> tuple[str, str]:
         return "", str(context.get("error", detail["msg"]))
     if kind == "string_pattern_mismatch":
         return shown, f"does not match {context['pattern']}"
-    noun = _NOUNS.get(kind) or _NOUNS.get(
-        re.sub(r"_(type|parsing|from_float|from_number|unicode)$", "", kind)
-    )
+    noun = _NOUNS.get(kind) or _NOUNS.get(re.sub(r"_(type|parsing|from_float|from_number|unicode)$", "", kind))
     if noun:
         return shown, f"is not {noun}"
     return shown, f"is not accepted: {detail['msg'][:1].lower()}{detail['msg'][1:]}"

@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import importlib.metadata
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -25,7 +26,7 @@ ENTRY_POINT_GROUP = "evenhand.axes"
 
 @dataclass(frozen=True)
 class WordTuple:
-    """One aligned row: the word of each group, in the order of `Axis.groups`."""
+    """One aligned row: the word of each group in the order of `Axis.groups`, empty where the row has none."""
 
     words: tuple[str, ...]
     neutral: str | None = None
@@ -40,6 +41,10 @@ class WordTuple:
     """The words are recognised only with a capital first letter (Miss, not miss)."""
     certainty: float = 1.0
     """How sure it is that a match is meant as a group word, in (0, 1]."""
+    theme: str = ""
+    """What the row is about; templates name it."""
+    context: str | None = None
+    """`person`: a match counts only where it describes or names a person, as the grammar of the locale sees it."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,24 @@ class Exemption:
 
     reason: str
     scope: str
-    """What a match protects: the `phrase` alone, its `sentence`, or its `paragraph`."""
+    """What a match protects: the `phrase`, its `sentence` or `paragraph`, or the `person` named: the phrase, the
+    pronouns that refer to it and the relatives whom these mention."""
     phrases: tuple[str, ...]
     """`{Name}` stands for a capitalised word; a trailing `*` for any ending; capitals in a phrase are
     required."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A sentence with slots for group words: `The {worker} sat by the window.`"""
+
+    text: str
+    slots: tuple[tuple[str, str], ...]
+    """What stands in braces, and the theme of the rows that may fill it; the theme `name` is the first names."""
+    pos: str | None = None
+    """Only rows of this part of speech fill the slots."""
+    number: str | None = None
+    """Only rows of this number do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +82,14 @@ class Axis:
     groups: tuple[str, ...]
     tuples: tuple[WordTuple, ...]
     names: tuple[tuple[str, ...], ...]
-    """First names aligned by rough frequency, one per group."""
+    """First names aligned by rough frequency, one per group; empty where a row has none for a group."""
     do_not_flip: tuple[Exemption, ...]
     licence: str
     provenance: str
     limits: tuple[str, ...]
+    templates: tuple[Template, ...] = ()
+    variety: str | None = None
+    """The variety or dialect that words and names are from, as a BCP 47 tag (en-GB); none when it is not special."""
 
     @cached_property
     def digest(self) -> str:
@@ -82,6 +104,8 @@ class Axis:
             self.licence,
             self.provenance,
             self.limits,
+            [list(vars(template).values()) for template in self.templates],
+            self.variety,
         ]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 
@@ -110,7 +134,7 @@ class Axis:
             word.lower()
             for row in self.tuples
             for group, word in zip(self.groups, row.words, strict=True)
-            if group in row.sources
+            if word and group in row.sources
         )
 
     def words(self, *, names: bool = True) -> tuple[str, ...]:
@@ -119,9 +143,9 @@ class Axis:
             word
             for row in self.tuples
             for group, word in zip(self.groups, row.words, strict=True)
-            if group in row.sources
+            if word and group in row.sources
         ]
-        return tuple(dict.fromkeys([*listed, *(name for row in self.names if names for name in row)]))
+        return tuple(dict.fromkeys([*listed, *(name for row in self.names if names for name in row if name)]))
 
     def bins(self, *, names: bool = False) -> tuple[tuple[str, ...], ...]:
         """Words whose probabilities must be folded together, in the case in which the pack writes them.
@@ -132,7 +156,10 @@ class Axis:
         Consumers add the capitalised and the space-prefixed forms that their tokenizer needs. Source: pair
         folding, techniques 2.3.
         """
-        return self._bins + self.names if names else self._bins
+        if not names:
+            return self._bins
+        listed = (tuple(name for name in row if name) for row in self.names)
+        return self._bins + tuple(row for row in listed if len(row) > 1)
 
     @cached_property
     def _bins(self) -> tuple[tuple[str, ...], ...]:
@@ -151,15 +178,33 @@ class Axis:
 def load_axis(name: str, locale: str = "en") -> Axis:
     """The axis of this name and locale, or the one in a TOML file when `name` is a path that ends in `.toml`.
 
-    Packs of this package win over entry points, so a broken third-party pack cannot hide them. Raises
-    UsageError for an unknown axis (with the near match and the list) or an invalid pack (with file and key),
-    BrokenPlugin for an entry point that cannot be loaded.
+    A locale may name a variety (en-IN): without a pack of its own, the pack of the wider one (en) is used, and a
+    warning of the logger `evenhand.axes` says so. Packs of this package win over
+    entry points, so a broken third-party pack cannot hide them. Raises UsageError for an unknown axis (with the near
+    match and the list) or an invalid pack (with file and key), BrokenPlugin for an entry point that cannot be loaded.
     """
     from evenhand_sdk.axis_packs import read_axis
 
     if name.endswith(".toml"):
         return read_axis(Path(name))
-    return _load_installed(name, locale)
+    return _load_installed(name, used_locale(name, locale))
+
+
+def used_locale(name: str, locale: str) -> str:
+    """The locale whose pack stands in for this one: itself, or the nearest wider one that has a pack (en-IN: en)."""
+    wider = locale
+    while f"{name}.{wider}" not in packaged() and f"{name}.{wider}" not in axis_names():
+        wider, parted, _ = wider.rpartition("-")
+        if not parted:
+            return locale
+    if wider != locale:
+        _say_once(f"axis {name!r} has no pack for {locale!r}: {name}.{wider} is used")
+    return wider
+
+
+@lru_cache(maxsize=256)
+def _say_once(what: str) -> None:
+    logging.getLogger("evenhand.axes").warning(what)
 
 
 @lru_cache(maxsize=64)

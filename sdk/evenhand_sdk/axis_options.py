@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from evenhand.errors import EvenhandError
-from evenhand_sdk.axes import axis_names, near_match, packaged
+from evenhand_sdk.axes import axis_names, near_match, packaged, used_locale
 
 
 def _known(name: str) -> str:
@@ -47,8 +47,7 @@ def _with_packs(locale: str, info: ValidationInfo) -> str:
     for name in (given,) if isinstance(given, str) else given or ():
         if name.endswith(".toml") or f"{name}.{locale}" in packaged():
             continue
-        known = axis_names()
-        if f"{name}.{locale}" not in known:
+        if f"{name}.{used_locale(name, locale)}" not in (known := axis_names()):
             raise ValueError(f"the axis {name!r} has no pack for the locale {locale!r} (known: {', '.join(known)})")
     return locale
 

@@ -49,7 +49,7 @@ def check_inputs_untouched(case: Case) -> None:
     plugin = case.instance()
     run = case.run(plugin)
     model, tokenizer = run.services.model, run.tokenizer
-    rows = testing.sample_rows()
+    rows = testing.sample_rows(plugin=case.plugin)
     content, fingerprint = rows.to_dict(), rows._fingerprint
     before = state_digest(model), len(tokenizer), tokenizer.padding_side
     broken: list[str] = []
@@ -89,7 +89,7 @@ def check_rows_accounted(case: Case) -> None:
     """What a data transform says about its rows adds up, and rows that hold no text are in its quarantine."""
     if "data" not in case.plugin.stages():
         raise Skipped("it changes no data")
-    plain, odd = testing.sample_rows(), testing.odd_rows()
+    plain, odd = testing.sample_rows(plugin=case.plugin), testing.odd_rows(plugin=case.plugin)
     for options, rows in (({}, plain), ({}, odd), ({"strength": 0.0} if case.has_strength else {}, plain)):
         plugin = case.instance(**options)
         run = case.run(plugin)
@@ -104,6 +104,10 @@ def check_rows_accounted(case: Case) -> None:
                 raise CheckFailed(f"its account does not add up: {problem}")
             if options and account.kept != len(rows):
                 raise CheckFailed(f"with strength = 0 it says that it kept {account.kept} of {len(rows)} rows")
+            if transform.looks_on:
+                if out is not rows:
+                    raise CheckFailed("it looks on, so it must return the very rows that it was given")
+                continue
             if rows is odd and sum(account.quarantined.values()) < testing.ODD:
                 raise CheckFailed(
                     f"of {testing.ODD} rows without text {sum(account.quarantined.values())} are in its quarantine"
@@ -117,7 +121,7 @@ def check_strength_zero(case: Case) -> None:
     if not case.has_strength:
         raise Skipped("it has no option `strength`")
     plugin = case.instance(strength=0.0)
-    rows = testing.sample_rows()
+    rows = testing.sample_rows(plugin=case.plugin)
     for stage in type(plugin).stages():
         if stage not in NEIGHBOURS:
             continue  # it looks on
@@ -182,7 +186,7 @@ def check_composes(case: Case) -> None:
 
 def _together(case: Case, stage: str, parts: list[Any]) -> None:
     run = case.run(case.instance())
-    rows = testing.sample_rows()
+    rows = testing.sample_rows(plugin=case.plugin)
     if stage == "data":
         if not len(testing.fold_rows(parts, rows)):
             raise CheckFailed("together with other data steps no row is left")

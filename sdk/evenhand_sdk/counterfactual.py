@@ -131,7 +131,7 @@ def _counterfactuals(text: str, axis: Axis, target: str | None, *, names: bool, 
     source = found[0].entry.group
     targets = range(len(axis.groups)) if wanted is None else (wanted,)
     swapped = [_swap(text, found, source, other, axis, causal=causal) for other in targets if other != source]
-    return [result for result in swapped if result.edits]
+    return [result for result in swapped if result and result.edits]
 
 
 def _find(text: str, lexicon: Lexicon, *, single_words: bool = False) -> list[_Found]:
@@ -152,7 +152,9 @@ def _find(text: str, lexicon: Lexicon, *, single_words: bool = False) -> list[_F
     return found
 
 
-def _swap(text: str, found: Iterable[_Found], source: int, target: int, axis: Axis, *, causal: bool) -> Counterfactual:
+def _swap(
+    text: str, found: Iterable[_Found], source: int, target: int, axis: Axis, *, causal: bool
+) -> Counterfactual | None:
     edits: list[Edit] = []
     pieces: list[str] = []
     done = length = 0
@@ -174,6 +176,8 @@ def _swap(text: str, found: Iterable[_Found], source: int, target: int, axis: Ax
         else:
             continue
         row, certainty = _row(text, word, causal=causal)
+        if not row.words[other]:
+            return None  # the pack has no word of that group
         before, after = text[word.start : word.end], _styled(row.words[other], word.style)
         confidence = min(confidence, certainty)
         if before == after:
@@ -191,6 +195,8 @@ def _row(text: str, word: _Found, *, causal: bool) -> tuple[WordTuple, float]:
     rows = word.entry.rows
     if len(rows) == 1:
         return rows[0], NAME_CERTAINTY if word.entry.is_name else rows[0].certainty
+    if rows[0].case is None:
+        return rows[0], rows[0].certainty
     decide = english.possessive_case_so_far if causal else english.possessive_case
     case, certainty = decide(text, word.start, word.end)
     return next(row for row in rows if row.case == case), certainty

@@ -108,7 +108,7 @@ def _in_address(text: str, start: int) -> bool:
 
 def _widened(text: str, spans: list[tuple[int, int]], scope: str) -> list[tuple[int, int]]:
     """The spans themselves, or the sentences or paragraphs around them."""
-    if scope == "phrase" or not spans:
+    if scope in ("phrase", "person") or not spans:
         return spans
     boundaries = [match.span() for match in _BOUNDARY[scope].finditer(text)]
     starts, ends = [0, *(end for _, end in boundaries)], [*(start for start, _ in boundaries), len(text)]

@@ -52,12 +52,12 @@ def compiled(axis: Axis) -> Lexicon:
     entries: dict[str, Entry] = {}
     for row in axis.tuples:
         for group, word in enumerate(row.words):
-            if axis.groups[group] in row.sources:
+            if word and axis.groups[group] in row.sources:
                 known = entries.get(word.lower())
                 entries[word.lower()] = Entry(group, (*known.rows, row) if known else (row,))
     for names in axis.names:
         row = WordTuple(words=names, pos="name", number="singular", sources=axis.groups, capitalised=True)
-        entries |= {name.lower(): Entry(group, (row,), is_name=True) for group, name in enumerate(names)}
+        entries |= {name.lower(): Entry(group, (row,), is_name=True) for group, name in enumerate(names) if name}
     by_scope: dict[str, list[list[str]]] = {}
     for entry in axis.do_not_flip:
         for phrase in entry.phrases:
@@ -79,7 +79,10 @@ def _swapped(phrase: str, axis: Axis, entries: dict[str, Entry]) -> Iterator[str
     Anne)."""
     yield phrase
     parts = re.split(r"([^\w*{}]+)", phrase)
+    present = {entry.group for part in parts if (entry := entries.get(part.lower()))}
     for pair in combinations(range(len(axis.groups)), 2):
+        if not present & set(pair):
+            continue
         other = dict(zip(pair, reversed(pair), strict=True))
         swapped = [
             _like(part, entry.rows[0].words[other[entry.group]])

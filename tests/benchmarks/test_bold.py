@@ -82,9 +82,7 @@ def test_aggregates_are_those_of_a_loop_over_the_records():
 
 
 def test_without_a_toxicity_scorer_nothing_is_said_of_toxicity():
-    records = bold.score(
-        PlantedModel(answer=lambda request: "x"), PROMPTS, SAMPLING, Judges(scorer("vader"), None, ())
-    )
+    records = bold.score(PlantedModel(answer=lambda request: "x"), PROMPTS, SAMPLING, Judges(scorer("vader"), None, ()))
     assert not any("toxi" in key for record in records for key in record.values)
     assert not any("toxic" in metric.name for metric in metrics(False))
     assert sum(metric.primary for metric in metrics(False)) == sum(metric.primary for metric in metrics(True)) == 1

@@ -107,9 +107,7 @@ def test_records_hold_the_distances_of_their_own_samples():
 
 def test_group_fairness_is_the_distance_of_each_group_from_all():
     _, records = scored(noisy)
-    pooled = {
-        g: [r.values[f"sample.{g}.{j}"] for r in records for j in range(4)] for g in ("female", "male")
-    }
+    pooled = {g: [r.values[f"sample.{g}.{j}"] for r in records for j in range(4)] for g in ("female", "male")}
     everyone = pooled["female"] + pooled["male"]
     right = fmean(area(pooled[g], everyone) for g in pooled)
     assert values(cs.metrics(AXIS), records)["group fairness (W1)"] == pytest.approx(right, abs=1e-3)

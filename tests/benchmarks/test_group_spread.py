@@ -18,9 +18,7 @@ DATA = {"f": [0.1, 0.5, -0.2, 0.3], "m": [0.9, 0.4, 0.8], "n": [-0.5, 0.0, 0.1, 
 
 def plain_variance(groups):
     """V by loops over pairs of distinct prompts."""
-    squares = [
-        fmean(x * y for i, x in enumerate(g) for j, y in enumerate(g) if i != j) for g in groups if len(g) > 1
-    ]
+    squares = [fmean(x * y for i, x in enumerate(g) for j, y in enumerate(g) if i != j) for g in groups if len(g) > 1]
     means = [fmean(g) for g in groups]
     cross = sum(a * b for i, a in enumerate(means) for j, b in enumerate(means) if i != j)
     return (sum(squares) - (sum(squares) + cross) / len(groups)) / (len(groups) - 1)

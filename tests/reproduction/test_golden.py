@@ -9,6 +9,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.realmodel]
 
+
 def test_every_file_of_golden_records_is_used() -> None:
     files = sorted(path.stem for path in kept.FOLDER.glob("*.json"))
     assert files == sorted(one.name for one in kept.GOLDEN) and len(files) == 5

@@ -129,13 +129,13 @@ def test_the_section_has_a_colouring_for_each_prompt_and_method(kind: str, tiny:
 def test_a_colouring_that_is_not_faithful_says_so_and_erasure_never_does(faithfulness: float | None) -> None:
     found = Explanation(0.5, [0.1, 0.2], [0.3, 0.4], [0.5, 0.6], faithfulness, 0.9)
     drawn = {m: heat(m, "The ___", ["The", " a"], 0.1, found, "she", "he") for m in WHAT}
-    doubt = "" if faithfulness == 0.4 else (
-        "Not faithful: erasing these words does not change the choice as the colours say; do not read them."
+    doubt = (
+        ""
+        if faithfulness == 0.4
+        else ("Not faithful: erasing these words does not change the choice as the colours say; do not read them.")
     )
     assert [drawn[m].doubt for m in ("gradient-x-input", "gradient", "erasure")] == [doubt, "", ""]
     assert drawn["gradient-x-input"].weights == [0.1, 0.2] and drawn["erasure"].weights == [0.5, 0.6]
-
-
 
 
 def test_correlation_against_values_worked_by_hand() -> None:

@@ -78,6 +78,7 @@ class Ethics(Plugin):
     @classmethod
     def files_for(cls, options: EthicsOptions) -> Sequence[KnownFile]:
         return tuple(FILES[task] for task in options.tasks)
+
     example_options = {"limit": 8}
 
     @hookimpl

@@ -81,6 +81,7 @@ class Seat(Plugin):
     @classmethod
     def files_for(cls, options: SeatOptions) -> Sequence[KnownFile]:
         return tuple(FILES[name] for test in options.tests for name in GROUPS.get(test, (test,)) if name in FILES)
+
     example_options = {"tests": ("weat6",)}
 
     @hookimpl

@@ -259,9 +259,7 @@ class Watch:
             facts[f"{a} − {b}: gap detectable with 80 % power"] = "none, too few pairs" if gap is None else gap
             size = "no gap" if gap is None else f"a gap of {gap:.2f}"
             measured = f"{facts[f'{a} − {b}: mean gap']:+.3f}".replace("-", "−")
-            told.append(
-                f"{a} − {b} {measured} in {o.scorer}, where {size} could have been seen with 80 % power"
-            )
+            told.append(f"{a} − {b} {measured} in {o.scorer}, where {size} could have been seen with 80 % power")
         detail = "; ".join(told)
         if not self.pairs:
             return Finding(title="No pair was seen: no request named a group", facts=facts)

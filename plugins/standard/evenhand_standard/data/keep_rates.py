@@ -1,0 +1,140 @@
+"""Who is left in after a filter: the share of texts kept, by the groups that they mention and by dialect.
+
+    keep(g)  = kept weight of the texts of g / texts of g
+    ratio(A) = min over g of keep(g) / max over g of keep(g),     g in the groups of axis A and "none mentioned"
+
+What counts as a text of g is a stated rule about words, not a guess about a person: an identity term of our list
+(`text_scorers/identity_terms.py`), or two different markers of a dialect. A column of the data is better than either.
+
+Filters by toxicity remove texts by and about minorities first: Dodge et al. 2021, Welbl et al. 2021, Xu et al. 2021.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from evenhand_sdk import Axis, group_words
+
+NONE = "none mentioned"
+"""The group of an axis that a text belongs to when no other fits; filters must not keep it more than the rest."""
+DIALECT = "dialect"
+MARKERS_NEEDED = 2
+"""Different markers that make a text count: a single one is common in song titles, quotes and other dialects."""
+
+DIALECTS: Mapping[str, tuple[str, ...]] = {
+    "African American English": (
+        r"finna",
+        r"tryna",
+        r"i'?mma|ima",
+        r"ain'?t",
+        r"y'?all",
+        r"gon'?",
+        r"dat",
+        r"dey",
+        r"dem",
+        r"bruh",
+        r"(?:i|you|we|they|he|she|it) be \w+in[g']?",
+        r"(?:i|you|we|they|he|she) (?:been|done) \w+ed",
+        r"(?:he|she|it) don'?t",
+        r"(?:don'?t|can'?t|ain'?t) (?:\w+ )?(?:nobody|nothing|nothin'?|none)",
+    ),
+}
+"""Dialect -> patterns of one marker each: spellings and grammar (habitual be, completive done, negative concord) that
+descriptions of the dialect list (Green 2002; Blodgett, Green and O'Connor 2016). Southern American English shares some
+of them, so the rule finds features of a dialect, not who wrote."""
+
+
+@dataclass(frozen=True)
+class KeepRate:
+    """How much of a group's texts a filter keeps."""
+
+    texts: int
+    kept: float
+    """Sum of the weights, each in [0, 1], that the texts keep."""
+
+    @property
+    def rate(self) -> float:
+        return self.kept / self.texts
+
+
+@dataclass(frozen=True)
+class Disparity:
+    """The two groups of an axis that a filter treats most differently."""
+
+    axis: str
+    low: str
+    high: str
+    ratio: float
+
+
+def groups_of(text: str) -> list[tuple[str, str]]:
+    """(axis, group) for each group that a text counts for, `NONE` on the axes where there is no other."""
+    found: list[tuple[str, str]] = []
+    for axis, groups in _patterns().items():
+        mentioned = [group for group, (pattern, needed) in groups.items() if _hits(pattern, text) >= needed]
+        found += [(axis, group) for group in mentioned or [NONE]]
+    return found
+
+
+def groups_by_packs(text: str, axes: Sequence[Axis]) -> list[tuple[str, str]]:
+    """(axis, group) for each group of the packs whose words, pronouns or names a text has; `NONE` where there is none."""
+    found: list[tuple[str, str]] = []
+    for axis in axes:
+        named = dict.fromkeys(word.group for word in group_words(text, axis) if not word.exempt)
+        found += [(f"{axis.name}, by its pack", group) for group in named or [NONE]]
+    return found
+
+
+def keep_rates(
+    members: Iterable[Sequence[tuple[str, str]]], weights: Iterable[float]
+) -> dict[str, dict[str, KeepRate]]:
+    """Axis -> group -> its keep-rate, from the groups of each text and the weight in [0, 1] that it keeps."""
+    texts: dict[tuple[str, str], int] = {}
+    kept: dict[tuple[str, str], float] = {}
+    for groups, weight in zip(members, weights, strict=True):
+        for key in groups:
+            texts[key] = texts.get(key, 0) + 1
+            kept[key] = kept.get(key, 0.0) + weight
+    found: dict[str, dict[str, KeepRate]] = {}
+    for (axis, group), count in texts.items():
+        found.setdefault(axis, {})[group] = KeepRate(count, kept[axis, group])
+    return found
+
+
+def disparities(rates: Mapping[str, Mapping[str, KeepRate]], *, at_least: int) -> list[Disparity]:
+    """The keep-rate ratio of each axis with two groups of `at_least` texts, the most unequal axis first."""
+    found = []
+    for axis, groups in rates.items():
+        judged = {group: rate.rate for group, rate in groups.items() if rate.texts >= at_least}
+        if len(judged) < 2:
+            continue
+        low, high = min(judged, key=lambda g: judged[g]), max(judged, key=lambda g: judged[g])
+        found.append(Disparity(axis, low, high, judged[low] / judged[high] if judged[high] else 1.0))
+    return sorted(found, key=lambda d: d.ratio)
+
+
+def _hits(pattern: re.Pattern[str], text: str) -> int:
+    """How many different alternatives of the pattern occur."""
+    return len({match.lastgroup or "" for match in pattern.finditer(text)})
+
+
+@cache
+def _patterns() -> dict[str, dict[str, tuple[re.Pattern[str], int]]]:
+    """Axis -> group -> its pattern, and how many different markers a text needs."""
+    from evenhand_standard.text_scorers.identity_terms import TERMS, mention
+
+    found = {axis: {group: (mention(terms), 1) for group, terms in groups.items()} for axis, groups in TERMS.items()}
+    found[DIALECT] = {
+        name: (
+            re.compile(
+                r"(?<![\w'])(?:" + "|".join(f"(?P<m{k}>{p})" for k, p in enumerate(patterns)) + r")(?![\w'])",
+                re.IGNORECASE,
+            ),
+            MARKERS_NEEDED,
+        )
+        for name, patterns in DIALECTS.items()
+    }
+    return found
