@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from evenhand.cli import toolkit
 
+FOLDER_OF_PACKS = Path(__file__).parents[2] / "sdk" / "evenhand_sdk" / "packs"
 HEAD = '[model]\nname = "tiny"\n'
 
 
@@ -31,34 +32,38 @@ def told(text: str) -> list[str]:
     return result.stderr.partition("\n")[2].removeprefix("  - ").rstrip("\n").split("\n  - ")
 
 
+PACKS = ", ".join(sorted(p.name.removesuffix(".toml") for p in FOLDER_OF_PACKS.glob("*.toml")))
+AXES = ", ".join(sorted({name.partition(".")[0] for name in PACKS.split(", ")}))
+
+
 @pytest.mark.parametrize(
     "use",
     ["counterfactual-augmentation", "pair-parity", "counterfactual-averaging", "parity-monitor"],
 )
 def test_an_axis_that_has_no_pack_is_found_by_validate(use: str) -> None:
     assert told(f'[[steps]]\nuse = "{use}"\naxes = ["gender", "religoin"]\n') == [
-        "steps[1].axes[2]: there is no axis pack 'religoin' (known: gender)"
+        f"steps[1].axes[2]: there is no axis pack 'religoin'; did you mean 'religion'? (known: {AXES})"
     ]
 
 
 def test_so_is_a_locale_without_a_pack_and_a_pack_that_is_no_pack(here: Path, belief: str) -> None:
     (here / "bad.toml").write_text('axis = "a"\n')
     found = told(
-        '[[steps]]\nuse = "pair-parity"\nlocale = "de"\n[[steps]]\nuse = "pair-parity"\naxes = ["lost.toml"]\n'
+        '[[steps]]\nuse = "pair-parity"\nlocale = "fi"\n[[steps]]\nuse = "pair-parity"\naxes = ["lost.toml"]\n'
         '[[steps]]\nuse = "contrastive-explanation"\naxis = "gendre"\n'
         '[[steps]]\nuse = "pair-parity"\naxes = ["bad.toml"]\n'
-        '[[benchmarks]]\nuse = "pair-gap"\naxis = "religion"\n'
+        '[[benchmarks]]\nuse = "pair-gap"\naxis = "wealth"\n'
         f'[[benchmarks]]\nuse = "pair-gap"\naxis = "{belief}"\n'
         '[[benchmarks]]\nuse = "perplexity"\ntext = "builtin:helpout"\n'
         '[[benchmarks]]\nuse = "perplexity"\ntext = "lost.txt"\n'
     )
     texts = "everyday, heldout, prompts, templates"
     assert [line.partition("\n")[0] for line in found] == [
-        "steps[1].locale: the axis 'gender' has no pack for the locale 'de' (known: gender.en)",
+        f"steps[1].locale: the axis 'gender' has no pack for the locale 'fi' (known: {PACKS})",
         "steps[2].axes[1]: no axis pack at lost.toml",
-        "steps[3].axis: there is no axis pack 'gendre'; did you mean 'gender'? (known: gender)",
+        f"steps[3].axis: there is no axis pack 'gendre'; did you mean 'gender'? (known: {AXES})",
         "steps[4].axes[1]: bad.toml: axis pack: 6 problems",
-        "benchmarks[1].axis: there is no axis pack 'religion' (known: gender)",
+        f"benchmarks[1].axis: there is no axis pack 'wealth' (known: {AXES})",
         f"benchmarks[2]: there are no pairs for the axis '{belief}': its pack has no templates, and the pair bank "
         "needs the groups female and male in English; the axis has christian, jewish, muslim",
         f"benchmarks[3].text: there is no packaged text 'builtin:helpout' (known: {texts})",
