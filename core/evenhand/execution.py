@@ -16,7 +16,7 @@ from evenhand.contributions import Request
 from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound, UsageError, told
 from evenhand.examination import examined
 from evenhand.expectations import demand_reproduced
-from evenhand.guard import blamed, memory_ran_out
+from evenhand.guard import blamed, memory_ran_out, stopped
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
 from evenhand.plan import Plan, check_kinds, stages_of
 from evenhand.processes import count
@@ -126,7 +126,7 @@ def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel
 
 def explained(error: BaseException, work: Plan) -> BaseException:
     """The error as a user should read it: what memory or a plugin did is not a defect of the toolkit."""
-    if isinstance(error, EvenhandError | OSError) or not isinstance(error, Exception):
+    if isinstance(error, EvenhandError | OSError) or stopped(error):
         return error
     if memory_ran_out(error):
         do = "use a smaller model, or lower evaluation.batch_tokens or training.batch_size"
