@@ -105,6 +105,28 @@ def test_the_traceback_comes_with_debug_only(place: Path) -> None:
     assert 'raise ValueError("shapes differ")' in call(body, "--debug").stderr
 
 
+@pytest.mark.parametrize("command", ["run", "eval"])
+def test_a_model_whose_own_outputs_are_not_finite(place: Path, command: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file("tiny/model.safetensors")
+    for name in ("model.norm.weight", "model.layers.1.input_layernorm.weight"):
+        weights[name][0] = float("nan")
+    save_file(weights, "tiny/model.safetensors", metadata={"format": "pt"})
+    if command == "run":
+        result = call(step("trial-pull") + SEEN)
+    else:
+        arguments = ["--quiet", "eval", "./tiny", "-b", "trial-length"]
+        result = CliRunner().invoke(toolkit, arguments, prog_name="toolkit")
+    assert result.stderr == (
+        "model './tiny': the model's own outputs are not finite, so nothing can be measured on it\n"
+        "  weights that are not finite: model.layers.1.input_layernorm.weight and 1 more\n"
+        "  copy or download its files again, or name another model\n"
+    )
+    assert result.exit_code == 2
+    assert record()["benchmarks"] == []
+
+
 @pytest.mark.parametrize(
     ("at", "what"),
     [("nan", "the loss term 'faulty' became nan"),
@@ -161,6 +183,14 @@ def test_a_monitor_that_fails_is_recorded_and_fails_a_strict_run(place: Path, at
     assert message.partition(": ")[2].partition("\n")[0] in record()["faults"][0]["message"]
     strict = call(body, "--strict")
     assert (strict.stderr, strict.exit_code) == (message, 4)
+
+
+def test_a_monitor_that_fails_at_every_request_is_told_once(place: Path) -> None:
+    call(step("trial-faulty-monitor", "observe"))
+    assert len(record()["faults"]) == 4, "two requests and two probes"
+    card = next(Path("runs").glob("*/README.md")).read_text()
+    assert card.count("the watch is broken") == 1
+    assert "it failed 4 times with:" in " ".join(card.split())
 
 
 @pytest.mark.parametrize("at", ["hook exit", "observe exit", "probes exit"])

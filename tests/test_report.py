@@ -206,6 +206,16 @@ def test_isolated_faults_are_named_as_what_is_missing(tmp_path: Path) -> None:
     assert "it failed with: no pairs" in seen.text
 
 
+def test_a_monitor_that_fails_at_every_request_is_one_line_with_a_count(tmp_path: Path) -> None:
+    same = {"step": "watch", "stage": "monitoring", "message": "broken"}
+    other = {"step": "guard", "stage": "monitoring", "message": "no pair in request 1"}
+    seen = page(tmp_path, faults=[*[same] * 24, other, {**other, "message": "no pair in request 2"}])
+    assert "2 parts of the run failed and are missing: see what is missing" in seen.text
+    assert seen.text.count("Its watch over the traffic (watch, monitoring)") == 1
+    assert "(watch, monitoring) is missing; it failed 24 times with: broken" in seen.text
+    assert "(guard, monitoring) is missing; it failed 2 times, first with: no pair in request 1" in seen.text
+
+
 def test_a_run_that_failed_early_still_has_a_report(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"schema": 1, "status": "failed", "name": "x"}), encoding="utf-8")
     text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text

@@ -320,6 +320,7 @@ def _measure(
             reused = lambda name: manifest.event("measuring", f"{name}: taken from an earlier measurement")  # noqa: E731
             records, _ = measuring.baseline(benchmarks, loaded, recipe, **how, on_reuse=reused)
         else:
+            measuring.demand_finite(loaded)
             records, _ = measuring.measure(benchmarks, loaded, rules, recipe, **how)
     records = known.marked(records)
     if finished is not None:
