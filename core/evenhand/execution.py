@@ -244,7 +244,7 @@ def _run(
     with manifest.timed("explaining"):
         for step in work.steps:
             if step.active and "transparency" in stages_of(step):
-                with manifest.timed(f"step {step.id}"):
+                with manifest.timed(f"step {step.id}"), progress(f"Explaining: step {step.id}"):
                     _explain(life, step, result, strict)
 
     # --------------------------------------------------------------------------------------------- keep
