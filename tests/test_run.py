@@ -237,6 +237,44 @@ def test_a_fault_in_a_hook_that_changes_the_model_fails_the_run(place: Path) -> 
     assert raw_run(failed)["status"] == "failed"
 
 
+def test_all_that_a_step_does_happens_below_a_bar(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook, a fit or a proof of any plugin may take long: the time of a step is the time below its bar."""
+    from evenhand import life, proofs
+
+    open_bars: list[str] = []
+    seen: list[tuple[str, ...]] = []
+
+    class Bar:
+        def __init__(self, label: str, **_: Any) -> None:
+            self.label = label
+
+        def __enter__(self) -> Bar:
+            open_bars.append(self.label)
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            open_bars.remove(self.label)
+
+    def watched(module: Any, name: str) -> None:
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, **k: (seen.append((name, *open_bars)), original(*a, **k))[1])
+
+    monkeypatch.setattr(life, "progress", Bar)
+    for name in ("probe_logits", "output_proof", "tensor_digests"):
+        watched(proofs, name)
+    watched(life, "write_training")
+    steps = '[[steps]]\nuse = "trial-norms"\n[[steps]]\nuse = "train"\n[[steps]]\nuse = "trial-scale"\n'
+    api.run(recipe(place, steps))
+    assert ("probe_logits", "Step trial-norms") in seen
+    assert ("output_proof", "Step trial-scale") in seen
+    assert [bars for name, *bars in seen if name == "tensor_digests"] == [
+        ["Taking digests of the weights"],
+        ["Comparing the weights with those before"],
+    ]
+    assert ("write_training", "Keeping what the training moved") in seen
+    assert open_bars == []
+
+
 @pytest.mark.parametrize("body", [
     '[[steps]]\nuse = "trial-watch"\nmood = "faulty"\n',
     '[[steps]]\nuse = "trial-raise"\nstage = "transparency"\nallow_no_effect = true\n',

@@ -50,7 +50,7 @@ class Toolkit(click.RichGroup):
             ctx.exit(INTERRUPTED)
         except (click.ClickException, Exit, click.Abort, BrokenPipeError):
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever arrives here is a defect, and is reported as one
+        except BaseException as error:  # noqa: BLE001 -- whatever arrives here is a defect, and is reported as one
             _explain(ctx, error, _defect(error))
             ctx.exit(DEFECT)
 
@@ -65,7 +65,7 @@ def _explain(ctx: click.Context, error: BaseException, message: str) -> None:
     click.echo(styled(first, colour="red", bold=True, error=True) + newline + rest, err=True)
 
 
-def _defect(error: Exception) -> str:
+def _defect(error: BaseException) -> str:
     text = " ".join(str(error).split())
     what = f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
     return f"this is a defect in the toolkit, not in your input ({what}); --debug shows the traceback"

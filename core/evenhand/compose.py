@@ -22,7 +22,7 @@ from evenhand.contributions import (
     Section,
 )
 from evenhand.errors import EvenhandError, PluginFault
-from evenhand.guard import describe, fault, guarded, named
+from evenhand.guard import describe, fault, guarded, named, stopped
 from evenhand.hookspecs import PROJECT, LifeCycle
 from evenhand.progress import progress
 
@@ -67,7 +67,9 @@ class Composer:
         except EvenhandError as error:
             named(error, step, stage)
             raise
-        except Exception as error:
+        except BaseException as error:
+            if stopped(error):
+                raise
             raise fault(step, stage, error) from error
         found: list[Any] = []
         for answer in answers:
@@ -114,6 +116,8 @@ def notify(
     for step, monitor in monitors:
         try:
             found += [(step, f) for f in monitor.observe(observation)]
-        except Exception as error:  # noqa: BLE001 - isolation is the rule of this stage
+        except BaseException as error:  # isolation is the rule of this stage
+            if stopped(error):
+                raise
             on_fault(step, error)
     return found

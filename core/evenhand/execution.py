@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand.cache import digest_of, storing, write_atomic
+from evenhand.cache import digest_of, make_folder, storing, write_atomic
 from evenhand.compose import Composer
 from evenhand.contributions import Request
 from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound, UsageError, told
 from evenhand.examination import examined
 from evenhand.expectations import demand_reproduced
-from evenhand.guard import blamed, memory_ran_out
+from evenhand.guard import blamed, memory_ran_out, stopped
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
 from evenhand.plan import Plan, check_kinds, stages_of
 from evenhand.processes import count
@@ -110,10 +110,14 @@ def execute(
 
 
 def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel:
-    """The model's folder, when all steps work on its kind; raises what `models.resolve` and `check_kinds` raise."""
-    from evenhand import models
+    """The model's folder, when its device is there and all steps work on its kind.
+
+    Raises what `devices.chosen`, `models.resolve` and `check_kinds` raise.
+    """
+    from evenhand import devices, models
 
     section = recipe.model
+    devices.chosen(section.device, where="model.device")
     resolved = models.resolve(section.name, offline=offline)
     kind = models.checked_kind(resolved, kind=section.kind, trust_remote_code=section.trust_remote_code)
     check_kinds([*work.steps, *work.benchmarks], kind, resolved.display_name)
@@ -122,7 +126,7 @@ def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel
 
 def explained(error: BaseException, work: Plan) -> BaseException:
     """The error as a user should read it: what memory or a plugin did is not a defect of the toolkit."""
-    if isinstance(error, EvenhandError | OSError) or not isinstance(error, Exception):
+    if isinstance(error, EvenhandError | OSError) or stopped(error):
         return error
     if memory_ran_out(error):
         do = "use a smaller model, or lower evaluation.batch_tokens or training.batch_size"
@@ -139,7 +143,7 @@ def _run(
 
     datasets.disable_progress_bars()  # ours are shown instead
 
-    from evenhand import continuity, expectations, measuring, models, portable, proofs, traffic
+    from evenhand import continuity, devices, expectations, measuring, models, portable, proofs, traffic
     from evenhand.assessment import assess
     from evenhand.axis_results import demand_defined
     from evenhand.contamination import Contamination
@@ -153,7 +157,7 @@ def _run(
     from evenhand.services import Services
 
     # ------------------------------------------------------------------------------------------ prepare
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if recipe.model.device == "auto" else recipe.model.device
+    device = devices.chosen(recipe.model.device, where="model.device")
     with manifest.timed("loading the model"):
         how: dict[str, Any] = {
             "kind": recipe.model.kind, "dtype": recipe.model.dtype, "device": device,
@@ -240,7 +244,7 @@ def _run(
     with manifest.timed("explaining"):
         for step in work.steps:
             if step.active and "transparency" in stages_of(step):
-                with manifest.timed(f"step {step.id}"):
+                with manifest.timed(f"step {step.id}"), progress(f"Explaining: step {step.id}"):
                     _explain(life, step, result, strict)
 
     # --------------------------------------------------------------------------------------------- keep
@@ -339,7 +343,7 @@ def new_folder(parent: Path, name: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = next(p for k in range(1000) if not (p := parent / f"{name}-{stamp}{f'-{k}' if k else ''}").exists())
     with storing(folder):
-        (folder / ".state").mkdir(parents=True)
+        make_folder(folder / ".state")
     return folder
 
 

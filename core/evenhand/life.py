@@ -14,6 +14,7 @@ from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import Aggregator, Artifact, DataTransform, DecodingRule, LossTerm, ModelTransform
 from evenhand.models import note_moved
 from evenhand.plan import stages_of
+from evenhand.progress import progress
 from evenhand.recipe_inputs import heldout_of
 from evenhand.row_keeping import keep, settled
 from evenhand.services import Services
@@ -114,13 +115,15 @@ class Life:
                 "decoding": {"run": run, "model": model},
                 "monitoring": {"run": run},
             }
-            for stage in stages_of(step):
-                if stage in arguments and (step.active or stage in ("decoding", "architecture")):
-                    self._seed(run.seed_for(stage))
-                    found = self._call(stage, step, arguments[stage])
-                    handle.contributions[stage] = found
-                    if step.active:
-                        self._place(stage, step, found)
+            # A hook, a fit and the proofs take seconds on a large model, and no plugin need show that by itself.
+            with progress(f"Step {step.id}" + (f" ({self.aside})" if self.aside else "")):
+                for stage in stages_of(step):
+                    if stage in arguments and (step.active or stage in ("decoding", "architecture")):
+                        self._seed(run.seed_for(stage))
+                        found = self._call(stage, step, arguments[stage])
+                        handle.contributions[stage] = found
+                        if step.active:
+                            self._place(stage, step, found)
 
     def _call(self, stage: str, step: ResolvedStep, arguments: dict[str, Any]) -> list[Any]:
         if stage != "monitoring":
@@ -230,9 +233,11 @@ class Life:
         selections = [p for p in self.pending_models if p.transform.trainable]
         names = {n for p in selections for n in p.transform.trainable(self.loaded.model)}  # type: ignore[misc]
         model = self.loaded.model
-        before = proofs.tensor_digests(model)
+        with progress("Taking digests of the weights"):
+            before = proofs.tensor_digests(model)
         result = self._run_training(step, rows, names if selections else None)
-        after = proofs.tensor_digests(model)
+        with progress("Comparing the weights with those before"):
+            after = proofs.tensor_digests(model)
         note_moved(model, [name for name, digest in after.items() if digest != before[name]])
         for placed in self.pending_models:
             if placed.transform.trainable:
@@ -281,7 +286,8 @@ class Life:
             on_event=lambda text: self.manifest.event("training", text),
         )
         gc.collect()  # a trainer refers to itself in circles, and would keep its optimiser and the reference model
-        write_training(folder, model, result, names)
+        with progress("Keeping what the training moved"):
+            write_training(folder, model, result, names)
         return result
 
     def _prove_terms(self, result: TrainingResult) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from evenhand.devices import name_problem
 
 Positive = Annotated[int, Field(ge=1)]
 Source = Annotated[str, Field(min_length=1)]
@@ -25,8 +27,15 @@ class ModelSection(RecipeSection):
     name: str = Field(min_length=1, description="The shelf, a hub id, or a folder.")
     kind: Literal["causal", "masked"] | None = Field(None, description="Found out from the model when not given.")
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: str = "auto"
+    device: str = Field("auto", description="auto, cpu, cuda, mps or xpu, or one of several, such as cuda:1.")
     trust_remote_code: bool = Field(False, description="Run code that comes with the model.")
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, name: str) -> str:
+        if problem := name_problem(name):
+            raise ValueError(problem)
+        return name
 
 
 class DataSection(RecipeSection):

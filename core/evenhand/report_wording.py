@@ -229,6 +229,14 @@ def _as_percent(ratio: Interval) -> Interval:
     return Interval(value=shift(ratio.value), low=shift(ratio.low), high=shift(ratio.high))
 
 
+def failed_parts(run: RunRecord) -> dict[tuple[str, str], list[str]]:
+    """Step and stage -> the message of each fault; a monitor may fail at every request."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for fault in run.faults:
+        found.setdefault((fault.step, fault.stage), []).append(fault.message)
+    return found
+
+
 def missing(run: RunRecord) -> list[str]:
     """What a reader might expect and does not find, with the reason."""
     gaps = []
@@ -236,12 +244,13 @@ def missing(run: RunRecord) -> list[str]:
         gaps.append("The run failed before its end: everything after the failure is missing.")
     elif run.status == "running":
         gaps.append("The run has not ended: continue it with --resume; the numbers here are not final.")
-    for fault in run.faults:
+    for (step, stage), messages in failed_parts(run).items():
         lost = {"monitoring": "its watch over the traffic", "transparency": "its section of the report"}.get(
-            fault.stage, "its part"
+            stage, "its part"
         )
-        place = f"{fault.step}, {fault.stage}"
-        gaps.append(f"{lost.capitalize()} ({place}) is missing; it failed with: {fault.message}")
+        often = "" if len(messages) == 1 else f" {len(messages):,} times"
+        first = "" if len(set(messages)) == 1 else ", first"
+        gaps.append(f"{lost.capitalize()} ({step}, {stage}) is missing; it failed{often}{first} with: {messages[0]}")
     if not run.bias_benchmarks:
         gaps.append("No bias benchmark was run.")
     if run.quality is None:

@@ -171,7 +171,9 @@ def _row(name: str, case: Case) -> Row:
         return Row(name, "skipped", f"its data are not here: {error.what}")
     except EvenhandError as error:
         return Row(name, "failed", " ".join(str(error).split()))
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises is a finding
+    except BaseException as error:  # whatever a plugin raises is a finding
+        if isinstance(error, KeyboardInterrupt):
+            raise
         return Row(name, "failed", f"{type(error).__name__}: {error} ({_place(error)})")
     return Row(name, "passed")
 
