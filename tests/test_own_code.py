@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 
 import evenhand
 from evenhand.errors import BrokenPlugin, UnknownPlugin, UsageError, WrongModelKind
@@ -116,8 +116,18 @@ def test_data_is_transformed_and_the_original_stays(caplog: pytest.LogCaptureFix
     with caplog.at_level("INFO", "evenhand"):
         out = evenhand.transform_data(rows, model, tokenizer, [CounterfactualAugmentation(max_share=0.9)])
     assert rows["text"][:] == TEXTS
-    assert out["text"][:] == [*TEXTS, "The nurse said that he was tired.", "She is an engineer and she works."]
-    assert "3 rows became 5" in caplog.text
+    swapped = ["The nurse said that he was tired.", "She is an engineer and she works."]
+    assert [row["text"] for row in out if row["evenhand_step"]] == swapped
+    assert [row["text"] for row in out if not row["evenhand_step"]] == TEXTS
+    assert "3 rows read: 3 kept, 0 changed, 0 dropped; 2 added; 5 out" in caplog.text
+
+
+def test_a_stream_stays_one_and_is_read_only_when_it_is_asked_for() -> None:
+    model, tokenizer = tiny_causal()
+    rows = Dataset.from_dict({"text": [*TEXTS, None]}).to_iterable_dataset()
+    out = evenhand.transform_data(rows, model, tokenizer, [CounterfactualAugmentation(max_share=0.9)])
+    assert isinstance(out, IterableDataset)
+    assert [row["text"] for row in out if not row["evenhand_step"]] == TEXTS
 
 
 def test_data_without_text_is_refused() -> None:
