@@ -41,6 +41,7 @@ from evenhand_sdk.row_fates import (
     Made,
     Row,
     RowOptions,
+    draw_of,
     one_by_one,
     token_counts,
 )
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AXIS", "GROUP", "ORIGIN", "STEP", "CannotProcess", "Example", "Fate", "Fates", "Made", "Row", "RowAccount",
-    "RowOptions", "RowWork", "one_by_one", "token_counts",
+    "RowOptions", "RowWork", "draw_of", "one_by_one", "token_counts",
 ]  # fmt: skip
 
 BATCH = 1000

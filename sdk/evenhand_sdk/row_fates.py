@@ -23,6 +23,11 @@ class RowOptions(StrengthOptions):
     workers: int = Field(1, ge=1, description="Processes that prepare the rows; the result does not depend on it.")
 
 
+def draw_of(name: str) -> float:
+    """A number in [0, 1) that depends on a name alone, evenly spread over names."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:7], "big") / 2**56
+
+
 class CannotProcess(Exception):
     """Raised by a technique for a row that it cannot work on: the row goes to the quarantine with this reason."""
 
@@ -41,8 +46,7 @@ class Row:
 
     def draw(self, seed: int, purpose: str = "") -> float:
         """A number in [0, 1) that depends on seed, purpose, origin and text alone, and so on no other row."""
-        name = f"{seed}/{purpose}/{self.origin}/{self.text}".encode("utf-8", "surrogatepass")
-        return int.from_bytes(hashlib.sha256(name).digest()[:7], "big") / 2**56
+        return draw_of(f"{seed}/{purpose}/{self.origin}/{self.text}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,11 +28,11 @@ from evenhand_sdk import (
     Mitigation,
     RunContext,
     counterfactuals,
-    group_words,
     hookimpl,
     load_axis,
 )
 from evenhand_sdk.data_rows import Fate, Fates, Made, Row, RowOptions, RowWork, token_counts
+from evenhand_standard.data.group_words import share_of_groups
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -43,8 +43,6 @@ DRAWN, TOKENS = "evenhand:drawn", "evenhand:tokens"
 FATE, ROW = "evenhand:fate", "evenhand:row"
 SAMPLE = 2000
 """Rows from which it is estimated how many may be augmented at most."""
-COUNTED = 100_000
-"""Rows in which group words are counted, for the report."""
 SPARE = 1.25
 """So much more than the estimate is tried: the exact limit decides in the end."""
 
@@ -84,12 +82,24 @@ class CounterfactualAugmentation(Mitigation):
         def fn(rows: Any) -> Any:
             if o.strength == 0:
                 return work.untouched(rows)
-            augmenter = Augmenter(axes, o, run.tokenizer, run.seed_for("rows"))
-            if not hasattr(rows, "select"):
-                return work.rewrite(rows, augmenter.as_they_come())
-            return _augmented(rows, augmenter, work, facts)
+            return added_counterfactuals(rows, work, axes, o, run, facts)
 
         return DataTransform(fn=fn, facts=facts, account=work.account)
+
+
+def added_counterfactuals(
+    rows: Any,
+    work: RowWork,
+    axes: Sequence[Axis],
+    options: CounterfactualAugmentationOptions,
+    run: RunContext,
+    facts: dict[str, Any],
+) -> Any:
+    """The rows and the counterfactuals that are added to them; facts are those of a data set, a stream has none."""
+    augmenter = Augmenter(axes, options, run.tokenizer, run.seed_for("rows"))
+    if not hasattr(rows, "select"):
+        return work.rewrite(rows, augmenter.as_they_come())
+    return _augmented(rows, augmenter, work, facts)
 
 
 def _augmented(rows: Dataset, augmenter: Augmenter, work: RowWork, facts: dict[str, Any]) -> Dataset:
@@ -113,8 +123,8 @@ def _augmented(rows: Dataset, augmenter: Augmenter, work: RowWork, facts: dict[s
             "rows augmented": told["rows"],
             "rows not augmented because of max_share": told["eligible"] - told["rows"],
             "share of added tokens": told["tokens"] / max(1, before + told["tokens"]),
-            "group words before": _groups(rows, augmenter.axes),
-            "group words after": _groups(out, augmenter.axes),
+            "group words before": share_of_groups(rows, augmenter.axes),
+            "group words after": share_of_groups(out, augmenter.axes),
         }
     )
     return out
@@ -231,15 +241,3 @@ class Augmenter:
 
 def _marked(made: Made, drawn: float, tokens: int) -> Made:
     return Made(text=made.text, axis=made.axis, group=made.group, columns={DRAWN: drawn, TOKENS: tokens})
-
-
-def _groups(rows: Dataset, axes: Sequence[Axis]) -> dict[str, dict[str, int]]:
-    """How often words of each group occur in the rows, or in some evenly spaced ones of very many."""
-    counts: dict[str, Counter[str]] = {axis.name: Counter() for axis in axes}
-    sampled = rows.select(range(0, len(rows), -(-len(rows) // COUNTED))) if len(rows) > COUNTED else rows
-    for part in sampled.select_columns("text").iter(batch_size=1000):
-        for text in part["text"]:
-            if isinstance(text, str):
-                for axis in axes:
-                    counts[axis.name].update(word.group for word in group_words(text, axis))
-    return {axis.name: {group: counts[axis.name][group] for group in axis.groups} for axis in axes}

@@ -80,7 +80,7 @@ def groups_of(text: str) -> list[tuple[str, str]]:
 
 
 def groups_by_packs(text: str, axes: Sequence[Axis]) -> list[tuple[str, str]]:
-    """(axis, group) for each group of the packs whose words, pronouns or names a text has; else `NONE`."""
+    """(axis, group) for each group of the packs whose words, pronouns or names a text has, or `NONE`."""
     found: list[tuple[str, str]] = []
     for axis in axes:
         named = dict.fromkeys(word.group for word in group_words(text, axis) if not word.exempt)
