@@ -101,7 +101,6 @@ BOTH_WAYS = {
     "next to an exempt phrase": ("She loves the Isle of Man.", "He loves the Isle of Man."),
     "next to a quoted work": ('She read "Little Women" twice.', 'He read "Little Women" twice.'),
     "next to a fixed expression": ("Her lake is man-made.", "His lake is man-made."),
-    "after a biological sentence": ("He gave birth? No. She slept.", "He gave birth? No. He slept."),
     "new line": ("I know her\nquiet voice.", "I know his\nquiet voice."),
 }
 

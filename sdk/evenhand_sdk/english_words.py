@@ -175,3 +175,14 @@ OBJECT_VERBS = _set(
     trusted interviewed promoted congratulated encouraged"""
 )
 """Verbs whose object is nearly always a person."""
+
+NOT_INFLECTED = _set(
+    """can could will would may might must shall should ought did had am be been being can't couldn't won't wouldn't
+    mustn't shouldn't didn't hadn't always perhaps besides towards afterwards upstairs sometimes thus this as us yes
+    less plus"""
+)
+"""Behind he and they alike; some of them only look like verbs in s."""
+
+PLURAL_VERBS = _set("are were have do don't aren't weren't haven't")
+SMALL_WORDS = _set("a an the and or nor but of in on at to for by with from as is")
+"""In lower case in the title of a work."""
