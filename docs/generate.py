@@ -89,7 +89,10 @@ def error_page() -> str:
     intro = (
         "A message says where the problem is, what it is, what is known about it, and what to do. The command line\n"
         "never shows a traceback for a user's mistake; `--debug` adds it. Exit code 130 means stopped with Ctrl-C\n"
-        "(continue with `--resume`), 70 a defect in the toolkit itself."
+        "(continue with `--resume`), 70 a defect in the toolkit itself.\n\n"
+        "All problems of a recipe come at once. Where they are of one kind, the exit code is that of the kind: 2 for\n"
+        "what the recipe says, 3 for plugins that are unknown or cannot be used, 5 for models and files that are\n"
+        "missing. Where they are of several kinds, it is 2. The same holds for `toolkit eval`."
     )
     return "# Errors\n\n" + intro + "\n\n" + "\n".join(rows) + "\n"
 

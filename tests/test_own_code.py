@@ -15,7 +15,7 @@ from datasets import Dataset, IterableDataset
 import evenhand
 from evenhand.errors import BrokenPlugin, UnknownPlugin, UsageError, WrongModelKind
 from evenhand.own_code import OwnSteps, configured
-from evenhand_sdk import Plugin
+from evenhand_sdk import DataTransform, Plugin, hookimpl
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.data.counterfactual_augmentation import CounterfactualAugmentation
 from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging
@@ -35,6 +35,63 @@ def test_a_plugin_is_an_object_a_class_a_name_or_a_name_with_options() -> None:
         "evenhand-standard",
         "evenhand-standard",
     ]
+
+
+LOAD = "  load it first: transformers.AutoModelForCausalLM.from_pretrained(NAME), or evenhand.load(RUN).model"
+TOKENIZER = "  give the model's own one: transformers.AutoTokenizer.from_pretrained(NAME)"
+
+
+def test_what_is_no_model_and_what_is_no_tokenizer() -> None:
+    model, tokenizer = tiny_causal()
+    for call, message in (
+        (lambda: evenhand.measure(model, None, ["pair-gap"]), f"None is no tokenizer\n{TOKENIZER}"),
+        (lambda: evenhand.Objective("folder", tokenizer, ["pair-parity"]), f"'folder' is no model in memory\n{LOAD}"),
+        (lambda: evenhand.Objective(tokenizer, model, ["pair-parity"]),
+         f"PreTrainedTokenizerFast is no model in memory\n{LOAD}"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError) as error:
+            call()
+        assert str(error.value) == message
+
+
+def test_a_wrong_option_is_the_same_error_for_an_object_and_for_a_name() -> None:
+    with pytest.raises(UsageError) as error:
+        PairParity(strength=3)
+    assert str(error.value) == "pair-parity.strength: 3 is not at most 1"
+    with pytest.raises(UsageError) as named:
+        configured([("pair-parity", {"strength": 3})])
+    assert str(named.value) == f"plugins[1]: {error.value}"
+    with pytest.raises(UsageError) as several:
+        PairParity(strenght=3, weight="x")
+    assert str(several.value) == (
+        "pair-parity.weight: 'x' is not a number; pair-parity.strenght: unknown option; did you mean 'strength'? "
+        "(known: strength, axes, locale, names, weight, retention, distance)"
+    )
+
+
+def test_transforming_data_shows_no_bars_of_the_library(capfd: pytest.CaptureFixture[str]) -> None:
+    import datasets
+
+    rows = Dataset.from_dict({"text": [*TEXTS, "Rain fell."] * 3}).select([5, 3, 1, 0, 2])
+    seen = []
+
+    class Flatten(Plugin):
+        name = "own-flatten"
+
+        @hookimpl
+        def data(self, run: Any, split: str, model: Any) -> DataTransform:
+            def fn(rows: Any) -> Any:
+                seen.append(datasets.are_progress_bars_disabled())
+                return rows.flatten_indices()
+
+            return DataTransform(fn=fn)
+
+    assert not datasets.are_progress_bars_disabled()
+    out = evenhand.transform_data(rows, *tiny_causal(), [Flatten()])
+    assert out["text"] == rows["text"]
+    assert seen == [True]
+    assert not datasets.are_progress_bars_disabled(), "the caller's own setting is back"
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ def sound(monkeypatch: pytest.MonkeyPatch) -> Catalogue:
     return discover([str(SITE / "sound")])
 
 
-def problems(text: str, *overrides: str, catalogue: Catalogue | None = None) -> list[str]:
+def problems(text: str, *overrides: str, catalogue: Catalogue | None = None, code: int = 2) -> list[str]:
     with pytest.raises(RecipeError) as caught:
         load_recipe(text, overrides, catalogue=catalogue)
-    assert caught.value.exit_code == 2
+    assert caught.value.exit_code == code
     return caught.value.problems
 
 
@@ -312,7 +312,7 @@ def test_the_kind_of_model_is_checked_when_the_recipe_gives_it(sound: Catalogue)
 
 def test_a_known_plugin_that_is_not_installed_gets_its_pip_line(sound: Catalogue) -> None:
     text = MODEL + '[[steps]]\nuse = "pair-parity"\n'
-    assert problems(text, catalogue=sound) == [
+    assert problems(text, catalogue=sound, code=3) == [
         "steps[1].use: plugin 'pair-parity' is not installed\n      pip install evenhand-standard"
     ]
 

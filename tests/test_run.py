@@ -25,6 +25,7 @@ from evenhand.errors import (
     RunNotFound,
     StorageFault,
     TrainingDiverged,
+    UsageError,
     WrongModelKind,
 )
 from evenhand.measuring import digest_of_records
@@ -235,6 +236,32 @@ def test_a_fault_in_a_hook_that_changes_the_model_fails_the_run(place: Path) -> 
     )
     failed = next((place / "runs").glob("trial-*"))
     assert raw_run(failed)["status"] == "failed"
+
+
+def test_a_dict_is_a_recipe_and_the_run_folder_keeps_it_as_text(place: Path) -> None:
+    table = {
+        "model": {"name": place / "tiny", "kind": None},
+        "traffic": {"limit": 0},
+        "evaluation": {"resamples": 50},
+        "steps": ({"use": "trial-flat", "strength": 0.5},),
+        "benchmarks": [{"use": "trial-length", "items": 40}],
+    }
+    found = api.run(table, output=place / "runs")
+    written = (found.folder / "recipe.toml").read_text()
+    assert f'name = "{place / "tiny"}"' in written and "kind" not in written
+    again = api.run(written, output=place / "runs")
+    assert again.record["recipe"] == found.record["recipe"]
+    with pytest.raises(RecipeError, match=r"^recipe: 1 problem\n  - model\.nmae: unknown key; did you mean 'name'"):
+        api.run({"model": {"name": "./tiny", "nmae": "x"}})
+
+
+def test_what_is_no_recipe_at_all() -> None:
+    with pytest.raises(UsageError) as caught:
+        api.run(3)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "evenhand.run: int is no recipe\n"
+        "  give a file, TOML text, the name of a packaged recipe, or a dict with the tables of one"
+    )
 
 
 def test_all_that_a_step_does_happens_below_a_bar(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import storing
 from evenhand.compose import Composer
-from evenhand.errors import DataNotFound, EvenhandError, RecipeError, RunNotFound, UsageError
+from evenhand.errors import DataNotFound, EvenhandError, RecipeError, RecipeProblem, RunNotFound, UsageError
 from evenhand.execution import explained, new_folder
 from evenhand.manifest import Manifest, environment, provenance
 from evenhand.plan import Plan, check_kinds
@@ -183,10 +183,11 @@ def _in_words(problem: str, given: Sequence[Mapping[str, Any]]) -> str:
         entry = given[int(match[1]) - 1]
         return str(entry.get("id") or entry["use"])
 
+    code = getattr(problem, "exit_code", RecipeError.exit_code)
     problem = re.sub(r"^benchmarks\[(\d+)\](\.use)?", name, problem)
     problem = problem.replace(" in [[benchmarks]]", " among the benchmarks").replace("; write it under [[steps]]", "")
     problem = problem.replace("write benchmarks.ID.key=value", "write BENCHMARK.key=value")
-    return problem.replace("such as steps.ID.strength=0.5", "such as crows-pairs.limit=100")
+    return RecipeProblem(problem.replace("such as steps.ID.strength=0.5", "such as crows-pairs.limit=100"), code)
 
 
 def _no_benchmark(catalogue: Catalogue) -> UsageError:

@@ -56,6 +56,24 @@ TAKES = {
 """Stage -> what a plugin of this stage is given to."""
 
 
+def demand_model(model: Any, tokenizer: Any) -> None:
+    """Raises UsageError unless these are a model in memory and a tokenizer."""
+    if not hasattr(model, "config") or not callable(getattr(model, "named_parameters", None)):
+        raise UsageError(
+            f"{_shown(model)} is no model in memory",
+            do="load it first: transformers.AutoModelForCausalLM.from_pretrained(NAME), or evenhand.load(RUN).model",
+        )
+    if not callable(tokenizer) or not hasattr(tokenizer, "encode"):
+        raise UsageError(
+            f"{_shown(tokenizer)} is no tokenizer",
+            do="give the model's own one: transformers.AutoTokenizer.from_pretrained(NAME)",
+        )
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if value is None or isinstance(value, str | Path) else type(value).__name__
+
+
 class OwnSteps:
     """Plugins as configured steps on one model; calls their hooks as a run would, each with its own context."""
 
@@ -70,6 +88,7 @@ class OwnSteps:
     ) -> None:
         from evenhand.models import kind_of
 
+        demand_model(model, tokenizer)
         if isinstance(plugins, str | tuple | Plugin | type):
             raise UsageError("plugins come in a list", do="write [...] around it")
         self.model, self.tokenizer, self.seed = model, tokenizer, seed
@@ -172,7 +191,7 @@ def transform_data(
     steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
     rows: Any = dataset
     for step, transform in steps.contributions("data", split="train", model=model):
-        with seeded(seed):
+        with seeded(seed), foreign_bars_off():
             changed = fold_data(rows, [(step, transform)])
         if whole:
             account = settled(step, transform, rows, changed)
@@ -249,6 +268,21 @@ def _step(ident: str, name: str, plugin: Plugin, row: PluginRow | None) -> Resol
         allow_no_effect=True,
         references=references(StepEntry(use=name, id=ident, options=options)),
     )
+
+
+@contextlib.contextmanager
+def foreign_bars_off() -> Iterator[None]:
+    """None of the bars of `datasets` inside, since ours are shown; behind it as the caller had it."""
+    import datasets
+
+    if datasets.are_progress_bars_disabled():
+        yield
+        return
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.enable_progress_bars()
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from data_steps import applied
 from datasets import Dataset
-from pydantic import ValidationError
 
 from evenhand_sdk import UsageError, WrongModelKind
 from evenhand_standard.data.bias_filter import CLASSIFIER, TRIGGER, BiasFilter
@@ -132,11 +131,11 @@ def test_rows_without_text_are_quarantined_and_do_not_shift_the_others(run: Any)
     [
         ({"influence": True}, "influence of training texts is not part of this step yet"),
         ({"classifier": None}, "nothing to filter by: name a classifier, or triggers"),
-        ({"min_keep_ratio": 0.5}, "greater than or equal to 0.8"),
+        ({"min_keep_ratio": 0.5}, "0.5 is not at least 0.8"),
     ],
 )
 def test_what_it_cannot_do_is_refused_when_a_recipe_is_read(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(UsageError, match=message):
         BiasFilter(**options)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from data_steps import applied
 from datasets import Dataset
-from pydantic import ValidationError
 
 from evenhand_sdk import UsageError, fold, jensen_shannon, load_axis, token_bins
 from evenhand_standard.data.diversified_synthesis import DiversifiedSynthesis, clean, prompt
@@ -227,5 +226,5 @@ def test_an_axis_without_templates_is_refused(run: Any, belief: str) -> None:
 
 
 def test_more_than_30_percent_cannot_be_asked_for() -> None:
-    with pytest.raises(ValidationError, match="less than or equal to 0.3"):
+    with pytest.raises(UsageError, match="0.4 is not at most 0.3"):
         DiversifiedSynthesis(max_share=0.4)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from data_steps import applied
 from datasets import Dataset
-from pydantic import ValidationError
 
 from evenhand_sdk import UsageError, load_axis
 from evenhand_standard.data import rewriter_models
@@ -28,7 +27,7 @@ def rows_of(texts: list[Any]) -> Dataset:
 
 
 def test_without_a_model_it_is_refused_unless_the_offline_form_is_chosen() -> None:
-    with pytest.raises(ValidationError, match='names no model: set `model` .* or set rewriter = "engine"'):
+    with pytest.raises(UsageError, match='names no model: set `model` .* or set rewriter = "engine"'):
         LearnedRewriting()
     assert LearnedRewriting(rewriter="engine").options.model is None
 
@@ -128,6 +127,6 @@ def test_a_sequence_to_sequence_rewriter_is_loaded_from_its_folder(tmp_path: Pat
 
 
 def test_the_prompt_must_hold_text_and_target() -> None:
-    with pytest.raises(ValidationError, match="must have {text} and {target}"):
+    with pytest.raises(UsageError, match="must have {text} and {target}"):
         LearnedRewriting(model="m", prompt="{text}")
     assert Counter(LearnedRewriting(model="m").options.prompt)["{"] == 3

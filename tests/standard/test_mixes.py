@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from data_steps import applied
 from datasets import Dataset
-from pydantic import ValidationError
 
 from evenhand_sdk import UsageError
 from evenhand_standard.data.cultural_mix import OTHER, CulturalMix, locale_of
@@ -75,9 +74,9 @@ def test_small_groups_and_single_groups_are_refused(run: Any) -> None:
 def test_the_column_must_be_there_and_a_basis_of_use_given(run: Any) -> None:
     with pytest.raises(UsageError, match="the data have no column 'author_group'.*never guessed|never guessed"):
         mixed(run, Dataset.from_dict({"text": ["She left."]}))
-    with pytest.raises(ValidationError, match="consent\n  Field required"):
+    with pytest.raises(UsageError, match="consent: is required"):
         DemographicMix()
-    with pytest.raises(ValidationError, match="say on what basis the data may be used"):
+    with pytest.raises(UsageError, match="say on what basis the data may be used"):
         DemographicMix(consent=" " * 12)
 
 
@@ -131,9 +130,9 @@ def test_a_locale_without_texts_and_a_pack_that_is_not_there_are_told(run: Any) 
         ({"locales": ("en", "not a tag")}, "'not a tag' is no BCP 47 tag"),
         ({"locales": ("en", "EN")}, "names a locale twice"),
         ({"locales": ("en", "fr"), "weights": {"de": 1.0}}, "weights name 'de', which is not among the locales en, fr"),
-        ({"locales": ("en",)}, "at least 2 items"),
+        ({"locales": ("en",)}, "is too short"),
     ],
 )
 def test_locales_and_weights_are_checked_when_a_recipe_is_read(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(UsageError, match=message):
         CulturalMix(**options)

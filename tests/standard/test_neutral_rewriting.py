@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from data_steps import applied
 from datasets import Dataset
-from pydantic import ValidationError
 
+from evenhand.errors import UsageError
 from evenhand_standard.data.neutral_rewriting import NeutralRewriting
 
 TEXTS = ["Every driver must show his licence.", "Rain fell.", "My sister sings.", "Anyone may bring her dog."]
@@ -20,7 +20,7 @@ def run(tiny: Any, run_of: Any) -> Any:
 
 
 def test_it_has_no_default_strength() -> None:
-    with pytest.raises(ValidationError, match="strength\n  Field required"):
+    with pytest.raises(UsageError, match="strength: is required"):
         NeutralRewriting()
 
 
@@ -55,5 +55,5 @@ def test_a_stream_is_rewritten_as_it_comes(run: Any) -> None:
 
 
 def test_other_languages_are_refused(belief: str) -> None:
-    with pytest.raises(ValidationError, match="the rules of neutral rewriting are those of English"):
+    with pytest.raises(UsageError, match="the rules of neutral rewriting are those of English"):
         NeutralRewriting(strength=1.0, axis=belief, locale="fr")
