@@ -161,20 +161,23 @@ def _counterfactuals(
 
 
 def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
-    """The words that mean a person where the pack asks for it, and the names that are first names."""
+    """The words that mean a person where the pack asks for it, no surnames, and no parts of the names of things."""
+    return [word for word in found if _counts(text, word, lexicon)]
+
+
+def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
+    start, end, entry, _, _ = word
+    row = entry.rows[0]
+    if row.pos == "pronoun":
+        return True
     grammar = lexicon.grammar
-    return [
-        word
-        for word in found
-        if (
-            grammar.is_first_name(text, word.start, word.end)
-            if word.entry.is_name
-            else word.entry.context is None
-            or grammar.names_person(
-                text, word.start, word.end, _row(text, word, lexicon, causal=False)[0], lexicon.is_group_word
-            )
-        )
-    ]
+    if entry.context is not None:
+        row = _row(text, word, lexicon, causal=False)[0]
+        if not grammar.names_person(text, start, end, row, lexicon.is_group_word):
+            return False
+    elif entry.is_name and not grammar.is_first_name(text, start, end, lexicon.is_name):
+        return False
+    return not (text[start].isupper() and grammar.in_name_of_thing(text, start, end, row))
 
 
 def _in_context_so_far(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:

@@ -14,7 +14,7 @@ from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_agreement import possessive_ending, verb_after
 from evenhand_sdk.english_articles import article_before, repaired_article
 from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with_vowel_sound
-from evenhand_sdk.english_names import is_first_name, is_first_name_so_far
+from evenhand_sdk.english_names import in_name_of_thing, is_first_name, is_first_name_so_far
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
 from evenhand_sdk.english_person_words import RELATIONS
 from evenhand_sdk.english_persons import (
@@ -66,11 +66,15 @@ class English:
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         return row.pos == "adjective" and describes_person_so_far(text, start, end)
 
-    def is_first_name(self, text: str, start: int, end: int) -> bool:
-        return is_first_name(text, start, end)
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+        return is_first_name(text, start, end, is_name)
 
     def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
         return is_first_name_so_far(text, start)
+
+    def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        common = row.pos == "noun" and row.number == "plural" and text[start:end].lower() in row.words
+        return in_name_of_thing(text, start, end, common_plural=common)
 
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         noun = re.compile(r"[\w-]+").match(text, start)

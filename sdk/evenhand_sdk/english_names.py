@@ -1,14 +1,57 @@
-"""Whether a capitalised first name is one where it stands: not a surname, and not part of the name of a thing."""
+"""Whether a capitalised word is the first name of a person, or part of the name of a thing, a place or a team."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from evenhand_sdk.english_neighbours import sentence_starts_at
-from evenhand_sdk.english_person_words import NAME_TITLES, THING_NOUNS
+from evenhand_sdk.english_person_words import NAME_TITLES, SURNAME_THINGS, THING_NOUNS
+
+_NEXT_CAPITAL = re.compile(r"(?:['’]s)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
+_LAST_WORD = re.compile(r"([^\W_]+)[ -]\Z")
+_LONGEST_NAME = 6
+_PEOPLES = ("ican", "ish", "ese", "nian", "lian", "dian", "gian", "ssian", "man", "ench", "utch")
+"""Endings of adjectives of peoples, which may stand before a whole name (the American Mary Miller)."""
+_PLACE_PREPOSITIONS = frozenset(("in", "at", "near", "on", "to", "from", "of", "around", "the"))
 
 
-def is_first_name(text: str, start: int, end: int) -> bool:
-    """No surname (Lloyd George), and not before a noun for a thing or a place (George Street)."""
-    return is_first_name_so_far(text, start) and not _before_thing(text, end)
+def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+    """The first of the capitalised words, or a middle name behind a listed one; no surname (Lloyd George)."""
+    if is_first_name_so_far(text, start):
+        return True
+    behind = text[end : end + 3]
+    if len(behind) < 3 or behind[0] != " " or not behind[1].isupper() or not behind[2].islower():
+        return False
+    before = _LAST_WORD.search(text, max(0, start - 24), start)
+    return before is not None and (is_name(before[1].lower()) or before[1].endswith(_PEOPLES))
+
+
+def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) -> bool:
+    """Part of a name that ends in a noun for a thing (Women's Institute), or the name of a team (Sacramento Kings)."""
+    place, surname = end, True
+    for _ in range(_LONGEST_NAME):
+        found = _NEXT_CAPITAL.match(text, place)
+        if found is None:
+            break
+        word = found[1].rstrip(".")
+        if text.startswith(" & ", place):
+            return True
+        if word in THING_NOUNS:
+            direct = place == end and found[0] == f" {word}"
+            if word not in SURNAME_THINGS or not direct or _behind_preposition(text, start):
+                return True
+        place = found.end()
+        surname = False
+    if common_plural and surname and start > 1 and not text[start:end].isupper():
+        before = _LAST_WORD.search(text, max(0, start - 24), start)
+        return before is not None and before[1][0].isupper() and before[1].lower() not in NAME_TITLES
+    return False
+
+
+def _behind_preposition(text: str, start: int) -> bool:
+    before = _LAST_WORD.search(text, max(0, start - 16), start)
+    return before is not None and before[1] in _PLACE_PREPOSITIONS
 
 
 def is_first_name_so_far(text: str, start: int) -> bool:
@@ -29,13 +72,3 @@ def is_first_name_so_far(text: str, start: int) -> bool:
     return sentence_starts_at(text, start - 1 - len(before)) and (
         len(word) > 6 and word.endswith(("ally", "edly", "tely", "ntly", "usly", "ing", "ed"))
     )
-
-
-def _before_thing(text: str, end: int) -> bool:
-    rest = text[end : end + 24]
-    if rest[:2] in ("'s", "’s"):
-        rest = rest[2:]
-    if rest[:1] != " ":
-        return False
-    word = rest[1:].split(None, 1)[:1]
-    return bool(word) and word[0].rstrip(".,;:!?)\"'”’") in THING_NOUNS

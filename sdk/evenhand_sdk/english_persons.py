@@ -16,10 +16,15 @@ from evenhand_sdk.english_person_words import (
     ADVERBS,
     AUXILIARIES,
     COLOURS,
+    COMBINING,
+    COMING,
     CONTRACTED,
+    DESCRIBING,
     DETERMINERS_MANY,
     DETERMINERS_ONE,
+    GROWING,
     LINKING,
+    NOT_ADJECTIVES,
     NOT_PERSONS,
     PERSON_ENDINGS,
     PERSON_NOUNS,
@@ -34,6 +39,8 @@ _BETWEEN = 5
 def describes_person(text: str, start: int, end: int, is_group_word: Callable[[str], bool]) -> bool:
     """Whether the adjective at text[start:end] is said of a person."""
     after = words_after(text, end, _BETWEEN)
+    if text[start].isupper() and after and _is_name_with(after[0][0], text, end):
+        return False
     verdict = _before_noun(after, is_group_word)
     if verdict is not None:
         return verdict
@@ -46,8 +53,17 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
 def in_compound(text: str, start: int, end: int) -> bool:
     """Whether hyphens make the word part of another one: two-year-old, black-haired; but not Asian-American."""
     if start > 1 and text[start - 1] == "-" and text[start - 2].isalnum():
-        return not text[start].isupper()
-    return text[end : end + 1] == "-" and text[end + 1 : end + 2].isalnum() and not text[end + 1].isupper()
+        return not text[start].isupper() or text[max(0, start - 12) : start - 1].split()[-1] in COMBINING
+    if text[end : end + 1] != "-" or not text[end + 1 : end + 2].isalnum() or text[end + 1].isupper():
+        return False
+    return not text.startswith(("-born", "-raised", "-bred"), end)
+
+
+def _is_name_with(word: str, text: str, end: int) -> bool:
+    """Whether a capitalised adjective and the capitalised word behind it are a name: Rich Coleman, Old Trafford."""
+    if not word[0].isupper() or word.isupper() or not text.startswith(" " + word, end):
+        return False
+    return not is_person_noun(word) and not _adjective(word, bool)
 
 
 def describes_person_so_far(text: str, start: int, end: int) -> bool:
@@ -59,7 +75,7 @@ def _before_noun(after: list[tuple[str, bool]], is_group_word: Callable[[str], b
     """Whether the noun that the adjective stands before is a person; None when it stands before no noun."""
     joined = False
     for position, (word, comma) in enumerate(after):
-        lowered = word.lower()
+        lowered = word.lower().removesuffix("'s").removesuffix("’s")
         if is_person_noun(word):
             return True
         if lowered in ("and", "or") and not joined:
@@ -73,7 +89,8 @@ def _before_noun(after: list[tuple[str, bool]], is_group_word: Callable[[str], b
             continue
         if joined or comma:
             return None  # another part of the sentence: rich and work hard
-        return False
+        behind = after[position + 1 : position + 2]  # a noun that says what kind of person: poker player
+        return bool(behind) and not behind[0][1] and lowered[-1] != "s" and is_person_noun(behind[0][0])
     return None
 
 
@@ -85,6 +102,11 @@ def is_predicate(before: list[tuple[str, int]]) -> bool:
     if position >= len(before):
         return False
     verb = before[position][0].lower().replace("’", "'")
+    nearer = before[position + 1][0].lower() if position + 1 < len(before) else ""
+    if (verb == "up" and nearer in GROWING) or (verb == "out" and nearer in COMING):
+        return True
+    if verb == "as" and nearer in DESCRIBING:
+        return True
     if verb in CONTRACTED:
         return True
     if verb not in LINKING:
@@ -158,15 +180,19 @@ def is_person_noun(word: str) -> bool:
 
 def _adjective(word: str, is_group_word: Callable[[str], bool]) -> bool:
     lowered = word.lower()
-    if lowered in ADJECTIVES or "-" in word or is_group_word(lowered) or lowered.isdigit():
+    if lowered in ADJECTIVES or "-" in word or lowered.isdigit():
+        return True
+    if is_group_word is not bool and is_group_word(lowered):
         return True
     if word[:1].isupper() and lowered.endswith(("an", "ish", "ese", "i", "ic", "im", "ch")):
         return True
-    return lowered.endswith(ADJECTIVE_ENDINGS) and len(lowered) > 4
+    return lowered not in NOT_ADJECTIVES and lowered.endswith(ADJECTIVE_ENDINGS) and len(lowered) > 4
 
 
 def names_persons(text: str, start: int, end: int, *, plural: bool) -> bool:
     """Whether the noun at text[start:end] stands for persons: behind a determiner, or in the plural by itself."""
+    if text.startswith(":", end):
+        return False  # the name of a language, before a word of it
     after = words_after(text, end, 1)
     before = words_before(text, start, 3)
     following = after[0][0].lower() if after else ""

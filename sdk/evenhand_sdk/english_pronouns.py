@@ -15,12 +15,14 @@ from evenhand_sdk.english_words import (
     ASSISTING_VERBS,
     BARE_VERBS,
     CAUSATIVES,
+    DIRECTIONS,
     DITRANSITIVES,
     FINITE_VERBS,
     FUNCTION_WORDS,
     GIVEN_NOUNS,
     ING_NOUNS,
     LY_NON_ADVERBS,
+    MAKING,
     NAMING_VERBS,
     NOUN_OR_ADVERB,
     NOUN_VERBS,
@@ -28,6 +30,7 @@ from evenhand_sdk.english_words import (
     OBJECT_VERBS,
     OPENERS,
     PERCEPTION_VERBS,
+    PLURAL_VERBS,
     PREDICATES,
     PREPOSITIONS,
     SOFT_ADVERBS,
@@ -69,13 +72,15 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
 
     if lowered in ("and", "or") and after and next_word in ("his", "her") and next_word != text[start:end].lower():
         return _shared_case(text, after.span(2), otherwise), GUESS
-    if lowered in NOUN_OR_ADVERB:
+    if lowered in NOUN_OR_ADVERB and word.islower():
         return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
     if lowered in FUNCTION_WORDS:
         if lowered in ("being", "having") and (his or prepositional):
             return "determiner", GUESS
         return otherwise, SURE
-    if lowered in FINITE_VERBS or (previous == "of" and lowered.endswith("ed") and closed):
+    if (lowered in FINITE_VERBS and next_word not in PLURAL_VERBS and next_word not in ("is", "was", "has")) or (
+        previous == "of" and lowered.endswith("ed") and closed
+    ):
         return otherwise, LIKELY
     if lowered in SOFT_ADVERBS:
         if prepositional:
@@ -99,6 +104,10 @@ def _her_before_content(word: str, next_word: str, previous: str, *, closed: boo
     if previous in CAUSATIVES and lowered in BARE_VERBS:
         return "object", LIKELY
     if previous in ASSISTING_VERBS and (lowered in NOUN_VERBS or next_word in OPENERS):
+        return "object", GUESS
+    if previous in PERCEPTION_VERBS and lowered in NOUN_VERBS and next_word in DIRECTIONS:
+        return "object", GUESS
+    if previous in MAKING and next_word in OPENERS:
         return "object", GUESS
     if previous in PERCEPTION_VERBS and lowered.endswith("ing") and lowered not in ING_NOUNS:
         return "object", LIKELY

@@ -68,11 +68,14 @@ class Grammar(Protocol):
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         """As `names_person`, from text[:end] alone."""
 
-    def is_first_name(self, text: str, start: int, end: int) -> bool:
-        """Whether a listed first name is one here: no surname (Lloyd George), no part of a thing (George Street)."""
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+        """Whether a listed first name is one here, and no surname (Lloyd George)."""
 
     def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
         """As `is_first_name`, from text[:end] alone."""
+
+    def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        """Whether a word with a capital is part of the name of a thing or place (George Street, Women's Institute)."""
 
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         """The span of the word that owns what stands at `start`: the `her` or the `Curie's` of her (old) brother."""
@@ -107,10 +110,14 @@ class Plain:
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         return False
 
-    def is_first_name(self, text: str, start: int, end: int) -> bool:
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
         return True
 
-    is_first_name_so_far = is_first_name
+    def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
+        return True
+
+    def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        return False
 
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         return None
