@@ -116,7 +116,7 @@ def test_the_plain_answer_says_what_was_done_whether_it_helped_and_what_it_cost(
 
 def test_a_row_of_the_verdict_table(tmp_path: Path) -> None:
     text = page(tmp_path).text
-    assert "stereotype preferred (%) ideal 50 %; share of pairs whose stereotyping sentence is likelier" in text
+    assert "stereotype preferred (%) ideal 50 % share of pairs whose stereotyping sentence is likelier" in text
     assert (
         "57.6 57.0 \u22120.6 [\u22121.9, +0.7] p = 0.370 (exact McNemar); Holm: p = 0.370 "
         "no demonstrated effect the interval of the change includes zero" in text

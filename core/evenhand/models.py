@@ -17,6 +17,7 @@ from evenhand import devices
 from evenhand.body_conversion import UNTRAINED
 from evenhand.cache import COMPLETE, STAMP, damage, digest_of, digests_of, sha256_file
 from evenhand.errors import DigestMismatch, UsageError, WrongModelKind
+from evenhand.folder_names import any_folder_name
 from evenhand.progress import progress
 from evenhand.resolution import ResolvedModel, Source, resolve
 from evenhand.shelf import ModelKind, list_shelf
@@ -100,7 +101,8 @@ def load(
 
     where = f"model {resolved.name!r}"
     folder, device = str(resolved.folder), devices.chosen(device)
-    with progress(f"Loading {resolved.display_name}"), own_bars_off():
+    quiet = any_folder_name(trust_remote_code=trust_remote_code)
+    with progress(f"Loading {resolved.display_name}"), own_bars_off(), quiet:
         config = _configuration(resolved, trust_remote_code=trust_remote_code)
         found = _demanded(kind, config, where)
         _check_weights(resolved.folder)
@@ -251,9 +253,10 @@ def _configuration(resolved: ResolvedModel, *, trust_remote_code: bool) -> Pretr
             where=where,
             do="take another model, or another version of transformers",
         )
-    config: PretrainedConfig = AutoConfig.from_pretrained(
-        str(resolved.folder), local_files_only=True, trust_remote_code=trust_remote_code
-    )
+    with any_folder_name(trust_remote_code=trust_remote_code):
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            str(resolved.folder), local_files_only=True, trust_remote_code=trust_remote_code
+        )
     return config
 
 

@@ -6,7 +6,7 @@ The text is the same with and without a terminal, at most 100 columns wide, and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +90,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
 
     heading(f"What changed (same items before and after, {percent(run.confidence)} intervals)")
     if run.benchmarks:
-        out.print(Padding(_benchmarks(run), (0, 0, 0, 2)))
+        out.print(Padding(_benchmarks(run, out.width), (0, 0, 0, 2)))
         out.print()
     line(verdicts.did_it_help(run))
     told = [*verdicts.reasons(run), *verdicts.axes(run), *verdicts.seed_lines(run)]
@@ -154,6 +154,11 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         out.print(Text(f"Took {wording.time_taken(run)}."))
 
 
+def longest_word(texts: Iterable[str]) -> int:
+    """Letters of the longest word: a column of this width breaks none."""
+    return max((len(word) for text in texts for word in text.split()), default=1)
+
+
 def _grid() -> Table:
     from rich.table import Table
 
@@ -178,17 +183,20 @@ def _steps(run: RunRecord) -> Table:
     return table
 
 
-def _benchmarks(run: RunRecord) -> Table:
+def _benchmarks(run: RunRecord, width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("benchmark", ratio=1, overflow="fold")
+    shown = [*run.bias_benchmarks, *run.quality_benchmarks]
+    names = [words for b in shown for words in (b.label, *(f"{m.name}, {m.unit}" for m in b.metrics))]
+    table.add_column("benchmark", ratio=1, overflow="fold", min_width=min(30, longest_word([*names, "  detectable"])))
     for title in ("before", "after", "change"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("interval", no_wrap=True)
+    # In a narrow terminal the ends of an interval stand below each other, so that names keep their room.
+    table.add_column("interval", no_wrap=width >= WIDTH)
     table.add_column("verdict", min_width=12, max_width=24)
-    for benchmark in [*run.bias_benchmarks, *run.quality_benchmarks]:
+    for benchmark in shown:
         row = next((r for r in wording.rows(benchmark) if r.primary), None)
         verdict = Text(benchmark.verdict or "none", style=STYLES[wording.tone(benchmark.verdict)])
         if row is None:
