@@ -36,26 +36,31 @@ def test_a_text_counts_for_each_group_whose_words_it_has_and_else_for_none() -> 
 @pytest.mark.parametrize(
     "text",
     [
-        "He be working late and he don't care.",
-        "I'm finna go, I ain't got time.",
-        "we been finished, and nobody told y'all",
+        "He be working late.",
+        "I'm finna go.",
+        "we done finished that",
+        "they ain't there",
+        "She don't care, y'all.",
+        "dat was good, nobody said nothing, it don't matter",
     ],
 )
-def test_two_different_markers_make_a_text_count_as_dialect(text: str) -> None:
+def test_a_rare_marker_or_two_that_others_share_make_a_text_count_as_dialect(text: str) -> None:
     assert dialect_of(text) == [AAE]
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "Ain't no mountain high enough.",  # one marker, as in a title
-        "ain't, ain't, ain't",  # the same marker three times
+        "Ain't it grand?",  # one shared marker
+        "y'all, y'all, y'all",  # the same one three times
         "They will be working late.",
-        "The gong of the dem0 was wit itself.",
+        "Would she be going home?",
+        "It don't matter.",
+        "The finnan haddock was tried by a gong.",
         "Don't tell anybody.",
     ],
 )
-def test_one_marker_or_a_look_alike_does_not(text: str) -> None:
+def test_one_shared_marker_or_a_look_alike_does_not(text: str) -> None:
     assert dialect_of(text) == [NONE]
 
 

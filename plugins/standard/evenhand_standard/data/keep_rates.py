@@ -4,7 +4,8 @@
     ratio(A) = min over g of keep(g) / max over g of keep(g),     g in the groups of axis A and "none mentioned"
 
 What counts as a text of g is a stated rule about words, not a guess about a person: an identity term of our list
-(`text_scorers/identity_terms.py`), or two different markers of a dialect. A column of the data is better than either.
+(`text_scorers/identity_terms.py`), or markers of a dialect that make two points together. A column of the data is
+better than either.
 
 Filters by toxicity remove texts by and about minorities first: Dodge et al. 2021, Welbl et al. 2021, Xu et al. 2021.
 """
@@ -12,39 +13,46 @@ Filters by toxicity remove texts by and about minorities first: Dodge et al. 202
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from evenhand_sdk import Axis, group_words
 
 NONE = "none mentioned"
 """The group of an axis that a text belongs to when no other fits; filters must not keep it more than the rest."""
 DIALECT = "dialect"
-MARKERS_NEEDED = 2
-"""Different markers that make a text count: a single one is common in song titles, quotes and other dialects."""
+POINTS_NEEDED = 2
+"""Points that make a text count: one marker that is rare elsewhere, or two different ones that others share."""
 
-DIALECTS: Mapping[str, tuple[str, ...]] = {
+MODALS = ("will", "would", "can", "could", "shall", "should", "may", "might", "must", "let")
+NO_MODAL = "".join(f"(?<!{word} )" for word in MODALS)
+"""Will she be going is a question, she be going is habitual."""
+
+DIALECTS: Mapping[str, tuple[tuple[int, str], ...]] = {
     "African American English": (
-        r"finna",
-        r"tryna",
-        r"i'?mma|ima",
-        r"ain'?t",
-        r"y'?all",
-        r"gon'?",
-        r"dat",
-        r"dey",
-        r"dem",
-        r"bruh",
-        r"(?:i|you|we|they|he|she|it) be \w+in[g']?",
-        r"(?:i|you|we|they|he|she) (?:been|done) \w+ed",
-        r"(?:he|she|it) don'?t",
-        r"(?:don'?t|can'?t|ain'?t) (?:\w+ )?(?:nobody|nothing|nothin'?|none)",
+        (2, r"finna"),
+        (2, r"tryna"),
+        (2, r"i'?mma"),
+        (2, r"bout'?(?: to|ta)|boutta"),
+        (2, rf"{NO_MODAL}(?:i|you|we|they|he|she|it) be \w+in[g']?"),
+        (2, r"(?:i|you|we|they|he|she) done \w+ed"),
+        (2, r"(?:he|she|they|you|we|it) (?:ain'?t|gon'?) \w+"),
+        (1, r"gon'?"),
+        (1, r"dat|dis|da"),
+        (1, r"dey"),
+        (1, r"dem"),
+        (1, r"ain'?t"),
+        (1, r"y'?all"),
+        (1, r"bruh"),
+        (1, r"(?:you|we|they|he|she) (?:a|so|not|too)"),
+        (1, r"(?:he|she|it) don'?t"),
+        (1, r"(?:don'?t|can'?t|ain'?t) (?:\w+ )?(?:nobody|nothing|nothin'?|none|no)"),
     ),
 }
-"""Dialect -> patterns of one marker each: spellings and grammar (habitual be, completive done, negative concord) that
-descriptions of the dialect list (Green 2002; Blodgett, Green and O'Connor 2016). Southern American English shares some
-of them, so the rule finds features of a dialect, not who wrote."""
+"""Dialect -> points and pattern of each marker: spellings and grammar (habitual be, completive done, absent copula,
+negative concord) that descriptions of the dialect list (Green 2002; Blodgett, Green and O'Connor 2016). Southern
+American English and informal writing share some of them, so the rule finds features of a dialect, not who wrote."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ def groups_of(text: str) -> list[tuple[str, str]]:
     """(axis, group) for each group that a text counts for, `NONE` on the axes where there is no other."""
     found: list[tuple[str, str]] = []
     for axis, groups in _patterns().items():
-        mentioned = [group for group, (pattern, needed) in groups.items() if _hits(pattern, text) >= needed]
+        mentioned = [group for group, found_in in groups.items() if found_in(text)]
         found += [(axis, group) for group in mentioned or [NONE]]
     return found
 
@@ -116,25 +124,24 @@ def disparities(rates: Mapping[str, Mapping[str, KeepRate]], *, at_least: int) -
     return sorted(found, key=lambda d: d.ratio)
 
 
-def _hits(pattern: re.Pattern[str], text: str) -> int:
-    """How many different alternatives of the pattern occur."""
-    return len({match.lastgroup or "" for match in pattern.finditer(text)})
+def _has_features(text: str, markers: Sequence[tuple[int, re.Pattern[str]]]) -> bool:
+    return sum(points for points, pattern in markers if pattern.search(text)) >= POINTS_NEEDED
 
 
 @cache
-def _patterns() -> dict[str, dict[str, tuple[re.Pattern[str], int]]]:
-    """Axis -> group -> its pattern, and how many different markers a text needs."""
+def _patterns() -> dict[str, dict[str, Callable[[str], bool]]]:
+    """Axis -> group -> whether a text counts for it."""
     from evenhand_standard.text_scorers.identity_terms import TERMS, mention
 
-    found = {axis: {group: (mention(terms), 1) for group, terms in groups.items()} for axis, groups in TERMS.items()}
-    found[DIALECT] = {
-        name: (
-            re.compile(
-                r"(?<![\w'])(?:" + "|".join(f"(?P<m{k}>{p})" for k, p in enumerate(patterns)) + r")(?![\w'])",
-                re.IGNORECASE,
-            ),
-            MARKERS_NEEDED,
-        )
-        for name, patterns in DIALECTS.items()
-    }
+    found: dict[str, dict[str, Callable[[str], bool]]] = {}
+    for axis, groups in TERMS.items():
+        found[axis] = {group: _mentions(mention(terms)) for group, terms in groups.items()}
+    found[DIALECT] = {}
+    for name, markers in DIALECTS.items():
+        compiled = [(n, re.compile(rf"(?<![\w'])(?:{p})(?![\w'])", re.IGNORECASE)) for n, p in markers]
+        found[DIALECT][name] = partial(_has_features, markers=compiled)
     return found
+
+
+def _mentions(pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda text: pattern.search(text) is not None
