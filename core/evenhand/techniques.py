@@ -81,7 +81,9 @@ def techniques(catalogue: Catalogue, reasons: NotRun) -> list[Technique]:
         acting = [stage for stage in plugin.stages() if stage in STAGES]
         if issubclass(plugin, Mitigation) and acting:
             stages[row.name] = acting[0]
-    unknown = [name for name in reasons.left_out if name not in stages]
+    # One that cannot be used here, such as an adapter beside another transformers, is installed all the same.
+    unusable = {row.name for row in catalogue.rows if row.name and row.status != "ok"}
+    unknown = [name for name in reasons.left_out if name not in stages and name not in unusable]
     if unknown:
         near = did_you_mean(unknown[0], stages)
         raise UsageError(f"left_out: {unknown[0]!r} is no technique that is installed{near}", where=NOT_RUN)
