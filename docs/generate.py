@@ -1,7 +1,7 @@
-"""Write the generated pages of the manual: hooks, command line, errors, plugins. `--check` fails when one is stale.
+"""Write the generated pages of the manual: hooks, command line, errors, plugins, axis packs.
 
 python docs/generate.py            writes
-python docs/generate.py --check    compares
+python docs/generate.py --check    compares, and fails when one is stale
 """
 
 from __future__ import annotations
@@ -179,14 +179,66 @@ def benchmarks() -> str:
     return "\n\n".join(["# Benchmarks", intro, "\n".join(rows)]) + "\n"
 
 
+<<<<<<< HEAD
 def evidence() -> str:
     """The table of evidence, from the results that are kept beside it."""
     from evenhand.evidence_page import made_page
 
     return made_page(HERE / "evidence")
+=======
+def packs() -> str:
+    """Every packaged axis pack: what it holds, what of three benchmarks it knows, and what it says it cannot do."""
+    from evenhand_sdk.axes import packaged_axes
+
+    axes = packaged_axes()
+    rows = ["| pack | groups | rows | words | names | templates | kept phrases |", "|---|---|---:|---:|---:|---:|---:|"]
+    for axis in axes:
+        groups = (
+            ", ".join(axis.groups)
+            if len(axis.groups) < 10
+            else f"{len(axis.groups)}: {', '.join(axis.groups[:5])}, ..."
+        )
+        variety = f" ({axis.variety})" if axis.variety else ""
+        kept = sum(len(entry.phrases) for entry in axis.do_not_flip)
+        names = sum(bool(name) for row in axis.names for name in row)
+        rows.append(
+            f"| `{axis.name}.{axis.locale}`{variety} | {groups} | {len(axis.tuples)} | {len(axis.words(names=False))} "
+            f"| {names} | {len(axis.templates)} | {kept} |"
+        )
+    limits = [f"**{axis.name}.{axis.locale}**\n\n" + "\n".join(f"- {limit}" for limit in axis.limits) for axis in axes]
+    return "\n\n".join([_PACKS, "\n".join(rows), _COVERAGE, _coverage(), "## Limits", *limits]) + "\n"
+
+
+_PACKS = """# The axis packs
+
+What comes with the toolkit, counted from the files in `sdk/evenhand_sdk/packs/`; [axis packs](axis-packs.md) explains
+the format. *Words* are those that are recognised in text; *kept phrases* are those that are never changed, each with a
+reason in its file."""
+_COVERAGE = """## How much of the published benchmarks is known
+
+*Known* is a word in a group word, a first name or a kept phrase of some English pack; *swapped* is one in the first
+two. What counts as a group word is read from the benchmarks and not from the packs; `tests/coverage_report.py` says
+how, prints the words that are missing, and also asks the engine which words it would change where they stand, which are
+fewer. The packs were written with these lists at hand, so this says what they know, and not how they would fare on a
+list that nobody looked at. Political views and nonsense words are in no pack. In BBQ's questions on disability the
+other person is often a roommate or a poet; such words name no group, and count here as not known."""
+
+
+def _coverage() -> str:
+    import json
+
+    rows = ["| benchmark | part | words | known | swapped |", "|---|---|---:|---:|---:|"]
+    for title, parts in json.loads((HERE / "packs-coverage.json").read_text(encoding="utf-8")).items():
+        total = {key: sum(part[key] for part in parts.values()) for key in ("words", "known", "swapped")}
+        for name, part in {**parts, "all": total}.items():
+            known, swapped = (f"{part[key] / part['words']:.1%}" for key in ("known", "swapped"))
+            rows.append(f"| {title} | {name} | {part['words']} | {known} | {swapped} |")
+    return "\n".join(rows)
+>>>>>>> packsa
 
 
 PAGES = {
+    "packs.md": packs,
     "hooks.md": hooks,
     "cli.md": command_line,
     "errors.md": error_page,

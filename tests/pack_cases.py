@@ -1,4 +1,4 @@
-"""How the tests of single axis packs state what a swap must give: sentences in every group, one-way swaps, untouched ones."""
+"""How the tests of single axis packs say what a swap must give: the same sentence for every group."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which words of a text the axis packs know: as a group word, as a first name, or as a phrase that must not be changed.
 
-Written without the engine of the SDK on purpose, from the content of the packs alone, so that coverage does not depend on
-the code whose words it counts. Letter case, context and certainty are ignored: this is about what a pack has heard of.
-What the engine does with a word in its sentence is asked of the engine (`recognised`).
+Written without the engine of the SDK on purpose, from the content of the packs alone, so that coverage does not depend
+on the code whose words it counts. Letter case, context and certainty are ignored: this is about what a pack has heard
+of. What the engine does with a word in its sentence is asked of the engine (`recognised`).
 """
 
 from __future__ import annotations

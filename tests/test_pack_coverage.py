@@ -1,17 +1,20 @@
-"""The packs know what three published benchmarks call a group: the promise of the data stage, measured on their own files.
+"""The packs know what three published benchmarks call a group: measured on the files of the benchmarks.
 
-`coverage_report.py` says what counts as a group word and prints the whole table; these tests hold the promise and check the
-counting itself on sentences of ours. Run with `-s` to see the table.
+`coverage_report.py` says what counts as a group word and prints the whole table; these tests check the counting on
+sentences of ours, and hold the shares above what is promised. Run with `-s` to see the table.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
 
 import coverage_report as report
-from coverage_report import Share
+from coverage_bbq import recurring
+from coverage_data import DATA
+from coverage_share import Share
 from evenhand_sdk.axis_packs import parse_axis
 from pack_knowledge import KEPT, SWAPPED, Packs, covered
 
@@ -37,13 +40,8 @@ phrases = ["green", "purpl*", "{Name} Brown", "red herring*", "o'clock"]
 """
 
 needs_data = pytest.mark.skipif(
-    not (report.DATA / "bbq" / "data").is_dir(), reason="the files of the benchmarks are not here: set EVENHAND_DATA"
+    not (DATA / "bbq" / "data").is_dir(), reason="the files of the benchmarks are not here: set EVENHAND_DATA"
 )
-
-
-@pytest.fixture(scope="module")
-def packs() -> Packs:
-    return Packs(report.english_packs(), ask_engine=False)
 
 
 def known(text: str, *words: str) -> dict[str, set[str]]:
@@ -110,18 +108,24 @@ def test_a_recurring_word_stands_for_one_label_in_two_templates() -> None:
         example("2", ("the old woman", "old"), ("student", "nonOld")),
         example("2", ("old friend", "old"), ("student", "nonOld")),
     ]
-    assert report._recurring(examples) == {"old"}
+    assert recurring(examples) == {"old"}
 
 
-def printed(title: str, shares: Mapping[str, Share]) -> Share:
-    print("\n" + report.table(title, dict(shares)))
-    return sum(shares.values(), Share())
+@pytest.fixture(scope="module")
+def tables() -> dict[str, dict[str, Share]]:
+    return report.measured(Packs(report.english_packs(), ask_engine=False))
+
+
+def printed(title: str, tables: Mapping[str, Mapping[str, Share]]) -> tuple[dict[str, Share], Share]:
+    """The shares of a table and their total, which `-s` shows."""
+    shares = dict(tables[title])
+    print("\n" + report.table(title, shares))
+    return shares, sum(shares.values(), Share())
 
 
 @needs_data
-def test_nine_of_ten_descriptors_of_holistic_bias_are_known(packs: Packs) -> None:
-    shares = report.holistic_bias(packs)
-    total = printed("HolisticBias, descriptors", shares)
+def test_nine_of_ten_descriptors_of_holistic_bias_are_known(tables: dict[str, dict[str, Share]]) -> None:
+    shares, total = printed("HolisticBias, descriptors", tables)
     assert total.total == 583, "all descriptors count, the nonsense words among them"
     assert total.share >= 0.90
     ours = {axis: share for axis, share in shares.items() if axis not in ("nonce", "political_ideologies")}
@@ -131,10 +135,9 @@ def test_nine_of_ten_descriptors_of_holistic_bias_are_known(packs: Packs) -> Non
 
 
 @needs_data
-def test_nineteen_of_twenty_group_words_of_crows_pairs_are_known(packs: Packs) -> None:
-    everything, group = report.crows_pairs(packs)
-    all_words = printed("CrowS-Pairs, all differing words", everything)
-    total = printed("CrowS-Pairs, group words", group)
+def test_nineteen_of_twenty_group_words_of_crows_pairs_are_known(tables: dict[str, dict[str, Share]]) -> None:
+    _, all_words = printed("CrowS-Pairs, all differing words", tables)
+    group, total = printed("CrowS-Pairs, group words", tables)
     assert len(group) == 9 and total.total > 3000
     assert total.share >= 0.95
     assert all_words.share >= 0.90
@@ -142,11 +145,16 @@ def test_nineteen_of_twenty_group_words_of_crows_pairs_are_known(packs: Packs) -
 
 
 @needs_data
-def test_nineteen_of_twenty_group_words_of_bbq_are_known(packs: Packs) -> None:
-    shares, family = report.bbq(packs)
-    total = printed("BBQ, names of groups", shares)
-    surnames = printed("BBQ, family names", family)
+def test_nineteen_of_twenty_group_words_of_bbq_are_known(tables: dict[str, dict[str, Share]]) -> None:
+    shares, total = printed("BBQ, names of groups", tables)
+    _, surnames = printed("BBQ, family names", tables)
     assert len(shares) == 11 and total.total > 50_000
     assert total.share >= 0.95
     assert (total + surnames).share >= 0.95
     assert {name for name, share in shares.items() if share.share < 0.95} == {"Disability_status"}
+
+
+@needs_data
+def test_the_recorded_shares_are_those_that_are_measured(tables: dict[str, dict[str, Share]]) -> None:
+    kept = json.loads(report.RECORD.read_text(encoding="utf-8"))
+    assert kept == report.recorded(tables), "run: python tests/coverage_report.py --record; python docs/generate.py"
