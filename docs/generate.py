@@ -179,13 +179,13 @@ def benchmarks() -> str:
     return "\n\n".join(["# Benchmarks", intro, "\n".join(rows)]) + "\n"
 
 
-<<<<<<< HEAD
 def evidence() -> str:
     """The table of evidence, from the results that are kept beside it."""
     from evenhand.evidence_page import made_page
 
     return made_page(HERE / "evidence")
-=======
+
+
 def packs() -> str:
     """Every packaged axis pack: what it holds, what of three benchmarks it knows, and what it says it cannot do."""
     from evenhand_sdk.axes import packaged_axes
@@ -234,7 +234,6 @@ def _coverage() -> str:
             known, swapped = (f"{part[key] / part['words']:.1%}" for key in ("known", "swapped"))
             rows.append(f"| {title} | {name} | {part['words']} | {known} | {swapped} |")
     return "\n".join(rows)
->>>>>>> packsa
 
 
 PAGES = {

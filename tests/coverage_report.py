@@ -1,7 +1,7 @@
 """What share of the group words of three published benchmarks the axis packs know.
 
-python tests/coverage_report.py prints the tables; -v names the words that are not known python tests/coverage_report.py
---record writes them down for docs/packs.md
+    python tests/coverage_report.py             prints the tables; -v names the words that are not known
+    python tests/coverage_report.py --record    writes them down for docs/packs.md
 
 A word is known when it stands in a group word, a first name or a do-not-flip phrase of some pack. What counts as a
 group word is read from the benchmarks, never from the packs:
