@@ -129,7 +129,6 @@ def test_rows_without_text_are_quarantined_and_do_not_shift_the_others(run: Any)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"influence": True}, "influence of training texts is not part of this step yet"),
         ({"classifier": None}, "nothing to filter by: name a classifier, or triggers"),
         ({"min_keep_ratio": 0.5}, "0.5 is not at least 0.8"),
     ],

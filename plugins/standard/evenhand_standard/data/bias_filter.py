@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from evenhand_sdk import (
     Axes,
@@ -64,7 +64,6 @@ class BiasFilterOptions(RowOptions):
         0.05, description="Share of texts, those that make the phrases likeliest, to flag."
     )
     context_tokens: Annotated[int, Field(ge=8)] = Field(256, description="Tokens of a text before a trigger phrase.")
-    influence: bool = Field(False, description="Not there yet: first-order influence on the bias gap.")
     axes: Axes = Field(("gender",), description="Axis packs whose groups are guarded beside the identity terms.")
     locale: Locale = "en"
     group_columns: tuple[str, ...] = Field(
@@ -75,13 +74,6 @@ class BiasFilterOptions(RowOptions):
     )
     min_texts: Annotated[int, Field(ge=5, le=200)] = Field(20, description="Texts from which a group is judged.")
     data: str | None = Field(None, description="Folder of the published files that a classifier reads.")
-
-    @field_validator("influence")
-    @classmethod
-    def _not_yet(cls, influence: bool) -> bool:
-        if influence:
-            raise ValueError("influence of training texts is not part of this step yet; use classifier or triggers")
-        return influence
 
     @model_validator(mode="after")
     def _something_to_judge_by(self) -> BiasFilterOptions:
