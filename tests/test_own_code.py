@@ -86,7 +86,7 @@ def test_transforming_data_shows_no_bars_of_the_library(capfd: pytest.CaptureFix
 
             return DataTransform(fn=fn)
 
-    assert not datasets.are_progress_bars_disabled()
+    datasets.enable_progress_bars()  # a run of another test may have switched them off
     out = evenhand.transform_data(rows, *tiny_causal(), [Flatten()])
     assert out["text"] == rows["text"]
     assert seen == [True]
