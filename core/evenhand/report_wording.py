@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evenhand.control_steps import CONTINUED
 from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent, plain, value_decimals
 from evenhand.report_record import (
     BenchmarkResult,
@@ -184,6 +185,10 @@ def _by_points(run: RunRecord, part: QualityPart) -> str:
     )
 
 
+NO_SWAP = f"{CONTINUED}, the no-swap control on the text as it was"
+"""What continued training is to a run that changed its training text."""
+
+
 def controls(run: RunRecord) -> list[str]:
     """What each model that the run had to beat was, and how the run stands beside it; those left out share a line."""
     lines = [_control(run, control) for control in run.controls if control.state == "run"]
@@ -193,6 +198,12 @@ def controls(run: RunRecord) -> list[str]:
             why = f"{control.state}, {control.reason}" if control.reason else control.state
             left_out.setdefault(why, []).append(control.id)
     return lines + [f"{listing(names)}: {why}" for why, names in left_out.items()]
+
+
+def swaps(run: RunRecord) -> bool:
+    """Whether a step changed the training text, so that continued training is the control without that change."""
+    rows = [record for step in run.steps if step.active for record in step.rows]
+    return any(record.changed or record.added or record.dropped for record in rows)
 
 
 def _control(run: RunRecord, control: ControlRecord) -> str:
@@ -212,7 +223,8 @@ def _control(run: RunRecord, control: ControlRecord) -> str:
         unit = f" {metric.unit}" if metric.unit else ""
         title, range_ = labels.get(beside.id, beside.id), bounds(change, places, signed=True)
         found.append(f"{title}: {words}, {what} {shown}{unit} {range_}")
-    name = f"{control.id} ({', '.join(made)})" if made else control.id
+    known = NO_SWAP if control.id == CONTINUED and swaps(run) else control.id
+    name = f"{known} ({', '.join(made)})" if made else known
     return f"{name}: {'; '.join(found) or 'run'}"
 
 

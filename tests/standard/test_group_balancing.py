@@ -197,14 +197,13 @@ def test_weights_stand_in_a_column(run: Any) -> None:
     assert account.kept == 101 and account.added == 0
     places = zip(out["text"], out["topic"], out[WEIGHT], strict=True)
     found = {(text.split()[0], topic): w for text, topic, w in places}
-    of_her, of_him = {("She", "home"): 2 / 3, ("She", "work"): 2.0}, {("He", "home"): 1.5, ("He", "work"): 0.75}
     assert found == pytest.approx(
         {
             ("She", "home"): 2 / 3,
             ("She", "work"): 2.0,
             ("He", "home"): 1.5,
             ("He", "work"): 0.75,
-            ("Rain", "weather"): 1,
+            ("Rain", "weather"): 1.0,
         }
     )
 
