@@ -123,6 +123,7 @@ def test_suppression_makes_repeated_samples_differ(run: Any) -> None:
         )  # fmt: skip
 
     plain, spread = texts(0.0), texts(30.0)
+    assert all(text.startswith("The nurse said") for [text] in plain + spread)
     assert plain[0] == plain[1] == plain[2] == plain[3]  # nearly greedy, and nothing is suppressed
     assert spread[0] == plain[0]  # nothing was counted yet
     assert len({r[0] for r in spread}) == 4

@@ -69,7 +69,7 @@ class DiversifiedSynthesisOptions(RowOptions):
     temperature: Annotated[float, Field(gt=0.0, le=2.0)] = Field(1.0, description="Of sampling; 0.7 to 1.3 is usual.")
     max_new_tokens: Annotated[int, Field(ge=8)] = Field(32, description="Most tokens of a written text.")
     max_js_gap: Annotated[float, Field(ge=0.0)] = Field(
-        0.1, description="Bound on the divergence behind a template's versions, in nat, at most ln 2 = 0.69."
+        0.2, description="Bound on the divergence behind a template's versions, in nat, at most ln 2 = 0.69."
     )
     max_sentiment_gap: Annotated[float, Field(ge=0.0)] = Field(
         0.1, description="Bound on W1 between groups beyond chance, polarity from -1 to 1."
@@ -183,15 +183,15 @@ def written(
         first = sum(map(len, chunks[chunk][:place]))
         own = [rounds[k * len(chunks) + chunk][first : first + len(p)] for k in range(o.samples)]
         answers = {g: [clean(texts[k]) for texts in own] for k, g in enumerate(p)}
-        whole = [k for k in range(o.samples) if all(len(answers[g][k].split()) >= SHORTEST for g in p)]
-        counts["sets left out: a text is too short"] += o.samples - len(whole)
+        whole = [k for k in range(o.samples) if all(enough(answers[g][k], p[g]) for g in p)]
+        counts["sets left out: a text is too short, or lost its prompt"] += o.samples - len(whole)
         if len(whole) < 2:
             continue
         gap = sentiment_gap(sentiments(tool, {g: [answers[g][k] for k in whole] for g in p}))
         reason = Outcome(0.0, gap).refusal(js_gap=o.max_js_gap, sentiment_gap=o.max_sentiment_gap)
         counts[f"prompts refused: {reason}" if reason else "prompts accepted"] += 1
         if not reason:
-            found += [TextSet(axis.name, "model", {g: f"{p[g]} {answers[g][k]}" for g in p}) for k in whole]
+            found += [TextSet(axis.name, "model", {g: answers[g][k] for g in p}) for k in whole]
     return found
 
 
@@ -216,6 +216,11 @@ def clean(text: str) -> str:
     line = " ".join(text.split())
     ends = [m.end() for m in re.finditer(r"[.!?][\"'”’)]*(?=\s|$)", line)]
     return line[: ends[-1]] if ends else line
+
+
+def enough(text: str, beginning: str) -> bool:
+    """Whether a text still begins with its prompt and adds a few words."""
+    return text.startswith(beginning) and len(text[len(beginning) :].split()) >= SHORTEST
 
 
 def interleaved(sets: Sequence[TextSet], o: DiversifiedSynthesisOptions) -> Iterator[TextSet]:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evenhand_sdk import Axis, DecodingRule, Request, RunContext, progress
+from evenhand_sdk import Axis, DecodingRule, Request, Response, RunContext, progress
 from evenhand_sdk.english_words import FUNCTION_WORDS
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def generated(
     max_new_tokens: int,
     seed: int,
 ) -> list[list[str]]:
-    """The prompts' continuations, by round: all prompts of one round see the same counts, which then grow."""
+    """The prompts with their continuations, by round: all prompts of a round see the same counts, which then grow."""
     counts: Counter[int] = Counter()
     exempt = exempt_tokens(run.tokenizer, axes)
     size = int(model.get_output_embeddings().weight.shape[0])
@@ -78,6 +78,12 @@ def generated(
             found = run.services.generate(requests, model=model, rules=[rule], temperature=temperature)
             for response in found:
                 counts.update(response.token_ids)
-            answers.append([response.text for response in found])
+            answers.append([whole(run.tokenizer, response) for response in found])
             bar.advance(1)
     return answers
+
+
+def whole(tokenizer: Any, response: Response) -> str:
+    """Prompt and continuation, decoded together: some tokenizers decode a continuation without its first space."""
+    ids = [*tokenizer(response.request.prompt)["input_ids"], *response.token_ids]
+    return str(tokenizer.decode(ids, skip_special_tokens=True))
