@@ -211,9 +211,9 @@ def _merged(exempt: Exempt) -> list[Span]:
 
 
 def _inside(word: Found, spans: Sequence[Span]) -> bool:
-    """Whether an exempt span touches the word; an entry of several words wins over what it contains."""
+    """Whether an exempt span touches the word; an entry of several parts wins over what it contains."""
     return any(
-        start < word.end and word.start < end and not (word.several_words and word.start <= start and end <= word.end)
+        start < word.end and word.start < end and not (word.several_parts and word.start <= start and end <= word.end)
         for start, end in spans
     )
 

@@ -48,6 +48,8 @@ def starts_with_vowel_sound(word: str) -> bool:
     lowered = word.lower()
     if lowered.startswith(_SOUNDED):
         return True
+    if lowered[:1].isdigit():
+        return lowered[0] == "8" or (lowered[:2] in ("11", "18") and not lowered[2:3].isdigit())
     if lowered.startswith(_CONSONANT) and not lowered.startswith(_VOWEL_AFTER_ALL):
         return False
     if lowered.startswith("uni"):

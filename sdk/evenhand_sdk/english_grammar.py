@@ -25,7 +25,7 @@ from evenhand_sdk.english_persons import (
     names_persons,
 )
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
-from evenhand_sdk.english_words import SMALL_WORDS
+from evenhand_sdk.english_words import CLAUSE_OPENERS, SMALL_WORDS
 from evenhand_sdk.grammar import Reading, Replacement, Swap
 
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
@@ -87,6 +87,11 @@ class English:
             if lowered.endswith(("'s", "’s")):
                 return place, place + len(word) - 2
         return None
+
+    def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
+        opener = text[sentence : sentence + 24].split(None, 1)[:1]
+        comma = text.rfind(",", pronoun, name)
+        return bool(opener) and opener[0].lower() in CLAUSE_OPENERS and comma > 0 and text[comma + 1 : name].isspace()
 
     def begins_sentence(self, text: str, start: int) -> bool:
         return sentence_starts_at(text, start)

@@ -8,16 +8,19 @@ from collections.abc import Callable
 from evenhand_sdk.english_neighbours import sentence_starts_at
 from evenhand_sdk.english_person_words import NAME_TITLES, SURNAME_THINGS, THING_NOUNS
 
-_NEXT_CAPITAL = re.compile(r"(?:['’]s)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
+_NEXT_CAPITAL = re.compile(r"\.?(?:['’]s)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
 _LAST_WORD = re.compile(r"([^\W_]+)[ -]\Z")
 _LONGEST_NAME = 6
 _PEOPLES = ("ican", "ish", "ese", "nian", "lian", "dian", "gian", "ssian", "man", "ench", "utch")
 """Endings of adjectives of peoples, which may stand before a whole name (the American Mary Miller)."""
+_PLACES = frozenset(("in", "near", "at", "around", "outside"))
 _PLACE_PREPOSITIONS = frozenset(("in", "at", "near", "on", "to", "from", "of", "around", "the"))
 
 
 def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
     """The first of the capitalised words, or a middle name behind a listed one; no surname (Lloyd George)."""
+    if text.startswith(", ", end) and text[end + 2 : end + 3].isupper() and _behind(text, start, _PLACES):
+        return False  # in Jerome, Arizona
     if is_first_name_so_far(text, start):
         return True
     behind = text[end : end + 3]
@@ -29,6 +32,8 @@ def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool
 
 def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) -> bool:
     """Part of a name that ends in a noun for a thing (Women's Institute), or the name of a team (Sacramento Kings)."""
+    if text[start - 2 : start] == "& ":
+        return True
     place, surname = end, True
     for _ in range(_LONGEST_NAME):
         found = _NEXT_CAPITAL.match(text, place)
@@ -38,8 +43,8 @@ def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) ->
         if text.startswith(" & ", place):
             return True
         if word in THING_NOUNS:
-            direct = place == end and found[0] == f" {word}"
-            if word not in SURNAME_THINGS or not direct or _behind_preposition(text, start):
+            direct = place == end
+            if word not in SURNAME_THINGS or not direct or _behind(text, start, _PLACE_PREPOSITIONS):
                 return True
         place = found.end()
         surname = False
@@ -49,9 +54,9 @@ def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) ->
     return False
 
 
-def _behind_preposition(text: str, start: int) -> bool:
+def _behind(text: str, start: int, words: frozenset[str]) -> bool:
     before = _LAST_WORD.search(text, max(0, start - 16), start)
-    return before is not None and before[1] in _PLACE_PREPOSITIONS
+    return before is not None and before[1] in words
 
 
 def is_first_name_so_far(text: str, start: int) -> bool:

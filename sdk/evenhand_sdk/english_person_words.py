@@ -61,7 +61,7 @@ LINKING = _set(
     """be am is are was were been being isn't aren't wasn't weren't feel feels felt feeling seem seems seemed look
     looks looked appear appears appeared become becomes became becoming get gets got getting grow grows grew growing
     remain remains remained stay stays stayed born die dies died dying raised identify identifies identified
-    identifying considered came come turn turned sound sounds sounded acting act"""
+    identifying considered came come comes hail hails hailed originally turn turned sound sounds sounded acting act"""
 )
 AUXILIARIES = _set(
     """has have had will would can could may might must should shall do does did not n't never to also be been being
@@ -69,8 +69,8 @@ AUXILIARIES = _set(
 )
 ADVERBS = _set(
     """very so too not also both quite rather always still never only already just once even more most less least
-    pretty really extremely fairly fully partly half mostly currently now then born either neither as somewhat
-    visibly openly proudly legally totally completely part severely clearly obviously ethnically biracial how"""
+    pretty really extremely fairly fully partly half mostly currently now then born either neither somewhat visibly
+    openly proudly legally totally completely part severely clearly obviously ethnically biracial how"""
 )
 ADJECTIVES = _set(
     """old young new little small big large tall short great good bad poor rich wealthy white black brown asian latino
@@ -87,7 +87,8 @@ ADJECTIVES = _set(
     several few two three four five six seven eight nine ten hundred thousand dead alive free enslaved living
     ordinary normal regular loud-mouthed bearded bald blonde blond gray-haired grey-haired well-off polite rude
     humble skilled modern devout pious orthodox secular practicing practising non-disabled neurotypical cisgender
-    heterosexual homosexual thick frail fragile vulnerable"""
+    heterosexual homosexual thick frail fragile vulnerable serial practicing practising up-and-coming self-made ex
+    former"""
 )
 ADJECTIVE_ENDINGS = (
     "ish", "ful", "ous", "less", "ive", "able", "ible", "ical", "onal", "ic", "ed", "ly", "ese",

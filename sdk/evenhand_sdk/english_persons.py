@@ -38,6 +38,8 @@ _BETWEEN = 5
 
 def describes_person(text: str, start: int, end: int, is_group_word: Callable[[str], bool]) -> bool:
     """Whether the adjective at text[start:end] is said of a person."""
+    if text.startswith("-born", end):
+        end += len("-born")
     after = words_after(text, end, _BETWEEN)
     if text[start].isupper() and after and _is_name_with(after[0][0], text, end):
         return False
@@ -146,7 +148,7 @@ def _stands_for_persons(
     following = after[0][0].lower() if after else ""
     if surface.lower() in COLOURS and surface.islower():
         return False
-    if following in ("of", "one", "ones", "way", "thing", "things"):
+    if following in ("one", "ones", "way", "thing", "things"):
         return False
     previous = [word.lower() for word, _ in before]
     while previous and previous[0] in ("very", "super", "extremely", "most", "truly", "working"):
@@ -173,9 +175,14 @@ def is_person_noun(word: str) -> bool:
         return True
     if "-" in lowered and lowered.rsplit("-", 1)[1] in PERSON_NOUNS:
         return True
-    if lowered.endswith(PERSON_ENDINGS) and len(lowered) > 6:
+    if lowered.endswith(PERSON_ENDINGS) and len(lowered) > 6 and not _surname(word):
         return True
     return word[:1].isupper() and lowered.endswith(("ans", "ims", "ics", "ews", "ians", "ists", "ese's", "ites"))
+
+
+def _surname(word: str) -> bool:
+    """Coleman and Newman are surnames, Englishman and FIREMAN are not."""
+    return word[0].isupper() and not word.isupper() and word.endswith("man") and not word.endswith(("shman", "chman"))
 
 
 def _adjective(word: str, is_group_word: Callable[[str], bool]) -> bool:
@@ -184,7 +191,7 @@ def _adjective(word: str, is_group_word: Callable[[str], bool]) -> bool:
         return True
     if is_group_word is not bool and is_group_word(lowered):
         return True
-    if word[:1].isupper() and lowered.endswith(("an", "ish", "ese", "i", "ic", "im", "ch")):
+    if word[:1].isupper() and not _surname(word) and lowered.endswith(("an", "ish", "ese", "i", "ic", "im", "ch")):
         return True
     return lowered not in NOT_ADJECTIVES and lowered.endswith(ADJECTIVE_ENDINGS) and len(lowered) > 4
 
@@ -206,6 +213,9 @@ def names_persons(text: str, start: int, end: int, *, plural: bool) -> bool:
     words = [word.lower() for word, _ in before]
     if any(word in DETERMINERS_ONE or word == "the" for word in words[:2]):
         return True
+    if words and words[0] == "from":  # the country of a person: a man from Chile, she is from Chile, she comes from
+        origin = before[1][0] if len(before) > 1 else ""
+        return is_person_noun(origin) or origin.lower() in LINKING or origin.lower() in PERSON_PRONOUNS
     return bool(words) and words[0] in ("as", "fellow", "no")
 
 

@@ -192,3 +192,8 @@ SMALL_WORDS = _set("a an the and or nor but of in on at to for by with from as i
 DIRECTIONS = _set("into under over across toward towards out away off through past down up along around onto")
 """Behind a word that is noun and verb, they show a movement, and so the verb (saw her run into ...)."""
 MAKING = _set("make makes made making let lets letting")
+CLAUSE_OPENERS = _set(
+    """when while after before although though as since if because until once in during despite throughout upon with by
+    following like unlike for at on from given besides"""
+)
+"""First words of a sentence that lets its subject wait behind a comma."""

@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.grammar import Grammar
 from evenhand_sdk.lexicon import Lexicon
 from evenhand_sdk.word_search import Folded, folded
@@ -46,6 +47,7 @@ class Exempt(NamedTuple):
     """Phrases that name a real person or give somebody's title."""
 
 
+NO_ROW = WordTuple(words=(), pos="name")
 NOTHING = Exempt((), (), ())
 
 
@@ -57,8 +59,13 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
     persons: list[Span] = []
     for scope, pattern in patterns_for(fold.parts, lexicon):
         if spans := [match.span() for match in pattern.finditer(text)]:
-            kept = things if scope == "phrase" else persons if scope == "person" else facts
-            kept += _widened(text, spans, scope, lexicon.grammar)
+            if scope == "person":
+                named = [span for span in spans if not lexicon.grammar.in_name_of_thing(text, *span, NO_ROW)]
+                persons += named
+                things += [span for span in spans if span not in named]  # John F. Kennedy Airport
+            else:
+                kept = things if scope == "phrase" else facts
+                kept += _widened(text, spans, scope, lexicon.grammar)
     if _QUOTE_MARKS.search(text):
         small = lexicon.grammar.small_words
         things += [match.span() for match in _QUOTED.finditer(text) if is_title(match[match.lastindex or 0], small)]

@@ -80,6 +80,9 @@ class Grammar(Protocol):
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         """The span of the word that owns what stands at `start`: the `her` or the `Curie's` of her (old) brother."""
 
+    def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
+        """Whether the pronoun may mean the person named later (When she came, Ann smiled); all three are places."""
+
     def begins_sentence(self, text: str, start: int) -> bool:
         """Whether the word at `start` is the first of a sentence, and has its capital for that."""
 
@@ -121,6 +124,9 @@ class Plain:
 
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         return None
+
+    def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
+        return False
 
     def begins_sentence(self, text: str, start: int) -> bool:
         before = text[max(0, start - 40) : start].rstrip(" \t\"“”‘’'(*_[#>-–—«»¿¡")

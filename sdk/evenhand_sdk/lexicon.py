@@ -44,7 +44,7 @@ class Form(NamedTuple):
     entry: Entry
     one_part: bool
     """Without a space, hyphen or apostrophe inside."""
-    several_words: bool
+    several_parts: bool
 
 
 class Phrase(NamedTuple):
@@ -114,7 +114,7 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
     forms: dict[str, list[Form]] = {}
     for word, entry in entries.items():
         folded = word.replace("’", "'")
-        forms.setdefault(_parts(folded)[0], []).append(Form(folded, entry, word.isalnum(), " " in word))
+        forms.setdefault(_parts(folded)[0], []).append(Form(folded, entry, word.isalnum(), not word.isalnum()))
     phrases: dict[str, list[Phrase]] = {}
     for exemption in axis.do_not_flip:
         for phrase in exemption.phrases:

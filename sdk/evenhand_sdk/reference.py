@@ -66,7 +66,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
             person.words.append(mention.word)
         if person.group is not None and (word is None or word.entry.rows[0].number != "plural"):
             last[person.group] = person
-    _join_forward(text, words, persons)
+    _join_forward(text, words, persons, bounds, grammar)
     return {word for person in persons if person.fixed for word in person.words}
 
 
@@ -141,8 +141,10 @@ def _relative_of_real(text: str, word: Found, words: Sequence[Found], persons: l
     return any(person.real and any(words[k].start == owner[0] for k in person.words) for person in persons)
 
 
-def _join_forward(text: str, words: Sequence[Found], persons: list[_Person]) -> None:
-    """A pronoun that comes before anybody of its group was named means the next one in its sentence (When she ...)."""
+def _join_forward(
+    text: str, words: Sequence[Found], persons: list[_Person], bounds: Sequence[int], grammar: Grammar
+) -> None:
+    """A pronoun before anybody of its group was named may mean the next one in its sentence (When she came, Ann)."""
     for person in persons:
         if person.fixed or not person.words or len(person.first_in) != 1:
             continue
@@ -157,5 +159,6 @@ def _join_forward(text: str, words: Sequence[Found], persons: list[_Person]) -> 
             and other.fixed
             and other.group in (person.group, None)
             and other.first_in.get(sentence, -1) > place
+            and grammar.refers_ahead(text, bounds[sentence - 1], place, other.first_in[sentence])
         ]
         person.fixed = bool(later)

@@ -19,7 +19,7 @@ class Found(NamedTuple):
     end: int
     entry: Entry
     style: str
-    several_words: bool
+    several_parts: bool
 
 
 class Folded(NamedTuple):
@@ -74,7 +74,7 @@ def find(text: str, fold: Folded, lexicon: Lexicon, *, one_part: bool = False) -
     for start, forms in places:
         if start < free:
             continue
-        for text_form, entry, is_one_part, several_words in forms:
+        for text_form, entry, is_one_part, several_parts in forms:
             end = start + len(text_form)
             if is_one_part:
                 if flat[end + 1] != " ":
@@ -92,7 +92,7 @@ def find(text: str, fold: Folded, lexicon: Lexicon, *, one_part: bool = False) -
                 and _hyphenated(text, start, start if one_part else end)
             ):
                 break
-            found.append(Found(start, end, entry, style, several_words))
+            found.append(Found(start, end, entry, style, several_parts))
             free = end
             break
     return found
