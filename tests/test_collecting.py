@@ -137,13 +137,33 @@ def test_a_run_has_its_changes_verdicts_reasons_controls_and_time() -> None:
         "\u22120.6 [\u22121.9, +0.7]<br>no demonstrated effect: the interval of the change includes zero"
     )
     assert cells[5] == ("continued-training: 1 of 2<br>weight-noise: not applicable, language quality did not fall")
-    assert cells[6:] == ["1", "41,230 tokens", "3\u00a0min\u00a012\u00a0s<br>controls 1\u00a0min\u00a000\u00a0s"]
+    assert cells[6:] == ["1", "41,230 tokens", "run 3\u00a0min\u00a012\u00a0s<br>controls 1\u00a0min\u00a000\u00a0s"]
     assert row(text, "pair-parity", "### Against controls") == [
         "pair-parity", "continued-training", "0.980 (41,000 tokens)", "Pair gap, held-out templates",
         "\u22120.020 [\u22120.030, \u22120.010]", "yes",
     ]  # fmt: skip
     assert "| pair-parity | continued-training | 0.980 (41,000 tokens) | CrowS-Pairs |" in text
     assert row(text, "untouched model")[2] == "0.612 [0.571, 0.655]"
+
+
+def test_items_that_decide_nothing_and_what_is_by_construction_are_told() -> None:
+    """A run whose steps work with words of 300 items beside one that works with none: the values before differ."""
+    first, second = record("a"), record("b")
+    inside = {"n_items": 300, "n_other": 1208, "metric": None}
+    fewer = first.benchmarks[1].model_copy(update={"n_items": 1208})
+    fewer = type(fewer).model_validate({**fewer.model_dump(by_alias=True), "in_lexicon": inside})
+    gap = metric("gap", change=interval(-0.02, -0.03, -0.01))
+    compared = [{"id": "pair-gap", "verdict": "by construction, not evidence", "metric": gap},
+                {"id": "crows-pairs", "verdict": "worse", "metric": gap}]  # fmt: skip
+    control = {"id": "continued-training", "state": "run", "benchmarks": compared}
+    first = record("a", controls=[control]).model_copy(update={"benchmarks": [first.benchmarks[0], fewer]})
+    text = page([first, second], [])
+    assert row(text, "a")[3].endswith("<br>1,208 of 1,508 items decide")
+    assert "decide" not in row(text, "b")[3]
+    assert row(text, "untouched model")[3] == "57.6 [55.1, 60.1], 1,208 items<br>57.6 [55.1, 60.1], 1,508 items"
+    assert row(text, "a")[5] == "continued-training: 0 of 1"
+    beaten = [line.split(" | ")[-1].strip(" |") for line in text.partition("### Against")[2].splitlines()[6:8]]
+    assert beaten == ["by construction, not evidence", "no, the control is better"]
 
 
 def test_a_verdict_is_written_like_any_other() -> None:
@@ -179,7 +199,7 @@ def test_seeds_are_shown_one_by_one() -> None:
     assert row(text, "pair-parity", "### Each seed")[2:] == ["0.612", "0: 0.400, 1: 0.410, 2: 0.420"]
     assert row(text, "pair-parity")[6] == "3"
     assert row(text, "pair-parity")[8] == (
-        "5\u00a0min\u00a000\u00a0s<br>a seed 1\u00a0min\u00a040\u00a0s<br>controls 1\u00a0min\u00a000\u00a0s"
+        "run 5\u00a0min\u00a000\u00a0s<br>a seed 1\u00a0min\u00a040\u00a0s<br>controls 1\u00a0min\u00a000\u00a0s"
     )
     assert "0: 41,230 tokens, 1: 41,230 tokens, 2: 41,230 tokens" in row(text, "pair-parity", "### What was run")
 
@@ -301,7 +321,8 @@ def test_runs_of_one_protocol_are_collected_as_they_were(tmp_path: Path, monkeyp
     assert (plain.baseline.measured, plain.baseline.reused) == ([], ["trial-length", "trial-quality"])
     assert [s.seed for s in pull.seeds] == [0, 1]
     for result, found in zip(results, (pull, plain), strict=True):
-        assert found.benchmarks[0].metrics[0].change.value == result.benchmarks[0]["metrics"][0]["change"]["value"]
+        value = result.benchmarks[0]["metrics"][0]["change"]["value"]
+        assert found.benchmarks[0].metrics[0].change.value == pytest.approx(value, rel=1e-6)
         assert found.training[0].tokens == result.record["training"][0]["tokens"] == pytest.approx(150, rel=0.3)
         assert all(len(d.code) == 64 for d in found.distributions)
         assert str(tmp_path) not in json.dumps(found.model_dump(mode="json"))

@@ -27,6 +27,7 @@ _KEPT = (
     "seed", "recipe", "overrides", "environment", "data", "training", "benchmarks", "quality", "controls", "primary",
     "seeds", "baseline", "contamination", "model", "distributions", "steps",
 )  # fmt: skip
+_AXIS = ("axis", "n_items", "n_clusters", "margin", "state", "change", "distance_change", "p_adjusted")
 _STEP = ("id", "use", "distribution", "version", "stages", "options", "active", "state")
 _TRAINING = ("id", "steps", "tokens", "seconds", "trainable", "total")
 
@@ -53,7 +54,7 @@ def collected(folder: str | Path) -> dict[str, Any]:
     found["contamination"] = _overlap(found.get("contamination"))
     found["recipe_digest"] = digest_of(found.get("recipe", {}))
     found["run_sha256"] = sha256_file(folder / "run.json")
-    return found
+    return {key: value if key == "recipe" else _rounded(value) for key, value in found.items()}
 
 
 def keep(folders: Sequence[str | Path], place: Path) -> list[str]:
@@ -124,14 +125,26 @@ def _without_places(value: Any) -> Any:
     return value
 
 
+def _rounded(value: Any) -> Any:
+    """The same with seven significant digits, which is more than any interval here is sure of."""
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return value
+
+
 def _trainings(trainings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{k: training[k] for k in _TRAINING if k in training} for training in trainings]
 
 
 def _benchmark(entry: Mapping[str, Any]) -> dict[str, Any]:
     """A benchmark without what only explains its metrics; how each is computed is in run.json and in the code."""
+    axes = [{k: axis[k] for k in _AXIS if k in axis} for axis in entry.get("axes", [])]
     metrics = [{k: v for k, v in m.items() if k not in ("description", "definition")} for m in entry["metrics"]]
-    return {**{k: v for k, v in entry.items() if k != "verdict_text"}, "metrics": metrics}
+    return {**{k: v for k, v in entry.items() if k != "verdict_text"}, "metrics": metrics, "axes": axes}
 
 
 def _overlap(record: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from evenhand import report_wording as wording
 from evenhand.report_numbers import DASH, bounds, decimals, duration, listing, moment, number, plain, tight
 from evenhand.report_record import BenchmarkResult, Interval, MetricResult, RunRecord
+from evenhand.verdict_text import BY_CONSTRUCTION
 
+BEATEN = {"improved": "yes", "no demonstrated effect": "no", "worse": "no, the control is better"}
+"""Verdict of a run against a control -> whether it was beaten; others are told as they are."""
 SHORT = 12
 """Digits of a digest that a table shows."""
 
@@ -31,14 +34,20 @@ def _change(moved: Interval, places: int) -> str:
 
 
 def bias_cell(result: RunRecord, column: BenchmarkResult) -> str:
-    """The change with its interval, the verdict and its reason."""
+    """The change with its interval, the verdict and its reason, and how many items decided, where not all did."""
     found = _of(result, column)
     if found is None:
         return "not measured"
     metric = found.primary
     told = "" if metric is None else _change(_moved(metric), wording.metric_decimals(metric)) + "\n"
     reason = f": {found.reason}" if found.reason else ""
-    return f"{told}{found.verdict or 'no verdict'}{reason}{_other_definition(found, column)}"
+    decided = f"\n{_decided(found)}" if found.in_lexicon and found.in_lexicon.n_other else ""
+    return f"{told}{found.verdict or 'no verdict'}{reason}{decided}{_other_definition(found, column)}"
+
+
+def _decided(found: BenchmarkResult) -> str:
+    """How many items a verdict rests on: those without words that the steps worked with."""
+    return f"{found.n_items:,} of {found.counts.items or found.n_items:,} items decide"
 
 
 def quality_cell(result: RunRecord, column: BenchmarkResult) -> str:
@@ -59,7 +68,8 @@ def quality_cell(result: RunRecord, column: BenchmarkResult) -> str:
 
 
 def untouched_cell(results: Sequence[RunRecord], column: BenchmarkResult) -> str:
-    """The value of the untouched model; several where runs do not agree, since then something else differs, too."""
+    """The value of the untouched model; one for each set of items that decides somewhere."""
+    several = len({found.n_items for result in results if (found := _of(result, column))}) > 1
     told: dict[str, None] = {}
     for result in results:
         found = _of(result, column)
@@ -67,7 +77,8 @@ def untouched_cell(results: Sequence[RunRecord], column: BenchmarkResult) -> str
         if found is None or metric is None or _other_definition(found, column):
             continue
         places = decimals(metric.before)
-        told[f"{number(metric.before.value, places)} {bounds(metric.before, places)}".strip()] = None
+        items = f", {found.n_items:,} items" if several else ""
+        told[f"{number(metric.before.value, places)} {bounds(metric.before, places)}".strip() + items] = None
     return "\n".join(told)
 
 
@@ -83,8 +94,8 @@ def controls_cell(result: RunRecord) -> str:
         if control.state != "run":
             lines.append(f"{control.id}: {control.state}, {control.reason}" if control.reason else control.id)
             continue
-        beaten = sum(c.verdict == "improved" for c in control.benchmarks)
-        lines.append(f"{control.id}: {beaten} of {len(control.benchmarks)}")
+        counting = [c for c in control.benchmarks if c.verdict != BY_CONSTRUCTION]
+        lines.append(f"{control.id}: {sum(c.verdict == 'improved' for c in counting)} of {len(counting)}")
     return "\n".join(lines) or "none made"
 
 
@@ -100,7 +111,7 @@ def time_cell(result: RunRecord) -> str:
     own = result.seconds - result.control_seconds
     controls = f"\ncontrols {duration(result.control_seconds)}" if result.control_seconds else ""
     each = f"\na seed {duration(own / seeds)}" if seeds > 1 else ""
-    return tight(f"{duration(own)}{each}{controls}")
+    return tight(f"run {duration(own)}{each}{controls}")
 
 
 def control_rows(results: Sequence[RunRecord]) -> Iterator[Sequence[str]]:
@@ -114,7 +125,7 @@ def control_rows(results: Sequence[RunRecord]) -> Iterator[Sequence[str]]:
             for found in control.benchmarks:
                 metric = found.metric
                 change = _change(_moved(metric), wording.metric_decimals(metric))
-                beaten = "yes" if found.verdict == "improved" else "no"
+                beaten = BEATEN.get(found.verdict, found.verdict)
                 yield result.name, control.id, cost, labels.get(found.id, found.id), change, beaten
 
 
