@@ -157,7 +157,7 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(tmp_path: Path, text: s
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound):
         read_counts(tmp_path / "none.csv", GROUPS)
-    with pytest.raises(ValueError, match="there is no file"):
+    with pytest.raises(UsageError, match="there is no file"):
         PLUGIN(counts=str(tmp_path / "none.csv"))
 
 

@@ -25,10 +25,10 @@ def call(command: str, text: str, *more: str) -> Result:
     return CliRunner().invoke(toolkit, ["--quiet", command, "my.toml", *more], prog_name="toolkit")
 
 
-def told(text: str) -> list[str]:
-    """The problems that `validate` lists."""
+def told(text: str, code: int = 2) -> list[str]:
+    """The problems that `validate` lists, and ends with the code of."""
     result = call("validate", HEAD + text)
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == code, result.output
     return result.stderr.partition("\n")[2].removeprefix("  - ").rstrip("\n").split("\n  - ")
 
 
@@ -97,7 +97,8 @@ def test_a_benchmark_file_that_is_missing_is_found_by_validate_once_for_all_that
 def test_wikitext_is_looked_for_where_the_options_or_the_recipe_name_it() -> None:
     found = told(
         '[data]\nheldout = "wikitext2"\n[[benchmarks]]\nuse = "perplexity"\n'
-        '[[benchmarks]]\nuse = "perplexity"\nid = "own"\ntext = "wikitext2"\n'
+        '[[benchmarks]]\nuse = "perplexity"\nid = "own"\ntext = "wikitext2"\n',
+        code=5,
     )
     assert [line.partition("\n")[0] for line in found] == [
         "data.heldout: the benchmark file wikitext2/test.txt was not found",
