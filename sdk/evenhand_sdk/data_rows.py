@@ -29,7 +29,7 @@ from evenhand.context import RunContext
 from evenhand.plugin import Options
 from evenhand.progress import progress
 from evenhand.row_account import Example, RowAccount
-from evenhand_sdk.row_batches import FATE, OWN, ROW, WHY, Batch, Declared, features_of, provided, with_provenance
+from evenhand_sdk.row_batches import FATE, OWN, ROW, WHY, Batch, Declared, features_of
 from evenhand_sdk.row_fates import (
     AXIS,
     GROUP,
@@ -107,7 +107,6 @@ class RowWork:
 
     # --------------------------------------------------------------------------------------------- data sets
     def _mapped(self, rows: Dataset, fates: Fates, declared: Declared, choose: Any) -> Dataset:
-        rows = with_provenance(rows)
         limit = getattr(self.options, "max_characters", None)
         batch = Batch(fates, dict(declared), self.run.step_id, limit)
         processes = min(getattr(self.options, "workers", 1), max(1, len(rows)))
@@ -171,7 +170,6 @@ class RowWork:
         def passed(given: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
             if numbers[0] == 0:
                 ledger.begin()
-            given = provided(given, numbers)
             found = batch(given, numbers)
             kept = []
             for k, (fate, why, row) in enumerate(zip(found[FATE], found[WHY], found[ROW], strict=True)):

@@ -25,6 +25,7 @@ class Batch:
         self.fates, self.declared, self.step, self.limit = fates, declared, step, limit
 
     def __call__(self, given: Mapping[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
+        given = provided(given, numbers)
         reasons = [self._unfit(text) for text in given["text"]]
         rows = [
             Row(number, given["text"][k], given[ORIGIN][k], {name: values[k] for name, values in given.items()})
@@ -83,24 +84,15 @@ def _note(made: Made) -> str:
 def features_of(rows: Dataset, declared: Mapping[str, tuple[str, Any]]) -> Features:
     from datasets import Features, Value
 
+    provenance = {ORIGIN: Value("int64"), STEP: Value("string"), AXIS: Value("string"), GROUP: Value("string")}
     found = {**rows.features, "text": Value("string")}
+    found |= {name: value for name, value in provenance.items() if name not in found}
     found |= {name: Value(kind) for name, (kind, _) in declared.items()}
     return Features({**found, FATE: Value("string"), WHY: Value("string"), ROW: Value("int64")})
 
 
-def with_provenance(rows: Dataset) -> Dataset:
-    """Rows with the provenance columns; where an earlier step has left them, as they are."""
-    from datasets import Value
-
-    if ORIGIN not in rows.column_names:
-        rows = rows.add_column(ORIGIN, list(range(len(rows))), feature=Value("int64"))
-    for name in (STEP, AXIS, GROUP):
-        if name not in rows.column_names:
-            rows = rows.add_column(name, [""] * len(rows), feature=Value("string"))
-    return rows
-
-
 def provided(given: Mapping[str, list[Any]], numbers: Sequence[int]) -> dict[str, list[Any]]:
+    """The columns with those of provenance; where an earlier step has left them, as they are."""
     found = dict(given)
     found.setdefault(ORIGIN, list(numbers))
     for name in (STEP, AXIS, GROUP):
