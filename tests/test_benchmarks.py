@@ -130,6 +130,19 @@ def test_chunks_do_not_change_the_gap(causal, monkeypatch):
     assert [r.values["js"] for r in parts] == pytest.approx([r.values["js"] for r in whole], abs=1e-5)
 
 
+def test_a_pair_longer_than_the_context_has_no_gap_and_is_counted(causal):
+    import dataclasses
+
+    axis = load_axis("gender")
+    items = pairs(axis, "heldout", 3, 0)
+    long = dataclasses.replace(items[1], female_text="She said " + "so " * 1000, male_text="He said " + "so " * 1000)
+    measured = measured_of(causal, "causal")
+    records = pair_gap.score(measured, axis, [items[0], long, items[2]])
+    assert records[1].values == {}
+    assert records[1].flags == {"nothing to compare": False, "longer than the context": True}
+    assert [r.values for r in records[::2]] == [r.values for r in pair_gap.score(measured, axis, items[::2])]
+
+
 def test_a_model_that_cannot_tell_the_groups_apart_has_no_gap(causal):
     """With equal input embeddings for the words of a bin, both sides are the same to the model."""
     import copy
@@ -218,7 +231,30 @@ def test_causal_pairs_that_differ_only_at_the_end_are_left_out(causal):
     records = crows_pairs.score(measured_of(causal, "causal"), PAIRS, "official")
     for record in records[2:]:
         assert record.values == {}
-        assert record.flags == {"tie": False, "nothing to compare": True}
+        assert record.flags == {"tie": False, "nothing to compare": True, "longer than the context": False}
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("causal", "official"), ("causal", "harness"), ("masked", "official")])
+def test_a_pair_longer_than_the_context_is_counted_and_not_cut(kind, rule, causal, masked):
+    long = crows_pairs.Pair("9", "She said " + "so " * 1000, "He said " + "so " * 1000, "stereo", "gender")
+    measured = measured_of(causal if kind == "causal" else masked, kind)
+    assert len(measured.ids(long.more)) > measured.longest
+    alone = crows_pairs.score(measured, PAIRS, rule)
+    records = crows_pairs.score(measured, [PAIRS[0], long, *PAIRS[1:]], rule)
+    assert records[1].values == {}
+    assert records[1].flags == {"tie": False, "nothing to compare": False, "longer than the context": True}
+    assert [r.values for r in (records[0], *records[2:])] == [r.values for r in alone]
+
+
+def test_the_start_token_of_the_harness_rule_needs_room_too(causal):
+    """A sentence that just fits is scored by the official rule, but there is no room for a token before it."""
+    measured = measured_of(causal, "causal")
+    full = {side: f"{side} said " + "so " * 2000 for side in ("She", "He")}
+    fill = {side: measured.tokenizer.decode(measured.ids(text)[: measured.longest]) for side, text in full.items()}
+    assert {len(measured.ids(text)) for text in fill.values()} == {measured.longest}
+    pair = crows_pairs.Pair("9", fill["She"], fill["He"], "stereo", "gender")
+    assert crows_pairs.score(measured, [pair], "official")[0].values
+    assert crows_pairs.score(measured, [pair], "harness")[0].flags["longer than the context"]
 
 
 def test_masked_pairs_mask_one_shared_piece_at_a_time(masked):
@@ -237,7 +273,7 @@ def test_masked_pairs_mask_one_shared_piece_at_a_time(masked):
 
 def test_equal_sentences_tie_and_count_as_not_preferred(masked):
     record = crows_pairs.score(measured_of(masked, "masked"), PAIRS, "official")[3]
-    assert record.flags == {"tie": True, "nothing to compare": False}
+    assert record.flags == {"tie": True, "nothing to compare": False, "longer than the context": False}
     assert (record.values["win"], record.values["difference"], record.values["near_tie"]) == (0.0, 0.0, 1.0)
 
 

@@ -101,7 +101,6 @@ BOTH_WAYS = {
     "next to an exempt phrase": ("She loves the Isle of Man.", "He loves the Isle of Man."),
     "next to a quoted work": ('She read "Little Women" twice.', 'He read "Little Women" twice.'),
     "next to a fixed expression": ("Her lake is man-made.", "His lake is man-made."),
-    "after a biological sentence": ("He gave birth? No. She slept.", "He gave birth? No. He slept."),
     "new line": ("I know her\nquiet voice.", "I know his\nquiet voice."),
 }
 
@@ -125,7 +124,6 @@ UNCHANGED = {
     "Virgin Mary": "A painting of the Virgin Mary.",
     "queen with a name": "Queen Elizabeth met her son. She smiled.",
     "Sir": "Sir Paul is here.",
-    "St.": "He prayed to St. Patrick.",
     "nun by title": "Sister Agnes is here.",
     "suffrage": "Women fought for women's suffrage.",
     "surname": "Stephen King wrote it.",
@@ -203,9 +201,9 @@ def test_the_target_selects_the_group_of_the_first_person() -> None:
 def test_group_words_are_found_and_exempt_ones_marked() -> None:
     words = group_words("She met Queen Zara, not John.", GENDER)
     assert [(w.start, w.end, w.group, w.exempt) for w in words] == [
-        (0, 3, "female", True),
+        (0, 3, "female", False),
         (8, 13, "female", True),
-        (24, 28, "male", True),
+        (24, 28, "male", False),
     ]
     assert [(w.group, w.exempt) for w in group_words("She slept.", GENDER)] == [("female", False)]
     assert group_words("Nobody slept.", GENDER) == []

@@ -6,27 +6,29 @@ is the swap of counterfactual data augmentation (Lu et al. 2020), and applying i
 the supported lexicon.
 
 `counterfactuals` reads the whole text. `swap_prefix` is the causal form for decoding: what it does with a
-word depends on the text up to the end of that word and on nothing behind it.
+word depends on the text up to the end of that word and on nothing behind it. Whatever depends on the language
+is asked of a `Grammar`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from evenhand_sdk import english_grammar as english
 from evenhand_sdk.axes import Axis, WordTuple
-from evenhand_sdk.exempt_spans import exempt_so_far, exempt_spans
-from evenhand_sdk.lexicon import Entry, Lexicon, compiled
+from evenhand_sdk.exempt_spans import NOTHING, Exempt, Span, exempt_so_far, exempt_spans
+from evenhand_sdk.grammar import Swap
+from evenhand_sdk.lexicon import Lexicon, compiled
+from evenhand_sdk.reference import kept_with_their_person
+from evenhand_sdk.word_search import Folded, Found, find, folded, styled
 
 NAME_CERTAINTY = 0.9
 """Most given names belong to one group, none surely so."""
 
 
-@dataclass(frozen=True)
-class Edit:
-    """One replacement, with its place in characters in the old text and in the new one (ends are
-    exclusive)."""
+class Edit(NamedTuple):
+    """One replacement, with its place in characters in the old text and in the new one (ends are exclusive)."""
 
     start: int
     end: int
@@ -36,7 +38,18 @@ class Edit:
     new_end: int
 
 
-@dataclass(frozen=True)
+class Block(NamedTuple):
+    """A stretch of the old text, text[start:end], and the stretch of the new one that stands for it."""
+
+    start: int
+    end: int
+    new_start: int
+    new_end: int
+    equal: bool
+    """The same characters in both texts; otherwise an edit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counterfactual:
     """A text after the swap. Outside the edits it equals the original, character by character."""
 
@@ -47,6 +60,20 @@ class Counterfactual:
     confidence: float
     """That of the least certain edit, in (0, 1]."""
 
+    @property
+    def alignment(self) -> tuple[Block, ...]:
+        """Blocks that cover both texts from beginning to end, in order: equal stretches, and edits."""
+        blocks: list[Block] = []
+        old = new = 0
+        for edit in self.edits:
+            if edit.start > old:
+                blocks.append(Block(old, edit.start, new, edit.new_start, equal=True))
+            blocks.append(Block(edit.start, edit.end, edit.new_start, edit.new_end, equal=False))
+            old, new = edit.end, edit.new_end
+        if new < len(self.text):
+            blocks.append(Block(old, old + len(self.text) - new, new, len(self.text), equal=True))
+        return tuple(blocks)
+
 
 @dataclass(frozen=True)
 class GroupWord:
@@ -56,27 +83,21 @@ class GroupWord:
     end: int
     group: str
     exempt: bool = False
-    """It stands in a phrase, title or address that must not be changed."""
+    """It stands in a phrase, title or address that must not be changed, or belongs to a person who must not be."""
 
 
-@dataclass(frozen=True)
-class _Found:
-    start: int
-    end: int
-    entry: Entry
-    style: str
-    several_words: bool = False
-
-
-def counterfactuals(text: str, axis: Axis, target: str | None = None, *, names: bool = True) -> list[Counterfactual]:
-    """One counterfactual per other group, in the order of `axis.groups`; an empty list when there is nothing
-    to swap.
+def counterfactuals(
+    text: str, axis: Axis, target: str | None = None, *, names: bool = True, grammar: str | None = None
+) -> list[Counterfactual]:
+    """One counterfactual per other group, in the order of `axis.groups`; an empty list when there is nothing to swap.
 
     `target` asks for one group only (UsageError if the axis has no such group). `names=False` leaves first
-    names as they are. Case is kept, a and an are repaired, and exempt spans (`do_not_flip`, quoted titles,
-    addresses) are left alone. Source: technique 2.2.
+    names as they are. A group for which the pack lacks a word of the text has none. Case is kept, articles and
+    endings are repaired, and exempt spans (`do_not_flip`, quoted titles, addresses) are left alone, with the
+    pronouns of exempt persons. `grammar="spacy"` asks spaCy where it is installed (UsageError otherwise); the
+    default needs no model. Source: technique 2.2.
     """
-    return _counterfactuals(text, axis, target, names=names, causal=False)
+    return _counterfactuals(text, axis, target, names=names, causal=False, grammar=grammar)
 
 
 def causal_counterfactuals(
@@ -87,10 +108,10 @@ def causal_counterfactuals(
     For every prefix that ends at the end of a word, the counterfactual of the prefix is the prefix of the
     counterfactual, so a growing text never has to be revised. The price: her becomes him only after a verb
     that is mostly said of persons and his otherwise, his always becomes her, a and an are not repaired, words
-    of several parts are taken part by part, and an exempt phrase counts only once it is complete. The last
-    word is taken as complete.
+    of several parts are taken part by part, an exempt phrase counts only once it is complete, and an adjective
+    that needs a person as its context counts only behind a verb (she is black). The last word is taken as complete.
     """
-    return _counterfactuals(text, axis, target, names=names, causal=True)
+    return _counterfactuals(text, axis, target, names=names, causal=True, grammar=None)
 
 
 def swap_prefix(text: str, axis: Axis, target: str | None = None, *, names: bool = True) -> str:
@@ -102,153 +123,179 @@ def swap_prefix(text: str, axis: Axis, target: str | None = None, *, names: bool
     return found[0].text if found else text
 
 
-def group_words(text: str, axis: Axis) -> list[GroupWord]:
+def group_words(text: str, axis: Axis, *, grammar: str | None = None) -> list[GroupWord]:
     """Every group word and first name in the text, in order; exempt ones are marked."""
-    lexicon = compiled(axis)
-    found = _find(text, lexicon)
+    lexicon = compiled(axis, grammar)
+    fold = folded(text)
+    found = _in_context(text, find(text, fold, lexicon), lexicon)
     if not found:
         return []
-    exempt = exempt_spans(text, lexicon)
-    return [
-        GroupWord(word.start, word.end, axis.groups[word.entry.group], exempt=_inside(word, exempt)) for word in found
-    ]
+    kept = set(_changeable(text, found, fold, lexicon))
+    return [GroupWord(w.start, w.end, axis.groups[w.entry.group], exempt=w not in kept) for w in found]
 
 
-def _counterfactuals(text: str, axis: Axis, target: str | None, *, names: bool, causal: bool) -> list[Counterfactual]:
+def _counterfactuals(
+    text: str, axis: Axis, target: str | None, *, names: bool, causal: bool, grammar: str | None
+) -> list[Counterfactual]:
     wanted = None if target is None else axis.group_index(target)
-    lexicon = compiled(axis)
-    found = _find(text, lexicon, single_words=causal)
+    lexicon = compiled(axis, grammar)
+    fold = folded(text)
+    found = find(text, fold, lexicon, one_part=causal)
     if not names:
         found = [word for word in found if not word.entry.is_name]
     if not found:
         return []
     if causal:
-        found = exempt_so_far(text, lexicon, found)
-    elif exempt := exempt_spans(text, lexicon):
-        found = [word for word in found if not _inside(word, exempt)]
+        found = exempt_so_far(text, lexicon, _in_context_so_far(text, found, lexicon))
+    else:
+        found = _changeable(text, _in_context(text, found, lexicon), fold, lexicon)
     if not found:
         return []
     source = found[0].entry.group
     targets = range(len(axis.groups)) if wanted is None else (wanted,)
-    swapped = [_swap(text, found, source, other, axis, causal=causal) for other in targets if other != source]
-    return [result for result in swapped if result and result.edits]
+    rows = [_row(text, word, lexicon, causal=causal) for word in found]
+    swapped = [
+        _swap(text, found, rows, source, other, axis, lexicon, causal=causal) for other in targets if other != source
+    ]
+    return [result for result in swapped if result is not None]
 
 
-def _find(text: str, lexicon: Lexicon, *, single_words: bool = False) -> list[_Found]:
-    found: list[_Found] = []
-    for match in (lexicon.single_words if single_words else lexicon.words).finditer(text):
-        surface = match[0]
-        entry = lexicon.entries.get(surface.lower())
-        style = _style(surface)
-        if entry is None or not style:
-            continue
-        start, end = match.span()
-        row = entry.rows[0]
-        if row.capitalised and style == "lower":
-            continue
-        if row.pos == "pronoun" and _hyphenated(text, start, start if single_words else end):
-            continue
-        found.append(_Found(start, end, entry, style, " " in surface))
-    return found
+def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
+    """The words that mean a person where the pack asks for it, no surnames, and no parts of the names of things."""
+    return [word for word in found if _counts(text, word, lexicon)]
 
 
-def _swap(
-    text: str, found: Iterable[_Found], source: int, target: int, axis: Axis, *, causal: bool
-) -> Counterfactual | None:
-    edits: list[Edit] = []
-    pieces: list[str] = []
-    done = length = 0
-    confidence = 1.0
-
-    def replace(start: int, end: int, after: str) -> None:
-        nonlocal done, length
-        pieces.extend((text[done:start], after))
-        new_start = length + start - done
-        length = new_start + len(after)
-        edits.append(Edit(start, end, text[start:end], after, new_start, length))
-        done = end
-
-    for word in found:
-        if word.entry.group == source:
-            other = target
-        elif word.entry.group == target:
-            other = source
-        else:
-            continue
-        row, certainty = _row(text, word, causal=causal)
-        if not row.words[other]:
-            return None  # the pack has no word of that group
-        before, after = text[word.start : word.end], _styled(row.words[other], word.style)
-        confidence = min(confidence, certainty)
-        if before == after:
-            continue
-        if not causal and (article := _article_before(text, word.start, done)):
-            repaired = english.repaired_article(text[slice(*article)], before, after)
-            if repaired != text[slice(*article)]:
-                replace(*article, repaired)
-        replace(word.start, word.end, after)
-    pieces.append(text[done:])
-    return Counterfactual("".join(pieces), axis.groups[target], tuple(edits), confidence)
-
-
-def _row(text: str, word: _Found, *, causal: bool) -> tuple[WordTuple, float]:
-    rows = word.entry.rows
-    if len(rows) == 1:
-        return rows[0], NAME_CERTAINTY if word.entry.is_name else rows[0].certainty
-    if rows[0].case is None:
-        return rows[0], rows[0].certainty
-    decide = english.possessive_case_so_far if causal else english.possessive_case
-    case, certainty = decide(text, word.start, word.end)
-    return next(row for row in rows if row.case == case), certainty
-
-
-def _article_before(text: str, start: int, done: int) -> tuple[int, int] | None:
-    """The span of an `a` or `an` directly before `start`, with one space between."""
-    if start < 2 or text[start - 1] != " ":
-        return None
-    begin = start - 3 if text[start - 3 : start - 1].lower() == "an" else start - 2
-    if begin < done or text[begin : start - 1].lower() not in ("a", "an"):
-        return None
-    if begin and (text[begin - 1].isalnum() or text[begin - 1] in "'’-_&/."):
-        return None
-    return begin, start - 1
-
-
-def _hyphenated(text: str, start: int, end: int) -> bool:
-    """Part of a compound such as she-wolf; a dash between clauses is no hyphen. With end = start, only the
-    left side."""
-    if end > start and text.startswith("-", end) and text[end + 1 : end + 2].isalnum():
+def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
+    start, end, entry, _, _ = word
+    row = entry.rows[0]
+    if row.pos == "pronoun":
         return True
-    return start > 1 and text[start - 1] == "-" and text[start - 2].isalnum()
+    grammar = lexicon.grammar
+    if entry.context is not None:
+        row = _row(text, word, lexicon, causal=False)[0]
+        if not grammar.names_person(text, start, end, row, lexicon.is_group_word):
+            return False
+    elif entry.is_name and not grammar.is_first_name(text, start, end, lexicon.is_name):
+        return False
+    return not (text[start].isupper() and grammar.in_name_of_thing(text, start, end, row))
 
 
-def _inside(word: _Found, spans: Iterable[tuple[int, int]]) -> bool:
-    """Whether an exempt span touches the word; an entry of several words wins over what it contains."""
+def _in_context_so_far(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
+    grammar = lexicon.grammar
+    return [
+        word
+        for word in found
+        if (
+            grammar.is_first_name_so_far(text, word.start, word.end)
+            if word.entry.is_name
+            else word.entry.context is None
+            or grammar.names_person_so_far(text, word.start, word.end, word.entry.rows[0])
+        )
+    ]
+
+
+def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -> list[Found]:
+    """The words outside of exempt spans that do not belong to an exempt person."""
+    exempt = exempt_spans(text, lexicon, fold) if found else NOTHING
+    if exempt is NOTHING:
+        return found
+    kept: set[int] = set()
+    if exempt.facts or exempt.persons:
+        kept = kept_with_their_person(text, found, exempt, lexicon.grammar)
+    spans = _merged(exempt)
+    return [word for k, word in enumerate(found) if k not in kept and not _inside(word, spans)]
+
+
+def _merged(exempt: Exempt) -> list[Span]:
+    return sorted({*exempt.things, *exempt.facts, *exempt.persons})
+
+
+def _inside(word: Found, spans: Sequence[Span]) -> bool:
+    """Whether an exempt span touches the word; an entry of several parts wins over what it contains."""
     return any(
-        start < word.end and word.start < end and not (word.several_words and word.start <= start and end <= word.end)
+        start < word.end and word.start < end and not (word.several_parts and word.start <= start and end <= word.end)
         for start, end in spans
     )
 
 
-def _style(surface: str) -> str:
-    """How the word is written: lower, UPPER, Capital, or Title-Each-Part; empty when it is none of these."""
-    if surface.islower():
-        return "lower"
-    if surface.isupper() and len(surface) > 1:
-        return "upper"
-    if surface == surface[:1].upper() + surface[1:].lower():
-        return "capital"
-    return "title" if surface == _title(surface) else ""
+def _swap(
+    text: str,
+    found: Sequence[Found],
+    rows: Sequence[tuple[WordTuple, float]],
+    source: int,
+    target: int,
+    axis: Axis,
+    lexicon: Lexicon,
+    *,
+    causal: bool,
+) -> Counterfactual | None:
+    """The exchange of two groups; None when nothing changes, or the pack has no word for one that must."""
+    edits: list[Edit] = []
+    pieces: list[str] = []
+    done = length = 0
+    confidence = 1.0
+    for word, (row, certainty) in zip(found, rows, strict=True):
+        start, end, entry, style, _ = word
+        if entry.group == source:
+            other = target
+        elif entry.group == target:
+            other = source
+        else:
+            continue
+        after = row.words[other]
+        if not after:
+            return None
+        if start < done:
+            continue
+        before = text[start:end]
+        if style != "listed" or before[0].isupper() != after[0].isupper():
+            after = _written(text, word, after, lexicon)
+        if certainty < confidence:
+            confidence = certainty
+        if before == after:
+            continue
+        changes = [(start, end, after)]
+        if not causal:
+            swap = Swap(start, end, before, after, row, entry.group, other, done)
+            if repairs := lexicon.grammar.repairs(text, swap):
+                changes = sorted([*changes, *repairs])
+        for begin, stop, new in changes:
+            pieces.append(text[done:begin])
+            pieces.append(new)
+            new_start = length + begin - done
+            length = new_start + len(new)
+            edits.append(Edit(begin, stop, text[begin:stop], new, new_start, length))
+            done = stop
+    if not edits:
+        return None
+    pieces.append(text[done:])
+    return Counterfactual("".join(pieces), axis.groups[target], tuple(edits), confidence)
 
 
-def _styled(word: str, style: str) -> str:
-    if style == "upper":
-        return word.upper()
-    if style == "lower":
-        return word.lower()
-    return _title(word) if style == "title" else word[:1].upper() + word[1:].lower()
+def _written(text: str, word: Found, after: str, lexicon: Lexicon) -> str:
+    """The new word in the style of the old one; where the two have different capitals, the beginning of a sentence
+    decides (Muslims pray: Atheists pray; a Muslim: an atheist)."""
+    if word.style == "listed":
+        if text[word.start].isupper() and lexicon.grammar.begins_sentence(text, word.start):
+            return after[:1].upper() + after[1:]
+        return after
+    return styled(after, word.style)
 
 
-def _title(word: str) -> str:
-    parts = word.replace("-", "\0-\0").replace(" ", "\0 \0").split("\0")
-    return "".join(part[:1].upper() + part[1:].lower() for part in parts)
+def _row(text: str, word: Found, lexicon: Lexicon, *, causal: bool) -> tuple[WordTuple, float]:
+    """The row that the word stands in, and how sure that is."""
+    rows = word.entry.rows
+    if len(rows) == 1:
+        return rows[0], NAME_CERTAINTY if word.entry.is_name else rows[0].certainty
+    grammar = lexicon.grammar
+    cases = [row.case for row in rows if row.case]
+    if cases:
+        decide = grammar.case_so_far if causal else grammar.case
+        case, certainty = decide(text, word.start, word.end, cases)
+        return next((row for row in rows if row.case == case), rows[0]), certainty
+    if causal:
+        return rows[0], rows[0].certainty
+    readings = {(row.pos, None if row.pos == "adjective" else row.number): row for row in rows}
+    reading, certainty = grammar.reading(text, word.start, word.end, list(readings))
+    row = readings.get(reading, rows[0])
+    return row, min(certainty, row.certainty)

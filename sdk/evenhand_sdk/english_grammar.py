@@ -1,171 +1,115 @@
-"""English grammar by rule, as far as a swap needs it: what her and his stand for, and a or an.
+"""English, by rule: the implementation of `Grammar` that needs no model.
 
-`her` is an object (saw her) or a determiner (her dog); `his` is a determiner (his dog) or a possessive (it is
-his). A determiner has a noun phrase after it, so both questions are one: does a noun phrase follow that
-belongs to the pronoun? The answer reads at most two words on each side and needs no model. Where several
-readings are common, the more frequent one is chosen and the confidence says so.
+Each question reads a few words on either side; where several readings are common, the more frequent one is chosen and
+the confidence says so. The rules are in `english_pronouns`, `english_articles`, `english_persons`, `english_names` and
+`english_agreement`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Sequence
 
-from evenhand_sdk.english_words import (
-    ADJECTIVE_COMPLEMENTS,
-    ASSISTING_VERBS,
-    BARE_VERBS,
-    CAUSATIVES,
-    DITRANSITIVES,
-    FINITE_VERBS,
-    FUNCTION_WORDS,
-    GIVEN_NOUNS,
-    ING_NOUNS,
-    LY_NON_ADVERBS,
-    NAMING_VERBS,
-    NOUN_OR_ADVERB,
-    NOUN_VERBS,
-    NUMBERS,
-    OBJECT_VERBS,
-    OPENERS,
-    PERCEPTION_VERBS,
-    PREDICATES,
-    PREPOSITIONS,
-    SOFT_ADVERBS,
-    SPEECH_VERBS,
-    STATE_VERBS,
-    TIME_NOUNS,
+from evenhand_sdk.axes import WordTuple
+from evenhand_sdk.english_agreement import possessive_ending, verb_after
+from evenhand_sdk.english_articles import article_before, repaired_article
+from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with_vowel_sound
+from evenhand_sdk.english_names import in_name_of_thing, is_first_name, is_first_name_so_far
+from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
+from evenhand_sdk.english_person_words import RELATIONS
+from evenhand_sdk.english_persons import (
+    adjective_or_noun,
+    describes_person,
+    describes_person_so_far,
+    in_compound,
+    names_persons,
 )
+from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
+from evenhand_sdk.english_words import CLAUSE_OPENERS, SMALL_WORDS
+from evenhand_sdk.grammar import Reading, Replacement, Swap
 
-_NEXT = re.compile(r"[^\S\n]*(?:\n[^\S\n]*(?!\n))?([\"“‘(*_]*)([^\W_]+(?:['’-][^\W_]+)*)")
-_PREVIOUS = re.compile(r"([^\W_]+(?:['’-][^\W_]+)*)\s+[\"“‘(*_]*\Z")
-_LONGEST_WORD = 40
-
-SURE, LIKELY, GUESS = 0.97, 0.9, 0.7
-
-
-def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
-    """The case of the `her` or `his` at text[start:end], and how sure that is, in (0, 1].
-
-    Returns `determiner` when a noun phrase follows that the word determines; otherwise `object` for her and
-    `possessive` for his.
-    """
-    his = text[start:end].lower() == "his"
-    otherwise = "possessive" if his else "object"
-    if text.startswith("/", end):
-        partner = _NEXT.match(text, end + 1)
-        if partner and partner[2].lower() in ("his", "her"):
-            return _shared_case(text, partner.span(2), otherwise), GUESS
-        return otherwise, GUESS
-    following = _NEXT.match(text, end)
-    if following is None:
-        return otherwise, SURE
-    word = following[2]
-    lowered = word.lower()
-    after = _NEXT.match(text, following.end())
-    next_word = after[2].lower() if after and after.start(2) > following.end() else ""
-    closed = not next_word or next_word in FUNCTION_WORDS
-    previous = previous_word(text, start)
-    prepositional = previous in PREPOSITIONS
-
-    if lowered in ("and", "or") and after and next_word in ("his", "her") and next_word != text[start:end].lower():
-        return _shared_case(text, after.span(2), otherwise), GUESS
-    if lowered in NOUN_OR_ADVERB:
-        return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
-    if lowered in FUNCTION_WORDS:
-        if lowered in ("being", "having") and (his or prepositional):
-            return "determiner", GUESS
-        return otherwise, SURE
-    if lowered in FINITE_VERBS or (previous == "of" and lowered.endswith("ed") and closed):
-        return otherwise, LIKELY
-    if lowered in SOFT_ADVERBS:
-        if prepositional:
-            return "determiner", LIKELY
-        return (otherwise if closed or next_word in TIME_NOUNS else "determiner"), GUESS
-    if lowered.endswith("ly") and lowered not in LY_NON_ADVERBS:
-        return (otherwise, LIKELY) if closed else ("determiner", GUESS)
-    if his:
-        return "determiner", LIKELY
-    return _her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]))
+_ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
+_OWNERS = frozenset(("her", "his", "hers"))
 
 
-def _her_before_content(word: str, next_word: str, previous: str, *, closed: bool, quoted: bool) -> tuple[str, float]:
-    """Her before a content word: usually a determiner, unless the verb before it takes a person and
-    something else."""
-    lowered = word.lower()
-    if quoted and previous in SPEECH_VERBS:
-        return "object", LIKELY
-    if previous in NAMING_VERBS and word[0].isupper() and not word.isupper():
-        return "object", LIKELY
-    if previous in CAUSATIVES and lowered in BARE_VERBS:
-        return "object", LIKELY
-    if previous in ASSISTING_VERBS and (lowered in NOUN_VERBS or next_word in OPENERS):
-        return "object", GUESS
-    if previous in PERCEPTION_VERBS and lowered.endswith("ing") and lowered not in ING_NOUNS:
-        return "object", LIKELY
-    if closed and lowered in PREDICATES:
-        return "object", LIKELY
-    if previous in STATE_VERBS and lowered in ADJECTIVE_COMPLEMENTS and closed:
-        return "object", LIKELY
-    if lowered in NUMBERS and next_word == "of":
-        return "object", LIKELY
-    if previous in DITRANSITIVES:
-        counted = lowered in NUMBERS or word[0].isdigit()
-        if (lowered in GIVEN_NOUNS and closed and next_word not in ("to", "away", "up", "back", "out", "off")) or (
-            counted and next_word not in ("own",)
+class English:
+    """English grammar by rule."""
+
+    cases_told_apart: Collection[frozenset[str]] = (
+        frozenset({"object", "determiner"}),
+        frozenset({"determiner", "possessive"}),
+    )
+    sentence_end = re.compile(
+        "".join(rf"(?<!\b{short})" for short in _ABBREVIATIONS.split())
+        + r"(?<!\b[A-Z])[.!?]+[\"'”’)\]]*\s+(?=[^\Wa-z_]|[\"“‘'(\[])|\n+"
+    )
+    small_words: Collection[str] = SMALL_WORDS
+
+    def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
+        return possessive_case(text, start, end)
+
+    def case_so_far(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
+        return possessive_case_so_far(text, start, end)
+
+    def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
+        return adjective_or_noun(text, start, end, options)
+
+    def names_person(
+        self, text: str, start: int, end: int, row: WordTuple, is_group_word: Callable[[str], bool]
+    ) -> bool:
+        if in_compound(text, start, end):
+            return False
+        if row.pos == "noun":
+            return names_persons(text, start, end, plural=row.number == "plural")
+        return describes_person(text, start, end, is_group_word)
+
+    def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        return row.pos == "adjective" and describes_person_so_far(text, start, end)
+
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+        return is_first_name(text, start, end, is_name)
+
+    def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
+        return is_first_name_so_far(text, start)
+
+    def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        common = row.pos == "noun" and row.number == "plural" and text[start:end].lower() in row.words
+        return in_name_of_thing(text, start, end, common_plural=common)
+
+    def possessor(self, text: str, start: int) -> tuple[int, int] | None:
+        noun = re.compile(r"[\w-]+").match(text, start)
+        if noun is None or noun[0].lower() not in RELATIONS:
+            return None
+        for word, place in words_before(text, start, 3):
+            lowered = word.lower()
+            if lowered in _OWNERS:
+                return place, place + len(word)
+            if lowered.endswith(("'s", "’s")):
+                return place, place + len(word) - 2
+        return None
+
+    def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
+        opener = text[sentence : sentence + 24].split(None, 1)[:1]
+        comma = text.rfind(",", pronoun, name)
+        return bool(opener) and opener[0].lower() in CLAUSE_OPENERS and comma > 0 and text[comma + 1 : name].isspace()
+
+    def begins_sentence(self, text: str, start: int) -> bool:
+        return sentence_starts_at(text, start)
+
+    def repairs(self, text: str, swap: Swap) -> Sequence[Replacement]:
+        found: list[Replacement] = []
+        if text[swap.start - 1 : swap.start] in (" ", '"', "“", "‘", "(", "*", "_") and (
+            article := article_before(text, swap.start, swap.free)
         ):
-            return "object", GUESS
-    return "determiner", LIKELY
-
-
-def possessive_case_so_far(text: str, start: int, end: int) -> tuple[str, float]:
-    """The case of `her` or `his` from the words before it alone, for text that is still being written.
-
-    Her is an object after a verb that is mostly said of persons (told, asked, thanked) and a determiner
-    otherwise; his is always a determiner.
-    """
-    if text[start:end].lower() == "her" and previous_word(text, start) in OBJECT_VERBS:
-        return "object", GUESS
-    return "determiner", GUESS
-
-
-def previous_word(text: str, start: int) -> str:
-    """The lower-case word before `start` with only white space or an opening quote between, or the empty
-    string."""
-    found = _PREVIOUS.search(text, max(0, start - _LONGEST_WORD), start)
-    return found[1].lower() if found else ""
-
-
-def repaired_article(article: str, before: str, after: str) -> str:
-    """`a` or `an`, changed when the word behind it changed from `before` to `after` and the article had been
-    right.
-
-    The change is made only if it can be undone: the article of the swapped text repairs to the original one.
-    """
-    had, needs = starts_with_vowel_sound(before), starts_with_vowel_sound(after)
-    if had == needs or (article.lower() == "an") != had:
-        return article
-    if needs:
-        repaired = article + ("N" if after.isupper() and len(after) > 1 and article == "A" else "n")
-    else:
-        repaired = article[0]
-    undone = repaired if len(repaired) == 1 else repaired[0]
-    restored = undone + ("N" if before.isupper() and undone == "A" else "n") if had else undone
-    return repaired if restored == article else article
-
-
-def starts_with_vowel_sound(word: str) -> bool:
-    """Whether English says `an` before the word: by its letters, with the usual exceptions (heir, hour,
-    unit, Europe)."""
-    lowered = word.lower()
-    if lowered.startswith(("heir", "hour", "honest", "honor", "honour")):
-        return True
-    if lowered.startswith(("eu", "ewe", "one", "once", "use", "usu", "uti", "ute")):
-        return False
-    if lowered.startswith("uni"):
-        return lowered.startswith(("unin", "unim"))
-    return lowered[:1] in "aeiou" and bool(lowered)
-
-
-def _shared_case(text: str, partner: tuple[int, int], otherwise: str) -> str:
-    """His in `his or her work` is what the her behind it is: a determiner if that one is."""
-    return "determiner" if possessive_case(text, *partner)[0] == "determiner" else otherwise
+            had = text[slice(*article)]
+            repaired = repaired_article(had, swap.before, swap.after)
+            if repaired != had:
+                found.append(Replacement(*article, repaired))
+        following = text[swap.end : swap.end + 1]
+        if following in ("'", "’"):
+            ending = possessive_ending(text, swap)
+            if ending is not None:
+                found.append(ending)
+        if swap.row.pos == "pronoun" and swap.row.case == "subject" and following:
+            found += verb_after(text, swap)
+        return found

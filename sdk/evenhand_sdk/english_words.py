@@ -64,10 +64,11 @@ LY_NON_ADVERBS = _set(
 )
 
 FINITE_VERBS = _set(
-    """said says told tells asked asks knew knows went goes came comes saw sees took takes got gets thought
-    thinks became becomes began begins ran wrote seemed seems wanted wants needed decided decides agreed
-    agrees smiled nodded laughed replied answered explained arrived stayed remained looked turned started
-    tried liked hated hoped hopes believed believes lasted works worked"""
+    """said says told tells asked asks knew knows went goes came comes saw sees took takes got gets thought thinks
+    became becomes began begins ran wrote seemed seems wanted wants needed decided decides agreed agrees smiled
+    nodded laughed replied answered explained arrived stayed remained looked turned started tried liked hated hoped
+    hopes believed believes lasted works worked gave brought bought sent sold stood won drove ate flew heard threw
+    taught caught fought sang swam slept stole wore woke chose drew hid shook sat understood lent met wrote followed"""
 )
 """Verbs of the main clause behind a relative (the man who met her said ..., a friend of his became ...)."""
 
@@ -97,7 +98,8 @@ BARE_VERBS = _set(
     solve stop succeed survive teach throw recover relax sew ski swim wear weep shiver shine bake laugh cry
     smile direct attempt struggle marry blush seem appear look wonder hate want suffer swear admit accept
     agree apologize apologise consider continue create disappear approach hesitate undress exit arrive glow
-    stare shrug wince"""
+    stare shrug wince rewrite repeat return retire resign duck sneak crawl stumble vanish arrest admit prove promise
+    pretend listen dress collapse explain examine"""
 )
 
 NOUN_VERBS = _set(
@@ -175,3 +177,23 @@ OBJECT_VERBS = _set(
     trusted interviewed promoted congratulated encouraged"""
 )
 """Verbs whose object is nearly always a person."""
+
+NOT_INFLECTED = _set(
+    """can could will would may might must shall should ought did had am be been being can't couldn't won't wouldn't
+    mustn't shouldn't didn't hadn't always perhaps besides towards afterwards upstairs sometimes thus this as us yes
+    less plus"""
+)
+"""Behind he and they alike; some of them only look like verbs in s."""
+
+PLURAL_VERBS = _set("are were have do don't aren't weren't haven't")
+SMALL_WORDS = _set("a an the and or nor but of in on at to for by with from as is")
+"""In lower case in the title of a work."""
+
+DIRECTIONS = _set("into under over across toward towards out away off through past down up along around onto")
+"""Behind a word that is noun and verb, they show a movement, and so the verb (saw her run into ...)."""
+MAKING = _set("make makes made making let lets letting")
+CLAUSE_OPENERS = _set(
+    """when while after before although though as since if because until once in during despite throughout upon with by
+    following like unlike for at on from given besides"""
+)
+"""First words of a sentence that lets its subject wait behind a comma."""

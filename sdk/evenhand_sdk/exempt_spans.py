@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
+from evenhand_sdk.axes import WordTuple
+from evenhand_sdk.grammar import Grammar
 from evenhand_sdk.lexicon import Lexicon
+from evenhand_sdk.word_search import Folded, folded
 
-_ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
-_SENTENCE_END = re.compile(
-    "".join(rf"(?<!\b{short})" for short in _ABBREVIATIONS.split())
-    + r"(?<!\b[A-Z])[.!?]+[\"'”’)\]]*\s+(?=[^\Wa-z_]|[\"“‘'(\[])|\n+"
-)
 _PARAGRAPH_END = re.compile(r"\n\s*\n")
-_BOUNDARY = {"sentence": _SENTENCE_END, "paragraph": _PARAGRAPH_END}
 _QUOTED = re.compile(
     r'"([^"\n]{3,120})"|“([^“”\n]{3,120})”|‘([^‘’\n]{3,120}(?:’\w[^‘’\n]{0,60})*)’|[*_]([^*_\n]{3,120})[*_]'
 )
 _QUOTE_MARKS = re.compile(r'["“‘*_]')
-_SMALL_WORDS = frozenset(
-    (
-        "a",
-        "an",
-        "the",
-        "and",
-        "or",
-        "nor",
-        "but",
-        "of",
-        "in",
-        "on",
-        "at",
-        "to",
-        "for",
-        "by",
-        "with",
-        "from",
-        "as",
-        "is",
-    )
-)
 _ADDRESS = re.compile(
     r"(?:https?://|\bwww\.)\S+|(?<![\w.+-])[\w.+-]{1,64}@[\w-]+\.[\w.-]+|(?<!\w)[@#]\w+|\b\w+\.(?:com|org|net)\b"
 )
-_ADDRESS_MARKS = re.compile(r"[@#]|://|www\.|\.(?:com|org|net)\b")
+_ADDRESS_MARKS = ("@", "#", "://", "www.", ".com", ".org", ".net")
 
 
 class Spanned(Protocol):
@@ -58,31 +33,77 @@ class Spanned(Protocol):
 
 
 Word = TypeVar("Word", bound=Spanned)
+Span = tuple[int, int]
 
 
-def exempt_spans(text: str, lexicon: Lexicon) -> list[tuple[int, int]]:
-    """Character spans (end exclusive) that must stay as they are, judged from the whole text."""
-    spans: list[tuple[int, int]] = []
-    if lexicon.any_exemption is not None and lexicon.any_exemption.search(text):
-        for scope, pattern in lexicon.exemptions:
-            spans += _widened(text, [match.span() for match in pattern.finditer(text)], scope)
+class Exempt(NamedTuple):
+    """Character spans (ends exclusive) that must stay as they are, by what they are."""
+
+    things: Sequence[Span]
+    """Fixed expressions, names of things, titles of works, addresses: no person is meant."""
+    facts: Sequence[Span]
+    """Sentences or paragraphs that are about a group as a matter of fact."""
+    persons: Sequence[Span]
+    """Phrases that name a real person or give somebody's title."""
+
+
+NO_ROW = WordTuple(words=(), pos="name")
+NOTHING = Exempt((), (), ())
+
+
+def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exempt:
+    """What must stay as it is, judged from the whole text."""
+    fold = fold or folded(text)
+    things: list[Span] = []
+    facts: list[Span] = []
+    persons: list[Span] = []
+    for scope, pattern in patterns_for(fold.parts, lexicon):
+        if spans := [match.span() for match in pattern.finditer(text)]:
+            if scope == "person":
+                named = [span for span in spans if not lexicon.grammar.in_name_of_thing(text, *span, NO_ROW)]
+                persons += named
+                things += [span for span in spans if span not in named]  # John F. Kennedy Airport
+            else:
+                kept = things if scope == "phrase" else facts
+                kept += _widened(text, spans, scope, lexicon.grammar)
     if _QUOTE_MARKS.search(text):
-        spans += [match.span() for match in _QUOTED.finditer(text) if is_title(match[match.lastindex or 0])]
-    if _ADDRESS_MARKS.search(text):
-        spans += [match.span() for match in _ADDRESS.finditer(text)]
-    return spans
+        small = lexicon.grammar.small_words
+        things += [match.span() for match in _QUOTED.finditer(text) if is_title(match[match.lastindex or 0], small)]
+    if any(mark in text for mark in _ADDRESS_MARKS):
+        things += [match.span() for match in _ADDRESS.finditer(text)]
+    return Exempt(things, facts, persons) if things or facts or persons else NOTHING
+
+
+def patterns_for(parts: Sequence[str], lexicon: Lexicon) -> list[tuple[str, re.Pattern[str]]]:
+    """(scope, pattern) of the phrases that a text with these parts may contain; mostly none."""
+    anchors = list(lexicon.anchors.intersection(parts))
+    length = lexicon.stem_length
+    if length and (begun := lexicon.stems.intersection([part[:length] for part in parts])):
+        candidates = [part for part in set(parts) if part[:length] in begun]
+        anchors += [
+            anchor
+            for anchor in lexicon.phrases
+            if anchor.endswith("*") and any(part.startswith(anchor[:-1]) for part in candidates)
+        ]
+    if "" in lexicon.phrases:
+        anchors.append("")
+    if not anchors:
+        return []
+    present = set(parts)
+    return [
+        (scope, pattern) for anchor in anchors for needs, scope, pattern in lexicon.patterns(anchor) if needs <= present
+    ]
 
 
 def exempt_so_far(text: str, lexicon: Lexicon, words: Sequence[Word]) -> list[Word]:
-    """The words that may be changed, each judged by the text up to its own end: the causal form of
-    `exempt_spans`.
+    """The words that may be changed, each judged by the text up to its own end: the causal form of `exempt_spans`.
 
-    A phrase protects only the words that it contains at or after its completion; a sentence or paragraph
-    scope protects what follows the phrase. Quoted titles are not known before the quote ends and do not count
-    here.
+    A phrase protects only the words that it contains at or after its completion; a sentence, paragraph or person scope
+    protects what follows the phrase, to the end of the sentence or paragraph. Quoted titles are not known before the
+    quote ends and do not count here.
     """
     words = [word for word in words if not _in_address(text, word.start)]
-    if lexicon.any_exemption is None or not lexicon.any_exemption.search(text):
+    if not patterns_for(folded(text).parts, lexicon):
         return list(words)
     return [word for word in words if not _exempt_at(text, word, lexicon)]
 
@@ -93,8 +114,13 @@ def _exempt_at(text: str, word: Spanned, lexicon: Lexicon) -> bool:
     start = word.start - begin
     return any(
         first <= start < end
-        for scope, pattern in lexicon.exemptions
-        for first, end in _widened(prefix, [match.span() for match in pattern.finditer(prefix)], scope)
+        for scope, pattern in patterns_for(folded(prefix).parts, lexicon)
+        for first, end in _widened(
+            prefix,
+            [match.span() for match in pattern.finditer(prefix)],
+            "paragraph" if scope == "person" else scope,
+            lexicon.grammar,
+        )
     )
 
 
@@ -103,14 +129,15 @@ def _in_address(text: str, start: int) -> bool:
     if start == 0 or text[start - 1].isspace():
         return False
     token = text[max(0, start - 200) : start].split()[-1]
-    return _ADDRESS_MARKS.search(token) is not None
+    return any(mark in token for mark in _ADDRESS_MARKS)
 
 
-def _widened(text: str, spans: list[tuple[int, int]], scope: str) -> list[tuple[int, int]]:
+def _widened(text: str, spans: list[Span], scope: str, grammar: Grammar) -> list[Span]:
     """The spans themselves, or the sentences or paragraphs around them."""
     if scope in ("phrase", "person") or not spans:
         return spans
-    boundaries = [match.span() for match in _BOUNDARY[scope].finditer(text)]
+    boundary = grammar.sentence_end if scope == "sentence" else _PARAGRAPH_END
+    boundaries = [match.span() for match in boundary.finditer(text)]
     starts, ends = [0, *(end for _, end in boundaries)], [*(start for start, _ in boundaries), len(text)]
     return [
         (starts[bisect_right(starts, start) - 1], ends[min(bisect_left(ends, end), len(ends) - 1)])
@@ -118,7 +145,7 @@ def _widened(text: str, spans: list[tuple[int, int]], scope: str) -> list[tuple[
     ]
 
 
-def is_title(quoted: str) -> bool:
+def is_title(quoted: str, small_words: Collection[str]) -> bool:
     """Whether quoted words look like the title of a work: two or more, each capitalised but for the small
     ones."""
     if quoted.rstrip()[-1:] in ("?", "!", ".", ";", ":"):
@@ -127,5 +154,5 @@ def is_title(quoted: str) -> bool:
     if not 2 <= len(words) <= 10 or not words[0][0].isupper():
         return False
     return sum(word[0].isupper() for word in words) >= 2 and all(
-        word[0].isupper() or word[0].isdigit() or word in _SMALL_WORDS for word in words
+        word[0].isupper() or word[0].isdigit() or word in small_words for word in words
     )

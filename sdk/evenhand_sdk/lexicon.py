@@ -1,97 +1,196 @@
-"""An axis compiled for search: one regular expression for its words, one for the phrases that must not
-change.
+"""An axis compiled for search: a table of its words by their first part, and the phrases that must not change.
 
-Both are tries, so their cost does not grow with the number of words. They are built once per axis and kept.
+Both are found by looking up the parts of a text in a table, so the cost does not grow with the number of words, and a
+text without any of them is recognised at once. Patterns for phrases are compiled when a text first needs them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import combinations
+from typing import NamedTuple
 
 from evenhand_sdk.axes import Axis, WordTuple
+from evenhand_sdk.grammar import Grammar, grammar_of
 
 Trie = dict[str, "Trie"]
 
 _NO_NAME = """The A An This That His Her My Our Your Their Every Each No One Some And But Or When If Then
-As In On At To For"""
+As In On At To For He She They We You It I Is Are Was Were Who What There These Those All Both Most Many Several Few
+Other Another Two Three Four Five Six Seven Eight Nine Ten Young Old Poor Rich From With By Of Not So Yet Because While
+After Before Since Although Only Even Such Many Like Unlike Among Between During"""
 _NAME = rf"(?-i:(?!(?:{'|'.join(_NO_NAME.split())})\b)[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])[^\W_]*(?:['’-][^\W_]+)*"
 _NO_MARK = "(?![\u0300-\u036f])"
 """A combining mark behind a letter makes it another letter; \\b does not know that."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What a recognised surface word means: its group and the rows it may stand in (two when grammar must
-    decide)."""
+class Entry(NamedTuple):
+    """What a recognised surface word means: its group and the rows it may stand in (several when grammar decides)."""
 
     group: int
     rows: tuple[WordTuple, ...]
+    listed: str
+    """The word as the pack writes it."""
     is_name: bool = False
+    context: str | None = None
 
 
-@dataclass(frozen=True)
+class Form(NamedTuple):
+    """One way in which an entry is written, in lower case."""
+
+    text: str
+    entry: Entry
+    one_part: bool
+    """Without a space, hyphen or apostrophe inside."""
+    several_parts: bool
+
+
+class Phrase(NamedTuple):
+    """A phrase that must not be changed, as regular expressions of one step each, with what a match protects."""
+
+    scope: str
+    fragments: tuple[str, ...]
+    needs: frozenset[str]
+    """Parts that a text must have for a match."""
+
+
+class Guarded(NamedTuple):
+    """A pattern of phrases, and the parts without which there is no need to look for it."""
+
+    needs: frozenset[str]
+    scope: str
+    pattern: re.Pattern[str]
+
+
+@dataclass(frozen=True, eq=False)
 class Lexicon:
-    """The compiled form of one axis."""
+    """The compiled form of one axis, with the grammar of its locale."""
 
     entries: dict[str, Entry]
-    words: re.Pattern[str]
-    single_words: re.Pattern[str]
-    """Only the words without a space, hyphen or apostrophe inside."""
-    exemptions: tuple[tuple[str, re.Pattern[str]], ...]
-    """Per scope, one pattern."""
-    any_exemption: re.Pattern[str] | None
+    forms: dict[str, tuple[Form, ...]]
+    """First part of a word -> the words that begin so, the longest first."""
+    heads: frozenset[str]
+    """The keys of `forms`."""
+    phrases: dict[str, tuple[Phrase, ...]]
+    """A part that every match must contain -> the phrases with it; `stem*` for parts that only begin so; "" for any."""
+    anchors: frozenset[str]
+    stems: frozenset[str]
+    stem_length: int
+    """The first so many characters of a part decide whether one of `stems` can match it."""
+    persons: bool
+    """Whether any phrase protects a person."""
+    grammar: Grammar
+    groups: int
+    _patterns: dict[str, tuple[Guarded, ...]] = field(default_factory=dict)
+
+    def is_group_word(self, word: str) -> bool:
+        """Whether the lower-case word is a word of one of the groups, and no name."""
+        entry = self.entries.get(word)
+        return entry is not None and not entry.is_name
+
+    def is_name(self, word: str) -> bool:
+        """Whether the lower-case word is a first name of the pack."""
+        entry = self.entries.get(word)
+        return entry is not None and entry.is_name
+
+    def patterns(self, anchor: str) -> tuple[Guarded, ...]:
+        """The phrases with this anchor as patterns, compiled on first use."""
+        found = self._patterns.get(anchor)
+        if found is None:
+            alike: dict[tuple[frozenset[str], str], list[Sequence[str]]] = {}
+            for phrase in self.phrases[anchor]:
+                alike.setdefault((phrase.needs, phrase.scope), []).append(phrase.fragments)
+            found = tuple(Guarded(needs, scope, _pattern(fragments)) for (needs, scope), fragments in alike.items())
+            self._patterns[anchor] = found
+        return found
 
 
 @lru_cache(maxsize=64)
-def compiled(axis: Axis) -> Lexicon:
-    """The lexicon of an axis, compiled on first use."""
+def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
+    """The lexicon of an axis, compiled on first use; `grammar` names another grammar than the rules."""
+    entries = _entries(axis)
+    forms: dict[str, list[Form]] = {}
+    for word, entry in entries.items():
+        folded = word.replace("’", "'")
+        forms.setdefault(_parts(folded)[0], []).append(Form(folded, entry, word.isalnum(), not word.isalnum()))
+    phrases: dict[str, list[Phrase]] = {}
+    for exemption in axis.do_not_flip:
+        for phrase in exemption.phrases:
+            for variant in _swapped(phrase, axis, entries):
+                anchor, needs = _anchor(variant, forms)
+                made = Phrase(exemption.scope, tuple(_fragments(variant)), needs)
+                phrases.setdefault(anchor, []).append(made)
+    stems = [anchor[:-1] for anchor in phrases if anchor.endswith("*")]
+    length = min(map(len, stems), default=0)
+    return Lexicon(
+        entries=entries,
+        forms={head: tuple(sorted(found, key=lambda f: -len(f.text))) for head, found in forms.items()},
+        heads=frozenset(forms),
+        phrases={anchor: tuple(found) for anchor, found in phrases.items()},
+        anchors=frozenset(anchor for anchor in phrases if anchor and not anchor.endswith("*")),
+        stems=frozenset(stem[:length] for stem in stems),
+        stem_length=length,
+        persons=any(exemption.scope == "person" for exemption in axis.do_not_flip),
+        grammar=grammar_of(axis.locale, grammar),
+        groups=len(axis.groups),
+    )
+
+
+def _entries(axis: Axis) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for row in axis.tuples:
         for group, word in enumerate(row.words):
             if word and axis.groups[group] in row.sources:
                 known = entries.get(word.lower())
-                entries[word.lower()] = Entry(group, (*known.rows, row) if known else (row,))
+                rows = (*known.rows, row) if known else (row,)
+                context = row.context if known is None else known.context and row.context
+                entries[word.lower()] = Entry(group, rows, known.listed if known else word, context=context)
     for names in axis.names:
         row = WordTuple(words=names, pos="name", number="singular", sources=axis.groups, capitalised=True)
-        entries |= {name.lower(): Entry(group, (row,), is_name=True) for group, name in enumerate(names) if name}
-    by_scope: dict[str, list[list[str]]] = {}
-    for entry in axis.do_not_flip:
-        for phrase in entry.phrases:
-            by_scope.setdefault(entry.scope, []).extend(_fragments(p) for p in _swapped(phrase, axis, entries))
-    patterns = tuple((scope, _pattern(phrases)) for scope, phrases in by_scope.items())
-    every = [phrase for phrases in by_scope.values() for phrase in phrases]
-    spelled = {word: [re.escape(char) for char in word] for word in entries}
-    return Lexicon(
-        entries=entries,
-        words=_pattern(list(spelled.values())),
-        single_words=_pattern([letters for word, letters in spelled.items() if word.isalnum()]),
-        exemptions=patterns,
-        any_exemption=_pattern(every) if every else None,
-    )
+        entries |= {name.lower(): Entry(group, (row,), name, is_name=True) for group, name in enumerate(names) if name}
+    return entries
+
+
+def _parts(text: str) -> list[str]:
+    """The parts between anything that is no letter, digit, underscore or combining mark."""
+    found: list[str] = re.findall("[\\w\u0300-\u036f]+", text)
+    return found or [text]
+
+
+def _anchor(phrase: str, forms: dict[str, list[Form]]) -> tuple[str, frozenset[str]]:
+    """The rarest part of a phrase by a simple rule: long, and no group word where there is another; and all parts."""
+    literal = phrase.replace("{Name}", " ").lower()
+    parts: list[str] = re.findall("[\\w\u0300-\u036f]+\\*?", literal)
+    whole = frozenset(part for part in parts if not part.endswith("*"))
+    if not whole:
+        return max(parts, key=len, default=""), whole
+    rare = [part for part in whole if len(part) > 3 and part not in forms] or [p for p in whole if p in forms] or whole
+    return max(sorted(rare), key=len), whole
 
 
 def _swapped(phrase: str, axis: Axis, entries: dict[str, Entry]) -> Iterator[str]:
-    """The phrase and its swapped forms: exempting both keeps a swap reversible (Queen Anne, and King
-    Anne)."""
+    """The phrase and its swapped forms: exempting both keeps a swap reversible (Queen Anne, and King Anne)."""
     yield phrase
     parts = re.split(r"([^\w*{}]+)", phrase)
-    present = {entry.group for part in parts if (entry := entries.get(part.lower()))}
-    for pair in combinations(range(len(axis.groups)), 2):
-        if not present & set(pair):
-            continue
-        other = dict(zip(pair, reversed(pair), strict=True))
-        swapped = [
-            _like(part, entry.rows[0].words[other[entry.group]])
-            if (entry := entries.get(part.lower())) and entry.group in other and len(entry.rows) == 1
-            else part
-            for part in parts
-        ]
-        if swapped != parts:
-            yield "".join(swapped)
+    known = [entries.get(part.lower()) for part in parts]
+    present = sorted({entry.group for entry in known if entry})
+    if len(axis.groups) > 2 and "{Name}" in phrase:
+        return  # Jack Black, of race, must not make of every Asian behind a capital somebody's surname
+    for source in present:
+        for target in range(len(axis.groups)):
+            if target == source or (target in present and target < source):
+                continue
+            other = {source: target, target: source}
+            swapped = [
+                _like(part, entry.rows[0].words[other[entry.group]])
+                if entry and entry.group in other and len(entry.rows) == 1 and entry.rows[0].words[other[entry.group]]
+                else part
+                for part, entry in zip(parts, known, strict=True)
+            ]
+            if swapped != parts:
+                yield "".join(swapped)
 
 
 def _like(model: str, word: str) -> str:
@@ -99,8 +198,7 @@ def _like(model: str, word: str) -> str:
 
 
 def _fragments(phrase: str) -> list[str]:
-    """The phrase as regular expressions of one step each: capitals are required, spaces may be any white
-    space."""
+    """The phrase as regular expressions of one step each: capitals are required, spaces may be any white space."""
     fragments: list[str] = []
     for part in re.findall(r"\{Name\}|\*|\s+|.", phrase):
         if part == "{Name}":
@@ -109,6 +207,8 @@ def _fragments(phrase: str) -> list[str]:
             fragments.append(r"\w*")
         elif part.isspace():
             fragments.append(r"\s+")
+        elif part in "'’":
+            fragments.append("['’]")
         elif part.isupper():
             fragments.append(f"(?-i:{re.escape(part)})")
         else:

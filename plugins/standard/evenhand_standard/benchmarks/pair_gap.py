@@ -166,33 +166,37 @@ class Encoded:
 
 
 def score(measured: Any, axis: Axis, items: Sequence[PairItem]) -> list[ItemRecord]:
-    """One record for each pair; a pair that differs only in its last word has nothing to compare, and no
-    values."""
+    """One record for each pair; a pair that differs only in its last word has nothing to compare, and no values, nor
+    has one that is longer than the model takes."""
     bins = token_bins(measured.tokenizer, axis.bins(), measured.vocabulary)
     ignored = group_tokens(bins) | frozenset(measured.tokenizer.all_special_ids)
     # The distribution of a token stands before it in a causal model, and at its masked place in a masked one.
     shift = 1 if measured.kind == "causal" else 0
     encoded = [encode(measured, item, ignored) for item in items]
-    records = []
-    with progress(measured.title or "Measuring pair-gap", total=len(items), unit="pairs") as bar:
-        for chunk in chunks(encoded, lambda pair: 2 * len(pair.positions), measured.vocabulary, HELD_BYTES):
+    fitting = [pair for pair in encoded if max(len(pair.left), len(pair.right)) <= measured.longest]
+    values: dict[str, dict[str, float]] = {}
+    with progress(measured.title or "Measuring pair-gap", total=len(fitting), unit="pairs") as bar:
+        for chunk in chunks(fitting, lambda pair: 2 * len(pair.positions), measured.vocabulary, HELD_BYTES):
             ids = [side for pair in chunk for side in (pair.left, pair.right)]
             positions = [[p[side] - shift for p in pair.positions] for pair in chunk for side in (0, 1)]
             found = measured.distributions(ids, positions)
             for k, pair in enumerate(chunk):
-                values = compare(pair, found[2 * k], found[2 * k + 1], bins) if pair.positions else {}
-                records.append(
-                    ItemRecord(
-                        id=pair.item.id,
-                        cluster=pair.item.template,
-                        values=values,
-                        axis=axis.name,
-                        group=pair.item.stereotype,
-                        flags={"nothing to compare": not pair.positions},
-                    )
-                )
+                values[pair.item.id] = compare(pair, found[2 * k], found[2 * k + 1], bins) if pair.positions else {}
             bar.advance(len(chunk))
-    return records
+    return [
+        ItemRecord(
+            id=pair.item.id,
+            cluster=pair.item.template,
+            values=values.get(pair.item.id, {}),
+            axis=axis.name,
+            group=pair.item.stereotype,
+            flags={
+                "nothing to compare": not pair.positions,
+                "longer than the context": pair.item.id not in values,
+            },
+        )
+        for pair in encoded
+    ]
 
 
 def encode(measured: Any, item: PairItem, ignored: frozenset[int]) -> Encoded:

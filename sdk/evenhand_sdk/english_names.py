@@ -1,0 +1,85 @@
+"""Whether a capitalised word is the first name of a person, or part of the name of a thing, a place or a team."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from evenhand_sdk.english_neighbours import sentence_starts_at
+from evenhand_sdk.english_person_words import NAME_TITLES, SURNAME_THINGS, THING_NOUNS
+
+_NEXT_CAPITAL = re.compile(r"\.?(?:['’]s)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
+_LAST_WORD = re.compile(r"([^\W_]+)[ -]\Z")
+_LONGEST_NAME = 6
+_PEOPLES = ("ican", "ish", "ese", "nian", "lian", "dian", "gian", "ssian", "man", "ench", "utch")
+"""Endings of adjectives of peoples, which may stand before a whole name (the American Mary Miller)."""
+_PLACES = frozenset(("in", "near", "at", "around", "outside"))
+_PLACE_PREPOSITIONS = frozenset(("in", "at", "near", "on", "to", "from", "of", "around", "the"))
+
+
+def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+    """The first of the capitalised words, or a middle name behind a listed one; no surname (Lloyd George)."""
+    if text.startswith(", ", end) and text[end + 2 : end + 3].isupper() and _behind(text, start, _PLACES):
+        return False  # in Jerome, Arizona
+    if is_first_name_so_far(text, start):
+        return True
+    behind = text[end : end + 3]
+    if len(behind) < 3 or behind[0] != " " or not behind[1].isupper() or not behind[2].islower():
+        return False
+    before = _LAST_WORD.search(text, max(0, start - 24), start)
+    return before is not None and (is_name(before[1].lower()) or before[1].endswith(_PEOPLES))
+
+
+def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) -> bool:
+    """Part of a name that ends in a noun for a thing (Women's Institute), or the name of a team (Sacramento Kings)."""
+    if text[start - 2 : start] == "& ":
+        return True
+    if text[start:end] in THING_NOUNS and _behind_capital(text, start):
+        return True
+    place, surname = end, True
+    for _ in range(_LONGEST_NAME):
+        found = _NEXT_CAPITAL.match(text, place)
+        if found is None:
+            break
+        word = found[1].rstrip(".")
+        if text.startswith(" & ", place):
+            return True
+        if word in THING_NOUNS:
+            direct = place == end
+            if word not in SURNAME_THINGS or not direct or _behind(text, start, _PLACE_PREPOSITIONS):
+                return True
+        place = found.end()
+        surname = False
+    if common_plural and surname and not text[start:end].isupper():
+        return _behind_capital(text, start)
+    return False
+
+
+def _behind_capital(text: str, start: int) -> bool:
+    before = _LAST_WORD.search(text, max(0, start - 24), start)
+    return before is not None and before[1][0].isupper() and before[1].lower() not in NAME_TITLES
+
+
+def _behind(text: str, start: int, words: frozenset[str]) -> bool:
+    before = _LAST_WORD.search(text, max(0, start - 16), start)
+    return before is not None and before[1] in words
+
+
+def is_first_name_so_far(text: str, start: int) -> bool:
+    """No surname, judged from what stands before."""
+    if start < 2 or text[start - 1] not in " -" or text[start - 1] == "-" and not text[start - 2].isalpha():
+        return True
+    token = text[max(0, start - 40) : start - 1].rsplit(None, 1)
+    before = token[-1] if token and not text[start - 2].isspace() else ""
+    if not before or not before[-1].isalpha():
+        initial = len(before) == 2 and before[0].isupper() and before[1] == "."
+        return not initial or before[0] == "I"
+    before = before.lstrip("\"“‘'(*_[")
+    if not before[:1].isupper() or before.isupper() and len(before) > 1:
+        return True
+    word = before.lower()
+    if word in NAME_TITLES or "'" in word or "’" in word:
+        return True
+    return sentence_starts_at(text, start - 1 - len(before)) and (
+        len(word) > 6 and word.endswith(("ally", "edly", "tely", "ntly", "usly", "ing", "ed"))
+    )

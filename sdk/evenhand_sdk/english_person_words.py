@@ -1,0 +1,175 @@
+"""Word lists behind `english_persons`: nouns that name persons, verbs that link, words that stand between."""
+
+from __future__ import annotations
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+PERSON_NOUNS = _set(
+    """person people man men male female males females woman women child children boy girl kid baby infant toddler teen
+    teenager youth youngster adult adolescent elder senior retiree pensioner individual human being folk folks guy
+    gal lady gentleman gentlemen fellow bloke dude chap lad lass somebody someone anyone everyone nobody citizen
+    resident national native immigrant migrant refugee foreigner expat newcomer settler villager farmer peasant
+    worker employee employer boss manager colleague coworker co-worker staff crew team member leader ruler owner
+    holder landlord tenant neighbour neighbor friend buddy pal mate roommate classmate partner lover spouse husband
+    wife wives bride groom fiance fiancee boyfriend girlfriend mother father mom mum dad parent grandparent
+    grandmother grandfather grandma grandpa son daughter sibling brother sister twin cousin aunt uncle niece nephew
+    relative family families group groups couple household community communities population minority minorities
+    majority crowd audience public congregation generation voter voters electorate applicant candidate client
+    customer patient passenger driver pilot captain sailor soldier officer cop policeman policewoman police
+    detective guard prisoner inmate suspect victim survivor witness criminal thief gangster robber attacker shooter
+    protester protestor activist advocate politician president minister senator mayor governor congressman
+    congresswoman representative judge lawyer attorney doctor physician surgeon nurse dentist therapist psychologist
+    scientist researcher engineer programmer developer designer architect professor lecturer teacher tutor coach
+    student pupil scholar graduate author writer poet novelist journalist reporter editor artist painter sculptor
+    musician singer rapper dancer actor actress performer comedian composer conductor director producer filmmaker
+    photographer model athlete player footballer boxer runner swimmer champion winner loser hero heroine star
+    celebrity celebrities icon singer-songwriter songwriter drummer guitarist pianist violinist bassist vocalist
+    chef cook baker butcher waiter waitress server bartender barista cleaner janitor maid butler servant slave
+    slaves nanny babysitter carpenter plumber electrician mechanic builder mason tailor seamstress hairdresser
+    barber shopkeeper merchant trader businessman businesswoman entrepreneur investor banker accountant clerk
+    cashier secretary assistant receptionist librarian analyst consultant executive ceo chairman chairwoman founder
+    philanthropist millionaire billionaire beggar orphan widow widower stranger visitor guest tourist traveller
+    traveler pilgrim believer worshipper worshiper convert missionary priest pastor preacher monk nun rabbi imam
+    cleric clergyman bishop saint prophet king queen prince princess duke duchess lord nobleman aristocrat hunter
+    fisherman cowboy warrior fighter veteran recruit general colonel sergeant lieutenant marine astronaut inventor
+    explorer historian philosopher economist mathematician physicist chemist biologist pharmacist veterinarian
+    firefighter paramedic fireman mailman postman delivery-man salesman saleswoman salesperson agent broker
+    spokesperson spokesman spokeswoman volunteer participant respondent speaker listener reader viewer user consumer
+    shopper buyer seller donor recipient feminist nationalist extremist terrorist fundamentalist socialist communist
+    liberal conservative democrat republican dad's hairstylist stylist bodyguard sheriff deputy trooper ranger
+    lifeguard trainer instructor counselor counsellor caregiver carer grandson granddaughter grandchild
+    grandchildren stepfather stepmother schoolboy schoolgirl newborn mob gang gangs tribe tribes clan youths hipster
+    nerd geek punk thug bachelor bride-to-be mother-in-law father-in-law beginner biker blogger camper caretaker
+    climber coder commander commuter councillor cricketer cyclist dealer defender diner follower gardener gamer
+    golfer helper hiker homeowner interpreter inspector interviewer jogger juggler jeweller jeweler labourer laborer
+    lawmaker lodger miner murderer observer operator organizer organiser porter presenter promoter publisher rider
+    sprinter striker stripper superstar supplier supporter surfer surveyor taxpayer trucker translator undertaker
+    vendor walker weaver welder whistleblower wrestler bandleader cellist envoy ambassador diplomat delegate spy
+    aviator breadwinner brewer bystander cartoonist choreographer chancellor commentator contestant correspondent
+    critic curator dean deacon detainee dissident fan freshman geographer gymnast hostage humorist illustrator
+    intellectual intern juror landowner legislator linguist magician magistrate manufacturer midwife midwives
+    militant mogul monarch official outlaw peer pioneer playwright podcaster pundit racer rebel referee rower
+    screenwriter sharpshooter skipper sniper socialite solicitor soloist soprano specialist strategist streamer
+    successor teammate tenor theologian troops tycoon vagrant villain wanderer warlord wizard witch goalkeeper
+    midfielder quarterback pitcher batsman bowler skater skier skateboarder motorist passer-by passersby hitchhiker
+    squatter shepherd blacksmith locksmith mentor apprentice trainee amateur professional expert genius ally enemy
+    rival ancestor descendant heir grandparents newlyweds couples twins siblings crewman interviewee nominee trustee
+    devotee escapee evacuee returnee addict scout cadet marshal friar abbot prelate cardinal archbishop patriarch
+    vicar curate rector seminarian disciple apostle martyr mystic guru yogi swami lama mufti mullah ayatollah caliph
+    sultan emir shah tsar emperor empress chieftain chief"""
+)
+PERSON_ENDINGS = (
+    "man", "men", "woman", "women", "person", "people", "persons", "worker", "workers", "player", "players",
+    "maker", "makers", "holder", "holders", "fighter", "fighters", "ologist", "ologists", "ician", "icians",
+    "arian", "arians", "ist", "ists", "lover", "lovers", "goer", "goers", "keeper", "keepers", "seeker", "seekers",
+)  # fmt: skip
+NOT_PERSONS = _set(
+    """human ottoman woman's talisman specimen regimen abdomen acumen omen semen stamen caiman caveman's consist
+    persist assist insist resist enlist checklist playlist blacklist shortlist wishlist whitelist tracklist setlist
+    subsist desist consists persists assists insists resists enlists checklists playlists blacklists"""
+)
+
+PERSON_PRONOUNS = _set(
+    """i you he she we they who everyone everybody someone somebody anyone anybody nobody those them her him me us
+    themselves himself herself myself yourself ourselves both all many most some one ones"""
+)
+CONTRACTED = _set("i'm you're he's she's we're they're who's he'd she'd they'd we'd i'd")
+
+LINKING = _set(
+    """be am is are was were been being isn't aren't wasn't weren't feel feels felt feeling seem seems seemed look
+    looks looked appear appears appeared become becomes became becoming get gets got getting grow grows grew growing
+    remain remains remained stay stays stayed born die dies died dying raised identify identifies identified
+    identifying considered came come comes hail hails hailed originally turn turned sound sounds sounded acting act"""
+)
+AUXILIARIES = _set(
+    """has have had will would can could may might must should shall do does did not n't never to also be been being
+    isn't aren't wasn't weren't hasn't haven't hadn't won't wouldn't can't couldn't don't didn't doesn't"""
+)
+ADVERBS = _set(
+    """very so too not also both quite rather always still never only already just once even more most less least
+    pretty really extremely fairly fully partly half mostly currently now then born either neither somewhat visibly
+    openly proudly legally totally completely part severely clearly obviously ethnically biracial how"""
+)
+ADJECTIVES = _set(
+    """old young new little small big large tall short great good bad poor rich wealthy white black brown asian latino
+    latina hispanic native indigenous arab jewish muslim christian hindu buddhist sikh catholic protestant gay
+    straight lesbian bisexual queer trans transgender cis blind deaf disabled able-bodied mute autistic fat thin
+    slim heavy obese skinny slender chubby overweight strong weak sick ill healthy mean nice kind brave proud smart
+    clever wise stupid dumb lazy busy happy sad angry quiet loud lonely single married divorced widowed pregnant
+    elderly aged senior junior male female adult middle-aged teenage teen local foreign former late current first
+    second third last next other own dear fellow average typical random famous known unknown innocent guilty unarmed
+    armed homeless unemployed retired working middle upper lower class blue-collar white-collar pretty beautiful
+    handsome ugly lovely cute attractive hot tough fit well-dressed working-class urban rural suburban southern
+    northern eastern western british french irish scottish welsh english spanish german dutch swiss greek turkish
+    chinese japanese korean indian mexican african american european latin caribbean only whole same different many
+    several few two three four five six seven eight nine ten hundred thousand dead alive free enslaved living
+    ordinary normal regular loud-mouthed bearded bald blonde blond gray-haired grey-haired well-off polite rude
+    humble skilled modern devout pious orthodox secular practicing practising non-disabled neurotypical cisgender
+    heterosexual homosexual thick frail fragile vulnerable serial practicing practising up-and-coming self-made ex
+    former"""
+)
+ADJECTIVE_ENDINGS = (
+    "ish", "ful", "ous", "less", "ive", "able", "ible", "ical", "onal", "ic", "ed", "ly", "ese",
+)  # fmt: skip
+NOT_ADJECTIVES = _set(
+    """music traffic clinic topic fabric critic attic picnic republic logic magic panic plastic ceramic arithmetic
+    comic epidemic mosaic garlic olive archive motive hive dive drive narrative table cable vegetable stable fish
+    dish family feed seed weed speed reed breed creed shed bed finish polish rubbish parish garden"""
+)
+"""End as adjectives do."""
+GROWING = _set("grow grows grew growing grown brought bring end ended wake woke")
+COMING = _set("come comes came coming")
+DESCRIBING = _set(
+    """described describes describe seen regarded viewed known portrayed depicted identified identify identifies
+    identifying perceived treated labelled labeled classified raised"""
+)
+COMBINING = _set("Anglo Franco Indo Sino Russo Greco Judeo Austro Serbo Luso Hispano Italo Euro Turco Balto Dano Perso")
+"""First parts of compounds that name two peoples or languages."""
+COLOURS = _set("black white brown red yellow heavy thin straight")
+"""Adjectives that without a noun mostly do not name persons (the black, the white)."""
+DETERMINERS_ONE = _set("a an one another each every any this that")
+DETERMINERS_MANY = _set("these those many few several some all both most two three four five six ten fellow other")
+RELATIONS = _set(
+    """mother father mom mum dad parent son daughter child brother sister sibling husband wife spouse partner aunt
+    uncle niece nephew cousin grandmother grandfather grandma grandpa grandson granddaughter stepmother stepfather
+    stepson stepdaughter girlfriend boyfriend fiance fiancee fiancé fiancée bride groom widow widower mother-in-law
+    father-in-law sister-in-law brother-in-law son-in-law daughter-in-law mothers fathers sons daughters brothers
+    sisters husbands wives aunts uncles grandmothers grandfathers grandsons granddaughters"""
+)
+"""Nouns for somebody's relatives: a fact about a real person says which of them there are."""
+NAME_TITLES = _set(
+    """a an mr mrs ms miss mx dr prof sir dame lady lord father mother brother sister aunt auntie uncle cousin grandma
+    granny grandpa grandfather grandmother captain coach officer nurse doctor professor president senator judge
+    reverend rev pastor rabbi imam sergeant sgt general gen colonel col lieutenant lt major private detective king
+    queen prince princess mayor governor pope bishop agent chef dad mom mum papa mama and the when if because while
+    but so then as after before since until although though where who what why how with for from to at in on by of
+    or nor yet once unless that which whose dear hello hi hey yes no oh both only even although did does do has is
+    was were can could will would should may might have are am let ask tell thank monday tuesday wednesday thursday
+    friday saturday sunday january february march april may june july august september october november december
+    today yesterday tomorrow later finally meanwhile however also now here there thanks young old little poor big
+    this these those his her my our your their its every each some not never i he she we they you it like"""
+)
+"""Capitalised words before a first name that do not make it a surname."""
+THING_NOUNS = _set(
+    """Street St Avenue Ave Road Rd Lane Drive Boulevard Park County City Town Village University College School
+    Academy Institute Hospital Church Cathedral Chapel Abbey Island Islands River Lake Bay Bridge Square Station
+    Airport Building Tower Hall House Hotel Theatre Theater Museum Library Stadium Arena Award Awards Prize Medal
+    Trophy Cup Foundation Company Corporation Inc Ltd Co Brothers Group Press Records Act Doctrine Memorial Monument
+    Mountain Mount Beach Point Harbor Harbour Valley Canal Fort Creek Heights Hill Hills Springs Day Show Center
+    Centre Society Club Association Committee Council Union League Party Army Navy Team Band Orchestra Choir
+    Festival Conference Convention Treaty Agreement Court Department Ministry Office Agency Bank Fund Trust Project
+    Programme Program Series Saga Trilogy Game Games Tournament Championship Championships Match Magazine Journal
+    Times News Post Herald Tribune Network Radio Television Channel Studios Pictures Films Airlines Airways Railway
+    Railroad Motors Industries Technologies Systems Brotherhood Sisterhood Empire Republic Parliament Congress
+    Senate Assembly Commission Organization Organisation Federation Alliance Movement Crusade Inquisition
+    Reformation Revolution War Wars Battle Massacre Rebellion Uprising Bible Testament Gallery Gardens Zoo Market
+    Mall Plaza Reservoir Dam Glacier Desert Forest Sea Ocean Peninsula Cape Coast Gulf Strait Open Masters"""
+)
+SURNAME_THINGS = _set(
+    """Park Hill Hills Lane Hall House Church Day Bridge Beach Field Court Bay Point Post Market Forest Banks Rivers
+    Brooks West Castle Chapel Abbey Game Marsh Heath Wells Street Drive Sea Cape Towers Masters Show Dam Bank Band"""
+)
+"""Things that are surnames, too: directly behind a first name, they make a person (Mary Park)."""

@@ -1,0 +1,176 @@
+"""What the engine asks of a language: one small interface, and the grammar of each locale.
+
+The engine finds group words, exchanges them and keeps persons apart; whatever depends on the language it asks here. A
+locale without a grammar of its own gets `Plain`: its words are swapped, and nothing around them is repaired.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from evenhand.errors import UsageError
+from evenhand_sdk.axes import WordTuple, near_match
+
+Reading = tuple[str, str | None]
+"""Part of speech and number."""
+
+
+class Replacement(NamedTuple):
+    """text[start:end] becomes `after`."""
+
+    start: int
+    end: int
+    after: str
+
+
+class Swap(NamedTuple):
+    """A group word that is about to be exchanged: text[start:end] becomes `after`."""
+
+    start: int
+    end: int
+    before: str
+    after: str
+    row: WordTuple
+    source: int
+    """Index of the group that the word belongs to."""
+    target: int
+    free: int
+    """Where the text begins that no earlier replacement has taken: repairs must not reach before it."""
+
+
+class Grammar(Protocol):
+    """The decisions that a language makes; spans are characters with an exclusive end."""
+
+    cases_told_apart: Collection[frozenset[str]]
+    """Sets of cases that one surface word may have, between which `case` decides (her: object or determiner)."""
+    sentence_end: re.Pattern[str]
+    """Matches between two sentences: the mark with the white space behind it, or line breaks."""
+    small_words: Collection[str]
+    """Words that stay in lower case in the title of a work."""
+
+    def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
+        """Which of the cases the pronoun has, and how sure that is, in (0, 1]."""
+
+    def case_so_far(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
+        """As `case`, from text[:end] alone: for text that is still being written."""
+
+    def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
+        """Whether the word is an adjective, a singular or a plural noun, and how sure that is."""
+
+    def names_person(
+        self, text: str, start: int, end: int, row: WordTuple, is_group_word: Callable[[str], bool]
+    ) -> bool:
+        """Whether the word describes or names a person: for rows with `context = "person"`."""
+
+    def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        """As `names_person`, from text[:end] alone."""
+
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+        """Whether a listed first name is one here, and no surname (Lloyd George)."""
+
+    def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
+        """As `is_first_name`, from text[:end] alone."""
+
+    def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        """Whether a word with a capital is part of the name of a thing or place (George Street, Women's Institute)."""
+
+    def possessor(self, text: str, start: int) -> tuple[int, int] | None:
+        """The span of the word that owns what stands at `start`: the `her` or the `Curie's` of her (old) brother."""
+
+    def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
+        """Whether the pronoun may mean the person named later (When she came, Ann smiled); all three are places."""
+
+    def begins_sentence(self, text: str, start: int) -> bool:
+        """Whether the word at `start` is the first of a sentence, and has its capital for that."""
+
+    def repairs(self, text: str, swap: Swap) -> Sequence[Replacement]:
+        """What else must change with the word: articles, possessive endings, agreement. Not the word itself."""
+
+
+class Plain:
+    """No grammar: every word means what its first row says, and nothing around it changes."""
+
+    cases_told_apart: Collection[frozenset[str]] = ()
+    sentence_end = re.compile(r"[.!?。！？]+[\"'”’»)\]]*\s+|\n+")
+    small_words: Collection[str] = ()
+
+    def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
+        return next(iter(options)), 0.5
+
+    case_so_far = case
+
+    def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
+        return next(iter(options)), 0.5
+
+    def names_person(
+        self, text: str, start: int, end: int, row: WordTuple, is_group_word: Callable[[str], bool]
+    ) -> bool:
+        return False  # without a list of person nouns nothing can be told, and a wrong swap is worse than none
+
+    def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        return False
+
+    def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
+        return True
+
+    def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
+        return True
+
+    def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        return False
+
+    def possessor(self, text: str, start: int) -> tuple[int, int] | None:
+        return None
+
+    def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
+        return False
+
+    def begins_sentence(self, text: str, start: int) -> bool:
+        before = text[max(0, start - 40) : start].rstrip(" \t\"“”‘’'(*_[#>-–—«»¿¡")
+        return not before or before[-1] in ".!?:\n…。！？"
+
+    def repairs(self, text: str, swap: Swap) -> Sequence[Replacement]:
+        return ()
+
+
+def _english() -> Grammar:
+    from evenhand_sdk.english_grammar import English
+
+    return English()
+
+
+def _spacy_english() -> Grammar:
+    from evenhand_sdk.spacy_grammar import SpacyEnglish
+
+    return SpacyEnglish()
+
+
+GRAMMARS: dict[str, Callable[[], Grammar]] = {"en": _english}
+"""Language -> its grammar; a new language is one class and one line here."""
+OTHER_GRAMMARS: dict[str, dict[str, Callable[[], Grammar]]] = {"spacy": {"en": _spacy_english}}
+"""Name of a grammar that needs more than rules -> the languages that it has."""
+
+
+@lru_cache(maxsize=32)
+def grammar_of(locale: str, name: str | None = None) -> Grammar:
+    """The grammar of a locale; `name` asks for another one than the rules: `spacy`.
+
+    Raises UsageError for an unknown name, for a language that the named grammar does not have, and where what it needs
+    is not installed.
+    """
+    language = locale.split("-")[0].lower()
+    if name is None:
+        return GRAMMARS.get(language, Plain)()
+    if name not in OTHER_GRAMMARS:
+        known = sorted(OTHER_GRAMMARS)
+        raise UsageError(
+            f"there is no grammar {name!r}",
+            known=f"there are the rules of the locale (the default) and {', '.join(known)}{near_match(name, known)}",
+        )
+    makers = OTHER_GRAMMARS[name]
+    if language not in makers:
+        raise UsageError(f"the grammar {name!r} has no language {language!r}", known=f"it has {', '.join(makers)}")
+    return makers[language]()

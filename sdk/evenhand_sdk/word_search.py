@@ -1,0 +1,140 @@
+"""Finding the words of an axis in a text: whole words, the longest first, in one pass over the text.
+
+The text is folded to lower case with everything but letters, digits and combining marks made a space; its parts are
+looked up in the table of the axis, and only the ones that are there are searched for.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from evenhand_sdk.lexicon import Entry, Form, Lexicon
+
+
+class Found(NamedTuple):
+    """A word of a group in a text: text[start:end]."""
+
+    start: int
+    end: int
+    entry: Entry
+    style: str
+    several_parts: bool
+
+
+class Folded(NamedTuple):
+    """A text made ready for look-ups; `flat` is one character longer at either end."""
+
+    lower: str
+    flat: str
+    parts: list[str]
+
+
+class _Separators(dict[int, str]):
+    """For str.translate: what stands between words becomes a space; a combining mark belongs to its letter."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        kept = char if char.isalnum() or char == "_" or 0x300 <= code <= 0x36F else " "
+        self[code] = kept
+        return kept
+
+
+_SEPARATORS = _Separators()
+
+
+def folded(text: str) -> Folded:
+    """The text in lower case, of the same length, and its parts."""
+    lower = text.lower()
+    if len(lower) != len(text):
+        lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    if not lower.isascii():
+        lower = lower.replace("’", "'")
+    flat = f" {lower.translate(_SEPARATORS)} "
+    return Folded(lower, flat, flat.split())
+
+
+def find(text: str, fold: Folded, lexicon: Lexicon, *, one_part: bool = False) -> list[Found]:
+    """Every word of the axis in the text, in order, without overlap; `one_part` leaves compounds to their parts."""
+    heads = lexicon.heads.intersection(fold.parts)
+    if not heads:
+        return []
+    flat = fold.flat
+    places: list[tuple[int, tuple[Form, ...]]] = []
+    for head in heads:
+        forms, needle, step = lexicon.forms[head], f" {head} ", len(head) + 1
+        at = flat.find(needle)
+        while at >= 0:
+            places.append((at, forms))
+            at = flat.find(needle, at + step)
+    if len(places) > 1:
+        places.sort(key=_place)
+    found: list[Found] = []
+    free = 0
+    for start, forms in places:
+        if start < free:
+            continue
+        for text_form, entry, is_one_part, several_parts in forms:
+            end = start + len(text_form)
+            if is_one_part:
+                if flat[end + 1] != " ":
+                    continue
+            elif one_part or flat[end + 1 : end + 2] != " " or not fold.lower.startswith(text_form, start):
+                continue
+            surface = text[start:end]
+            style = style_of(surface, entry.listed)
+            row = entry.rows[0]
+            if not style or (row.capitalised and not surface[0].isupper()):
+                continue
+            if (
+                row.pos == "pronoun"
+                and "-" in text[start - 1 : end + 1]
+                and _hyphenated(text, start, start if one_part else end)
+            ):
+                break
+            found.append(Found(start, end, entry, style, several_parts))
+            free = end
+            break
+    return found
+
+
+def _place(place: tuple[int, tuple[Form, ...]]) -> int:
+    return place[0]
+
+
+def _hyphenated(text: str, start: int, end: int) -> bool:
+    """Part of a compound such as she-wolf; a dash between clauses is none. With end = start, only the left side."""
+    if end > start and text.startswith("-", end) and text[end + 1 : end + 2].isalnum():
+        return True
+    return start > 1 and text[start - 1] == "-" and text[start - 2].isalnum()
+
+
+@lru_cache(maxsize=65_536)
+def style_of(surface: str, listed: str) -> str:
+    """How the word is written: as listed, lower, UPPER, Capital, or Title-Each-Part; empty when it is none of these."""
+    if surface == listed:
+        return "listed"
+    if surface.islower():
+        return "lower"
+    if surface.isupper() and len(surface) > 1:
+        return "upper"
+    if surface == listed[:1].upper() + listed[1:] or surface == surface[:1].upper() + surface[1:].lower():
+        return "capital"
+    return "title" if surface == _title(surface) else ""
+
+
+@lru_cache(maxsize=65_536)
+def styled(word: str, style: str) -> str:
+    """The word of a pack, written in a style."""
+    if style == "listed":
+        return word
+    if style == "upper":
+        return word.upper()
+    if style == "lower":
+        return word.lower()
+    return _title(word) if style == "title" else word[:1].upper() + word[1:]
+
+
+def _title(word: str) -> str:
+    parts = word.replace("-", "\0-\0").replace(" ", "\0 \0").split("\0")
+    return "".join(part[:1].upper() + part[1:].lower() for part in parts)

@@ -1,0 +1,231 @@
+"""Who is who: real persons and facts stay with their pronouns, names are told from surnames, adjectives from things."""
+
+from __future__ import annotations
+
+import pytest
+
+from evenhand_sdk.axes import Axis, load_axis
+from evenhand_sdk.axis_packs import parse_axis
+from evenhand_sdk.counterfactual import counterfactuals, group_words, swap_prefix
+
+GENDER = load_axis("gender")
+
+HEAD = """
+locale = "en"
+licence = "CC0-1.0"
+provenance = "made for this test"
+limits = []
+"""
+REAL = parse_axis(
+    HEAD
+    + """
+axis = "sex"
+groups = ["female", "male"]
+[[words]]
+pos = "pronoun"
+case = "subject"
+rows = [["she", "he"]]
+[[words]]
+pos = "pronoun"
+case = "object"
+rows = [["her", "him"]]
+[[words]]
+pos = "pronoun"
+case = "determiner"
+rows = [["her", "his"]]
+[[words]]
+pos = "noun"
+number = "singular"
+rows = [["sister", "brother"], ["wife", "husband"], ["aunt", "uncle"], ["queen", "king"]]
+[[do_not_flip]]
+reason = "a real person"
+scope = "person"
+phrases = ["Marie Curie", "President {Name}", "Queen {Name}"]
+[[do_not_flip]]
+reason = "biology"
+scope = "sentence"
+phrases = ["gave birth"]
+""",
+    where="sex.en.toml",
+)
+PEOPLE = parse_axis(
+    HEAD
+    + """
+axis = "people"
+groups = ["black", "asian", "chinese", "muslim"]
+[[words]]
+pos = "adjective"
+context = "person"
+rows = [["black", "Asian", "Chinese", "Muslim"]]
+[[words]]
+pos = "noun"
+number = "singular"
+context = "person"
+[[words.by_group]]
+asian = "Asian"
+muslim = "Muslim"
+black = "Black person"
+[[words]]
+pos = "noun"
+number = "plural"
+context = "person"
+rows = [["blacks", "Asians", "Chinese", "Muslims"]]
+""",
+    where="people.en.toml",
+)
+
+
+def swap(text: str, axis: Axis, target: str | None = None) -> str:
+    """The first counterfactual, or the text itself."""
+    found = counterfactuals(text, axis, target)
+    return found[0].text if found else text
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("Marie Curie smiled. She left.", "Marie Curie smiled. She left."),
+        ("Marie Curie met my brother. He smiled.", "Marie Curie met my sister. She smiled."),
+        ("My aunt admired Marie Curie. She wrote a book.", "My uncle admired Marie Curie. He wrote a book."),
+        ("When she was young, Marie Curie lived in Warsaw.", "When she was young, Marie Curie lived in Warsaw."),
+        ("Marie Curie and her husband worked. He died.", "Marie Curie and her husband worked. He died."),
+        ("Queen Anne called my uncle. He came to her.", "Queen Anne called my aunt. She came to her."),
+        ("President Hill spoke. He left. My sister did, too.", "President Hill spoke. He left. My brother did, too."),
+        ("The queen waved. She left.", "The king waved. He left."),
+    ],
+)
+def test_a_real_person_stays_with_the_pronouns_and_relatives(text: str, after: str) -> None:
+    assert swap(text, REAL) == after
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("My sister gave birth. She is well.", "My sister gave birth. She is well."),
+        ("My sister is well. She gave birth.", "My sister is well. She gave birth."),
+        ("My sister gave birth. My uncle cried. He left.", "My sister gave birth. My aunt cried. She left."),
+    ],
+)
+def test_a_fact_holds_for_everything_that_is_said_of_the_person(text: str, after: str) -> None:
+    assert swap(text, REAL) == after
+
+
+def test_words_of_an_exempt_person_are_marked() -> None:
+    words = group_words("My sister gave birth. She is well, and my uncle is.", REAL)
+    assert [(w.start, w.exempt) for w in words] == [(3, True), (22, True), (42, False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("Lloyd George met George.", "Lloyd George met Helen."),
+        ("Emily Henry wrote it.", "Andrew Henry wrote it."),
+        ("He lives in George Street.", "She lives in George Street."),
+        ("Uncle John and Mr. Paul came.", "Aunt Mary and Mrs. Sandra came."),
+        ("Then Mary left. On Monday John came.", "Then John left. On Monday Mary came."),
+        ("Mary's and John's house", "John's and Mary's house"),
+        ("Mary Miller is Mary.", "John Miller is John."),
+    ],
+)
+def test_a_first_name_is_told_from_a_surname_and_a_place(text: str, after: str) -> None:
+    assert swap(text, GENDER) == after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a black man", "two tall black women", "a black, middle-aged man", "black and old people", "She is black.",
+        "Maria is very black.", "who was black", "the women in the shop are black", "the black community",
+        "a black male, aged 20,", "They look black.",
+    ],
+)  # fmt: skip
+def test_an_adjective_that_describes_a_person_counts(text: str) -> None:
+    assert [w.group for w in group_words(text, PEOPLE)] == ["black"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a black car", "The car is black.", "black coffee for the man", "a black-haired man", "the black of night",
+        "It is black.", "They bought black shoes.", "black", "paint it black",
+    ],
+)  # fmt: skip
+def test_an_adjective_of_a_thing_does_not(text: str) -> None:
+    assert group_words(text, PEOPLE) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "after"),
+    [
+        ("A Muslim woman prays.", "asian", "An Asian woman prays."),
+        ("A Muslim prays.", "black", "A Black person prays."),
+        ("A Muslim prayed.", "asian", "An Asian prayed."),
+        ("an Asian's hat", "muslim", "a Muslim's hat"),
+        ("The Chinese are here.", "asian", "The Asians are here."),
+        ("Chinese people are here.", "black", "Black people are here."),
+        ("She is Chinese.", "black", "She is black."),
+        ("Some Chinese came.", "muslim", "Some Muslims came."),
+        ("BLACK PEOPLE CAME.", "asian", "ASIAN PEOPLE CAME."),
+        ("a tall Asian, a Chinese man", "black", "a tall Black person, a Chinese man"),
+    ],
+)
+def test_adjective_and_noun_are_told_apart(text: str, target: str, after: str) -> None:
+    assert swap(text, PEOPLE, target) == after
+
+
+def test_a_group_without_a_word_in_the_row_has_no_counterfactual() -> None:
+    assert [c.group for c in counterfactuals("A Muslim prays.", PEOPLE)] == ["black", "asian"]
+    assert counterfactuals("A Muslim prays.", PEOPLE, "chinese") == []
+    assert [c.group for c in counterfactuals("A Muslim man prays.", PEOPLE)] == ["black", "asian", "chinese"]
+
+
+def test_the_causal_form_counts_an_adjective_only_behind_a_verb() -> None:
+    assert swap_prefix("She is black", PEOPLE, "asian") == "She is Asian"
+    assert swap_prefix("A black man", PEOPLE, "asian") == "A black man"
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("The ladies' room", "The gentlemen's room"),
+        ("The gentlemen's room", "The ladies' room"),
+        ("The actress' part", "The actor's part"),
+        ("The girls' team", "The boys' team"),
+        ("the wives’ club", "the husbands’ club"),
+        ("the 'fine ladies' arrived", "the 'fine gentlemen' arrived"),
+    ],
+)
+def test_possessive_endings_follow_the_noun(text: str, after: str) -> None:
+    assert swap(text, GENDER) == after
+
+
+THEY = parse_axis(
+    HEAD
+    + """
+axis = "pronouns"
+groups = ["female", "male", "nonbinary"]
+[[words]]
+pos = "pronoun"
+case = "subject"
+sources = ["female", "male"]
+rows = [["she", "he", "they"]]
+""",
+    where="pronouns.en.toml",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("She is here.", "They are here."),
+        ("He was and he has been.", "They were and they have been."),
+        ("She always walks home.", "They always walk home."),
+        ("He goes, watches and tries.", "They go, watches and tries."),
+        ("He's here. He's been ill.", "They're here. They've been ill."),
+        ("She doesn't know.", "They don't know."),
+        ("SHE IS HERE.", "THEY ARE HERE."),
+        ("She can swim and she ran.", "They can swim and they ran."),
+    ],
+)
+def test_the_verb_agrees_with_they(text: str, after: str) -> None:
+    assert swap(text, THEY, "nonbinary") == after
