@@ -34,6 +34,8 @@ def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) ->
     """Part of a name that ends in a noun for a thing (Women's Institute), or the name of a team (Sacramento Kings)."""
     if text[start - 2 : start] == "& ":
         return True
+    if text[start:end] in THING_NOUNS and _behind_capital(text, start):
+        return True
     place, surname = end, True
     for _ in range(_LONGEST_NAME):
         found = _NEXT_CAPITAL.match(text, place)
@@ -48,10 +50,14 @@ def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) ->
                 return True
         place = found.end()
         surname = False
-    if common_plural and surname and start > 1 and not text[start:end].isupper():
-        before = _LAST_WORD.search(text, max(0, start - 24), start)
-        return before is not None and before[1][0].isupper() and before[1].lower() not in NAME_TITLES
+    if common_plural and surname and not text[start:end].isupper():
+        return _behind_capital(text, start)
     return False
+
+
+def _behind_capital(text: str, start: int) -> bool:
+    before = _LAST_WORD.search(text, max(0, start - 24), start)
+    return before is not None and before[1][0].isupper() and before[1].lower() not in NAME_TITLES
 
 
 def _behind(text: str, start: int, words: frozenset[str]) -> bool:

@@ -16,40 +16,61 @@ PERSON_NOUNS = _set(
     holder landlord tenant neighbour neighbor friend buddy pal mate roommate classmate partner lover spouse husband
     wife wives bride groom fiance fiancee boyfriend girlfriend mother father mom mum dad parent grandparent
     grandmother grandfather grandma grandpa son daughter sibling brother sister twin cousin aunt uncle niece nephew
-    relative family families couple household community communities population minority minorities majority crowd
-    audience public congregation generation voter voters electorate applicant candidate client customer patient
-    passenger driver pilot captain sailor soldier officer cop policeman policewoman police detective guard prisoner
-    inmate suspect victim survivor witness criminal thief gangster robber attacker shooter protester protestor
-    activist advocate politician president minister senator mayor governor congressman congresswoman representative
-    judge lawyer attorney doctor physician surgeon nurse dentist therapist psychologist scientist researcher
-    engineer programmer developer designer architect professor lecturer teacher tutor coach student pupil scholar
-    graduate author writer poet novelist journalist reporter editor artist painter sculptor musician singer rapper
-    dancer actor actress performer comedian composer conductor director producer filmmaker photographer model
-    athlete player footballer boxer runner swimmer champion winner loser hero heroine star celebrity celebrities
-    icon singer-songwriter songwriter drummer guitarist pianist violinist bassist vocalist chef cook baker butcher
-    waiter waitress server bartender barista cleaner janitor maid butler servant slave slaves nanny babysitter
-    carpenter plumber electrician mechanic builder mason tailor seamstress hairdresser barber shopkeeper merchant
-    trader businessman businesswoman entrepreneur investor banker accountant clerk cashier secretary assistant
-    receptionist librarian analyst consultant executive ceo chairman chairwoman founder philanthropist millionaire
-    billionaire beggar orphan widow widower stranger visitor guest tourist traveller traveler pilgrim believer
-    worshipper worshiper convert missionary priest pastor preacher monk nun rabbi imam cleric clergyman bishop saint
-    prophet king queen prince princess duke duchess lord nobleman aristocrat hunter fisherman cowboy warrior fighter
-    veteran soldier recruit general colonel sergeant lieutenant marine astronaut inventor explorer historian
-    philosopher economist mathematician physicist chemist biologist pharmacist veterinarian firefighter paramedic
-    fireman mailman postman delivery-man salesman saleswoman salesperson agent broker spokesperson spokesman
-    spokeswoman volunteer participant respondent speaker listener reader viewer user consumer shopper buyer seller
-    donor recipient speaker feminist nationalist extremist terrorist fundamentalist socialist communist liberal
-    conservative democrat republican dad's hairstylist stylist bodyguard sheriff deputy trooper ranger lifeguard
-    trainer instructor counselor counsellor caregiver carer grandson granddaughter grandchild grandchildren
-    stepfather stepmother schoolboy schoolgirl newborn toddler crowd mob gang gangs tribe tribes clan youths hipster
-    nerd geek punk thug bachelor bride-to-be mother-in-law father-in-law"""
+    relative family families group groups couple household community communities population minority minorities
+    majority crowd audience public congregation generation voter voters electorate applicant candidate client
+    customer patient passenger driver pilot captain sailor soldier officer cop policeman policewoman police
+    detective guard prisoner inmate suspect victim survivor witness criminal thief gangster robber attacker shooter
+    protester protestor activist advocate politician president minister senator mayor governor congressman
+    congresswoman representative judge lawyer attorney doctor physician surgeon nurse dentist therapist psychologist
+    scientist researcher engineer programmer developer designer architect professor lecturer teacher tutor coach
+    student pupil scholar graduate author writer poet novelist journalist reporter editor artist painter sculptor
+    musician singer rapper dancer actor actress performer comedian composer conductor director producer filmmaker
+    photographer model athlete player footballer boxer runner swimmer champion winner loser hero heroine star
+    celebrity celebrities icon singer-songwriter songwriter drummer guitarist pianist violinist bassist vocalist
+    chef cook baker butcher waiter waitress server bartender barista cleaner janitor maid butler servant slave
+    slaves nanny babysitter carpenter plumber electrician mechanic builder mason tailor seamstress hairdresser
+    barber shopkeeper merchant trader businessman businesswoman entrepreneur investor banker accountant clerk
+    cashier secretary assistant receptionist librarian analyst consultant executive ceo chairman chairwoman founder
+    philanthropist millionaire billionaire beggar orphan widow widower stranger visitor guest tourist traveller
+    traveler pilgrim believer worshipper worshiper convert missionary priest pastor preacher monk nun rabbi imam
+    cleric clergyman bishop saint prophet king queen prince princess duke duchess lord nobleman aristocrat hunter
+    fisherman cowboy warrior fighter veteran recruit general colonel sergeant lieutenant marine astronaut inventor
+    explorer historian philosopher economist mathematician physicist chemist biologist pharmacist veterinarian
+    firefighter paramedic fireman mailman postman delivery-man salesman saleswoman salesperson agent broker
+    spokesperson spokesman spokeswoman volunteer participant respondent speaker listener reader viewer user consumer
+    shopper buyer seller donor recipient feminist nationalist extremist terrorist fundamentalist socialist communist
+    liberal conservative democrat republican dad's hairstylist stylist bodyguard sheriff deputy trooper ranger
+    lifeguard trainer instructor counselor counsellor caregiver carer grandson granddaughter grandchild
+    grandchildren stepfather stepmother schoolboy schoolgirl newborn mob gang gangs tribe tribes clan youths hipster
+    nerd geek punk thug bachelor bride-to-be mother-in-law father-in-law beginner biker blogger camper caretaker
+    climber coder commander commuter councillor cricketer cyclist dealer defender diner follower gardener gamer
+    golfer helper hiker homeowner interpreter inspector interviewer jogger juggler jeweller jeweler labourer laborer
+    lawmaker lodger miner murderer observer operator organizer organiser porter presenter promoter publisher rider
+    sprinter striker stripper superstar supplier supporter surfer surveyor taxpayer trucker translator undertaker
+    vendor walker weaver welder whistleblower wrestler bandleader cellist envoy ambassador diplomat delegate spy
+    aviator breadwinner brewer bystander cartoonist choreographer chancellor commentator contestant correspondent
+    critic curator dean deacon detainee dissident fan freshman geographer gymnast hostage humorist illustrator
+    intellectual intern juror landowner legislator linguist magician magistrate manufacturer midwife midwives
+    militant mogul monarch official outlaw peer pioneer playwright podcaster pundit racer rebel referee rower
+    screenwriter sharpshooter skipper sniper socialite solicitor soloist soprano specialist strategist streamer
+    successor teammate tenor theologian troops tycoon vagrant villain wanderer warlord wizard witch goalkeeper
+    midfielder quarterback pitcher batsman bowler skater skier skateboarder motorist passer-by passersby hitchhiker
+    squatter shepherd blacksmith locksmith mentor apprentice trainee amateur professional expert genius ally enemy
+    rival ancestor descendant heir grandparents newlyweds couples twins siblings crewman interviewee nominee trustee
+    devotee escapee evacuee returnee addict scout cadet marshal friar abbot prelate cardinal archbishop patriarch
+    vicar curate rector seminarian disciple apostle martyr mystic guru yogi swami lama mufti mullah ayatollah caliph
+    sultan emir shah tsar emperor empress chieftain chief"""
 )
 PERSON_ENDINGS = (
     "man", "men", "woman", "women", "person", "people", "persons", "worker", "workers", "player", "players",
     "maker", "makers", "holder", "holders", "fighter", "fighters", "ologist", "ologists", "ician", "icians",
-    "arian", "arians", "lover", "lovers", "goer", "goers", "keeper", "keepers", "seeker", "seekers",
+    "arian", "arians", "ist", "ists", "lover", "lovers", "goer", "goers", "keeper", "keepers", "seeker", "seekers",
 )  # fmt: skip
-NOT_PERSONS = _set("human ottoman woman's talisman specimen regimen abdomen acumen omen semen stamen caiman caveman's")
+NOT_PERSONS = _set(
+    """human ottoman woman's talisman specimen regimen abdomen acumen omen semen stamen caiman caveman's consist
+    persist assist insist resist enlist checklist playlist blacklist shortlist wishlist whitelist tracklist setlist
+    subsist desist consists persists assists insists resists enlists checklists playlists blacklists"""
+)
 
 PERSON_PRONOUNS = _set(
     """i you he she we they who everyone everybody someone somebody anyone anybody nobody those them her him me us

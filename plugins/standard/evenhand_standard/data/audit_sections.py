@@ -76,8 +76,8 @@ def axis_section(axis: AxisCounts, counts: CorpusCounts, o: CorpusAuditOptions) 
     text = (
         f"Near a group word means at most {o.window} words before or behind it. Co-occurrence bias is the log of how "
         f"much likelier a word is near one group than near the others (Bordia and Bowman 2019); listed are words that "
-        f"are near group words at least {o.min_count} times. PMI with a Dirichlet prior of {o.alpha:g} pseudo-counts "
-        "says how much likelier a word is near a group than anywhere."
+        f"are near group words at least {o.min_count} times; of rare words it is large by chance. PMI says how much "
+        f"likelier a word is near a group than anywhere; {o.alpha:g} pseudo-counts draw small counts towards 0."
     )
     return Section(title=f"Datasheet: {axis.axis.name} in the training text", text=text, facts=facts, figures=figures)
 

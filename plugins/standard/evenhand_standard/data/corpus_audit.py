@@ -51,8 +51,10 @@ class CorpusAuditOptions(Options):
         10, description="Words on each side of a group word that count as near."
     )
     labels: str | None = Field(None, description="Column with classes of the texts, for a table of labels by group.")
-    min_count: Annotated[int, Field(ge=1)] = Field(5, description="How often a word must be near groups to be listed.")
-    alpha: Annotated[float, Field(gt=0.0)] = Field(100.0, description="Pseudo-counts of the Dirichlet prior of PMI.")
+    min_count: Annotated[int, Field(ge=1)] = Field(20, description="How often a word must be near groups to be listed.")
+    alpha: Annotated[float, Field(gt=0.0)] = Field(
+        10.0, description="Pseudo-counts a word of the Dirichlet prior of PMI."
+    )
     words: Annotated[int, Field(ge=1, le=50)] = Field(12, description="Words listed for each group.")
 
 

@@ -5,11 +5,13 @@ Co-occurrence bias of a word w, with windows of k words on each side of each wor
     P(w|g)  = ( c(w,g) / sum_i c(w_i,g) ) / ( c(g) / sum_i c(w_i) )
     bias(w) = log [ P(w|g) / P(w|g') ]                                      Bordia and Bowman 2019
 
-PMI with a Dirichlet prior of `alpha` pseudo-counts that are spread as the words of the corpus are:
+PMI with a symmetric Dirichlet prior of `alpha` pseudo-counts a word, both for the words near the group and for those
+of the corpus, brought to the same size:
 
-    PMI(w,g) = log [ ( c(w,g) + alpha p(w) ) / ( sum_i c(w_i,g) + alpha ) ] - log p(w),   p(w) = c(w) / sum_i c(w_i)
+    PMI(w,g) = log [ ( c(w,g) + alpha ) / ( E(w,g) + alpha ) ],    E(w,g) = sum_i c(w_i,g) * c(w) / sum_i c(w_i)
 
-The first ratio needs w near both groups; the second is defined for any word, and small counts shrink it towards 0.
+The first ratio needs w near both groups, and is large by chance for rare words; the second is defined for any word, and
+the prior draws small counts towards 0.
 Everything is a sum over texts, so a corpus of any size can be streamed; what is kept grows with its vocabulary, and by
 16 bytes for each different text.
 """
@@ -123,12 +125,8 @@ def cooccurrence_bias(counts: AxisCounts, words: Counter[str], group: str) -> di
 def dirichlet_pmi(counts: AxisCounts, words: Counter[str], group: str, alpha: float) -> dict[str, float]:
     """PMI(w,g) in nat for each word near the group, smoothed by `alpha` > 0 pseudo-counts."""
     near, total = counts.near.get(group, Counter()), sum(words.values())
-    size = sum(near.values()) + alpha
-    found = {}
-    for word, count in near.items():
-        share = words[word] / total
-        found[word] = math.log((count + alpha * share) / size) - math.log(share)
-    return found
+    size = sum(near.values())
+    return {w: math.log((n + alpha) / (size * words[w] / total + alpha)) for w, n in near.items()}
 
 
 def label_shares(labels: Mapping[str, Counter[str]]) -> dict[str, dict[str, float]]:
