@@ -50,21 +50,12 @@ EVERY_WAY = {
         "japanese": "He is a Japanese person who likes trains.",
     },
     "country": {
-<<<<<<< HEAD
-        "american": "She comes from America.",
-        "german": "She comes from Germany.",
-        "dutch": "She comes from the Netherlands.",
-        "kenyan": "She comes from Kenya.",
-        "filipino": "She comes from the Philippines.",
-        "korean": "She comes from Korea.",
-=======
         "american": "She is from America.",
         "german": "She is from Germany.",
         "dutch": "She is from the Netherlands.",
         "kenyan": "She is from Kenya.",
         "filipino": "She is from the Philippines.",
         "korean": "She is from Korea.",
->>>>>>> datab
     },
     "an American with ancestors elsewhere": {
         "chinese": "A Chinese-American baker made the cake.",
@@ -72,25 +63,11 @@ EVERY_WAY = {
         "mexican": "A Mexican-American baker made the cake.",
         "vietnamese": "A Vietnamese-American baker made the cake.",
     },
-<<<<<<< HEAD
-    "born in a country": {
-        "american": "The American-born pianist bowed.",
-        "canadian": "The Canadian-born pianist bowed.",
-        "irish": "The Irish-born pianist bowed.",
-        "filipino": "The Filipino-born pianist bowed.",
-    },
-    "two in one text": {
-        "indian": "The Indian nurse met two Indians. He is from India.",
-        "brazilian": "The Brazilian nurse met two Brazilians. He is from Brazil.",
-        "polish": "The Polish nurse met two Poles. He is from Poland.",
-        "filipino": "The Philippine nurse met two Filipinos. He is from the Philippines.",
-=======
     "two in one sentence": {
         "indian": "The Indian nurse comes from India.",
         "brazilian": "The Brazilian nurse comes from Brazil.",
         "polish": "The Polish nurse comes from Poland.",
         "filipino": "The Philippine nurse comes from the Philippines.",
->>>>>>> datab
     },
 }
 

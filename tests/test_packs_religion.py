@@ -95,13 +95,7 @@ ONE_WAY = [
     ("The mullah spoke softly.", "christian", "The pastor spoke softly."),
     ("She read the Koran.", "jewish", "She read the Torah."),
     ("The chapel was full.", "muslim", "The mosque was full."),
-<<<<<<< HEAD
-    ("Her Islamic school is small.", "christian", "Her Christian school is small."),
-    ("A Sunni Muslim family lives next door.", "jewish", "A Jewish family lives next door."),
-    ("Two Orthodox Jews waited.", "hindu", "Two Hindus waited."),
-=======
     ("Her Islamic neighbours are kind.", "christian", "Her Christian neighbours are kind."),
->>>>>>> datab
     ("A Muslim and a Hindu met a Sikh.", "hindu", "A Hindu and a Muslim met a Sikh."),
 ]
 
