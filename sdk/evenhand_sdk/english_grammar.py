@@ -40,8 +40,9 @@ class English:
         frozenset({"determiner", "possessive"}),
     )
     sentence_end = re.compile(
-        "".join(rf"(?<!\b{short})" for short in _ABBREVIATIONS.split())
-        + r"(?<!\b[A-Z])[.!?]+[\"'”’)\]]*\s+(?=[^\Wa-z_]|[\"“‘'(\[])|\n+"
+        r"[.!?]"
+        + "".join(rf"(?<!\b{short}\.)" for short in _ABBREVIATIONS.split())
+        + r"(?<!\b[A-Z]\.)[.!?]*[\"'”’)\]]*\s+(?=[^\Wa-z_]|[\"“‘'(\[])|\n+"
     )
     small_words: Collection[str] = SMALL_WORDS
 

@@ -9,7 +9,6 @@ from evenhand_sdk.english_neighbours import sentence_starts_at
 from evenhand_sdk.english_person_words import NAME_TITLES, SURNAME_THINGS, THING_NOUNS
 
 _NEXT_CAPITAL = re.compile(r"\.?(?:['’]s)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
-_LAST_WORD = re.compile(r"([^\W_]+)[ -]\Z")
 _LONGEST_NAME = 6
 _PEOPLES = ("ican", "ish", "ese", "nian", "lian", "dian", "gian", "ssian", "man", "ench", "utch")
 """Endings of adjectives of peoples, which may stand before a whole name (the American Mary Miller)."""
@@ -26,8 +25,8 @@ def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool
     behind = text[end : end + 3]
     if len(behind) < 3 or behind[0] != " " or not behind[1].isupper() or not behind[2].islower():
         return False
-    before = _LAST_WORD.search(text, max(0, start - 24), start)
-    return before is not None and (is_name(before[1].lower()) or before[1].endswith(_PEOPLES))
+    before = _word_before(text, start)
+    return bool(before) and (is_name(before.lower()) or before.endswith(_PEOPLES))
 
 
 def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) -> bool:
@@ -56,13 +55,22 @@ def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) ->
 
 
 def _behind_capital(text: str, start: int) -> bool:
-    before = _LAST_WORD.search(text, max(0, start - 24), start)
-    return before is not None and before[1][0].isupper() and before[1].lower() not in NAME_TITLES
+    before = _word_before(text, start)
+    return before[:1].isupper() and before.lower() not in NAME_TITLES
 
 
 def _behind(text: str, start: int, words: frozenset[str]) -> bool:
-    before = _LAST_WORD.search(text, max(0, start - 16), start)
-    return before is not None and before[1] in words
+    return _word_before(text, start) in words
+
+
+def _word_before(text: str, start: int) -> str:
+    """The word before `start` with one space or hyphen between; empty when something else stands there."""
+    if start < 2 or text[start - 1] not in " -":
+        return ""
+    place = start - 2
+    while place >= 0 and text[place].isalnum():
+        place -= 1
+    return text[place + 1 : start - 1]
 
 
 def is_first_name_so_far(text: str, start: int) -> bool:

@@ -6,8 +6,9 @@ import re
 
 _WORD = r"[^\W_]+(?:['’.-]?[^\W_]+)*"
 _RIGHT = re.compile(rf"([^\S\n]*\n?[^\S\n]*[,\"“‘(*_]*[^\S\n]*[\"“‘(*_]*|-)({_WORD})")
-_LEFT = re.compile(rf"({_WORD})([,\"”’)*_]*\s+[\"“‘(*_]*|-)\Z")
-_LONGEST = 48
+_INNER = "'’.-"
+_OPENING = '"“‘(*_'
+_CLOSING = ',"”’)*_'
 
 
 def words_after(text: str, end: int, count: int) -> list[tuple[str, bool]]:
@@ -25,13 +26,33 @@ def words_after(text: str, end: int, count: int) -> list[tuple[str, bool]]:
 def words_before(text: str, start: int, count: int) -> list[tuple[str, int]]:
     """Up to `count` words before `start`, nearest first, each with its place; none beyond the clause."""
     found: list[tuple[str, int]] = []
-    while len(found) < count and start:
-        match = _LEFT.search(text, max(0, start - _LONGEST), start)
-        if match is None:
+    while len(found) < count:
+        end = _end_of_word_before(text, start)
+        begin = end
+        while begin > 0 and (
+            text[begin - 1].isalnum() or (text[begin - 1] in _INNER and begin < end and text[begin - 2].isalnum())
+        ):
+            begin -= 1
+        if begin == end:
             break
-        found.append((match[1], match.start()))
-        start = match.start()
+        found.append((text[begin:end], begin))
+        start = begin
     return found
+
+
+def _end_of_word_before(text: str, start: int) -> int:
+    """Where the word before `start` ends, behind a hyphen, or white space with quotes and commas; -1 for no word."""
+    place = start
+    while place > 0 and text[place - 1] in _OPENING:
+        place -= 1
+    spaced = place
+    while spaced > 0 and text[spaced - 1].isspace():
+        spaced -= 1
+    if spaced == place:
+        return start - 1 if place == start and text[start - 1 : start] == "-" else -1
+    while spaced > 0 and text[spaced - 1] in _CLOSING:
+        spaced -= 1
+    return spaced
 
 
 def sentence_starts_at(text: str, start: int) -> bool:

@@ -66,24 +66,29 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
             else:
                 kept = things if scope == "phrase" else facts
                 kept += _widened(text, spans, scope, lexicon.grammar)
-    if _QUOTE_MARKS.search(text):
+    if '"' in text or "*" in text or "_" in text or (not text.isascii() and _QUOTE_MARKS.search(text)):
         small = lexicon.grammar.small_words
         things += [match.span() for match in _QUOTED.finditer(text) if is_title(match[match.lastindex or 0], small)]
-    if any(mark in text for mark in _ADDRESS_MARKS):
+    if "@" in text or "#" in text or "://" in text or "www." in text or _has_domain(text):
         things += [match.span() for match in _ADDRESS.finditer(text)]
     return Exempt(things, facts, persons) if things or facts or persons else NOTHING
+
+
+def _has_domain(text: str) -> bool:
+    return ".com" in text or ".org" in text or ".net" in text
 
 
 def patterns_for(parts: Sequence[str], lexicon: Lexicon) -> list[tuple[str, re.Pattern[str]]]:
     """(scope, pattern) of the phrases that a text with these parts may contain; mostly none."""
     anchors = list(lexicon.anchors.intersection(parts))
     length = lexicon.stem_length
-    if length and (begun := lexicon.stems.intersection([part[:length] for part in parts])):
-        candidates = [part for part in set(parts) if part[:length] in begun]
+    if length and (begun := lexicon.stem_heads.intersection([part[:length] for part in parts])):
+        candidates = tuple(part for part in parts if part[:length] in begun)
         anchors += [
-            anchor
-            for anchor in lexicon.phrases
-            if anchor.endswith("*") and any(part.startswith(anchor[:-1]) for part in candidates)
+            stem
+            for head in begun
+            for stem in lexicon.stems[head]
+            if any(part.startswith(stem[:-1]) for part in candidates)
         ]
     if "" in lexicon.phrases:
         anchors.append("")

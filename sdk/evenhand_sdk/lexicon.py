@@ -76,9 +76,12 @@ class Lexicon:
     phrases: dict[str, tuple[Phrase, ...]]
     """A part that every match must contain -> the phrases with it; `stem*` for parts that only begin so; "" for any."""
     anchors: frozenset[str]
-    stems: frozenset[str]
+    stems: dict[str, tuple[str, ...]]
+    """First characters of a part -> the keys `stem*` that may match it."""
+    stem_heads: frozenset[str]
+    """The keys of `stems`."""
     stem_length: int
-    """The first so many characters of a part decide whether one of `stems` can match it."""
+    """How many characters the keys of `stems` have."""
     persons: bool
     """Whether any phrase protects a person."""
     grammar: Grammar
@@ -124,13 +127,17 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
                 phrases.setdefault(anchor, []).append(made)
     stems = [anchor[:-1] for anchor in phrases if anchor.endswith("*")]
     length = min(map(len, stems), default=0)
+    by_head: dict[str, tuple[str, ...]] = {}
+    for stem in stems:
+        by_head[stem[:length]] = (*by_head.get(stem[:length], ()), f"{stem}*")
     return Lexicon(
         entries=entries,
         forms={head: tuple(sorted(found, key=lambda f: -len(f.text))) for head, found in forms.items()},
         heads=frozenset(forms),
         phrases={anchor: tuple(found) for anchor, found in phrases.items()},
         anchors=frozenset(anchor for anchor in phrases if anchor and not anchor.endswith("*")),
-        stems=frozenset(stem[:length] for stem in stems),
+        stems=by_head,
+        stem_heads=frozenset(by_head),
         stem_length=length,
         persons=any(exemption.scope == "person" for exemption in axis.do_not_flip),
         grammar=grammar_of(axis.locale, grammar),
