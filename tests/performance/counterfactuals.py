@@ -2,7 +2,8 @@
 
 python tests/performance/counterfactuals.py [--rounds 12] [--fairlangproc FOLDER] [--processes 1 2] [--stream-mb 50]
 
-The texts are the 10,000 sentences of WikiSplit in the data folder. Measured in alternating order, right after one another:
+The texts are the 10,000 sentences of WikiSplit in the data folder. Measured in alternating order, one right after the
+other:
 
 - `engine`: `counterfactuals` with the gender pack, full grammar, names, exemptions;
 - `dictionary`: lower case, split at white space, each word looked up, joined again; what bias-bench does, with a table;
