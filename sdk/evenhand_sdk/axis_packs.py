@@ -11,9 +11,8 @@ from evenhand.errors import DataNotFound, UsageError
 from evenhand_sdk.axes import Axis, WordTuple
 from evenhand_sdk.axis_pack_keys import NEUTRAL, REQUIRED, TOP
 from evenhand_sdk.axis_pack_parts import check_keys, exemption, name_rows, strings, tables, template, word_rows
+from evenhand_sdk.grammar import grammar_of
 
-AMBIGUOUS_CASES = {frozenset({"object", "determiner"}), frozenset({"determiner", "possessive"})}
-"""Pairs of cases that the grammar of a locale can tell apart (her: him or his; his: her or hers)."""
 _TAG = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 
 
@@ -66,7 +65,7 @@ def _build(raw: Mapping[str, object], problems: list[str]) -> Axis | None:
         template(entry, f"templates[{index}]", tuples, names, problems)
         for index, entry in enumerate(tables(raw.get("templates", []), "templates", problems))
     ]
-    _check_lexicon(tuples, names, groups, problems)
+    _check_lexicon(tuples, names, groups, str(raw.get("locale")), problems)
     variety = raw.get("variety")
     return Axis(
         name=str(raw.get("axis")),
@@ -97,7 +96,11 @@ def _check_tags(raw: Mapping[str, object], problems: list[str]) -> None:
 
 
 def _check_lexicon(
-    tuples: list[WordTuple], names: tuple[tuple[str, ...], ...], groups: tuple[str, ...], problems: list[str]
+    tuples: list[WordTuple],
+    names: tuple[tuple[str, ...], ...],
+    groups: tuple[str, ...],
+    locale: str,
+    problems: list[str],
 ) -> None:
     """A recognised word has one group, and one row unless its rows differ in what grammar can tell."""
     seen: dict[str, list[tuple[str, WordTuple]]] = {}
@@ -109,16 +112,16 @@ def _check_lexicon(
         owners = sorted({group for group, _ in uses})
         if len(owners) > 1:
             problems.append(f"words: {word!r} belongs to {' and '.join(owners)}; give it one group, or limit `sources`")
-        elif len(uses) > 1 and not _told_apart([row for _, row in uses]):
+        elif len(uses) > 1 and not _told_apart([row for _, row in uses], locale):
             problems.append(f"words: {word!r} is in {len(uses)} rows and grammar cannot tell them apart")
     listed = [name.lower() for row in names for name in row if name]
     problems += [f"names: {name!r} is listed twice" for name in sorted({n for n in listed if listed.count(n) > 1})]
     problems += [f"names: {name!r} is also a group word" for name in sorted(set(listed) & set(seen))]
 
 
-def _told_apart(rows: list[WordTuple]) -> bool:
+def _told_apart(rows: list[WordTuple], locale: str) -> bool:
     """Whether grammar decides between the rows: by the case of pronouns, or as adjective, singular and plural noun."""
-    if frozenset(str(row.case) for row in rows) in AMBIGUOUS_CASES:
+    if frozenset(str(row.case) for row in rows) in grammar_of(locale).cases_told_apart:
         return len(rows) == 2
     readings = {("adjective", None) if row.pos == "adjective" else (row.pos, row.number) for row in rows}
     return len(readings) == len(rows) and readings <= {

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from evenhand_sdk.axes import Axis, WordTuple
 from evenhand_sdk.exempt_spans import NOTHING, Exempt, Span, exempt_so_far, exempt_spans
-from evenhand_sdk.grammar import Swap
+from evenhand_sdk.grammar import Replacement, Swap
 from evenhand_sdk.lexicon import Lexicon, compiled
 from evenhand_sdk.reference import kept_with_their_person
 from evenhand_sdk.word_search import Folded, Found, find, folded, styled
@@ -168,7 +168,7 @@ def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
 def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
     start, end, entry, _, _ = word
     row = entry.rows[0]
-    if row.pos == "pronoun":
+    if row.pos == "pronoun" and entry.context is None:
         return True
     grammar = lexicon.grammar
     if entry.context is not None:
@@ -230,9 +230,9 @@ def _swap(
     causal: bool,
 ) -> Counterfactual | None:
     """The exchange of two groups; None when nothing changes, or the pack has no word for one that must."""
-    edits: list[Edit] = []
-    pieces: list[str] = []
-    done = length = 0
+    changes: list[Replacement] = []
+    taken = [(word.start, word.end) for word in found]
+    free = 0
     confidence = 1.0
     for word, (row, certainty) in zip(found, rows, strict=True):
         start, end, entry, style, _ = word
@@ -245,8 +245,6 @@ def _swap(
         after = row.words[other]
         if not after:
             return None
-        if start < done:
-            continue
         before = text[start:end]
         if style != "listed" or before[0].isupper() != after[0].isupper():
             after = _written(text, word, after, lexicon)
@@ -254,22 +252,48 @@ def _swap(
             confidence = certainty
         if before == after:
             continue
-        changes = [(start, end, after)]
+        repairs: Sequence[Replacement] = ()
         if not causal:
-            swap = Swap(start, end, before, after, row, entry.group, other, done)
-            if repairs := lexicon.grammar.repairs(text, swap):
-                changes = sorted([*changes, *repairs])
-        for begin, stop, new in changes:
-            pieces.append(text[done:begin])
-            pieces.append(new)
-            new_start = length + begin - done
-            length = new_start + len(new)
-            edits.append(Edit(begin, stop, text[begin:stop], new, new_start, length))
-            done = stop
-    if not edits:
+            swap = Swap(start, end, before, after, row, entry.group, other, free, axis.groups)
+            repairs = lexicon.grammar.repairs(text, swap)
+        own = Replacement(start, end, after)
+        for repair in repairs:
+            if (repair.start, repair.end) == (start, end):
+                own = repair
+            elif _overlaps(repair, changes, taken):
+                continue
+            elif text[repair.start : repair.end] != repair.after:
+                changes.append(repair)
+            if repair.certainty < confidence:
+                confidence = repair.certainty
+        changes.append(own)
+        free = end
+    if not changes:
         return None
+    return _applied(text, changes, axis.groups[target], confidence)
+
+
+def _overlaps(repair: Replacement, changes: Sequence[Replacement], taken: Sequence[Span]) -> bool:
+    """Whether another change already has the place, or a group word stands there."""
+    start, end = repair.start, repair.end
+    return any(start < other.end and other.start < end for other in changes) or any(
+        start < stop and begin < end for begin, stop in taken
+    )
+
+
+def _applied(text: str, changes: list[Replacement], group: str, confidence: float) -> Counterfactual:
+    edits: list[Edit] = []
+    pieces: list[str] = []
+    done = length = 0
+    for begin, stop, new, _ in sorted(changes):
+        pieces.append(text[done:begin])
+        pieces.append(new)
+        new_start = length + begin - done
+        length = new_start + len(new)
+        edits.append(Edit(begin, stop, text[begin:stop], new, new_start, length))
+        done = stop
     pieces.append(text[done:])
-    return Counterfactual("".join(pieces), axis.groups[target], tuple(edits), confidence)
+    return Counterfactual("".join(pieces), group, tuple(edits), confidence)
 
 
 def _written(text: str, word: Found, after: str, lexicon: Lexicon) -> str:

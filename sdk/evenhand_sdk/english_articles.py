@@ -54,4 +54,6 @@ def starts_with_vowel_sound(word: str) -> bool:
         return False
     if lowered.startswith("uni"):
         return lowered.startswith(("unin", "unim"))
+    if lowered[:1] == "8" or (lowered[:2] in ("11", "18") and not lowered[2:3].isdigit()):
+        return True  # eight, eleven, eighteen
     return lowered[:1] in "aeiou" and bool(lowered)

@@ -45,6 +45,7 @@ class English:
         + r"(?<!\b[A-Z]\.)[.!?]*[\"'”’)\]]*\s+(?=[^\Wa-z_]|[\"“‘'(\[])|\n+"
     )
     small_words: Collection[str] = SMALL_WORDS
+    pronouns_after_hyphen = False
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return possessive_case(text, start, end)

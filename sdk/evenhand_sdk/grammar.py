@@ -24,6 +24,8 @@ class Replacement(NamedTuple):
     start: int
     end: int
     after: str
+    certainty: float = 1.0
+    """How sure the change is, in (0, 1]; one that changes nothing says that something could not be decided."""
 
 
 class Swap(NamedTuple):
@@ -39,6 +41,8 @@ class Swap(NamedTuple):
     target: int
     free: int
     """Where the text begins that no earlier replacement has taken: repairs must not reach before it."""
+    groups: tuple[str, ...] = ()
+    """The groups of the axis: a language with grammatical gender agrees where they are female and male."""
 
 
 class Grammar(Protocol):
@@ -50,6 +54,8 @@ class Grammar(Protocol):
     """Matches between two sentences: the mark with the white space behind it, or line breaks."""
     small_words: Collection[str]
     """Words that stay in lower case in the title of a work."""
+    pronouns_after_hyphen: bool
+    """Whether a pronoun behind a hyphen is a word of its own (est-elle), not part of a compound (he-goat)."""
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         """Which of the cases the pronoun has, and how sure that is, in (0, 1]."""
@@ -87,7 +93,10 @@ class Grammar(Protocol):
         """Whether the word at `start` is the first of a sentence, and has its capital for that."""
 
     def repairs(self, text: str, swap: Swap) -> Sequence[Replacement]:
-        """What else must change with the word: articles, possessive endings, agreement. Not the word itself."""
+        """What else must change with the word: articles, possessive endings, agreement.
+
+        A replacement of the word's own span wins over the row: an inflected form (des Lehrers), or another word.
+        """
 
 
 class Plain:
@@ -96,6 +105,7 @@ class Plain:
     cases_told_apart: Collection[frozenset[str]] = ()
     sentence_end = re.compile(r"[.!?。！？]+[\"'”’»)\]]*\s+|\n+")
     small_words: Collection[str] = ()
+    pronouns_after_hyphen = False
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return next(iter(options)), 0.5
@@ -142,13 +152,31 @@ def _english() -> Grammar:
     return English()
 
 
+def _french() -> Grammar:
+    from evenhand_sdk.french_grammar import French
+
+    return French()
+
+
+def _spanish() -> Grammar:
+    from evenhand_sdk.spanish_grammar import Spanish
+
+    return Spanish()
+
+
+def _german() -> Grammar:
+    from evenhand_sdk.german_grammar import German
+
+    return German()
+
+
 def _spacy_english() -> Grammar:
     from evenhand_sdk.spacy_grammar import SpacyEnglish
 
     return SpacyEnglish()
 
 
-GRAMMARS: dict[str, Callable[[], Grammar]] = {"en": _english}
+GRAMMARS: dict[str, Callable[[], Grammar]] = {"en": _english, "fr": _french, "es": _spanish, "de": _german}
 """Language -> its grammar; a new language is one class and one line here."""
 OTHER_GRAMMARS: dict[str, dict[str, Callable[[], Grammar]]] = {"spacy": {"en": _spacy_english}}
 """Name of a grammar that needs more than rules -> the languages that it has."""

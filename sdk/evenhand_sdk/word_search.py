@@ -88,6 +88,7 @@ def find(text: str, fold: Folded, lexicon: Lexicon, *, one_part: bool = False) -
                 continue
             if (
                 row.pos == "pronoun"
+                and not lexicon.grammar.pronouns_after_hyphen
                 and "-" in text[start - 1 : end + 1]
                 and _hyphenated(text, start, start if one_part else end)
             ):

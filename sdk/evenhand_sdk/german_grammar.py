@@ -1,0 +1,324 @@
+"""German, by rule: the case of a noun phrase, the forms of its words, and whom sie, ihr and sein mean.
+
+The gender of a masculine phrase shows its case (der, den, dem, des); a feminine one leaves two (die, der), which are
+told apart by prepositions, by a noun before it and by the order of the clause. Sein and ihr change with the owner, and
+their endings with the thing or person that is owned (seine Tante: ihren Onkel).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
+
+from evenhand_sdk import german_phrases as phrases
+from evenhand_sdk import german_words as words
+from evenhand_sdk.axes import WordTuple, load_axis
+from evenhand_sdk.clause_words import FEMALE, GUESS, LIKELY, MALE, SURE, Token, like, tokens_after, tokens_before
+from evenhand_sdk.german_verbs import is_plural, is_plural_verb, noun_follows
+from evenhand_sdk.grammar import Plain, Reading, Replacement, Swap
+
+_SINGULAR, _PLURAL = "singular", "plural"
+
+
+class German(Plain):
+    """German grammar by rule."""
+
+    cases_told_apart: Collection[frozenset[str]] = (
+        frozenset({"subject", "object"}),
+        frozenset({"object", "determiner"}),
+    )
+    sentence_end = re.compile(
+        r"(?<!\bDr)(?<!\bProf)(?<!\bNr)(?<!\bz)(?<!\d)[.!?…]+[\"'”“’»«)\]]*\s+(?=[^\Wa-z_]|[\"„‚»(\[])|\n+"
+    )
+    small_words: Collection[str] = words.SMALL_WORDS
+
+    # --- the noun phrase ---
+
+    def repairs(self, text: str, swap: Swap) -> Sequence[Replacement]:
+        if set(swap.groups) != {FEMALE, MALE}:
+            return ()
+        fem = swap.groups[swap.target] == FEMALE
+        before = tokens_before(text, swap.start)
+        if swap.row.pos == "pronoun":
+            return self._owner(text, swap, before) if swap.row.case == "determiner" else ()
+        if swap.row.pos != "noun" or swap.row.theme.startswith("first names"):
+            return ()
+        adjectives, determiner, rest = _phrase(before)
+        if swap.row.number == _PLURAL:
+            return self._plural(swap, determiner, rest, fem=fem)
+        return self._singular(text, swap, adjectives, determiner, rest, fem=fem)
+
+    def _singular(
+        self,
+        text: str,
+        swap: Swap,
+        adjectives: Sequence[Token],
+        determiner: Token | None,
+        rest: Sequence[Token],
+        *,
+        fem: bool,
+    ) -> list[Replacement]:
+        kind, case, certainty = self._case(text, swap, adjectives, determiner, rest, to_fem=fem)
+        found = [
+            Replacement(token.start, token.end, like(token.word, adjective), certainty)
+            for token in adjectives
+            if (adjective := phrases.adjective_form(token.lower, kind, case, fem=fem))
+        ]
+        if determiner is not None:
+            found += self._determiner(determiner, rest, adjectives, swap, case, certainty, fem=fem)
+        noun = self._noun(text, swap, determiner, fem=fem)
+        written = noun if fem else phrases.noun_form(noun, case)
+        if written != swap.after:
+            found.append(Replacement(swap.start, swap.end, like(swap.before, written), certainty))
+        return found + _relative(text, swap.end, fem=fem)
+
+    def _case(
+        self,
+        text: str,
+        swap: Swap,
+        adjectives: Sequence[Token],
+        determiner: Token | None,
+        rest: Sequence[Token],
+        *,
+        to_fem: bool,
+    ) -> tuple[str | None, str, float]:
+        """Kind of the determiner, the case of the phrase, and how sure that is."""
+        if determiner is None:
+            case, certainty = self._bare(swap, adjectives, rest, to_fem=to_fem)
+            return None, case, certainty
+        if determiner.lower in words.CONTRACTED or determiner.lower == "zur":
+            return "article", phrases.DATIVE, SURE
+        kind, _, ending = phrases.determiner_kind(determiner.lower) or ("article", "d", "")
+        if to_fem:
+            shown = phrases.case_of_man(kind, ending)
+            return kind, shown or phrases.NOMINATIVE, SURE if shown else GUESS
+        case, certainty = phrases.case_of_woman(ending, rest)
+        return kind, case, certainty
+
+    def _bare(
+        self, swap: Swap, adjectives: Sequence[Token], rest: Sequence[Token], *, to_fem: bool
+    ) -> tuple[str, float]:
+        """The case of a phrase without a determiner (Frau Weber, als Lehrer, lieber Kollege)."""
+        preposition = rest[0].lower if rest and rest[0].is_word else ""
+        if preposition in words.DATIVE | words.TWO_WAY:
+            return phrases.DATIVE, LIKELY
+        if preposition in words.ACCUSATIVE:
+            return phrases.ACCUSATIVE, LIKELY
+        if preposition in ("als", "ist", "war", "wird", "wurde"):
+            return phrases.NOMINATIVE, SURE
+        if adjectives:
+            ending = adjectives[0].lower[-2:]
+            return {"en": phrases.ACCUSATIVE, "em": phrases.DATIVE}.get(ending, phrases.NOMINATIVE), LIKELY
+        return phrases.subject_or_object(rest)
+
+    def _determiner(
+        self,
+        determiner: Token,
+        rest: Sequence[Token],
+        adjectives: Sequence[Token],
+        swap: Swap,
+        case: str,
+        certainty: float,
+        *,
+        fem: bool,
+    ) -> list[Replacement]:
+        lowered = determiner.lower
+        until = adjectives[-1].start if adjectives else swap.start
+        if lowered in words.CONTRACTED and fem:
+            return [Replacement(determiner.start, determiner.end, like(determiner.word, words.CONTRACTED[lowered]))]
+        if lowered == "zur" and not fem:
+            return [Replacement(determiner.start, determiner.end, like(determiner.word, "zum"))]
+        known = phrases.determiner_kind(lowered)
+        if known is None:
+            return []
+        kind, stem, _ = known
+        short = words.SPLIT.get(rest[0].lower) if rest and kind == "article" and case == phrases.DATIVE else None
+        if short and not fem:  # bei der: beim
+            return [Replacement(rest[0].start, until, like(rest[0].word, short) + " ", certainty)]
+        made = phrases.determiner_form(kind, stem, case, fem=fem)
+        return [Replacement(determiner.start, determiner.end, like(determiner.word, made), certainty)]
+
+    def _noun(self, text: str, swap: Swap, determiner: Token | None, *, fem: bool) -> str:
+        """The new noun in the nominative: Herr and Frau are titles before a name."""
+        after = tokens_after(text, swap.end)
+        titled = determiner is None and bool(after) and after[0].word[0].isupper()
+        if swap.before in ("Herr", "Herrn") and titled:
+            return "Frau"
+        if swap.before == "Frau" and titled:
+            return "Herr"
+        return swap.row.words[swap.target] if not fem else swap.after
+
+    def _plural(self, swap: Swap, determiner: Token | None, rest: Sequence[Token], *, fem: bool) -> list[Replacement]:
+        """Only the dative has a form of its own in the plural: den Lehrern."""
+        dative = (determiner is not None and determiner.lower.endswith("en") and determiner.lower != "einen") or (
+            bool(rest) and rest[0].lower in words.DATIVE
+        )
+        new = swap.after
+        if dative and not new.endswith(("n", "s")):
+            new += "n"
+        if not dative and swap.row.theme.endswith("inflected"):
+            return []
+        return [Replacement(swap.start, swap.end, new)] if new != swap.after else []
+
+    def _owner(self, text: str, swap: Swap, before: Sequence[Token]) -> list[Replacement]:
+        """The ending of sein or ihr, when the person who is owned changes gender, too (seine Tante: ihren Onkel)."""
+        after = tokens_after(text, swap.end)
+        noun = next((token for token in after[:4] if token.is_word and not phrases.is_adjective(token)), None)
+        owned = self._people.get(noun.lower) if noun else None
+        stem = "ihr" if swap.groups[swap.target] == FEMALE else "sein"
+        ending = swap.before.lower().removeprefix("ihr").removeprefix("sein")
+        if owned is None or noun is None:
+            return []
+        is_fem, number = owned
+        if number == _PLURAL and (ending in ("en",) or (ending == "e" and not is_fem)):
+            return []
+        if is_fem:
+            case, certainty = phrases.case_of_woman(ending or "e", before)
+            new = phrases.determiner_form("ein", stem, case, fem=False)
+        else:
+            known = phrases.case_of_man("ein", ending)
+            case, certainty = known or phrases.NOMINATIVE, SURE if known else GUESS
+            new = phrases.determiner_form("ein", stem, case, fem=True)
+        return [Replacement(swap.start, swap.end, like(swap.before, new), certainty)]
+
+    @cached_property
+    def _people(self) -> dict[str, tuple[bool, str]]:
+        """Nouns of persons in lower case -> whether they are feminine, and their number, singular where both."""
+        table: dict[str, tuple[bool, str]] = {}
+        for row in load_axis("gender", "de").tuples:
+            if row.pos == "noun" and not row.theme.startswith("first names"):
+                for group, word in zip((FEMALE, MALE), row.words, strict=True):
+                    if group in row.sources:
+                        table.setdefault(word.lower(), (group == FEMALE, row.number or _SINGULAR))
+        return table
+
+    def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
+        """Singular or plural of a noun with one form for both (der Lehrer, die Lehrer), by its determiner."""
+        _, determiner, rest = _phrase(tokens_before(text, start))
+        lowered = determiner.lower if determiner else ""
+        certainty = SURE
+        if determiner is not None:
+            plural = lowered.endswith(("ie", "e")) or lowered in ("zwei", "drei", "vier", "fünf")
+            if lowered == "den" and text[start:end].endswith("en") and rest and rest[0].lower in words.DATIVE:
+                plural = True
+        else:
+            previous = rest[0].lower if rest else ""
+            plural = previous not in words.COPULAS | {"als"}
+            certainty = GUESS
+        wanted = _PLURAL if plural else _SINGULAR
+        return next((option for option in options if option[1] == wanted), next(iter(options))), certainty
+
+    # --- pronouns ---
+
+    def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
+        before, after = tokens_before(text, start), tokens_after(text, end)
+        if "determiner" in options:
+            return ("determiner", LIKELY) if noun_follows(after) else ("object", LIKELY)
+        previous = before[0].lower if before else ""
+        if previous in words.PREPOSITIONS - {"während", "seit", "bis"}:
+            return "object", SURE
+        if not before or previous in words.CONJUNCTIONS | words.JOINING | {","}:
+            return "subject", LIKELY
+        case, certainty = phrases.subject_or_object(before)
+        return ("subject" if case == phrases.NOMINATIVE else "object"), certainty
+
+    def case_so_far(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
+        if "determiner" in options:
+            return "determiner", GUESS
+        return self.case(text[:end], start, end, options)[0], GUESS
+
+    def names_person(
+        self, text: str, start: int, end: int, row: WordTuple, is_group_word: Callable[[str], bool]
+    ) -> bool:
+        surface = text[start:end]
+        word = surface.lower()
+        if surface[0].isupper() and not self.begins_sentence(text, start) and word.startswith(("sie", "ihr")):
+            return False  # the polite form
+        before, after = tokens_before(text, start), tokens_after(text, end)
+        if word == "sie" and is_plural(before, after):
+            return False
+        if word == "ihr" and after and after[0].lower in words.TOGETHER:
+            return False
+        if word.startswith("sein") and not noun_follows(after):
+            return False  # the verb
+        if word.startswith("ihr") and self._owned_by_several(before, is_group_word):
+            return False
+        fem = word.startswith(("sie", "ihr"))
+        return not self._refers_to_thing(before, fem=fem, is_group_word=is_group_word)
+
+    def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        return text[start:end].lower() in ("er", "ihn", "ihm")  # sie, ihr and sein wait for what follows
+
+    def _owned_by_several(self, before: Sequence[Token], is_group_word: Callable[[str], bool]) -> bool:
+        """Whether the sentence so far has a plural verb and no woman, so that ihr means several."""
+        several = any(is_plural_verb(token) for token in before)
+        woman = any(self._people.get(token.lower, (False, ""))[0] or token.lower in self._women for token in before)
+        return several and not woman
+
+    @cached_property
+    def _women(self) -> frozenset[str]:
+        return frozenset(row[0].lower() for row in load_axis("gender", "de").names)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(name.lower() for row in load_axis("gender", "de").names for name in row)
+
+    def _refers_to_thing(self, before: Sequence[Token], *, fem: bool, is_group_word: Callable[[str], bool]) -> bool:
+        """Whether a thing of the pronoun's gender is named before it in the sentence, and no person is."""
+        thing = False
+        articles = (
+            ("die", "eine", "diese", "meine", "keine")
+            if fem
+            else ("der", "ein", "den", "einen", "dieser", "mein", "das")
+        )
+        for position, token in enumerate(before):
+            if is_group_word(token.lower) or token.lower in self._names:
+                return False
+            if position and token.lower in articles and before[position - 1].word[0].isupper():
+                thing = True
+        return thing
+
+
+def _phrase(before: Sequence[Token]) -> tuple[list[Token], Token | None, Sequence[Token]]:
+    """Adjectives and determiner directly before a noun, nearest first, and the words before the phrase."""
+    adjectives: list[Token] = []
+    for position, token in enumerate(before):
+        if not token.is_word:
+            break
+        lowered = token.lower
+        if (
+            phrases.determiner_kind(lowered)
+            or lowered in words.CONTRACTED
+            or lowered
+            in (*words.OTHER_DETERMINERS, "zur", "zwei", "drei", "vier", "fünf", "viele", "alle", "einige", "mehrere")
+        ):
+            return adjectives, token, before[position + 1 :]
+        opens = position == len(before) - 1 or before[position + 1].lower == "sehr"  # Liebe Kollegin, Sehr geehrte Frau
+        if phrases.is_adjective(token) or (
+            opens and lowered in ("liebe", "lieber", "geehrte", "geehrter", "verehrte", "verehrter")
+        ):
+            adjectives.append(token)
+            continue
+        return adjectives, None, before[position:]
+    return adjectives, None, before[len(adjectives) :]
+
+
+def _relative(text: str, end: int, *, fem: bool) -> list[Replacement]:
+    """The relative pronoun directly behind the noun (der Mann, der: die Frau, die)."""
+    after = tokens_after(text, end)
+    if len(after) < 3 or after[0].word != ",":
+        return []
+    position = 2 if after[1].lower in words.PREPOSITIONS else 1
+    if position + 1 >= len(after):
+        return []
+    token, following = after[position], after[position + 1]
+    if fem:
+        made = {"der": "die", "den": "die", "dem": "der", "dessen": "deren"}.get(token.lower)
+        certainty = SURE
+    elif token.lower == "die":
+        is_object = following.lower in words.SUBJECTS or phrases.determiner_kind(following.lower) is not None
+        made, certainty = ("den" if is_object or position == 2 else "der"), LIKELY
+    else:
+        made, certainty = {"der": "dem", "deren": "dessen"}.get(token.lower), SURE
+    return [] if made is None else [Replacement(token.start, token.end, made, certainty)]

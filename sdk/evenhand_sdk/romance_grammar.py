@@ -1,0 +1,350 @@
+"""What French and Spanish share: agreement of articles, adjectives and participles with a word that changes its gender.
+
+Behind a swap the noun phrase is read outwards from its noun: adjectives and a determiner before it, adjectives behind
+it, and, where it is the subject of a linking verb, what is said of it. A word is changed only when it has a form of
+the old gender and a known form of the new one; a word that cannot be judged lowers the confidence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from evenhand_sdk.axes import load_axis
+from evenhand_sdk.clause_words import (
+    FEMALE,
+    GUESS,
+    LIKELY,
+    MALE,
+    Token,
+    like,
+    spaced,
+    tokens_after,
+    tokens_before,
+)
+from evenhand_sdk.grammar import Plain, Reading, Replacement, Swap
+
+
+class Agreement(NamedTuple):
+    """What the words around a swap have to agree with."""
+
+    fem: bool
+    plural: bool
+
+
+class Romance(Plain):
+    """The rules that do not depend on the language; a language gives the word lists and the forms."""
+
+    locale: str
+    adverbs: frozenset[str]
+    """Adverbs that stand between a verb or a determiner and an adjective."""
+    prepositions: frozenset[str]
+    conjunctions: frozenset[str]
+    linking: frozenset[str]
+    """Finite forms of verbs whose complement agrees with the subject."""
+    before_verb: frozenset[str]
+    """Negations and clitics between a subject and its verb."""
+    having: frozenset[str]
+    """Finite forms of the auxiliary that `been` follows."""
+    been: frozenset[str]
+    fixed_determiners: frozenset[str]
+    """Determiners that have one form for both genders."""
+    relative: frozenset[str]
+    plural_determiners: frozenset[str]
+
+    # --- what a language gives ---
+
+    def determiner(self, word: str, *, fem: bool, before: str) -> str | None:
+        """The form of a determiner in the new gender before the word `before`; None if it is no determiner that has
+        a form of the old gender."""
+        raise NotImplementedError
+
+    def joined(self, preposition: str, determiner: str | None, *, before: str) -> str | None:
+        """A preposition with what follows it, contracted or elided; None when nothing is contracted."""
+        raise NotImplementedError
+
+    def by_rule(self, word: str, to: Agreement) -> tuple[str, float] | None:
+        """The form of an adjective that no list holds, and how sure that is."""
+        raise NotImplementedError
+
+    def word_itself(self, swap: Swap, before: Sequence[Token], after: Sequence[Token], *, fem: bool) -> str:
+        """The new word where the context asks for another one than the row gives (sa femme: son mari)."""
+        return swap.after
+
+    def in_front(self, word: str, *, before: str) -> str:
+        """The form of an adjective before the noun, which may depend on the next word (beau: bel)."""
+        return word
+
+    def is_complement(self, rest: Sequence[Token], to: Agreement) -> bool:
+        """Whether a noun phrase behind these words has a preposition, so that no verb agrees with it."""
+        return bool(rest) and rest[0].lower in self.prepositions
+
+    # --- forms ---
+
+    @cached_property
+    def forms(self) -> Mapping[tuple[str, bool, bool], str]:
+        """(form, whether the new gender is feminine, plural) -> new form, for the adjectives that the pack lists."""
+        table: dict[tuple[str, bool, bool], str] = {}
+        for row in load_axis("gender", self.locale).tuples:
+            if row.theme != "agreement":
+                continue
+            fem, masc = row.words
+            for f, m, plural in ((fem, masc, False), (self.plural(fem), self.plural(masc), True)):
+                table.setdefault((f, False, plural), m)
+                table.setdefault((m, True, plural), f)
+        return table
+
+    def plural(self, word: str) -> str:
+        raise NotImplementedError
+
+    def adjective(self, word: str, to: Agreement) -> tuple[str, float] | None:
+        """The form of an adjective in the new gender, and how sure that is; None for a word that has none.
+
+        The number decides where singular and plural look alike (jaloux: jalouse, jalouses).
+        """
+        lowered = word.lower()
+        listed = self.forms.get((lowered, *to)) or self.forms.get((lowered, to.fem, not to.plural))
+        if listed is not None:
+            return like(word, listed), 1.0
+        found = self.by_rule(lowered, to)
+        return None if found is None else (like(word, found[0]), found[1])
+
+    # --- the rules ---
+
+    def repairs(self, text: str, swap: Swap) -> Sequence[Replacement]:
+        if set(swap.groups) != {FEMALE, MALE}:
+            return ()
+        to = Agreement(swap.groups[swap.target] == FEMALE, swap.row.number == "plural")
+        before = tokens_before(text, swap.start, swap.free)
+        after = tokens_after(text, swap.end)
+        new = self.word_itself(swap, before, after, fem=to.fem)
+        found = [Replacement(swap.start, swap.end, new)] if new != swap.after else []
+        if swap.row.pos == "pronoun":
+            if before and before[0].is_word and swap.start - before[0].end <= 1:
+                found += self._join(before[0], None, swap.start, new)
+            rest: Sequence[Token] = before
+            subject = swap.row.case not in ("object", "reflexive")
+        else:
+            left, rest = self._phrase(before, swap.start, new, to)
+            found += left
+            subject = not self.is_complement(rest, to)
+        behind, at = self._behind(after, swap.row.pos, to)
+        found += self._opening(rest, to) + behind
+        if subject:
+            inverted = text[swap.start - 1 : swap.start] == "-"
+            found += self._predicate(after, at, to, inverted=inverted) + self._before_subject(rest, to)
+        if "’" in text and "'" not in text:
+            found = [change._replace(after=change.after.replace("'", "’")) for change in found]
+        return found
+
+    def _join(self, preposition: Token, determiner: str | None, until: int, before: str) -> list[Replacement]:
+        """The preposition (or que, si) before the phrase, which begins with `determiner` or with `before`."""
+        made = self.joined(preposition.lower, determiner, before=before)
+        if made is None or made == preposition.lower:
+            return []
+        return [Replacement(preposition.start, until, spaced(like(preposition.word, made)))]
+
+    def _phrase(
+        self, before: Sequence[Token], start: int, new: str, to: Agreement
+    ) -> tuple[list[Replacement], Sequence[Token]]:
+        """What changes before the noun, inside its phrase, and the words that stand before the phrase."""
+        pending: list[Replacement] = []
+        following, until = new, start
+        for position, token in enumerate(before):
+            rest = before[position + 1 :]
+            lowered = token.lower
+            if not token.is_word:
+                return (pending if position else []), before[position:]
+            made = self.determiner(lowered, fem=to.fem, before=following)
+            if made is not None:
+                whole = (
+                    before[position:] if lowered in self.prepositions else rest
+                )  # du, del: with a preposition inside
+                return pending + self._determined(token, made, until, rest, following, to), whole
+            if lowered in self.fixed_determiners:
+                return pending + self._outer(rest, lowered, to), rest
+            if self.joined(lowered, None, before=following) is not None:
+                return pending + self._join(token, None, until, following), before[position:]
+            if lowered in self.adverbs or (lowered in self.conjunctions and position):
+                following, until = token.word, token.start
+                continue
+            form = self.adjective(token.word, to)
+            if form is None or position > 4:
+                return [], before[position:]
+            word = self.in_front(form[0], before=following)
+            pending.append(Replacement(token.start, token.end, word, form[1]))
+            following, until = word, token.start
+        return pending, ()
+
+    def _determined(
+        self, token: Token, made: str, until: int, rest: Sequence[Token], following: str, to: Agreement
+    ) -> list[Replacement]:
+        """The determiner, with the preposition or the other determiner before it."""
+        written = like(token.word, made)
+        own = [Replacement(token.start, until, spaced(written))] if written != token.word else []
+        if rest and rest[0].is_word:
+            joined = self.joined(rest[0].lower, made, before=following)
+            if joined is not None:
+                return [Replacement(rest[0].start, until, spaced(like(rest[0].word, joined)))]
+        return own + self._outer(rest, made, to)
+
+    def _outer(self, rest: Sequence[Token], inner: str, to: Agreement) -> list[Replacement]:
+        """A determiner before another one (tous les, todas las)."""
+        if not rest or not rest[0].lower.startswith(("tou", "tod")):
+            return []
+        made = self.determiner(rest[0].lower, fem=to.fem, before=inner)
+        return [] if made is None else [Replacement(rest[0].start, rest[0].end, like(rest[0].word, made))]
+
+    def _opening(self, rest: Sequence[Token], to: Agreement) -> list[Replacement]:
+        """An adjective with a comma that opens the sentence (Fatiguée, elle dort)."""
+        if len(rest) == 2 and rest[0].word == "," and rest[1].word[:1].isupper():
+            form = self.adjective(rest[1].word, to)
+            if form is not None:
+                return [Replacement(rest[1].start, rest[1].end, *form)]
+        return []
+
+    def _behind(self, after: Sequence[Token], pos: str, to: Agreement) -> tuple[list[Replacement], int]:
+        """Adjectives directly behind the noun, and the position of the first token that is none of them."""
+        position = 0
+        if pos == "pronoun":
+            return [], 0
+        while position < len(after) and after[position].word[:1].isupper():
+            position += 1  # Madame Dubois, la doctora Ruiz
+        if position or pos in ("title", "name"):
+            return [], position
+        found, position = self._adjectives(after, 0, to)
+        if position < len(after) and after[position].word == ",":
+            changed, end = self._adjectives(after, position + 1, to)
+            if changed and (end == len(after) or after[end].word == ","):
+                return [*found, *changed], end + 1
+        return found, position
+
+    def _adjectives(self, after: Sequence[Token], position: int, to: Agreement) -> tuple[list[Replacement], int]:
+        """A run of adjectives with their adverbs and conjunctions, and the position behind it."""
+        found: list[Replacement] = []
+        end = position
+        while position < len(after):
+            token = after[position]
+            joins = token.lower in self.conjunctions or token.word == ","
+            if token.lower in self.adverbs or (joins and 0 < position == end):
+                position += 1
+                continue
+            form = self.adjective(token.word, to) if token.is_word else None
+            if form is None:
+                break
+            found.append(Replacement(token.start, token.end, *form))
+            position += 1
+            end = position
+        return found, end
+
+    def _predicate(self, after: Sequence[Token], position: int, to: Agreement, *, inverted: bool) -> list[Replacement]:
+        """What a linking verb says of the subject that ends before `position`."""
+        position = self._past_complement(after, position)
+        while position < len(after) and after[position].lower in self.before_verb:
+            position += 1
+        if position < len(after) and after[position].lower in self.having:
+            position += 1
+            while position < len(after) and after[position].lower in self.adverbs:
+                position += 1
+            if position < len(after) and after[position].lower in self.been:
+                return self._complement(after, position + 1, to) + self._second(after, position + 1, to)
+            return []
+        if position < len(after) and after[position].lower in self.linking:
+            return self._complement(after, position + 1, to) + self._second(after, position + 1, to)
+        return self._complement(after, position, to) if inverted else []
+
+    def _second(self, after: Sequence[Token], position: int, to: Agreement) -> list[Replacement]:
+        """What a second linking verb of the same subject says (es cantante y está cansada)."""
+        for place in range(position, min(len(after) - 1, position + 8)):
+            if after[place].lower in self.conjunctions:
+                place += 1
+                while place < len(after) and after[place].lower in self.before_verb:
+                    place += 1
+                if place < len(after) and after[place].lower in self.linking:
+                    return self._complement(after, place + 1, to)
+        return []
+
+    def _complement(self, after: Sequence[Token], position: int, to: Agreement) -> list[Replacement]:
+        while position < len(after) and after[position].lower in self.been:
+            position += 1
+        found, end = self._adjectives(after, position, to)
+        if end > position or position >= len(after):
+            return found
+        token = after[position]
+        made = self.determiner(token.lower, fem=to.fem, before="x")
+        if made is not None:  # elle est la première, es la más alta
+            found, end = self._adjectives(after, position + 1, to)
+            closed = (
+                end == len(after) or not after[end].is_word or after[end].lower in self.prepositions | self.relative
+            )
+            if end == position + 1 or not closed:
+                return []
+            made = self.determiner(token.lower, fem=to.fem, before=found[0].after) or made
+            return [Replacement(token.start, after[position + 1].start, spaced(like(token.word, made))), *found]
+        if token.lower not in self.fixed_determiners and self.unclear(token.lower, fem=to.fem):
+            # it looks like an adjective of the old gender, but its new form is not known
+            return [Replacement(token.start, token.end, token.word, GUESS)]
+        return []
+
+    def unclear(self, word: str, *, fem: bool) -> bool:
+        """Whether a word behind a linking verb may be an adjective with an unknown form in the new gender."""
+        return False
+
+    def _past_complement(self, after: Sequence[Token], position: int) -> int:
+        """The position behind `de Julie`, `qui`, and the like, where the verb of the subject may stand."""
+        if position < len(after) and after[position].lower in self.relative:
+            return position + 1
+        for _ in range(2):
+            if position >= len(after) or after[position].lower not in self.prepositions:
+                break
+            place = position + 1
+            while place < min(len(after), position + 5) and after[place].is_word and not self._verb(after[place]):
+                place += 1
+            if place >= len(after) or not self._verb(after[place]):
+                return position
+            position = place
+        return position
+
+    def _verb(self, token: Token) -> bool:
+        return token.lower in self.linking or token.lower in self.having or token.lower in self.before_verb
+
+    def _before_subject(self, rest: Sequence[Token], to: Agreement) -> list[Replacement]:
+        """What an inverted linking verb says of the subject behind it (¿Está lista la camarera?)."""
+        return []
+
+    # --- readings and persons ---
+
+    def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
+        """Singular or plural of a noun with one form for both (le fils, les fils), by its determiner."""
+        wanted = "singular"
+        for token in tokens_before(text, start)[:3]:
+            if token.lower in self.plural_determiners:
+                wanted = "plural"
+        chosen = next((option for option in options if option[1] == wanted), next(iter(options)))
+        return chosen, LIKELY
+
+    def refers_to_thing(self, text: str, start: int, *, fem: bool, is_group_word: Callable[[str], bool]) -> bool:
+        """Whether a thing of the pronoun's gender is named before it in the sentence, and no person is."""
+        thing = False
+        for position, token in enumerate(tokens_before(text, start)):
+            lowered = token.lower
+            if is_group_word(lowered) or lowered in self.names:
+                return False
+            if position and self.determiner(lowered, fem=not fem, before="x") is not None:
+                thing = True
+        return thing
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The first names of the gender pack, in lower case."""
+        return frozenset(name.lower() for row in load_axis("gender", self.locale).names for name in row)
+
+    def question_clitic(
+        self, text: str, swap: Swap, pattern: re.Pattern[str], pairs: Mapping[str, str]
+    ) -> Iterator[Replacement]:
+        """A clitic in the sentence behind a person who was asked about (Ma tante ? Je la connais)."""
+        match = pattern.match(text, swap.end)
+        if match and match[1].lower() in pairs:
+            yield Replacement(match.start(1), match.end(1), like(match[1], pairs[match[1].lower()]), GUESS)

@@ -1,0 +1,136 @@
+"""Spanish, by rule: agreement and contraction around a word that changes its gender.
+
+Su and sus have one form; lo and la are changed only behind a question about a person. Behind a noun only listed
+adjectives and clear endings change, since many verbs end in -a (la vecina llama); behind a linking verb every word in
+-a or -o that is not known to be something else does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+
+from evenhand_sdk import spanish_words as words
+from evenhand_sdk.axes import WordTuple
+from evenhand_sdk.clause_words import FEMALE, LIKELY, SURE, Token, like
+from evenhand_sdk.grammar import Replacement, Swap
+from evenhand_sdk.romance_grammar import Agreement, Romance
+
+_ASKED = re.compile(r"\?\s+(?:[^\W\d_]+,?\s+){0,2}?(la|lo)\s", re.IGNORECASE)
+_MASCULINE = words.PAIRS
+_FEMININE = {masc: fem for fem, masc in words.PAIRS.items()}
+_CONTRACTED = {("de", "el"): "del", ("a", "el"): "al"}
+_CLEAR = ("ada", "ida", "osa", "iva", "ísima", "ática", "ógica", "ófica")
+_POSSESSIVES = frozenset(["mi", "tu", "su", "nuestra", "vuestra", "mis", "tus", "sus", "nuestras", "vuestras"])
+
+
+class Spanish(Romance):
+    """Spanish grammar by rule."""
+
+    locale = "es"
+    sentence_end = re.compile(
+        r"(?<!\bSr)(?<!\bSra)(?<!\bDr)(?<!\bDra)[.!?…]+[\"'”’»)\]]*\s+(?=[^\Wa-z_]|[\"“‘'«(\[¿¡])|\n+"
+    )
+    small_words: Collection[str] = words.SMALL_WORDS
+    adverbs = words.ADVERBS
+    prepositions = words.PREPOSITIONS
+    conjunctions = words.CONJUNCTIONS
+    linking = words.LINKING
+    before_verb = words.BEFORE_VERB
+    having = words.HAVING
+    been = words.BEEN
+    fixed_determiners = words.FIXED_DETERMINERS
+    relative = frozenset(("que",))
+    plural_determiners = words.PLURAL_DETERMINERS
+
+    # --- forms ---
+
+    def plural(self, word: str) -> str:
+        if word[-1] in "aeo":
+            return word + "s"
+        accented = {"á": "a", "é": "e", "í": "i", "ó": "o", "ú": "u"}
+        if word[-2] in accented and word[-1] in "ns":
+            word = word[:-2] + accented[word[-2]] + word[-1]
+        return word[:-1] + "ces" if word.endswith("z") else word + "es"
+
+    def by_rule(self, word: str, to: Agreement) -> tuple[str, float] | None:
+        if word in words.INVARIABLE:
+            return word, 1.0
+        plural = word.endswith("s")
+        stem = word[:-1] if plural else word
+        if word in words.NO_ADJECTIVE or len(stem) < 4:
+            return None
+        ending = "s" if plural else ""
+        if to.fem and stem.endswith("o"):
+            fem = stem[:-1] + "a"
+            if fem.endswith(_CLEAR):
+                return fem + ending, LIKELY
+        if not to.fem and stem.endswith(_CLEAR):
+            return stem[:-1] + "o" + ending, LIKELY
+        return None
+
+    def adjective(self, word: str, to: Agreement) -> tuple[str, float] | None:
+        short = {masc: fem for fem, masc in words.SHORTENED.items()}
+        if to.fem and word.lower() in short:
+            return like(word, short[word.lower()]), 1.0
+        return super().adjective(word, to)
+
+    def in_front(self, word: str, *, before: str) -> str:
+        short = words.SHORTENED.get(word.lower()[:-1] + "a") if word.lower().endswith("o") else None
+        return like(word, short) if short else word
+
+    def determiner(self, word: str, *, fem: bool, before: str) -> str | None:
+        if fem and word in ("del", "al"):
+            return "de la" if word == "del" else "a la"
+        return (_FEMININE if fem else _MASCULINE).get(word)
+
+    def joined(self, preposition: str, determiner: str | None, *, before: str) -> str | None:
+        return _CONTRACTED.get((preposition, determiner or ""))
+
+    def word_itself(self, swap: Swap, before: Sequence[Token], after: Sequence[Token], *, fem: bool) -> str:
+        lowered = swap.before.lower()
+        owned = bool(before) and before[0].lower in _POSSESSIVES
+        of_man = len(after) > 1 and after[0].lower == "de" and after[1].lower in self.names
+        if lowered in ("mujer", "mujeres") and (owned or of_man) and not fem:
+            return like(swap.before, "marido" + lowered[5:].replace("es", "s"))
+        return swap.after
+
+    def unclear(self, word: str, *, fem: bool) -> bool:
+        return not fem and word.endswith(("a", "as")) and word not in words.NO_ADJECTIVE
+
+    # --- agreement ---
+
+    def repairs(self, text: str, swap: Swap) -> Sequence[Replacement]:
+        found = list(super().repairs(text, swap))
+        if swap.row.pos == "noun" and FEMALE in swap.groups:
+            fem = swap.groups[swap.target] == FEMALE
+            found += self.question_clitic(text, swap, _ASKED, {"lo": "la"} if fem else {"la": "lo"})
+        return found
+
+    def _before_subject(self, rest: Sequence[Token], to: Agreement) -> list[Replacement]:
+        found: list[Replacement] = []
+        for token in rest:
+            if token.lower in self.linking:
+                return found
+            form = self.adjective(token.word, to) if token.is_word else None
+            if form is None:
+                if token.lower in self.adverbs or token.lower in self.conjunctions:
+                    continue
+                return []
+            found.append(Replacement(token.start, token.end, *form))
+        return []
+
+    # --- pronouns ---
+
+    def names_person(
+        self, text: str, start: int, end: int, row: WordTuple, is_group_word: Callable[[str], bool]
+    ) -> bool:
+        return True  # ella and él are rarely said of things
+
+    def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        return True
+
+    def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
+        return next(iter(options)), SURE
+
+    case_so_far = case
