@@ -47,7 +47,7 @@ def test_what_is_no_model_and_what_is_no_tokenizer() -> None:
         (lambda: evenhand.measure(model, None, ["pair-gap"]), f"None is no tokenizer\n{TOKENIZER}"),
         (lambda: evenhand.Objective("folder", tokenizer, ["pair-parity"]), f"'folder' is no model in memory\n{LOAD}"),
         (lambda: evenhand.Objective(tokenizer, model, ["pair-parity"]),
-         f"PreTrainedTokenizerFast is no model in memory\n{LOAD}"),
+         f"{type(tokenizer).__name__} is no model in memory\n{LOAD}"),
     ):  # fmt: skip
         with pytest.raises(UsageError) as error:
             call()
