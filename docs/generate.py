@@ -89,7 +89,10 @@ def error_page() -> str:
     intro = (
         "A message says where the problem is, what it is, what is known about it, and what to do. The command line\n"
         "never shows a traceback for a user's mistake; `--debug` adds it. Exit code 130 means stopped with Ctrl-C\n"
-        "(continue with `--resume`), 70 a defect in the toolkit itself."
+        "(continue with `--resume`), 70 a defect in the toolkit itself.\n\n"
+        "All problems of a recipe come at once. Where they are of one kind, the exit code is that of the kind: 2 for\n"
+        "what the recipe says, 3 for plugins that are unknown or cannot be used, 5 for models and files that are\n"
+        "missing. Where they are of several kinds, it is 2. The same holds for `toolkit eval`."
     )
     return "# Errors\n\n" + intro + "\n\n" + "\n".join(rows) + "\n"
 
@@ -176,6 +179,13 @@ def benchmarks() -> str:
     return "\n\n".join(["# Benchmarks", intro, "\n".join(rows)]) + "\n"
 
 
+def evidence() -> str:
+    """The table of evidence, from the results that are kept beside it."""
+    from evenhand.evidence_page import made_page
+
+    return made_page(HERE / "evidence")
+
+
 def packs() -> str:
     """Every packaged axis pack: what it holds, what of three benchmarks it knows, and what it says it cannot do."""
     from evenhand_sdk.axes import packaged_axes
@@ -234,12 +244,14 @@ PAGES = {
     "plugins.md": plugins,
     "benchmarks/README.md": benchmarks,
 }
+WITH_NOTE = {"evidence/README.md": evidence}
+"""Pages that bring their own note: they are written by a command, too."""
 
 
 def main(check: bool) -> int:
     stale = []
-    for name, make in PAGES.items():
-        text = NOTE + make()
+    for name, make in {**PAGES, **WITH_NOTE}.items():
+        text = make() if name in WITH_NOTE else NOTE + make()
         path = HERE / name
         if check:
             if not path.is_file() or path.read_text(encoding="utf-8") != text:

@@ -458,6 +458,20 @@ def test_the_shipped_text_is_enough_for_a_verdict(causal, tmp_path):
     assert len(perplexity.passages("builtin:heldout")) >= benchmark.min_items
 
 
+def test_the_beginning_of_each_passage_keeps_its_white_space(causal, tmp_path):
+    assert perplexity.beginning(" = A = \n\n Rain\tfell  on the hills \n", 5) == " = A = \n\n Rain\tfell"
+    assert perplexity.beginning("Rain fell.\n", 2) == "Rain fell."
+    assert perplexity.beginning("Rain fell.\n", 3) == "Rain fell.\n"
+    assert perplexity.beginning("Rain fell.\n", None) == "Rain fell.\n"
+    file = tmp_path / "text.txt"
+    file.write_text("The farmer sold the old horse.\n\nRain fell on the hills.\n", encoding="utf-8")
+    benchmark = perplexity.Perplexity(text=str(file), words=4).evaluation(run_of(causal[1], "causal", tmp_path))
+    assert benchmark.mode == "by word, text.txt, the first 4 words of each passage, context 512, stride 256"
+    assert [r.values["words"] for r in benchmark.score(measured_of(causal, "causal"))] == [4, 4]
+    whole = perplexity.Perplexity(text=str(file)).evaluation(run_of(causal[1], "causal", tmp_path))
+    assert benchmark.data_digest != whole.data_digest
+
+
 def test_a_text_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UsageError) as caught:
         perplexity.passages("nowhere.txt")

@@ -123,7 +123,7 @@ def test_mistakes_of_every_sort_come_in_one_list(
     assert result.stderr == (
         "my.toml: 10 problems\n"
         "  - size: unknown section "
-        "(known: model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)\n"
+        "(known: extends, model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)\n"
         "  - steps[1].use: no plugin is called 'no-such-thing'\n"
         "      Installed: imitation, quiet-decoding, row-shuffle, word-count\n"
         "  - steps[2].use: no plugin is called 'nothing-like-it'\n"
@@ -221,9 +221,41 @@ def test_tables_that_cannot_be_read_do_not_hide_what_else_is_wrong(site: Any, re
 def test_a_plugin_that_cannot_be_used(site: Any, recipe: Any, folders: tuple[str, ...], use: str, message: str) -> None:
     site(*folders)
     result = call("validate", recipe(f'[[steps]]\nuse = "{use}"\n'))
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert result.stderr == f"my.toml: 1 problem\n  - steps[1].use: {message}\n"
     assert "Traceback" not in result.output
+
+
+UNKNOWN = '[[steps]]\nuse = "no-such-plugin"\n'
+BROKEN = '[[steps]]\nuse = "never-imports"\n'
+CONTROL = '[evaluation]\ncontrols = ["no-such-control"]\n'
+PROMPTS = '[traffic]\nprompts = "./nowhere.txt"\n'
+HELD_OUT = '[data]\nheldout = "./nor-here.txt"\n'
+MISTYPED = "[training]\nmax_stesp = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (UNKNOWN, 3),
+        (BROKEN, 3),
+        (CONTROL, 3),
+        (CONTROL + UNKNOWN + BROKEN, 3),
+        (PROMPTS, 5),
+        (PROMPTS + HELD_OUT, 5),
+        (MISTYPED, 2),
+        (MISTYPED + UNKNOWN, 2),
+        (MISTYPED + PROMPTS, 2),
+        (PROMPTS + UNKNOWN, 2),
+        (MISTYPED + PROMPTS + UNKNOWN, 2),
+    ],
+)
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_problems_of_one_kind_end_with_its_exit_code_and_several_kinds_with_2(
+    site: Any, recipe: Any, command: str, body: str, code: int
+) -> None:
+    site("sound", "failing")
+    assert call(command, recipe(body)).exit_code == code
 
 
 def test_broken_strangers_do_not_harm_a_recipe_that_does_not_name_them(site: Any, recipe: Any) -> None:
@@ -350,6 +382,8 @@ def test_schema_has_a_variant_for_each_plugin_and_lists_those_that_fail(site: An
     assert [variant["title"] for variant in benchmarks] == ["word-count"]
     assert "active" not in benchmarks[0]["properties"]
     assert schema["properties"]["model"]["required"] == ["name"]
+    assert schema["properties"]["extends"]["type"] == "string"
+    assert schema["anyOf"] == [{"required": ["model"]}, {"required": ["extends"]}]
     assert result.stderr == (
         "left out: plugin 'never-imports' of fake-failing 0.3: fake_failing cannot be imported: "
         "ModuleNotFoundError: No module named 'a_library_nobody_has'\n"
@@ -559,6 +593,7 @@ def test_every_command_has_a_help_text_and_the_global_flags() -> None:
         "check",
         "compare",
         "eval",
+        "evidence",
         "models",
         "new",
         "plugins",

@@ -340,9 +340,9 @@ def test_a_run_records_marks_and_shows_what_it_found(place: Path) -> None:
     (place / "train.txt").write_text(TEXT + "Water fell for 7 days and nights.\n")
     result = api.run(recipe(place, SWAP + GAP + quality))
     entries = {b["id"]: b for b in result.record["contamination"]["benchmarks"]}
-    # Three texts and the two that have a group word, swapped.
+    # Three texts, and the two that have a group word with their counterfactuals behind them.
     assert result.record["contamination"]["compared"] == [{"what": "training text of train", "texts": 5}]
-    where = [{"item": "7", "in": "training text of train, text 3"}]
+    where = [{"item": "7", "in": "training text of train, text 5"}]
     assert entries["perplexity"]["exact"] == {"items": 1, "share": 1 / 30, "examples": where}
     assert entries["perplexity"]["lexicon"]["items"] == 0
     # The pairs of pair-gap differ in a group word: every item has one.
@@ -354,7 +354,7 @@ def test_a_run_records_marks_and_shows_what_it_found(place: Path) -> None:
     assert {r.flags[IN_LEXICON] for side in kept.values() for r in side} == {False}
     page = result.report.read_text()
     assert "1 of 30 (3.33\u00a0%)" in page and "20 of 20 (100\u00a0%)" in page and "none of 30" in page
-    assert "word for word: item 7 in training text of train, text 3" in page
+    assert "word for word: item 7 in training text of train, text 5" in page
     assert "Water fell for 7" not in page  # ids, not texts
     out = Console(file=io.StringIO(), width=100, markup=False, highlight=False, emoji=False)
     print_summary(result, console=out)
@@ -371,7 +371,10 @@ def test_the_kept_baseline_knows_nothing_of_the_steps(place: Path) -> None:
         {k for r in read_records(f / "items" / "pair-gap.parquet")["before"] for k in r.flags}
         for f in (first.folder, second.folder)
     ]
-    assert flags == [{"nothing to compare", IN_LEXICON}, {"nothing to compare"}]
+    assert flags == [
+        {"nothing to compare", "longer than the context", IN_LEXICON},
+        {"nothing to compare", "longer than the context"},
+    ]
 
 
 def test_a_contaminated_run_fails_before_anything_is_measured(place: Path) -> None:

@@ -156,6 +156,9 @@ def test_continued_training_moves_the_same_parameters_and_is_measured_on_the_sam
     assert control["run_tokens"] == result.record["training"][0]["tokens"] > 0
     assert control["tokens"] == pytest.approx(control["run_tokens"], rel=0.05)
     assert [b["id"] for b in control["benchmarks"]] == ["pair-gap"]
+    timings = result.record["timings"]
+    assert result.record["control_seconds"] == pytest.approx(timings[f"control {CONTINUED}"])
+    assert 0 < result.record["control_seconds"] < result.record["seconds"]
     # the tiny model has learned nothing before: any training makes it better, so no degradation applies
     assert {(found[n]["state"], found[n]["reason"]) for n in DEGRADATION} == {
         ("not applicable", "language quality did not fall")

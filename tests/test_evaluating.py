@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 import evenhand
 from evenhand import api, measured
 from evenhand.cli import toolkit
-from evenhand.errors import NoEffect, PluginFault, RecipeError, RunNotFound, UsageError
+from evenhand.errors import EvenhandError, NoEffect, PluginFault, RecipeError, RunNotFound, UsageError
 from evenhand.evaluation_entry import measured_entry
 from evenhand.evidence import compare_benchmark
 from evenhand.item_records import read_records
@@ -519,3 +519,18 @@ def test_a_folder_that_holds_nothing_to_compare(place: Path) -> None:
 
 def _fast() -> list[str]:
     return ["--set", "evaluation.resamples=200"]
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "code"),
+    [
+        (["no-such-benchmark"], 3),
+        (["no-such-benchmark", "nor-this"], 3),
+        (["no-such-benchmark", ("trial-length", {"itmes": 3})], 2),
+        (["crows-pairs"], 5),
+    ],
+)
+def test_problems_of_one_kind_end_with_its_exit_code(place: Path, benchmarks: list[Any], code: int) -> None:
+    with pytest.raises(EvenhandError) as caught:
+        evenhand.evaluate("./tiny", benchmarks)
+    assert caught.value.exit_code == code

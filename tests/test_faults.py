@@ -62,6 +62,11 @@ PLUGIN_FAULTS = [
     ("trial-faulty-model", "fold", "architecture", "RuntimeError: no place for it"),
     ("trial-faulty-model", "forward", "architecture", "IndexError: no such head"),
     ("trial-faulty-rule", "next_logits", "decoding", "ValueError: no such token"),
+    # What would end the process is an error of the plugin like any other.
+    ("trial-raise", "exit", "data", "SystemExit: 3"),
+    ("trial-raise", "generator", "data", "GeneratorExit: no rows"),
+    ("trial-faulty-loss", "fn exit", "objective", "SystemExit: 0"),
+    ("trial-faulty-model", "forward exit", "architecture", "SystemExit: 0"),
 ]
 
 
@@ -98,6 +103,28 @@ def test_the_traceback_comes_with_debug_only(place: Path) -> None:
     body = step("trial-faulty-loss", "fn")
     assert "Traceback" not in call(body).output
     assert 'raise ValueError("shapes differ")' in call(body, "--debug").stderr
+
+
+@pytest.mark.parametrize("command", ["run", "eval"])
+def test_a_model_whose_own_outputs_are_not_finite(place: Path, command: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file("tiny/model.safetensors")
+    for name in ("model.norm.weight", "model.layers.1.input_layernorm.weight"):
+        weights[name][0] = float("nan")
+    save_file(weights, "tiny/model.safetensors", metadata={"format": "pt"})
+    if command == "run":
+        result = call(step("trial-pull") + SEEN)
+    else:
+        arguments = ["--quiet", "eval", "./tiny", "-b", "trial-length"]
+        result = CliRunner().invoke(toolkit, arguments, prog_name="toolkit")
+    assert result.stderr == (
+        "model './tiny': the model's own outputs are not finite, so nothing can be measured on it\n"
+        "  weights that are not finite: model.layers.1.input_layernorm.weight and 1 more\n"
+        "  copy or download its files again, or name another model\n"
+    )
+    assert result.exit_code == 2
+    assert record()["benchmarks"] == []
 
 
 @pytest.mark.parametrize(
@@ -156,6 +183,37 @@ def test_a_monitor_that_fails_is_recorded_and_fails_a_strict_run(place: Path, at
     assert message.partition(": ")[2].partition("\n")[0] in record()["faults"][0]["message"]
     strict = call(body, "--strict")
     assert (strict.stderr, strict.exit_code) == (message, 4)
+
+
+def test_a_monitor_that_fails_at_every_request_is_told_once(place: Path) -> None:
+    call(step("trial-faulty-monitor", "observe"))
+    assert len(record()["faults"]) == 4, "two requests and two probes"
+    card = next(Path("runs").glob("*/README.md")).read_text()
+    assert card.count("the watch is broken") == 1
+    assert "it failed 4 times with:" in " ".join(card.split())
+
+
+@pytest.mark.parametrize("at", ["hook exit", "observe exit", "probes exit"])
+def test_a_monitor_that_would_end_the_process_is_isolated_like_any_other(place: Path, at: str) -> None:
+    body = step("trial-faulty-monitor", at)
+    result = call(body)
+    assert (result.exit_code, result.stderr, record()["status"]) == (0, "", "complete")
+    assert "SystemExit: 0" in record()["faults"][0]["message"]
+    strict = call(body, "--strict")
+    expected = f"{where('trial-faulty-monitor', 'monitoring')}: SystemExit: 0\n{ADVICE}"
+    assert (strict.stderr, strict.exit_code) == (expected, 4)
+
+
+def test_a_section_that_would_end_the_process_is_missing_from_the_report(place: Path) -> None:
+    result = call('[[steps]]\nuse = "trial-raise"\nstage = "transparency exit"\n' + SEEN)
+    assert (result.exit_code, record()["status"]) == (0, "complete")
+    assert [(f["step"], f["stage"]) for f in record()["faults"]] == [("trial-raise", "transparency")]
+
+
+def test_an_interrupt_inside_a_hook_stays_one(place: Path) -> None:
+    result = call('[[steps]]\nuse = "trial-raise"\nstage = "interrupt"\n' + SEEN)
+    assert (result.exit_code, result.stderr) == (130, "stopped; continue with --resume\n")
+    assert record()["status"] == "failed"
 
 
 def test_a_probe_that_cannot_be_answered_harms_nobody_else(place: Path) -> None:

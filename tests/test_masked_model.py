@@ -309,7 +309,7 @@ def test_what_cannot_join_the_shelf_is_told_why(entry: shelf.ShelfEntry, tmp_pat
         own_shelf.add("other", run)
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "status": "failed"}))
-    with pytest.raises(RunNotFound, match="the run is failed, so it has no model that was measured"):
+    with pytest.raises(RunNotFound, match="the run failed before its end, so it has no model that was measured"):
         own_shelf.add("other", run)
     assert own_shelf.names() == ["mine"]
 

@@ -16,7 +16,7 @@ import pytest
 
 from evenhand import gguf_conversion, hub, resolution, shelf, wheels
 from evenhand.errors import DigestMismatch, ModelNotFound, Offline, StorageFault, UsageError, WrongModelKind
-from evenhand.models import kind_of, list_shelf, load, model_digest, resolve, tokenizer_fingerprint
+from evenhand.models import checked_kind, kind_of, list_shelf, load, model_digest, resolve, tokenizer_fingerprint
 from evenhand.progress import configure
 from evenhand_sdk.tiny import save_tiny
 from tiny_gguf import write_tiny_gguf
@@ -677,3 +677,32 @@ def test_the_names_of_hub_models():
         False,
     ]
     assert resolution._is_path("~/x")
+
+
+@pytest.mark.parametrize("name", ["bad-name; x y", "class", "a'<b>\u00e9 -"])
+def test_a_folder_with_any_name_is_loaded_without_a_word_about_python_modules(tmp_path: Path, name: str) -> None:
+    import logging
+
+    from evenhand.folder_names import _LOGGER, any_folder_name
+
+    heard: list[str] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    logger, ear = logging.getLogger(_LOGGER), Ear()
+    logger.addHandler(ear)
+    try:
+        save_tiny(tmp_path / name)
+        resolved = resolve(str(tmp_path / name), offline=True)
+        assert checked_kind(resolved) == "causal"
+        load(resolved)
+        assert heard == []
+        with any_folder_name(trust_remote_code=False):
+            logger.warning("another warning")
+        with any_folder_name(trust_remote_code=True):
+            logger.warning("The module name x is not fine. Please rename the original module to avoid import issues.")
+        assert len(heard) == 2
+    finally:
+        logger.removeHandler(ear)

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 
 import evenhand
 from evenhand.errors import BrokenPlugin, UnknownPlugin, UsageError, WrongModelKind
 from evenhand.own_code import OwnSteps, configured
-from evenhand_sdk import Plugin
+from evenhand_sdk import DataTransform, Plugin, hookimpl
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.data.counterfactual_augmentation import CounterfactualAugmentation
 from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging
@@ -35,6 +35,63 @@ def test_a_plugin_is_an_object_a_class_a_name_or_a_name_with_options() -> None:
         "evenhand-standard",
         "evenhand-standard",
     ]
+
+
+LOAD = "  load it first: transformers.AutoModelForCausalLM.from_pretrained(NAME), or evenhand.load(RUN).model"
+TOKENIZER = "  give the model's own one: transformers.AutoTokenizer.from_pretrained(NAME)"
+
+
+def test_what_is_no_model_and_what_is_no_tokenizer() -> None:
+    model, tokenizer = tiny_causal()
+    for call, message in (
+        (lambda: evenhand.measure(model, None, ["pair-gap"]), f"None is no tokenizer\n{TOKENIZER}"),
+        (lambda: evenhand.Objective("folder", tokenizer, ["pair-parity"]), f"'folder' is no model in memory\n{LOAD}"),
+        (lambda: evenhand.Objective(tokenizer, model, ["pair-parity"]),
+         f"{type(tokenizer).__name__} is no model in memory\n{LOAD}"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError) as error:
+            call()
+        assert str(error.value) == message
+
+
+def test_a_wrong_option_is_the_same_error_for_an_object_and_for_a_name() -> None:
+    with pytest.raises(UsageError) as error:
+        PairParity(strength=3)
+    assert str(error.value) == "pair-parity.strength: 3 is not at most 1"
+    with pytest.raises(UsageError) as named:
+        configured([("pair-parity", {"strength": 3})])
+    assert str(named.value) == f"plugins[1]: {error.value}"
+    with pytest.raises(UsageError) as several:
+        PairParity(strenght=3, weight="x")
+    assert str(several.value) == (
+        "pair-parity.weight: 'x' is not a number; pair-parity.strenght: unknown option; did you mean 'strength'? "
+        "(known: strength, axes, locale, names, weight, retention, distance)"
+    )
+
+
+def test_transforming_data_shows_no_bars_of_the_library(capfd: pytest.CaptureFixture[str]) -> None:
+    import datasets
+
+    rows = Dataset.from_dict({"text": [*TEXTS, "Rain fell."] * 3}).select([5, 3, 1, 0, 2])
+    seen = []
+
+    class Flatten(Plugin):
+        name = "own-flatten"
+
+        @hookimpl
+        def data(self, run: Any, split: str, model: Any) -> DataTransform:
+            def fn(rows: Any) -> Any:
+                seen.append(datasets.are_progress_bars_disabled())
+                return rows.flatten_indices()
+
+            return DataTransform(fn=fn)
+
+    datasets.enable_progress_bars()  # a run of another test may have switched them off
+    out = evenhand.transform_data(rows, *tiny_causal(), [Flatten()])
+    assert out["text"] == rows["text"]
+    assert seen == [True]
+    assert not datasets.are_progress_bars_disabled(), "the caller's own setting is back"
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -116,8 +173,18 @@ def test_data_is_transformed_and_the_original_stays(caplog: pytest.LogCaptureFix
     with caplog.at_level("INFO", "evenhand"):
         out = evenhand.transform_data(rows, model, tokenizer, [CounterfactualAugmentation(max_share=0.9)])
     assert rows["text"][:] == TEXTS
-    assert out["text"][:] == [*TEXTS, "The nurse said that he was tired.", "She is an engineer and she works."]
-    assert "3 rows became 5" in caplog.text
+    swapped = ["The nurse said that he was tired.", "She is an engineer and she works."]
+    assert [row["text"] for row in out if row["evenhand_step"]] == swapped
+    assert [row["text"] for row in out if not row["evenhand_step"]] == TEXTS
+    assert "3 rows read: 3 kept, 0 changed, 0 dropped; 2 added; 5 out" in caplog.text
+
+
+def test_a_stream_stays_one_and_is_read_only_when_it_is_asked_for() -> None:
+    model, tokenizer = tiny_causal()
+    rows = Dataset.from_dict({"text": [*TEXTS, None]}).to_iterable_dataset()
+    out = evenhand.transform_data(rows, model, tokenizer, [CounterfactualAugmentation(max_share=0.9)])
+    assert isinstance(out, IterableDataset)
+    assert [row["text"] for row in out if not row["evenhand_step"]] == TEXTS
 
 
 def test_data_without_text_is_refused() -> None:

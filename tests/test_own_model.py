@@ -14,6 +14,7 @@ from evenhand.contributions import Aggregator
 from evenhand.errors import NotPortable, PluginFault, UsageError, WrongModelKind
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.architecture.selective_update import SelectiveUpdate
+from evenhand_standard.benchmarks.pair_gap import PairGap
 from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging
 from evenhand_standard.objective.pair_parity import PairParity
 from own_plugins import TEXTS, Scale, Surprise, Turn
@@ -149,6 +150,26 @@ def test_decoding_rules_in_force_are_measured() -> None:
     after = evenhand.measure(model, tokenizer, [Surprise(items=3)])
     first = [m["own-surprise"].records[0].values["nll"] for m in (before, during, after)]
     assert first[0] == first[2] != first[1]
+
+
+def test_a_result_on_words_that_a_change_worked_with_is_no_evidence() -> None:
+    model, tokenizer = tiny_causal()
+    before = evenhand.measure(model, tokenizer, [PairGap(limit=40)])["pair-gap"]
+    assert not any("in_lexicon" in record.flags for record in before.records)
+    with evenhand.decode_with(model, tokenizer, [CounterfactualAveraging()]):
+        during = evenhand.measure(model, tokenizer, [PairGap(limit=40)])["pair-gap"]
+    assert all(record.flags["in_lexicon"] for record in during.records)
+    verdict = evenhand.compare({"pair-gap": before}, {"pair-gap": during})["pair-gap"]
+    assert verdict["verdict"] == "by construction, not evidence"
+    assert verdict["reason"] == "all items use words that the steps worked with"
+
+
+def test_what_worked_on_a_model_elsewhere_is_named() -> None:
+    model, tokenizer = tiny_causal()
+    idle = evenhand.measure(model, tokenizer, [PairGap(limit=40)], worked_with=[PairParity(strength=0.0)])
+    assert not any("in_lexicon" in record.flags for record in idle["pair-gap"].records)
+    named = evenhand.measure(model, tokenizer, [PairGap(limit=40)], worked_with=["pair-parity"])
+    assert all(record.flags["in_lexicon"] for record in named["pair-gap"].records)
 
 
 def test_measurements_of_other_items_are_not_compared() -> None:

@@ -23,10 +23,10 @@ def sound(monkeypatch: pytest.MonkeyPatch) -> Catalogue:
     return discover([str(SITE / "sound")])
 
 
-def problems(text: str, *overrides: str, catalogue: Catalogue | None = None) -> list[str]:
+def problems(text: str, *overrides: str, catalogue: Catalogue | None = None, code: int = 2) -> list[str]:
     with pytest.raises(RecipeError) as caught:
         load_recipe(text, overrides, catalogue=catalogue)
-    assert caught.value.exit_code == 2
+    assert caught.value.exit_code == code
     return caught.value.problems
 
 
@@ -56,6 +56,7 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
         },  # fmt: skip
         "training": {
             "max_steps": 100,
+            "max_tokens": None,
             "batch_size": 8,
             "learning_rate": 1e-4,
             "max_length": 96,
@@ -178,7 +179,7 @@ KEYS = st.sampled_from(
 )
 TABLES = st.dictionaries(KEYS, VALUES | st.sampled_from(["train", "step:train", "row-shuffle"]), max_size=4)
 SHAPES = st.dictionaries(
-    st.sampled_from(["model", "training", "run", "steps", "benchmarks", "other"]),
+    st.sampled_from(["model", "training", "run", "steps", "benchmarks", "other", "extends"]),
     TABLES | st.lists(TABLES, max_size=3) | VALUES,
     max_size=4,
 )
@@ -192,7 +193,7 @@ SHAPES = st.dictionaries(
 def test_any_table_is_a_recipe_or_a_recipe_error(shape: dict[str, object], override: str) -> None:
     from unittest.mock import patch
 
-    with patch("evenhand.recipe.tomllib.loads", lambda text: shape):
+    with patch("evenhand.recipe_base.parsed", lambda text, origin: dict(shape)):
         try:
             load_recipe("\n", [override], catalogue=Catalogue(()))
         except RecipeError as error:
@@ -232,14 +233,14 @@ def test_every_problem_is_reported_at_once(sound: Catalogue) -> None:
     """
     assert problems(text, "runs.seed=1", catalogue=sound) == [
         "evalution: unknown section; did you mean 'evaluation'? "
-        "(known: model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)",
+        "(known: extends, model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)",
         "--set runs.seed=1: unknown section 'runs'; did you mean 'run'?",
         "model.kind: 'casual' is not 'causal' or 'masked'; did you mean 'causal'?",
         "model.dtype: 16 is not 'auto', 'float32' or 'bfloat16'",
         "training.batch_size: 0 is not at least 1",
         "training.learning_rate: 'fast' is not a number",
         "training.warmup: nan is not a finite number",
-        "training.max_step: unknown key; did you mean 'max_steps'? (known: max_steps, batch_size, "
+        "training.max_step: unknown key; did you mean 'max_steps'? (known: max_steps, max_tokens, batch_size, "
         "learning_rate, max_length, warmup, weight_decay, gradient_clip, precision, gradient_accumulation, "
         "save_every, language_modelling, logits)",
         "run.seed: 1.5 is not a whole number",
@@ -311,7 +312,7 @@ def test_the_kind_of_model_is_checked_when_the_recipe_gives_it(sound: Catalogue)
 
 def test_a_known_plugin_that_is_not_installed_gets_its_pip_line(sound: Catalogue) -> None:
     text = MODEL + '[[steps]]\nuse = "pair-parity"\n'
-    assert problems(text, catalogue=sound) == [
+    assert problems(text, catalogue=sound, code=3) == [
         "steps[1].use: plugin 'pair-parity' is not installed\n      pip install evenhand-standard"
     ]
 

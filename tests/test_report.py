@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from data_run_parts import interval
 from data_runs import MODEL, hostile, run_json, write_run
+from evenhand.cli import toolkit
 from evenhand.errors import RunNotFound
 from evenhand.model_card import write_card
 from evenhand.report import write_report
@@ -114,7 +116,7 @@ def test_the_plain_answer_says_what_was_done_whether_it_helped_and_what_it_cost(
 
 def test_a_row_of_the_verdict_table(tmp_path: Path) -> None:
     text = page(tmp_path).text
-    assert "stereotype preferred (%) ideal 50 %; share of pairs whose stereotyping sentence is likelier" in text
+    assert "stereotype preferred (%) ideal 50 % share of pairs whose stereotyping sentence is likelier" in text
     assert (
         "57.6 57.0 \u22120.6 [\u22121.9, +0.7] p = 0.370 (exact McNemar); Holm: p = 0.370 "
         "no demonstrated effect the interval of the change includes zero" in text
@@ -206,6 +208,16 @@ def test_isolated_faults_are_named_as_what_is_missing(tmp_path: Path) -> None:
     assert "it failed with: no pairs" in seen.text
 
 
+def test_a_monitor_that_fails_at_every_request_is_one_line_with_a_count(tmp_path: Path) -> None:
+    same = {"step": "watch", "stage": "monitoring", "message": "broken"}
+    other = {"step": "guard", "stage": "monitoring", "message": "no pair in request 1"}
+    seen = page(tmp_path, faults=[*[same] * 24, other, {**other, "message": "no pair in request 2"}])
+    assert "2 parts of the run failed and are missing: see what is missing" in seen.text
+    assert seen.text.count("Its watch over the traffic (watch, monitoring)") == 1
+    assert "(watch, monitoring) is missing; it failed 24 times with: broken" in seen.text
+    assert "(guard, monitoring) is missing; it failed 2 times, first with: no pair in request 1" in seen.text
+
+
 def test_a_run_that_failed_early_still_has_a_report(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"schema": 1, "status": "failed", "name": "x"}), encoding="utf-8")
     text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text
@@ -244,6 +256,32 @@ def test_a_run_of_a_later_schema_is_refused(tmp_path: Path) -> None:
         write_report(write_run(tmp_path, lambda raw: raw.update(schema=2)))
 
 
+NAME_IT = "  name the folder that `toolkit run` or `toolkit eval` printed; it holds run.json and report.html\n"
+
+
+@pytest.mark.parametrize("arguments", [["report", "it"], ["compare", "it", "it"]], ids=["report", "compare"])
+def test_an_empty_record_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("it").mkdir()
+    Path("it/run.json").write_text("{}", encoding="utf-8")
+    result = CliRunner().invoke(toolkit, arguments)
+    assert result.stderr == f"it: run.json is damaged: it does not say how the run ended (status)\n{NAME_IT}"
+    assert result.exit_code == 2
+    assert [p.name for p in Path("it").iterdir()] == ["run.json"]
+
+
+def test_a_file_is_no_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "it")
+    write_report("it")
+    Path("other.html").write_text("")
+    inside = CliRunner().invoke(toolkit, ["report", "it/report.html"])
+    assert inside.stderr == ("it/report.html: this is a file, not a run folder\n  name the folder it lies in: it\n")
+    outside = CliRunner().invoke(toolkit, ["report", "other.html"])
+    assert outside.stderr == f"other.html: this is a file, not a run folder\n{NAME_IT}"
+    assert (inside.exit_code, outside.exit_code) == (2, 2)
+
+
 def test_half_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"schema": 1, "sta', encoding="utf-8")
     with pytest.raises(RunNotFound, match=r"run\.json is damaged: Unterminated string"):
@@ -275,3 +313,15 @@ def test_a_weight_that_was_not_finite_is_a_dash(tmp_path: Path) -> None:
     text = Page(write_report(write_run(tmp_path, blank)).read_text(encoding="utf-8")).text
     assert "The \u2013 nurse +0.71" in " ".join(text.split())
     assert "nurse \u2013 said" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [("failed", "the run failed before its end"), ("running", "the run has not ended")]
+)
+def test_the_shelf_takes_no_run_that_did_not_end(tmp_path: Path, own_cache: Path, status: str, said: str) -> None:
+    folder = write_run(tmp_path / "it", lambda raw: raw.update(status=status))
+    result = CliRunner().invoke(toolkit, ["models", "add", "mine", str(folder)])
+    assert result.stderr == (
+        f"{folder}: {said}, so it has no model that was measured\n  continue it with `toolkit run RECIPE --resume`\n"
+    )
+    assert result.exit_code == 2

@@ -11,7 +11,7 @@ from evenhand.report_numbers import bounds, decimals, duration, listing, moment,
 from evenhand.report_reading import parse_run
 from evenhand.report_record import Figure, Interval, RunRecord, Sample
 from evenhand.report_verdicts import did_it_help, left_out, seed_lines
-from evenhand.report_wording import controls, limits, missing, provenance, what_it_cost
+from evenhand.report_wording import controls, limits, missing, provenance, time_taken, what_it_cost
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,10 @@ from evenhand.report_wording import controls, limits, missing, provenance, what_
         (-0.1424, 3, False, "\u22120.142"),
         (1234.5, 1, True, "+1,234.5"),
         (-0.0001, 2, True, "0.00"),
+        (999_999.0, 0, False, "999,999"),
+        (1_712_345_678.9, 0, False, "1.712e9"),
+        (-1_000_000.0, 3, True, "\u22121.000e6"),
+        (2.5e12, 0, True, "+2.500e12"),
         (None, 2, False, "\u2013"),
         (float("nan"), 2, False, "\u2013"),
         (float("-inf"), 2, False, "\u2212\u221e"),
@@ -77,7 +81,8 @@ DEFAULT = " It is that of the first bias benchmark, since the recipe declares no
         ("too few items", "There is no verdict on the primary measure, A, which has too few items: because t."),
         (
             "by construction, not evidence",
-            "There is no evidence on the primary measure, A, which shows what the method was built to do: because b.",
+            "Nothing is shown about bias: all items of the primary measure, A, use words that the steps themselves "
+            "worked with, so that its change follows from how they are built.",
         ),
         ("", "There is no verdict on the primary measure, A."),
     ],
@@ -246,3 +251,18 @@ def test_provenance_tells_of_the_saved_model_and_of_attempts() -> None:
     )
     assert facts["Attempts"] == "3"
     assert not {"Saved model", "Attempts"} & dict(provenance(RunRecord())).keys()
+
+
+def test_the_time_of_controls_is_told_apart() -> None:
+    assert time_taken(RunRecord.model_validate({"seconds": 252.0})) == "4 min 12 s"
+    run = RunRecord.model_validate({"seconds": 252.0, "control_seconds": 75.0})
+    assert time_taken(run) == "4 min 12 s, 1 min 15 s of it for controls"
+    assert what_it_cost(run).endswith("The whole run took 4 min 12 s, 1 min 15 s of it for controls.")
+
+
+def test_scores_that_an_earlier_run_made_are_named() -> None:
+    label = "Scores of the untouched model"
+    assert label not in dict(provenance(RunRecord.model_validate({"baseline": {"measured": ["a"], "reused": []}})))
+    told = dict(provenance(RunRecord.model_validate({"baseline": {"measured": ["c"], "reused": ["a", "b"]}})))
+    earlier = "taken from an earlier run of the same model, items and code: a and b"
+    assert told[label] == f"{earlier}; measured in this run: c"

@@ -25,6 +25,7 @@ from evenhand.errors import (
     RunNotFound,
     StorageFault,
     TrainingDiverged,
+    UsageError,
     WrongModelKind,
 )
 from evenhand.measuring import digest_of_records
@@ -237,6 +238,70 @@ def test_a_fault_in_a_hook_that_changes_the_model_fails_the_run(place: Path) -> 
     assert raw_run(failed)["status"] == "failed"
 
 
+def test_a_dict_is_a_recipe_and_the_run_folder_keeps_it_as_text(place: Path) -> None:
+    table = {
+        "model": {"name": place / "tiny", "kind": None},
+        "traffic": {"limit": 0},
+        "evaluation": {"resamples": 50},
+        "steps": ({"use": "trial-flat", "strength": 0.5},),
+        "benchmarks": [{"use": "trial-length", "items": 40}],
+    }
+    found = api.run(table, output=place / "runs")
+    written = (found.folder / "recipe.toml").read_text()
+    assert f'name = "{place / "tiny"}"' in written and "kind" not in written
+    again = api.run(written, output=place / "runs")
+    assert again.record["recipe"] == found.record["recipe"]
+    with pytest.raises(RecipeError, match=r"^recipe: 1 problem\n  - model\.nmae: unknown key; did you mean 'name'"):
+        api.run({"model": {"name": "./tiny", "nmae": "x"}})
+
+
+def test_what_is_no_recipe_at_all() -> None:
+    with pytest.raises(UsageError) as caught:
+        api.run(3)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "evenhand.run: int is no recipe\n"
+        "  give a file, TOML text, the name of a packaged recipe, or a dict with the tables of one"
+    )
+
+
+def test_all_that_a_step_does_happens_below_a_bar(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook, a fit or a proof of any plugin may take long: the time of a step is the time below its bar."""
+    from evenhand import life, proofs
+
+    open_bars: list[str] = []
+    seen: list[tuple[str, ...]] = []
+
+    class Bar:
+        def __init__(self, label: str, **_: Any) -> None:
+            self.label = label
+
+        def __enter__(self) -> Bar:
+            open_bars.append(self.label)
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            open_bars.remove(self.label)
+
+    def watched(module: Any, name: str) -> None:
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, **k: (seen.append((name, *open_bars)), original(*a, **k))[1])
+
+    monkeypatch.setattr(life, "progress", Bar)
+    for name in ("probe_logits", "output_proof", "tensor_digests"):
+        watched(proofs, name)
+    watched(life, "write_training")
+    steps = '[[steps]]\nuse = "trial-norms"\n[[steps]]\nuse = "train"\n[[steps]]\nuse = "trial-scale"\n'
+    api.run(recipe(place, steps))
+    assert ("probe_logits", "Step trial-norms") in seen
+    assert ("output_proof", "Step trial-scale") in seen
+    assert [bars for name, *bars in seen if name == "tensor_digests"] == [
+        ["Taking digests of the weights"],
+        ["Comparing the weights with those before"],
+    ]
+    assert ("write_training", "Keeping what the training moved") in seen
+    assert open_bars == []
+
+
 @pytest.mark.parametrize("body", [
     '[[steps]]\nuse = "trial-watch"\nmood = "faulty"\n',
     '[[steps]]\nuse = "trial-raise"\nstage = "transparency"\nallow_no_effect = true\n',
@@ -302,6 +367,30 @@ def test_a_damaged_baseline_is_measured_again_not_trusted(place: Path, own_cache
     stored = next(own_cache.glob("baselines/*/records.parquet"))
     stored.write_bytes(stored.read_bytes()[:-20])
     assert api.run(path).record["benchmarks"] == first
+
+
+def test_the_untouched_model_is_scored_once_for_all_recipes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second recipe, with other steps and one more benchmark, scores the untouched model on the new one alone."""
+    from evenhand import measuring
+
+    scored: list[tuple[str, str]] = []
+    original = measuring.measure
+
+    def noted(benchmarks: Any, *rest: Any, when: str, **more: Any) -> Any:
+        scored.extend((name, when) for name in benchmarks)
+        return original(benchmarks, *rest, when=when, **more)
+
+    monkeypatch.setattr(measuring, "measure", noted)
+    length, quality = '[[benchmarks]]\nuse = "trial-length"\n', '[[benchmarks]]\nuse = "trial-quality"\n'
+    one = api.run(recipe(place, '[[steps]]\nuse = "trial-scale"\nfolds = false\n' + length, name="one"))
+    other = api.run(recipe(place, '[[steps]]\nuse = "trial-flat"\n' + length + quality, name="other"))
+    assert [name for name, when in scored if when == "before"] == ["trial-length", "trial-quality"]
+    assert one.record["baseline"] == {"measured": ["trial-length"], "reused": []}
+    assert other.record["baseline"] == {"measured": ["trial-quality"], "reused": ["trial-length"]}
+    before = [r.record["benchmarks"][0]["metrics"][0]["before"] for r in (one, other)]
+    assert before[0] == before[1]
+    told = "taken from an earlier run of the same model, items and code: trial-length"
+    assert told in other.report.read_text(encoding="utf-8")
 
 
 def test_nothing_to_resume_is_said(place: Path) -> None:

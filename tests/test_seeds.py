@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,3 +155,36 @@ def test_a_run_trains_with_each_seed_and_keeps_the_records_of_all(
     assert alone.record["benchmarks"][0]["metrics"][0]["after"]["value"] == pytest.approx(means[1], rel=1e-5)
     page = (result.folder / "report.html").read_text(encoding="utf-8")
     assert "Seed by seed" in page and "seed 7:" in page
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_run_that_was_stopped_among_its_seeds_measures_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while the control is measured, and resumed: every measurement was made once, with the same numbers."""
+    from evenhand import measuring
+
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "tiny")
+    (tmp_path / "r.toml").write_text(RUN)
+    whole = api.run(tmp_path / "r.toml", output="whole").record
+    made: list[str] = []
+    original = measuring.measure
+
+    def noted(*given: Any, when: str, **rest: Any) -> Any:
+        made.append(when)
+        if made == ["after", "with seed 7", "on the control continued-training"]:
+            raise KeyboardInterrupt
+        return original(*given, when=when, **rest)
+
+    monkeypatch.setattr(measuring, "measure", noted)
+    with pytest.raises(KeyboardInterrupt):
+        api.run(tmp_path / "r.toml", output="stopped")
+    resumed = api.run(tmp_path / "r.toml", output="stopped", resume=True)
+    on_control = "on the control continued-training"
+    assert made == ["after", "with seed 7", on_control, on_control, on_control]
+    for part in ("benchmarks", "controls", "quality"):
+        assert resumed.record[part] == whole[part], part
+    tokens = [[t["tokens"] for t in s["training"]] for s in resumed.record["seeds"]]
+    assert tokens == [[t["tokens"] for t in s["training"]] for s in whole["seeds"]]
+    assert not (resumed.folder / ".state" / "measured").exists(), "a complete run keeps no scratch"

@@ -105,6 +105,38 @@ def test_no_line_is_wider_than_the_page_even_with_long_names(tmp_path: Path) -> 
         assert max(len(line) for line in lines) <= width
 
 
+@pytest.mark.parametrize("width", [80, WIDTH])
+def test_large_numbers_leave_room_for_whole_words(tmp_path: Path, width: int) -> None:
+    def enlarge(raw: dict[str, Any]) -> None:
+        for entry in raw["benchmarks"]:
+            entry["title"] = "Gap between counterfactual pairs"
+            for metric in entry["metrics"]:
+                for part in ("before", "after", "change", "distance_change"):
+                    if metric.get(part):
+                        metric[part] = {k: v and 1.7e9 * v for k, v in metric[part].items()}
+
+    text = printed(tmp_path, enlarge, width=width)
+    table = text[text.index("  benchmark") : text.index("  Bias as measured")]
+    first = [line[: line.index("  ", 4)] if "  " in line[4:] else line for line in table.splitlines() if line]
+    words = " ".join(first).split()
+    known = [
+        "Gap",
+        "between",
+        "counterfactual",
+        "pairs:",
+        "detectable",
+        "with",
+        "80",
+        "%",
+        "power",
+        "stereotype",
+        "preferred,",
+        "perplexity",
+    ]
+    assert set(known) <= set(words), "no word is broken"
+    assert "e9" in table and max(len(line) for line in text.splitlines()) <= width
+
+
 def test_markup_and_terminal_codes_in_names_stay_text(tmp_path: Path) -> None:
     def poison(raw: dict[str, Any]) -> None:
         raw["model"]["display_name"] = "[bold red]x[/] :smile: \x1b[2J\u202e"

@@ -59,6 +59,24 @@ def test_language_modelling_alone_learns(make: Any, kind: str, tmp_path: Path) -
     assert (result.steps, result.trainable) == (20, result.total)
 
 
+@pytest.mark.parametrize("counterfactuals", [False, True])
+def test_a_dose_in_tokens_is_read_in_whole_updates(tmp_path: Path, counterfactuals: bool) -> None:
+    """16 rows an update are all rows, so that an update reads exactly their tokens, and those of their partners."""
+    model, tokenizer = tiny_causal()
+    read = [t for text in TEXTS * 4 for t in [text, *(swap(text) if counterfactuals else [])]]
+    whole = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in read)
+    terms = []
+    if counterfactuals:
+        nothing = lambda batch, outputs: outputs.logits.sum() * 0  # noqa: E731
+        terms = [LossTerm(name="pairs", fn=nothing, needs=Needs(counterfactual=PAIRING))]
+    dosed = {"batch_size": 16, "max_steps": 99, "save_every": 99}
+    result = run(model, tokenizer, tmp_path / "a", terms, max_tokens=3 * whole, **dosed)
+    assert (result.steps, result.tokens) == (3, 3 * whole)
+    result = run(model, tokenizer, tmp_path / "b", terms, max_tokens=round(2.4 * whole), **dosed)
+    assert (result.steps, result.tokens) == (2, 2 * whole)
+    assert run(model, tokenizer, tmp_path / "c", terms, max_tokens=1, **dosed).steps == 1
+
+
 def test_in_each_pass_other_pieces_of_a_row_are_masked_and_a_resumed_pass_has_the_same_ones(tmp_path: Path) -> None:
     """One row, one batch a pass: what was asked for in each of six passes, and again after an interruption."""
     model, tokenizer = tiny_masked()

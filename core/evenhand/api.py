@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evenhand.errors import UsageError
 from evenhand.recipe import Recipe, load_recipe
 
 
 def run(
-    recipe: Recipe | str | Path,
+    recipe: Recipe | str | Path | Mapping[str, Any],
     *,
     overrides: Sequence[str] = (),
     output: str | Path | None = None,
@@ -18,15 +19,43 @@ def run(
     strict: bool = False,
     offline: bool | None = None,
 ) -> Any:
-    """Execute a recipe (an object, a file, TOML text, or a packaged name) and give its result.
+    """Execute a recipe and give its result.
 
-    The result has `.folder`, `.benchmarks` (verdicts with intervals) and `.record` (run.json). Raises `EvenhandError`.
+    The recipe is an object, a file, TOML text, a packaged name, or a dict with the tables of a recipe. The result has
+    `.folder`, `.benchmarks` (verdicts with intervals) and `.record` (run.json). Raises `EvenhandError`.
     """
     from evenhand.discovery import discover
     from evenhand.execution import execute
 
-    found = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides, catalogue=discover())
+    if isinstance(recipe, Recipe):
+        found = recipe
+    else:
+        found = load_recipe(_source(recipe), overrides, catalogue=discover())
     return execute(found, output=output, resume=resume, strict=strict, offline=offline)
+
+
+def _source(recipe: Any) -> str | Path:
+    """A recipe as `load_recipe` takes it; a dict becomes the text that says the same, which the run folder keeps."""
+    if isinstance(recipe, Mapping):
+        from evenhand.toml_writing import toml_document
+
+        return toml_document(_plain(recipe)) + "\n"
+    if not isinstance(recipe, str | Path):
+        raise UsageError(
+            f"{type(recipe).__name__} is no recipe",
+            where="evenhand.run",
+            do="give a file, TOML text, the name of a packaged recipe, or a dict with the tables of one",
+        )
+    return recipe
+
+
+def _plain(value: Any) -> Any:
+    """Values as TOML has them: paths as text, and what is None left out."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def load(folder: str | Path, *, dtype: str = "auto", device: str = "cpu") -> Any:

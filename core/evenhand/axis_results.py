@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.bootstrap import Part
 from evenhand.errors import EvenhandError, PluginFault
 from evenhand.evaluation_parts import Benchmark, Metric
+from evenhand.guard import stopped
 from evenhand.sample import Table, value_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def demand_defined(benchmark: Benchmark, records: Table) -> None:
                 value_of(metric, table)
             except EvenhandError:
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if stopped(error):
+                    raise
                 raise PluginFault(
                     f"its metric {metric.name!r} fails{where}: {type(error).__name__}: {error}",
                     where=f"benchmark {benchmark.name!r}",

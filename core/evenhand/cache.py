@@ -90,6 +90,22 @@ def storing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those it lies in, where they are not there yet. Raises StorageFault that names the path."""
+    with storing(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno in STORAGE_ERRORS:
+                raise
+            # Such as /proc, which holds no folders of ours and says "No such file or directory".
+            raise StorageFault(
+                f"this folder cannot be made: {error.strerror or error}",
+                where=str(error.filename or path),
+                do="set EVENHAND_CACHE or --output to another folder",
+            ) from error
+
+
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file so that, at any moment, its old or its new content is there, and never a part.
 
@@ -97,7 +113,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """
     payload = content.encode("utf-8") if isinstance(content, str) else content
     with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as stream:
@@ -121,7 +137,7 @@ def atomic_folder(path: Path, *, origin: Mapping[str, Json] | None = None) -> It
     StorageFault on a full disk.
     """
     with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         sweep_abandoned(path.parent)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent))
         try:

@@ -15,6 +15,7 @@ from click.exceptions import Exit
 
 from evenhand import __version__
 from evenhand.commands.authoring import check, new
+from evenhand.commands.collecting import evidence
 from evenhand.commands.evaluating import evaluation
 from evenhand.commands.evidence import compare, report
 from evenhand.commands.layout import styled
@@ -49,7 +50,7 @@ class Toolkit(click.RichGroup):
             ctx.exit(INTERRUPTED)
         except (click.ClickException, Exit, click.Abort, BrokenPipeError):
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever arrives here is a defect, and is reported as one
+        except BaseException as error:  # noqa: BLE001 -- whatever arrives here is a defect, and is reported as one
             _explain(ctx, error, _defect(error))
             ctx.exit(DEFECT)
 
@@ -64,7 +65,7 @@ def _explain(ctx: click.Context, error: BaseException, message: str) -> None:
     click.echo(styled(first, colour="red", bold=True, error=True) + newline + rest, err=True)
 
 
-def _defect(error: Exception) -> str:
+def _defect(error: BaseException) -> str:
     text = " ".join(str(error).split())
     what = f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
     return f"this is a defect in the toolkit, not in your input ({what}); --debug shows the traceback"
@@ -77,7 +78,7 @@ def toolkit() -> None:
     """Mitigate social bias in Hugging Face language models, and show what it did and what it cost."""
 
 
-for command in (run, evaluation, validate, schema, plugins, check, new, models, compare, report):
+for command in (run, evaluation, validate, schema, plugins, check, new, models, compare, report, evidence):
     toolkit.add_command(command)
 
 

@@ -19,7 +19,7 @@ from evenhand.errors import RunNotFound, UsageError
 from evenhand.report_numbers import counted, listing, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import BenchmarkResult, RunRecord
-from evenhand.summary import STYLES, WIDTH, plain_console, tidy
+from evenhand.summary import STYLES, WIDTH, longest_word, plain_console, tidy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -200,10 +200,11 @@ def _print(comparison: Comparison, out: Console) -> None:
         out.print(Padding(Text(f"{letter}  {folder} ({names})"), (0, 0, 0, 2)))
     out.print()
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("benchmark", ratio=1, overflow="fold")
+    labels = [words for x in comparison.benchmarks for words in (x.label, *(f"{m.name}, {m.unit}" for m in x.metrics))]
+    table.add_column("benchmark", ratio=1, overflow="fold", min_width=min(30, longest_word(labels)))
     for title in ("A", "B", "B \u2212 A"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column(f"{percent(a.confidence)} interval", no_wrap=True)
+    table.add_column(f"{percent(a.confidence)} interval", no_wrap=out.width >= WIDTH)
     table.add_column("verdict", min_width=12, max_width=26)
     for benchmark in comparison.benchmarks:
         for row in (r for r in wording.rows(benchmark) if r.primary or benchmark.verdict == comparable.NO_VERDICT):

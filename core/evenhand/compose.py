@@ -22,7 +22,7 @@ from evenhand.contributions import (
     Section,
 )
 from evenhand.errors import EvenhandError, PluginFault
-from evenhand.guard import describe, fault, guarded, named
+from evenhand.guard import describe, fault, guarded, named, stopped
 from evenhand.hookspecs import PROJECT, LifeCycle
 from evenhand.progress import progress
 
@@ -67,7 +67,9 @@ class Composer:
         except EvenhandError as error:
             named(error, step, stage)
             raise
-        except Exception as error:
+        except BaseException as error:
+            if stopped(error):
+                raise
             raise fault(step, stage, error) from error
         found: list[Any] = []
         for answer in answers:
@@ -84,12 +86,19 @@ class Composer:
 
 
 def fold_data(rows: Dataset, transforms: Sequence[tuple[ResolvedStep, DataTransform]]) -> Dataset:
-    """Apply data transforms in order; the second sees what the first returned."""
-    from datasets import Dataset
+    """Apply data transforms in order; the second sees what the first returned. A stream stays one."""
+    from datasets import Dataset, IterableDataset
+
+    streaming = isinstance(rows, IterableDataset)
 
     with progress("Preparing the data", total=len(transforms), unit="steps") as bar:
         for step, transform in transforms:
             out = transform.fn(rows)
+            if transform.looks_on and out is not rows:
+                raise PluginFault("it looks on, so it must return the very rows", where=describe(step, "data"))
+            if streaming and isinstance(out, IterableDataset):
+                rows = out
+                continue
             if not isinstance(out, Dataset) or "text" not in out.column_names:
                 raise PluginFault(
                     "the transform must return a datasets.Dataset with a column `text`", where=describe(step, "data")
@@ -107,6 +116,8 @@ def notify(
     for step, monitor in monitors:
         try:
             found += [(step, f) for f in monitor.observe(observation)]
-        except Exception as error:  # noqa: BLE001 - isolation is the rule of this stage
+        except BaseException as error:  # isolation is the rule of this stage
+            if stopped(error):
+                raise
             on_fault(step, error)
     return found

@@ -18,6 +18,8 @@ from evenhand.evaluation_parts import ItemRecord as ItemRecord
 from evenhand.evaluation_parts import Metric as Metric
 from evenhand.evaluation_parts import Planted as Planted
 from evenhand.evaluation_parts import item_text as item_text
+from evenhand.row_account import Example as Example
+from evenhand.row_account import RowAccount as RowAccount
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +40,12 @@ class DataTransform:
     """Gets and returns a dataset whose column `text` is what the model learns from. Must not change its input."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Filled by `fn` if it wants to report counts; shown in the report."""
+    account: Callable[[], RowAccount | None] | None = None
+    """Asked after `fn`, once its rows were read: what became of each. Without it, the host counts rows before and
+    after, and knows no reasons. The host refuses an account that does not add up."""
+    looks_on: bool = False
+    """True of a step that only reads, such as an audit: it must return the very rows, and is proved by having read
+    them."""
 
 
 # ----------------------------------------------------------------------------------------------------- objective

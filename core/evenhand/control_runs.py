@@ -30,8 +30,6 @@ MATCHED = 0.005
 TRIALS = 14
 """Most strengths that are tried to match a degradation."""
 FIRST_STRENGTH = 1 / 64
-SAMPLED_ROWS = 4000
-"""About how many rows are counted to know how many tokens an update reads."""
 
 
 @dataclass(kw_only=True)
@@ -111,30 +109,21 @@ def continued_training(life: Life, steps: Sequence[ResolvedStep], seed: int) -> 
     other = beside(life, "continued-training" + ("" if first else f"-{seed}"), made, seed=seed)
     told = next((s["training"] for s in life.manifest["seeds"] if s["seed"] == seed), life.manifest["training"])
     for step, plugin in made:
-        other.reach(_with_equal_tokens(life, step, told) if step.plugin is None else step, plugin)
+        other.reach(_with_equal_tokens(step, told) if step.plugin is None else step, plugin)
     return other
 
 
-def _with_equal_tokens(life: Life, step: ResolvedStep, trainings: Sequence[dict[str, Any]]) -> ResolvedStep:
+def _with_equal_tokens(step: ResolvedStep, trainings: Sequence[dict[str, Any]]) -> ResolvedStep:
     """The training with as many updates on the text as it was as read the tokens that the run's training read.
 
     The run's tokens count its counterfactuals, too. Updates are whole and rows drawn at random, so that the numbers are
     near each other, and both are recorded.
     """
     told = next((t for t in trainings if t["id"] == step.id), None)
-    if told is None or not told["tokens"] or life.rows is None:
+    if told is None or not told["tokens"]:
         return step
     options: TrainingSection = step.options  # type: ignore[assignment]
-    special = life.loaded.info.kind == "masked"
-    how = {"truncation": True, "max_length": options.max_length, "add_special_tokens": special}
-    sampled = life.rows[:: max(1, len(life.rows) // SAMPLED_ROWS)]["text"]
-    found = [len(life.loaded.tokenizer(text, **how)["input_ids"]) for text in sampled]
-    lengths = [n for n in found if n >= 2]
-    if not lengths:
-        return step
-    an_update = options.batch_size * options.gradient_accumulation * sum(lengths) / len(lengths)
-    updates = max(1, round(told["tokens"] / an_update))
-    return replace(step, options=options.model_copy(update={"max_steps": updates}))
+    return replace(step, options=options.model_copy(update={"max_tokens": told["tokens"]}))
 
 
 # ---------------------------------------------------------------------------------------------------- matching

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evenhand.errors import EvenhandError
+from evenhand.errors import EvenhandError, RecipeProblem
 from evenhand.plugin import Mitigation
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def controls_of(section: EvaluationSection, catalogue: Catalogue) -> tuple[list[
             found.append(_step(name, catalogue))
         except EvenhandError as error:
             if not automatic:
-                problems.append(f"{place}: " + str(error).replace("\n", "\n    "))
+                problems.append(RecipeProblem(f"{place}: " + str(error).replace("\n", "\n    "), error.exit_code))
         except ValueError as error:
             problems.append(f"{place}: {error}")
     return found, problems

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from evenhand.control_runs import MATCHED, Control, Untouched, continued_training, degraded, log_cost
 from evenhand.control_steps import CONTINUED, DEGRADATION
 from evenhand.errors import EvenhandError
+from evenhand.kept_records import once
 from evenhand.life import STATE
+from evenhand.manifest import CONTROL
 from evenhand.parking import parked
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def _lost(life: Life) -> float | None:
 
 
 def _one(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
-    with life.manifest.timed(f"control {step.id}"):
+    with life.manifest.timed(f"{CONTROL}{step.id}"):
         if step.plugin is None:
             return _continued(life, work, step, benchmarks, before)
         if life.loaded.info.kind not in step.plugin.kinds:
@@ -100,12 +102,15 @@ def _one(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, bef
 
 def _continued(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
     """Continued training with each seed of the run; tokens and cost are those of the first."""
+
+    def trained(seed: int) -> tuple[dict[str, list[ItemRecord]], int]:
+        other = continued_training(life, [s for s in work.steps if s.active], seed)
+        return _measured(life, other, benchmarks, step.id), sum(t["tokens"] for t in other.manifest["training"])
+
     made, tokens = {}, 0
     for seed in life.recipe.run.all_seeds:
-        other = continued_training(life, [s for s in work.steps if s.active], seed)
-        made[seed] = _measured(life, other, benchmarks, step.id)
-        tokens = tokens or sum(t["tokens"] for t in other.manifest["training"])
-        del other  # one copy of the model at a time
+        made[seed], read = once(life, f"{step.id}-{seed}", lambda: trained(seed))  # noqa: B023
+        tokens = tokens or read
     records = made.pop(life.recipe.run.seed)
     own = sum(t["tokens"] for t in life.manifest["training"])
     cost = _cost(life, benchmarks, before, records)
@@ -122,12 +127,19 @@ def _matched(life: Life, step: ResolvedStep, benchmarks: Benchmarks, before: Rec
 
     target = _lost(life)
     assert target is not None
-    found = degraded(life, step, price, target)
-    if found is None:
+
+    def matched() -> tuple[dict[str, list[ItemRecord]], list[float] | None]:
+        found = degraded(life, step, price, target)
+        if found is None:
+            return {}, None
+        other, strength, cost = found
+        return _measured(life, other, benchmarks, step.id), [strength, cost]
+
+    records, facts = once(life, step.id, matched)
+    if facts is None:
         reason = "no strength of it costs as much language quality as the run"
         return Control(id=step.id, state="not run", reason=reason)
-    other, strength, cost = found
-    records = _measured(life, other, benchmarks, step.id)
+    strength, cost = facts
     return Control(id=step.id, state="run", strength=strength, cost=math.exp(cost), records=records)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import DataNotFound, Offline
 
@@ -19,6 +20,18 @@ MIRROR = "mirror:"
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A row of the data that holds no text."""
+
+    source: str
+    row: int
+    """From 0, in its source."""
+    reason: str
+    text: str
+    """What stands in its place."""
+
+
+@dataclass(frozen=True)
 class Loaded:
     """A data set with the facts that the report needs."""
 
@@ -28,12 +41,16 @@ class Loaded:
     """SHA-256 over the texts."""
     licence: str
     """As its source states it; empty when it states none."""
+    refused: list[Refused] = field(default_factory=list)
+    """Rows that cannot be learnt from; `rows` are all others."""
 
 
-def load_data(section: DataSection, *, offline: bool, base: Path | None = None, mirrors: str | None = None) -> Loaded:
+def load_data(
+    section: DataSection, *, offline: bool, folders: Sequence[Path] = (), mirrors: str | None = None
+) -> Loaded:
     """Read `[data]`; the text column is called `text` afterwards, and of several sources only that column is kept.
 
-    Paths are relative to the recipe's folder or here.
+    Paths are relative to `folders`, those of the recipe, or here.
 
     `mirrors` is the folder of benchmark files; else `EVENHAND_DATA` names it.
 
@@ -42,8 +59,9 @@ def load_data(section: DataSection, *, offline: bool, base: Path | None = None, 
     """
     from datasets import Value, concatenate_datasets
 
-    parts = [(name, *_read(name, section, offline, base, mirrors)) for name in section.sources]
-    texts = [_with_text(name, rows, section.column, alone=len(parts) == 1) for name, rows, _, _ in parts]
+    parts = [(name, *_read(name, section, offline, folders, mirrors)) for name in section.sources]
+    refused: list[Refused] = []
+    texts = [_with_text(name, rows, section.column, refused, alone=len(parts) == 1) for name, rows, _, _ in parts]
     if len(parts) > 1:
         texts = [part.select_columns("text").cast_column("text", Value("string")) for part in texts]
     rows = texts[0] if len(parts) == 1 else concatenate_datasets(texts)
@@ -54,11 +72,14 @@ def load_data(section: DataSection, *, offline: bool, base: Path | None = None, 
     digest = hashlib.sha256()
     for text in rows["text"]:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return Loaded(rows, source, digest.hexdigest(), licence)
+    return Loaded(rows, source, digest.hexdigest(), licence, refused)
 
 
-def _with_text(name: str, rows: Dataset, column: str, *, alone: bool) -> Dataset:
-    """The rows that have text, its column called `text`; beside other sources, plain lines are text in any case."""
+def _with_text(name: str, rows: Dataset, column: str, refused: list[Refused], *, alone: bool) -> Dataset:
+    """The rows that have text, its column called `text`; beside other sources, plain lines are text in any case.
+
+    Those that have none go to `refused`.
+    """
     if not alone and rows.column_names == ["text"]:
         column = "text"
     if column not in rows.column_names:
@@ -69,19 +90,31 @@ def _with_text(name: str, rows: Dataset, column: str, *, alone: bool) -> Dataset
         )  # fmt: skip
     if column != "text":
         rows = rows.rename_column(column, "text")
-    rows = rows.filter(lambda row: isinstance(row["text"], str) and bool(row["text"].strip()))
-    if not len(rows):
+    good, before = [], len(refused)
+    for number, text in enumerate(rows["text"]):
+        if reason := why_no_text(text):
+            refused.append(Refused(name, number, reason, "" if text is None else str(text)[:200]))
+        else:
+            good.append(number)
+    if not good:
         raise DataNotFound("the data set has no row with text", where=f"data {name!r}")
-    return rows
+    return rows if len(refused) == before else rows.select(good)
 
 
-def read_texts(source: str, *, base: Path | None = None, what: str = "text") -> list[str]:
+def why_no_text(value: Any) -> str:
+    """Why a value is nothing that a model could learn from; empty for a text."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return "no text"
+    return "" if isinstance(value, str) else f"not text but {type(value).__name__}"
+
+
+def read_texts(source: str, *, folders: Sequence[Path] = (), what: str = "text") -> list[str]:
     """Short texts such as prompts: shipped ones, or the lines of a text file. Raises DataNotFound, DataUnreadable."""
     if source.startswith(BUILTIN):
         from evenhand.builtin_texts import read
 
         return read(source)
-    path, tried = find(source, base)
+    path, tried = find(source, folders)
     if path is None or not path.is_file():
         raise DataNotFound(
             f"{what} {source!r} was not found", known=_tried(tried), do="name a text file, or one of builtin:"
@@ -91,16 +124,18 @@ def read_texts(source: str, *, base: Path | None = None, what: str = "text") -> 
     return lines_of(path)
 
 
-def find(name: str, base: Path | None) -> tuple[Path | None, list[str]]:
-    """The file or folder of this name, from here or from the recipe's folder, and where it was looked for."""
+def find(name: str, folders: Sequence[Path]) -> tuple[Path | None, list[str]]:
+    """The file or folder of this name, from here or from the recipe's folders, and where it was looked for."""
     given = Path(name).expanduser()
-    folders = [] if given.is_absolute() else [Path(), *([base] if base and base.resolve() != Path().resolve() else [])]
-    places = [given] if given.is_absolute() else [folder / given for folder in folders]
+    distinct: dict[Path, Path] = {}
+    for folder in (Path(), *folders):
+        distinct.setdefault(folder.resolve(), folder)
+    places = [given] if given.is_absolute() else [folder / given for folder in distinct.values()]
     found = next((p for p in places if p.exists()), None)
     return found, [f"no file or folder {str(p.absolute())!r}" for p in places if found is None]
 
 
-def missing(name: str, base: Path | None, *, what: str, mirrors: str | None = None) -> DataNotFound | None:
+def missing(name: str, folders: Sequence[Path], *, what: str, mirrors: str | None = None) -> DataNotFound | None:
     """The error for text that certainly is not there, told without asking any network; None when it may be."""
     if name.startswith(MIRROR):
         from evenhand import mirrored_texts
@@ -110,7 +145,7 @@ def missing(name: str, base: Path | None, *, what: str, mirrors: str | None = No
         from evenhand.builtin_texts import names, unknown
 
         return None if name.removeprefix(BUILTIN) in names() else unknown(name)
-    path, tried = find(name, base)
+    path, tried = find(name, folders)
     from evenhand.data_files import SUFFIXES
 
     if path is not None and (path.is_dir() or path.suffix in SUFFIXES):
@@ -137,12 +172,12 @@ def _may_be_on_hub(name: str) -> bool:
 
 
 def _read(
-    name: str, section: DataSection, offline: bool, base: Path | None, mirrors: str | None
+    name: str, section: DataSection, offline: bool, folders: Sequence[Path], mirrors: str | None
 ) -> tuple[Dataset, str, str]:
     """The rows of one source, where they are from, and their licence."""
     from datasets import Dataset
 
-    if problem := missing(name, base, what="training text", mirrors=mirrors):
+    if problem := missing(name, folders, what="training text", mirrors=mirrors):
         raise problem
     if name.startswith(MIRROR):
         from evenhand import mirrored_texts
@@ -151,7 +186,7 @@ def _read(
         return Dataset.from_dict({"text": texts}), f"{name} (published files)", mirrored_texts.licence(name)
     if name.startswith(BUILTIN):
         return Dataset.from_dict({"text": read_texts(name)}), f"{name} (shipped with evenhand)", "Apache-2.0"
-    path, tried = find(name, base)
+    path, tried = find(name, folders)
     if path is not None:
         from evenhand.data_files import rows_of
 

@@ -7,6 +7,7 @@ the message alone; `--debug` adds the traceback. `docs/errors.md` is generated f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 
 class EvenhandError(Exception):
@@ -25,13 +26,27 @@ def told(error: BaseException) -> str:
     return "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", ()))])
 
 
+class RecipeProblem(str):
+    """One problem of a recipe in words, with the exit code of its kind: that of the error behind it."""
+
+    exit_code: int
+
+    def __new__(cls, text: str, exit_code: int) -> Self:
+        made = super().__new__(cls, text)
+        made.exit_code = exit_code
+        return made
+
+
 class RecipeError(EvenhandError):
     """The recipe cannot be run as it is written; every problem is listed at once."""
 
     exit_code = 2
+    """Where all problems are of one kind, that of this kind: 3 for plugins, 5 for what is missing."""
 
     def __init__(self, problems: Sequence[str], *, where: str = "recipe") -> None:
         self.problems = list(problems)
+        codes = {getattr(problem, "exit_code", RecipeError.exit_code) for problem in problems}
+        self.exit_code = codes.pop() if len(codes) == 1 else RecipeError.exit_code
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         super().__init__(f"{count}\n" + "\n".join(f"  - {problem}" for problem in self.problems), where=where)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import storing
 from evenhand.compose import Composer
-from evenhand.errors import DataNotFound, EvenhandError, RecipeError, RunNotFound, UsageError
+from evenhand.errors import DataNotFound, EvenhandError, RecipeError, RecipeProblem, RunNotFound, UsageError
 from evenhand.execution import explained, new_folder
 from evenhand.manifest import Manifest, environment, provenance
 from evenhand.plan import Plan, check_kinds
@@ -93,6 +93,7 @@ def evaluate(
     given to each benchmark with such an option. Raises `EvenhandError`; all problems of the call come at once, before
     anything is loaded.
     """
+    from evenhand import devices
     from evenhand.discovery import discover
 
     catalogue = discover()
@@ -114,6 +115,7 @@ def evaluate(
     finished = _finished(recipe.model.name)
     name = recipe.run.name or f"eval-{_short(recipe.model.name)}"
     rank_and_count()  # joins the processes, each with a device of its own, before anything is loaded
+    devices.chosen(recipe.model.device, where="model.device")
     # Of several processes all measure, and only the first leaves something behind.
     place = Path(output or recipe.run.output or "runs") if is_first() else Path(tempfile.mkdtemp(prefix="evenhand-"))
     if not is_first():
@@ -181,10 +183,11 @@ def _in_words(problem: str, given: Sequence[Mapping[str, Any]]) -> str:
         entry = given[int(match[1]) - 1]
         return str(entry.get("id") or entry["use"])
 
+    code = getattr(problem, "exit_code", RecipeError.exit_code)
     problem = re.sub(r"^benchmarks\[(\d+)\](\.use)?", name, problem)
     problem = problem.replace(" in [[benchmarks]]", " among the benchmarks").replace("; write it under [[steps]]", "")
     problem = problem.replace("write benchmarks.ID.key=value", "write BENCHMARK.key=value")
-    return problem.replace("such as steps.ID.strength=0.5", "such as crows-pairs.limit=100")
+    return RecipeProblem(problem.replace("such as steps.ID.strength=0.5", "such as crows-pairs.limit=100"), code)
 
 
 def _no_benchmark(catalogue: Catalogue) -> UsageError:
@@ -237,13 +240,11 @@ def _finished(name: str) -> Path | None:
 
 def _load(recipe: Recipe, finished: Path | None, manifest: Manifest) -> tuple[LoadedModel, list[DecodingRule], bool]:
     """The model, its decoding rules, and whether it may be kept in the cache of measurements under its digest."""
-    import torch
-
-    from evenhand import models
+    from evenhand import devices, models
     from evenhand.portable import load_finished
 
     section = recipe.model
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if section.device == "auto" else section.device
+    device = devices.chosen(section.device, where="model.device")
     if finished is None:
         resolved = models.resolve(section.name, offline=recipe.run.offline)
         loaded = models.load(
@@ -320,6 +321,7 @@ def _measure(
             reused = lambda name: manifest.event("measuring", f"{name}: taken from an earlier measurement")  # noqa: E731
             records, _ = measuring.baseline(benchmarks, loaded, recipe, **how, on_reuse=reused)
         else:
+            measuring.demand_finite(loaded)
             records, _ = measuring.measure(benchmarks, loaded, rules, recipe, **how)
     records = known.marked(records)
     if finished is not None:

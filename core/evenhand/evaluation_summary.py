@@ -13,7 +13,7 @@ from evenhand import report_wording as wording
 from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import BenchmarkResult, MetricResult, RunRecord
-from evenhand.summary import WIDTH, plain_console, tidy
+from evenhand.summary import WIDTH, longest_word, plain_console, tidy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,7 +114,8 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         table.add_column("metric", overflow="fold", no_wrap=short)
         table.add_column("value", no_wrap=True)
         table.add_column(f"{percent(run.confidence)} interval", no_wrap=True)
-        table.add_column("better", ratio=1, overflow="fold")
+        room = longest_word([wording.direction(m) for m in benchmark.metrics])
+        table.add_column("better", ratio=1, overflow="fold", min_width=room)
         for row in rows(benchmark):
             name = Text(row.metric.name if row.primary else f"  {row.metric.name}", style="bold" if row.primary else "")
             table.add_row(name, Text(row.value), Text(row.interval), Text(wording.direction(row.metric)))

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from evenhand.control_steps import match_controls
-from evenhand.errors import EvenhandError, RecipeError
+from evenhand.errors import EvenhandError, RecipeError, RecipeProblem
 from evenhand.plan import Plan, arrange
 from evenhand.recipe_inputs import missing_inputs
 from evenhand.recipe_steps import match_steps
@@ -49,9 +49,14 @@ def examine(recipe: Recipe, catalogue: Catalogue, unread: Collection[str] = ()) 
 
 
 def demand_none(problems: Sequence[Problem], where: str) -> None:
-    """Raises for the problems there are, if any."""
+    """Raises for the problems there are, if any; the exit code is that of their kind, or 2 for several kinds."""
     if len(problems) == 1 and isinstance(problems[0], EvenhandError):
         raise problems[0]
     if problems:
-        raise RecipeError([str(p).replace("\n", "\n    ") if isinstance(p, EvenhandError) else p for p in problems],
-                          where=where)  # fmt: skip
+        raise RecipeError([_line(problem) for problem in problems], where=where)
+
+
+def _line(problem: Problem) -> str:
+    if isinstance(problem, EvenhandError):
+        return RecipeProblem(str(problem).replace("\n", "\n    "), problem.exit_code)
+    return problem

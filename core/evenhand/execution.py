@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand.cache import digest_of, storing, write_atomic
+from evenhand.cache import digest_of, make_folder, storing, write_atomic
 from evenhand.compose import Composer
 from evenhand.contributions import Request
 from evenhand.errors import EvenhandError, OutOfMemory, RunNotFound, UsageError, told
 from evenhand.examination import examined
 from evenhand.expectations import demand_reproduced
-from evenhand.guard import blamed, memory_ran_out
+from evenhand.guard import blamed, memory_ran_out, stopped
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
 from evenhand.plan import Plan, check_kinds, stages_of
 from evenhand.processes import count
 from evenhand.recipe import Recipe
-from evenhand.recipe_inputs import base_of
 from evenhand.report_reading import raw_run
+from evenhand.row_keeping import keep_refused
 
 if TYPE_CHECKING:
     from evenhand.resolution import ResolvedModel
@@ -109,10 +110,14 @@ def execute(
 
 
 def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel:
-    """The model's folder, when all steps work on its kind; raises what `models.resolve` and `check_kinds` raise."""
-    from evenhand import models
+    """The model's folder, when its device is there and all steps work on its kind.
+
+    Raises what `devices.chosen`, `models.resolve` and `check_kinds` raise.
+    """
+    from evenhand import devices, models
 
     section = recipe.model
+    devices.chosen(section.device, where="model.device")
     resolved = models.resolve(section.name, offline=offline)
     kind = models.checked_kind(resolved, kind=section.kind, trust_remote_code=section.trust_remote_code)
     check_kinds([*work.steps, *work.benchmarks], kind, resolved.display_name)
@@ -121,7 +126,7 @@ def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel
 
 def explained(error: BaseException, work: Plan) -> BaseException:
     """The error as a user should read it: what memory or a plugin did is not a defect of the toolkit."""
-    if isinstance(error, EvenhandError | OSError) or not isinstance(error, Exception):
+    if isinstance(error, EvenhandError | OSError) or stopped(error):
         return error
     if memory_ran_out(error):
         do = "use a smaller model, or lower evaluation.batch_tokens or training.batch_size"
@@ -138,10 +143,11 @@ def _run(
 
     datasets.disable_progress_bars()  # ours are shown instead
 
-    from evenhand import continuity, expectations, measuring, models, portable, proofs, traffic
+    from evenhand import continuity, devices, expectations, measuring, models, portable, proofs, traffic
     from evenhand.assessment import assess
     from evenhand.axis_results import demand_defined
     from evenhand.contamination import Contamination
+    from evenhand.kept_records import MEASURED, once
     from evenhand.life import Life
     from evenhand.model_card import write_card
     from evenhand.primary import declared
@@ -151,7 +157,7 @@ def _run(
     from evenhand.services import Services
 
     # ------------------------------------------------------------------------------------------ prepare
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if recipe.model.device == "auto" else recipe.model.device
+    device = devices.chosen(recipe.model.device, where="model.device")
     with manifest.timed("loading the model"):
         how: dict[str, Any] = {
             "kind": recipe.model.kind, "dtype": recipe.model.dtype, "device": device,
@@ -181,7 +187,7 @@ def _run(
     )  # fmt: skip
     life = Life(
         recipe=recipe, manifest=manifest, composer=composer, loaded=loaded, services=services, folder=folder,
-        rows=data, resume=resume, strict=strict, offline=offline,
+        rows=data, resume=resume, strict=strict, offline=offline, began_with=digest_of(began_with),
     )  # fmt: skip
     life.step_order = list(work.steps)
 
@@ -199,7 +205,9 @@ def _run(
         services.on_train = overlap.training
     on_event = lambda text: manifest.event("measuring", text)  # noqa: E731
     with manifest.timed("measuring before"):
-        before, mode = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event)
+        reused: list[str] = []
+        before, mode = measuring.baseline(benchmarks, loaded, recipe, on_event=on_event, on_reuse=reused.append)
+        manifest["baseline"] = {"measured": [name for name in benchmarks if name not in reused], "reused": reused}
     before = overlap.marked(before)
     for name, (_, benchmark) in benchmarks.items():
         demand_defined(benchmark, Table.of(before[name]))
@@ -217,7 +225,10 @@ def _run(
     after = before
     if any(step.active for step in work.steps):  # else nothing was done, and the model is the same
         with manifest.timed("measuring after"):
-            after, mode = measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event)
+            after, mode = once(
+                life, "after",
+                lambda: measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event),
+            )  # fmt: skip
         after = overlap.marked(after)
     manifest["contamination"] = overlap.as_dict()
     assess(life, work, benchmarks, before, after, mode)
@@ -233,7 +244,7 @@ def _run(
     with manifest.timed("explaining"):
         for step in work.steps:
             if step.active and "transparency" in stages_of(step):
-                with manifest.timed(f"step {step.id}"):
+                with manifest.timed(f"step {step.id}"), progress(f"Explaining: step {step.id}"):
                     _explain(life, step, result, strict)
 
     # --------------------------------------------------------------------------------------------- keep
@@ -245,7 +256,7 @@ def _run(
     for entry in manifest["steps"]:
         entry["state"] = states.get(entry["id"], entry["state"])
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
-    for scratch in ("training", "services", "controls", "seeds"):
+    for scratch in ("training", "services", "controls", "seeds", MEASURED):
         shutil.rmtree(folder / ".state" / scratch, ignore_errors=True)  # a complete run is not resumed
     manifest.finish("complete")
     write_card(folder)
@@ -295,13 +306,15 @@ def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) ->
     from evenhand.data import load_data
 
     with manifest.timed("loading the data"):
-        found = load_data(recipe.data, offline=offline, base=base_of(recipe), mirrors=recipe.evaluation.data)
+        found = load_data(recipe.data, offline=offline, folders=recipe.folders, mirrors=recipe.evaluation.data)
     manifest["data"] = {
         "source": found.source,
         "rows": len(found.rows),
         "rows_after": len(found.rows),
         "digest": found.digest,
         "licence": found.licence,
+        "quarantined": dict(Counter(row.reason for row in found.refused)),
+        "quarantine": keep_refused(manifest.folder, found.refused),
     }
     return found.rows
 
@@ -311,7 +324,7 @@ def _prompts(recipe: Recipe, kind: str) -> list[Request]:
         return []
     from evenhand.data import read_texts
 
-    texts = read_texts(recipe.traffic.prompts, base=base_of(recipe), what="prompts")
+    texts = read_texts(recipe.traffic.prompts, folders=recipe.folders, what="prompts")
     return [Request(prompt=t, max_new_tokens=recipe.traffic.max_new_tokens) for t in texts[: recipe.traffic.limit]]
 
 
@@ -330,7 +343,7 @@ def new_folder(parent: Path, name: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = next(p for k in range(1000) if not (p := parent / f"{name}-{stamp}{f'-{k}' if k else ''}").exists())
     with storing(folder):
-        (folder / ".state").mkdir(parents=True)
+        make_folder(folder / ".state")
     return folder
 
 

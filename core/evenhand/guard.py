@@ -17,12 +17,14 @@ from evenhand.cache import STORAGE_ERRORS
 from evenhand.contributions import (
     Artifact,
     Benchmark,
+    DataTransform,
     DecodingRule,
     ItemRecord,
     LossTerm,
     ModelTransform,
     Monitor,
     Response,
+    RowAccount,
 )
 from evenhand.errors import EvenhandError, PluginFault
 from evenhand.plan import stages_of
@@ -44,7 +46,7 @@ def describe(step: ResolvedStep, stage: str = "") -> str:
 def fault(step: ResolvedStep, stage: str, error: BaseException) -> PluginFault:
     """The plugin's own error as ours, with the place it came from."""
     return PluginFault(
-        f"{type(error).__name__}: {error}",
+        f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
         where=describe(step, stage),
         do="this is a fault of the plugin or of its options; --debug shows where it was raised",
     )
@@ -91,8 +93,12 @@ def _guard(
         except EvenhandError as error:
             named(error, step, stage)
             raise
-        except Exception as error:
-            if memory_ran_out(error) or (isinstance(error, OSError) and error.errno in STORAGE_ERRORS):
+        except BaseException as error:
+            if (
+                stopped(error)
+                or memory_ran_out(error)
+                or (isinstance(error, OSError) and error.errno in STORAGE_ERRORS)
+            ):
                 raise  # the host halves the batch and tries again, or says what a full disk means
             raise fault(step, stage, error) from error
         problem = check(args, out) if check else None
@@ -103,6 +109,11 @@ def _guard(
     return inner
 
 
+def stopped(error: BaseException) -> bool:
+    """Whether it is the user who ends the process; whatever else a plugin raises, SystemExit too, is its fault."""
+    return isinstance(error, KeyboardInterrupt)
+
+
 def memory_ran_out(error: BaseException) -> bool:
     """Whether an exception says that memory was not enough."""
     from evenhand.scoring_forward import out_of_memory
@@ -110,7 +121,7 @@ def memory_ran_out(error: BaseException) -> bool:
     return isinstance(error, MemoryError | RuntimeError) and out_of_memory(error)
 
 
-def blamed(error: Exception, steps: Iterable[ResolvedStep]) -> PluginFault | None:
+def blamed(error: BaseException, steps: Iterable[ResolvedStep]) -> PluginFault | None:
     """The fault of the plugin whose code raised an error, found from the innermost frame outwards; None: not theirs."""
     owners = [s for s in steps if s.plugin is not None and _package(s) not in OWN]
     trace, modules = error.__traceback__, []
@@ -179,6 +190,7 @@ def _texts_by_id(args: tuple[Any, ...], out: Any) -> str | None:
 
 
 CHECKS: dict[tuple[type, str], Callable[[tuple[Any, ...], Any], str | None]] = {
+    (DataTransform, "account"): _instance(RowAccount, none=True),
     (LossTerm, "fn"): _scalar,
     (ModelTransform, "fit"): _instance(Artifact, none=True),
     (ModelTransform, "finish"): _instance(Artifact, none=True),

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from evenhand import proofs
 from evenhand.compose import Composer, fold_data
 from evenhand.context import RunContext, StepHandle, axes_of
-from evenhand.contributions import Aggregator, Artifact, DecodingRule, LossTerm, ModelTransform
+from evenhand.contributions import Aggregator, Artifact, DataTransform, DecodingRule, LossTerm, ModelTransform
 from evenhand.models import note_moved
 from evenhand.plan import stages_of
+from evenhand.progress import progress
 from evenhand.recipe_inputs import heldout_of
+from evenhand.row_keeping import keep, settled
 from evenhand.services import Services
 from evenhand.training import STATE_OF_TERMS, TrainingResult, restore_terms, train
 from evenhand.training_terms import LANGUAGE_MODELLING
@@ -61,6 +63,8 @@ class Life:
     contamination: Contamination | None = None
     aside: str = ""
     """What this is beside the run itself, such as a control; empty for the run."""
+    began_with: str = ""
+    """A digest of what the run began with: model, texts, versions and code."""
     handles: dict[str, StepHandle] = field(default_factory=dict)
     pending_data: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
     pending_terms: list[tuple[ResolvedStep, LossTerm | Aggregator]] = field(default_factory=list)
@@ -111,13 +115,15 @@ class Life:
                 "decoding": {"run": run, "model": model},
                 "monitoring": {"run": run},
             }
-            for stage in stages_of(step):
-                if stage in arguments and (step.active or stage in ("decoding", "architecture")):
-                    self._seed(run.seed_for(stage))
-                    found = self._call(stage, step, arguments[stage])
-                    handle.contributions[stage] = found
-                    if step.active:
-                        self._place(stage, step, found)
+            # A hook, a fit and the proofs take seconds on a large model, and no plugin need show that by itself.
+            with progress(f"Step {step.id}" + (f" ({self.aside})" if self.aside else "")):
+                for stage in stages_of(step):
+                    if stage in arguments and (step.active or stage in ("decoding", "architecture")):
+                        self._seed(run.seed_for(stage))
+                        found = self._call(stage, step, arguments[stage])
+                        handle.contributions[stage] = found
+                        if step.active:
+                            self._place(stage, step, found)
 
     def _call(self, stage: str, step: ResolvedStep, arguments: dict[str, Any]) -> list[Any]:
         if stage != "monitoring":
@@ -217,7 +223,9 @@ class Life:
         rows = self.rows
         for owner, transform in self.pending_data:
             changed = fold_data(rows, [(owner, transform)])
-            self._prove(owner, [proofs.data_proof(rows, changed)])
+            self._record_rows(owner, transform, rows, changed)
+            proof = proofs.reading_proof(rows) if transform.looks_on else proofs.data_proof(rows, changed)
+            self._prove(owner, [proof])
             rows = changed
         self.manifest["data"]["rows_after"] = len(rows)
         if self.contamination is not None:
@@ -225,9 +233,11 @@ class Life:
         selections = [p for p in self.pending_models if p.transform.trainable]
         names = {n for p in selections for n in p.transform.trainable(self.loaded.model)}  # type: ignore[misc]
         model = self.loaded.model
-        before = proofs.tensor_digests(model)
+        with progress("Taking digests of the weights"):
+            before = proofs.tensor_digests(model)
         result = self._run_training(step, rows, names if selections else None)
-        after = proofs.tensor_digests(model)
+        with progress("Comparing the weights with those before"):
+            after = proofs.tensor_digests(model)
         note_moved(model, [name for name, digest in after.items() if digest != before[name]])
         for placed in self.pending_models:
             if placed.transform.trainable:
@@ -244,6 +254,11 @@ class Life:
         for text in result.events:
             self.manifest.event("training", text)
         self.pending_data, self.pending_terms, self.pending_models = [], [], []
+
+    def _record_rows(self, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset) -> None:
+        entry = next(e for e in self.manifest["steps"] if e["id"] == owner.id)
+        told = entry.setdefault("rows", [])
+        told.append(keep(self.folder, owner, settled(owner, transform, before, after), transform, earlier=len(told)))
 
     def _run_training(self, step: ResolvedStep, rows: Dataset, names: set[str] | None) -> TrainingResult:
         folder = self.folder / STATE / "training" / step.id
@@ -271,7 +286,8 @@ class Life:
             on_event=lambda text: self.manifest.event("training", text),
         )
         gc.collect()  # a trainer refers to itself in circles, and would keep its optimiser and the reference model
-        write_training(folder, model, result, names)
+        with progress("Keeping what the training moved"):
+            write_training(folder, model, result, names)
         return result
 
     def _prove_terms(self, result: TrainingResult) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from evenhand.recipe import Recipe, ResolvedStep
 
 NAME = "run.json"
+CONTROL = "control "
+"""How the stages of `timings` begin in which controls are made and measured."""
 
 
 class Manifest:
@@ -44,6 +46,7 @@ class Manifest:
             "started": _now(),
             "finished": None,
             "seconds": 0.0,
+            "control_seconds": 0.0,
             "attempts": 1,
             "evenhand": __version__,
             "seed": recipe.run.seed,
@@ -59,6 +62,7 @@ class Manifest:
             "contamination": None,
             "expectations": [],
             "quality": None,
+            "baseline": {"measured": [], "reused": []},
             "controls": [],
             "primary": None,
             "seeds": [],
@@ -112,13 +116,15 @@ class Manifest:
     def write(self) -> None:
         """Replace run.json with the present state."""
         self.data["seconds"] = self.earlier + time.monotonic() - self.started
+        timings = self.data["timings"].items()
+        self.data["control_seconds"] = sum(seconds for stage, seconds in timings if stage.startswith(CONTROL))
         text = json.dumps(plain(self.data), indent=1, ensure_ascii=False, allow_nan=False)
         write_atomic(self.folder / NAME, text)
 
     def finish(self, status: str) -> None:
         """The last word: complete or failed; digests of the result's files."""
         self.data["status"], self.data["finished"] = status, _now()
-        for name in ("model", "items"):
+        for name in ("model", "items", "quarantine"):
             for path in sorted((self.folder / name).rglob("*")):
                 if path.is_file():
                     self.data["files"][path.relative_to(self.folder).as_posix()] = sha256_file(path)
@@ -167,6 +173,7 @@ def step_entry(step: ResolvedStep) -> dict[str, Any]:
         "state": stages[0] if step.active else "inactive",
         "seconds": 0.0,
         "proofs": [],
+        "rows": [],
     }
 
 
@@ -203,10 +210,26 @@ def plain(value: Any) -> Any:
 
 
 def provenance(steps: Sequence[ResolvedStep]) -> list[dict[str, str]]:
-    """Every distribution that took part: name, version and where it came from."""
-    rows = {s.row.distribution: s.row for s in steps if s.row is not None}
-    found = [{"name": r.distribution, "version": r.version, "origin": r.origin} for r in rows.values()]
-    return [{"name": "evenhand", "version": __version__, "origin": ""}, *found]
+    """Every distribution that took part: name, version, where it came from, and a digest of its sources."""
+    own = {"name": "evenhand", "version": __version__, "origin": "", "code": _code("evenhand")}
+    found = {"evenhand": own}
+    for step in steps:
+        if step.row is None or step.plugin is None or step.row.distribution in found:
+            continue
+        row, package = step.row, step.plugin.__module__.partition(".")[0]
+        facts = {"name": row.distribution, "version": row.version, "origin": row.origin}
+        found[row.distribution] = facts | {"code": _code(package)}
+    return list(found.values())
+
+
+def _code(package: str) -> str:
+    """A digest of a package's sources; empty where it has none in one folder (compiled, or a namespace package)."""
+    from evenhand.measuring import package_digest
+
+    try:
+        return package_digest(package)
+    except (OSError, TypeError):
+        return ""
 
 
 def _now() -> str:

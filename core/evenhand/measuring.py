@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand import shelf
 from evenhand.cache import Json, atomic_folder, cache_dir, damage, digest_of, sha256_text
 from evenhand.contributions import Benchmark, DecodingRule, ItemRecord
-from evenhand.errors import WrongModelKind
+from evenhand.errors import UsageError, WrongModelKind
 from evenhand.processes import agreed, is_first
 
 if TYPE_CHECKING:
@@ -61,6 +61,27 @@ def demand_trained_head(model: PreTrainedModel, benchmarks: Iterable[Benchmark],
         )
 
 
+def demand_finite(loaded: LoadedModel) -> None:
+    """Refuse a model whose own outputs are not finite, before anything is done with it: UsageError."""
+    import torch
+
+    from evenhand.proofs import probe_logits
+
+    logits = probe_logits(loaded.model, loaded.tokenizer)
+    # A model may forbid tokens by minus infinity, but it must allow one.
+    if not (logits.isnan().any() or logits.max(-1).values.isinf().any()):
+        return
+    odd = [name for name, weights in loaded.model.named_parameters() if not torch.isfinite(weights).all()]
+    more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+    known = f"weights that are not finite: {odd[0]}{more}" if odd else "its weights are finite: its numbers overflow"
+    raise UsageError(
+        "the model's own outputs are not finite, so nothing can be measured on it",
+        where=f"model {loaded.info.name!r}",
+        known=known,
+        do="copy or download its files again, or name another model" if odd else "load it with dtype = 'float32'",
+    )
+
+
 def measure(
     benchmarks: Mapping[str, tuple[ResolvedStep, Benchmark]],
     loaded: LoadedModel,
@@ -107,11 +128,13 @@ def baseline(
 ) -> tuple[dict[str, list[ItemRecord]], str]:
     """The untouched model's records, from the cache where the same model met the same items before.
 
-    `on_reuse` is told of each benchmark that was not measured again.
+    `on_reuse` is told of each benchmark that was not measured again. Raises UsageError for a model whose outputs are
+    not finite.
     """
     from evenhand.evidence import read_records, write_records
     from evenhand.measured import Measured
 
+    demand_finite(loaded)
     demand_trained_head(loaded.model, [benchmark for _, benchmark in benchmarks.values()], loaded.info.name)
     mode = Measured(loaded.model, loaded.tokenizer, loaded.info.kind, (), recipe.model.dtype, seed=recipe.run.seed).mode
     records: dict[str, list[ItemRecord]] = {}

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from evenhand import devices
 from evenhand.body_conversion import UNTRAINED
 from evenhand.cache import COMPLETE, STAMP, damage, digest_of, digests_of, sha256_file
 from evenhand.errors import DigestMismatch, UsageError, WrongModelKind
+from evenhand.folder_names import any_folder_name
 from evenhand.progress import progress
 from evenhand.resolution import ResolvedModel, Source, resolve
 from evenhand.shelf import ModelKind, list_shelf
 from evenhand.tokenizer_identity import adds_bos, tokenizer_fingerprint
+from evenhand.tokenizer_loading import demand_tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -87,23 +90,23 @@ def load(
     """Load model and tokenizer from a resolved folder, without asking the network.
 
     `dtype` "auto" means float32 weights. `attention` is the name of an attention implementation (`eager`
-    returns attention weights). A tokenizer without a padding token pads with its end-of-sequence token.
+    returns attention weights); `device` "auto" is CUDA where there is one. A tokenizer without a padding token pads
+    with its end-of-sequence token.
     Raises WrongModelKind when the model is not of the asked kind or has no language-model head, UsageError
-    when it needs its own code and that was not allowed or its files cannot be understood, DigestMismatch when
-    they are damaged.
+    when it needs its own code and that was not allowed, its files cannot be understood, or the device is not there,
+    DigestMismatch when files are damaged.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
     where = f"model {resolved.name!r}"
-    folder = str(resolved.folder)
-    with progress(f"Loading {resolved.display_name}"), own_bars_off():
+    folder, device = str(resolved.folder), devices.chosen(device)
+    quiet = any_folder_name(trust_remote_code=trust_remote_code)
+    with progress(f"Loading {resolved.display_name}"), own_bars_off(), quiet:
         config = _configuration(resolved, trust_remote_code=trust_remote_code)
         found = _demanded(kind, config, where)
         _check_weights(resolved.folder)
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=trust_remote_code
-        )
+        tokenizer: Any = load_tokenizer(resolved.folder, where=where, trust_remote_code=trust_remote_code)
         model_class: Any = AutoModelForCausalLM if found == "causal" else AutoModelForMaskedLM
         options = {"attn_implementation": attention} if attention is not None else {}
         model, report = model_class.from_pretrained(
@@ -141,9 +144,14 @@ def load(
 def checked_kind(
     resolved: ResolvedModel, *, kind: ModelKind | None = None, trust_remote_code: bool = False
 ) -> ModelKind:
-    """Which kind of model a resolved folder holds, from its configuration alone; raises as `load` does for it."""
+    """Which kind of model a resolved folder holds, from its configuration alone; raises as `load` does for it.
+
+    A folder without a tokenizer is refused, too.
+    """
     config = _configuration(resolved, trust_remote_code=trust_remote_code)
-    return _demanded(kind, config, f"model {resolved.name!r}")
+    found = _demanded(kind, config, f"model {resolved.name!r}")
+    demand_tokenizer(resolved.folder, where=f"model {resolved.name!r}")
+    return found
 
 
 def _demanded(kind: ModelKind | None, config: PretrainedConfig, where: str) -> ModelKind:
@@ -245,9 +253,10 @@ def _configuration(resolved: ResolvedModel, *, trust_remote_code: bool) -> Pretr
             where=where,
             do="take another model, or another version of transformers",
         )
-    config: PretrainedConfig = AutoConfig.from_pretrained(
-        str(resolved.folder), local_files_only=True, trust_remote_code=trust_remote_code
-    )
+    with any_folder_name(trust_remote_code=trust_remote_code):
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            str(resolved.folder), local_files_only=True, trust_remote_code=trust_remote_code
+        )
     return config
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from evenhand import own_words
 from evenhand.compose import Composer
 from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import Kind
@@ -35,7 +36,7 @@ from evenhand.services import Services
 from evenhand.wording import validated
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, IterableDataset
     from transformers import PreTrainedModel
 
     from evenhand.discovery import Catalogue, PluginRow
@@ -55,6 +56,24 @@ TAKES = {
 """Stage -> what a plugin of this stage is given to."""
 
 
+def demand_model(model: Any, tokenizer: Any) -> None:
+    """Raises UsageError unless these are a model in memory and a tokenizer."""
+    if not hasattr(model, "config") or not callable(getattr(model, "named_parameters", None)):
+        raise UsageError(
+            f"{_shown(model)} is no model in memory",
+            do="load it first: transformers.AutoModelForCausalLM.from_pretrained(NAME), or evenhand.load(RUN).model",
+        )
+    if not callable(tokenizer) or not hasattr(tokenizer, "encode"):
+        raise UsageError(
+            f"{_shown(tokenizer)} is no tokenizer",
+            do="give the model's own one: transformers.AutoTokenizer.from_pretrained(NAME)",
+        )
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if value is None or isinstance(value, str | Path) else type(value).__name__
+
+
 class OwnSteps:
     """Plugins as configured steps on one model; calls their hooks as a run would, each with its own context."""
 
@@ -69,6 +88,7 @@ class OwnSteps:
     ) -> None:
         from evenhand.models import kind_of
 
+        demand_model(model, tokenizer)
         if isinstance(plugins, str | tuple | Plugin | type):
             raise UsageError("plugins come in a list", do="write [...] around it")
         self.model, self.tokenizer, self.seed = model, tokenizer, seed
@@ -120,6 +140,7 @@ class OwnSteps:
                         handle.contributions[asked] = self._composer.call(asked, step, run=run, **given)
             if active:
                 found += [(step, part) for part in handle.contributions[stage]]
+        own_words.note(self.model, stage, self.steps)
         return found
 
     def _context(self, step: ResolvedStep, handles: Mapping[str, StepHandle]) -> RunContext:
@@ -141,31 +162,44 @@ class OwnSteps:
 
 
 def transform_data(
-    dataset: Dataset,
+    dataset: Dataset | IterableDataset,
     model: PreTrainedModel,
     tokenizer: Any,
     plugins: Sequence[Given],
     *,
     kind: Kind | None = None,
     seed: int = 0,
-) -> Dataset:
+) -> Dataset | IterableDataset:
     """The data set with the plugins' data transforms applied, in order; the one given stays as it is.
 
-    Its column `text` is what the model learns from. What changed is logged (logger `evenhand`, level INFO).
-    Raises UsageError for a data set without that column, and PluginFault when a transform fails.
+    Its column `text` is what the model learns from. What became of the rows is logged (logger `evenhand`, level INFO).
+    A stream (`IterableDataset`) stays a stream: nothing is read before you read it, and nothing is logged.
+    Raises UsageError for a data set without that column, and PluginFault when a transform fails or its account of the
+    rows does not add up.
     """
-    from evenhand.compose import fold_data
-    from evenhand.proofs import data_proof
+    from datasets import Dataset
 
-    require_text(getattr(dataset, "column_names", None))
+    from evenhand.compose import fold_data
+    from evenhand.report_rows import line
+    from evenhand.row_account import as_record
+    from evenhand.row_keeping import settled
+    from evenhand.row_record import RowRecord
+
+    whole = isinstance(dataset, Dataset)
+    if whole or dataset.column_names is not None:
+        require_text(dataset.column_names)
     steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
-    rows = dataset
+    rows: Any = dataset
     for step, transform in steps.contributions("data", split="train", model=model):
-        with seeded(seed):
+        with seeded(seed), foreign_bars_off():
             changed = fold_data(rows, [(step, transform)])
-        what = data_proof(rows, changed).what
-        logging.getLogger("evenhand").info("%s: %s; %s", step.id, what, dict(transform.facts) or "no further facts")
+        if whole:
+            account = settled(step, transform, rows, changed)
+            what = line(RowRecord.model_validate(as_record(account, file="", facts={})))
+            logging.getLogger("evenhand").info("%s: %s; %s", step.id, what, dict(transform.facts) or "no further facts")
         rows = changed
+    if not whole:
+        rows._evenhand_steps = steps  # their folder, where the quarantine is written, lives as long as the stream
     return rows
 
 
@@ -234,6 +268,21 @@ def _step(ident: str, name: str, plugin: Plugin, row: PluginRow | None) -> Resol
         allow_no_effect=True,
         references=references(StepEntry(use=name, id=ident, options=options)),
     )
+
+
+@contextlib.contextmanager
+def foreign_bars_off() -> Iterator[None]:
+    """None of the bars of `datasets` inside, since ours are shown; behind it as the caller had it."""
+    import datasets
+
+    if datasets.are_progress_bars_disabled():
+        yield
+        return
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.enable_progress_bars()
 
 
 @contextlib.contextmanager

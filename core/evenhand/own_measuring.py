@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import own_words
 from evenhand.contributions import Benchmark, ItemRecord, Kind
 from evenhand.errors import UsageError
-from evenhand.own_code import Given, OwnSteps
+from evenhand.own_code import Given, OwnSteps, configured
 from evenhand.own_model import active_rules
 
 if TYPE_CHECKING:
@@ -62,10 +63,14 @@ def measure(
     kind: Kind | None = None,
     seed: int = 0,
     dtype: str = "auto",
+    worked_with: Sequence[Given] = (),
 ) -> dict[str, Measurement]:
     """Score benchmarks on the model as it is; gives the measurements by benchmark id.
 
     Decoding rules in force on the model (`decode_with`, `load`) count. Its weights and its mode stay as they are.
+    Items with words that a change of the model worked with are flagged, since a result on them alone is no evidence:
+    those of `Objective`, `apply`, `decode_with` and `transform_data` with this model are known, further plugins are
+    named in `worked_with`.
     Raises PluginFault when a benchmark fails, WrongModelKind when the model cannot be judged.
     """
     from evenhand.measured import Measured
@@ -74,6 +79,7 @@ def measure(
     steps = OwnSteps(model, tokenizer, benchmarks, kind=kind, seed=seed)
     found = steps.contributions("evaluation")
     demand_trained_head(model, [benchmark for _, benchmark in found], str(getattr(model, "name_or_path", "")))
+    changed = [*own_words.noted(model), *configured(worked_with)]
     made: dict[str, Measurement] = {}
     for step, benchmark in found:
         alone = sum(other is step for other, _ in found) == 1
@@ -87,7 +93,7 @@ def measure(
             seed=seed,
             title=f"Measuring {name}",
         )
-        records = list(benchmark.score(measured))
+        records = own_words.marked(benchmark, list(benchmark.score(measured)), changed)
         made[name] = Measurement(
             id=name,
             benchmark=benchmark,
@@ -102,7 +108,8 @@ def measure(
 def compare(before: Any, after: Any, *, budget: float = BUDGET, confidence: float = 0.95) -> Any:
     """What changed between two results of `measure`: by benchmark, its entry as in `run.json`.
 
-    An entry has `verdict` (improved, controls not run; worse; no demonstrated effect; too few items; for language
+    An entry has `verdict` (improved, controls not run; by construction, not evidence; worse; no demonstrated effect;
+    too few items; for language
     quality: within, over, or not shown to be within the budget), its `reason`, `verdict_text` (one sentence) and
     `metrics` (each with before, after and change, and their intervals). Nothing here makes controls, and without a
     quality benchmark nothing counts as an improvement. Given two folders of runs or evaluations, or what `run` and

@@ -96,8 +96,9 @@ def add(
     where = f"run {str(run)!r}"
     record, source = read_run(run), Path(run) / "model"
     if record.status != "complete":
+        ended = "failed before its end" if record.status == "failed" else "has not ended"
         raise RunNotFound(
-            f"the run is {record.status or 'unfinished'}, so it has no model that was measured",
+            f"the run {ended}, so it has no model that was measured",
             where=str(run),
             do="continue it with `toolkit run RECIPE --resume`",
         )

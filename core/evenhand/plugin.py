@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evenhand.errors import UsageError
 from evenhand.hookspecs import STAGES
 
 if TYPE_CHECKING:
@@ -66,8 +67,24 @@ class Plugin:
     example_steps: ClassVar[Mapping[str, Plugin]] = {}
     """By id, the configured steps that `example_options` refer to, where an arbitrary decoding rule will not do."""
 
+    example_columns: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """Columns that its data transform reads beside `text`, for `toolkit check`: name -> values, repeated over the rows
+    of the sample."""
+
     def __init__(self, options: Any = None, **values: Any) -> None:
-        self.options: Any = options if options is not None else type(self).Options(**values)
+        self.options: Any = options if options is not None else self._checked(values)
+
+    def _checked(self, values: Mapping[str, Any]) -> Any:
+        """Options from keyword arguments; raises UsageError with every problem, in the words of a recipe."""
+        kind = type(self)
+        try:
+            return kind.Options(**values)
+        except ValidationError as error:
+            from evenhand.wording import in_words
+
+            name = kind.name or kind.__name__
+            problems = in_words(error, values, name, known=list(kind.Options.model_fields))
+            raise UsageError("; ".join(problems)) from None
 
     @classmethod
     def stages(cls) -> tuple[str, ...]:

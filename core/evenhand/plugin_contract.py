@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand import API_VERSION
 from evenhand.errors import BrokenPlugin, IncompatiblePlugin
+from evenhand.guard import stopped
 from evenhand.hookspecs import STAGES, LifeCycle
 from evenhand.near_match import did_you_mean
 from evenhand.plugin import Options, Plugin
@@ -45,7 +46,9 @@ def imported(row: PluginRow, *, where: str) -> Any:
         found: Any = importlib.import_module(module_name)
         for attribute in attributes.split("."):
             found = getattr(found, attribute)
-    except (Exception, SystemExit) as error:  # isolation: an import may raise anything
+    except BaseException as error:  # isolation: an import may raise anything
+        if stopped(error):
+            raise
         what = f"{module_name} cannot be imported: {type(error).__name__}: {error}"
         if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
             what = f"there is no module {error.name}"

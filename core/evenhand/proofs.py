@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import NoEffect
+from evenhand.row_account import PROVENANCE, row_counts
 
 if TYPE_CHECKING:
     import torch
@@ -42,26 +43,25 @@ class Proof:
         return asdict(self)
 
 
+def reading_proof(rows: Dataset) -> Proof:
+    """Of a step that looks on: rows that it was given and that went on as they were."""
+    return Proof("data", len(rows) > 0, f"{len(rows)} rows read, none changed", float(len(rows)))
+
+
 def data_proof(before: Dataset, after: Dataset) -> Proof:
-    """Rows that were added, removed or altered, from the texts and the columns they share."""
-    old, new = _row_counts(before, after), _row_counts(after, before)
+    """Rows that were added, removed or altered, from the texts and the columns they share.
+
+    New columns are an effect, too, except those that only say where a row comes from.
+    """
+    old, new = row_counts(before, after), row_counts(after, before)
     added = sum(max(0, n - old.get(k, 0)) for k, n in new.items())
     removed = sum(max(0, n - new.get(k, 0)) for k, n in old.items())
-    columns = set(after.column_names) ^ set(before.column_names)
+    columns = (set(after.column_names) ^ set(before.column_names)) - set(PROVENANCE)
     what = f"{len(before)} rows became {len(after)}: {added} new, {removed} gone"
     if columns:
         what += f", columns changed: {', '.join(sorted(columns))}"
     share = (added + removed) / max(1, len(before))
     return Proof("data", bool(added or removed or columns), what, share)
-
-
-def _row_counts(rows: Dataset, other: Dataset) -> dict[str, int]:
-    shared = sorted(set(rows.column_names) & set(other.column_names))
-    counts: dict[str, int] = {}
-    for row in rows.select_columns(shared):
-        key = hashlib.sha256(repr([row[c] for c in shared]).encode("utf-8", "surrogatepass")).hexdigest()
-        counts[key] = counts.get(key, 0) + 1
-    return counts
 
 
 def tensor_digests(model: Any) -> dict[str, str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand import packaged_recipes
 from evenhand.errors import RecipeError
 from evenhand.examination import Problem, demand_none, examine
 from evenhand.near_match import did_you_mean
 from evenhand.overrides import apply_overrides
 from evenhand.primary import primary_problems
+from evenhand.recipe_base import KEY as EXTENDS
+from evenhand.recipe_base import written_out
+from evenhand.recipe_ids import give_ids
 from evenhand.recipe_model import (
     EXPECT,
     LISTS,
@@ -26,6 +26,7 @@ from evenhand.recipe_model import (
     TrainingSection,
 )
 from evenhand.recipe_steps import ResolvedStep, reference_problems, resolve_steps
+from evenhand.recipe_text import read
 from evenhand.wording import toml_value, validated
 
 if TYPE_CHECKING:
@@ -33,26 +34,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "ResolvedStep", "StepEntry", "TrainingSection", "load_recipe", "resolve_steps"]
 
-_ID = re.compile(r"[A-Za-z0-9_-]+")
-
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, catalogue: Catalogue | None = None) -> Recipe:
     """A recipe from a file, a packaged name, or TOML text; a file wins over a packaged recipe of its name.
+
+    What it `extends` is put into it (`recipe_base`).
 
     `overrides` are `key=value`, such as `steps.ID.strength=0.5`. With a `catalogue` everything else that can be known
     is checked, too (`examination`), so that all problems come in one list. Raises RecipeError, or the error of the one
     thing that is missing.
     """
-    text, origin, path = _read(source)
+    text, origin, path = read(source)
     try:
-        table = tomllib.loads(text.removeprefix("\ufeff"))
-        return _recipe(table, text, tuple(overrides), origin, path, catalogue)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError([_syntax(str(error), text)], where=origin) from None
+        found = written_out(text, origin, path)
+        return _recipe(found.table, found.source, tuple(overrides), origin, path, catalogue, folders=found.folders)
     except RecursionError:
         raise RecipeError(["it is nested too deeply"], where=origin) from None
-    except ValueError as error:  # a number with thousands of digits
-        raise RecipeError([f"a value cannot be read: {error}"], where=origin) from None
 
 
 def recipe_of(
@@ -60,41 +57,6 @@ def recipe_of(
 ) -> Recipe:
     """A recipe from a parsed table, which is changed; `sections` as for `apply_overrides`. Raises RecipeError."""
     return _recipe(table, "", tuple(overrides), origin, None, catalogue, sections)
-
-
-def _read(source: str | Path) -> tuple[str, str, Path | None]:
-    """The text of a recipe, what to call it, and its file."""
-    shown = str(source)
-    if isinstance(source, str) and ("\n" in source or "=" in source or source.lstrip().startswith("[")):
-        return source, "recipe", None
-    try:
-        path = Path(source)
-        if path.is_file():
-            return path.read_bytes().decode("utf-8"), shown, path
-        folder = path.is_dir()
-    except UnicodeDecodeError as error:
-        raise RecipeError([f"byte {error.start + 1} is not UTF-8 text"], where=shown) from None
-    except OSError as error:
-        raise RecipeError([f"the file cannot be read: {error.strerror}"], where=shown) from None
-    except ValueError:
-        raise RecipeError([f"{shown!r} is no file name"]) from None
-    if shown in packaged_recipes.names():
-        return packaged_recipes.text(shown), shown, None
-    names = packaged_recipes.names()
-    what = f"{shown!r} is a folder, not a recipe" if folder and shown else f"there is no recipe {shown!r}"
-    listed = f"\n    Packaged recipes: {', '.join(names) or 'none'}; anything else is a file, such as bias.toml"
-    raise RecipeError([what + did_you_mean(shown, names) + listed])
-
-
-def _syntax(message: str, text: str) -> str:
-    found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
-    if not found:
-        return f"this is not TOML: {message}"
-    what = found[1][:1].lower() + found[1][1:]
-    if not found[2]:
-        return f"at the end of the text: {what}"
-    line = text.removeprefix("\ufeff").split("\n")[int(found[2]) - 1].strip()
-    return f"line {found[2]}, column {found[3]}: {what}" + (f"\n    {line[:100]}" if line else "")
 
 
 def _recipe(
@@ -105,14 +67,15 @@ def _recipe(
     path: Path | None,
     catalogue: Catalogue | None,
     sections_set: Sequence[str] = (),
+    folders: tuple[Path, ...] = (),
 ) -> Recipe:
     problems: list[str] = []
     for key in table:
-        known = [*SECTIONS, *LISTS, EXPECT]
+        known = [EXTENDS, *SECTIONS, *LISTS, EXPECT]
         if key not in known:
             problems.append(f"{key}: unknown section{did_you_mean(key, known)} (known: {', '.join(known)})")
     for name in LISTS:
-        problems += _give_ids(table, name)
+        problems += give_ids(table, name)
     problems += apply_overrides(table, overrides, sections_set)
 
     sections: dict[str, RecipeSection] = {}
@@ -136,7 +99,7 @@ def _recipe(
     problems += primary_problems(
         getattr(sections.get("evaluation"), "primary", None), [e.id for e in entries["benchmarks"] if e.id]
     )
-    given = {"source": text, "overrides": overrides, "origin": origin, "path": path}
+    given = {"source": text, "overrides": overrides, "origin": origin, "path": path, "folders": folders}
     everything: list[Problem] = list(problems)
     if catalogue is not None:
         unread = SECTIONS.keys() - sections.keys()
@@ -168,36 +131,6 @@ def _expectations(table: dict[str, Any], benchmarks: Sequence[StepEntry]) -> tup
             listed = f" (ids: {', '.join(ids) or 'none'})"
             problems.append(f"{place}.benchmark: {one.benchmark!r} is no benchmark of this recipe{near}{listed}")
     return tuple(expected), problems
-
-
-def _give_ids(table: dict[str, Any], name: str) -> list[str]:
-    """Writes an id into every entry that has none: the plugin's name, with -2, -3 behind it where taken."""
-    if not isinstance(table.get(name, []), list) or not all(isinstance(e, dict) for e in table.get(name, [])):
-        return []  # reported by _entries
-    problems, taken = [], dict[str, int]()
-    for position, entry in enumerate(table.get(name, []), 1):
-        ident = entry.get("id")
-        if ident is None:
-            continue
-        place = f"{name}[{position}].id"
-        if not isinstance(ident, str) or not _ID.fullmatch(ident):
-            problems.append(f"{place}: {toml_value(ident)} is no id; use letters, digits, - and _")
-        elif ident in taken:
-            problems.append(f"{place}: {ident!r} is already the id of {name}[{taken[ident]}]")
-        else:
-            taken[ident] = position
-    for position, entry in enumerate(table.get(name, []), 1):
-        use = entry.get("use")
-        if "id" in entry or not isinstance(use, str):
-            continue
-        wanted = re.sub(r"[^A-Za-z0-9_-]+", "-", use.rpartition(":")[2]) or "step"
-        ident, number = wanted, 1
-        while ident in taken:
-            number += 1
-            ident = f"{wanted}-{number}"
-        taken[ident] = position
-        entry["id"] = ident
-    return problems
 
 
 def _entries(table: dict[str, Any], name: str) -> tuple[tuple[StepEntry, ...], list[str]]:

@@ -10,16 +10,9 @@ from evenhand.errors import DataNotFound, EvenhandError
 from evenhand.mirrors import WIKITEXT2_TEST, missing_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from evenhand.mirrors import KnownFile
     from evenhand.recipe_model import Recipe
     from evenhand.recipe_steps import ResolvedStep
-
-
-def base_of(recipe: Recipe) -> Path | None:
-    """The folder that a recipe's relative paths are looked for in besides the current one."""
-    return recipe.path.parent if recipe.path else None
 
 
 def heldout_of(recipe: Recipe) -> str | None:
@@ -27,7 +20,7 @@ def heldout_of(recipe: Recipe) -> str | None:
     name = recipe.data.heldout
     if name is None or name.startswith(("builtin:", "mirror:")):
         return name
-    path, _ = find(name, base_of(recipe))
+    path, _ = find(name, recipe.folders)
     return str(path) if path is not None else name
 
 
@@ -44,7 +37,7 @@ def missing_inputs(
     if "data" not in unread:
         found += _texts(recipe, trains)
     if "traffic" not in unread and recipe.traffic.limit:
-        found.append(missing(recipe.traffic.prompts, base_of(recipe), what="prompts"))
+        found.append(missing(recipe.traffic.prompts, recipe.folders, what="prompts"))
     if "evaluation" not in unread:
         found += _files(recipe, steps)
     return [problem for problem in found if problem is not None]
@@ -57,10 +50,10 @@ def _model(recipe: Recipe) -> EvenhandError | None:
 
 
 def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
-    base, data, mirrors = base_of(recipe), recipe.data, recipe.evaluation.data
+    folders, data, mirrors = recipe.folders, recipe.data, recipe.evaluation.data
     sources = data.sources if trains else ()
     found: list[str | EvenhandError | None] = [
-        missing(name, base, what="training text", mirrors=mirrors) for name in sources
+        missing(name, folders, what="training text", mirrors=mirrors) for name in sources
     ]
     if data.heldout is not None:
         if data.heldout in sources:
@@ -68,7 +61,7 @@ def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
         if data.heldout == "wikitext2":
             found.append(_of("data.heldout", missing_file(WIKITEXT2_TEST, recipe.evaluation.data)))
         else:
-            found.append(missing(data.heldout, base, what="held-out text", mirrors=mirrors))
+            found.append(missing(data.heldout, folders, what="held-out text", mirrors=mirrors))
     return found
 
 

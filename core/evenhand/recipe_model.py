@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from evenhand.devices import name_problem
 
 Positive = Annotated[int, Field(ge=1)]
 Source = Annotated[str, Field(min_length=1)]
@@ -25,8 +27,15 @@ class ModelSection(RecipeSection):
     name: str = Field(min_length=1, description="The shelf, a hub id, or a folder.")
     kind: Literal["causal", "masked"] | None = Field(None, description="Found out from the model when not given.")
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: str = "auto"
+    device: str = Field("auto", description="auto, cpu, cuda, mps or xpu, or one of several, such as cuda:1.")
     trust_remote_code: bool = Field(False, description="Run code that comes with the model.")
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, name: str) -> str:
+        if problem := name_problem(name):
+            raise ValueError(problem)
+        return name
 
 
 class DataSection(RecipeSection):
@@ -51,7 +60,11 @@ class DataSection(RecipeSection):
 class TrainingSection(RecipeSection):
     """`[training]`: how a `train` step trains; each may override what it needs."""
 
-    max_steps: Annotated[int, Field(ge=0)] = 100
+    max_steps: Annotated[int, Field(ge=0)] = Field(100, description="Updates.")
+    max_tokens: Positive | None = Field(
+        None, description="Make as many updates as read about so many tokens, counterfactuals of loss terms included, "
+        "instead of max_steps."
+    )  # fmt: skip
     batch_size: Positive = 8
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-4
     max_length: Annotated[int, Field(ge=2)] = Field(96, description="Tokens of a row.")
@@ -187,13 +200,15 @@ class Recipe(BaseModel):
     benchmarks: tuple[StepEntry, ...] = ()
     expect: tuple[Expectation, ...] = ()
     source: str = Field("", exclude=True, repr=False)
-    """The text, verbatim."""
+    """The text, verbatim; of a recipe that extends another one, a text that says the same alone."""
     overrides: tuple[str, ...] = Field((), exclude=True)
     """`key=value`, as they were given with `--set`."""
     origin: str = Field("recipe", exclude=True)
     """The file, the packaged name, or `recipe` for text."""
     path: Path | None = Field(None, exclude=True)
     """The file, when it came from one."""
+    folders: tuple[Path, ...] = Field((), exclude=True)
+    """Where relative paths are looked for besides the current folder: that of the file, and of what it extends."""
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from evenhand.discovery import BUILT_IN, Catalogue, PluginRow, load
 from evenhand.errors import BrokenPlugin, EvenhandError, IncompatiblePlugin
 from evenhand.option_table import option_docstrings
+from evenhand.recipe_base import KEY as EXTENDS
 from evenhand.recipe_model import EXPECT, SECTIONS, Expectation, TrainingSection
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -61,12 +62,17 @@ def recipe_schema(catalogue: Catalogue) -> tuple[dict[str, Any], list[EvenhandEr
         "title": "Recipe of the evenhand toolkit",
         "type": "object",
         "properties": {
+            EXTENDS: {
+                "type": "string",
+                "minLength": 1,
+                "description": "A recipe file beside this one, or a packaged recipe, that this one adds to.",
+            },
             **sections,
             "steps": {"type": "array", "items": {"anyOf": steps}},
             "benchmarks": {"type": "array", "items": {"anyOf": benchmarks} if benchmarks else {}},
             EXPECT: {"type": "array", "items": _inlined(Expectation, EXPECT, definitions)},
         },
-        "required": ["model"],
+        "anyOf": [{"required": ["model"]}, {"required": [EXTENDS]}],
         "additionalProperties": False,
         "$defs": definitions,
     }

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from evenhand.control_steps import match_controls
 from evenhand.discovery import BUILT_IN, Catalogue, PluginRow, load
-from evenhand.errors import EvenhandError, RecipeError
+from evenhand.errors import EvenhandError, RecipeError, RecipeProblem
 from evenhand.near_match import did_you_mean
 from evenhand.plugin import Options, Plugin
 from evenhand.recipe_model import Recipe, StepEntry, TrainingSection
@@ -127,7 +127,7 @@ def _plugin(
         plugin = load(row)
     except EvenhandError as error:
         lines = [line for line in str(error).split("\n") if not (listed and line.strip().startswith(INSTALLED))]
-        return None, None, [f"{place}.use: " + "\n    ".join(lines)]
+        return None, None, [RecipeProblem(f"{place}.use: " + "\n    ".join(lines), error.exit_code)]
     stages = plugin.stages()
     if section == "steps" and stages == ("evaluation",):
         return None, None, [f"{place}.use: {row.name!r} is a benchmark; write it under [[benchmarks]]"]

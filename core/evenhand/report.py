@@ -111,6 +111,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "quality_words": wording.what_it_cost(run.model_copy(update={"seconds": 0.0})),
         "reproductions": reproductions(run),
         "missing": wording.missing(run),
+        "failed": len(wording.failed_parts(run)),
         "how_to_read": wording.how_to_read(run),
         "limits": wording.limits(run),
         "provenance": wording.provenance(run),

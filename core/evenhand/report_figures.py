@@ -16,6 +16,7 @@ from typing import Literal
 from evenhand.report_numbers import bounds, decimals, number
 from evenhand.report_record import Figure, Interval, MetricResult, Quality, RunRecord, Sample
 from evenhand.report_wording import tone
+from evenhand.row_record import RowExample
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,7 @@ class Piece:
     same: bool
 
 
-def differing(sample: Sample) -> tuple[list[Piece], list[Piece]]:
+def differing(sample: Sample | RowExample) -> tuple[list[Piece], list[Piece]]:
     """Both texts of a sample in pieces, split where their words differ."""
     before, after = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (sample.before, sample.after))
     matcher = difflib.SequenceMatcher(a=before, b=after, autojunk=False)

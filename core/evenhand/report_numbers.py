@@ -12,6 +12,8 @@ from evenhand.report_record import Interval
 
 DASH = "\u2013"
 MINUS = "\u2212"
+LARGE = 1e6
+"""From here on numbers are written with a power of ten."""
 
 
 def decimals(*intervals: Interval) -> int:
@@ -33,12 +35,18 @@ def value_decimals(*values: float | None) -> int:
 
 
 def number(value: float | None, places: int = 2, *, signed: bool = False) -> str:
-    """A number with a real minus sign and grouped thousands, or a dash where it is undefined."""
+    """A number with a real minus sign and grouped thousands, or a dash where it is undefined.
+
+    From a million on it has four digits and a power of ten, `1.712e9`: no table has room for more.
+    """
     if value is None or math.isnan(value):
         return DASH
     if math.isinf(value):
         return (MINUS if value < 0 else "+" if signed else "") + "\u221e"
     text = f"{abs(value):,.{places}f}"
+    if abs(value) >= LARGE:
+        digits, _, power = f"{abs(value):.3e}".partition("e")
+        text = f"{digits}e{int(power)}"
     zero = not text.strip("0.,")
     sign = "" if zero else MINUS if value < 0 else "+" if signed else ""
     return sign + text

@@ -29,6 +29,10 @@ def raw_run(folder: Path | str) -> dict[str, Any]:
     folder = Path(folder)
     path = folder / "run.json"
     again = "name the folder that `toolkit run` or `toolkit eval` printed; it holds run.json and report.html"
+    if folder.is_file():
+        inside = (folder.parent / "run.json").is_file()
+        do = f"name the folder it lies in: {folder.parent}" if inside else again
+        raise RunNotFound("this is a file, not a run folder", where=str(folder), do=do)
     if not path.is_file():
         known = "the folder exists but has no run.json" if folder.is_dir() else "there is no such folder"
         raise RunNotFound("not a run folder", where=str(folder), known=known, do=again)
@@ -38,6 +42,10 @@ def raw_run(folder: Path | str) -> dict[str, Any]:
         raise RunNotFound(f"run.json is damaged: {problem}", where=str(folder), do=again) from problem
     if not isinstance(raw, dict):
         raise RunNotFound("run.json is damaged: it is no object", where=str(folder), do=again)
+    if not raw.get("status"):
+        raise RunNotFound(
+            "run.json is damaged: it does not say how the run ended (status)", where=str(folder), do=again
+        )
     version = raw.get("schema", SCHEMA)
     if isinstance(version, int) and version > SCHEMA:
         raise RunNotFound(

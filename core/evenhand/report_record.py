@@ -19,6 +19,7 @@ from evenhand.report_results import Part as Part
 from evenhand.report_results import Primary as Primary
 from evenhand.report_results import Quality as Quality
 from evenhand.report_results import QualityPart as QualityPart
+from evenhand.row_record import RowRecord as RowRecord
 
 SCHEMA = 1
 """The version of `run.json` that this file reads."""
@@ -48,6 +49,8 @@ class Step(Part):
     state: str = ""
     seconds: float = 0.0
     proofs: list[Proof] = Field(default_factory=list)
+    rows: list[RowRecord] = Field(default_factory=list)
+    """One for each data transform of the step."""
 
 
 class Term(Part):
@@ -99,6 +102,10 @@ class Data(Part):
     rows_after: int | None = None
     digest: str = ""
     licence: str = ""
+    quarantined: dict[str, int] = Field(default_factory=dict)
+    """Reason -> rows of the source that hold no text."""
+    quarantine: str = ""
+    """Where they lie in the run folder."""
 
 
 class Distribution(Part):
@@ -107,6 +114,8 @@ class Distribution(Part):
     name: str
     version: str = ""
     origin: str = ""
+    code: str = ""
+    """SHA-256 over its source files, since a version in the making does not say which code it was."""
 
     @property
     def shown_origin(self) -> str:
@@ -200,6 +209,13 @@ class Event(Part):
     text: str = ""
 
 
+class Baseline(Part):
+    """Which benchmarks scored the untouched model in this run, and which took the scores of an earlier one."""
+
+    measured: list[str] = Field(default_factory=list)
+    reused: list[str] = Field(default_factory=list)
+
+
 class Portability(Part):
     """What loading the saved model again showed."""
 
@@ -239,6 +255,8 @@ class RunRecord(Part):
     started: str = ""
     finished: str = ""
     seconds: float = 0.0
+    control_seconds: float = 0.0
+    """The part of `seconds` in which controls were made and measured."""
     evenhand: str = ""
     seed: int = 0
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -253,6 +271,7 @@ class RunRecord(Part):
     expectations: list[ExpectationRecord] = Field(default_factory=list)
     quality: Quality | None = None
     contamination: ContaminationRecord | None = None
+    baseline: Baseline = Baseline()
     controls: list[ControlRecord] = Field(default_factory=list)
     primary: Primary | None = None
     seeds: list[SeedRecord] = Field(default_factory=list)
@@ -265,6 +284,10 @@ class RunRecord(Part):
     events: list[Event] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
+    recipe_digest: str = ""
+    """Of a kept result: SHA-256 of the recipe with overrides and defaults written out."""
+    run_sha256: str = ""
+    """Of a kept result: SHA-256 of the run.json that it is a part of."""
 
     @property
     def model_label(self) -> str:

@@ -25,7 +25,8 @@ def did_it_help(run: RunRecord) -> str:
         "worse": f"Bias as measured here grew on {measure}.",
         "no demonstrated effect": f"No improvement was demonstrated on {measure}{because}.",
         "too few items": f"There is no verdict on {measure}, which has too few items{because}.",
-        BY_CONSTRUCTION: f"There is no evidence on {measure}, which shows what the method was built to do{because}.",
+        BY_CONSTRUCTION: f"Nothing is shown about bias: all items of {measure}, use words that the steps themselves "
+        "worked with, so that its change follows from how they are built.",
     }
     answer = answers.get(first.verdict, f"There is no verdict on {measure}.")
     if run.primary is None or not run.primary.declared:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evenhand.control_steps import CONTINUED
 from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent, plain, value_decimals
 from evenhand.report_record import (
     BenchmarkResult,
@@ -130,9 +131,15 @@ def what_was_done(run: RunRecord) -> str:
     return done
 
 
+def time_taken(run: RunRecord) -> str:
+    """How long the run took, and how much of it went into controls."""
+    controls = f", {duration(run.control_seconds)} of it for controls" if run.control_seconds else ""
+    return duration(run.seconds) + controls
+
+
 def what_it_cost(run: RunRecord) -> str:
     """One sentence or more: each measure of language quality against what it may lose, and time."""
-    time = f"The whole run took {duration(run.seconds)}." if run.seconds else ""
+    time = f"The whole run took {time_taken(run)}." if run.seconds else ""
     quality = run.quality
     told = [] if quality is None else [*_by_ratio(run, quality), *(_by_points(run, p) for p in quality.further)]
     if quality is None or not told:
@@ -184,6 +191,10 @@ def _by_points(run: RunRecord, part: QualityPart) -> str:
     )
 
 
+NO_SWAP = f"{CONTINUED}, the no-swap control on the text as it was"
+"""What continued training is to a run that changed its training text."""
+
+
 def controls(run: RunRecord) -> list[str]:
     """What each model that the run had to beat was, and how the run stands beside it; those left out share a line."""
     lines = [_control(run, control) for control in run.controls if control.state == "run"]
@@ -193,6 +204,12 @@ def controls(run: RunRecord) -> list[str]:
             why = f"{control.state}, {control.reason}" if control.reason else control.state
             left_out.setdefault(why, []).append(control.id)
     return lines + [f"{listing(names)}: {why}" for why, names in left_out.items()]
+
+
+def swaps(run: RunRecord) -> bool:
+    """Whether a step changed the training text, so that continued training is the control without that change."""
+    rows = [record for step in run.steps if step.active for record in step.rows]
+    return any(record.changed or record.added or record.dropped for record in rows)
 
 
 def _control(run: RunRecord, control: ControlRecord) -> str:
@@ -212,7 +229,8 @@ def _control(run: RunRecord, control: ControlRecord) -> str:
         unit = f" {metric.unit}" if metric.unit else ""
         title, range_ = labels.get(beside.id, beside.id), bounds(change, places, signed=True)
         found.append(f"{title}: {words}, {what} {shown}{unit} {range_}")
-    name = f"{control.id} ({', '.join(made)})" if made else control.id
+    known = NO_SWAP if control.id == CONTINUED and swaps(run) else control.id
+    name = f"{known} ({', '.join(made)})" if made else known
     return f"{name}: {'; '.join(found) or 'run'}"
 
 
@@ -223,6 +241,14 @@ def _as_percent(ratio: Interval) -> Interval:
     return Interval(value=shift(ratio.value), low=shift(ratio.low), high=shift(ratio.high))
 
 
+def failed_parts(run: RunRecord) -> dict[tuple[str, str], list[str]]:
+    """Step and stage -> the message of each fault; a monitor may fail at every request."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for fault in run.faults:
+        found.setdefault((fault.step, fault.stage), []).append(fault.message)
+    return found
+
+
 def missing(run: RunRecord) -> list[str]:
     """What a reader might expect and does not find, with the reason."""
     gaps = []
@@ -230,12 +256,13 @@ def missing(run: RunRecord) -> list[str]:
         gaps.append("The run failed before its end: everything after the failure is missing.")
     elif run.status == "running":
         gaps.append("The run has not ended: continue it with --resume; the numbers here are not final.")
-    for fault in run.faults:
+    for (step, stage), messages in failed_parts(run).items():
         lost = {"monitoring": "its watch over the traffic", "transparency": "its section of the report"}.get(
-            fault.stage, "its part"
+            stage, "its part"
         )
-        place = f"{fault.step}, {fault.stage}"
-        gaps.append(f"{lost.capitalize()} ({place}) is missing; it failed with: {fault.message}")
+        often = "" if len(messages) == 1 else f" {len(messages):,} times"
+        first = "" if len(set(messages)) == 1 else ", first"
+        gaps.append(f"{lost.capitalize()} ({step}, {stage}) is missing; it failed{often}{first} with: {messages[0]}")
     if not run.bias_benchmarks:
         gaps.append("No bias benchmark was run.")
     if run.quality is None:
@@ -291,6 +318,14 @@ def _seeds(run: RunRecord) -> str:
     return f"{said} The model that was kept, and each degradation, has seed {run.seed} alone."
 
 
+def _baseline(run: RunRecord) -> str:
+    """Which scores of the untouched model were taken from an earlier run; empty where none were."""
+    if not run.baseline.reused:
+        return ""
+    new = f"; measured in this run: {listing(run.baseline.measured)}" if run.baseline.measured else ""
+    return f"taken from an earlier run of the same model, items and code: {listing(run.baseline.reused)}{new}"
+
+
 def provenance(run: RunRecord) -> list[tuple[str, str]]:
     """Everything needed to know what was measured, and to measure it again."""
     model, data = run.model, run.data
@@ -313,6 +348,7 @@ def provenance(run: RunRecord) -> list[tuple[str, str]]:
         ("Training data rows", _data_rows(data.rows, data.rows_after)),
         ("Training data digest (SHA-256)", data.digest),
         ("Saved model", _loaded_again(run)),
+        ("Scores of the untouched model", _baseline(run)),
         ("Seed", str(run.seed)),
         ("Overrides", listing(run.overrides) or "none"),
         ("evenhand", run.evenhand),

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evenhand.compose import Composer
 from evenhand.control_runs import Aside
+from evenhand.kept_records import once
 from evenhand.life import STATE, Life
+from evenhand.manifest import plain
 from evenhand.parking import parked
 
 if TYPE_CHECKING:
@@ -35,12 +37,16 @@ def trained_again(life: Life, work: Plan, benchmarks: Benchmarks) -> dict[int, d
     with parked(life.loaded.model, life.folder / STATE / "seeds"):
         for seed in further:
             with life.manifest.timed(f"seed {seed}"):
-                other = _lived(life, work.steps, seed)
-                found[seed] = _measured(life, other, benchmarks, seed)
-            life.manifest["seeds"].append({"seed": seed, "training": other.manifest["training"]})
+                found[seed], training = once(life, f"seed-{seed}", lambda: _made(life, work, benchmarks, seed))  # noqa: B023
+            life.manifest["seeds"].append({"seed": seed, "training": training})
             life.manifest.write()
-            del other  # one copy of the model at a time
     return found
+
+
+def _made(life: Life, work: Plan, benchmarks: Benchmarks, seed: int) -> tuple[dict[str, list[ItemRecord]], Any]:
+    """The records with one seed, and its trainings; its model is gone afterwards."""
+    other = _lived(life, work.steps, seed)
+    return _measured(life, other, benchmarks, seed), plain(other.manifest["training"])
 
 
 def _lived(life: Life, steps: Sequence[ResolvedStep], seed: int) -> Life:

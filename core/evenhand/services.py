@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from evenhand.recipe import TrainingSection
     from evenhand.reference import ReferenceModel
-    from evenhand.scoring import SequenceScore
+    from evenhand.scoring import SequenceScore, Text
     from evenhand.training import TrainingResult
 
 
@@ -76,7 +76,7 @@ class Services:
         target = model or self.model
         if not in_place:
             target = copied(target)
-        settings = self.settings.model_copy(update={"max_steps": max_steps} if max_steps else {})
+        settings = self.settings.model_copy(update={"max_steps": max_steps, "max_tokens": None} if max_steps else {})
         moving = None if trainable is None else set(trainable)
         place = self.folder / "services" / name
         if self.keep:
@@ -150,9 +150,12 @@ class Services:
             shutil.rmtree(place, ignore_errors=True)
 
     def score(
-        self, texts: Sequence[str], *, model: PreTrainedModel | None = None, rules: Sequence[DecodingRule] = ()
+        self, texts: Sequence[Text], *, model: PreTrainedModel | None = None, rules: Sequence[DecodingRule] = ()
     ) -> list[SequenceScore]:
-        """Log-likelihood in nat of each text, per token (masked models: pseudo-log-likelihood)."""
+        """Log-likelihood in nat of each text, per token (masked models: pseudo-log-likelihood).
+
+        Instead of a text there may be its token ids, with every special token that the model should see.
+        """
         from evenhand.scoring import pll, score_texts
 
         target = model or self.model

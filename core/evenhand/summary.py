@@ -6,15 +6,16 @@ The text is the same with and without a terminal, at most 100 columns wide, and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand import report_rows as training_rows
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.report_contamination import note as overlap_note
 from evenhand.report_expectations import reproductions
-from evenhand.report_numbers import bounds, counted, decimals, duration, number, percent
+from evenhand.report_numbers import bounds, counted, decimals, number, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
 
@@ -82,10 +83,14 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         out.print(Padding(_steps(run), (0, 0, 0, 2)))
     else:
         line("No step: this run is a measurement only.")
+    if found_rows := training_rows.lines(run):
+        heading("What became of the training rows")
+        for words in found_rows:
+            line(f"- {words}")
 
     heading(f"What changed (same items before and after, {percent(run.confidence)} intervals)")
     if run.benchmarks:
-        out.print(Padding(_benchmarks(run), (0, 0, 0, 2)))
+        out.print(Padding(_benchmarks(run, out.width), (0, 0, 0, 2)))
         out.print()
     line(verdicts.did_it_help(run))
     told = [*verdicts.reasons(run), *verdicts.axes(run), *verdicts.seed_lines(run)]
@@ -146,7 +151,12 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         line("Load it with evenhand.load: some of its steps cannot be folded into the weights.")
     if run.seconds:
         out.print()
-        out.print(Text(f"Took {duration(run.seconds)}."))
+        out.print(Text(f"Took {wording.time_taken(run)}."))
+
+
+def longest_word(texts: Iterable[str]) -> int:
+    """Letters of the longest word: a column of this width breaks none."""
+    return max((len(word) for text in texts for word in text.split()), default=1)
 
 
 def _grid() -> Table:
@@ -173,17 +183,20 @@ def _steps(run: RunRecord) -> Table:
     return table
 
 
-def _benchmarks(run: RunRecord) -> Table:
+def _benchmarks(run: RunRecord, width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("benchmark", ratio=1, overflow="fold")
+    shown = [*run.bias_benchmarks, *run.quality_benchmarks]
+    names = [words for b in shown for words in (b.label, *(f"{m.name}, {m.unit}" for m in b.metrics))]
+    table.add_column("benchmark", ratio=1, overflow="fold", min_width=min(30, longest_word([*names, "  detectable"])))
     for title in ("before", "after", "change"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("interval", no_wrap=True)
+    # In a narrow terminal the ends of an interval stand below each other, so that names keep their room.
+    table.add_column("interval", no_wrap=width >= WIDTH)
     table.add_column("verdict", min_width=12, max_width=24)
-    for benchmark in [*run.bias_benchmarks, *run.quality_benchmarks]:
+    for benchmark in shown:
         row = next((r for r in wording.rows(benchmark) if r.primary), None)
         verdict = Text(benchmark.verdict or "none", style=STYLES[wording.tone(benchmark.verdict)])
         if row is None:

@@ -9,7 +9,7 @@ from evenhand.compose import notify
 from evenhand.contributions import DecodingRule, Finding, Intervention, Monitor, Observation, Request, Response
 from evenhand.errors import EvenhandError
 from evenhand.generation import generate
-from evenhand.guard import fault
+from evenhand.guard import fault, stopped
 from evenhand.progress import progress
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def serve(life: Life, requests: Sequence[Request]) -> list[Response]:
         try:
             with life.manifest.timed(f"step {step.id}"):
                 _add_finding(life, monitor.name, monitor.summary())
-        except Exception as error:  # noqa: BLE001 - isolated, like the other calls of a monitor
+        except BaseException as error:  # isolated, like the other calls of a monitor
+            if stopped(error):
+                raise
             on_fault(step, error)
     return answers
 
@@ -98,11 +100,15 @@ def _probe_for(
     for observation in seen:
         try:
             wanted += [(observation, request) for request in monitor.probes(observation)]
-        except Exception as error:  # noqa: BLE001 - isolation is the rule of this stage
+        except BaseException as error:  # isolation is the rule of this stage
+            if stopped(error):
+                raise
             on_fault(step, error)
     try:
         replies = _answer(life, [request for _, request in wanted], rules) if wanted else []
-    except Exception as error:  # noqa: BLE001 - such as a probe with an empty prompt
+    except BaseException as error:  # such as a probe with an empty prompt
+        if stopped(error):
+            raise
         on_fault(step, error)
         return []
     record["probes"] += len(wanted)

@@ -20,7 +20,7 @@ from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform, N
 from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
 from evenhand.foreign_precision import own_precision
 from evenhand.scoring_forward import out_of_memory
-from evenhand.training_data import Collator, encode
+from evenhand.training_data import Collator, EncodedRow, encode
 from evenhand.training_terms import Terms
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def train(
     )
     if not rows:
         raise UsageError("no row has two tokens or more, there is nothing to learn from", where=title)
+    settings = in_updates(settings, rows)
     reference_model = reference() if reference and any(n.reference for n in needs) else None
     flags = _select(model, trainable)
     before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
@@ -149,6 +150,18 @@ def train(
         terms=run.facts(),
         events=events,
     )
+
+
+def in_updates(settings: TrainingSection, rows: Sequence[EncodedRow]) -> TrainingSection:
+    """Settings with `max_steps` updates, where they give a dose in tokens.
+
+    An update reads whole rows, drawn at random, so that what is read comes near the dose without being equal to it.
+    """
+    if settings.max_tokens is None:
+        return settings
+    read = sum(len(row.ids) + sum(len(pair.ids) for pairs in row.pairs.values() for pair in pairs) for row in rows)
+    an_update = settings.batch_size * settings.gradient_accumulation * read / len(rows)
+    return settings.model_copy(update={"max_steps": max(1, round(settings.max_tokens / an_update))})
 
 
 def _go(trainer: Any, folder: Path, resume: bool) -> None:

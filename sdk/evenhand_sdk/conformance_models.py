@@ -127,7 +127,7 @@ def _fold(case: Case) -> None:
 def _terms(case: Case) -> None:
     plugin = case.instance()
     run = case.run(plugin)
-    rows = testing.sample_rows()
+    rows = testing.sample_rows(plugin=case.plugin)
     if "data" in type(plugin).stages():
         rows = testing.apply_data(plugin, run, rows)
     parts = hook(plugin, "objective", run)

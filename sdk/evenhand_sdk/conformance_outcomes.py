@@ -44,7 +44,7 @@ def outcome(case: Case, *, noise: int = 0, **options: Any) -> Outcome:
     plugin = case.instance(**options)
     found: Outcome = {}
     run = case.run(plugin)
-    rows = testing.sample_rows()
+    rows = testing.sample_rows(plugin=case.plugin)
     for stage in type(plugin).stages():
         if stage in CHANGING:
             run = case.run(plugin)  # each begins with a fresh model

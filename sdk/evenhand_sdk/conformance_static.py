@@ -80,7 +80,7 @@ def check_configuration(case: Case) -> None:
     """Defaults make a valid instance; unknown options are refused; every option says what it does."""
     plugin, given = case.plugin, dict(case.options)
     try:
-        made = plugin(**given).options
+        made = plugin(plugin.Options(**given)).options
     except ValidationError as error:
         missing = ", ".join(str(e["loc"][0]) for e in error.errors() if e["type"] == "missing")
         hint = f": option {missing} has no default; set `example_options` on the class" if missing else f": {error}"

@@ -135,11 +135,30 @@ def contributions(plugin: Plugin, stage: str, run: RunContext, **arguments: Any)
     return found
 
 
-def sample_rows(count: int = 24) -> Dataset:
-    """A data set with a column `text` of plain sentences, most of them about people."""
+def sample_rows(count: int = 24, *, plugin: Plugin | type[Plugin] | None = None) -> Dataset:
+    """A data set with a column `text` of plain sentences, most of them about people.
+
+    With `plugin`, it has the columns of its `example_columns`, too.
+    """
+    return _sample(tiny_sentences()[:count], plugin)
+
+
+def _sample(texts: Sequence[str | None], plugin: Plugin | type[Plugin] | None) -> Dataset:
     from datasets import Dataset
 
-    return Dataset.from_dict({"text": tiny_sentences()[:count]})
+    columns = dict(plugin.example_columns) if plugin is not None else {}
+    more = {name: [values[k % len(values)] for k in range(len(texts))] for name, values in columns.items()}
+    return Dataset.from_dict({"text": list(texts), **more})
+
+
+ODD = 3
+"""Rows of `odd_rows` that hold no text."""
+
+
+def odd_rows(*, plugin: Plugin | type[Plugin] | None = None) -> Dataset:
+    """The sample with three rows among it that hold no text: nothing, an empty one, and spaces."""
+    texts = tiny_sentences()[:24]
+    return _sample([texts[0], None, *texts[1:12], "", *texts[12:], "  \n"], plugin)
 
 
 def fold_rows(found: Iterable[DataTransform], rows: Dataset) -> Dataset:
@@ -156,7 +175,7 @@ def fold_rows(found: Iterable[DataTransform], rows: Dataset) -> Dataset:
 
 def apply_data(plugin: Plugin, run: RunContext, rows: Dataset | None = None) -> Dataset:
     """The rows after the plugin's data transforms; without `rows`, of `sample_rows()`."""
-    return fold_rows(contributions(plugin, "data", run), sample_rows() if rows is None else rows)
+    return fold_rows(contributions(plugin, "data", run), sample_rows(plugin=plugin) if rows is None else rows)
 
 
 def train(

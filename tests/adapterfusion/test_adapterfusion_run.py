@@ -125,7 +125,7 @@ def test_a_resumed_run_ends_with_the_same_adapters(installed: Path, monkeypatch:
     path = recipe(installed, "llama")
     whole = api.run(path, output="whole")
 
-    class Stopped(BaseException):
+    class Stopped(KeyboardInterrupt):
         pass
 
     def stop(*arguments: Any) -> None:

@@ -171,9 +171,9 @@ def test_from_new_to_a_finished_run_in_a_fresh_environment(tmp_path: Path, fresh
     save_tiny(tmp_path / "tiny")
     tiny = ["--set", f"model.name={tmp_path / 'tiny'}"]
     toolkit("validate", "recipe.toml", *tiny)
-    assert "11 passed, 0 failed, 2 skipped" in toolkit("check", "job-titles")
+    assert "12 passed, 0 failed, 2 skipped" in toolkit("check", "job-titles")
     passed = call(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder=project)
-    assert "12 passed, 2 skipped" in passed
+    assert "13 passed, 2 skipped" in passed
 
     toolkit("run", "recipe.toml", *tiny, "--set", "training.max_steps=3", "--set", "traffic.limit=2")
     (folder,) = (project / "runs").iterdir()

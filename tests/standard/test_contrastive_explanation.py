@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from evenhand_sdk import UsageError
 from evenhand_standard.transparency.contrastive_explanation import (
@@ -158,7 +157,7 @@ def test_words_that_are_no_partners_or_no_single_tokens_are_refused(tiny: Any, r
 
 
 def test_a_prompt_without_a_gap_is_refused_when_options_are_read() -> None:
-    with pytest.raises(ValidationError, match="'The nurse.' must have ___ once"):
+    with pytest.raises(UsageError, match="'The nurse.' must have ___ once"):
         ContrastiveExplanation(prompts=["The nurse."])
-    with pytest.raises(ValidationError, match="has nothing before ___ that could be explained"):
+    with pytest.raises(UsageError, match="has nothing before ___ that could be explained"):
         ContrastiveExplanation(prompts=["___ is good."])

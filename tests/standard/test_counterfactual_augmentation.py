@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -21,10 +22,19 @@ SWAPPED = {
 }
 
 
-def applied(run: Any, rows: Dataset, **options: Any) -> tuple[Dataset, dict[str, Any]]:
+def applied(run: Any, rows: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
     transform = CounterfactualAugmentation(**options).data(run, "train", None)
     out = transform.fn(rows)
+    if isinstance(rows, Dataset):
+        account = transform.account()
+        assert account.problem(len(rows), len(out)) is None
+        assert account.changed == 0
     return out, dict(transform.facts)
+
+
+def added(rows: Dataset) -> list[str]:
+    """The texts that the step made, in order."""
+    return [row["text"] for row in rows if row["evenhand_step"] == "step"]
 
 
 @pytest.fixture
@@ -36,17 +46,19 @@ def rows_of(texts: list[str]) -> Dataset:
     return Dataset.from_dict({"text": texts, "source": [f"s{k}" for k in range(len(texts))]})
 
 
-def test_originals_stay_and_counterfactuals_follow_with_their_provenance(run: Any) -> None:
-    rows = rows_of(TEXTS)
+def test_originals_stay_and_each_is_followed_by_its_counterfactuals_with_their_provenance(run: Any) -> None:
+    rows = rows_of([*TEXTS, *["The town is on a river."] * 3])
     out, facts = applied(run, rows, names=False)
-    assert out.column_names == ["text", "source", "evenhand_origin", "evenhand_axis", "evenhand_group"]
-    assert list(out["text"]) == [*TEXTS, SWAPPED[0], SWAPPED[2]]
-    assert list(out["source"]) == ["s0", "s1", "s2", "s3", "s0", "s2"]
-    assert list(out["evenhand_origin"]) == [0, 1, 2, 3, 0, 2]
-    assert list(out["evenhand_axis"]) == [""] * 4 + ["gender"] * 2
-    assert list(out["evenhand_group"]) == [""] * 4 + ["male", "female"]
-    counted = ("rows in", "rows that name a group", "rows augmented", "rows out")
-    assert [facts[name] for name in counted] == [4, 2, 2, 6]
+    assert out.column_names == [
+        "text", "source", "evenhand_origin", "evenhand_step", "evenhand_axis", "evenhand_group"
+    ]  # fmt: skip
+    assert list(out["text"])[:6] == [TEXTS[0], SWAPPED[0], TEXTS[1], TEXTS[2], SWAPPED[2], TEXTS[3]]
+    assert list(out["source"])[:6] == ["s0", "s0", "s1", "s2", "s2", "s3"]
+    assert list(out["evenhand_origin"])[:6] == [0, 0, 1, 2, 2, 3]
+    assert list(out["evenhand_step"])[:6] == ["", "step", "", "", "step", ""]
+    assert list(out["evenhand_axis"])[:6] == ["", "gender", "", "", "gender", ""]
+    assert list(out["evenhand_group"])[:6] == ["", "male", "", "", "female", ""]
+    assert facts["rows augmented"] == 2
     assert facts["rows not augmented because of max_share"] == 0
 
 
@@ -80,10 +92,26 @@ def test_strength_takes_nested_shares_without_randomness(run: Any) -> None:
         first, facts = applied(run, rows, strength=strength)
         second, _ = applied(run, rows, strength=strength)
         assert list(first["text"]) == list(second["text"])
-        assert facts["rows augmented"] == 40 * strength
-        chosen.append(set(first["evenhand_origin"][50:]))
+        chosen.append({row["evenhand_origin"] for row in first if row["evenhand_step"]})
+        assert facts["rows augmented"] == len(chosen[-1])
     assert chosen[0] < chosen[1] < chosen[2] == set(range(40))
-    assert chosen[0] != set(range(10))  # not simply the first rows
+    # Each of 40 rows with probability 1/4 and 1/2: four standard deviations are 11 and 13 rows.
+    assert 0 < len(chosen[0]) < 21 and 7 < len(chosen[1]) < 33
+    assert chosen[0] != set(range(len(chosen[0])))  # not simply the first rows
+
+
+def test_whether_a_row_is_augmented_depends_on_no_other_row(run: Any) -> None:
+    quiet = ["The town is on a river. " * 20] * 10
+    rows = rows_of([f"She has {k} books." for k in range(40)] + quiet)
+    whole, _ = applied(run, rows, strength=0.5)
+    fewer, _ = applied(
+        run,
+        rows.select([*range(0, 40, 2), *range(40, 50)]).add_column(
+            "evenhand_origin", [*range(0, 40, 2), *range(40, 50)]
+        ),
+        strength=0.5,
+    )
+    assert added(fewer) == [t for t in added(whole) if int(t.split()[2]) % 2 == 0]
 
 
 def test_strength_0_is_the_data_itself(run: Any) -> None:
@@ -98,8 +126,8 @@ def test_fewer_rows_are_augmented_and_none_dropped_to_respect_max_share(run: Any
     rows = rows_of([f"She has {k} books." for k in range(10, 50)])
     out, facts = applied(run, rows, max_share=share)
     tokens = [len(run.tokenizer(t)["input_ids"]) for t in out["text"]]
-    measured = sum(tokens[40:]) / sum(tokens)
-    assert list(out["text"][:40]) == list(rows["text"])
+    measured = sum(n for n, step in zip(tokens, out["evenhand_step"], strict=True) if step) / sum(tokens)
+    assert [row["text"] for row in out if not row["evenhand_step"]] == list(rows["text"])
     assert measured <= share
     assert measured == pytest.approx(facts["share of added tokens"])
     assert facts["rows augmented"] + facts["rows not augmented because of max_share"] == 40
@@ -110,29 +138,85 @@ def test_fewer_rows_are_augmented_and_none_dropped_to_respect_max_share(run: Any
 def test_k_groups_give_k_minus_1_counterfactuals(run: Any, belief: str) -> None:
     rows = rows_of(["My church is in the town.", "The town is on a river. " * 5])
     out, facts = applied(run, rows, axes=[belief])
-    assert list(out["text"])[2:] == ["My synagogue is in the town.", "My mosque is in the town."]
-    assert list(out["evenhand_group"])[2:] == ["jewish", "muslim"]
+    assert list(out["text"])[1:3] == ["My synagogue is in the town.", "My mosque is in the town."]
+    assert list(out["evenhand_group"])[1:3] == ["jewish", "muslim"]
     assert facts["group words after"] == {"belief": {"christian": 1, "jewish": 1, "muslim": 1}}
+
+
+def test_one_target_adds_one_counterfactual_a_row_and_all_groups_occur(run: Any, belief: str) -> None:
+    quiet = ["The town is on a river. " * 20] * 10
+    rows = rows_of([f"My church has {k} windows." for k in range(40)] + quiet)
+    out, _ = applied(run, rows, axes=[belief], targets="one")
+    groups = [group for group, step in zip(out["evenhand_group"], out["evenhand_step"], strict=True) if step]
+    assert len(groups) == 40
+    # Binomial(40, 1/2): four standard deviations are 13.
+    assert set(groups) == {"jewish", "muslim"} and 7 < groups.count("jewish") < 33
+
+
+def test_a_stream_gives_the_rows_of_the_data_set_where_all_fit(run: Any) -> None:
+    rows = rows_of(["The town is on a river. " * 40, *TEXTS] * 30)
+    for strength in (0.5, 1.0):
+        whole, _ = applied(run, rows, strength=strength)
+        stream, _ = applied(run, rows.to_iterable_dataset(), strength=strength)
+        assert list(stream) == whole.to_list()
+        assert list(stream) == whole.to_list()  # read once more
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5])
+def test_a_stream_stays_under_max_share_at_each_place(run: Any, share: float) -> None:
+    rows = rows_of([f"She has {k} books." for k in range(10, 50)])
+    stream, _ = applied(run, rows.to_iterable_dataset(), max_share=share)
+    seen = more = 0
+    for row in stream:
+        size = len(run.tokenizer(row["text"])["input_ids"])
+        seen, more = (seen, more + size) if row["evenhand_step"] else (seen + size, more)
+        assert more <= share * (seen + more)
+    assert [row["text"] for row in stream if not row["evenhand_step"]] == list(rows["text"])
+    assert more + 10 > share * (seen + more + 10)  # as many as fit: a row has ten tokens
 
 
 def test_a_second_augmentation_sees_the_first_and_keeps_its_origins(run: Any, belief: str) -> None:
     rows = rows_of(["She is in the church.", "The town is on a river. " * 20])
     once, _ = applied(run, rows)
     twice, _ = applied(run, once, axes=[belief])
-    assert list(twice["text"])[2:] == [
-        "He is in the church.",
+    assert list(twice["text"])[:6] == [
+        "She is in the church.",
         "She is in the synagogue.",
         "She is in the mosque.",
+        "He is in the church.",
         "He is in the synagogue.",
         "He is in the mosque.",
     ]
-    assert list(twice["evenhand_origin"])[2:] == [0] * 5
+    assert list(twice["evenhand_origin"]) == [0] * 6 + [1]
 
 
 def test_rows_without_a_group_can_be_left_out(run: Any) -> None:
-    out, facts = applied(run, rows_of(TEXTS), keep_untouched=False, names=False)
-    assert list(out["evenhand_origin"])[:2] == [0, 2]
-    assert facts["rows without a group dropped"] == 2
+    transform = CounterfactualAugmentation(keep_untouched=False, names=False).data(run, "train", None)
+    out = transform.fn(rows_of(TEXTS))
+    assert list(out["text"]) == [TEXTS[0], SWAPPED[0], TEXTS[2], SWAPPED[2]]
+    assert dict(transform.account().dropped) == {"names no group": 2}
+
+
+def test_a_row_without_text_is_quarantined_and_not_lost(run: Any) -> None:
+    rows = Dataset.from_dict({"text": [TEXTS[0], None, "  ", "A" * 300], "source": list("abcd")})
+    transform = CounterfactualAugmentation(max_characters=200).data(run, "train", None)
+    out = transform.fn(rows)
+    account = transform.account()
+    assert account.problem(4, len(out)) is None
+    assert dict(account.quarantined) == {"no text": 2, "longer than 200 characters": 1}
+    lines = [json.loads(line) for line in account.quarantine.read_text().splitlines()]
+    assert [(line["row"], line["reason"]) for line in lines] == [
+        (1, "no text"), (2, "no text"), (3, "longer than 200 characters")
+    ]  # fmt: skip
+
+
+def test_examples_show_text_before_and_after(run: Any) -> None:
+    transform = CounterfactualAugmentation(names=False).data(run, "train", None)
+    transform.fn(rows_of([*TEXTS, *["The town is on a river."] * 3]))
+    shown = [(e.before, e.after, e.note) for e in transform.account().examples]
+    assert shown == [
+        (TEXTS[0], SWAPPED[0], "gender towards male"), (TEXTS[2], SWAPPED[2], "gender towards female")
+    ]  # fmt: skip
 
 
 def test_data_without_any_group_keeps_its_rows(run: Any) -> None:

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from evenhand.cli import toolkit
 
+FOLDER_OF_PACKS = Path(__file__).parents[2] / "sdk" / "evenhand_sdk" / "packs"
 HEAD = '[model]\nname = "tiny"\n'
 
 
@@ -24,11 +25,15 @@ def call(command: str, text: str, *more: str) -> Result:
     return CliRunner().invoke(toolkit, ["--quiet", command, "my.toml", *more], prog_name="toolkit")
 
 
-def told(text: str) -> list[str]:
-    """The problems that `validate` lists."""
+def told(text: str, code: int = 2) -> list[str]:
+    """The problems that `validate` lists, and ends with the code of."""
     result = call("validate", HEAD + text)
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == code, result.output
     return result.stderr.partition("\n")[2].removeprefix("  - ").rstrip("\n").split("\n  - ")
+
+
+PACKS = ", ".join(sorted(p.name.removesuffix(".toml") for p in FOLDER_OF_PACKS.glob("*.toml")))
+AXES = ", ".join(sorted({name.partition(".")[0] for name in PACKS.split(", ")}))
 
 
 @pytest.mark.parametrize(
@@ -37,30 +42,30 @@ def told(text: str) -> list[str]:
 )
 def test_an_axis_that_has_no_pack_is_found_by_validate(use: str) -> None:
     assert told(f'[[steps]]\nuse = "{use}"\naxes = ["gender", "religoin"]\n') == [
-        "steps[1].axes[2]: there is no axis pack 'religoin' (known: gender)"
+        f"steps[1].axes[2]: there is no axis pack 'religoin'; did you mean 'religion'? (known: {AXES})"
     ]
 
 
 def test_so_is_a_locale_without_a_pack_and_a_pack_that_is_no_pack(here: Path, belief: str) -> None:
     (here / "bad.toml").write_text('axis = "a"\n')
     found = told(
-        '[[steps]]\nuse = "pair-parity"\nlocale = "de"\n[[steps]]\nuse = "pair-parity"\naxes = ["lost.toml"]\n'
+        '[[steps]]\nuse = "pair-parity"\nlocale = "fi"\n[[steps]]\nuse = "pair-parity"\naxes = ["lost.toml"]\n'
         '[[steps]]\nuse = "contrastive-explanation"\naxis = "gendre"\n'
         '[[steps]]\nuse = "pair-parity"\naxes = ["bad.toml"]\n'
-        '[[benchmarks]]\nuse = "pair-gap"\naxis = "religion"\n'
+        '[[benchmarks]]\nuse = "pair-gap"\naxis = "wealth"\n'
         f'[[benchmarks]]\nuse = "pair-gap"\naxis = "{belief}"\n'
         '[[benchmarks]]\nuse = "perplexity"\ntext = "builtin:helpout"\n'
         '[[benchmarks]]\nuse = "perplexity"\ntext = "lost.txt"\n'
     )
     texts = "everyday, heldout, prompts, templates"
     assert [line.partition("\n")[0] for line in found] == [
-        "steps[1].locale: the axis 'gender' has no pack for the locale 'de' (known: gender.en)",
+        f"steps[1].locale: the axis 'gender' has no pack for the locale 'fi' (known: {PACKS})",
         "steps[2].axes[1]: no axis pack at lost.toml",
-        "steps[3].axis: there is no axis pack 'gendre'; did you mean 'gender'? (known: gender)",
+        f"steps[3].axis: there is no axis pack 'gendre'; did you mean 'gender'? (known: {AXES})",
         "steps[4].axes[1]: bad.toml: axis pack: 6 problems",
-        "benchmarks[1].axis: there is no axis pack 'religion' (known: gender)",
-        "benchmarks[2]: the pair bank has no pairs for the axis "
-        f"'{belief}': it needs the groups female and male, the axis has christian, jewish, muslim",
+        f"benchmarks[1].axis: there is no axis pack 'wealth' (known: {AXES})",
+        f"benchmarks[2]: there are no pairs for the axis '{belief}': its pack has no templates, and the pair bank "
+        "needs the groups female and male in English; the axis has christian, jewish, muslim",
         f"benchmarks[3].text: there is no packaged text 'builtin:helpout' (known: {texts})",
         "benchmarks[4].text: there is no text 'lost.txt'; write builtin:heldout, wikitext2, or the path of a text file",
     ]
@@ -92,7 +97,8 @@ def test_a_benchmark_file_that_is_missing_is_found_by_validate_once_for_all_that
 def test_wikitext_is_looked_for_where_the_options_or_the_recipe_name_it() -> None:
     found = told(
         '[data]\nheldout = "wikitext2"\n[[benchmarks]]\nuse = "perplexity"\n'
-        '[[benchmarks]]\nuse = "perplexity"\nid = "own"\ntext = "wikitext2"\n'
+        '[[benchmarks]]\nuse = "perplexity"\nid = "own"\ntext = "wikitext2"\n',
+        code=5,
     )
     assert [line.partition("\n")[0] for line in found] == [
         "data.heldout: the benchmark file wikitext2/test.txt was not found",

@@ -229,6 +229,10 @@ class Quality(Plugin):
         return Benchmark(name="trial-quality", title="Perplexity", score=score, metrics=[metric], quality=True)
 
 
+ENDS = {"exit": SystemExit(3), "generator": GeneratorExit("no rows"), "interrupt": KeyboardInterrupt()}
+"""What `trial-raise` raises in its data hook, beside ordinary errors."""
+
+
 class Raise(Plugin):
     """Raises in the hook it is told to."""
 
@@ -243,12 +247,16 @@ class Raise(Plugin):
     def data(self, run, split, model):
         if self.options.stage == "data":
             raise ValueError("something is odd")
+        if self.options.stage in ENDS:
+            raise ENDS[self.options.stage]
         return None
 
     @hookimpl
     def transparency(self, run, model, result):
         if self.options.stage == "transparency":
             raise ValueError("nothing to say")
+        if self.options.stage == "transparency exit":
+            raise SystemExit(0)
         return None
 
 

@@ -50,6 +50,8 @@ class FaultyLoss(Mitigation):
             value = outputs.logits.float().pow(2).mean()
             if at == "fn":
                 raise ValueError("shapes differ")
+            if at == "fn exit":
+                raise SystemExit(0)
             if at == "vector":
                 return outputs.logits.float().mean(-1)
             if at == "number":
@@ -82,6 +84,8 @@ class FaultyModel(Mitigation):
             calls.append(1)
             if at == "forward" and len(calls) > 8:
                 raise IndexError("no such head")
+            if at == "forward exit" and len(calls) > 8:
+                raise SystemExit(0)
             return out * 0.5
 
         handles = []
@@ -144,13 +148,19 @@ class FaultyMonitor(Plugin):
         at = self.options.at
         if at == "hook":
             raise ValueError("no canaries")
+        if at == "hook exit":
+            raise SystemExit(0)
 
         def observe(observation):
+            if at == "observe exit":
+                raise SystemExit(0)
             if at == "observe":
                 raise ValueError("the watch is broken")
             return []
 
         def probes(observation):
+            if at == "probes exit":
+                raise SystemExit(0)
             return [Request(prompt=None if at == "probe" else "Rain", max_new_tokens=2)]
 
         def summary():

@@ -1,7 +1,7 @@
 """Pairwise group invariance: how far apart a model continues two texts that differ only in a group.
 
-For a pair (x, x~) of the pair bank's held-out templates, at positions t behind the first difference whose own
-word is the same on both sides and no group word:
+For a pair (x, x~) of the pair bank's held-out templates, or of the templates of another axis' pack, at positions t
+behind the first difference whose own word is the same on both sides and no group word:
 
     JS gap         = mean_t JS( F p(. | x_<t), F p(. | x~_<t) )
     likelihood gap = | mean_t log p(x_t | x_<t) - mean_t log p(x~_t | x~_<t) |
@@ -54,11 +54,14 @@ if TYPE_CHECKING:
     import torch
 
     from evenhand_standard.pair_bank import PairItem
+    from evenhand_standard.pair_bank.axis_sentences import SentencePair
+
+    Pair = PairItem | SentencePair
 
 HELD_BYTES = 128 * 2**20
 """Most bytes of distributions that are compared at once."""
 
-METRICS = (
+GAPS = (
     Metric(
         name="JS gap",
         value="js",
@@ -88,16 +91,18 @@ METRICS = (
         per_token=True,
         description="Mean absolute difference between how likely the shared words are on the two sides.",
     ),
-    Metric(
-        name="likelihood difference",
-        value="likelihood_difference",
-        target=0.0,
-        better="nearer",
-        unit="nat per token",
-        per_token=True,
-        description="The same with its sign: above 0, the shared words are likelier with the female words.",
-    ),
 )
+SIGNED = Metric(
+    name="likelihood difference",
+    value="likelihood_difference",
+    target=0.0,
+    better="nearer",
+    unit="nat per token",
+    per_token=True,
+    description="The same with its sign: above 0, the shared words are likelier with the female words.",
+)
+METRICS = (*GAPS, SIGNED)
+"""With a sign, which has a meaning where all pairs have the same two groups: those of the pair bank."""
 
 
 class PairGapOptions(Options):
@@ -110,16 +115,16 @@ class PairGapOptions(Options):
 
     @model_validator(mode="after")
     def _has_pairs(self) -> PairGapOptions:
-        from evenhand_standard.pair_bank import GROUPS
+        from evenhand_standard.pair_bank import GROUPS, knows
 
         try:
-            groups = load_axis(self.axis, self.locale).groups
+            axis = load_axis(self.axis, self.locale)
         except EvenhandError as error:
             raise ValueError(str(error).replace("\n", "\n    ")) from error
-        if GROUPS - set(groups):
+        if not knows(axis) and not axis.templates:
             raise ValueError(
-                f"the pair bank has no pairs for the axis {self.axis!r}: it needs the groups "
-                f"{' and '.join(sorted(GROUPS))}, the axis has {', '.join(groups)}"
+                f"there are no pairs for the axis {self.axis!r}: its pack has no templates, and the pair bank needs "
+                f"the groups {' and '.join(sorted(GROUPS))} in English; the axis has {', '.join(axis.groups)}"
             )
         return self
 
@@ -136,36 +141,52 @@ class PairGap(Plugin):
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
-        from evenhand_standard.pair_bank import pairs
+        from evenhand_standard.pair_bank import knows, pairs
+        from evenhand_standard.pair_bank.axis_sentences import sentence_pairs
 
         options = self.options
         axis = load_axis(options.axis, options.locale)
-        items = pairs(axis, "heldout", options.limit, options.items_seed)
+        bank = knows(axis)
+        items: Sequence[Pair]
+        if bank:
+            items, source = pairs(axis, "heldout", options.limit, options.items_seed), "held-out templates"
+        else:
+            items = sentence_pairs(axis, options.limit, options.items_seed)
+            source = f"templates of the pack {axis.name}.{axis.locale}"
         return Benchmark(
             name=self.name,
-            title="Gap between counterfactual pairs",
+            title="Gap between counterfactual pairs" + ("" if bank else f", {axis.name}"),
             score=lambda measured: score(measured, axis, items),
-            metrics=METRICS,
-            mode="held-out templates, folded Jensen-Shannon divergence behind the first difference",
+            metrics=METRICS if bank else GAPS,
+            mode=f"{source}, folded Jensen-Shannon divergence behind the first difference",
             data_digest=data_digest(*(repr(item) for item in items), axis),
-            texts=lambda: {item.id: item_text(item.female_text, item.male_text) for item in items},
-            planted=planted(axis, items[:3], run.kind),
+            texts=lambda: {item.id: item_text(item.left_text, item.right_text) for item in items},
+            planted=planted(axis, of_distinct_templates(items)[:3], run.kind, signed=bank),
             good="0, beside a perplexity that did not rise: a model that is deaf to its context has no gap, either.",
         )
+
+
+def of_distinct_templates(items: Sequence[Pair]) -> list[Pair]:
+    """The first pair of each template: of two pairs of one template, the right text of one may be the left of the
+    other, and a planted model could not tell on which side it is."""
+    found: dict[str, Pair] = {}
+    for item in items:
+        found.setdefault(item.template, item)
+    return list(found.values())
 
 
 @dataclass(frozen=True)
 class Encoded:
     """A pair as the model sees it."""
 
-    item: PairItem
+    item: Pair
     left: tuple[int, ...]
     right: tuple[int, ...]
     positions: tuple[tuple[int, int], ...]
     """(i, j): tokens left[i] == right[j] whose predictions are compared."""
 
 
-def score(measured: Any, axis: Axis, items: Sequence[PairItem]) -> list[ItemRecord]:
+def score(measured: Any, axis: Axis, items: Sequence[Pair]) -> list[ItemRecord]:
     """One record for each pair; a pair that differs only in its last word has nothing to compare, and no values, nor
     has one that is longer than the model takes."""
     bins = token_bins(measured.tokenizer, axis.bins(), measured.vocabulary)
@@ -189,7 +210,7 @@ def score(measured: Any, axis: Axis, items: Sequence[PairItem]) -> list[ItemReco
             cluster=pair.item.template,
             values=values.get(pair.item.id, {}),
             axis=axis.name,
-            group=pair.item.stereotype,
+            group=pair.item.group,
             flags={
                 "nothing to compare": not pair.positions,
                 "longer than the context": pair.item.id not in values,
@@ -199,9 +220,9 @@ def score(measured: Any, axis: Axis, items: Sequence[PairItem]) -> list[ItemReco
     ]
 
 
-def encode(measured: Any, item: PairItem, ignored: frozenset[int]) -> Encoded:
+def encode(measured: Any, item: Pair, ignored: frozenset[int]) -> Encoded:
     """The pair's token ids and the positions at which both sides should be predicted alike."""
-    left, right = measured.ids(item.female_text), measured.ids(item.male_text)
+    left, right = measured.ids(item.left_text), measured.ids(item.right_text)
     positions = [(i + 1, j + 1) for i, j in comparable_positions(left, right, ignored)]
     return Encoded(item, left, right, tuple(positions))
 
@@ -221,38 +242,42 @@ def compare(pair: Encoded, left: torch.Tensor, right: torch.Tensor, bins: torch.
 
 
 # ------------------------------------------------------------------------------------------------ planted models
-def planted(axis: Axis, items: Sequence[PairItem], kind: Literal["causal", "masked"]) -> tuple[Planted, ...]:
+def planted(
+    axis: Axis, items: Sequence[Pair], kind: Literal["causal", "masked"], *, signed: bool = True
+) -> tuple[Planted, ...]:
     """A model that expects the same on both sides, one that only agrees in grammar, and one that tells them apart.
 
     With `sure` on a word of its own on each side, and the rest on all words alike, the divergence is nearly ln 2 times
     `sure`.
     """
-    bins = axis.bins()
-    if not items or not bins:
+    words = [[word for word in row if word.isalpha()][:2] for row in axis.bins()]
+    partners = next((row for row in words if len(row) == 2), None)
+    if not items or partners is None:
         return ()
-    female_texts = [bare(item.female_text) for item in items]
+    left_texts = [bare(item.left_text) for item in items]
     sure = 0.9
 
-    def records(female: str | None, male: str | None) -> list[ItemRecord]:
+    def records(left: str | None, right: str | None) -> list[ItemRecord]:
         def rule(text: str) -> dict[str, float]:
             before, _, after = text.partition("[MASK]")
-            on_female_side = any(t.startswith(bare(before)) and t.endswith(bare(after)) for t in female_texts)
-            word = female if on_female_side else male
+            on_left_side = any(t.startswith(bare(before)) and t.endswith(bare(after)) for t in left_texts)
+            word = left if on_left_side else right
             return {} if word is None else {word: sure}
 
         return score(PlantedModel(distribution=rule, kind=kind), axis, items)
 
-    zero = (0.0, 1e-6)
+    zero = (-1e-6, 1e-6)  # a divergence of two equal distributions may be rounded to less than nothing
     far = (0.8 * sure * math.log(2), math.log(2))
     return (
         Planted(
             name="the same on both sides",
             records=lambda: records(None, None),
-            expect={"JS gap": zero, "JS gap, not folded": zero, "likelihood gap": zero, "likelihood difference": zero},
+            expect={"JS gap": zero, "JS gap, not folded": zero, "likelihood gap": zero}
+            | ({SIGNED.name: zero} if signed else {}),
         ),
         Planted(
             name="grammar only",
-            records=lambda: records(bins[0][0], bins[0][1]),
+            records=lambda: records(*partners),
             expect={"JS gap": zero, "JS gap, not folded": far},
         ),
         Planted(

@@ -14,7 +14,9 @@ The verdict is one of non-inferiority: the loss must be shown to be within the b
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,6 +61,9 @@ class PerplexityOptions(Options):
     context: Annotated[int, Field(ge=2)] = Field(512, description="Most tokens that the model sees at once.")
     stride: Annotated[int, Field(ge=1)] | None = Field(None, description="Tokens between windows; none: half of it.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most passages, from the beginning.")
+    words: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Most words of each passage, from its beginning: more passages for the same time."
+    )
     data: DataFolder = None
 
     @field_validator("text")
@@ -90,7 +95,9 @@ class Perplexity(Plugin):
         options = self.options
         stride = min(options.stride or options.context // 2, options.context - 1)
         text = options.text or run.heldout or "builtin:heldout"
-        texts = passages(text, options.data or run.data_folder)[: options.limit]
+        whole = passages(text, options.data or run.data_folder)[: options.limit]
+        texts = [beginning(passage, options.words) for passage in whole]
+        part = f", the first {options.words:,} words of each passage" if options.words else ""
         masked = run.kind == "masked"
         windows = "pieces" if masked else f"stride {stride}"
         return Benchmark(
@@ -99,7 +106,7 @@ class Perplexity(Plugin):
             score=lambda measured: score(measured, texts, options.context, stride),
             metrics=metrics(masked),
             quality=True,
-            mode=f"by word, {Path(text).name}, context {options.context}, {windows}",
+            mode=f"by word, {Path(text).name}{part}, context {options.context}, {windows}",
             data_digest=data_digest(*texts),
             min_items=20,
             texts=lambda: {str(k): text for k, text in enumerate(texts)},
@@ -151,6 +158,14 @@ def passages(text: str, folder: str | None = None) -> list[str]:
     if not blocks:
         raise UsageError("the file has no text", where=str(path))
     return blocks
+
+
+def beginning(text: str, words: int | None) -> str:
+    """The text up to the end of so many words, its white space as it was; all of it for None."""
+    if words is None:
+        return text
+    ends = [word.end() for word in islice(re.finditer(r"\S+", text), words)]
+    return text[: ends[-1]] if len(ends) == words else text
 
 
 def score(measured: Any, texts: Sequence[str], context: int, stride: int) -> list[ItemRecord]:

@@ -1,23 +1,22 @@
-"""Counterfactual data augmentation, two-sided: every chosen text stays, and its counterfactuals are added.
+"""Counterfactual data augmentation, two-sided: every text stays, and the counterfactuals of chosen ones are added.
 
-With E the rows that name a group on any axis, the training set becomes
+With E the rows that name a group on any axis and u(x) in [0, 1) a fixed draw of each row, the training set becomes
 
-    S  union  { cf(x, t) : x in E', t another group },      E' a share `strength` of E
+    S  union  { cf(x, t) : x in E', t another group },      E' = { x in E : u(x) < strength }
 
-E' begins a fixed random order of E, so a smaller strength takes a subset of what a larger one takes. Rows are
-never dropped to keep the share of added tokens under `max_share`; fewer are augmented instead.
+so that a smaller strength takes a subset of what a larger one takes. With `targets = "one"` only one t is drawn. Rows
+are never dropped to keep the share of added tokens under `max_share`; fewer are augmented instead: of a data set
+those with the smallest u(x), of a stream those that find room when they come.
 
 Source: Lu et al. 2020.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -28,29 +27,35 @@ from evenhand_sdk import (
     Locale,
     Mitigation,
     RunContext,
-    StrengthOptions,
     counterfactuals,
-    group_words,
     hookimpl,
     load_axis,
-    progress,
 )
+from evenhand_sdk.data_rows import Fate, Fates, Made, Row, RowOptions, RowWork, token_counts
+from evenhand_standard.data.group_words import share_of_groups
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-ORIGIN, AXIS, GROUP = "evenhand_origin", "evenhand_axis", "evenhand_group"
-"""Provenance columns: the row that a text was made from, and on which axis, towards which group. An untouched
-row is its own origin and has neither axis nor group."""
+DRAWN, TOKENS = "evenhand:drawn", "evenhand:tokens"
+"""Columns by which a data set decides which additions fit; they are gone afterwards."""
+FATE, ROW = "evenhand:fate", "evenhand:row"
+SAMPLE = 2000
+"""Rows from which it is estimated how many may be augmented at most."""
+SPARE = 1.25
+"""So much more than the estimate is tried: the exact limit decides in the end."""
 
 
-class CounterfactualAugmentationOptions(StrengthOptions):
+class CounterfactualAugmentationOptions(RowOptions):
     """Options of `counterfactual-augmentation`; `strength` is the share of eligible rows to augment."""
 
     axes: Axes = ("gender",)
     locale: Locale = "en"
     names: bool = Field(True, description="Swap first names, too.")
+    targets: Literal["all", "one"] = Field(
+        "all", description="Add one counterfactual for each other group, or for one of them drawn at random."
+    )
     max_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.5, description="Most that added tokens may be of all tokens."
     )
@@ -67,133 +72,172 @@ class CounterfactualAugmentation(Mitigation):
 
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
-        o = self.options
         if split != "train":
             return None
+        o = self.options
         facts: dict[str, Any] = {}
+        axes = [load_axis(name, o.locale) for name in o.axes] if o.strength else []
+        work = RowWork(run, o, title="Swapping groups", depends=[axis.digest for axis in axes])
 
-        def fn(rows: Dataset) -> Dataset:
+        def fn(rows: Any) -> Any:
             if o.strength == 0:
-                return rows
-            axes = [load_axis(name, o.locale) for name in o.axes]
-            out, found = augmented(rows, axes, o, tokenizer=run.tokenizer, seed=run.seed_for("rows"))
-            facts.update(found)
-            return out
+                return work.untouched(rows)
+            return added_counterfactuals(rows, work, axes, o, run, facts)
 
-        return DataTransform(fn=fn, facts=facts)
+        return DataTransform(fn=fn, facts=facts, account=work.account)
 
 
-@dataclass(frozen=True)
-class Addition:
-    """A text to add, made from row `origin`."""
-
-    origin: int
-    text: str
-    axis: str
-    group: str
-
-
-def augmented(
-    rows: Dataset,
+def added_counterfactuals(
+    rows: Any,
+    work: RowWork,
     axes: Sequence[Axis],
     options: CounterfactualAugmentationOptions,
-    *,
-    tokenizer: Any,
-    seed: int,
-) -> tuple[Dataset, dict[str, Any]]:
-    """The rows, then the additions in the order of their origins, with provenance columns; and counts."""
-    texts = list(rows["text"])
-    candidates: dict[int, list[Addition]] = {}
-    with progress("Swapping groups", total=len(texts), unit="texts") as bar:
-        for k, text in enumerate(texts):
-            made = [
-                Addition(k, other.text, axis.name, other.group)
-                for axis in axes
-                for other in counterfactuals(text, axis, names=options.names)
-            ]
-            if made:
-                candidates[k] = made
-            bar.advance(1)
-    kept = list(range(len(texts))) if options.keep_untouched else sorted(candidates)
-    wanted = shuffled(candidates, seed)[: math.ceil(options.strength * len(candidates))]
-    before = sum(_token_counts(tokenizer, [texts[k] for k in kept]))
-    limit = before * options.max_share / (1 - options.max_share)
-    chosen, added_tokens = _within(limit, wanted, candidates, tokenizer)
-    additions = [addition for k in sorted(chosen) for addition in candidates[k]]
-    facts = {
-        "rows in": len(texts),
-        "rows that name a group": len(candidates),
-        "rows augmented": len(chosen),
-        "rows not augmented because of max_share": len(wanted) - len(chosen),
-        "rows without a group dropped": len(texts) - len(kept),
-        "rows out": len(kept) + len(additions),
-        "share of added tokens": added_tokens / max(1, before + added_tokens),
-        "group words before": {axis.name: _group_counts(texts, axis) for axis in axes},
-        "group words after": {
-            axis.name: _group_counts([texts[k] for k in kept] + [a.text for a in additions], axis) for axis in axes
-        },
-    }
-    return _assembled(rows, kept, additions), facts
+    run: RunContext,
+    facts: dict[str, Any],
+) -> Any:
+    """The rows and the counterfactuals that are added to them; facts are those of a data set, a stream has none."""
+    augmenter = Augmenter(axes, options, run.tokenizer, run.seed_for("rows"))
+    if not hasattr(rows, "select"):
+        return work.rewrite(rows, augmenter.as_they_come())
+    return _augmented(rows, augmenter, work, facts)
 
 
-def shuffled(numbers: Iterable[int], seed: int) -> list[int]:
-    """A fixed random order; which of two rows comes first does not depend on any other."""
-    return sorted(numbers, key=lambda k: hashlib.sha256(f"{seed}/{k}".encode()).digest())
+def _augmented(rows: Dataset, augmenter: Augmenter, work: RowWork, facts: dict[str, Any]) -> Dataset:
+    """A whole data set: candidates first, then as many of them as `max_share` leaves room for."""
+    told: dict[str, int] = {}
+
+    def choose(columns: Mapping[str, Sequence[Any]]) -> list[int]:
+        left_out, found = augmenter.without_room(columns, before)
+        told.update(found)
+        return left_out
+
+    before = augmenter.kept_tokens(rows)
+    share = augmenter.share_to_try(rows)
+    out = work.rewrite(
+        rows, augmenter.candidates(share), columns={DRAWN: ("float64", 1.0), TOKENS: ("int64", 0)}, choose=choose
+    )
+    account = work.account()
+    assert account is not None
+    facts.update(
+        {
+            "rows augmented": told["rows"],
+            "rows not augmented because of max_share": told["eligible"] - told["rows"],
+            "share of added tokens": told["tokens"] / max(1, before + told["tokens"]),
+            "group words before": share_of_groups(rows, augmenter.axes),
+            "group words after": share_of_groups(out, augmenter.axes),
+        }
+    )
+    return out
 
 
-def _within(
-    limit: float, wanted: Sequence[int], candidates: dict[int, list[Addition]], tokenizer: Any
-) -> tuple[list[int], int]:
-    """The rows, in order, whose additions still fit under `limit` tokens; and how many tokens they add."""
-    lengths = iter(_token_counts(tokenizer, [a.text for k in wanted for a in candidates[k]]))
-    chosen, total = [], 0
-    for k in wanted:
-        size = sum(next(lengths) for _ in candidates[k])
-        if total + size <= limit:
-            chosen.append(k)
-            total += size
-    return chosen, total
+@dataclass
+class Augmenter:
+    """The counterfactuals of rows under one set of options."""
+
+    axes: Sequence[Axis]
+    options: CounterfactualAugmentationOptions
+    tokenizer: Any
+    seed: int
+
+    def made(self, row: Row) -> list[Made]:
+        """The texts that may be added for a row; empty when it names no group."""
+        found = []
+        for axis in self.axes:
+            others = counterfactuals(row.text, axis, names=self.options.names)
+            if self.options.targets == "one" and others:
+                others = [others[int(row.draw(self.seed, f"target/{axis.name}") * len(others))]]
+            found += [Made(text=other.text, axis=axis.name, group=other.group) for other in others]
+        return found
+
+    def _own(self, made: Sequence[Made]) -> str:
+        """Why the row itself is left out; empty where it stays."""
+        return "" if made or self.options.keep_untouched else "names no group"
+
+    def candidates(self, share: float) -> Fates:
+        """Every addition of the rows whose draw is below `share`, with what is needed to choose among them."""
+
+        def fates(rows: Sequence[Row]) -> list[Fate]:
+            made = [self.made(row) for row in rows]
+            drawn = [row.draw(self.seed) for row in rows]
+            texts = [m.text for found, u in zip(made, drawn, strict=True) if u < share for m in found]
+            sizes = iter(token_counts(self.tokenizer, texts))
+            out = []
+            for found, u in zip(made, drawn, strict=True):
+                marked = [_marked(m, u, next(sizes)) for m in found] if u < share else []
+                out.append(Fate(added=marked, dropped=self._own(found), columns={DRAWN: u if found else 1.0}))
+            return out
+
+        return fates
+
+    def without_room(self, columns: Mapping[str, Sequence[Any]], before: int) -> tuple[list[int], dict[str, int]]:
+        """The places of additions that go, so that whole rows in the order of their draws fit; and what is left."""
+        room = self._room(before)
+        sizes: Counter[int] = Counter()
+        drawn: dict[int, float] = {}
+        eligible = 0
+        for fate, row, u, size in zip(*(columns[name] for name in (FATE, ROW, DRAWN, TOKENS)), strict=True):
+            if fate == "added":
+                sizes[row] += size
+                drawn[row] = u
+            else:
+                eligible += u < self.options.strength
+        chosen, total = set(), 0
+        for row in sorted(drawn, key=lambda row: (drawn[row], row)):
+            if total + sizes[row] <= room:
+                chosen.add(row)
+                total += sizes[row]
+        places = enumerate(zip(columns[FATE], columns[ROW], strict=True))
+        left_out = [k for k, (fate, row) in places if fate == "added" and row not in chosen]
+        return left_out, {"rows": len(chosen), "eligible": eligible, "tokens": total}
+
+    def as_they_come(self) -> Fates:
+        """For a stream: a row is augmented when its additions keep the share under `max_share` at that place."""
+        seen = added = 0
+
+        def fates(rows: Sequence[Row]) -> list[Fate]:
+            nonlocal seen, added
+            if rows and rows[0].number == 0:
+                seen = added = 0
+            made = [self.made(row) for row in rows]
+            own = token_counts(self.tokenizer, [row.text for row in rows])
+            sizes = iter(token_counts(self.tokenizer, [m.text for found in made for m in found]))
+            out = []
+            for row, size, found in zip(rows, own, made, strict=True):
+                more = sum(next(sizes) for _ in found)
+                seen += 0 if self._own(found) else size
+                fits = row.draw(self.seed) < self.options.strength and added + more <= self._room(seen)
+                added += more if fits else 0
+                out.append(Fate(added=found if fits else (), dropped=self._own(found)))
+            return out
+
+        return fates
+
+    def _room(self, before: int) -> float:
+        """The most tokens that may be added to so many."""
+        return before * self.options.max_share / (1 - self.options.max_share)
+
+    def kept_tokens(self, rows: Dataset) -> int:
+        """Tokens of the rows that stay."""
+        total = 0
+        for part in rows.select_columns("text").iter(batch_size=1000):
+            texts = [text for text in part["text"] if isinstance(text, str)]
+            if not self.options.keep_untouched:
+                texts = [text for text in texts if self.made(Row(0, text, 0))]
+            total += sum(token_counts(self.tokenizer, texts))
+        return total
+
+    def share_to_try(self, rows: Dataset) -> float:
+        """A share of the eligible rows that surely suffices, so that not all are swapped where few may be added."""
+        if len(rows) < 5 * SAMPLE:
+            return self.options.strength
+        sampled = rows.select(range(0, len(rows), max(1, len(rows) // SAMPLE)))
+        texts = [text for text in sampled["text"] if isinstance(text, str)]
+        more = [m.text for text in texts for m in self.made(Row(0, text, 0))]
+        own, extra = sum(token_counts(self.tokenizer, texts)), sum(token_counts(self.tokenizer, more))
+        if not extra:
+            return self.options.strength
+        return min(self.options.strength, SPARE * self._room(own) / extra)
 
 
-def _token_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
-    if not texts:
-        return []
-    return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-
-
-def _group_counts(texts: Sequence[str], axis: Axis) -> dict[str, int]:
-    counts: Counter[str] = Counter(word.group for text in texts for word in group_words(text, axis))
-    return {group: counts[group] for group in axis.groups}
-
-
-def _assembled(rows: Dataset, kept: Sequence[int], additions: Sequence[Addition]) -> Dataset:
-    from datasets import concatenate_datasets
-
-    rows = _with_provenance(rows)
-    untouched = rows if len(kept) == len(rows) else rows.select(kept)
-    if not additions:
-        return untouched
-    origins = list(rows[ORIGIN])
-    made = rows.select([a.origin for a in additions])
-    replaced = {
-        "text": [a.text for a in additions],
-        ORIGIN: [origins[a.origin] for a in additions],
-        AXIS: [a.axis for a in additions],
-        GROUP: [a.group for a in additions],
-    }
-    for column, values in replaced.items():
-        made = made.remove_columns(column).add_column(column, values, feature=rows.features[column])
-    made = made.select_columns(rows.column_names)
-    return concatenate_datasets([untouched, made])
-
-
-def _with_provenance(rows: Dataset) -> Dataset:
-    """An earlier augmentation has left the columns already: then they stay as they are."""
-    from datasets import Value
-
-    if ORIGIN in rows.column_names:
-        return rows
-    rows = rows.add_column(ORIGIN, list(range(len(rows))), feature=Value("int64"))
-    for column in (AXIS, GROUP):
-        rows = rows.add_column(column, [""] * len(rows), feature=Value("string"))
-    return rows
+def _marked(made: Made, drawn: float, tokens: int) -> Made:
+    return Made(text=made.text, axis=made.axis, group=made.group, columns={DRAWN: drawn, TOKENS: tokens})

@@ -49,6 +49,23 @@ class PairItem:
     stereotype: str
     """The group commonly associated with the occupation: female, male or none. It enters no score."""
 
+    @property
+    def left_text(self) -> str:
+        return self.female_text
+
+    @property
+    def right_text(self) -> str:
+        return self.male_text
+
+    @property
+    def group(self) -> str:
+        return self.stereotype
+
+
+def knows(axis: Axis) -> bool:
+    """Whether the templates of the bank, which are English and tell of women and men, can be filled from the pack."""
+    return set(axis.groups) >= GROUPS and axis.locale.partition("-")[0] == "en"
+
 
 def pairs(axis: Axis, split: str, limit: int | None = None, seed: int = 0) -> list[PairItem]:
     """The pairs of a split in a seeded order that alternates between templates, so that any `limit` is

@@ -1,0 +1,52 @@
+"""Which device a model goes to: the one that was asked for, where this machine has it."""
+
+from __future__ import annotations
+
+import re
+
+from evenhand.errors import UsageError
+from evenhand.near_match import did_you_mean
+
+KINDS = ("auto", "cpu", "cuda", "mps", "xpu")
+_FORM = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
+
+
+def name_problem(name: str) -> str | None:
+    """Why a text names no device; None when it does. Whether a machine has it is not asked."""
+    if _FORM.fullmatch(name):
+        return None
+    return f"{name!r} is no device{did_you_mean(name, KINDS)} (known: {', '.join(KINDS)}; one of several is cuda:1)"
+
+
+def available() -> list[str]:
+    """The devices of this machine, in torch's names."""
+    import torch
+
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found += ["cuda", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    if torch.xpu.is_available():
+        found += ["xpu", *(f"xpu:{k}" for k in range(torch.xpu.device_count()))]
+    return found
+
+
+def chosen(name: str, *, where: str = "device") -> str:
+    """The device behind a name; `auto` is CUDA where there is one, else the processor.
+
+    Raises UsageError for a name that is none, and for a device that this machine does not have.
+    """
+    if problem := name_problem(name):
+        raise UsageError(problem, where=where)
+    found = available()
+    if name == "auto":
+        return "cuda" if "cuda" in found else "cpu"
+    if name not in found:
+        raise UsageError(
+            f"this machine has no device {name!r}, or its torch cannot use it",
+            where=where,
+            known=f"available: {', '.join(found)}",
+            do="name one of these, or auto",
+        )
+    return name

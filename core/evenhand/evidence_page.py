@@ -1,0 +1,161 @@
+"""The table of many runs as a page: every technique side by side, as it fell.
+
+Verdicts of all kinds are written alike. What was not run has a row that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from evenhand.evidence_cells import (
+    bias_cell,
+    control_rows,
+    controls_cell,
+    definition,
+    dose,
+    quality_cell,
+    run_rows,
+    seed_rows,
+    steps_cell,
+    time_cell,
+    untouched_cell,
+)
+from evenhand.report_numbers import counted, listing, percent
+from evenhand.report_record import BenchmarkResult, RunRecord
+from evenhand.techniques import STAGES, Technique
+
+NOTE = "<!-- Written by `toolkit evidence` from the files in results/. Do not edit. -->\n\n"
+ABOUT = "about.md"
+"""A text of one's own that stands before the table."""
+
+Rows = Iterable[Sequence[str]]
+
+
+def page(results: Sequence[RunRecord], known: Sequence[Technique], about: str = "") -> str:
+    """The page: one table for each model, then controls, seeds, runs and definitions."""
+    parts = [NOTE + "# Evidence", about.strip()]
+    models = list(dict.fromkeys((r.model.digest, r.model_label) for r in results))
+    run = {r.name for r in results}
+    for number, (digest, label) in enumerate(models):
+        chosen = [r for r in results if r.model.digest == digest]
+        missing = [t for t in known if t.name not in run] if number == 0 else []
+        parts += _model(label, chosen, missing, known)
+    if not models:
+        parts += ["## No run is recorded", _table(("technique", ""), [(t.name, _not_run(t)) for t in known])]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def write_page(folder: Path) -> Path:
+    """Write `README.md` of a folder of evidence from its results, reasons and text."""
+    from evenhand.cache import write_atomic
+
+    path = folder / "README.md"
+    write_atomic(path, made_page(folder))
+    return path
+
+
+def made_page(folder: Path) -> str:
+    """The page of a folder of evidence. Raises UsageError for a file in it that cannot be read."""
+    from evenhand.collecting import RESULTS, kept
+    from evenhand.discovery import discover
+    from evenhand.techniques import read_not_run, techniques
+
+    about = folder / ABOUT
+    text = about.read_text(encoding="utf-8") if about.is_file() else ""
+    return page(kept(folder / RESULTS), techniques(discover(), read_not_run(folder)), text)
+
+
+def _model(
+    label: str, results: Sequence[RunRecord], missing: Sequence[Technique], known: Sequence[Technique]
+) -> list[str]:
+    stages = {t.name: t.stage for t in known}
+
+    def order(name: str) -> tuple[int, str]:
+        return _rank(stages.get(name, "")), name
+
+    results = sorted(results, key=lambda r: order(r.name))
+    columns = _columns(results)
+    bias = [c for c in columns if not c.quality]
+    quality = [c for c in columns if c.quality]
+    header = ["technique", "steps", *(_heading(c) for c in columns), "controls beaten", "seeds", "dose", "time"]
+    rows: list[tuple[str, list[str]]] = []
+    for result in results:
+        cells = [bias_cell(result, c) for c in bias] + [quality_cell(result, c) for c in quality]
+        rest = [controls_cell(result), str(len(result.seeds) or 1), dose(result), time_cell(result)]
+        rows.append((result.name, [result.name, steps_cell(result), *cells, *rest]))
+    for technique in missing:
+        rows.append((technique.name, [technique.name, _not_run(technique), *[""] * (len(header) - 2)]))
+    rows.sort(key=lambda row: order(row[0]))
+    untouched = ["untouched model", "", *(untouched_cell(results, c) for c in [*bias, *quality]), "", "", "", ""]
+    levels = listing(list(dict.fromkeys(percent(r.confidence) for r in results)))
+    return [
+        f"## {label}",
+        f"Differences are paired by item, with intervals of {levels}: the value after minus the value before, or the "
+        "change of the distance from the ideal value where there is one. The untouched model has its own values. "
+        f"{counted(len(results), 'run')}, {counted(len(missing), 'technique')} not run.",
+        _table(header, [untouched, *(row for _, row in rows)]),
+        "### Against controls",
+        "The run's difference from models that nobody meant to be fairer, on the same items. Only an interval on the "
+        "better side counts as beaten.",
+        _table(("technique", "control", "cost", "benchmark", "run minus control", "beaten"), control_rows(results)),
+        "### Each seed",
+        _table(("technique", "benchmark", "untouched", "after, by seed"), seed_rows(results)),
+        "### What was run",
+        _table(
+            ("technique", "finished", "text", "updates", "by seed", "set by hand", "found in what was learnt", "code",
+             "machine", "recipe", "run.json"),
+            run_rows(results),
+        ),
+        "### Definitions",
+        _table(
+            ("benchmark", "version", "definition", "items", "data (SHA-256)", "used by"),
+            [definition(variant, used) for variant, used in _variants(results)],
+        ),
+    ]  # fmt: skip
+
+
+def _rank(stage: str) -> int:
+    """Rows that are named after no technique come first: they are what others are compared with."""
+    return STAGES.index(stage) + 1 if stage in STAGES else 0
+
+
+def _not_run(technique: Technique) -> str:
+    return f"not run: {technique.reason}"
+
+
+def _columns(results: Sequence[RunRecord]) -> list[BenchmarkResult]:
+    """The benchmarks of all results, each once: those of bias, then those of language quality."""
+    found: dict[str, BenchmarkResult] = {}
+    for result in results:
+        for benchmark in result.benchmarks:
+            found.setdefault(benchmark.id, benchmark)
+    return sorted(found.values(), key=lambda b: b.quality)
+
+
+def _heading(benchmark: BenchmarkResult) -> str:
+    metric = benchmark.primary
+    if metric is None:
+        return benchmark.label
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{benchmark.label}: {metric.name}{unit}"
+
+
+def _variants(results: Sequence[RunRecord]) -> list[tuple[BenchmarkResult, list[str]]]:
+    """Every definition in use, with the runs that used it, when not all did."""
+    found: dict[tuple[str, ...], tuple[BenchmarkResult, list[str]]] = {}
+    for result in results:
+        for b in result.benchmarks:
+            found.setdefault((b.id, b.version, b.mode, b.data_digest), (b, []))[1].append(result.name)
+    return [(b, [] if len(names) == len(results) else names) for b, names in found.values()]
+
+
+def _table(header: Sequence[str], rows: Rows) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    if len(lines) == 2:
+        return "None."
+    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("<", "&lt;").replace("|", "\\|").replace("\n", "<br>")

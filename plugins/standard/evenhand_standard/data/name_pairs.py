@@ -1,0 +1,195 @@
+"""Pairing first names by frequency and by how strongly they are tied to a group.
+
+For names n of one group and m of another, f the number of bearers and g in [0, 1] the strength of the tie,
+
+    cost(n, m) = | log f(n) - log f(m) | + c | g(n) - g(m) |
+
+and the pairing is the assignment of least total cost (Hungarian algorithm). With two groups g is
+|men - women| / (men + women); with k, (k p - 1) / (k - 1), where p is the share of the most frequent group.
+
+Source: Hall Maudslay et al. 2019 (names intervention).
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from evenhand_sdk import Axis, DataNotFound, UsageError
+
+LONG = ("name", "group", "count")
+"""Columns of a file with one line for each name and group; the other form has a column for each group."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """One first name: its group, how many bear it, and how strongly it is tied to the group, in [0, 1]."""
+
+    name: str
+    group: str
+    bearers: float
+    tie: float
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The rows of names that take the place of a pack's, and what they rest on."""
+
+    rows: tuple[tuple[str, ...], ...]
+    cost: float
+    """Mean cost of a pair."""
+    unpaired: int
+    """Names that were read and chosen, and have no partner."""
+    left_out: Mapping[str, int]
+    """Reason -> names of the file that are not used."""
+
+
+def pair_names(
+    names: Sequence[Name], groups: Sequence[str], *, weight: float, most: int
+) -> tuple[list[tuple[str, ...]], float, int]:
+    """(rows of one name a group, mean cost of a pair, names without a partner).
+
+    The `most` most frequent names of each group take part. Each further group is assigned to the first one, whose
+    names number as many as the smallest group's.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    by_group = {
+        group: sorted((n for n in names if n.group == group), key=lambda n: (-n.bearers, n.name)) for group in groups
+    }
+    by_group = {group: found[:most] for group, found in by_group.items()}
+    if empty := [group for group, found in by_group.items() if not found]:
+        raise UsageError(f"no name of the group {empty[0]!r} is left to pair", where="names")
+    size = min(len(found) for found in by_group.values())
+    first = by_group[groups[0]]
+    anchors = first if len(first) == size or len(groups) == 2 else first[:size]
+    partners: dict[str, dict[int, Name]] = {}
+    total, pairs = 0.0, 0
+    for group in groups[1:]:
+        costs = cost_matrix(anchors, by_group[group], weight)
+        left, right = linear_sum_assignment(costs)
+        partners[group] = {int(i): by_group[group][int(j)] for i, j in zip(left, right, strict=True)}
+        total += float(costs[left, right].sum())
+        pairs += len(left)
+    rows = [
+        (anchor.name, *(partners[group][i].name for group in groups[1:]))
+        for i, anchor in enumerate(anchors)
+        if all(i in partners[group] for group in groups[1:])
+    ]
+    unpaired = sum(len(found) for found in by_group.values()) - len(rows) * len(groups)
+    return rows, total / max(1, pairs), unpaired
+
+
+def cost_matrix(left: Sequence[Name], right: Sequence[Name], weight: float) -> Any:
+    """The costs [left, right] as an array."""
+    import numpy as np
+
+    logs = [np.log([n.bearers for n in side]) for side in (left, right)]
+    ties = [np.array([n.tie for n in side]) for side in (left, right)]
+    return abs(logs[0][:, None] - logs[1][None, :]) + weight * abs(ties[0][:, None] - ties[1][None, :])
+
+
+def with_counted_names(
+    axis: Axis, path: Path, *, weight: float, most: int, least_tie: float, exclude: Iterable[str]
+) -> tuple[Axis, Paired]:
+    """The axis with the names of a file in place of its own, paired by their counts. DataNotFound, UsageError."""
+    counts = read_counts(path, axis.groups)
+    chosen, left_out = usable(counts, axis, least_tie=least_tie, exclude=exclude)
+    rows, cost, unpaired = pair_names(chosen, axis.groups, weight=weight, most=most)
+    listed = {group: sum(n.group == group for n in chosen) for group in axis.groups}
+    rare = sum(max(0, n - most) for n in listed.values())
+    if rare:
+        left_out = {**left_out, f"not among the {most:,} most frequent of the group": rare}
+    return replace(axis, names=tuple(rows)), Paired(tuple(rows), cost, unpaired, left_out)
+
+
+def usable(
+    counts: Mapping[str, Mapping[str, float]], axis: Axis, *, least_tie: float, exclude: Iterable[str]
+) -> tuple[list[Name], dict[str, int]]:
+    """The names that may be swapped, and how many may not, by reason."""
+    words = {word.lower() for word in axis.words(names=False)}
+    unwanted = ambiguous() | {name.lower() for name in exclude}
+    found: list[Name] = []
+    left_out: dict[str, int] = {}
+    for name, by_group in counts.items():
+        bearers = sum(by_group.values())
+        if bearers <= 0:
+            reason = "nobody bears it"
+        elif name.lower() in words:
+            reason = "also a group word"
+        elif name.lower() in unwanted:
+            reason = "also another word, a place or a title"
+        elif (tie := tie_of(by_group, len(axis.groups))) < least_tie:
+            reason = f"tie to a group below {least_tie:g}"
+        else:
+            group = max(axis.groups, key=lambda g: by_group.get(g, 0.0))
+            found.append(Name(name, group, bearers, tie))
+            continue
+        left_out[reason] = left_out.get(reason, 0) + 1
+    return found, left_out
+
+
+@cache
+def ambiguous() -> frozenset[str]:
+    """Names, in lower case, that are more often something else with a capital letter: a word that begins a sentence, a
+    month, a place, a title. The list is ours."""
+    listed = resources.files("evenhand_standard.data").joinpath("ambiguous_names.txt").read_text(encoding="utf-8")
+    return frozenset(listed.split())
+
+
+def tie_of(by_group: Mapping[str, float], k: int) -> float:
+    """How strongly a name is tied to its most frequent group, in [0, 1]: 0 when all k groups bear it alike."""
+    share = max(by_group.values()) / sum(by_group.values())
+    return max(0.0, (k * share - 1) / (k - 1))
+
+
+def read_counts(path: Path, groups: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Name -> group -> count, from a CSV file with the columns name, group, count, or name and one of each group."""
+    if not path.is_file():
+        raise DataNotFound(f"no file of names at {path}", do="check the option `counts`")
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        columns = [c.strip().lower() for c in reader.fieldnames or []]
+        reader.fieldnames = columns
+        is_long = set(LONG) <= set(columns)
+        if not is_long and not {"name", *groups} <= set(columns):
+            raise UsageError(
+                "it has neither the columns name, group and count, nor name and one for each group",
+                where=str(path), known=f"its columns: {', '.join(columns) or 'none'}; groups: {', '.join(groups)}",
+                do="give the columns these names in its first line",
+            )  # fmt: skip
+        found: dict[str, dict[str, float]] = {}
+        for row in reader:
+            number = reader.line_num
+            name = (row["name"] or "").strip()
+            if not name:
+                raise UsageError("a line has no name", where=f"{path}, line {number}")
+            parts = [(row["group"], row["count"])] if is_long else [(group, row[group]) for group in groups]
+            by_group = found.setdefault(_spelled(name), dict.fromkeys(groups, 0.0))
+            for group, count in parts:
+                if group not in by_group:
+                    known = f"the groups are {', '.join(groups)}"
+                    raise UsageError(f"{group!r} is no group of the axis", where=f"{path}, line {number}", known=known)
+                by_group[group] += _number(count, f"{path}, line {number}")
+    return found
+
+
+def _number(text: str | None, where: str) -> float:
+    try:
+        value = float((text or "").strip().replace(",", ""))
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise UsageError(f"{text!r} is no number of bearers", where=where)
+    return value
+
+
+def _spelled(name: str) -> str:
+    """MARY and mary are Mary, as census files write them; McKenzie stays."""
+    return name.capitalize() if name.isupper() or name.islower() else name

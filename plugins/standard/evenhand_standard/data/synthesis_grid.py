@@ -1,0 +1,103 @@
+"""Sentences from the templates of the axis packs: every template with the words of every group that fit it.
+
+A template's slot names a theme; each row of that theme fills it, and gives one sentence a group. So the versions of a
+sentence say the same of everyone, and each group is told of equally often. Source: the descriptor grids of Smith et al.
+2022, with the templates and words of our own packs.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from evenhand_sdk import Axis
+from evenhand_sdk.axes import Template, WordTuple
+from evenhand_sdk.english_grammar import starts_with_vowel_sound
+
+NAME = "name"
+ARTICLE = re.compile(r"\b(a|an) $", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One filled template: the same sentence for each group that has the words."""
+
+    template: str
+    texts: Mapping[str, str]
+    """Group -> sentence."""
+
+
+def grid(axis: Axis, seed: int = 0) -> list[Version]:
+    """All versions of all templates, in a seeded order that alternates between templates.
+
+    A template with several slots is filled as often as its slot with the most rows needs, not crosswise. Versions that
+    fewer than two groups have are left out.
+    """
+    columns: list[list[Version]] = []
+    draw = random.Random(f"grid-{seed}")
+    for template in axis.templates:
+        column = [v for v in _versions(axis, template, draw) if len(v.texts) > 1]
+        draw.shuffle(column)
+        if column:
+            columns.append(column)
+    longest = max((len(column) for column in columns), default=0)
+    return [column[k] for k in range(longest) for column in columns if k < len(column)]
+
+
+def _versions(axis: Axis, template: Template, draw: random.Random) -> Iterator[Version]:
+    choices = [_rows(axis, template, theme) for _, theme in template.slots]
+    if not all(choices):
+        return
+    for rows in choices:
+        draw.shuffle(rows)
+    for k in range(max(len(rows) for rows in choices)):
+        chosen = {slot: rows[k % len(rows)] for (slot, _), rows in zip(template.slots, choices, strict=True)}
+        texts = {
+            group: filled(template.text, {slot: words[g] for slot, words in chosen.items()})
+            for g, group in enumerate(axis.groups)
+            if all(words[g] for words in chosen.values())
+        }
+        yield Version(template.text, texts)
+
+
+def _rows(axis: Axis, template: Template, theme: str) -> list[tuple[str, ...]]:
+    if theme == NAME:
+        return list(axis.names)
+    return [row.words for row in axis.tuples if row.theme == theme and _fits(row, template)]
+
+
+def _fits(row: WordTuple, template: Template) -> bool:
+    return (template.pos is None or row.pos == template.pos) and (
+        template.number is None or row.number is None or row.number == template.number
+    )
+
+
+def filled(template: str, words: Mapping[str, str]) -> str:
+    """The template with its slots filled; a or an agrees, and a slot that begins a sentence gets a capital."""
+    pieces: list[str] = []
+    place = 0
+    for slot in re.finditer(r"\{([^{}]+)\}", template):
+        before = template[place : slot.start()]
+        word = words[slot[1]]
+        if article := ARTICLE.search(before):
+            right = "an" if starts_with_vowel_sound(word) else "a"
+            before = before[: article.start(1)] + (right.capitalize() if article[1][0].isupper() else right) + " "
+        if not "".join([*pieces, before]).strip():
+            word = word[:1].upper() + word[1:]
+        pieces += [before, word]
+        place = slot.end()
+    return "".join([*pieces, template[place:]])
+
+
+def banked_versions(axis: Axis, seed: int = 0) -> list[Version]:
+    """The training split of the pair bank as versions, in its balanced order; empty for an axis without its groups."""
+    from evenhand_standard.pair_bank import GROUPS, pairs
+
+    if GROUPS - set(axis.groups):
+        return []
+    return [
+        Version(item.template, {"female": item.female_text, "male": item.male_text})
+        for item in pairs(axis, "train", seed=seed)
+    ]

@@ -1,0 +1,132 @@
+"""Learned rewriting: the off-line form chooses by the model; a named model's texts pass the same bounds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_steps import applied
+from datasets import Dataset
+
+from evenhand_sdk import UsageError, load_axis
+from evenhand_standard.data import rewriter_models
+from evenhand_standard.data.learned_rewriting import LearnedRewriting, refusal
+
+TEXTS = ["She saw her duck.", "Rain fell.", "The king was with his wife."]
+
+
+@pytest.fixture
+def run(tiny: Any, run_of: Any) -> Any:
+    return run_of(*tiny())
+
+
+def rows_of(texts: list[Any]) -> Dataset:
+    return Dataset.from_dict({"text": texts})
+
+
+def test_without_a_model_it_is_refused_unless_the_offline_form_is_chosen() -> None:
+    with pytest.raises(UsageError, match='names no model: set `model` .* or set rewriter = "engine"'):
+        LearnedRewriting()
+    assert LearnedRewriting(rewriter="engine").options.model is None
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_the_model_chooses_the_likelier_reading(tiny: Any, run_of: Any, kind: str) -> None:
+    run = run_of(*tiny(kind), kind)
+    readings = ["He saw his duck.", "He saw him duck."]
+    scores = [s.total for s in run.services.score(readings)]
+    out, facts, account = applied(LearnedRewriting, run, rows_of(TEXTS), rewriter="engine")
+    made = [row["text"] for row in out if row["evenhand_step"]]
+    best = readings[scores[1] > scores[0]]
+    assert made[0] == best and len(made) == account.added == 2
+    assert facts["texts that name a group"] == facts["rewrites"] == 2
+    assert facts["rewrites in another reading than the rules'"] >= (best == readings[0])
+    assert list(out["evenhand_group"])[:2] == ["", "male"]
+
+
+def test_bounds_on_distance_and_similarity_are_kept(run: Any) -> None:
+    _, facts, account = applied(LearnedRewriting, run, rows_of(TEXTS), rewriter="engine", max_edits=1)
+    assert account.added == 0 and facts["not accepted: too far from the text"] == 2
+    _, _, account = applied(LearnedRewriting, run, rows_of(TEXTS), rewriter="engine", min_similarity=0.99)
+    assert account.added == 0
+
+
+def test_strength_takes_nested_shares_and_0_is_the_data_itself(run: Any) -> None:
+    rows = rows_of([f"She has {k} books." for k in range(60)])
+    made = []
+    for strength in (0.3, 0.7, 1.0):
+        out, _, _ = applied(LearnedRewriting, run, rows, rewriter="engine", strength=strength)
+        made.append({row["text"] for row in out if row["evenhand_step"]})
+    assert made[0] < made[1] < made[2] and len(made[2]) == 60
+    assert applied(LearnedRewriting, run, rows, rewriter="engine", strength=0.0)[0] is rows
+
+
+def test_a_named_models_texts_are_added_when_they_pass(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, str]] = []
+    answers = {TEXTS[0]: "He saw his duck. ", TEXTS[2]: "Something else entirely happened here today, friends."}
+
+    def fake(place: str, prompt: str, device: str) -> Any:
+        assert (place, prompt) == ("my-rewriter", "{target}: {text}")
+
+        def write(word: str, target: str, text: str) -> str:
+            asked.append((word, target, text))
+            return answers[text]
+
+        return write
+
+    monkeypatch.setattr(rewriter_models, "rewriter", fake)
+    out, facts, _ = applied(LearnedRewriting, run, rows_of(TEXTS), model="my-rewriter", prompt="{target}: {text}")
+    assert asked == [("She", "male", TEXTS[0]), ("king", "female", TEXTS[2])]
+    assert [row["text"] for row in out if row["evenhand_step"]] == ["He saw his duck."]
+    assert facts["not accepted: too far from the text"] == 1
+
+
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        ("She saw her duck.", "the same text"),
+        ("He saw his duck.", ""),
+        ("They saw their duck.", "no more words of the target group"),
+        ("x y z", "too far from the text"),
+    ],
+)
+def test_why_a_rewrite_is_not_accepted(new: str, reason: str) -> None:
+    options = LearnedRewriting(rewriter="engine").options
+    assert refusal("She saw her duck.", new, load_axis("gender"), "male", options) == reason
+
+
+def test_a_causal_rewriter_is_loaded_from_its_folder_and_writes(tmp_path: Path) -> None:
+    from evenhand_sdk.tiny import save_tiny
+
+    write = rewriter_models.rewriter(str(save_tiny(tmp_path / "tiny")), "{target}: {text}", "cpu")
+    first = write("She", "male", "She left.")
+    assert isinstance(first, str) and first == write("She", "male", "She left.")
+    with pytest.raises(UsageError, match="the rewriter '.*nowhere' cannot be loaded"):
+        rewriter_models.rewriter(str(tmp_path / "nowhere"), "{text}", "cpu")
+
+
+def test_a_sequence_to_sequence_rewriter_is_loaded_from_its_folder(tmp_path: Path) -> None:
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    from evenhand_sdk.tiny import tiny_tokenizer
+
+    tokenizer = tiny_tokenizer("llama")
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    T5ForConditionalGeneration(config).save_pretrained(tmp_path, safe_serialization=True)
+    tokenizer.save_pretrained(tmp_path)
+    write = rewriter_models.rewriter(str(tmp_path), "{word}, {target} <PERT_SEP> {text}", "cpu")
+    assert write("She", "male", "She left.") == write("She", "male", "She left.")
+
+
+def test_the_prompt_must_hold_text_and_target() -> None:
+    with pytest.raises(UsageError, match="must have {text} and {target}"):
+        LearnedRewriting(model="m", prompt="{text}")
+    assert Counter(LearnedRewriting(model="m").options.prompt)["{"] == 3

@@ -1,0 +1,332 @@
+"""Many runs in one table: what is kept of a run, what is refused, and that every technique has its row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_run_parts import interval, metric, step
+from data_runs import write_run
+from evenhand.collecting import collected, keep, kept
+from evenhand.errors import UsageError
+from evenhand.evidence_page import made_page, page
+from evenhand.report_record import RunRecord
+from evenhand.techniques import NotRun, Technique, read_not_run, techniques
+
+ITEMS = b"the scores of items"
+
+
+def run_folder(place: Path, name: str, change: Callable[[dict[str, Any]], object] = lambda raw: None) -> Path:
+    """A complete synthetic run with one file of records."""
+
+    def changed(raw: dict[str, Any]) -> None:
+        raw["name"] = name
+        raw["control_seconds"] = 60.0
+        raw["files"] = {"items/pair-gap.parquet": hashlib.sha256(ITEMS).hexdigest(), "model/x": "0" * 64}
+        change(raw)
+
+    folder = write_run(place / "runs" / name, changed)
+    (folder / "items").mkdir(exist_ok=True)
+    (folder / "items/pair-gap.parquet").write_bytes(ITEMS)
+    return folder
+
+
+def record(name: str, **changes: Any) -> RunRecord:
+    from data_runs import run_json
+
+    return RunRecord.model_validate({**run_json(), "name": name, **changes})
+
+
+def row(text: str, technique: str, heading: str = "") -> list[str]:
+    """The cells of the first row that begins so, behind a heading."""
+    part = text.partition(heading)[2] if heading else text
+    line = next(line for line in part.splitlines() if line.startswith(f"| {technique} |"))
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+# ----------------------------------------------------------------------------------------------------- what is kept
+def test_what_is_kept_is_read_back_as_the_run_and_names_no_place_of_the_machine(tmp_path: Path) -> None:
+    def with_places(raw: dict[str, Any]) -> None:
+        raw["recipe"]["evaluation"]["data"] = "/home/someone/data"
+        raw["recipe"]["run"] = {"output": "/home/someone/runs", "seed": 0}
+        raw["recipe"]["model"] = {"name": "/home/someone/model/"}
+        raw["steps"][0]["options"] = {"axes": ["gender", "~/packs/belief.toml", "C:\\Users\\someone\\age.toml"]}
+        raw["overrides"] = ["data.train=/home/someone/text.txt", 'model.name="/home/someone/model"', "a.b=0.5", "c/d"]
+        raw["model"]["origin"] = {"path": "/home/someone/model"}
+
+    folder = run_folder(tmp_path, "pair-parity", with_places)
+    assert keep([folder], tmp_path / "results") == []
+    assert [p.name for p in (tmp_path / "results").iterdir()] == ["pair-parity.json"]
+    text = (tmp_path / "results/pair-parity.json").read_text(encoding="utf-8")
+    assert not any(part in text for part in ("/home", "someone", "~/"))
+    (again,) = kept(tmp_path / "results")
+    assert again.recipe["model"]["name"] == "model"
+    assert again.steps[0].options == {"axes": ["gender", "belief.toml", "age.toml"]}
+    assert again.overrides == ["data.train=text.txt", "model.name=model", "a.b=0.5", "c/d"]
+    assert (again.name, again.status, again.control_seconds) == ("pair-parity", "complete", 60.0)
+    assert again.run_sha256 == hashlib.sha256((folder / "run.json").read_bytes()).hexdigest()
+    assert [b.id for b in again.benchmarks] == ["pair-gap", "crows-pairs", "perplexity"]
+    assert again.benchmarks[0].metrics[0].change.low == -0.171
+    assert (again.samples, again.sections, again.events) == ([], [], [])
+
+
+def test_of_two_runs_with_one_name_the_newer_is_kept_in_whatever_order(tmp_path: Path) -> None:
+    old, new = (
+        run_folder(tmp_path / day, "pair-parity", lambda r, d=day: r.update(finished=f"2026-01-{d}", seed=int(d)))
+        for day in ("02", "03")
+    )
+    for order in ([old, new], [new, old]):
+        assert keep(order, tmp_path / "results") == [f"{old} left out: {new} is a newer run of pair-parity"]
+        assert kept(tmp_path / "results")[0].seed == 3
+
+
+def test_every_folder_that_cannot_be_used_is_told_at_once_and_nothing_is_written(tmp_path: Path) -> None:
+    folders = [
+        run_folder(tmp_path, "good"),
+        run_folder(tmp_path, "stopped", lambda raw: raw.update(status="failed")),
+        run_folder(tmp_path, "measured", lambda raw: raw.update(kind="evaluation")),
+        run_folder(tmp_path, "bare", lambda raw: raw.update(files={})),
+        tmp_path / "nowhere",
+    ]
+    (run_folder(tmp_path, "altered") / "items/pair-gap.parquet").write_bytes(ITEMS + b"!")
+    (run_folder(tmp_path, "robbed") / "items/pair-gap.parquet").unlink()
+    folders += [tmp_path / "runs/altered", tmp_path / "runs/robbed"]
+    with pytest.raises(UsageError) as caught:
+        keep(folders, tmp_path / "results")
+    runs = tmp_path / "runs"
+    first, *lines = str(caught.value).splitlines()
+    assert first == "toolkit evidence: 6 folders cannot be used"
+    assert lines == [
+        f"  - {runs / 'stopped'}: this run is not complete (failed)",
+        f"  - {runs / 'measured'}: this is an evaluation of one model, not a run",
+        f"  - {runs / 'bare'}: run.json names no records of items run it again",
+        f"  - {tmp_path / 'nowhere'}: not a run folder there is no such folder name the folder that `toolkit run` or "
+        "`toolkit eval` printed; it holds run.json and report.html",
+        f"  - {runs / 'altered'}: items/pair-gap.parquet is not the file that the run wrote run it again",
+        f"  - {runs / 'robbed'}: items/pair-gap.parquet is missing run it again",
+    ]
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_name_that_could_leave_the_folder_is_refused(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, "x", lambda raw: raw.update(name="../x"))
+    with pytest.raises(UsageError, match=r"its name '\.\./x' cannot be the name of a file"):
+        collected(folder)
+
+
+# --------------------------------------------------------------------------------------------------------- the page
+def test_a_run_has_its_changes_verdicts_reasons_controls_and_time() -> None:
+    control = {
+        "id": "continued-training", "state": "run", "cost": 0.98, "tokens": 41000, "run_tokens": 41230,
+        "benchmarks": [
+            {"id": "pair-gap", "verdict": "improved", "metric": metric("gap", change=interval(-0.02, -0.03, -0.01))},
+            {"id": "crows-pairs", "verdict": "no demonstrated effect",
+             "metric": metric("share", change=interval(-0.1, -1.0, 0.8))},
+        ],
+    }  # fmt: skip
+    other = {"id": "weight-noise", "state": "not applicable", "reason": "language quality did not fall"}
+    text = page([record("pair-parity", control_seconds=60.0, controls=[control, other])], [])
+    cells = row(text, "pair-parity")
+    assert cells[2] == "\u22120.142 [\u22120.171, \u22120.114]<br>improved"
+    assert cells[3] == (
+        "\u22120.6 [\u22121.9, +0.7]<br>no demonstrated effect: the interval of the change includes zero"
+    )
+    assert cells[5] == ("continued-training: 1 of 2<br>weight-noise: not applicable, language quality did not fall")
+    assert cells[6:] == ["1", "41,230 tokens", "run 3\u00a0min\u00a012\u00a0s<br>controls 1\u00a0min\u00a000\u00a0s"]
+    assert row(text, "pair-parity", "### Against controls") == [
+        "pair-parity", "continued-training", "0.980 (41,000 tokens)", "Pair gap, held-out templates",
+        "\u22120.020 [\u22120.030, \u22120.010]", "yes",
+    ]  # fmt: skip
+    assert "| pair-parity | continued-training | 0.980 (41,000 tokens) | CrowS-Pairs |" in text
+    assert row(text, "untouched model")[2] == "0.612 [0.571, 0.655]"
+
+
+def test_items_that_decide_nothing_and_what_is_by_construction_are_told() -> None:
+    """A run whose steps work with words of 300 items beside one that works with none: the values before differ."""
+    first, second = record("a"), record("b")
+    inside = {"n_items": 300, "n_other": 1208, "metric": None}
+    fewer = first.benchmarks[1].model_copy(update={"n_items": 1208})
+    fewer = type(fewer).model_validate({**fewer.model_dump(by_alias=True), "in_lexicon": inside})
+    gap = metric("gap", change=interval(-0.02, -0.03, -0.01))
+    compared = [{"id": "pair-gap", "verdict": "by construction, not evidence", "metric": gap},
+                {"id": "crows-pairs", "verdict": "worse", "metric": gap}]  # fmt: skip
+    control = {"id": "continued-training", "state": "run", "benchmarks": compared}
+    first = record("a", controls=[control]).model_copy(update={"benchmarks": [first.benchmarks[0], fewer]})
+    text = page([first, second], [])
+    assert row(text, "a")[3].endswith("<br>1,208 of 1,508 items decide")
+    assert "decide" not in row(text, "b")[3]
+    assert row(text, "untouched model")[3] == "57.6 [55.1, 60.1], 1,208 items<br>57.6 [55.1, 60.1], 1,508 items"
+    assert row(text, "a")[5] == "continued-training: 0 of 1"
+    beaten = [line.split(" | ")[-1].strip(" |") for line in text.partition("### Against")[2].splitlines()[6:8]]
+    assert beaten == ["by construction, not evidence", "no, the control is better"]
+
+
+def test_a_verdict_is_written_like_any_other() -> None:
+    """No verdict is set apart by type: the page has no bold, no italics and no pictures."""
+    text = page([record("pair-parity")], [Technique("other", "data", "no recorded run")])
+    assert not any(mark in text for mark in ("**", "__", "<b>", "![", "\u2705", "\u274c"))
+
+
+def test_what_was_not_run_has_a_row_in_its_stage_and_rows_of_no_technique_come_first() -> None:
+    known = [
+        Technique("averaging", "decoding", "no recorded run"),
+        Technique("augmentation", "data", "no recorded run"),
+        Technique("mixes", "data", "no consented corpus"),
+    ]
+    text = page([record("averaging"), record("no-swap-control")], known)
+    table = text.partition("\n### ")[0]
+    named = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")]
+    assert named == ["technique", "---", "untouched model", "no-swap-control", "augmentation", "mixes", "averaging"]
+    assert row(text, "mixes")[1] == "not run: no consented corpus"
+    assert row(text, "augmentation")[1] == "not run: no recorded run"
+    assert "2 runs, 2 techniques not run." in text
+
+
+def test_seeds_are_shown_one_by_one() -> None:
+    def seeded(raw: dict[str, Any]) -> dict[str, Any]:
+        raw["benchmarks"][0]["metrics"][0]["seeds"] = [{"seed": s, "after": 0.4 + s / 100} for s in range(3)]
+        training = raw["training"]
+        return {"benchmarks": raw["benchmarks"], "seeds": [{"seed": s, "training": training} for s in range(3)]}
+
+    from data_runs import run_json
+
+    text = page([record("pair-parity", seconds=360.0, control_seconds=60.0, **seeded(run_json()))], [])
+    assert row(text, "pair-parity", "### Each seed")[2:] == ["0.612", "0: 0.400, 1: 0.410, 2: 0.420"]
+    assert row(text, "pair-parity")[6] == "3"
+    assert row(text, "pair-parity")[8] == (
+        "run 5\u00a0min\u00a000\u00a0s<br>a seed 1\u00a0min\u00a040\u00a0s<br>controls 1\u00a0min\u00a000\u00a0s"
+    )
+    assert "0: 41,230 tokens, 1: 41,230 tokens, 2: 41,230 tokens" in row(text, "pair-parity", "### What was run")
+
+
+def test_numbers_of_another_definition_say_so_and_those_of_another_model_have_a_table_of_their_own() -> None:
+    first, second = record("a"), record("b")
+    other = first.benchmarks[0].model_copy(update={"mode": "another rule"})
+    second = second.model_copy(update={"benchmarks": [other, *first.benchmarks[1:]]})
+    text = page([first, second], [])
+    assert "another definition" not in row(text, "a")[2]
+    assert row(text, "b")[2].endswith("<br>measured by another definition, see below")
+    assert "| another rule |" in text.partition("### Definitions")[2]
+    elsewhere = first.model_copy(update={"model": first.model.model_copy(update={"digest": "9", "display_name": "B"})})
+    assert page([first, elsewhere], []).count("\n## ") == 2
+
+
+def test_a_benchmark_that_a_run_did_not_measure_is_said() -> None:
+    first = record("a")
+    fewer = record("b").model_copy(update={"benchmarks": first.benchmarks[:1]})
+    assert row(page([first, fewer], []), "b")[3:5] == ["not measured", "not measured"]
+
+
+def test_text_cannot_break_the_table() -> None:
+    steps = [step("x|y"), step("<b>")]
+    text = page([record("a", steps=steps)], [])
+    assert "| a | x\\|y, &lt;b> |" in text
+
+
+# --------------------------------------------------------------------------------------------------- what was not run
+def test_every_mitigation_that_is_installed_is_listed_by_stage() -> None:
+    from evenhand.discovery import discover
+
+    found = {t.name: t for t in techniques(discover(), NotRun())}
+    assert found["counterfactual-augmentation"] == Technique("counterfactual-augmentation", "data", "no recorded run")
+    assert (found["pair-parity"].stage, found["selective-update"].stage) == ("objective", "architecture")
+    assert found["counterfactual-averaging"].stage == "decoding"
+    # what watches, explains or measures changes nothing
+    assert not {"parity-monitor", "contrastive-explanation", "crows-pairs", "train"} & found.keys()
+    reasons = NotRun(not_run={"planned": "needs a corpus"}, left_out={"temperature": "a control"})
+    found = {t.name: t for t in techniques(discover(), reasons)}
+    assert "temperature" not in found
+    assert found["planned"] == Technique("planned", "", "needs a corpus")
+
+
+def test_a_slip_in_what_is_left_out_hides_nothing() -> None:
+    from evenhand.discovery import discover
+
+    with pytest.raises(UsageError) as caught:
+        techniques(discover(), NotRun(left_out={"temprature": "a control"}))
+    assert str(caught.value) == (
+        "not_run.toml: left_out: 'temprature' is no technique that is installed; did you mean 'temperature'?"
+    )
+
+
+def test_the_file_of_reasons_is_checked(tmp_path: Path) -> None:
+    assert read_not_run(tmp_path) == NotRun()
+    path = tmp_path / "not_run.toml"
+    path.write_text('[not_run]\na = ""\n[lefout]\nb = "c"\n')
+    with pytest.raises(UsageError) as caught:
+        read_not_run(tmp_path)
+    assert str(caught.value) == (
+        f"{path}: not_run.a: '' is too short (at least 1); "
+        "lefout: unknown key; did you mean 'left_out'? (known: distributions, not_run, left_out)"
+    )
+    path.write_text("[not_run\n")
+    with pytest.raises(UsageError, match="this is not TOML"):
+        read_not_run(tmp_path)
+
+
+def test_the_page_of_a_folder_has_its_own_text_and_a_damaged_result_is_named(tmp_path: Path) -> None:
+    (tmp_path / "about.md").write_text("Our protocol.\n")
+    assert "# Evidence\n\nOur protocol.\n\n## No run is recorded" in made_page(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/a.json").write_text("{")
+    with pytest.raises(UsageError, match=r"a\.json: this is no JSON"):
+        made_page(tmp_path)
+
+
+def test_the_command_keeps_runs_and_writes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from evenhand.cli import toolkit
+
+    monkeypatch.chdir(tmp_path)
+    folder = run_folder(tmp_path, "pair-parity")
+    done = CliRunner().invoke(toolkit, ["evidence", str(folder), "--output", "table"])
+    assert (done.exit_code, done.output.strip()) == (0, str(Path("table/README.md")))
+    text = (tmp_path / "table/README.md").read_text(encoding="utf-8")
+    assert row(text, "pair-parity")[0] == "pair-parity"
+    assert json.loads((tmp_path / "table/results/pair-parity.json").read_text())["name"] == "pair-parity"
+    again = CliRunner().invoke(toolkit, ["evidence", "--output", "table"])
+    assert again.exit_code == 0
+    assert (tmp_path / "table/README.md").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.usefixtures("trial", "own_cache")
+def test_runs_of_one_protocol_are_collected_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two recipes that extend a protocol are run on a tiny model and collected; the values are those of run.json."""
+    from evenhand import api
+    from evenhand_sdk.tiny import save_tiny
+
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "tiny")
+    lines = [f"The nurse number {n} said that she would come back to the house.\n" for n in range(12)]
+    (tmp_path / "train.txt").write_text("".join(lines))
+    (tmp_path / "protocol.toml").write_text(
+        f'[model]\nname = "{tmp_path / "tiny"}"\n[data]\ntrain = "train.txt"\n[traffic]\nlimit = 0\n'
+        "[training]\nmax_tokens = 150\nbatch_size = 4\nlearning_rate = 1e-3\n[evaluation]\nresamples = 200\n"
+        '[[benchmarks]]\nuse = "trial-length"\n[[benchmarks]]\nuse = "trial-quality"\n'
+    )
+    results = []
+    for name, steps, seeds in (("trial-pull", '[[steps]]\nuse = "trial-pull"\n', 2), ("plain", "", 1)):
+        text = f'extends = "protocol.toml"\n[run]\nseeds = {seeds}\n{steps}[[steps]]\nuse = "train"\n'
+        (tmp_path / f"{name}.toml").write_text(text)
+        results.append(api.run(tmp_path / f"{name}.toml"))
+    keep([r.folder for r in results], tmp_path / "results")
+    plain, pull = kept(tmp_path / "results")
+    assert (plain.name, pull.name) == ("plain", "trial-pull")
+    assert (plain.baseline.measured, plain.baseline.reused) == ([], ["trial-length", "trial-quality"])
+    assert [s.seed for s in pull.seeds] == [0, 1]
+    for result, found in zip(results, (pull, plain), strict=True):
+        value = result.benchmarks[0]["metrics"][0]["change"]["value"]
+        assert found.benchmarks[0].metrics[0].change.value == pytest.approx(value, rel=1e-6)
+        assert found.training[0].tokens == result.record["training"][0]["tokens"] == pytest.approx(150, rel=0.3)
+        assert all(len(d.code) == 64 for d in found.distributions)
+        assert str(tmp_path) not in json.dumps(found.model_dump(mode="json"))
+    text = page([pull, plain], [])
+    assert row(text, "trial-pull")[1] == "trial-pull, train"
+    assert row(text, "trial-pull", "### Each seed")[0] == "trial-pull"
+    assert text.count("untouched model |") == 1 and "<br>" not in row(text, "untouched model")[2]

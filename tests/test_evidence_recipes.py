@@ -1,0 +1,66 @@
+"""The recipes of `docs/evidence` keep the protocol, and every kept result is one of its recipe as it is now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evenhand.collecting import RESULTS, kept
+from evenhand.discovery import discover
+from evenhand.recipe import Recipe, load_recipe
+from evenhand.techniques import NOT_RUN, read_not_run, techniques
+
+FOLDER = Path(__file__).parents[1] / "docs" / "evidence"
+PROTOCOLS = ("protocol", "protocol-decoding")
+NAMES = sorted(p.stem for p in FOLDER.glob("*.toml") if p.name != NOT_RUN and p.stem not in PROTOCOLS)
+
+
+def recipe(name: str) -> Recipe:
+    return load_recipe(FOLDER / f"{name}.toml")
+
+
+def test_every_technique_has_a_recipe_or_a_reason() -> None:
+    known = techniques(discover(), read_not_run(FOLDER))
+    without = [t.name for t in known if t.name not in NAMES and t.reason == "no recorded run"]
+    assert len(known) >= 6
+    assert without == []
+    unusable = {row.name for row in discover().rows if row.status != "ok"}  # adapters beside another transformers
+    assert set(NAMES) - {t.name for t in known} - unusable == {"no-swap-control"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_of_evidence_adds_steps_to_the_protocol_and_changes_nothing_else(name: str) -> None:
+    protocol, own = load_recipe((FOLDER / "protocol.toml").read_text()), recipe(name)
+    assert own.model == protocol.model and own.data == protocol.data and own.budget == protocol.budget
+    assert own.traffic == protocol.traffic
+    assert own.benchmarks[: len(protocol.benchmarks)] == protocol.benchmarks
+    assert own.evaluation.model_copy(update={"controls": "auto"}) == protocol.evaluation
+    free = {"max_tokens", "learning_rate"}
+    assert own.training.model_dump(exclude=free) == protocol.training.model_dump(exclude=free)
+    assert own.steps
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_dose_is_the_same_for_all_that_train(name: str) -> None:
+    dose = load_recipe((FOLDER / "protocol.toml").read_text()).training.max_tokens
+    own = recipe(name)
+    trainings = [s for s in own.steps if s.use == "train"]
+    if "decoding" in str((FOLDER / f"{name}.toml").read_text().partition("[[")[0]):
+        assert trainings == [] and own.run.seeds == 1
+        assert own.benchmarks[-1].use == "bold" and own.benchmarks[-1].options == {"limit": 200}
+        return
+    assert own.run.seeds == 3
+    assert trainings
+    assert sum(int(t.options.get("max_tokens", own.training.max_tokens)) for t in trainings) == dose
+
+
+@pytest.mark.parametrize("found", kept(FOLDER / RESULTS), ids=lambda found: found.name)
+def test_a_kept_result_is_one_of_its_recipe_as_it_is_now(found: Any) -> None:
+    now = load_recipe(FOLDER / f"{found.name}.toml", found.overrides).resolved()
+    for section, values in found.recipe.items():
+        if isinstance(values, dict):  # a key that is newer than the result has its default
+            assert {k: now[section][k] for k in values} == values, section
+        else:
+            assert now[section] == values, section
