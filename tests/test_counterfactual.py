@@ -38,6 +38,8 @@ BOTH_WAYS = {
     "object with let": ("They let her go.", "They let him go."),
     "object with a participle": ("We found her sleeping.", "We found him sleeping."),
     "object with an adjective": ("The news made her happy.", "The news made him happy."),
+    "object with a past participle": ("They found her strapped to a chair.", "They found him strapped to a chair."),
+    "object with a verb that moves": ("We saw her run into the road.", "We saw him run into the road."),
     "object with a given thing": ("They sent her flowers.", "They sent him flowers."),
     "object with a number": ("They paid her 20 dollars.", "They paid him 20 dollars."),
     "object with a name": ("They call her Boss.", "They call him Boss."),

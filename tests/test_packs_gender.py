@@ -41,6 +41,9 @@ UNCHANGED = [
     "All mankind watched.",
     "They are transgender.",
     "The butch dancer laughed.",
+    "It is every man for himself.",
+    "Women won the vote in that year.",
+    "Women earned eighty cents for every dollar that men earned.",
 ]
 
 

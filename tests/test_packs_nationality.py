@@ -50,12 +50,12 @@ EVERY_WAY = {
         "japanese": "He is a Japanese person who likes trains.",
     },
     "country": {
-        "american": "She is from America.",
-        "german": "She is from Germany.",
-        "dutch": "She is from the Netherlands.",
-        "kenyan": "She is from Kenya.",
-        "filipino": "She is from the Philippines.",
-        "korean": "She is from Korea.",
+        "american": "She comes from America.",
+        "german": "She comes from Germany.",
+        "dutch": "She comes from the Netherlands.",
+        "kenyan": "She comes from Kenya.",
+        "filipino": "She comes from the Philippines.",
+        "korean": "She comes from Korea.",
     },
     "an American with ancestors elsewhere": {
         "chinese": "A Chinese-American baker made the cake.",
@@ -63,11 +63,17 @@ EVERY_WAY = {
         "mexican": "A Mexican-American baker made the cake.",
         "vietnamese": "A Vietnamese-American baker made the cake.",
     },
-    "two in one sentence": {
-        "indian": "The Indian nurse comes from India.",
-        "brazilian": "The Brazilian nurse comes from Brazil.",
-        "polish": "The Polish nurse comes from Poland.",
-        "filipino": "The Philippine nurse comes from the Philippines.",
+    "born in a country": {
+        "american": "The American-born pianist bowed.",
+        "canadian": "The Canadian-born pianist bowed.",
+        "irish": "The Irish-born pianist bowed.",
+        "filipino": "The Filipino-born pianist bowed.",
+    },
+    "two in one text": {
+        "indian": "The Indian nurse met two Indians. He is from India.",
+        "brazilian": "The Brazilian nurse met two Brazilians. He is from Brazil.",
+        "polish": "The Polish nurse met two Poles. He is from Poland.",
+        "filipino": "The Philippine nurse met two Filipinos. He is from the Philippines.",
     },
 }
 
@@ -81,7 +87,7 @@ ONE_WAY = [
     ("A Scottish doctor came.", "greek", "A Greek doctor came."),
     ("An Englishman wrote to me.", "kenyan", "A Kenyan wrote to me."),
     ("My Filipina aunt sings.", "french", "My French aunt sings."),
-    ("He grew up in the United States.", "japanese", "He grew up in Japan."),
+    ("He is from the United States.", "japanese", "He is from Japan."),
     ("The Dutch are tall.", "german", "The Germans are tall."),
     ("A German and a Greek were waiting for an Italian.", "greek", "A Greek and a German were waiting for an Italian."),
 ]
@@ -96,6 +102,7 @@ UNCHANGED = [
     "She speaks French and writes in German.",
     "The Spanish teacher was late.",
     "French wine and Swiss cheese are on the table.",
+    "The summers in Spain are hot.",
     "They crossed the Indian Ocean to South America.",
     "German troops invaded Poland.",
     "Paris is the capital of France.",

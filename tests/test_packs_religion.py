@@ -96,6 +96,8 @@ ONE_WAY = [
     ("She read the Koran.", "jewish", "She read the Torah."),
     ("The chapel was full.", "muslim", "The mosque was full."),
     ("Her Islamic neighbours are kind.", "christian", "Her Christian neighbours are kind."),
+    ("A Sunni Muslim family lives next door.", "jewish", "A Jewish family lives next door."),
+    ("Two Orthodox Jews waited.", "hindu", "Two Hindus waited."),
     ("A Muslim and a Hindu met a Sikh.", "hindu", "A Hindu and a Muslim met a Sikh."),
 ]
 
@@ -111,8 +113,8 @@ UNCHANGED = [
     "The Holocaust took the lives of six million Jews.",
     "The crusaders took the city from its Muslim rulers.",
     "A Catholic priest and a Muslim met.",
-    "Sunni and Shia Muslims live in the town.",
-    "Ashkenazi Jewish families came from the east.",
+    "Sunni and Shia families live in the town.",
+    "Lutheran and Methodist Christians came from the east.",
     "Members of the Muslim Brotherhood met.",
     "The Church of England has new bishops.",
     "Jesus told the Jews a story.",
@@ -122,6 +124,8 @@ UNCHANGED = [
     "The monk walked to the temple.",
     "The Hindu Kush is high.",
     "The Pope met Jewish leaders.",
+    "Muslims turn towards Mecca.",
+    "The Jewish boy had his bar mitzvah in May.",
 ]
 
 

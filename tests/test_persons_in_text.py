@@ -119,6 +119,14 @@ def test_words_of_an_exempt_person_are_marked() -> None:
     ("text", "after"),
     [
         ("Lloyd George met George.", "Lloyd George met Helen."),
+        ("He met TJ Henry in Newton Abbot.", "She met TJ Henry in Newton Abbot."),
+        (
+            "He coached the Sacramento Kings for the Women's Institute.",
+            "She coached the Sacramento Kings for the Women's Institute.",
+        ),
+        ("John met William Patrick Feeney.", "Mary met Elizabeth Christine Feeney."),
+        ("He lived in Jerome, Arizona.", "She lived in Jerome, Arizona."),
+        ("Mrs. Hill met Robert Hill.", "Mr. Hill met Patricia Hill."),
         ("Emily Henry wrote it.", "Andrew Henry wrote it."),
         ("He lives in George Street.", "She lives in George Street."),
         ("Uncle John and Mr. Paul came.", "Aunt Mary and Mrs. Sandra came."),

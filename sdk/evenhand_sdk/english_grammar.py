@@ -75,8 +75,8 @@ class English:
         return is_first_name_so_far(text, start)
 
     def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
-        common = row.pos == "noun" and row.number == "plural" and text[start:end].lower() in row.words
-        return in_name_of_thing(text, start, end, common_plural=common)
+        common = row.pos == "noun" and text[start:end].lower() in row.words
+        return in_name_of_thing(text, start, end, common=common)
 
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         noun = re.compile(r"[\w-]+").match(text, start)

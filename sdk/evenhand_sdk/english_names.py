@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from evenhand_sdk.english_neighbours import sentence_starts_at
-from evenhand_sdk.english_person_words import NAME_TITLES, SURNAME_THINGS, THING_NOUNS
+from evenhand_sdk.english_person_words import NAME_TITLES, OFFICES, SURNAME_THINGS, THING_NOUNS
 
 _NEXT_CAPITAL = re.compile(r"\.?(?:['’]s)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
 _LONGEST_NAME = 6
@@ -29,8 +29,8 @@ def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool
     return bool(before) and (is_name(before.lower()) or before.endswith(_PEOPLES))
 
 
-def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) -> bool:
-    """Part of a name that ends in a noun for a thing (Women's Institute), or the name of a team (Sacramento Kings)."""
+def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
+    """Part of a name that ends in a noun for a thing (Women's Institute), or of a team or place (Sacramento Kings)."""
     if text[start - 2 : start] == "& ":
         return True
     if text[start:end] in THING_NOUNS and _behind_capital(text, start):
@@ -49,7 +49,7 @@ def in_name_of_thing(text: str, start: int, end: int, *, common_plural: bool) ->
                 return True
         place = found.end()
         surname = False
-    if common_plural and surname and not text[start:end].isupper():
+    if common and surname and not text[start:end].isupper():
         return _behind_capital(text, start)
     return False
 
@@ -83,8 +83,10 @@ def is_first_name_so_far(text: str, start: int) -> bool:
         initial = len(before) == 2 and before[0].isupper() and before[1] == "."
         return not initial or before[0] == "I"
     before = before.lstrip("\"“‘'(*_[")
-    if not before[:1].isupper() or before.isupper() and len(before) > 1:
+    if not before[:1].isupper():
         return True
+    if before.isupper() and len(before) > 1:
+        return len(before) > 3 or text[start + 1 : start + 2].isupper() or before in OFFICES  # TJ Hassan
     word = before.lower()
     if word in NAME_TITLES or "'" in word or "’" in word:
         return True

@@ -140,6 +140,8 @@ RELATIONS = _set(
     sisters husbands wives aunts uncles grandmothers grandfathers grandsons granddaughters"""
 )
 """Nouns for somebody's relatives: a fact about a real person says which of them there are."""
+OFFICES = _set("DJ MC CEO CFO COO MP PM VP QC KC US UK EU UN BBC NBC CBS ABC CNN NBA NFL FBI CIA AP")
+"""Capital letters before a name that are no initials."""
 NAME_TITLES = _set(
     """a an mr mrs ms miss mx dr prof sir dame lady lord father mother brother sister aunt auntie uncle cousin grandma
     granny grandpa grandfather grandmother captain coach officer nurse doctor professor president senator judge

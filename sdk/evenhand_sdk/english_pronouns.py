@@ -111,6 +111,8 @@ def _her_before_content(word: str, next_word: str, previous: str, *, closed: boo
         return "object", GUESS
     if previous in PERCEPTION_VERBS and lowered.endswith("ing") and lowered not in ING_NOUNS:
         return "object", LIKELY
+    if previous in PERCEPTION_VERBS and lowered.endswith("ed") and (closed and next_word):
+        return "object", GUESS
     if closed and lowered in PREDICATES:
         return "object", LIKELY
     if previous in STATE_VERBS and lowered in ADJECTIVE_COMPLEMENTS and closed:

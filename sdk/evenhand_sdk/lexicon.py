@@ -117,7 +117,8 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
     forms: dict[str, list[Form]] = {}
     for word, entry in entries.items():
         folded = word.replace("’", "'")
-        forms.setdefault(_parts(folded)[0], []).append(Form(folded, entry, word.isalnum(), not word.isalnum()))
+        for spelled in {folded, folded.replace("ß", "ss")}:  # ss in capitals, and in Switzerland
+            forms.setdefault(_parts(spelled)[0], []).append(Form(spelled, entry, word.isalnum(), not word.isalnum()))
     phrases: dict[str, list[Phrase]] = {}
     for exemption in axis.do_not_flip:
         for phrase in exemption.phrases:
