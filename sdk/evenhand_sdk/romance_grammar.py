@@ -116,7 +116,7 @@ class Romance(RomancePersons):
         if set(swap.groups) != {FEMALE, MALE}:
             return ()
         to = Agreement(swap.groups[swap.target] == FEMALE, swap.row.number == "plural")
-        before = tokens_before(text, swap.start, swap.free)
+        before = tokens_before(text, swap.start)
         after = tokens_after(text, swap.end)
         new = self.word_itself(swap, before, after, fem=to.fem)
         found = [Replacement(swap.start, swap.end, new)] if new != swap.after else []
@@ -131,12 +131,17 @@ class Romance(RomancePersons):
             subject = not self.is_complement(rest, to)
         behind, at = self._behind(after, swap.row.pos, to)
         found += self._opening(rest, to) + behind
-        if subject:
+        if subject and not self._mixed(rest, to):
             inverted = text[swap.start - 1 : swap.start] == "-"
             found += self._predicate(after, at, to, inverted=inverted) + self._before_subject(rest, to)
         if "’" in text and "'" not in text:
             found = [change._replace(after=change.after.replace("'", "’")) for change in found]
         return found
+
+    def _mixed(self, rest: Sequence[Token], to: Agreement) -> bool:
+        """Whether the subject is a man and a woman, of whom the masculine is said before and after (Juan y María)."""
+        joined = len(rest) > 1 and rest[0].lower in self.conjunctions
+        return joined and self.genders.get(rest[1].lower) is to.fem
 
     def _join(self, preposition: Token, determiner: str | None, until: int, before: str) -> list[Replacement]:
         """The preposition (or que, si) before the phrase, which begins with `determiner` or with `before`."""

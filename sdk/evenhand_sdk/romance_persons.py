@@ -43,10 +43,16 @@ class RomancePersons(Plain):
         return thing
 
     @cached_property
-    def persons(self) -> frozenset[str]:
+    def genders(self) -> Mapping[str, bool]:
+        """The nouns and first names of the gender pack, in lower case -> whether they are feminine."""
+        pack = load_axis("gender", self.locale)
+        rows = [row.words for row in pack.tuples if row.pos == "noun" and row.sources] + list(pack.names)
+        return {word.lower(): fem for row in rows for word, fem in zip(row, (True, False), strict=True)}
+
+    @property
+    def persons(self) -> Collection[str]:
         """The nouns and first names of the gender pack, in lower case."""
-        nouns = (row for row in load_axis("gender", self.locale).tuples if row.pos == "noun" and row.sources)
-        return self.names | {word.lower() for row in nouns for word in row.words}
+        return self.genders.keys()
 
     @cached_property
     def names(self) -> frozenset[str]:
