@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from evenhand.errors import DataNotFound, UsageError
 from evenhand_sdk import load_axis
+from evenhand_standard.data.name_counts import CENSUS, census_counts, read_counts
 from evenhand_standard.data.name_pairs import (
     Name,
     cost_matrix,
     pair_names,
-    read_counts,
     tie_of,
     usable,
     with_counted_names,
@@ -94,7 +94,15 @@ def test_no_other_assignment_is_cheaper(women: Any, men: Any, weight: float) -> 
     few, many = sorted((left, right), key=len)
     best = min(sum(map(price, few, chosen)) for chosen in permutations(many, len(few)))
     assert len(rows) == len(few)
-    assert mean * len(rows) == pytest.approx(best, abs=1e-9)
+    assert mean * len(rows) == pytest.approx(best, abs=1e-6)
+
+
+def test_of_assignments_of_equal_cost_the_even_one_is_taken() -> None:
+    """|1 - 3| + |2 - 4| = |1 - 4| + |2 - 3| on the logarithmic scale; the second has a pair three apart."""
+    left = [Name("A", "female", math.e**1, 1.0), Name("B", "female", math.e**2, 1.0)]
+    right = [Name("C", "male", math.e**3, 1.0), Name("D", "male", math.e**4, 1.0)]
+    rows, cost, _ = pair_names([*left, *right], GROUPS, weight=1.0, most=10)
+    assert sorted(rows) == [("A", "C"), ("B", "D")] and cost == pytest.approx(2)
 
 
 def test_three_groups_are_paired_through_the_first() -> None:
@@ -118,7 +126,9 @@ def test_names_that_cannot_be_swapped_are_left_out_with_the_reason(counts: str) 
 
 
 def test_the_axis_takes_the_paired_names(counts: str) -> None:
-    axis, paired = with_counted_names(load_axis("gender"), Path(counts), weight=1.0, most=1, least_tie=0.5, exclude=())
+    axis, paired = with_counted_names(
+        load_axis("gender"), read_counts(Path(counts), GROUPS), weight=1.0, most=1, least_tie=0.5, exclude=()
+    )
     assert axis.names == paired.rows == (("Ada", "Ed"),)
     assert paired.cost == pytest.approx(0.2)  # equal numbers of bearers, ties 0.8 and 1
     assert paired.left_out["not among the 1 most frequent of the group"] == 2  # Bea, Dan
@@ -154,6 +164,33 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(tmp_path: Path, text: s
     assert str(error.value.where) == (str(path) if "neither" in told else f"{path}, line 2")
 
 
+@pytest.mark.realdata
+def test_the_census_counts_the_bearers_of_each_name() -> None:
+    """Lines of the two files as they are, and partners that are as frequent."""
+    counts = census_counts(GROUPS, None)
+    assert counts["Mary"] == {"female": 2.629, "male": 0.009}
+    assert counts["James"] == {"female": 0.010, "male": 3.318}
+    assert len(counts) == 5163  # 4,275 and 1,219 names, 331 in both lists
+    step = PLUGIN(counts=CENSUS)
+    axis, paired = step.paired_axis()
+    assert paired is not None and len(axis.names) == len({name for row in axis.names for name in row}) / 2
+    assert {k.path.rpartition("/")[2] for k in PLUGIN.files_for(step.options)} == {
+        "dist.female.first.txt", "dist.male.first.txt"
+    }  # fmt: skip
+    pairs = dict(axis.names)
+    # The most frequent ones of both lists go together, almost in their order.
+    men = ["James", "John", "Robert", "Michael", "William", "David", "Richard", "Charles"]
+    assert all(pairs[name] in men for name in ("Mary", "Patricia", "Linda", "Barbara", "Elizabeth"))
+    gaps = [abs(math.log(counts[f]["female"] / counts[m]["male"])) for f, m in axis.names]
+    assert max(gaps) < 1.3 and sum(gaps) / len(gaps) < 0.1
+    assert "Leslie" not in pairs and "Leslie" not in pairs.values()  # borne by both
+
+
+def test_the_census_knows_no_other_groups() -> None:
+    with pytest.raises(UsageError, match="counts names of the groups female and male"):
+        census_counts(("young", "old"), None)
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound):
         read_counts(tmp_path / "none.csv", GROUPS)
@@ -173,7 +210,7 @@ def test_documents_are_swapped_with_the_paired_names(run: Any, counts: str) -> N
     assert facts["some pairs"] == ["Ada / Ed", "Bea / Dan"]
     # ln 1000 - ln 1000 and ln 100 - ln 100; ties 0.8 and 1, 0.8 and 0.8.
     assert facts["mean cost of a pair"] == pytest.approx(0.1)
-    assert facts["names from"] == "the file of counts"
+    assert facts["names from"] == "counts.csv"
 
 
 def test_without_a_file_the_pairs_of_the_pack_are_taken(run: Any) -> None:
@@ -205,6 +242,8 @@ def test_2500_names_of_each_group_are_paired(tmp_path: Path) -> None:
     path = tmp_path / "many.csv"
     lines = [f"{side}{k},{group},{3000 - k}" for side, group in (("Fa", "female"), ("Mo", "male")) for k in range(2600)]
     path.write_text("\n".join(["name,group,count", *lines]))
-    axis, paired = with_counted_names(load_axis("gender"), path, weight=1.0, most=2500, least_tie=0.5, exclude=())
+    axis, paired = with_counted_names(
+        load_axis("gender"), read_counts(path, GROUPS), weight=1.0, most=2500, least_tie=0.5, exclude=()
+    )
     assert axis.names[:2] == (("Fa0", "Mo0"), ("Fa1", "Mo1")) and len(axis.names) == 2500
     assert paired.cost == pytest.approx(0)

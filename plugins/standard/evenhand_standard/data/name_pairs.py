@@ -7,24 +7,28 @@ For names n of one group and m of another, f the number of bearers and g in [0, 
 and the pairing is the assignment of least total cost (Hungarian algorithm). With two groups g is
 |men - women| / (men + women); with k, (k p - 1) / (k - 1), where p is the share of the most frequent group.
 
+Absolute differences have many such assignments; the one with the least sum of squares is taken.
+
 Source: Hall Maudslay et al. 2019 (names intervention).
 """
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from evenhand_sdk import Axis, DataNotFound, UsageError
+from evenhand_sdk import Axis, UsageError
 
-LONG = ("name", "group", "count")
-"""Columns of a file with one line for each name and group; the other form has a column for each group."""
+Counts = Mapping[str, Mapping[str, float]]
+"""Name -> group -> bearers."""
+
+
+EVEN = 1e-9
+"""Of assignments of one total cost, of which absolute differences have many, the one of least squares is taken: its
+costs are spread evenly, and no pair pays for another."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def pair_names(
     total, pairs = 0.0, 0
     for group in groups[1:]:
         costs = cost_matrix(anchors, by_group[group], weight)
-        left, right = linear_sum_assignment(costs)
+        left, right = linear_sum_assignment(costs + EVEN * costs**2)
         partners[group] = {int(i): by_group[group][int(j)] for i, j in zip(left, right, strict=True)}
         total += float(costs[left, right].sum())
         pairs += len(left)
@@ -96,10 +100,9 @@ def cost_matrix(left: Sequence[Name], right: Sequence[Name], weight: float) -> A
 
 
 def with_counted_names(
-    axis: Axis, path: Path, *, weight: float, most: int, least_tie: float, exclude: Iterable[str]
+    axis: Axis, counts: Counts, *, weight: float, most: int, least_tie: float, exclude: Iterable[str]
 ) -> tuple[Axis, Paired]:
-    """The axis with the names of a file in place of its own, paired by their counts. DataNotFound, UsageError."""
-    counts = read_counts(path, axis.groups)
+    """The axis with counted names in place of its own, paired. UsageError when a group has none."""
     chosen, left_out = usable(counts, axis, least_tie=least_tie, exclude=exclude)
     rows, cost, unpaired = pair_names(chosen, axis.groups, weight=weight, most=most)
     listed = {group: sum(n.group == group for n in chosen) for group in axis.groups}
@@ -110,7 +113,7 @@ def with_counted_names(
 
 
 def usable(
-    counts: Mapping[str, Mapping[str, float]], axis: Axis, *, least_tie: float, exclude: Iterable[str]
+    counts: Counts, axis: Axis, *, least_tie: float, exclude: Iterable[str]
 ) -> tuple[list[Name], dict[str, int]]:
     """The names that may be swapped, and how many may not, by reason."""
     words = {word.lower() for word in axis.words(names=False)}
@@ -147,49 +150,3 @@ def tie_of(by_group: Mapping[str, float], k: int) -> float:
     """How strongly a name is tied to its most frequent group, in [0, 1]: 0 when all k groups bear it alike."""
     share = max(by_group.values()) / sum(by_group.values())
     return max(0.0, (k * share - 1) / (k - 1))
-
-
-def read_counts(path: Path, groups: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Name -> group -> count, from a CSV file with the columns name, group, count, or name and one of each group."""
-    if not path.is_file():
-        raise DataNotFound(f"no file of names at {path}", do="check the option `counts`")
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        columns = [c.strip().lower() for c in reader.fieldnames or []]
-        reader.fieldnames = columns
-        is_long = set(LONG) <= set(columns)
-        if not is_long and not {"name", *groups} <= set(columns):
-            raise UsageError(
-                "it has neither the columns name, group and count, nor name and one for each group",
-                where=str(path), known=f"its columns: {', '.join(columns) or 'none'}; groups: {', '.join(groups)}",
-                do="give the columns these names in its first line",
-            )  # fmt: skip
-        found: dict[str, dict[str, float]] = {}
-        for row in reader:
-            number = reader.line_num
-            name = (row["name"] or "").strip()
-            if not name:
-                raise UsageError("a line has no name", where=f"{path}, line {number}")
-            parts = [(row["group"], row["count"])] if is_long else [(group, row[group]) for group in groups]
-            by_group = found.setdefault(_spelled(name), dict.fromkeys(groups, 0.0))
-            for group, count in parts:
-                if group not in by_group:
-                    known = f"the groups are {', '.join(groups)}"
-                    raise UsageError(f"{group!r} is no group of the axis", where=f"{path}, line {number}", known=known)
-                by_group[group] += _number(count, f"{path}, line {number}")
-    return found
-
-
-def _number(text: str | None, where: str) -> float:
-    try:
-        value = float((text or "").strip().replace(",", ""))
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"{text!r} is no number of bearers", where=where)
-    return value
-
-
-def _spelled(name: str) -> str:
-    """MARY and mary are Mary, as census files write them; McKenzie stays."""
-    return name.capitalize() if name.isupper() or name.islower() else name

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from evenhand_sdk import Axis, AxisName, DataTransform, Locale, Mitigation, RunContext, UsageError, hookimpl, load_axis
+from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_sdk.data_rows import RowOptions, RowWork
 from evenhand_standard.data.counterfactual_augmentation import CounterfactualAugmentationOptions, added_counterfactuals
 from evenhand_standard.data.counterfactual_substitution import (
@@ -28,16 +29,17 @@ from evenhand_standard.data.counterfactual_substitution import (
     substituted,
     swap_of,
 )
+from evenhand_standard.data.name_counts import CENSUS, CENSUS_FILES, census_counts, read_counts
 from evenhand_standard.data.name_pairs import Paired, with_counted_names
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def _there(path: str | None) -> str | None:
-    if path is not None and not Path(path).is_file():
-        raise ValueError(f"there is no file {path!r}")
-    return path
+def _there(counts: str | None) -> str | None:
+    if counts not in (None, CENSUS) and not Path(str(counts)).is_file():
+        raise ValueError(f"there is no file {counts!r}; write {CENSUS}, or the path of a CSV file")
+    return counts
 
 
 class NamesInterventionOptions(RowOptions):
@@ -47,8 +49,8 @@ class NamesInterventionOptions(RowOptions):
     locale: Locale = "en"
     counts: Annotated[str | None, AfterValidator(_there)] = Field(
         None,
-        description="CSV file of names with their bearers: the columns name, group and count, or name and one for each "
-        "group. Without it, the pairs of the axis pack.",
+        description="census:us-1990, or a CSV file of names with their bearers: the columns name, group and count, or "
+        "name and one for each group. Without it, the pairs of the axis pack.",
     )
     mode: Literal["substitute", "augment"] = Field(
         "substitute", description="Swap documents in place with probability 1/2, or add the swapped texts."
@@ -73,35 +75,42 @@ class NamesIntervention(Mitigation):
     source = "Hall Maudslay et al. 2019, It's all in the name (names intervention)"
     Options = NamesInterventionOptions
 
+    @classmethod
+    def files_for(cls, options: Any) -> Sequence[KnownFile]:
+        return tuple(CENSUS_FILES.values()) if options.counts == CENSUS else ()
+
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
         if split != "train":
             return None
         o = self.options
         facts: dict[str, Any] = {}
-        axis, paired = self.paired_axis() if o.strength else (None, None)
+        axis, paired = self.paired_axis(run.data_folder) if o.strength else (None, None)
         work = RowWork(run, o, title="Swapping groups and names", depends=axis.digest if axis else None)
 
         def fn(rows: Any) -> Any:
             if axis is None:
                 return work.untouched(rows)
             out = self._swapped(rows, work, axis, run, facts)
-            facts.update(_told(axis, paired))
+            facts.update(_told(axis, paired, o.counts and Path(o.counts).name))
             return out
 
         return DataTransform(fn=fn, facts=facts, account=work.account)
 
-    def paired_axis(self) -> tuple[Axis, Paired | None]:
-        """The axis with the names that are swapped, and how they were paired; None for those of the pack."""
+    def paired_axis(self, folder: str | None = None) -> tuple[Axis, Paired | None]:
+        """The axis with the names that are swapped, and how they were paired; None for those of the pack.
+
+        `folder` has the published files, if the census is asked for.
+        """
         o = self.options
         axis = load_axis(o.axis, o.locale)
         if o.counts is None:
             if not axis.names:
                 raise UsageError(f"the pack of {o.axis!r} has no names", where="names-intervention", do="set `counts`")
             return axis, None
-        return with_counted_names(
-            axis, Path(o.counts), weight=o.weight, most=o.most, least_tie=o.least_tie, exclude=o.exclude
-        )
+        is_census = o.counts == CENSUS
+        counts = census_counts(axis.groups, folder) if is_census else read_counts(Path(o.counts), axis.groups)
+        return with_counted_names(axis, counts, weight=o.weight, most=o.most, least_tie=o.least_tie, exclude=o.exclude)
 
     def _swapped(self, rows: Any, work: RowWork, axis: Axis, run: RunContext, facts: dict[str, Any]) -> Any:
         o = self.options
@@ -113,12 +122,12 @@ class NamesIntervention(Mitigation):
         return substituted(rows, work, [axis], swap_of([axis], swapping, run.seed_for("documents")), facts, o.document)
 
 
-def _told(axis: Axis, paired: Paired | None) -> dict[str, Any]:
+def _told(axis: Axis, paired: Paired | None, counts: str | None) -> dict[str, Any]:
     """What the report says of the names."""
     facts: dict[str, Any] = {"pairs of names": len(axis.names), "some pairs": _some(axis.names)}
     if paired is None:
         return {**facts, "names from": "the axis pack, aligned by rough frequency"}
-    facts |= {"names from": "the file of counts", "mean cost of a pair": paired.cost}
+    facts |= {"names from": counts, "mean cost of a pair": paired.cost}
     return {**facts, "names without a partner": paired.unpaired, "names left out": dict(paired.left_out)}
 
 
