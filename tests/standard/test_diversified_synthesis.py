@@ -15,7 +15,7 @@ from evenhand_sdk import UsageError, fold, jensen_shannon, load_axis, token_bins
 from evenhand_standard.data.diversified_synthesis import DiversifiedSynthesis, clean, prompt
 from evenhand_standard.data.suppressed_generation import exempt_tokens, generated, penalties, suppression
 from evenhand_standard.data.synthesis_acceptance import Outcome, js_gaps, positions, sentiment_gap, variety
-from evenhand_standard.data.synthesis_grid import Version, banked_versions, filled, grid
+from evenhand_standard.data.synthesis_grid import Version, banked_versions, filled, grid, group_pairs
 
 GENDER = load_axis("gender")
 PACK = """
@@ -82,6 +82,13 @@ def test_filling_keeps_articles_and_capitals() -> None:
 def test_the_bank_gives_versions_for_its_own_groups_only(craft: str) -> None:
     assert len(banked_versions(GENDER)) == 22 * 64
     assert banked_versions(load_axis(craft)) == []
+
+
+def test_each_two_of_few_groups_are_compared_and_of_many_each_with_the_next() -> None:
+    assert group_pairs(["a", "b", "c"]) == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert len(group_pairs(list("abcdef"))) == 15
+    assert group_pairs(list("abcdefg"))[-2:] == [("f", "g"), ("g", "a")] and len(group_pairs(list("abcdefg"))) == 7
+    assert group_pairs(["a"]) == []
 
 
 def test_a_prompt_is_the_beginning_up_to_two_words_behind_the_group_word() -> None:

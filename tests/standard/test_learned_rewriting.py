@@ -14,7 +14,7 @@ from evenhand_sdk import UsageError, load_axis
 from evenhand_standard.data import rewriter_models
 from evenhand_standard.data.learned_rewriting import LearnedRewriting, refusal
 
-TEXTS = ["She saw her duck.", "Rain fell.", "The king was with his wife."]
+TEXTS = ["She sold her boat.", "Rain fell.", "The king was with his wife."]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_without_a_model_it_is_refused_unless_the_offline_form_is_chosen() -> No
 @pytest.mark.parametrize("kind", ["causal", "masked"])
 def test_the_model_chooses_the_likelier_reading(tiny: Any, run_of: Any, kind: str) -> None:
     run = run_of(*tiny(kind), kind)
-    readings = ["He saw his duck.", "He saw him duck."]
+    readings = ["He sold his boat.", "He sold him boat."]
     scores = [s.total for s in run.services.score(readings)]
     out, facts, account = applied(LearnedRewriting, run, rows_of(TEXTS), rewriter="engine")
     made = [row["text"] for row in out if row["evenhand_step"]]
@@ -65,7 +65,7 @@ def test_strength_takes_nested_shares_and_0_is_the_data_itself(run: Any) -> None
 
 def test_a_named_models_texts_are_added_when_they_pass(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, str]] = []
-    answers = {TEXTS[0]: "He saw his duck. ", TEXTS[2]: "Something else entirely happened here today, friends."}
+    answers = {TEXTS[0]: "He sold his boat. ", TEXTS[2]: "Something else entirely happened here today, friends."}
 
     def fake(place: str, prompt: str, device: str) -> Any:
         assert (place, prompt) == ("my-rewriter", "{target}: {text}")
@@ -79,22 +79,22 @@ def test_a_named_models_texts_are_added_when_they_pass(run: Any, monkeypatch: py
     monkeypatch.setattr(rewriter_models, "rewriter", fake)
     out, facts, _ = applied(LearnedRewriting, run, rows_of(TEXTS), model="my-rewriter", prompt="{target}: {text}")
     assert asked == [("She", "male", TEXTS[0]), ("king", "female", TEXTS[2])]
-    assert [row["text"] for row in out if row["evenhand_step"]] == ["He saw his duck."]
+    assert [row["text"] for row in out if row["evenhand_step"]] == ["He sold his boat."]
     assert facts["not accepted: too far from the text"] == 1
 
 
 @pytest.mark.parametrize(
     ("new", "reason"),
     [
-        ("She saw her duck.", "the same text"),
-        ("He saw his duck.", ""),
-        ("They saw their duck.", "no more words of the target group"),
+        ("She sold her boat.", "the same text"),
+        ("He sold his boat.", ""),
+        ("They sold their boat.", "no more words of the target group"),
         ("x y z", "too far from the text"),
     ],
 )
 def test_why_a_rewrite_is_not_accepted(new: str, reason: str) -> None:
     options = LearnedRewriting(rewriter="engine").options
-    assert refusal("She saw her duck.", new, load_axis("gender"), "male", options) == reason
+    assert refusal("She sold her boat.", new, load_axis("gender"), "male", options) == reason
 
 
 def test_a_causal_rewriter_is_loaded_from_its_folder_and_writes(tmp_path: Path) -> None:

@@ -96,3 +96,5 @@ def test_an_axis_without_the_banks_groups_has_none_and_a_grid_gives_each_two_gro
     found = gridded(axis, iter([("At the {house} we met.", texts)]))
     assert [item.groups for item in found] == [("christian", "jewish"), ("christian", "muslim"), ("jewish", "muslim")]
     assert {item.prompt for item in found} == {"At the"}
+    both = gridded(axis, iter([("one", texts), ("two", texts)]))
+    assert [item.template for item in both[:4]] == ["one", "two", "one", "two"] and len(both) == 6

@@ -13,7 +13,7 @@ GENDER = load_axis("gender")
 
 
 def test_the_engine_comes_first_and_ambiguous_pronouns_have_their_other_reading() -> None:
-    assert candidates("She sold her house.", GENDER, "male") == ["He sold his house.", "He sold him house."]
+    assert candidates("She sold her boat.", GENDER, "male") == ["He sold his boat.", "He sold him boat."]
     assert candidates("It was HIS.", GENDER, "female") == ["It was HERS.", "It was HER."]
     assert candidates("Her mother left.", GENDER, "male") == ["His father left.", "Him father left."]
 

@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -126,7 +127,8 @@ class TextSet:
 
 def versions_of(axis: Axis, seed: int) -> list[Version]:
     """The versions of the pack's templates, and for the groups of the pair bank those of its training split."""
-    found = [*grid(axis, seed), *banked_versions(axis, seed)]
+    both = zip_longest(grid(axis, seed), banked_versions(axis, seed))  # in turn, so that a limit leaves some of each
+    found = [version for pair in both for version in pair if version is not None]
     if not found:
         raise UsageError(
             f"the axis {axis.name!r} has no templates to fill",

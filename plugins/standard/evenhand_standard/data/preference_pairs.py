@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,7 +108,10 @@ class PreferencePairs(Mitigation):
 
 def comparisons(axis: Axis, o: PreferencePairsOptions, seed: int) -> list[Comparison]:
     """The first share `strength` of at most `limit` comparisons of an axis; UsageError where there is none."""
-    items = [*banked(axis, seed), *gridded(axis, ((v.template, dict(v.texts)) for v in grid(axis, seed)))]
+    bank = banked(axis, seed)
+    own = gridded(axis, ((v.template, v.texts) for v in grid(axis, seed)))
+    both = zip_longest(bank, own)  # in turn, so that a limit leaves some of each
+    items = [item for pair in both for item in pair if item is not None]
     if not items:
         raise UsageError(
             f"there are no pairs for the axis {axis.name!r}",

@@ -22,12 +22,12 @@ and these are the weights and margins that are given with the pairs. Sources: Ra
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 from evenhand_sdk import Axis
+from evenhand_standard.data.synthesis_grid import group_pairs
 
 Format = Literal["dpo", "ipo", "zero-margin"]
 
@@ -100,14 +100,15 @@ def banked(axis: Axis, seed: int) -> list[Comparison]:
     return found
 
 
-def gridded(axis: Axis, filled: Iterator[tuple[str, dict[str, str]]]) -> list[Comparison]:
-    """Each two groups of each filled template: (template, group -> text)."""
-    found = []
+def gridded(axis: Axis, filled: Iterator[tuple[str, Mapping[str, str]]]) -> list[Comparison]:
+    """Pairs of groups of each filled template (template, group -> text): one pair of each, then another, and so on."""
+    columns = []
     for template, texts in filled:
-        for one, two in combinations([group for group in axis.groups if group in texts], 2):
-            if made := comparison((texts[one], texts[two]), axis.name, (one, two), template):
-                found.append(made)
-    return found
+        pairs = group_pairs([group for group in axis.groups if group in texts])
+        made = (comparison((texts[a], texts[b]), axis.name, (a, b), template) for a, b in pairs)
+        columns.append([item for item in made if item is not None])
+    longest = max(map(len, columns), default=0)
+    return [column[k] for k in range(longest) for column in columns if k < len(column)]
 
 
 def directions(item: Comparison, form: Format, beta: float, preference: float) -> tuple[PreferencePair, PreferencePair]:

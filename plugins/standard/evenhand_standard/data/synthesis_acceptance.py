@@ -1,7 +1,7 @@
 """Whether synthetic text treats the groups alike: tests that a template must pass before its texts are trained on.
 
     JS gap      mean Jensen-Shannon divergence between the model's next-word distributions behind the template's
-                versions, group words folded together; the largest over pairs of groups
+                versions, group words folded together; the largest over pairs of groups (of many groups: neighbours)
     sentiment   W1 between the sentiments of the groups' texts, group words out of sight, less what W1 is by chance when
                 the two texts of one seed change sides; the largest over pairs of groups
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 from evenhand_sdk import (
@@ -27,6 +26,7 @@ from evenhand_sdk import (
 )
 from evenhand_standard.benchmarks.sentiment_distance import chance_distance, wasserstein
 from evenhand_standard.benchmarks.text_degeneration import GRAM, bleu, ngrams
+from evenhand_standard.data.synthesis_grid import group_pairs
 from evenhand_standard.text_scorers import Scorer
 
 AT_ONCE = 8
@@ -53,7 +53,7 @@ def js_gaps(run: RunContext, model: Any, axis: Axis, versions: Sequence[Mapping[
     """[N] the JS gap of each group -> text, in nat; behind the end of the versions, too."""
     bins = token_bins(run.tokenizer, axis.bins(), int(model.get_output_embeddings().weight.shape[0]))
     groups = group_tokens(bins)
-    pairs = [(k, texts[a], texts[b]) for k, texts in enumerate(versions) for a, b in combinations(texts, 2)]
+    pairs = [(k, texts[a], texts[b]) for k, texts in enumerate(versions) for a, b in group_pairs(list(texts))]
     found = [0.0] * len(versions)
     for start in range(0, len(pairs), AT_ONCE):
         chunk = pairs[start : start + AT_ONCE]
@@ -75,7 +75,7 @@ def positions(left: Sequence[int], right: Sequence[int], groups: frozenset[int])
 def sentiment_gap(scores: Mapping[str, Sequence[float]]) -> float:
     """The largest W1 beyond chance between two groups; scores of one place belong to one seed. 0 with one group."""
     gaps = [
-        wasserstein(scores[a], scores[b]) - chance_distance(scores[a], scores[b]) for a, b in combinations(scores, 2)
+        wasserstein(scores[a], scores[b]) - chance_distance(scores[a], scores[b]) for a, b in group_pairs(list(scores))
     ]
     return max([0.0, *gaps])
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 
 from evenhand_sdk import Axis
 from evenhand_sdk.axes import Template, WordTuple
 from evenhand_sdk.english_grammar import starts_with_vowel_sound
 
 NAME = "name"
+FEW = 6
+"""Groups of which each two are compared; of more, each with the next one, or there would be thousands of pairs."""
 ARTICLE = re.compile(r"\b(a|an) $", re.IGNORECASE)
 
 
@@ -44,6 +47,13 @@ def grid(axis: Axis, seed: int = 0) -> list[Version]:
             columns.append(column)
     longest = max((len(column) for column in columns), default=0)
     return [column[k] for k in range(longest) for column in columns if k < len(column)]
+
+
+def group_pairs(groups: Sequence[str]) -> list[tuple[str, str]]:
+    """Each two of up to `FEW` groups; of more groups, each with the next one, in a circle."""
+    if len(groups) <= FEW:
+        return list(combinations(groups, 2))
+    return [*pairwise(groups), (groups[-1], groups[0])]
 
 
 def _versions(axis: Axis, template: Template, draw: random.Random) -> Iterator[Version]:
