@@ -166,23 +166,25 @@ def test_a_run_that_was_stopped_among_its_seeds_measures_nothing_twice(
 
     monkeypatch.chdir(tmp_path)
     save_tiny(tmp_path / "tiny")
-    (tmp_path / "r.toml").write_text(RUN)
+    (tmp_path / "r.toml").write_text(RUN + '[[benchmarks]]\nuse = "perplexity"\nlimit = 25\n')
     whole = api.run(tmp_path / "r.toml", output="whole").record
-    made: list[str] = []
+    made: list[tuple[str, str]] = []
     original = measuring.measure
+    on_control = "on the control continued-training"
+    expected = [(when, name) for when in ("after", "with seed 7", on_control) for name in ("pair-gap", "perplexity")]
 
-    def noted(*given: Any, when: str, **rest: Any) -> Any:
-        made.append(when)
-        if made == ["after", "with seed 7", "on the control continued-training"]:
+    def noted(benchmarks: Any, *given: Any, when: str, **rest: Any) -> Any:
+        (name,) = benchmarks
+        made.append((when, name))
+        if made == expected:
             raise KeyboardInterrupt
-        return original(*given, when=when, **rest)
+        return original(benchmarks, *given, when=when, **rest)
 
     monkeypatch.setattr(measuring, "measure", noted)
     with pytest.raises(KeyboardInterrupt):
         api.run(tmp_path / "r.toml", output="stopped")
     resumed = api.run(tmp_path / "r.toml", output="stopped", resume=True)
-    on_control = "on the control continued-training"
-    assert made == ["after", "with seed 7", on_control, on_control, on_control]
+    assert made == [*expected, expected[-1], *expected[-2:]]  # the one that was stopped, then the control's other seed
     for part in ("benchmarks", "controls", "quality"):
         assert resumed.record[part] == whole[part], part
     tokens = [[t["tokens"] for t in s["training"]] for s in resumed.record["seeds"]]

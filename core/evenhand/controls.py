@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.control_runs import MATCHED, Control, Untouched, continued_training, degraded, log_cost
 from evenhand.control_steps import CONTINUED, DEGRADATION
 from evenhand.errors import EvenhandError
-from evenhand.kept_records import once
+from evenhand.kept_records import each_once, once
 from evenhand.life import STATE
 from evenhand.manifest import CONTROL
 from evenhand.parking import parked
@@ -105,7 +105,8 @@ def _continued(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmark
 
     def trained(seed: int) -> tuple[dict[str, list[ItemRecord]], int]:
         other = continued_training(life, [s for s in work.steps if s.active], seed)
-        return _measured(life, other, benchmarks, step.id), sum(t["tokens"] for t in other.manifest["training"])
+        found = each_once(life, f"{step.id}-{seed}", benchmarks, lambda one: _measured(life, other, one, step.id))
+        return found, sum(t["tokens"] for t in other.manifest["training"])
 
     made, tokens = {}, 0
     for seed in life.recipe.run.all_seeds:
@@ -133,7 +134,8 @@ def _matched(life: Life, step: ResolvedStep, benchmarks: Benchmarks, before: Rec
         if found is None:
             return {}, None
         other, strength, cost = found
-        return _measured(life, other, benchmarks, step.id), [strength, cost]
+        measured = each_once(life, step.id, benchmarks, lambda one: _measured(life, other, one, step.id))
+        return measured, [strength, cost]
 
     records, facts = once(life, step.id, matched)
     if facts is None:

@@ -147,7 +147,7 @@ def _run(
     from evenhand.assessment import assess
     from evenhand.axis_results import demand_defined
     from evenhand.contamination import Contamination
-    from evenhand.kept_records import MEASURED, once
+    from evenhand.kept_records import MEASURED
     from evenhand.life import Life
     from evenhand.model_card import write_card
     from evenhand.primary import declared
@@ -225,10 +225,7 @@ def _run(
     after = before
     if any(step.active for step in work.steps):  # else nothing was done, and the model is the same
         with manifest.timed("measuring after"):
-            after, mode = once(
-                life, "after",
-                lambda: measuring.measure(benchmarks, loaded, rules, recipe, when="after", on_event=on_event),
-            )  # fmt: skip
+            after, mode = _after(life, benchmarks, rules)
         after = overlap.marked(after)
     manifest["contamination"] = overlap.as_dict()
     assess(life, work, benchmarks, before, after, mode)
@@ -261,6 +258,22 @@ def _run(
     manifest.finish("complete")
     write_card(folder)
     write_report(folder)
+
+
+def _after(life: Any, benchmarks: Any, rules: Any) -> tuple[Any, str]:
+    """The records of the result, by benchmark id, and how scores came about."""
+    from evenhand.kept_records import each_once
+    from evenhand.measured import Measured
+    from evenhand.measuring import measure
+
+    recipe, loaded = life.recipe, life.loaded
+    on_event = lambda text: life.manifest.event("measuring", text)  # noqa: E731
+    found = each_once(
+        life, "after", benchmarks,
+        lambda one: measure(one, loaded, rules, recipe, when="after", on_event=on_event)[0],
+    )  # fmt: skip
+    mode = Measured(loaded.model, loaded.tokenizer, loaded.info.kind, rules, recipe.model.dtype, seed=recipe.run.seed)
+    return found, mode.mode
 
 
 def _explain(life: Any, step: Any, result: RunResult, strict: bool) -> None:

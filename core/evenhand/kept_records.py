@@ -10,8 +10,11 @@ from evenhand.cache import atomic_folder, damage
 from evenhand.life import STATE
 
 if TYPE_CHECKING:
-    from evenhand.contributions import ItemRecord
+    from evenhand.contributions import Benchmark, ItemRecord
     from evenhand.life import Life
+    from evenhand.recipe import ResolvedStep
+
+    Benchmarks = Mapping[str, tuple[ResolvedStep, Benchmark]]
 
 MEASURED = "measured"
 _FACTS = "facts.json"
@@ -40,3 +43,15 @@ def once(
             write_records(temporary / f"{key}.parquet", found, [])
         (temporary / _FACTS).write_text(json.dumps({"benchmarks": list(records), "facts": facts}), encoding="utf-8")
     return {key: list(found) for key, found in records.items()}, facts
+
+
+def each_once(
+    life: Life, name: str, benchmarks: Benchmarks, measure: Callable[[Benchmarks], Records]
+) -> dict[str, list[ItemRecord]]:
+    """The records of each benchmark, measured one by one; those that were finished before a stop are not made again."""
+    found: dict[str, list[ItemRecord]] = {}
+    for key, entry in benchmarks.items():
+        one = {key: entry}
+        records, _ = once(life, f"{name}.{key}", lambda one=one: (measure(one), None))  # type: ignore[misc]
+        found |= records
+    return found

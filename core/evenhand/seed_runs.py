@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.compose import Composer
 from evenhand.control_runs import Aside
-from evenhand.kept_records import once
+from evenhand.kept_records import each_once, once
 from evenhand.life import STATE, Life
 from evenhand.manifest import plain
 from evenhand.parking import parked
@@ -74,4 +74,7 @@ def _measured(life: Life, other: Life, benchmarks: Benchmarks, seed: int) -> dic
     rules = [rule for _, rule in other.rules]
     on_event = lambda text: other.manifest.event("measuring", text)  # noqa: E731
     when = f"with seed {seed}"
-    return measure(benchmarks, other.loaded, rules, life.recipe, when=when, on_event=on_event)[0]
+    return each_once(
+        life, f"seed-{seed}", benchmarks,
+        lambda one: measure(one, other.loaded, rules, life.recipe, when=when, on_event=on_event)[0],
+    )  # fmt: skip
