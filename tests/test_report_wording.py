@@ -6,12 +6,13 @@ import pytest
 
 from data_run_parts import interval
 from data_runs import run_json
+from evenhand.report_controls import controls
 from evenhand.report_figures import axis_over, bars, differing, forest, heat_tokens
 from evenhand.report_numbers import bounds, decimals, duration, listing, moment, number, tight
 from evenhand.report_reading import parse_run
 from evenhand.report_record import Figure, Interval, RunRecord, Sample
 from evenhand.report_verdicts import did_it_help, left_out, seed_lines
-from evenhand.report_wording import controls, limits, missing, provenance, time_taken, what_it_cost
+from evenhand.report_wording import limits, missing, provenance, time_taken, what_it_cost
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ from evenhand import proofs
 from evenhand.compose import Composer, fold_data
 from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import Aggregator, Artifact, DataTransform, DecodingRule, LossTerm, ModelTransform
+from evenhand.kept_steps import read_artifact, read_training, write_artifact, write_training
 from evenhand.models import note_moved
 from evenhand.plan import stages_of
 from evenhand.progress import progress
 from evenhand.recipe_inputs import heldout_of
 from evenhand.row_keeping import keep, settled
 from evenhand.services import Services
-from evenhand.training import STATE_OF_TERMS, TrainingResult, restore_terms, train
+from evenhand.training import TrainingResult, restore_terms, train
 from evenhand.training_terms import LANGUAGE_MODELLING
 
 if TYPE_CHECKING:
@@ -302,71 +303,3 @@ class Life:
 def _without(digests: dict[str, str], names: Sequence[str]) -> dict[str, str]:
     left_out = set(names)
     return {k: v for k, v in digests.items() if k not in left_out}
-
-
-# ------------------------------------------------------------------------------------------------- storage
-def write_artifact(folder: Path, artifact: Artifact) -> None:
-    """Tensors as safetensors, facts as JSON, in a sealed folder."""
-    import json
-
-    from safetensors.torch import save_file
-
-    from evenhand.cache import atomic_folder
-    from evenhand.manifest import plain
-
-    with atomic_folder(folder) as temporary:
-        save_file(
-            {k: v.detach().contiguous().cpu() for k, v in artifact.tensors.items()}, temporary / "tensors.safetensors"
-        )
-        (temporary / "meta.json").write_text(json.dumps(plain(dict(artifact.meta)), indent=1))
-
-
-def read_artifact(folder: Path) -> Artifact | None:
-    """The counterpart of `write_artifact`; None when there is none that is whole."""
-    import json
-
-    from safetensors.torch import load_file
-
-    from evenhand.cache import damage
-
-    if not folder.is_dir() or damage(folder):
-        return None
-    meta = json.loads((folder / "meta.json").read_text())
-    return Artifact(tensors=load_file(folder / "tensors.safetensors"), meta=meta)
-
-
-def write_training(folder: Path, model: Any, result: TrainingResult, names: set[str] | None) -> None:
-    """Keep what a finished training moved, so that a resumed run need not repeat it; checkpoints go."""
-    import shutil
-
-    from safetensors.torch import save_file
-
-    from evenhand.cache import atomic_folder
-    from evenhand.training import write_result
-
-    moved = {n: p.detach().contiguous() for n, p in model.named_parameters() if names is None or n in names}
-    with atomic_folder(folder / "final") as temporary:
-        save_file(moved, temporary / "moved.safetensors")
-        write_result(temporary, result)
-        shutil.move(folder / STATE_OF_TERMS, temporary / STATE_OF_TERMS)
-    for checkpoint in folder.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
-
-
-def read_training(folder: Path, model: Any) -> TrainingResult | None:
-    """Put back what a finished training moved; None when it was not finished or its files are damaged."""
-    import torch
-    from safetensors.torch import load_file
-
-    from evenhand.cache import damage
-    from evenhand.training import read_result
-
-    final = folder / "final"
-    if not final.is_dir() or damage(final, full=True):
-        return None
-    stored = load_file(final / "moved.safetensors")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in stored:
-                parameter.copy_(stored[name])
-    return read_result(final)

@@ -50,7 +50,7 @@ def fold_all(life: Life) -> list[Placed]:
 
 def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
     """Write `model/`; gives the state of each step that changed the model."""
-    from evenhand.life import write_artifact
+    from evenhand.kept_steps import write_artifact
     from evenhand.manifest import plain
     from evenhand.models import own_bars_off
 
@@ -143,7 +143,7 @@ def prove_reload(life: Life, live_logits: Any, answers: dict[str, str]) -> dict[
 
 def _put_back(transform: Any, model: Any, folder: Path) -> None:
     from evenhand.contributions import Artifact
-    from evenhand.life import read_artifact
+    from evenhand.kept_steps import read_artifact
 
     if transform.load:
         transform.load(model, folder)
@@ -210,7 +210,7 @@ def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
     from evenhand.context import RunContext, StepHandle, axes_of
     from evenhand.contributions import Artifact
     from evenhand.discovery import discover
-    from evenhand.life import read_artifact
+    from evenhand.kept_steps import read_artifact
     from evenhand.recipe_model import StepEntry, TrainingSection
     from evenhand.recipe_steps import match_steps
     from evenhand.services import Services

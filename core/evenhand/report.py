@@ -15,6 +15,7 @@ from evenhand import report_numbers as numbers
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
+from evenhand.report_controls import controls
 from evenhand.report_expectations import reproductions
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
@@ -99,7 +100,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "heat_tokens": figures.heat_tokens,
         "bars": figures.bars,
         "differing": figures.differing,
-        "controls": wording.controls(run),
+        "controls": controls(run),
         "degrees": list(contamination.DEGREES.values()),
         "overlaps": contamination.lines(run),
         "compared_with": contamination.against(run),

@@ -69,7 +69,7 @@ class Services:
         In a resumed run, a training on the same model, data, terms and settings that was finished before is read
         instead, and one that was not goes on from its last checkpoint.
         """
-        from evenhand.life import read_training, write_training
+        from evenhand.kept_steps import read_training, write_training
         from evenhand.training import restore_terms, train
 
         self.on_train(data, name)

@@ -14,6 +14,7 @@ from evenhand import report_rows as training_rows
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.report_contamination import note as overlap_note
+from evenhand.report_controls import controls
 from evenhand.report_expectations import reproductions
 from evenhand.report_numbers import bounds, counted, decimals, number, percent
 from evenhand.report_reading import read_run
@@ -116,7 +117,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
 
     if run.controls:
         heading("What it had to beat (models that nobody meant to be fairer; the run minus each)")
-        for words in wording.controls(run):
+        for words in controls(run):
             line(f"- {words}")
 
     if run.expectations:

@@ -206,7 +206,7 @@ def check_saves_and_loads(case: Case) -> None:
     """What was fitted or trained survives being written and read: a fresh step gives the same logits."""
     if "architecture" not in case.plugin.stages():
         raise Skipped("it has no model transform to save")
-    from evenhand.life import read_artifact, write_artifact
+    from evenhand.kept_steps import read_artifact, write_artifact
 
     plugin = case.instance()
     run = case.run(plugin)

@@ -7,6 +7,7 @@ the old gender and a known form of the new one; a word that cannot be judged low
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -34,7 +35,7 @@ class Agreement(NamedTuple):
     plural: bool
 
 
-class Romance(RomancePersons):
+class Romance(RomancePersons, ABC):
     """The rules that do not depend on the language; a language gives the word lists and the forms."""
 
     adverbs: frozenset[str]
@@ -54,13 +55,13 @@ class Romance(RomancePersons):
 
     # --- what a language gives ---
 
+    @abstractmethod
     def joined(self, preposition: str, determiner: str | None, *, before: str) -> str | None:
         """A preposition with what follows it, contracted or elided; None when nothing is contracted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def by_rule(self, word: str, to: Agreement) -> tuple[str, float] | None:
         """The form of an adjective that no list holds, and how sure that is."""
-        raise NotImplementedError
 
     def word_itself(self, swap: Swap, before: Sequence[Token], after: Sequence[Token], *, fem: bool) -> str:
         """The new word where the context asks for another one than the row gives (sa femme: son mari)."""
@@ -89,8 +90,9 @@ class Romance(RomancePersons):
                 table.setdefault((m, True, plural), f)
         return table
 
+    @abstractmethod
     def plural(self, word: str) -> str:
-        raise NotImplementedError
+        """The plural of a form."""
 
     def predicate_by_rule(self, word: str, to: Agreement) -> tuple[str, float] | None:
         """As `by_rule`, behind a linking verb, where no other verb can stand."""

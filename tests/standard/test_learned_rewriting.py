@@ -42,7 +42,7 @@ def test_the_model_chooses_the_likelier_reading(tiny: Any, run_of: Any, kind: st
     best = readings[scores[1] > scores[0]]
     assert made[0] == best and len(made) == account.added == 2
     assert facts["texts that name a group"] == facts["rewrites"] == 2
-    assert facts["rewrites in another reading than the rules'"] >= (best == readings[0])
+    assert facts["rewrites in another reading than the rules'"] >= (best == readings[1])
     assert list(out["evenhand_group"])[:2] == ["", "male"]
 
 

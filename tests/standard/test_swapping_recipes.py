@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import evenhand
+from evenhand.report_controls import controls
 from evenhand.report_reading import read_run
-from evenhand.report_wording import controls
 from evenhand_sdk.tiny import save_tiny
 
 FOLDER = Path(__file__).parents[2] / "docs" / "recipes" / "data"
