@@ -7,6 +7,8 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from evenhand.fast_products import fast_products
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
@@ -64,7 +66,7 @@ def measuring(model: PreTrainedModel, precision: str) -> Iterator[None]:
     device: torch.device = next(model.parameters()).device
     try:
         # Not inference_mode: buffers that a model makes on the way must remain usable in training.
-        with torch.no_grad(), _autocast(device, precision):
+        with torch.no_grad(), _autocast(device, precision), fast_products(model, precision):
             yield
     finally:
         for module in training:

@@ -1,0 +1,183 @@
+"""Matrix products of a measurement by oneDNN, activations and gates computed on the way out of them.
+
+PyTorch hands float32 products on the processor to MKL, which on processors of other makers runs at half their speed,
+and computes an activation in a pass over memory of its own. Within `fast_products` linear layers call oneDNN, and
+feed-forward blocks of the two usual forms become products that end in their activation:
+
+    gated (Llama, Qwen, Gemma):  down( act(gate(x)) * up(x) )
+    plain (BERT):                act(dense(x))
+
+A block is exchanged only if it is made of nothing but such layers and gives the same on a small sample; hooks on its
+parts keep it as it is. Where gradients are computed, or not on a processor, nothing changes. The operators are those
+that PyTorch's own compiler emits for processors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    Linear = Callable[..., torch.Tensor]
+
+SAMPLE = 8
+"""Rows on which a block must give the same before it is exchanged."""
+SAME = {"float32": 1e-5, "bf16": 3e-2, "bfloat16": 3e-2}
+"""Largest deviation on the sample, in parts of the largest value."""
+
+
+@contextlib.contextmanager
+def fast_products(model: torch.nn.Module, precision: str) -> Iterator[None]:
+    """A block in which the linear layers of `model` run by oneDNN; all is put back.
+
+    `precision`: `float32`, `bfloat16` (of the weights), or `bf16` (autocast over float32 weights); others do nothing.
+    """
+    exchanged: list[torch.nn.Module] = []
+    try:
+        if _available(model, precision):
+            products = _Products(precision)
+            layers = [m for m in model.modules() if products.takes(m)]
+            blocks = [b for m in model.modules() if (b := _block(m, products)) is not None]
+            for module in layers:
+                vars(module)["forward"] = products.of(module)
+                exchanged.append(module)
+            for module, forward in blocks:
+                if _alike(module, forward, precision):
+                    vars(module)["forward"] = products.else_plain(forward, module)
+                    exchanged.append(module)
+        yield
+    finally:
+        for module in exchanged:
+            vars(module).pop("forward", None)
+
+
+def _available(model: torch.nn.Module, precision: str) -> bool:
+    import torch
+
+    built: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if precision not in SAME or not built or not torch.backends.mkldnn.enabled:
+        return False
+    first = next(model.parameters(), None)
+    known = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return known and first is not None and first.device.type == "cpu"
+
+
+class _Products:
+    """Linear layers as oneDNN calls; weights in bf16 are made once for the block."""
+
+    def __init__(self, precision: str) -> None:
+        import torch
+
+        self.dtype = torch.float32 if precision == "float32" else torch.bfloat16
+        self.read = (torch.float32, torch.bfloat16) if precision == "bf16" else (self.dtype,)
+        """Formats of weights and inputs that the unchanged layer would take as well."""
+        self._weights: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
+
+    def takes(self, module: torch.nn.Module) -> bool:
+        """Whether a layer is a plain linear one (`nn.Linear`, GPT-2's `Conv1D`) in float32 or bf16."""
+        import torch
+        from transformers.pytorch_utils import Conv1D
+
+        if type(module) not in (torch.nn.Linear, Conv1D) or "forward" in vars(module):
+            return False
+        weight = module.weight
+        return weight.dtype in self.read and weight.device.type == "cpu"
+
+    def weights(self, module: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(weight [out, in], bias [out] or None) in the format of the products."""
+        import torch
+
+        found = self._weights.get(id(module))
+        if found is None:
+            weight = module.weight.detach()
+            weight = weight if isinstance(module, torch.nn.Linear) else weight.t()
+            bias = None if module.bias is None else module.bias.detach().to(self.dtype)
+            found = self._weights[id(module)] = (weight.to(self.dtype), bias)
+        return found
+
+    def run(self, module: Any, x: torch.Tensor, activation: str = "none", form: str = "") -> torch.Tensor:
+        """activation(x W^T + b), `x` [..., in]."""
+        import torch
+
+        weight, bias = self.weights(module)
+        scalars = [1.0] if activation == "swish" else []
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            x.to(self.dtype), weight, bias, activation, scalars, form
+        )
+        return found
+
+    def times(self, module: Any, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """(x W^T + b) * other."""
+        import torch
+
+        weight, bias = self.weights(module)
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x.to(self.dtype), other, weight, bias, "mul")
+        return found
+
+    def of(self, module: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The forward pass of a linear layer."""
+        return self.else_plain(lambda x: self.run(module, x), module)
+
+    def else_plain(self, fast: Callable[[torch.Tensor], torch.Tensor], module: Any) -> Callable[[Any], torch.Tensor]:
+        """`fast`, but the module's own pass where gradients are wanted, or the input is empty or of another kind."""
+        import torch
+
+        plain = type(module).forward.__get__(module)
+
+        def forward(x: Any) -> torch.Tensor:
+            usual = torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype not in self.read or not x.numel()
+            found: torch.Tensor = plain(x) if usual else fast(x)
+            return found
+
+        return forward
+
+
+def _block(
+    module: torch.nn.Module, products: _Products
+) -> tuple[torch.nn.Module, Callable[[torch.Tensor], torch.Tensor]] | None:
+    """A feed-forward block and its fast forward pass, if it has one of the two forms and nothing else."""
+    children = dict(module.named_children())
+    if "forward" in vars(module) or any(_has_hooks(child) for child in children.values()):
+        return None
+    gated = {"gate_proj", "up_proj", "down_proj", "act_fn"}
+    if set(children) == gated and all(products.takes(children[name]) for name in gated - {"act_fn"}):
+        known = _activation(children["act_fn"])
+        gate, up, down = (children[name] for name in ("gate_proj", "up_proj", "down_proj"))
+        if known is not None:
+            return module, lambda x: products.run(down, products.times(up, x, products.run(gate, x, *known)))
+    if set(children) == {"dense", "intermediate_act_fn"} and products.takes(children["dense"]):
+        known = _activation(children["intermediate_act_fn"])
+        if known is not None:
+            return module, lambda x: products.run(children["dense"], x, *known)
+    return None
+
+
+def _activation(module: torch.nn.Module) -> tuple[str, str] | None:
+    """An activation under oneDNN's name, as (name, form); None for those it does not know."""
+    name = type(module).__name__
+    if name in ("SiLU", "SiLUActivation"):
+        return "swish", ""
+    if name in ("GELUTanh", "PytorchGELUTanh", "NewGELUActivation"):
+        return "gelu", "tanh"
+    if name == "GELUActivation":
+        return "gelu", "none"
+    return ("relu", "") if name == "ReLU" else None
+
+
+def _has_hooks(module: torch.nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _alike(module: torch.nn.Module, forward: Callable[[torch.Tensor], torch.Tensor], precision: str) -> bool:
+    """Whether both give the same on a sample: the name of an activation or a class does not say all it does."""
+    import torch
+
+    linear: Any = next(m for m in module.modules() if hasattr(m, "weight"))
+    width = linear.in_features if isinstance(linear, torch.nn.Linear) else linear.weight.shape[0]
+    x = torch.randn(SAMPLE, int(width), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted, found = module(x.to(linear.weight.dtype)).float(), forward(x.to(linear.weight.dtype)).float()
+    return float((wanted - found).abs().max()) <= SAME[precision] * max(float(wanted.abs().max()), 1e-30)

@@ -1,0 +1,148 @@
+"""Within `fast_products` a model gives what it gives without, and nothing stays behind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from evenhand.fast_products import fast_products
+from evenhand_sdk.tiny import tiny_causal, tiny_masked
+
+FAMILIES = [(tiny_causal, "llama"), (tiny_causal, "gpt2"), (tiny_masked, "bert"), (tiny_masked, "roberta")]
+BF16_EXACT = 2.0**-8
+"""Relative spacing of bf16 numbers."""
+
+
+class Gated(nn.Module):
+    """A feed-forward block of the Llama form."""
+
+    def __init__(self, act_fn: nn.Module) -> None:
+        super().__init__()
+        self.gate_proj, self.up_proj = nn.Linear(6, 10, bias=False), nn.Linear(6, 10)
+        self.down_proj, self.act_fn = nn.Linear(10, 6), act_fn
+
+    def forward(self, x):
+        return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Doubled(nn.SiLU):
+    """An activation that is not what its name says."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+Doubled.__name__ = "SiLU"
+
+
+def patched(model):
+    return {name for name, module in model.named_modules() if "forward" in vars(module)}
+
+
+@pytest.mark.parametrize(("build", "family"), FAMILIES, ids=[family for _, family in FAMILIES])
+def test_the_logits_of_a_model_are_those_without(build, family):
+    model, tokenizer = build(family)
+    model.eval()
+    ids = torch.tensor([tokenizer("The nurse said that the engineer was late.")["input_ids"]])
+    with torch.no_grad():
+        wanted = model(input_ids=ids).logits
+        with fast_products(model, "float32"):
+            assert patched(model)
+            found = model(input_ids=ids).logits
+    assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    assert patched(model) == set()
+
+
+def test_a_block_is_a_product_that_ends_in_its_gate():
+    block = Gated(nn.SiLU())
+    x = torch.randn(2, 3, 6)
+    exact = block.double()(x.double())
+    block.float()
+    with torch.no_grad(), fast_products(block, "float32"):
+        assert patched(block) == {"", "gate_proj", "up_proj", "down_proj"}
+        assert torch.allclose(block(x).double(), exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", [nn.SiLU(), nn.ReLU()], ids=["silu", "relu"])
+def test_bf16_rounds_once_where_the_plain_block_rounds_three_times(activation):
+    torch.manual_seed(0)
+    block = Gated(activation)
+    x = torch.randn(64, 6)
+    with torch.no_grad():
+        exact = block.double()(x.double())
+        block.float()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            plain = block(x).double()
+            with fast_products(block, "bf16"):
+                fast = block(x).double()
+    assert (fast - exact).abs().mean() <= 1.1 * (plain - exact).abs().mean()
+    assert (fast - exact).abs().max() <= 8 * BF16_EXACT * exact.abs().max()
+
+
+def test_an_activation_that_does_something_else_keeps_its_block():
+    block = Gated(Doubled())
+    x = torch.randn(4, 6)
+    with torch.no_grad():
+        wanted = block(x)
+        with fast_products(block, "float32"):
+            assert patched(block) == {"gate_proj", "up_proj", "down_proj"}
+            assert torch.allclose(block(x), wanted, atol=1e-6)
+
+
+def test_hooks_on_the_parts_of_a_block_are_still_called():
+    block = Gated(nn.SiLU())
+    seen = []
+    block.up_proj.register_forward_hook(lambda module, args, out: seen.append(out.shape))
+    with torch.no_grad(), fast_products(block, "float32"):
+        block(torch.randn(4, 6))
+    assert seen == [torch.Size([4, 10])]
+
+
+def test_where_gradients_are_wanted_a_layer_computes_them():
+    block = Gated(nn.SiLU())
+    x = torch.randn(4, 6)
+    with fast_products(block, "float32"):
+        block(x).sum().backward()
+    assert block.gate_proj.weight.grad is not None
+    other = Gated(nn.SiLU())
+    other.load_state_dict(block.state_dict())
+    other(x).sum().backward()
+    assert torch.equal(block.gate_proj.weight.grad, other.gate_proj.weight.grad)
+
+
+def test_an_input_without_rows_has_an_output_without_rows():
+    block = Gated(nn.SiLU())
+    with torch.no_grad(), fast_products(block, "float32"):
+        assert block(torch.empty(0, 6)).shape == (0, 6)
+
+
+def test_a_layer_that_somebody_else_exchanged_is_left_alone():
+    block = Gated(nn.SiLU())
+    block.up_proj.forward = mine = lambda x: torch.zeros(*x.shape[:-1], 10)
+    with torch.no_grad(), fast_products(block, "float32"):
+        assert torch.allclose(block(torch.randn(4, 6)), block.down_proj.bias.expand(4, 6), atol=1e-6)
+    assert vars(block.up_proj)["forward"] is mine
+
+
+def test_an_error_within_leaves_nothing_behind():
+    block = Gated(nn.SiLU())
+    with pytest.raises(ZeroDivisionError), fast_products(block, "float32"):
+        raise ZeroDivisionError
+    assert patched(block) == set()
+
+
+@pytest.mark.parametrize("precision", ["float16", "float64"])
+def test_other_formats_are_left_alone(precision):
+    block = Gated(nn.SiLU())
+    with fast_products(block, precision):
+        assert patched(block) == set()
+
+
+def test_weights_of_another_format_than_is_measured_in_are_left_alone():
+    block = Gated(nn.SiLU()).to(torch.bfloat16)
+    with fast_products(block, "float32"):
+        assert patched(block) == set()
+    with torch.no_grad(), fast_products(block, "bfloat16"):
+        assert "up_proj" in patched(block)
+        assert block(torch.randn(4, 6).bfloat16()).dtype == torch.bfloat16
