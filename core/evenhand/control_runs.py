@@ -23,7 +23,7 @@ from evenhand.manifest import Manifest
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord
-    from evenhand.recipe import ResolvedStep, TrainingSection
+    from evenhand.recipe import ResolvedStep
 
 MATCHED = 0.005
 """Nat per token within which a degraded model must lose as much language quality as the run did."""
@@ -50,6 +50,8 @@ class Control:
     """By benchmark id, when it ran."""
     others: dict[int, dict[str, list[ItemRecord]]] = field(default_factory=dict)
     """The same after continued training with each further seed of the run."""
+    reused: list[int] = field(default_factory=list)
+    """Seeds of continued training whose records are those of an earlier run with the same control."""
 
 
 class Aside(Manifest):
@@ -92,38 +94,6 @@ def beside(life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]], *, 
         resume=life.resume, offline=life.offline, step_order=[s for s, _ in steps],
         aside=f"the control {name}",
     )  # fmt: skip
-
-
-# ------------------------------------------------------------------------------------------ continued training
-def continued_training(life: Life, steps: Sequence[ResolvedStep], seed: int) -> Untouched:
-    """The trainings of a run once more, without data steps and without terms for fairness, on as many tokens.
-
-    Steps that select parameters are kept, so that the same ones move. Raises whatever a training raises.
-    """
-    selecting = {
-        name for name, handle in life.handles.items() if any(transform.trainable for transform in handle.architecture())
-    }
-    kept = [s for s in steps if s.plugin is None or s.id in selecting]
-    made = [(s, s.plugin(s.options) if s.plugin else None) for s in kept]
-    first = seed == life.recipe.run.seed
-    other = beside(life, "continued-training" + ("" if first else f"-{seed}"), made, seed=seed)
-    told = next((s["training"] for s in life.manifest["seeds"] if s["seed"] == seed), life.manifest["training"])
-    for step, plugin in made:
-        other.reach(_with_equal_tokens(step, told) if step.plugin is None else step, plugin)
-    return other
-
-
-def _with_equal_tokens(step: ResolvedStep, trainings: Sequence[dict[str, Any]]) -> ResolvedStep:
-    """The training with as many updates on the text as it was as read the tokens that the run's training read.
-
-    The run's tokens count its counterfactuals, too. Updates are whole and rows drawn at random, so that the numbers are
-    near each other, and both are recorded.
-    """
-    told = next((t for t in trainings if t["id"] == step.id), None)
-    if told is None or not told["tokens"]:
-        return step
-    options: TrainingSection = step.options  # type: ignore[assignment]
-    return replace(step, options=options.model_copy(update={"max_tokens": told["tokens"]}))
 
 
 # ---------------------------------------------------------------------------------------------------- matching

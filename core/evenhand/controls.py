@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from evenhand.control_runs import MATCHED, Control, Untouched, continued_training, degraded, log_cost
+from evenhand.continued_training import ContinuedTraining
+from evenhand.control_runs import MATCHED, Control, Untouched, degraded, log_cost
 from evenhand.control_steps import CONTINUED, DEGRADATION
 from evenhand.errors import EvenhandError
+from evenhand.kept_controls import trained_once
 from evenhand.kept_records import each_once, once
 from evenhand.life import STATE
 from evenhand.manifest import CONTROL
@@ -103,19 +105,26 @@ def _one(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, bef
 def _continued(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
     """Continued training with each seed of the run; tokens and cost are those of the first."""
 
-    def trained(seed: int) -> tuple[dict[str, list[ItemRecord]], int]:
-        other = continued_training(life, [s for s in work.steps if s.active], seed)
-        found = each_once(life, f"{step.id}-{seed}", benchmarks, lambda one: _measured(life, other, one, step.id))
-        return found, sum(t["tokens"] for t in other.manifest["training"])
+    def trained(seed: int) -> tuple[dict[str, list[ItemRecord]], list[Any]]:
+        def measure(other: Untouched, missing: Benchmarks) -> dict[str, list[ItemRecord]]:
+            return each_once(life, f"{step.id}-{seed}", missing, lambda one: _measured(life, other, one, step.id))
 
-    made, tokens = {}, 0
+        training = ContinuedTraining(life, [s for s in work.steps if s.active], seed)
+        records, *facts = trained_once(life, training, benchmarks, measure)
+        return records, facts
+
+    made, tokens, reused = {}, [], []
     for seed in life.recipe.run.all_seeds:
-        made[seed], read = once(life, f"{step.id}-{seed}", lambda: trained(seed))  # noqa: B023
-        tokens = tokens or read
+        made[seed], (read, known) = once(life, f"{step.id}-{seed}", lambda: trained(seed))  # noqa: B023
+        tokens.append(read)
+        reused += [seed] if known else []
     records = made.pop(life.recipe.run.seed)
     own = sum(t["tokens"] for t in life.manifest["training"])
     cost = _cost(life, benchmarks, before, records)
-    return Control(id=step.id, state="run", cost=cost, tokens=tokens, run_tokens=own, records=records, others=made)
+    return Control(
+        id=step.id, state="run", cost=cost, tokens=tokens[0], run_tokens=own, records=records, others=made,
+        reused=reused,
+    )  # fmt: skip
 
 
 def _matched(life: Life, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from evenhand.control_steps import CONTINUED
 from evenhand.report_numbers import bounds, counted, listing, number
 from evenhand.report_record import ControlRecord, RunRecord
@@ -34,6 +36,8 @@ def _control(run: RunRecord, control: ControlRecord) -> str:
         own = f", {control.run_tokens:,} in the run" if control.run_tokens else ""
         made.append(counted(control.tokens, "token") + own)
     made += [f"cost ratio {number(control.cost, 3)}"] if control.cost is not None else []
+    if control.reused:
+        made.append(f"made by an earlier run with the same control{_seeds(run, control.reused)}")
     labels = {b.id: b.label for b in run.benchmarks}
     found = []
     for beside in control.benchmarks:
@@ -48,3 +52,10 @@ def _control(run: RunRecord, control: ControlRecord) -> str:
     known = NO_SWAP if control.id == CONTINUED and swaps(run) else control.id
     name = f"{known} ({', '.join(made)})" if made else known
     return f"{name}: {'; '.join(found) or 'run'}"
+
+
+def _seeds(run: RunRecord, some: Sequence[int]) -> str:
+    """Which seeds; nothing for all of the run's."""
+    if len(some) == max(1, len(run.seeds)):
+        return ""
+    return f" ({'seed' if len(some) == 1 else 'seeds'} {listing([str(seed) for seed in some])})"

@@ -187,6 +187,8 @@ class ControlRecord(Part):
     cost: float | None = None
     tokens: int | None = None
     run_tokens: int | None = None
+    reused: list[int] = Field(default_factory=list)
+    """Seeds of continued training whose records are those of an earlier run with the same control."""
     benchmarks: list[ControlComparison] = Field(default_factory=list)
 
 
