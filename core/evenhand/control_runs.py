@@ -39,7 +39,11 @@ class Control:
     id: str
     state: Literal["run", "not applicable", "not run"]
     reason: str = ""
+    required: bool = False
+    """Whether nothing counts as an improvement without it, where it applies."""
     strength: float | None = None
+    strengths: list[float] = field(default_factory=list)
+    """Of a degradation that draws at random: the strength with each seed of the run, the first one's in front."""
     cost: float | None = None
     """Language quality before over after, as a ratio above 1 for a loss; of a degradation: as matched."""
     tokens: int | None = None
@@ -49,7 +53,7 @@ class Control:
     records: dict[str, list[ItemRecord]] = field(default_factory=dict)
     """By benchmark id, when it ran."""
     others: dict[int, dict[str, list[ItemRecord]]] = field(default_factory=dict)
-    """The same after continued training with each further seed of the run."""
+    """The same with each further seed of the run, where seeds make a difference."""
     reused: list[int] = field(default_factory=list)
     """Seeds of continued training whose records are those of an earlier run with the same control."""
 
@@ -97,14 +101,16 @@ def beside(life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]], *, 
 
 
 # ---------------------------------------------------------------------------------------------------- matching
-def matched_strength(cost: Callable[[float], float], target: float) -> tuple[float, float] | None:
+def matched_strength(
+    cost: Callable[[float], float], target: float, first: float = FIRST_STRENGTH
+) -> tuple[float, float] | None:
     """The strength in (0, 1] at which `cost`, in nat, is `target` within `MATCHED`, and the cost there.
 
-    `cost` is 0 at strength 0 and should grow; None when `TRIALS` strengths do not reach the target. The search goes up
-    in steps of 4, then halves the bracket in turn with false position.
+    `cost` is 0 at strength 0 and should grow; None when `TRIALS` strengths do not reach the target. The search begins
+    at `first`, goes up in steps of 4, then halves the bracket in turn with false position.
     """
     low, cost_low, high, cost_high = 0.0, 0.0, 0.0, 0.0
-    strength = FIRST_STRENGTH
+    strength = first
     for trial in range(TRIALS):
         found = cost(strength)
         if abs(found - target) <= MATCHED:
@@ -130,8 +136,14 @@ def degraded(
     step: ResolvedStep,
     price: Callable[[Untouched], float],
     target: float,
+    *,
+    seed: int,
+    first: float = FIRST_STRENGTH,
 ) -> tuple[Untouched, float, float] | None:
-    """The untouched model under one plugin at the strength that costs `target` nat; None when it cannot be reached."""
+    """The untouched model under one plugin at the strength that costs `target` nat; None when it cannot be reached.
+
+    `seed` is what the plugin draws by; the search begins at the strength `first`.
+    """
     assert step.plugin is not None
     last: list[Untouched] = []
 
@@ -140,12 +152,13 @@ def degraded(
         options = step.options.model_copy(update={"strength": strength})
         at = replace(step, options=options)
         plugin = at.plugin(at.options)  # type: ignore[misc]
-        other = beside(life, step.id, [(at, plugin)])
+        other = beside(life, step.id, [(at, plugin)], seed=seed)
+        other.resume = False  # what a stopped run had fitted was for another strength
         other.reach(at, plugin)
         last.append(other)
         return price(other)
 
-    found = matched_strength(cost, target)
+    found = matched_strength(cost, target, first)
     return (last[0], *found) if found else None
 
 

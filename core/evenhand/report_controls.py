@@ -31,7 +31,7 @@ def swaps(run: RunRecord) -> bool:
 
 
 def _control(run: RunRecord, control: ControlRecord) -> str:
-    made = [f"strength {control.strength:.4g}"] if control.strength is not None else []
+    made = [_strength(run, control)] if control.strength is not None else []
     if control.tokens:
         own = f", {control.run_tokens:,} in the run" if control.run_tokens else ""
         made.append(counted(control.tokens, "token") + own)
@@ -52,6 +52,18 @@ def _control(run: RunRecord, control: ControlRecord) -> str:
     known = NO_SWAP if control.id == CONTINUED and swaps(run) else control.id
     name = f"{known} ({', '.join(made)})" if made else known
     return f"{name}: {'; '.join(found) or 'run'}"
+
+
+def _strength(run: RunRecord, control: ControlRecord) -> str:
+    """The strength of a degradation, and what the seeds of the run did to it."""
+    assert control.strength is not None
+    if len(run.seeds) < 2:
+        return f"strength {control.strength:.4g}"
+    if len(control.strengths) < 2:
+        return f"strength {control.strength:.4g}, the same model for all seeds"
+    ends = [f"{end(control.strengths):.4g}" for end in (min, max)]
+    span = ends[0] if ends[0] == ends[1] else " to ".join(ends)
+    return f"strength {span} with {len(control.strengths)} seeds"
 
 
 def _seeds(run: RunRecord, some: Sequence[int]) -> str:
