@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evenhand import mirrors
-from evenhand.contributions import Benchmark
+from evenhand.contributions import Benchmark, DecodingRule
 from evenhand.errors import DataNotFound, DigestMismatch, ModelNotFound, Offline, UsageError
 from evenhand.evidence import compare_benchmark
 from evenhand.item_records import check_records
@@ -429,6 +429,23 @@ def test_a_long_passage_is_read_in_windows(causal):
         total += float(plain_logp(model, ids[start:last])[position - start - 1, ids[position]])
     assert record.values["logp"] == pytest.approx(total, abs=2e-3)
     assert record.flags == {"windows": True}
+
+
+def test_a_long_passage_asks_for_the_tokens_that_are_read_and_no_others(causal, monkeypatch):
+    from evenhand import scoring
+
+    asked = []
+    original = scoring.gold_logp
+    monkeypatch.setattr(scoring, "gold_logp", lambda f, r, *rest: asked.extend(r) or original(f, r, *rest))
+    text = " ".join(f"On day {k} the farmer sold {k + 2} horses." for k in range(8))  # no window occurs twice
+    perplexity.score(measured_of(causal, "causal"), [text], 16, 4)
+    assert sum(len(row.positions) for row in asked) == len(causal[1](text)["input_ids"]) - 1
+
+
+def test_a_model_that_breaks_on_a_text_has_no_perplexity(causal):
+    rule = DecodingRule(name="broken", next_logits=lambda ids, logits, contexts: logits * math.nan)
+    with pytest.raises(UsageError, match="the model gives no number"):
+        perplexity.score(measured_of(causal, "causal", [rule]), ["The farmer sold the old horse."], 16, 8)
 
 
 def test_masked_models_have_a_pseudo_perplexity_of_another_name(masked, tmp_path):

@@ -17,7 +17,9 @@ from evenhand.contributions import ItemRecord, Metric
 from evenhand.control_runs import MATCHED, log_cost, matched_strength
 from evenhand.control_steps import CONTINUED, DEGRADATION, controls_of
 from evenhand.discovery import discover
+from evenhand.plugin import Mitigation
 from evenhand.recipe_model import EvaluationSection
+from evenhand.recipe_steps import ResolvedStep
 from evenhand_sdk.benchmark_data import builtin_lines
 from evenhand_sdk.tiny import save_tiny
 
@@ -39,6 +41,20 @@ def test_a_growing_cost_is_matched_within_the_tolerance_or_said_to_be_out_of_rea
         assert 0 < strength <= 1
         assert cost == pytest.approx(scale * strength**power)
         assert abs(cost - target) <= MATCHED
+
+
+def test_a_search_that_begins_near_its_end_is_short() -> None:
+    tried: list[float] = []
+
+    def cost(strength: float) -> float:
+        tried.append(strength)
+        return 3 * strength
+
+    found = matched_strength(cost, 0.3, first=0.101)
+    assert found is not None and found[0] == 0.101 and tried == [0.101]
+    found = matched_strength(cost, 0.3, first=0.12)
+    assert found is not None and abs(found[1] - 0.3) <= MATCHED
+    assert len(tried) <= 4, "straight lines are met by false position"
 
 
 def test_a_strength_that_breaks_the_model_is_only_an_upper_end() -> None:
@@ -69,6 +85,28 @@ def test_the_recipe_chooses_its_controls() -> None:
     assert controls_of(evaluation(controls="none"), catalogue) == ([], [])
     found, problems = controls_of(evaluation(controls=["weight-rounding"]), catalogue)
     assert ([s.id for s in found], problems) == (["weight-rounding"], [])
+
+
+def test_a_step_may_ask_for_a_control_of_its_own_kind() -> None:
+    """Only while it is active, only once, and only where the recipe leaves the choice."""
+
+    class Pruning(Mitigation):
+        controls = ("random-heads", "weight-noise")
+
+    def step(active: bool) -> ResolvedStep:
+        return ResolvedStep(
+            id="p", use="p", section="steps", plugin=Pruning, row=None, options=Pruning.Options(), raw_options={},
+            active=active, allow_no_effect=False, references={},
+        )  # fmt: skip
+
+    catalogue = discover()
+    found, problems = controls_of(evaluation(), catalogue, [step(True), step(True)])
+    assert ([s.id for s in found], problems) == ([CONTINUED, *DEGRADATION, "random-heads"], [])
+    assert len(controls_of(evaluation(), catalogue, [step(False)])[0]) == 1 + len(DEGRADATION)
+    assert controls_of(evaluation(controls="none"), catalogue, [step(True)]) == ([], [])
+    assert [s.id for s in controls_of(evaluation(controls=["temperature"]), catalogue, [step(True)])[0]] == [
+        "temperature"
+    ]
 
 
 def test_what_is_no_control_is_refused_with_its_place() -> None:
@@ -241,3 +279,71 @@ def test_each_degradation_is_matched_to_the_cost_of_the_run_as_its_own_items_sho
     # nothing was trained, so continued training does not apply, and the report says so
     assert controls[CONTINUED] == {**controls[CONTINUED], "state": "not applicable", "reason": "nothing was trained"}
     assert "continued-training: not applicable, nothing was trained" in (result.folder / "report.html").read_text()
+
+
+FORGOTTEN = """
+[model]
+name = "{model}"
+[data]
+train = "others.txt"
+[training]
+max_steps = 8
+learning_rate = 2e-3
+precision = "float32"
+[evaluation]
+controls = ["weight-noise", "random-heads", "random-directions", "temperature"]
+resamples = 100
+[run]
+seeds = [0, 3]
+[traffic]
+limit = 0
+[[steps]]
+use = "train"
+[[benchmarks]]
+use = "pair-gap"
+limit = 12
+[[benchmarks]]
+use = "perplexity"
+text = "known.txt"
+"""
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_control_that_draws_is_made_and_matched_with_each_seed_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other noise, heads and directions with each seed, each at the same cost; a temperature draws nothing."""
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "tiny")
+    sentences = builtin_lines("everyday")
+    (tmp_path / "rows.txt").write_text("\n".join(sentences[:40]))
+    (tmp_path / "known.txt").write_text("\n\n".join(sentences[:40]))
+    (tmp_path / "others.txt").write_text("\n".join(sentences[60:120]))
+    learned = api.run(LEARNED)
+    result = api.run(FORGOTTEN.format(model=learned.folder / "model"))
+    lost = math.log(result.record["quality"]["ratio"]["value"])
+    assert lost > 10 * MATCHED
+    controls = {c["id"]: c for c in result.record["controls"]}
+    before = perplexity_of(result.folder / "items" / "perplexity.parquet")
+    page = result.report.read_text().replace("\xa0", " ")
+    for name in ("weight-noise", "random-heads", "random-directions"):
+        assert controls[name]["state"] == "run", controls[name]["reason"]
+        assert len(set(controls[name]["strengths"])) == 2 or name == "weight-noise"
+        assert controls[name]["strengths"][0] == controls[name]["strength"]
+        costs = [
+            perplexity_of(result.folder / "items" / f"perplexity.{name}{suffix}.parquet") - before
+            for suffix in ("", ".seed-3")
+        ]
+        assert costs == [pytest.approx(lost, abs=MATCHED + 1e-4)] * 2
+        assert costs[0] != costs[1], "another seed is another model"
+        assert f"{name} (strength {min(controls[name]['strengths']):.4g}" in page
+    assert controls["temperature"]["strengths"] == []
+    assert not (result.folder / "items" / "perplexity.temperature.seed-3.parquet").exists()
+    assert "the same model for all seeds" in page
+    assert not controls["random-heads"]["required"] and controls["weight-noise"]["required"]
+
+
+def perplexity_of(path: Path) -> float:
+    """Nat by word of the side before."""
+    rows = [row for row in pq.read_table(path).to_pylist() if row["when"] == "before"]
+    return -sum(r["value.logp"] for r in rows) / sum(r["value.words"] for r in rows)

@@ -48,9 +48,9 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     asked: list[int] = []
     original = measured.Measured.score
 
-    def score(self: Any, texts: Any) -> Any:
+    def score(self: Any, texts: Any, *more: Any, **named: Any) -> Any:
         asked.append(len(texts))
-        return original(self, texts)
+        return original(self, texts, *more, **named)
 
     monkeypatch.setattr(measured.Measured, "score", score)
     return asked

@@ -87,6 +87,15 @@ CASES: dict[str, tuple[Any, Any, Any, str, str, str]] = {
         "It fell. It is also better than continued training alone, weight noise of the same cost and a unigram mixture "
         "of the same cost.",
     ),
+    "one that a step asks for did not run": (
+        {}, [*ALL, {**beside("random-heads", state="not run"), "required": True}], KEPT, UNTESTED,
+        "not compared with the loss of random heads of the same cost",
+        "It fell. It has not been compared with the loss of random heads of the same cost.",
+    ),
+    "one that nobody asked for did not run": (
+        {}, [*ALL, {**beside("weight-rounding", state="not run"), "required": False}], KEPT, "improved",
+        f"also better than {EVERY}", f"It fell. It is also better than {EVERY}.",
+    ),
     "none applies": (
         {}, [beside(n, state="not applicable") for n in NAMES], KEPT, "improved",
         "better than the untouched model, at no cost that a control could match", "It fell.",

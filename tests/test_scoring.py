@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from evenhand import scoring
 from evenhand.contributions import DecodingRule, Request
 from evenhand.errors import OutOfMemory, PluginFault, UsageError
 from evenhand.measured import Measured
@@ -115,6 +116,39 @@ def test_scores_are_those_of_one_plain_forward_pass_each(llama):
         assert score.total == pytest.approx(sum(expected), abs=1e-4)
         assert score.mean == pytest.approx(sum(expected) / len(expected), abs=1e-4)
         assert score.over([2, 3]) == pytest.approx(expected[1] + expected[2], abs=1e-4)
+
+
+def test_the_end_of_a_text_alone_has_the_scores_that_it_has_in_the_whole(llama, monkeypatch):
+    tokenizer = word_tokenizer()
+    whole = score_texts(llama, tokenizer, TEXTS, dtype="float32")
+    ends = [min(k + 1, s.n) for k, s in enumerate(whole)]
+    rows = []
+    original = scoring.gold_logp
+    monkeypatch.setattr(scoring, "gold_logp", lambda f, r, *rest: rows.extend(r) or original(f, r, *rest))
+    for score, some, end in zip(
+        whole, score_texts(llama, tokenizer, TEXTS, dtype="float32", ends=ends), ends, strict=True
+    ):
+        assert (some.ids, some.n) == (score.ids, end)
+        assert some.logp[-end:].tolist() == pytest.approx(score.logp[-end:].tolist(), abs=1e-5)
+        assert all(math.isnan(x) for x in some.logp[:-end])
+        assert some.total == pytest.approx(float(score.logp[-end:].sum()), abs=1e-4)
+    assert [len(row.positions) for row in rows] == ends, "no logits but those that are read"
+    more = score_texts(llama, tokenizer, [TEXTS[0]] * 3, dtype="float32", ends=[0, 10**6, 10**6], start_token=1)
+    assert [s.n for s in more] == [0, len(whole[0].ids), len(whole[0].ids)], "with a start token the first one, too"
+
+
+def test_a_score_that_is_no_number_is_refused_instead_of_being_left_out(llama):
+    """A sum that left it out would take the token for certain, and a broken model for a better one."""
+
+    rule = DecodingRule(
+        name="broken", next_logits=lambda ids, logits, contexts: logits.masked_fill(logits > 0, math.nan)
+    )
+    for ask in (
+        lambda: score_texts(llama, word_tokenizer(), TEXTS[:1], dtype="float32", rules=[rule]),
+        lambda: distributions(llama, [[3, 4, 5]], [[1]], dtype="float32", rules=[rule]),
+    ):
+        with pytest.raises(UsageError, match=r"scoring: the model gives no number for \d+ of \d+ tokens"):
+            ask()
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 100_000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -157,9 +158,8 @@ def test_a_run_trains_with_each_seed_and_keeps_the_records_of_all(
     assert "Seed by seed" in page and "seed 7:" in page
 
 
-@pytest.mark.usefixtures("own_cache")
 def test_a_run_that_was_stopped_among_its_seeds_measures_nothing_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped while the control is measured, and resumed: every measurement was made once, with the same numbers."""
     from evenhand import measuring
@@ -168,6 +168,7 @@ def test_a_run_that_was_stopped_among_its_seeds_measures_nothing_twice(
     save_tiny(tmp_path / "tiny")
     (tmp_path / "r.toml").write_text(RUN + '[[benchmarks]]\nuse = "perplexity"\nlimit = 25\n')
     whole = api.run(tmp_path / "r.toml", output="whole").record
+    shutil.rmtree(own_cache / "controls")  # else the second run takes its control from the first
     made: list[tuple[str, str]] = []
     original = measuring.measure
     on_control = "on the control continued-training"

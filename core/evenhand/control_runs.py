@@ -23,7 +23,7 @@ from evenhand.manifest import Manifest
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord
-    from evenhand.recipe import ResolvedStep, TrainingSection
+    from evenhand.recipe import ResolvedStep
 
 MATCHED = 0.005
 """Nat per token within which a degraded model must lose as much language quality as the run did."""
@@ -39,7 +39,11 @@ class Control:
     id: str
     state: Literal["run", "not applicable", "not run"]
     reason: str = ""
+    required: bool = False
+    """Whether nothing counts as an improvement without it, where it applies."""
     strength: float | None = None
+    strengths: list[float] = field(default_factory=list)
+    """Of a degradation that draws at random: the strength with each seed of the run, the first one's in front."""
     cost: float | None = None
     """Language quality before over after, as a ratio above 1 for a loss; of a degradation: as matched."""
     tokens: int | None = None
@@ -49,7 +53,9 @@ class Control:
     records: dict[str, list[ItemRecord]] = field(default_factory=dict)
     """By benchmark id, when it ran."""
     others: dict[int, dict[str, list[ItemRecord]]] = field(default_factory=dict)
-    """The same after continued training with each further seed of the run."""
+    """The same with each further seed of the run, where seeds make a difference."""
+    reused: list[int] = field(default_factory=list)
+    """Seeds of continued training whose records are those of an earlier run with the same control."""
 
 
 class Aside(Manifest):
@@ -94,47 +100,17 @@ def beside(life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]], *, 
     )  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------ continued training
-def continued_training(life: Life, steps: Sequence[ResolvedStep], seed: int) -> Untouched:
-    """The trainings of a run once more, without data steps and without terms for fairness, on as many tokens.
-
-    Steps that select parameters are kept, so that the same ones move. Raises whatever a training raises.
-    """
-    selecting = {
-        name for name, handle in life.handles.items() if any(transform.trainable for transform in handle.architecture())
-    }
-    kept = [s for s in steps if s.plugin is None or s.id in selecting]
-    made = [(s, s.plugin(s.options) if s.plugin else None) for s in kept]
-    first = seed == life.recipe.run.seed
-    other = beside(life, "continued-training" + ("" if first else f"-{seed}"), made, seed=seed)
-    told = next((s["training"] for s in life.manifest["seeds"] if s["seed"] == seed), life.manifest["training"])
-    for step, plugin in made:
-        other.reach(_with_equal_tokens(step, told) if step.plugin is None else step, plugin)
-    return other
-
-
-def _with_equal_tokens(step: ResolvedStep, trainings: Sequence[dict[str, Any]]) -> ResolvedStep:
-    """The training with as many updates on the text as it was as read the tokens that the run's training read.
-
-    The run's tokens count its counterfactuals, too. Updates are whole and rows drawn at random, so that the numbers are
-    near each other, and both are recorded.
-    """
-    told = next((t for t in trainings if t["id"] == step.id), None)
-    if told is None or not told["tokens"]:
-        return step
-    options: TrainingSection = step.options  # type: ignore[assignment]
-    return replace(step, options=options.model_copy(update={"max_tokens": told["tokens"]}))
-
-
 # ---------------------------------------------------------------------------------------------------- matching
-def matched_strength(cost: Callable[[float], float], target: float) -> tuple[float, float] | None:
+def matched_strength(
+    cost: Callable[[float], float], target: float, first: float = FIRST_STRENGTH
+) -> tuple[float, float] | None:
     """The strength in (0, 1] at which `cost`, in nat, is `target` within `MATCHED`, and the cost there.
 
-    `cost` is 0 at strength 0 and should grow; None when `TRIALS` strengths do not reach the target. The search goes up
-    in steps of 4, then halves the bracket in turn with false position.
+    `cost` is 0 at strength 0 and should grow; None when `TRIALS` strengths do not reach the target. The search begins
+    at `first`, goes up in steps of 4, then halves the bracket in turn with false position.
     """
     low, cost_low, high, cost_high = 0.0, 0.0, 0.0, 0.0
-    strength = FIRST_STRENGTH
+    strength = first
     for trial in range(TRIALS):
         found = cost(strength)
         if abs(found - target) <= MATCHED:
@@ -160,8 +136,14 @@ def degraded(
     step: ResolvedStep,
     price: Callable[[Untouched], float],
     target: float,
+    *,
+    seed: int,
+    first: float = FIRST_STRENGTH,
 ) -> tuple[Untouched, float, float] | None:
-    """The untouched model under one plugin at the strength that costs `target` nat; None when it cannot be reached."""
+    """The untouched model under one plugin at the strength that costs `target` nat; None when it cannot be reached.
+
+    `seed` is what the plugin draws by; the search begins at the strength `first`.
+    """
     assert step.plugin is not None
     last: list[Untouched] = []
 
@@ -170,12 +152,13 @@ def degraded(
         options = step.options.model_copy(update={"strength": strength})
         at = replace(step, options=options)
         plugin = at.plugin(at.options)  # type: ignore[misc]
-        other = beside(life, step.id, [(at, plugin)])
+        other = beside(life, step.id, [(at, plugin)], seed=seed)
+        other.resume = False  # what a stopped run had fitted was for another strength
         other.reach(at, plugin)
         last.append(other)
         return price(other)
 
-    found = matched_strength(cost, target)
+    found = matched_strength(cost, target, first)
     return (last[0], *found) if found else None
 
 

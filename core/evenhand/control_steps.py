@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evenhand.errors import EvenhandError, RecipeProblem
@@ -20,17 +21,27 @@ REQUIRED = ("weight-noise", "unigram-mix")
 """Those without which no improvement is claimed; a temperature keeps the order of next tokens, and is weaker."""
 
 
-def match_controls(recipe: Recipe, catalogue: Catalogue) -> tuple[list[ResolvedStep], list[str]]:
-    """The controls as steps, each with its defaults, and the problems with them."""
-    return controls_of(recipe.evaluation, catalogue)
+def match_controls(
+    recipe: Recipe, catalogue: Catalogue, steps: Sequence[ResolvedStep] = ()
+) -> tuple[list[ResolvedStep], list[str]]:
+    """The controls as steps, each with its defaults, and the problems with them; `steps` are those of the recipe."""
+    return controls_of(recipe.evaluation, catalogue, steps)
 
 
-def controls_of(section: EvaluationSection, catalogue: Catalogue) -> tuple[list[ResolvedStep], list[str]]:
+def own_controls(steps: Sequence[ResolvedStep]) -> list[str]:
+    """The controls that active steps ask for, since they degrade a model in the same way as these."""
+    asked = [name for s in steps if s.section == "steps" and s.active and s.plugin for name in s.plugin.controls]
+    return list(dict.fromkeys(asked))
+
+
+def controls_of(
+    section: EvaluationSection, catalogue: Catalogue, steps: Sequence[ResolvedStep] = ()
+) -> tuple[list[ResolvedStep], list[str]]:
     """As `match_controls`. Where the recipe leaves the choice, what is not installed is left out, and said later."""
     if section.controls == "none":
         return [], []
     automatic = section.controls == "auto"
-    names = (CONTINUED, *DEGRADATION) if automatic else tuple(section.controls)
+    names = tuple(dict.fromkeys((CONTINUED, *DEGRADATION, *own_controls(steps)))) if automatic else section.controls
     found: list[ResolvedStep] = []
     problems: list[str] = []
     for position, name in enumerate(names, 1):

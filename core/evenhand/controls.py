@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from evenhand.control_runs import MATCHED, Control, Untouched, continued_training, degraded, log_cost
-from evenhand.control_steps import CONTINUED, DEGRADATION
+from evenhand.continued_training import ContinuedTraining
+from evenhand.control_runs import MATCHED, Control, Untouched, degraded, log_cost
+from evenhand.control_steps import CONTINUED, DEGRADATION, REQUIRED, own_controls
 from evenhand.errors import EvenhandError
+from evenhand.kept_controls import trained_once
 from evenhand.kept_records import each_once, once
 from evenhand.life import STATE
 from evenhand.manifest import CONTROL
@@ -52,13 +54,17 @@ def run_controls(life: Life, work: Plan, benchmarks: Benchmarks, before: Records
                 found.append(Control(id=step.id, state="not run", reason=" ".join(str(error).split())))
     order = [s.id for s in work.controls]
     found.sort(key=lambda control: order.index(control.id))
+    own = [name.rpartition(":")[2] for name in own_controls(work.steps)]
+    usual = list(dict.fromkeys((CONTINUED, *DEGRADATION, *own)))
     if life.recipe.evaluation.controls != "none":
-        missing = [name for name in (CONTINUED, *DEGRADATION) if name not in {c.id for c in found}]
+        missing = [name for name in usual if name not in {c.id for c in found}]
         why = "no plugin of this name is installed" if automatic else "the recipe does not name it"
         found += [Control(id=name, state="not run", reason=why) for name in missing]
     else:
         why = "the recipe switches controls off"
-        found = [Control(id=name, state="not run", reason=why) for name in (CONTINUED, *DEGRADATION)]
+        found = [Control(id=name, state="not run", reason=why) for name in usual]
+    for control in found:
+        control.required = control.id in (CONTINUED, *REQUIRED, *own)
     return [_applicable(life, control) for control in found]
 
 
@@ -67,7 +73,7 @@ def _applicable(life: Life, control: Control) -> Control:
     if control.state == "run":
         return control
     reason = _needless(life, control.id)
-    return Control(id=control.id, state="not applicable", reason=reason) if reason else control
+    return replace(control, state="not applicable", reason=reason) if reason else control
 
 
 def _needless(life: Life, name: str) -> str:
@@ -103,19 +109,26 @@ def _one(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, bef
 def _continued(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
     """Continued training with each seed of the run; tokens and cost are those of the first."""
 
-    def trained(seed: int) -> tuple[dict[str, list[ItemRecord]], int]:
-        other = continued_training(life, [s for s in work.steps if s.active], seed)
-        found = each_once(life, f"{step.id}-{seed}", benchmarks, lambda one: _measured(life, other, one, step.id))
-        return found, sum(t["tokens"] for t in other.manifest["training"])
+    def trained(seed: int) -> tuple[dict[str, list[ItemRecord]], list[Any]]:
+        def measure(other: Untouched, missing: Benchmarks) -> dict[str, list[ItemRecord]]:
+            return each_once(life, f"{step.id}-{seed}", missing, lambda one: _measured(life, other, one, step.id))
 
-    made, tokens = {}, 0
+        training = ContinuedTraining(life, [s for s in work.steps if s.active], seed)
+        records, *facts = trained_once(life, training, benchmarks, measure)
+        return records, facts
+
+    made, tokens, reused = {}, [], []
     for seed in life.recipe.run.all_seeds:
-        made[seed], read = once(life, f"{step.id}-{seed}", lambda: trained(seed))  # noqa: B023
-        tokens = tokens or read
+        made[seed], (read, known) = once(life, f"{step.id}-{seed}", lambda: trained(seed))  # noqa: B023
+        tokens.append(read)
+        reused += [seed] if known else []
     records = made.pop(life.recipe.run.seed)
     own = sum(t["tokens"] for t in life.manifest["training"])
     cost = _cost(life, benchmarks, before, records)
-    return Control(id=step.id, state="run", cost=cost, tokens=tokens, run_tokens=own, records=records, others=made)
+    return Control(
+        id=step.id, state="run", cost=cost, tokens=tokens[0], run_tokens=own, records=records, others=made,
+        reused=reused,
+    )  # fmt: skip
 
 
 def _matched(life: Life, step: ResolvedStep, benchmarks: Benchmarks, before: Records) -> Control:
@@ -129,20 +142,32 @@ def _matched(life: Life, step: ResolvedStep, benchmarks: Benchmarks, before: Rec
     target = _lost(life)
     assert target is not None
 
-    def matched() -> tuple[dict[str, list[ItemRecord]], list[float] | None]:
-        found = degraded(life, step, price, target)
+    def matched(seed: int, **begin: float) -> tuple[dict[str, list[ItemRecord]], list[float] | None]:
+        found = degraded(life, step, price, target, seed=seed, **begin)
         if found is None:
             return {}, None
         other, strength, cost = found
-        measured = each_once(life, step.id, benchmarks, lambda one: _measured(life, other, one, step.id))
-        return measured, [strength, cost]
+        name = f"{step.id}-{seed}"
+        return each_once(life, name, benchmarks, lambda one: _measured(life, other, one, step.id)), [strength, cost]
 
-    records, facts = once(life, step.id, matched)
-    if facts is None:
-        reason = "no strength of it costs as much language quality as the run"
-        return Control(id=step.id, state="not run", reason=reason)
-    strength, cost = facts
-    return Control(id=step.id, state="run", strength=strength, cost=math.exp(cost), records=records)
+    random = getattr(step.plugin, "draws", False)
+    made: dict[int, dict[str, list[ItemRecord]]] = {}
+    strengths: list[float] = []
+    costs: list[float] = []
+    for seed in life.recipe.run.all_seeds if random else (life.recipe.run.seed,):
+        begin = {"first": strengths[0]} if strengths else {}
+        made[seed], facts = once(life, f"{step.id}-{seed}", lambda: matched(seed, **begin))  # noqa: B023
+        if facts is None:
+            which = f" with seed {seed}" if strengths else ""
+            reason = f"no strength of it costs as much language quality as the run{which}"
+            return Control(id=step.id, state="not run", reason=reason)
+        strengths.append(facts[0])
+        costs.append(facts[1])
+    records = made.pop(life.recipe.run.seed)
+    return Control(
+        id=step.id, state="run", strength=strengths[0], strengths=strengths if random else [],
+        cost=math.exp(costs[0]), records=records, others=made,
+    )  # fmt: skip
 
 
 def _measured(life: Life, other: Untouched, benchmarks: Benchmarks, name: str) -> dict[str, list[ItemRecord]]:
@@ -167,7 +192,7 @@ def entry_of(
 ) -> dict[str, Any]:
     """A control's entry of `run.json`: what it is, and the run's paired difference from it on each bias benchmark.
 
-    `others` are the run's records with further seeds; continued training has the same ones, a degradation has one.
+    `others` are the run's records with further seeds; a control has the same ones where it depends on the seed.
     """
     from evenhand.evidence import compare_benchmark, primary_of
 

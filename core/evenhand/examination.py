@@ -39,7 +39,7 @@ def examine(recipe: Recipe, catalogue: Catalogue, unread: Collection[str] = ()) 
         recipe.steps, recipe.benchmarks, catalogue, training=recipe.training, kind=recipe.model.kind
     )
     unknown = len(resolved) < len(recipe.steps) + len(recipe.benchmarks)
-    controls, found = match_controls(recipe, catalogue)
+    controls, found = match_controls(recipe, catalogue, resolved)
     problems += found
     work, found = arrange(recipe, [*resolved, *controls])
     problems += found

@@ -12,6 +12,7 @@ from evenhand.cache import write_atomic
 from evenhand.contributions import ItemRecord
 from evenhand.errors import PluginFault
 
+_INFINITE = "a decoding rule or a step of the run makes something in it impossible (log-probability minus infinity)"
 VALUE, FLAG = "value.", "flag."
 
 
@@ -29,7 +30,12 @@ def check_records(name: str, before: Sequence[ItemRecord], after: Sequence[ItemR
         for record in records:
             for key, value in record.values.items():
                 if not math.isfinite(value):
-                    raise PluginFault(f"item {record.id!r} {side} the mitigation has {key} = {value}", where=where)
+                    raise PluginFault(
+                        f"item {record.id!r} {side} the mitigation has {key} = {value}",
+                        where=where,
+                        known=_INFINITE if math.isinf(value) else "",
+                        do="an item without an answer has no value; a model that forbids words has none either",
+                    )
     known = {r.id: r for r in before}
     missing = sorted(set(known) - {r.id for r in after})
     extra = sorted({r.id for r in after} - set(known))

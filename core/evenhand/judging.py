@@ -45,7 +45,8 @@ def judge(
             "reason": f"improved, but {reason}",
             "verdict_text": f"{text} But {sentence}",
         }
-    untested = [c["id"] for c in controls if c["state"] == "not run" and c["id"] in (CONTINUED, *REQUIRED)]
+    needed = {CONTINUED, *REQUIRED, *(c["id"] for c in controls if c.get("required"))}
+    untested = [c["id"] for c in controls if c["state"] == "not run" and c["id"] in needed]
     if untested:
         names = _listed(untested)
         text += f" It has not been compared with {names}."
@@ -102,6 +103,8 @@ def _called(name: str) -> str:
         "unigram-mix": "a unigram mixture of the same cost",
         "temperature": "a temperature of the same cost",
         "weight-rounding": "rounded weights of the same cost",
+        "random-heads": "the loss of random heads of the same cost",
+        "random-directions": "the loss of random directions of the same cost",
     }.get(name, f"the control {name}")
 
 

@@ -39,6 +39,8 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "parity-monitor": "evenhand-standard",
     "perplexity": "evenhand-standard",
     "preference-pairs": "evenhand-standard",
+    "random-directions": "evenhand-standard",
+    "random-heads": "evenhand-standard",
     "real-toxicity-prompts": "evenhand-standard",
     "seat": "evenhand-standard",
     "seegull": "evenhand-standard",

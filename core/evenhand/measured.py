@@ -107,18 +107,24 @@ class Measured:
         """The token ids that the model sees of a text."""
         return token_ids(self.tokenizer, text)
 
-    def score(self, texts: Sequence[Text]) -> list[SequenceScore]:
-        """Log-probabilities in nat of the tokens of each text (masked models: pseudo-log-likelihoods)."""
+    def score(self, texts: Sequence[Text], ends: Sequence[int] | None = None) -> list[SequenceScore]:
+        """Log-probabilities in nat of the tokens of each text (masked models: pseudo-log-likelihoods).
+
+        Causal models: with `ends`, of so many tokens at the end of each text alone, which saves the logits of the
+        others.
+        """
         if self.kind == "masked":
             return self.pll(texts)
-        keys = [("score", self.ids(text)) for text in texts]
+        lengths = [None] * len(texts) if ends is None else ends
+        keys = [("score", self.ids(text), end) for text, end in zip(texts, lengths, strict=True)]
         return _cached(
             self._scores,
             keys,
             lambda missing: score_texts(
-                self.model, self.tokenizer, [ids for _, ids in missing], rules=self.rules, **self._how()
+                self.model, self.tokenizer, [key[1] for key in missing], rules=self.rules,
+                ends=None if ends is None else [int(key[2] or 0) for key in missing], **self._how(),
             ),
-        )
+        )  # fmt: skip
 
     def pll(self, texts: Sequence[Text], positions: Sequence[Sequence[int]] | None = None) -> list[SequenceScore]:
         """Pseudo-log-likelihood of chosen tokens of each text, by default of all that are not special.

@@ -139,7 +139,7 @@ def baseline(
     mode = Measured(loaded.model, loaded.tokenizer, loaded.info.kind, (), recipe.model.dtype, seed=recipe.run.seed).mode
     records: dict[str, list[ItemRecord]] = {}
     for name, (step, benchmark) in benchmarks.items():
-        folder = cache_dir() / "baselines" / digest_of(_identity(step, benchmark, loaded, recipe, mode))[:32]
+        folder = cache_dir() / "baselines" / digest_of(identity_of(step, benchmark, loaded, recipe, mode))[:32]
         if agreed(folder.is_dir() and not damage(folder, full=True)):
             records[name] = read_records(folder / "records.parquet")["before"]
             if on_reuse is not None:
@@ -154,10 +154,12 @@ def baseline(
     return records, mode
 
 
-def _identity(step: ResolvedStep, benchmark: Benchmark, loaded: LoadedModel, recipe: Recipe, mode: str) -> Json:
+def identity_of(
+    step: ResolvedStep, benchmark: Benchmark, loaded: LoadedModel, recipe: Recipe, mode: str
+) -> dict[str, Json]:
     """All that a baseline depends on: model, tokenizer, items, and the code that scores them."""
     info = loaded.info
-    code = {module.__name__: sha256_text(_source(module)) for module in _engine()}
+    code = source_digests(ENGINE)
     if step.plugin is not None:
         package = step.plugin.__module__.partition(".")[0]
         code |= {name: package_digest(name) for name in ("evenhand_sdk", package) if name in sys.modules}
@@ -173,26 +175,17 @@ def _identity(step: ResolvedStep, benchmark: Benchmark, loaded: LoadedModel, rec
     }
 
 
-def _engine() -> list[Any]:
-    from evenhand import (
-        decoding_loop,
-        generation,
-        measured,
-        pairs,
-        scoring,
-        scoring_continuations,
-        scoring_forward,
-        scoring_packing,
-        scoring_precision,
-        scoring_rules,
-    )
-
-    likelihood = [scoring, scoring_continuations, scoring_forward, scoring_packing, scoring_precision, scoring_rules]
-    return [decoding_loop, generation, measured, pairs, *likelihood]
+ENGINE = (
+    "decoding_loop", "generation", "measured", "pairs", "scoring", "scoring_continuations", "scoring_forward",
+    "scoring_packing", "scoring_precision", "scoring_rules",
+)  # fmt: skip
+"""The modules of the core that decide a score."""
 
 
-def _source(module: Any) -> str:
-    return Path(inspect.getsourcefile(module)).read_text(encoding="utf-8")  # type: ignore[arg-type]
+def source_digests(names: Sequence[str]) -> dict[str, Json]:
+    """Module of the core -> digest of its source."""
+    folder = Path(__file__).parent
+    return {f"evenhand.{name}": sha256_text((folder / f"{name}.py").read_text(encoding="utf-8")) for name in names}
 
 
 def package_digest(name: str) -> str:

@@ -58,6 +58,9 @@ class Plugin:
     shapes_training: ClassVar[bool] = False
     """True when its model transform says what the next training moves (`trainable`) or follows it (`on_step`): then the
     step belongs before a training, and a training that the recipe does not spell out comes after it."""
+    controls: ClassVar[tuple[str, ...]] = ()
+    """Degradations of the same kind as what it does to a model, by plugin name, such as `random-heads` for one that
+    takes heads away: a run with this step makes them beside the usual ones, and must beat them."""
     Options: ClassVar[type[Options]] = Options
     data_files: ClassVar[Sequence[KnownFile]] = ()
     """Published files that it reads, looked for before a run begins: in the folder that its option `data` names, if it
@@ -117,4 +120,6 @@ class Plugin:
 class Mitigation(Plugin):
     """A plugin with a `strength` in [0, 1], where 0 is exactly the identity."""
 
+    draws: ClassVar[bool] = False
+    """True when it draws at random from the seed: as a control it is made with each seed of the run."""
     Options: ClassVar[type[Options]] = StrengthOptions

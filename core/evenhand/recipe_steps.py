@@ -49,7 +49,7 @@ def resolve_steps(recipe: Recipe, catalogue: Catalogue) -> list[ResolvedStep]:
     resolved, problems = match_steps(
         recipe.steps, recipe.benchmarks, catalogue, training=recipe.training, kind=recipe.model.kind
     )
-    controls, found = match_controls(recipe, catalogue)
+    controls, found = match_controls(recipe, catalogue, resolved)
     problems += found
     resolved += controls
     if problems:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from evenhand.control_steps import CONTINUED
 from evenhand.report_numbers import bounds, counted, listing, number
 from evenhand.report_record import ControlRecord, RunRecord
@@ -29,11 +31,13 @@ def swaps(run: RunRecord) -> bool:
 
 
 def _control(run: RunRecord, control: ControlRecord) -> str:
-    made = [f"strength {control.strength:.4g}"] if control.strength is not None else []
+    made = [_strength(run, control)] if control.strength is not None else []
     if control.tokens:
         own = f", {control.run_tokens:,} in the run" if control.run_tokens else ""
         made.append(counted(control.tokens, "token") + own)
     made += [f"cost ratio {number(control.cost, 3)}"] if control.cost is not None else []
+    if control.reused:
+        made.append(f"made by an earlier run with the same control{_seeds(run, control.reused)}")
     labels = {b.id: b.label for b in run.benchmarks}
     found = []
     for beside in control.benchmarks:
@@ -48,3 +52,22 @@ def _control(run: RunRecord, control: ControlRecord) -> str:
     known = NO_SWAP if control.id == CONTINUED and swaps(run) else control.id
     name = f"{known} ({', '.join(made)})" if made else known
     return f"{name}: {'; '.join(found) or 'run'}"
+
+
+def _strength(run: RunRecord, control: ControlRecord) -> str:
+    """The strength of a degradation, and what the seeds of the run did to it."""
+    assert control.strength is not None
+    if len(run.seeds) < 2:
+        return f"strength {control.strength:.4g}"
+    if len(control.strengths) < 2:
+        return f"strength {control.strength:.4g}, the same model for all seeds"
+    ends = [f"{end(control.strengths):.4g}" for end in (min, max)]
+    span = ends[0] if ends[0] == ends[1] else " to ".join(ends)
+    return f"strength {span} with {len(control.strengths)} seeds"
+
+
+def _seeds(run: RunRecord, some: Sequence[int]) -> str:
+    """Which seeds; nothing for all of the run's."""
+    if len(some) == max(1, len(run.seeds)):
+        return ""
+    return f" ({'seed' if len(some) == 1 else 'seeds'} {listing([str(seed) for seed in some])})"

@@ -183,10 +183,15 @@ class ControlRecord(Part):
     id: str
     state: str = ""
     reason: str = ""
+    required: bool = False
     strength: float | None = None
+    strengths: list[float] = Field(default_factory=list)
+    """Of a degradation that draws at random: with each seed of the run."""
     cost: float | None = None
     tokens: int | None = None
     run_tokens: int | None = None
+    reused: list[int] = Field(default_factory=list)
+    """Seeds of continued training whose records are those of an earlier run with the same control."""
     benchmarks: list[ControlComparison] = Field(default_factory=list)
 
 

@@ -128,13 +128,15 @@ def score_texts(
     dtype: Precision = "auto",
     batch_tokens: int = 4096,
     start_token: int | None = None,
+    ends: Sequence[int] | None = None,
     on_event: OnEvent | None = None,
     progress_title: str | None = None,
 ) -> list[SequenceScore]:
     """Log-probabilities of the tokens of each text, in the order of `texts`; equal texts are computed once.
 
-    `start_token` is put before each text and its own score left out. Masked models: `pll` of each text.
-    Raises UsageError for a text without tokens or longer than the model takes, OutOfMemory when one text does
+    `start_token` is put before each text and its own score left out. With `ends`, of each text only so many tokens
+    at its end are scored, and no logits are computed for the others. Masked models: `pll` of each text, without
+    `ends`. Raises UsageError for a text without tokens or longer than the model takes, OutOfMemory when one text does
     not fit.
     """
     if kind == "masked":
@@ -149,20 +151,24 @@ def score_texts(
         )
     forward = forward_of(model, tokenizer, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
     all_ids = [token_ids(tokenizer, text) for text in texts]
-    distinct = list(dict.fromkeys(all_ids))
+    asked = list(zip(all_ids, [None] * len(all_ids) if ends is None else ends, strict=True))
+    distinct = list(dict.fromkeys(asked))
     lead = () if start_token is None else (start_token,)
-    rows = [Row(lead + ids, tuple(range(len(lead + ids) - 1))) for ids in distinct]
-    if any(not ids for ids in distinct):
+    if any(not ids for ids, _ in distinct):
         raise UsageError("a text has no tokens", where="scoring", do="leave empty texts out")
-    gold = [token for row in rows for token in row.ids[1:]]
+    rows = []
+    for ids, end in distinct:
+        last = len(lead + ids) - 1
+        rows.append(Row(lead + ids, tuple(range(0 if end is None else max(0, last - end), last))))
+    gold = [row.ids[p + 1] for row in rows for p in row.positions]
     values = gold_logp(forward, rows, gold, rules, progress_title)
-    found: dict[tuple[int, ...], SequenceScore] = {}
+    found: dict[tuple[tuple[int, ...], int | None], SequenceScore] = {}
     place = 0
-    for ids, row in zip(distinct, rows, strict=True):
+    for (ids, end), row in zip(distinct, rows, strict=True):
         n = len(row.positions)
-        found[ids] = score_of(ids, {len(ids) - n + k: float(values[place + k]) for k in range(n)})
+        found[ids, end] = score_of(ids, {len(ids) - n + k: float(values[place + k]) for k in range(n)})
         place += n
-    return [found[ids] for ids in all_ids]
+    return [found[key] for key in asked]
 
 
 def pll(
@@ -250,6 +256,7 @@ def distributions(
 
     logits_under_rules(forward, distinct, rules, keep, part=rank_and_count())
     held = summed(held)
+    demand_numbers(held.isnan().any(1))
     parts = torch.split(held, [len(row.positions) for row in distinct])
     found = dict(zip(distinct, parts, strict=True))
     if mask_id is None:
@@ -265,7 +272,7 @@ def gold_logp(
     rules: Sequence[DecodingRule],
     title: str | None,
 ) -> np.ndarray[Any, Any]:
-    """The log-probability of one token at each position of all rows."""
+    """The log-probability of one token at each position of all rows. Raises UsageError where one is not a number."""
     import torch
 
     wanted = torch.tensor(gold, dtype=torch.long)
@@ -294,7 +301,23 @@ def gold_logp(
     else:
         with progress(title, total=len(rows), unit="texts") as bar:
             run(bar.advance)
-    return summed(out).numpy()
+    out = summed(out)
+    demand_numbers(out.isnan())
+    return out.numpy()
+
+
+def demand_numbers(broken: torch.Tensor) -> None:
+    """Raises UsageError where a model gave no number: a sum that leaves such places out would call them certain.
+
+    `broken` says which scores are not numbers. Minus infinity is one: a decoding rule may forbid a token.
+    """
+    if count := int(broken.sum()):
+        raise UsageError(
+            f"the model gives no number for {count:,} of {broken.numel():,} tokens",
+            where="scoring",
+            known="its outputs are nan there: weights or activations overflow, or a step of the run has broken it",
+            do="load it with dtype = 'float32', or lower the strength or the learning rate of the steps",
+        )
 
 
 def score_of(ids: tuple[int, ...], values: dict[int, float]) -> SequenceScore:

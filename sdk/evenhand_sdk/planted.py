@@ -81,9 +81,12 @@ class PlantedModel:
         """The ids of a text; ids are left as they are."""
         return self.tokenizer.encode(text) if isinstance(text, str) else tuple(text)
 
-    def score(self, texts: Sequence[str | Sequence[int]]) -> list[SequenceScore]:
-        """Every token of a text has the same log-probability, its first one too."""
-        return self.pll(texts)
+    def score(self, texts: Sequence[str | Sequence[int]], ends: Sequence[int] | None = None) -> list[SequenceScore]:
+        """Every token of a text has the same log-probability, its first one too; or so many at its end."""
+        if ends is None or self.kind == "masked":
+            return self.pll(texts)
+        lengths = [len(self.ids(text)) for text in texts]
+        return self.pll(texts, [range(max(0, n - end), n) for n, end in zip(lengths, ends, strict=True)])
 
     def pll(
         self, texts: Sequence[str | Sequence[int]], positions: Sequence[Sequence[int]] | None = None

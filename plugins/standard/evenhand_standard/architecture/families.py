@@ -32,6 +32,8 @@ class Family:
     mlp_output: str
     """The map from the feed-forward block back to the residual stream."""
     attention: str
+    attention_output: str
+    """The map from the heads' outputs, side by side, back to the residual stream."""
 
 
 FAMILIES: Final = (
@@ -51,6 +53,7 @@ FAMILIES: Final = (
         token_embeddings=r"^model\.embed_tokens\.",
         mlp_output=r"\.mlp\.down_proj\.",
         attention=r"\.self_attn\.",
+        attention_output=r"\.self_attn\.o_proj\.weight$",
     ),
     Family(
         model_types=("gpt2",),
@@ -60,6 +63,7 @@ FAMILIES: Final = (
         position_embeddings=r"^transformer\.wpe\.",
         mlp_output=r"\.mlp\.c_proj\.",
         attention=r"\.attn\.",
+        attention_output=r"\.attn\.c_proj\.weight$",
     ),
     Family(
         model_types=("gpt_neox",),
@@ -68,6 +72,7 @@ FAMILIES: Final = (
         token_embeddings=r"^gpt_neox\.embed_in\.",
         mlp_output=r"\.mlp\.dense_4h_to_h\.",
         attention=r"\.attention\.",
+        attention_output=r"\.attention\.dense\.weight$",
     ),
     Family(
         model_types=("bert",),
@@ -77,6 +82,7 @@ FAMILIES: Final = (
         position_embeddings=r"^bert\.embeddings\.position_embeddings\.",
         mlp_output=r"layer\.\d+\.output\.dense\.",
         attention=r"\.attention\.",
+        attention_output=r"\.attention\.output\.dense\.weight$",
     ),
     Family(
         model_types=("roberta", "xlm-roberta", "camembert"),
@@ -87,6 +93,7 @@ FAMILIES: Final = (
         position_embeddings=r"^roberta\.embeddings\.position_embeddings\.",
         mlp_output=r"layer\.\d+\.output\.dense\.",
         attention=r"\.attention\.",
+        attention_output=r"\.attention\.output\.dense\.weight$",
     ),
 )
 

@@ -123,7 +123,9 @@ def sentence_scores(measured: Any, texts: Sequence[str], weights: Weights) -> li
     if weights == "none":
         return [float(s.mean) for s in scores]
     received = measured.attention_weights(texts)
-    return [float(np.nansum(s.logp.astype(float) * a) / s.n) for s, a in zip(scores, received, strict=True)]
+    kept = [~np.isnan(s.logp) for s in scores]  # special tokens have no score
+    found = zip(scores, received, kept, strict=True)
+    return [float((s.logp[k].astype(float) * a[k]).sum() / s.n) for s, a, k in found]
 
 
 def _record(pair: Pair, scores: tuple[float, float] | None) -> ItemRecord:

@@ -206,7 +206,10 @@ def _record(d: Descriptor, template: int, values: dict[str, float], nouns: int) 
 
 
 def _behind(scored: Any, lead: Sequence[int]) -> float:
-    """The log-likelihood of what stands behind a lead-in, whose ids may end in special tokens."""
+    """The log-likelihood of what stands behind a lead-in, whose ids may end in special tokens.
+
+    Such tokens have no score (nan); a model's own score never is nan, since the engine refuses it.
+    """
     import numpy as np
 
     same = next((k for k, (a, b) in enumerate(zip(lead, scored.ids, strict=False)) if a != b), len(lead))

@@ -178,8 +178,9 @@ def score(measured: Any, texts: Sequence[str], context: int, stride: int) -> lis
         found = [[next(scores).total for _ in each] for each in parts]
     else:
         windowed = [list(windows(measured.ids(text), context, stride)) for text in texts]
-        answers = iter(measured.score([ids for each in windowed for ids, _ in each]))
-        found = [[_tail(next(answers), new) for _, new in each] for each in windowed]
+        flat = [window for each in windowed for window in each]
+        answers = iter(measured.score([ids for ids, _ in flat], ends=[new for _, new in flat]))
+        found = [[next(answers).total for _ in each] for each in windowed]  # a first token has no score
     return [
         ItemRecord(
             id=str(k),
@@ -219,13 +220,6 @@ def pieces(ids: tuple[int, ...], context: int, tokenizer: Any) -> Iterator[tuple
     room = context - len(head) - len(tail)
     for first in range(0, len(body), room):
         yield (*head, *body[first : first + room], *tail)
-
-
-def _tail(scored: Any, new: int) -> float:
-    """The sum over the last `new` tokens; a first token without a score adds nothing."""
-    import numpy as np
-
-    return float(np.nansum(scored.logp[-new:], dtype=np.float64))
 
 
 def _blocks(text: str) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""A model transform that changes every weight matrix by a formula, and can take it back bit by bit."""
+"""A model transform that changes weight matrices by a formula, and can take it back bit by bit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from evenhand_sdk import Artifact, ModelTransform
@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def changed_weights(change: Callable[[str, torch.Tensor], torch.Tensor]) -> ModelTransform:
-    """Puts `change(name, W)` in the place of every parameter W with two or more dimensions; tied ones once.
+def changed_weights(
+    change: Callable[[str, torch.Tensor], torch.Tensor], names: Collection[str] | None = None
+) -> ModelTransform:
+    """Puts `change(name, W)` in the place of every parameter W with two or more dimensions, tied ones once; or of
+    those that are named.
 
     The weights before are kept in memory until the change is taken back or made final. It must give the same weights
     whenever it is asked.
@@ -25,7 +28,7 @@ def changed_weights(change: Callable[[str, torch.Tensor], torch.Tensor]) -> Mode
 
         with torch.no_grad():
             for name, weight in model.named_parameters():
-                if weight.ndim >= 2:
+                if name in names if names is not None else weight.ndim >= 2:
                     kept[name] = weight.detach().clone()
                     weight.copy_(change(name, weight.float()))
 

@@ -22,6 +22,7 @@ class WeightNoise(Mitigation):
     name = "weight-noise"
     summary = "A control: adds Gaussian noise to every weight matrix; strength is its share of their spread."
     source = "Degradation-matched controls (this project)"
+    draws = True
     Options = StrengthOptions
 
     @hookimpl

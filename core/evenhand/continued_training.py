@@ -1,0 +1,154 @@
+"""Continued training: the trainings of a run once more, on the text as it was and without a term for fairness.
+
+Its model depends on little: the untouched model, the text before data steps, the settings, how many updates are made,
+which parameters move, the seed. `deciding` lists all of that, so that runs with the same list share one control (see
+`kept_controls`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand.cache import Json, digest_of, sha256_file
+from evenhand.control_runs import Untouched, beside
+from evenhand.measuring import package_digest, source_digests
+from evenhand.training import in_updates
+from evenhand.training_data import encode
+
+if TYPE_CHECKING:
+    from evenhand.life import Life
+    from evenhand.recipe import ResolvedStep, TrainingSection
+
+LUCK = 0.03
+"""The share by which the tokens of as many updates differ by the rows that happen to be drawn."""
+CODE = (
+    "continued_training", "control_runs", "foreign_precision", "life", "models", "reference", "scoring_precision",
+    "trainer", "training", "training_batch", "training_data", "training_forward", "training_terms",
+)  # fmt: skip
+"""The modules of the core that decide what a training makes of a model."""
+
+
+class ContinuedTraining:
+    """The control with one seed: what decides its model can be told before anything is trained.
+
+    Steps that select parameters are kept, so that the same ones move; their anchors are kept, too. Raises whatever a
+    hook or a training raises.
+    """
+
+    def __init__(self, life: Life, steps: Sequence[ResolvedStep], seed: int) -> None:
+        selecting = {n for n, h in life.handles.items() if any(t.trainable for t in h.architecture())}
+        told = next((s["training"] for s in life.manifest["seeds"] if s["seed"] == seed), life.manifest["training"])
+        kept = [s for s in steps if s.plugin is None or s.id in selecting]
+        self._life, self._seed = life, seed
+        self._steps = [with_equal_tokens(life, s, told) if s.plugin is None else s for s in kept]
+        self._plugins: dict[str, Any] = {s.id: s.plugin(s.options) if s.plugin else None for s in self._steps}
+        self._other: Untouched | None = None
+
+    def deciding(self) -> dict[str, Json] | None:
+        """Everything that the trained model depends on; None where that cannot be told without training.
+
+        A step that only selects is told by its name, options and code, and by the names that it selects. One that
+        changes the model, holds on to something, or acts during the training may depend on anything.
+        """
+        first = next(k for k, s in enumerate(self._steps) if s.plugin is None)
+        if any(s.plugin is not None for s in self._steps[first:]):
+            return None  # it selects on a model that is trained already
+        selecting = self._steps[:first]
+        names: list[str] | None = None
+        if selecting:
+            other = self._begun()
+            transforms = [placed.transform for placed in other.placed]
+            if other.pending_terms or any(t.apply or t.on_step for t in transforms):
+                return None
+            names = sorted({n for t in transforms if t.trainable for n in t.trainable(other.loaded.model)})
+        life, info = self._life, self._life.loaded.info
+        environment = life.manifest["environment"]
+        return {
+            "model": info.digest,
+            "kind": info.kind,
+            "dtype": str(info.dtype),
+            "tokenizer": info.tokenizer_fingerprint,
+            "text": life.manifest["data"]["digest"],
+            "trainings": [s.options.model_dump(mode="json") for s in self._steps[first:]],
+            "selected": names,
+            "selecting": [self._told(s) for s in selecting],
+            "heldout": _file_digests([life.recipe.data.heldout], life.recipe.folders) if selecting else None,
+            "seed": self._seed,
+            "code": source_digests(CODE),
+            "device": life.loaded.model.device.type,
+            **{key: environment[key] for key in ("torch", "transformers", "processor", "threads")},
+        }
+
+    def train(self) -> Untouched:
+        """The life of the control, trained."""
+        other = self._begun()
+        first = next(k for k, s in enumerate(self._steps) if s.plugin is None)
+        for step in self._steps[first:]:
+            other.reach(step, self._plugins[step.id])
+        return other
+
+    def _begun(self) -> Untouched:
+        """A life on the untouched model, with all steps taken that stand before the first training."""
+        if self._other is None:
+            name = "continued-training" + ("" if self._seed == self._life.recipe.run.seed else f"-{self._seed}")
+            other = beside(self._life, name, [(s, self._plugins[s.id]) for s in self._steps], seed=self._seed)
+            for step in self._steps:
+                if step.plugin is None:
+                    break
+                other.reach(step, self._plugins[step.id])
+            self._other = other
+        return self._other
+
+    def _told(self, step: ResolvedStep) -> Json:
+        assert step.plugin is not None
+        options = step.options.model_dump(mode="json")
+        packages = ("evenhand_sdk", step.plugin.__module__.partition(".")[0])
+        return {
+            "id": step.id,  # hooks draw their random numbers by it
+            "use": step.use,
+            "options": options,
+            "files": _file_digests(_texts(options), self._life.recipe.folders),
+            "code": {name: package_digest(name) for name in packages},
+        }
+
+
+def with_equal_tokens(life: Life, step: ResolvedStep, trainings: Sequence[dict[str, Any]]) -> ResolvedStep:
+    """The training with as many updates on the text as it was as read the tokens that the run's training read.
+
+    The run's tokens count its counterfactuals, too. Where the updates that the recipe asks for, on the text as it was,
+    read as many but for the luck of the draw, it is those: then the control of a protocol is one for all its runs.
+    """
+    told = next((t for t in trainings if t["id"] == step.id), None)
+    if told is None or not told["tokens"]:
+        return step
+    options: TrainingSection = step.options  # type: ignore[assignment]
+    assert life.rows is not None
+    rows, _ = encode(
+        life.rows, life.loaded.tokenizer, kind=life.loaded.info.kind, max_length=options.max_length, vocabulary=0
+    )
+    asked = in_updates(options, rows).max_steps
+    equal = in_updates(options.model_copy(update={"max_tokens": told["tokens"]}), rows).max_steps
+    updates = asked if abs(equal - asked) <= LUCK * asked else equal
+    return replace(step, options=options.model_copy(update={"max_steps": updates, "max_tokens": None}))
+
+
+def _texts(value: Any) -> list[str]:
+    """Every text in the options of a step."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for item in inner for text in _texts(item)]
+
+
+def _file_digests(names: Sequence[str | None], folders: Sequence[Path]) -> Json:
+    """The digests of those that are files, here or in one of the folders of the recipe."""
+    found = {}
+    for name in filter(None, names):
+        for path in (Path(name).expanduser(), *(folder / name for folder in folders)):
+            if len(name) < 1024 and "\0" not in name and path.is_file():
+                found[name] = sha256_file(path)
+                break
+    return digest_of([list(names), found])
