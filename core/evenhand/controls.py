@@ -202,8 +202,9 @@ def entry_of(
         if control.state != "run" or benchmark.quality:
             continue
         decisive = replace(primary_of(benchmark), primary=True, by_axis=False)
+        alone = replace(benchmark, metrics=[decisive], able="")
         compared = compare_benchmark(
-            replace(benchmark, metrics=[decisive]), control.records[name], after[name], resamples=settings.resamples,
+            alone, control.records[name], after[name], resamples=settings.resamples,
             confidence=settings.confidence, seed=life.recipe.run.seed,
             others={seed: records[name] for seed, records in others.items()},
             others_before={seed: records[name] for seed, records in control.others.items()},
