@@ -119,7 +119,7 @@ def _continued(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmark
 
     made, tokens, reused = {}, [], []
     for seed in life.recipe.run.all_seeds:
-        made[seed], (read, known) = once(life, f"{step.id}-{seed}", lambda: trained(seed))  # noqa: B023
+        made[seed], (read, known) = once(life, f"control-{step.id}-{seed}", lambda: trained(seed))  # noqa: B023
         tokens.append(read)
         reused += [seed] if known else []
     records = made.pop(life.recipe.run.seed)
