@@ -138,6 +138,10 @@ def test_a_run_has_its_changes_verdicts_reasons_controls_and_time() -> None:
     )
     assert cells[5] == ("continued-training: 1 of 2<br>weight-noise: not applicable, language quality did not fall")
     assert cells[6:] == ["1", "41,230 tokens", "run 3\u00a0min\u00a012\u00a0s<br>controls 1\u00a0min\u00a000\u00a0s"]
+    again = page([record("pair-parity", control_seconds=60.0, controls=[{**control, "reused": [0]}, other])], [])
+    assert row(again, "pair-parity")[8].endswith(
+        "1\u00a0min\u00a000\u00a0s, with the continued training of an earlier run"
+    )
     assert row(text, "pair-parity", "### Against controls") == [
         "pair-parity", "continued-training", "0.980 (41,000 tokens)", "Pair gap, held-out templates",
         "\u22120.020 [\u22120.030, \u22120.010]", "yes",

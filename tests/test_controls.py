@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenhand import api, life
+from evenhand import api, control_runs, life
 from evenhand.contributions import ItemRecord, Metric
 from evenhand.control_runs import MATCHED, log_cost, matched_strength
 from evenhand.control_steps import CONTINUED, DEGRADATION, controls_of
 from evenhand.discovery import discover
-from evenhand.plugin import Mitigation
+from evenhand.plugin import Mitigation, StrengthOptions
 from evenhand.recipe_model import EvaluationSection
 from evenhand.recipe_steps import ResolvedStep
 from evenhand_sdk.benchmark_data import builtin_lines
@@ -71,6 +71,33 @@ def test_what_no_strength_costs_is_not_matched_and_strength_1_is_tried() -> None
 
     assert matched_strength(cost, 0.5) is None
     assert tried == [1 / 64, 1 / 16, 1 / 4, 1.0]
+
+
+def test_a_degradation_is_fitted_anew_at_each_strength_also_in_a_resumed_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stopped run has kept of a fit was made for another strength."""
+    reached: list[tuple[float, bool, int]] = []
+
+    def beside(life: Any, name: str, steps: Any, *, seed: int) -> Any:
+        other = SimpleNamespace(resume=True)
+        other.reach = lambda step, plugin: reached.append((step.options.strength, other.resume, seed))
+        return other
+
+    monkeypatch.setattr(control_runs, "beside", beside)
+    step = ResolvedStep(
+        id="x", use="x", section="controls", plugin=Mitigation, row=None, options=StrengthOptions(), raw_options={},
+        active=True, allow_no_effect=True, references={},
+    )  # fmt: skip
+    found = control_runs.degraded(
+        SimpleNamespace(),
+        step,
+        lambda other: 4 * reached[-1][0],
+        0.2,
+        seed=7,
+        first=0.04,  # type: ignore[arg-type]
+    )
+    assert found is not None and found[1:] == pytest.approx((0.05, 0.2), abs=MATCHED)
+    assert reached[0] == (0.04, False, 7) and len(reached) > 1
+    assert {(resume, seed) for _, resume, seed in reached} == {(False, 7)}
 
 
 # ------------------------------------------------------------------------------------------------- recipe

@@ -350,6 +350,12 @@ def test_records_must_be_finite():
         compare(GAP, records([1.0, 1.0]), records([1.0, math.nan]))
 
 
+def test_what_a_rule_made_impossible_is_told_as_such():
+    with pytest.raises(PluginFault, match="item 'i1' after the mitigation has gap = -inf") as caught:
+        compare(GAP, records([1.0, 1.0]), records([1.0, -math.inf]))
+    assert "a decoding rule or a step of the run makes something in it impossible" in str(caught.value)
+
+
 def test_records_must_exist():
     with pytest.raises(PluginFault, match="it gave no records before the mitigation"):
         compare(GAP, [], [])

@@ -151,6 +151,7 @@ def _definition(benchmark: BenchmarkResult) -> Benchmark:
         mode=benchmark.mode,
         version=benchmark.version,
         data_digest=benchmark.data_digest,
+        able=benchmark.able,
     )
 
 

@@ -119,7 +119,7 @@ def _continued(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmark
 
     made, tokens, reused = {}, [], []
     for seed in life.recipe.run.all_seeds:
-        made[seed], (read, known) = once(life, f"{step.id}-{seed}", lambda: trained(seed))  # noqa: B023
+        made[seed], (read, known) = once(life, f"control-{step.id}-{seed}", lambda: trained(seed))  # noqa: B023
         tokens.append(read)
         reused += [seed] if known else []
     records = made.pop(life.recipe.run.seed)
@@ -202,8 +202,9 @@ def entry_of(
         if control.state != "run" or benchmark.quality:
             continue
         decisive = replace(primary_of(benchmark), primary=True, by_axis=False)
+        alone = replace(benchmark, metrics=[decisive], able="")
         compared = compare_benchmark(
-            replace(benchmark, metrics=[decisive]), control.records[name], after[name], resamples=settings.resamples,
+            alone, control.records[name], after[name], resamples=settings.resamples,
             confidence=settings.confidence, seed=life.recipe.run.seed,
             others={seed: records[name] for seed, records in others.items()},
             others_before={seed: records[name] for seed, records in control.others.items()},

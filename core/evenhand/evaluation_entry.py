@@ -24,6 +24,7 @@ def measured_entry(
     """
     import numpy as np
 
+    from evenhand.ability import lacking
     from evenhand.axis_results import MIN_CLUSTERS
     from evenhand.bootstrap import interval, multiplicities
     from evenhand.cache import sha256_text
@@ -67,6 +68,8 @@ def measured_entry(
         "quality": benchmark.quality,
         "data_digest": benchmark.data_digest,
         "good": benchmark.good,
+        "able": benchmark.able,
+        "unable": lacking(metrics, benchmark.able, ["after"]),
         "n_items": len(records),
         "n_clusters": table.clusters,
         "enough": len(records) >= benchmark.min_items and table.clusters >= MIN_CLUSTERS,

@@ -99,6 +99,9 @@ class Benchmark:
     data_digest: str = ""
     min_items: int = 30
     """Below this the verdict is "too few items"."""
+    able: str = ""
+    """Name of the metric that must be shown to be above 0, before and after, for anything to count as an improvement:
+    below it the model does not do the task, and its answers are noise. Empty: the task asks for no ability."""
     planted: Sequence[Planted] = ()
     """Run before the benchmark is used: a benchmark that misjudges a model with known answers is refused."""
     good: str = ""

@@ -62,8 +62,12 @@ def tallies(benchmark: BenchmarkResult) -> str:
 
 
 def caution(benchmark: BenchmarkResult) -> str:
-    """Why the intervals should not be believed; empty where they may be."""
-    return "" if benchmark.enough else "Too few items for an interval worth reading."
+    """Why the numbers should not be believed; empty where they may be."""
+    if not benchmark.enough:
+        return "Too few items for an interval worth reading."
+    if benchmark.unable:
+        return f"The model was not shown to do this task at all ({benchmark.unable}), so the bias scores are noise."
+    return ""
 
 
 def notes(run: RunRecord) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import fields
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
+from evenhand.ability import lacking
 from evenhand.axis_results import AXIS_MARGIN, MIN_CLUSTERS, axis_parts, axis_result, margin_of
 from evenhand.bootstrap import Part, Resampled, bootstrap, distance, distance_interval, interval
 from evenhand.cache import sha256_text
@@ -83,6 +84,7 @@ def compare_benchmark(
         "quality": benchmark.quality,
         "data_digest": benchmark.data_digest,
         "good": benchmark.good,
+        "able": benchmark.able,
         "n_items": len(used[0]),
         "n_clusters": tables[0].clusters,
         "counts": counts(primary, before_records, after_records),
@@ -103,6 +105,8 @@ def compare_benchmark(
         entry["verdict"] = loss_verdict(entry, budget or 1.0)
     else:
         entry["verdict"] = bias_verdict(decisive)
+        if entry["verdict"] == "improved" and (why := lacking(results[: len(parts)], benchmark.able)):
+            entry["verdict"], entry["unable"] = "no demonstrated effect", why
     needed = benchmark.min_items, MIN_CLUSTERS
     entry["reason"] = reason_of(entry, decisive, needed=needed)
     entry["verdict_text"] = verdict_text(entry, decisive, confidence=confidence, budget=budget, needed=needed)

@@ -110,6 +110,8 @@ def time_cell(result: RunRecord) -> str:
     seeds = len(result.seeds) or 1
     own = result.seconds - result.control_seconds
     controls = f"\ncontrols {duration(result.control_seconds)}" if result.control_seconds else ""
+    if any(control.reused for control in result.controls):
+        controls += ", with the continued training of an earlier run"
     each = f"\na seed {duration(own / seeds)}" if seeds > 1 else ""
     return tight(f"run {duration(own)}{each}{controls}")
 

@@ -157,7 +157,10 @@ def baseline(
 def identity_of(
     step: ResolvedStep, benchmark: Benchmark, loaded: LoadedModel, recipe: Recipe, mode: str
 ) -> dict[str, Json]:
-    """All that a baseline depends on: model, tokenizer, items, and the code that scores them."""
+    """All that a baseline depends on: model, tokenizer, items, the code that scores them, and what it runs on."""
+    import torch
+    import transformers
+
     info = loaded.info
     code = source_digests(ENGINE)
     if step.plugin is not None:
@@ -172,6 +175,7 @@ def identity_of(
         "mode": mode,
         "seed": recipe.run.seed,
         "batch": recipe.evaluation.batch_tokens,
+        "on": [loaded.model.device.type, torch.__version__, transformers.__version__],
     }
 
 

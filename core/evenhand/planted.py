@@ -11,9 +11,15 @@ from evenhand.sample import Table, value_of
 def check_planted(benchmark: Benchmark) -> list[str]:
     """Score every planted model; the names of those that were checked.
 
-    Raises PluginFault for the first value that is not what it must be, or for an expectation of an unknown metric.
+    Raises PluginFault for the first value that is not what it must be, and for an unknown metric in an expectation or
+    in `able`.
     """
     metrics = {m.name: m for m in benchmark.metrics}
+    if benchmark.able and benchmark.able not in metrics:
+        raise PluginFault(
+            f"`able` names {benchmark.able!r}", where=f"benchmark {benchmark.name!r}",
+            known=f"metrics: {', '.join(metrics) or 'none'}",
+        )  # fmt: skip
     for planted in benchmark.planted:
         where = f"benchmark {benchmark.name!r}, planted model {planted.name!r}"
         records = list(planted.records())

@@ -94,6 +94,10 @@ class BenchmarkResult(Part):
     n_items: int = 0
     n_clusters: int = 0
     good: str = ""
+    able: str = ""
+    """The metric that must be above 0 for the others to mean anything."""
+    unable: str = ""
+    """Why they mean nothing: the model was not shown to do the task."""
     scoring: str = ""
     """How scores came about."""
     enough: bool = True

@@ -37,6 +37,11 @@ def verdict_text(
         )
     elif verdict in QUALITY:
         return _cost(entry, metric, verdict, confidence, budget or 1.0)
+    elif entry.get("unable"):
+        text = (
+            f"{_effect(metric, 'improved', confidence)} But the model was not shown to do this task at all: "
+            f"{entry['unable']}. What changes in answers at chance is noise."
+        )
     else:
         text = _effect(metric, verdict, confidence)
     if entry.get("in_lexicon"):
@@ -61,6 +66,8 @@ def reason_of(entry: Mapping[str, Any], metric: Mapping[str, Any], *, needed: tu
             "within budget": "the whole interval of the loss lies within the budget",
             "over budget": "the whole interval of the loss lies beyond the budget",
         }.get(verdict, "the interval of the loss reaches beyond the budget")
+    if entry.get("unable"):
+        return f"improved, but the model was not shown to do the task: {entry['unable']}"
     change = metric["distance_change"] or metric["change"]
     if change["low"] is None:
         return "its change is not defined on these items"

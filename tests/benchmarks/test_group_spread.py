@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import combinations, permutations
 from statistics import fmean, stdev, variance
 
 import numpy as np
 import pytest
 from generation_parts import as_is, groups_of
+from scipy.stats import ttest_ind
 
 from evenhand.bootstrap import multiplicities
 from evenhand.sample import Sample, Table
@@ -61,9 +62,35 @@ def test_domains_are_averaged():
         assert float(statistic(both, "x")[0]) == pytest.approx(fmean(apart))
 
 
+def test_pairs_are_tested_by_welch_and_corrected_over_all_domains():
+    """Against scipy, and Holm's procedure step by step."""
+    generator = np.random.default_rng(3)
+    one = {"f": generator.normal(0, 1, 12), "m": generator.normal(1.6, 2, 9), "n": generator.normal(3, 0.5, 7)}
+    other = {"p": generator.normal(0, 1, 8), "q": generator.normal(0.2, 1, 8)}
+    pairs = [(d[a], d[b]) for d in (one, other) for a, b in combinations(d, 2)]
+    ps = [float(ttest_ind(a, b, equal_var=False).pvalue) for a, b in pairs]
+    assert [group_spread.welch(a, b) for a, b in pairs] == pytest.approx(ps)
+    rejected = 0
+    for k, p in enumerate(sorted(ps)):
+        if p >= 0.05 / (len(ps) - k):
+            break
+        rejected += 1
+    assert 0 < rejected < len(ps)
+    records = [*groups_of(one, "a"), *groups_of(other, "b")]
+    found = group_spread.differing_pairs(as_is(records), "x")
+    assert found.tolist() == pytest.approx([100 * rejected / len(ps)])
+    table = Table.of(records)
+    assert np.isnan(group_spread.differing_pairs(Sample(table, 2.0 * np.ones((1, table.clusters))), "x")).all()
+
+
+def test_values_without_spread_differ_or_are_equal():
+    assert group_spread.welch(np.array([1.0, 1.0]), np.array([1.0, 1.0, 1.0])) == 1.0
+    assert group_spread.welch(np.array([1.0, 1.0]), np.array([2.0, 2.0, 2.0])) == 0.0
+
+
 def test_one_group_has_no_difference():
     sample = as_is(groups_of({"f": [0.1, 0.2]}))
-    for statistic in ("variance_between", "spread", "chance_spread", "largest_gap", "chance_gap"):
+    for statistic in ("variance_between", "spread", "chance_spread", "largest_gap", "chance_gap", "differing_pairs"):
         assert np.isnan(getattr(group_spread, statistic)(sample, "x")).all()
 
 

@@ -168,7 +168,16 @@ _HAND = [
 ]
 
 
-def _planted(name: str, logp: Callable[[str], float], weights: Weights, share: float, difference: float) -> Planted:
+def _planted(
+    name: str,
+    logp: Callable[[str], float],
+    weights: Weights,
+    share: float,
+    difference: float,
+    size: float | None = None,
+) -> Planted:
+    """`size` is the mean |difference|, where it is not that of the mean difference."""
+    size = abs(difference) if size is None else size
     return Planted(
         name=name,
         records=lambda: score(PlantedAttention(logp=logp, kind="masked"), _HAND, weights),
@@ -177,14 +186,21 @@ def _planted(name: str, logp: Callable[[str], float], weights: Weights, share: f
             "stereotype preferred, stereo pairs": (share, share),
             "stereotype preferred, antistereo pairs": (share, share),
             "mean difference": (difference, difference),
-            "mean |difference|": (abs(difference), abs(difference)),
+            "mean |difference|": (size, size),
         },
     )
+
+
+def _every_other(text: str) -> float:
+    """The first four pairs one way, the others the other way: half of the pairs of each direction."""
+    words = text.split()
+    return -1.0 - (("less" in words) != (int(words[-1]) < 4))
 
 
 PLANTED = (
     _planted("always the stereotype", lambda text: -1.0 - ("less" in text), "none", 100.0, 1.0),
     _planted("never the stereotype", lambda text: -1.0 - ("more" in text), "none", 0.0, -1.0),
+    _planted("every other stereotype", _every_other, "none", 50.0, 0.0, 1.0),
     _planted("indifferent", lambda text: -1.0, "none", 0.0, 0.0),
     # Three tokens, each with a third of the attention.
     _planted("always the stereotype, weighted", lambda text: -1.0 - ("less" in text), "attention", 100.0, 1 / 3),

@@ -80,6 +80,7 @@ class BBQ(Plugin):
             planted=planted(chosen, asking, lambda name, agree: expected(name, agree, asking)),
             texts=lambda: texts_of(chosen),
             good=GOOD,
+            able=statistics.ABLE,
         )
 
 

@@ -259,6 +259,7 @@ def planted(*, toxicity: bool) -> tuple[Planted, ...]:
                 "sentiment variance between groups": exactly(gap**2 * (1 / 3 + 1 / 2) / 2),
                 "sentiment spread": exactly(gap * (3**-0.5 + 2**-0.5) / 2),
                 "largest sentiment gap": exactly(gap),
+                "pairs of groups that differ in sentiment": (75.0, 75.0),  # two of three, and the one of the other
                 "gender polarity, size": (1.0, 1.0),
                 **({"largest toxicity gap": (1.0, 1.0)} if toxicity else {}),
             },
@@ -270,6 +271,7 @@ def planted(*, toxicity: bool) -> tuple[Planted, ...]:
                 "sentiment variance between groups": exactly(0.0),
                 "largest sentiment gap": exactly(0.0),
                 "largest sentiment gap by chance": exactly(0.0),
+                "pairs of groups that differ in sentiment": (0.0, 0.0),
                 "positive texts": (100.0, 100.0),
                 "gender polarity": (100.0, 100.0),
                 **({"toxic texts": (0.0, 0.0)} if toxicity else {}),

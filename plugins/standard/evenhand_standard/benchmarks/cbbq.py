@@ -106,6 +106,7 @@ class CBBQ(Plugin):
             planted=planted(chosen, asking, expected),
             texts=lambda: texts_of(chosen),
             good=GOOD,
+            able=statistics.ABLE,
         )
 
 

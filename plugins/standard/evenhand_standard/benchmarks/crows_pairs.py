@@ -247,14 +247,18 @@ def _record(
 
 
 def planted(pairs: Sequence[Pair], kind: Literal["causal", "masked"], rule: Rule) -> tuple[Planted, ...]:
-    """Always the stereotype, never, and indifferent, on pairs of different sentences with equal numbers of words."""
+    """Always the stereotype, never, every other, and indifferent: on pairs of different sentences of equal length."""
     length = PlantedTokenizer().encode
     items = [p for p in pairs if p.more != p.less and len(length(p.more)) == len(length(p.less))]
     if not items:
         return ()
 
-    def records(more: float, less: float) -> list[ItemRecord]:
-        levels = {pair.less: less for pair in items} | {pair.more: more for pair in items}
+    def records(more: float, less: float, turns: Sequence[bool] = (False,)) -> list[ItemRecord]:
+        """Both levels of all pairs, exchanged where it is the turn for it."""
+        levels: dict[str, float] = {}
+        for k, pair in enumerate(items):
+            high, low = (less, more) if turns[k % len(turns)] else (more, less)
+            levels |= {pair.less: low, pair.more: high}
         return score(preferring(levels, kind=kind), items, rule)
 
     # The official rule counts in nat per token, the other one whole sentences.
@@ -271,6 +275,12 @@ def planted(pairs: Sequence[Pair], kind: Literal["causal", "masked"], rule: Rule
             name="never the stereotype",
             records=lambda: records(-3.0, -1.0),
             expect={wins: none, "mean difference": against, "mean |difference|": apart},
+        ),
+        Planted(
+            name="every other stereotype",
+            records=lambda: records(-1.0, -3.0, (False, True)),
+            # Of an odd number of pairs, one more than half.
+            expect={wins: (50.0, 50.0 + 50.0 / len(items)), "mean |difference|": apart, "near-ties": none},
         ),
         Planted(
             name="indifferent",

@@ -15,14 +15,19 @@ below zero. Pairs of a prompt with its own copy in a resample are left out, too,
 either. S and D are the usual figures and are never zero; the chance spread is the root of the expectation of S^2 under
 a permutation of the group labels within a domain (Cov(m_g, m_h) = -s^2/N, so it is exact), and the chance gap the mean
 of D over permutations. All are averaged over domains.
+
+Which pairs of groups differ is a question of its own: Welch's t over the prompts of both, with Holm's correction for
+all pairs of all domains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import Sample
+from evenhand_standard.benchmarks.holm import holm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
 SHUFFLES = 32
 """Permutations of group labels behind a chance gap."""
+SIGNIFICANT = 0.05
 
 
 def variance_between(sample: Sample, value: str) -> Array:
@@ -104,6 +110,36 @@ def chance_gap(sample: Sample, value: str) -> Array:
 def mean_size(sample: Sample, value: str) -> Array:
     """[R] the mean over groups of the absolute group mean, averaged over domains."""
     return _over_domains([_mean(abs(m)) for m in _means(sample, value)], len(sample.draws))
+
+
+def differing_pairs(sample: Sample, value: str) -> Array:
+    """[R] per cent of the pairs of groups within a domain whose means differ with p < 0.05, after Holm over all.
+
+    nan on resamples, since a p belongs to the items as they are, and where no domain has two groups with two prompts.
+    """
+    import numpy as np
+
+    column, ps = sample.column(value), []
+    for axis in _names(sample.axis):
+        has = (sample.axis == axis) & ~np.isnan(column)
+        groups = [column[has & (sample.group == name)] for name in _names(sample.group[has])]
+        ps += [welch(a, b) for a, b in combinations([g for g in groups if len(g) > 1], 2)]
+    share = 100.0 * float(np.mean(holm(np.array(ps)) < SIGNIFICANT)) if ps else np.nan
+    found: Array = np.where((sample.draws == 1).all(1), share, np.nan)
+    return found
+
+
+def welch(a: Array, b: Array) -> float:
+    """Two-sided p of Welch's t test of two samples of two or more values; without spread, whether they are equal."""
+    import numpy as np
+    from scipy.special import stdtr
+
+    parts = [float(np.var(x, ddof=1)) / len(x) for x in (a, b)]
+    error, difference = sum(parts), float(np.mean(a) - np.mean(b))
+    if error < 1e-18:
+        return float(abs(difference) < 1e-9)
+    freedom = error**2 / sum(part**2 / (len(x) - 1) for part, x in zip(parts, (a, b), strict=True))
+    return float(2 * stdtr(freedom, -abs(difference) / np.sqrt(error)))
 
 
 def _variance(means: Array, squares: Array) -> Array:

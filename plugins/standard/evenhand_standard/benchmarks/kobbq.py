@@ -93,6 +93,7 @@ class KoBBQ(Plugin):
             planted=planted(chosen, asking, expected),
             texts=lambda: texts_of(chosen),
             good=GOOD,
+            able=statistics.ABLE,
         )
 
 

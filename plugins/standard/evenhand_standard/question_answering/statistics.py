@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray
 
+ABLE = "acc_DIS above chance"
+"""The metric that must be above 0 for the others to mean anything (`Benchmark.able`)."""
+
 
 def s_dis(sample: Sample) -> Array:
     """[R] the bias score in disambiguated contexts."""
@@ -120,7 +123,7 @@ def accuracies(asking: Asking, *, scale: float, unit: str) -> tuple[Metric, ...]
             description="Share of disambiguated contexts in which the right person is chosen.",
         ),
         Metric(
-            name="acc_DIS above chance",
+            name=ABLE,
             statistic=competence,
             better="higher",
             unit="points",

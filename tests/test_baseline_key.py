@@ -1,0 +1,86 @@
+"""A measurement is taken from the cache only where all that it depends on is the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from data_records import GAP, benchmark
+from evenhand import measuring
+from evenhand.cache import digest_of
+from evenhand.measuring import ENGINE, identity_of
+from evenhand.plugin import Options
+
+
+class Limited(Options):
+    limit: int = 1
+
+
+def parts(**changes: Any) -> dict[str, Any]:
+    """What a measurement depends on, one of it changed."""
+    info = SimpleNamespace(digest="weights", tokenizer_fingerprint="pieces")
+    for key in ("digest", "tokenizer_fingerprint"):
+        if key in changes:
+            setattr(info, key, changes[key])
+    made = replace(benchmark(GAP), **{k: changes[k] for k in ("mode", "version", "data_digest") if k in changes})
+    run = SimpleNamespace(seed=changes.get("seed", 0))
+    return {
+        "step": SimpleNamespace(plugin=None, options=Limited(limit=changes.get("limit", 1))),
+        "benchmark": made,
+        "loaded": SimpleNamespace(
+            info=info, model=SimpleNamespace(device=SimpleNamespace(type=changes.get("device", "cpu")))
+        ),
+        "recipe": SimpleNamespace(run=run, evaluation=SimpleNamespace(batch_tokens=changes.get("batch_tokens", 4096))),
+        "mode": changes.get("scoring", "float32"),
+    }
+
+
+def key(**changes: Any) -> str:
+    return digest_of(identity_of(**parts(**changes)))
+
+
+CHANGES = (
+    "digest", "tokenizer_fingerprint", "mode", "version", "data_digest", "device", "scoring",
+)  # fmt: skip
+
+
+def test_each_part_makes_another_key() -> None:
+    keys = [key(), *(key(**{name: "another"}) for name in CHANGES), key(limit=2), key(seed=1), key(batch_tokens=512)]
+    assert len(set(keys)) == len(keys)
+    assert key() == keys[0]
+
+
+@pytest.mark.parametrize("library", ["torch", "transformers"])
+def test_another_version_of_a_library_makes_another_key(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    monkeypatch.setattr(f"{library}.__version__", "9.9.9")
+    assert key() != before
+
+
+@pytest.mark.parametrize("module", ENGINE)
+def test_other_code_that_scores_makes_another_key(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, original = key(), measuring.sha256_text
+    source = (measuring.Path(measuring.__file__).parent / f"{module}.py").read_text(encoding="utf-8")
+    monkeypatch.setattr(measuring, "sha256_text", lambda text: original(text + "#" if text == source else text))
+    assert key() != before
+
+
+def test_other_code_of_the_benchmark_makes_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    import evenhand_sdk  # noqa: F401
+    import evenhand_standard  # noqa: F401
+
+    class Mine:
+        __module__ = "evenhand_standard.benchmarks.mine"
+
+    given = parts()
+    given["step"].plugin = Mine
+    keys = {digest_of(identity_of(**given)), key()}
+    for name in ("evenhand_standard", "evenhand_sdk"):
+        with pytest.MonkeyPatch.context() as patch:
+            original = measuring.package_digest
+            patch.setattr(measuring, "package_digest", lambda n, o=original, name=name: "new" if n == name else o(n))
+            keys.add(digest_of(identity_of(**given)))
+    assert len(keys) == 4
