@@ -299,3 +299,35 @@ rows = [["she", "he", "they"]]
 )
 def test_the_verb_agrees_with_they(text: str, after: str) -> None:
     assert swap(text, THEY, "nonbinary") == after
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "after"),
+    [
+        ("Two Black women and an Asian man.", "asian", "Two Asian women and a Black man."),
+        ("Two Asian women and a Black man.", "black", "Two Black women and an Asian man."),
+        ("A Black man came.", "white", "A White man came."),
+        ("A White man came.", "black", "A Black man came."),
+        ("Black men met Asian men.", "asian", "Asian men met black men."),
+        ("An Asian man came.", "black", "A black man came."),
+    ],
+)
+def test_a_capital_that_the_text_gives_a_group_is_kept_for_it(text: str, target: str, after: str) -> None:
+    assert swap(text, load_axis("race"), target) == after
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "target", "after"),
+    [
+        ("nationality", "The Germans next door are kind.", "japanese", "The Japanese next door are kind."),
+        ("nationality", "The Japanese next door are kind.", "german", "The Germans next door are kind."),
+        ("nationality", "Some Germans came.", "japanese", "Some Japanese people came."),
+        ("age", "An elderly driver won.", "young", "A young driver won."),
+        ("age", "A youthful driver won.", "old", "An elderly driver won."),
+        ("socioeconomic", "She grew up poor in a small town.", "rich", "She grew up rich in a small town."),
+        ("socioeconomic", "The soil is poor in nutrients.", "rich", "The soil is poor in nutrients."),
+        ("gender", "Everyone knows what s/he must sign.", "female", "Everyone knows what s/he must sign."),
+    ],
+)
+def test_words_of_the_packs_stand_as_a_writer_puts_them(axis: str, text: str, target: str, after: str) -> None:
+    assert swap(text, load_axis(axis), target) == after

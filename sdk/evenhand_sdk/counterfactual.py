@@ -276,6 +276,8 @@ def _swap(
         before = text[start:end]
         if style != "listed" or before[0].isupper() != after[0].isupper():
             after = _written(text, word, after, lexicon)
+            if after[0].islower() and before[0].isupper() and _writes_capital(text, found, other, lexicon.grammar):
+                after = after[0].upper() + after[1:]
         if certainty < confidence:
             confidence = certainty
         if before == after:
@@ -332,6 +334,15 @@ def _written(text: str, word: Found, after: str, lexicon: Lexicon) -> str:
             return after[:1].upper() + after[1:]
         return after
     return styled(after, word.style)
+
+
+def _writes_capital(text: str, found: Sequence[Found], group: int, grammar: Grammar) -> bool:
+    """Whether the text gives a word of the group a capital that the pack does not (Black people and Asian people)."""
+    return any(
+        word.entry.group == group and word.style == "capital" and not grammar.begins_sentence(text, word.start)
+        for word in found
+        if word.entry.listed[0].islower()
+    )
 
 
 def _row(text: str, word: Found, lexicon: Lexicon, *, causal: bool) -> tuple[WordTuple, float]:

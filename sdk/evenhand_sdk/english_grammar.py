@@ -129,6 +129,8 @@ class English:
             repaired = repaired_article(had, swap.before, swap.after)
             if repaired != had:
                 found.append(Replacement(*article, repaired))
+        if swap.row.number == "plural" and swap.after.endswith(" people") and _the_before(text, swap.start):
+            found.append(Replacement(swap.start, swap.end, swap.after.removesuffix(" people")))  # the Japanese
         following = text[swap.end : swap.end + 1]
         if following in ("'", "’"):
             ending = possessive_ending(text, swap)
@@ -137,3 +139,8 @@ class English:
         if swap.row.pos == "pronoun" and swap.row.case == "subject" and following:
             found += verb_after(text, swap)
         return found
+
+
+def _the_before(text: str, start: int) -> bool:
+    """Whether `the` alone stands before a place."""
+    return text[max(0, start - 4) : start].lower() == "the " and not text[max(0, start - 5) : start - 4].isalnum()
