@@ -229,7 +229,9 @@ def test_names_are_left_alone_on_request() -> None:
 
 def test_confidence_is_that_of_the_least_certain_edit() -> None:
     assert counterfactuals("She left.", GENDER)[0].confidence == 1.0
-    assert counterfactuals("Mary left.", GENDER)[0].confidence == 0.9
+    assert counterfactuals("Mary left.", GENDER)[0].confidence == 0.99
+    assert counterfactuals("Ashley left.", GENDER)[0].confidence == 0.96
+    assert counterfactuals("Wei left.", GENDER)[0].confidence == 0.5
     assert counterfactuals("She and Ms. Hill left.", GENDER)[0].confidence == 0.8
     assert counterfactuals("She brings his or her cup.", GENDER)[0].confidence == 0.7
 

@@ -326,6 +326,8 @@ def test_a_capital_that_the_text_gives_a_group_is_kept_for_it(text: str, target:
         ("age", "A youthful driver won.", "old", "An elderly driver won."),
         ("socioeconomic", "She grew up poor in a small town.", "rich", "She grew up rich in a small town."),
         ("socioeconomic", "The soil is poor in nutrients.", "rich", "The soil is poor in nutrients."),
+        ("gender", "Everyone knows what (s)he must sign.", "female", "Everyone knows what (s)he must sign."),
+        ("gender", "My aunt (the loud one) he knew.", "male", "My uncle (the loud one) she knew."),
         ("gender", "Everyone knows what s/he must sign.", "female", "Everyone knows what s/he must sign."),
     ],
 )

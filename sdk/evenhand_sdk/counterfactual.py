@@ -23,9 +23,6 @@ from evenhand_sdk.lexicon import Lexicon, compiled
 from evenhand_sdk.reference import kept_with_their_person
 from evenhand_sdk.word_search import Folded, Found, find, folded, styled
 
-NAME_CERTAINTY = 0.9
-"""Most given names belong to one group, none surely so."""
-
 
 class Edit(NamedTuple):
     """One replacement, with its place in characters in the old text and in the new one (ends are exclusive)."""
@@ -349,7 +346,7 @@ def _row(text: str, word: Found, lexicon: Lexicon, *, causal: bool) -> tuple[Wor
     """The row that the word stands in, and how sure that is."""
     rows = word.entry.rows
     if len(rows) == 1:
-        return rows[0], NAME_CERTAINTY if word.entry.is_name else rows[0].certainty
+        return rows[0], rows[0].certainty
     grammar = lexicon.grammar
     cases = [row.case for row in rows if row.case]
     if cases:
