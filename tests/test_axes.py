@@ -335,9 +335,7 @@ def test_a_problem_of_the_newer_keys_is_named(old: str, new: str, problem: str) 
 def test_names_have_a_certainty_each() -> None:
     plain = parse_axis(NATIONS, where="")
     assert plain.certainty_of_name("Anders") == 0.9
-    told = NATIONS.replace(
-        "[[names.by_group]]", "[names]\ncertainty = 0.8\nless_certain = {Anders = 0.6}\n[[names.by_group]]"
-    )
+    told = NATIONS.replace("[names]\n", "[names]\ncertainty = 0.8\nless_certain = {Anders = 0.6}\n")
     nations = parse_axis(told, where="")
     assert (nations.certainty_of_name("Anders"), nations.certainty_of_name("André")) == (0.6, 0.8)
     assert nations.digest != plain.digest
