@@ -332,6 +332,22 @@ def test_a_problem_of_the_newer_keys_is_named(old: str, new: str, problem: str) 
     assert f"\n  - {problem}" in str(error.value)
 
 
+def test_names_have_a_certainty_each() -> None:
+    plain = parse_axis(NATIONS, where="")
+    assert plain.certainty_of_name("Anders") == 0.9
+    told = NATIONS.replace("[names]\n", "[names]\ncertainty = 0.8\nless_certain = {Anders = 0.6}\n")
+    nations = parse_axis(told, where="")
+    assert (nations.certainty_of_name("Anders"), nations.certainty_of_name("André")) == (0.6, 0.8)
+    assert nations.digest != plain.digest
+    with pytest.raises(UsageError) as caught:
+        parse_axis(told.replace("Anders = 0.6", "Andres = 1.5").replace("certainty = 0.8", "certainty = 0"), where="")
+    assert [line.strip() for line in str(caught.value).splitlines()[1:4]] == [
+        "- names.certainty: must be above 0 and at most 1, got 0",
+        "- names.less_certain.Andres: is no name of the rows; did you mean 'Anders'?",
+        "- names.less_certain.Andres: must be above 0 and at most 1, got 1.5",
+    ]
+
+
 def test_a_word_may_be_an_adjective_and_a_noun() -> None:
     both = NATIONS.replace('swedish = "Swedes"', 'swedish = "Swedes"\nfrench = "French"')
     assert len(parse_axis(both, where="").tuples) == 2

@@ -46,6 +46,48 @@ BOTH_WAYS = {
     "object in a relative clause": ("The man who met her said so.", "The woman who met him said so."),
     "object before back": ("Please call her back.", "Please call him back."),
     "object before home": ("We drove her home.", "We drove him home."),
+    "object with let and a noun-like verb": ("They let her stray.", "They let him stray."),
+    "object with let and a following object": ("They let her help me out.", "They let him help me out."),
+    "object with a verb of sense": ("We heard her breathe.", "We heard him breathe."),
+    "object with listened to": ("We listened to her breathe out.", "We listened to him breathe out."),
+    "object with a verb and its object": ("The noise made her face me.", "The noise made him face me."),
+    "object with a verb and a name": ("We heard her call Ann.", "We heard him call Ann."),
+    "object with a noun in -ing that acts": ("We saw her painting the wall.", "We saw him painting the wall."),
+    "object with an adverb that says how": ("It made her widely known.", "It made him widely known."),
+    "object with an adverb and a verb": ("We saw her slowly rise.", "We saw him slowly rise."),
+    "object with a degree": ("It made her very calm.", "It made him very calm."),
+    "object with a full adjective": ("It made her furious.", "It made him furious."),
+    "object with a duration": ("It took her two years to come.", "It took him two years to come."),
+    "object with several times": ("They called her several times.", "They called him several times."),
+    "object with one day": ("They will love her one day.", "They will love him one day."),
+    "object with such a": ("They gave her such a fine coat.", "They gave him such a fine coat."),
+    "object with right away": ("They moved in with her right away.", "They moved in with him right away."),
+    "object with long before": ("We knew of her long before that.", "We knew of him long before that."),
+    "object with only as": ("We think of her only as a friend.", "We think of him only as a friend."),
+    "object with following": ("It hit her following a fall.", "It hit him following a fall."),
+    "object with a passive": (
+        "They sued her, and found her backed by us.",
+        "They sued him, and found him backed by us.",
+    ),
+    "object with hostage": ("They took her hostage.", "They took him hostage."),
+    "object with close": ("They held her close.", "They held him close."),
+    "object that is caused something": ("It caused her pain.", "It caused him pain."),
+    "object that is denied something": ("They denied her access to it.", "They denied him access to it."),
+    "object called names": ("They called her names.", "They called him names."),
+    "object with with and being": ("With her being ill, we left.", "With him being ill, we left."),
+    "determiner with let and a noun": ("I let her hair down.", "I let his hair down."),
+    "determiner with let and eyes": ("The light let her eyes rest.", "The light let his eyes rest."),
+    "determiner with let and a subject": ("I let her rejection be.", "I let his rejection be."),
+    "determiner before a seen face": ("We watched her face.", "We watched his face."),
+    "determiner before a death": ("It caused her death.", "It caused his death."),
+    "determiner before counted children": ("They found her two cats.", "They found his two cats."),
+    "determiner before an age": ("I met her five year old dog.", "I met his five year old dog."),
+    "determiner before a close friend": ("I met her close friend.", "I met his close friend."),
+    "determiner before very own": ("They made her very own cake.", "They made his very own cake."),
+    "determiner before a newly built thing": (
+        "I made her newly built house famous.",
+        "I made his newly built house famous.",
+    ),
     "determiner": ("I lost her umbrella.", "I lost his umbrella."),
     "determiner before an adjective": ("It was her old car.", "It was his old car."),
     "determiner before own": ("It is her own fault.", "It is his own fault."),
@@ -187,7 +229,9 @@ def test_names_are_left_alone_on_request() -> None:
 
 def test_confidence_is_that_of_the_least_certain_edit() -> None:
     assert counterfactuals("She left.", GENDER)[0].confidence == 1.0
-    assert counterfactuals("Mary left.", GENDER)[0].confidence == 0.9
+    assert counterfactuals("Mary left.", GENDER)[0].confidence == 0.99
+    assert counterfactuals("Ashley left.", GENDER)[0].confidence == 0.96
+    assert counterfactuals("Wei left.", GENDER)[0].confidence == 0.5
     assert counterfactuals("She and Ms. Hill left.", GENDER)[0].confidence == 0.8
     assert counterfactuals("She brings his or her cup.", GENDER)[0].confidence == 0.7
 

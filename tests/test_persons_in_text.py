@@ -92,10 +92,58 @@ def swap(text: str, axis: Axis, target: str | None = None) -> str:
         ("Queen Anne called my uncle. He came to her.", "Queen Anne called my aunt. She came to her."),
         ("President Hill spoke. He left. My sister did, too.", "President Hill spoke. He left. My brother did, too."),
         ("The queen waved. She left.", "The king waved. He left."),
+        ("Marie Curie's husband met my aunt.", "Marie Curie's husband met my uncle."),
+        ("Marie Curie's elder daughter left. My uncle cried.", "Marie Curie's elder daughter left. My aunt cried."),
     ],
 )
 def test_a_real_person_stays_with_the_pronouns_and_relatives(text: str, after: str) -> None:
     assert swap(text, REAL) == after
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("Marie Curie was a brave woman, and she won.", "Marie Curie was a brave woman, and she won."),
+        ("Marie Curie, a tall woman, met my aunt.", "Marie Curie, a tall woman, met my uncle."),
+        ("Marie Curie met the tall woman.", "Marie Curie met the tall man."),
+        ("Marie Curie, the friend of an actress, left.", "Marie Curie, the friend of an actor, left."),
+        ("I met the queen, Isabella of France, and her aunt.", "I met the queen, Isabella of France, and her aunt."),
+        ("My aunt wrote to her brother Edward IV.", "My uncle wrote to his brother Edward IV."),
+        ("The woman Queen Anne met left.", "The man Queen Anne met left."),
+        ("She is a tall woman. She gave birth.", "She is a tall woman. She gave birth."),
+    ],
+)
+def test_a_noun_that_says_who_a_real_person_is_stays_with_the_person(text: str, after: str) -> None:
+    assert swap(text, GENDER) == after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Isabella of France met her brother, and she smiled.",
+        "Edward IV married his cousin.",
+        "Edward IV's brother lost his crown.",
+        "Henry the Younger lost his crown.",
+        "Roger Mortimer, 1st Earl of March, wrote to his wife.",
+        "Edward Seymour, Duke of Somerset, lost his head.",
+        "Countess Mary and Lord John came.",
+    ],
+)
+def test_who_is_called_like_a_ruler_stays(text: str) -> None:
+    assert counterfactuals(text, GENDER) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("Mary of the shop next door left her bag.", "John of the shop next door left his bag."),
+        ("Mary, the great singer, left her bag.", "John, the great singer, left his bag."),
+        ("Edward, Duke in all but name, met my aunt.", "Rebecca, Duchess in all but name, met my uncle."),
+        ("Mary VII-B left her class.", "John VII-B left his class."),
+    ],
+)
+def test_others_are_not_taken_for_rulers(text: str, after: str) -> None:
+    assert swap(text, GENDER) == after
 
 
 @pytest.mark.parametrize(
@@ -118,7 +166,7 @@ def test_words_of_an_exempt_person_are_marked() -> None:
 @pytest.mark.parametrize(
     ("text", "after"),
     [
-        ("Lloyd George met George.", "Lloyd George met Helen."),
+        ("Lloyd George met Paul.", "Lloyd George met Sandra."),
         ("He met TJ Henry in Newton Abbot.", "She met TJ Henry in Newton Abbot."),
         (
             "He coached the Sacramento Kings for the Women's Institute.",
@@ -133,6 +181,20 @@ def test_words_of_an_exempt_person_are_marked() -> None:
         ("Then Mary left. On Monday John came.", "Then John left. On Monday Mary came."),
         ("Mary's and John's house", "John's and Mary's house"),
         ("Mary Miller is Mary.", "John Miller is John."),
+        # A surname that is a first name stays, beside its first name and alone.
+        ("Elton John and his band came.", "Elton John and his band came."),
+        ("Wanda John and her band came.", "Wanda John and his band came."),
+        ("Wanda\nJohn and her band came.", "Wanda\nJohn and his band came."),
+        ("Wanda\u00a0John and her band came.", "Wanda\u00a0John and his band came."),
+        ("KEITH JOHN AND HIS BAND", "DIANE JOHN AND HER BAND"),
+        ("Keith Thomas was ill. Thomas met Mary.", "Diane Thomas was ill. Thomas met John."),
+        ("Thomas came later. He was Wanda Thomas's son.", "Thomas came later. She was Wanda Thomas's daughter."),
+        ("Mary Thomas met Thomas Hill.", "John Thomas met Betty Hill."),
+        ("Mary J. Thomas met Thomas.", "John J. Thomas met Thomas."),
+        ("He lives in George Street with George.", "She lives in George Street with Helen."),
+        ("Keith Paul Said", "Diane Paul Said"),
+        ("Mary I know; Mary Hill I do not.", "John I know; John Hill I do not."),
+        ("Singer John Hill met Minister Mary Hill.", "Singer Mary Hill met Minister John Hill."),
     ],
 )
 def test_a_first_name_is_told_from_a_surname_and_a_place(text: str, after: str) -> None:
@@ -237,3 +299,37 @@ rows = [["she", "he", "they"]]
 )
 def test_the_verb_agrees_with_they(text: str, after: str) -> None:
     assert swap(text, THEY, "nonbinary") == after
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "after"),
+    [
+        ("Two Black women and an Asian man.", "asian", "Two Asian women and a Black man."),
+        ("Two Asian women and a Black man.", "black", "Two Black women and an Asian man."),
+        ("A Black man came.", "white", "A White man came."),
+        ("A White man came.", "black", "A Black man came."),
+        ("Black men met Asian men.", "asian", "Asian men met black men."),
+        ("An Asian man came.", "black", "A black man came."),
+    ],
+)
+def test_a_capital_that_the_text_gives_a_group_is_kept_for_it(text: str, target: str, after: str) -> None:
+    assert swap(text, load_axis("race"), target) == after
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "target", "after"),
+    [
+        ("nationality", "The Germans next door are kind.", "japanese", "The Japanese next door are kind."),
+        ("nationality", "The Japanese next door are kind.", "german", "The Germans next door are kind."),
+        ("nationality", "Some Germans came.", "japanese", "Some Japanese people came."),
+        ("age", "An elderly driver won.", "young", "A young driver won."),
+        ("age", "A youthful driver won.", "old", "An elderly driver won."),
+        ("socioeconomic", "She grew up poor in a small town.", "rich", "She grew up rich in a small town."),
+        ("socioeconomic", "The soil is poor in nutrients.", "rich", "The soil is poor in nutrients."),
+        ("gender", "Everyone knows what (s)he must sign.", "female", "Everyone knows what (s)he must sign."),
+        ("gender", "My aunt (the loud one) he knew.", "male", "My uncle (the loud one) she knew."),
+        ("gender", "Everyone knows what s/he must sign.", "female", "Everyone knows what s/he must sign."),
+    ],
+)
+def test_words_of_the_packs_stand_as_a_writer_puts_them(axis: str, text: str, target: str, after: str) -> None:
+    assert swap(text, load_axis(axis), target) == after

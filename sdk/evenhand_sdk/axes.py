@@ -12,8 +12,8 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
@@ -22,6 +22,9 @@ from evenhand.errors import BrokenPlugin, UsageError
 
 ENTRY_POINT_GROUP = "evenhand.axes"
 """An entry point `NAME.LOCALE` in this group loads to an `Axis`, or to the path of a TOML file."""
+
+NAME_CERTAINTY = 0.9
+"""Of a first name, where a pack says nothing else: most belong to one group, none surely so."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,14 @@ class Axis:
     templates: tuple[Template, ...] = ()
     variety: str | None = None
     """The variety or dialect that words and names are from, as a BCP 47 tag (en-GB); none when it is not special."""
+    name_certainty: float = NAME_CERTAINTY
+    """How sure it is that who bears a first name is of its group, in (0, 1]."""
+    less_certain_names: Mapping[str, float] = field(default_factory=dict)
+    """First names for which it is another value."""
+
+    def certainty_of_name(self, name: str) -> float:
+        """How sure it is that who bears this listed name is of its group, in (0, 1]."""
+        return self.less_certain_names.get(name, self.name_certainty)
 
     @cached_property
     def digest(self) -> str:
@@ -106,6 +117,8 @@ class Axis:
             self.limits,
             [list(vars(template).values()) for template in self.templates],
             self.variety,
+            self.name_certainty,
+            sorted(self.less_certain_names.items()),
         ]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 

@@ -46,6 +46,8 @@ NAMES: Keys = {
     "note": (str, "Which names were left out, and why."),
     "rows": (list, "One name for each group, in the order of `groups`."),
     "by_group": (list, "Tables from group to name; a group may be left out."),
+    "certainty": ((int, float), "In (0, 1]: how sure it is that who bears a name is of its group; 0.9 by default."),
+    "less_certain": (dict, "Names for which it is another value: name to certainty."),
 }
 TEMPLATE: Keys = {
     "text": (str, "A sentence with at least one slot in braces, which names a theme of the words, or `name`."),
@@ -75,6 +77,10 @@ def schema() -> dict[str, Any]:
         "rows": {"type": "array", "items": strings},
         "by_group": by_group,
         "slots": {"type": "object", "additionalProperties": {"type": "string"}},
+        "less_certain": {
+            "type": "object",
+            "additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        },
         "certainty": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         "words": {"type": "array", "minItems": 1, "items": _table(BLOCK, ("pos",), strings, {"rows", "by_group"})},
         "names": _table(NAMES, (), strings, set()),

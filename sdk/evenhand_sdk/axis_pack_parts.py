@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from evenhand_sdk.axes import Exemption, Template, WordTuple, near_match
+from evenhand_sdk.axes import NAME_CERTAINTY, Exemption, Template, WordTuple, near_match
 from evenhand_sdk.axis_pack_keys import (
     BLOCK,
     CASES,
@@ -38,10 +38,7 @@ def word_rows(block: Mapping[str, object], key: str, groups: tuple[str, ...], pr
     problems += [
         f"{key}.sources: {group!r} is no group{near_match(group, groups)}" for group in sources if group not in groups
     ]
-    certainty = block.get("certainty", 1.0)
-    if not isinstance(certainty, int | float) or not 0 < certainty <= 1:
-        problems.append(f"{key}.certainty: must be above 0 and at most 1, got {certainty!r}")
-        certainty = 1.0
+    certainty = _share(block.get("certainty", 1.0), f"{key}.certainty", problems)
     if not block.get("rows") and not block.get("by_group"):
         problems.append(f"{key}.rows: required, but missing or empty (or give {key}.by_group)")
     if len(problems) > before:
@@ -59,7 +56,7 @@ def word_rows(block: Mapping[str, object], key: str, groups: tuple[str, ...], pr
             case=case,
             sources=sources,
             capitalised=bool(block.get("capitalised", False)),
-            certainty=float(certainty),
+            certainty=certainty,
             theme=str(block.get("theme", "")),
             context=context,
         )
@@ -126,6 +123,31 @@ def name_rows(table: object, groups: tuple[str, ...], problems: list[str]) -> tu
         names.append(by_group)
         _check_capitals(by_group, f"names.by_group[{index}]", problems)
     return tuple(names)
+
+
+def name_certainties(
+    table: object, names: Sequence[Sequence[str]], problems: list[str]
+) -> tuple[float, dict[str, float]]:
+    """How sure the group of a name is: of names in general, and of those that are told apart."""
+    if not isinstance(table, Mapping):
+        return NAME_CERTAINTY, {}
+    general = _share(table.get("certainty", NAME_CERTAINTY), "names.certainty", problems)
+    told = table.get("less_certain", {})
+    known = {name for row in names for name in row if name}
+    found: dict[str, float] = {}
+    for name, value in told.items() if isinstance(told, Mapping) else ():
+        if name not in known:
+            problems.append(f"names.less_certain.{name}: is no name of the rows{near_match(name, known)}")
+        found[name] = _share(value, f"names.less_certain.{name}", problems)
+    return general, found
+
+
+def _share(value: object, key: str, problems: list[str]) -> float:
+    """The value as a number above 0 and at most 1; 1 and a problem when it is none."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
+        return float(value)
+    problems.append(f"{key}: must be above 0 and at most 1, got {value!r}")
+    return 1.0
 
 
 def _check_capitals(names: Sequence[str], key: str, problems: list[str]) -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 from evenhand.errors import DataNotFound, UsageError
 from evenhand_sdk.axes import Axis, WordTuple
 from evenhand_sdk.axis_pack_keys import NEUTRAL, REQUIRED, TOP
-from evenhand_sdk.axis_pack_parts import check_keys, exemption, name_rows, strings, tables, template, word_rows
+from evenhand_sdk.axis_pack_parts import (
+    check_keys,
+    exemption,
+    name_certainties,
+    name_rows,
+    strings,
+    tables,
+    template,
+    word_rows,
+)
 from evenhand_sdk.grammar import grammar_of
 
 _TAG = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
@@ -61,6 +70,7 @@ def _build(raw: Mapping[str, object], problems: list[str]) -> Axis | None:
         for index, entry in enumerate(tables(raw.get("do_not_flip", []), "do_not_flip", problems))
     ]
     names = name_rows(raw.get("names", {}), groups, problems)
+    certainty, less_certain = name_certainties(raw.get("names", {}), names, problems)
     templates = [
         template(entry, f"templates[{index}]", tuples, names, problems)
         for index, entry in enumerate(tables(raw.get("templates", []), "templates", problems))
@@ -79,6 +89,8 @@ def _build(raw: Mapping[str, object], problems: list[str]) -> Axis | None:
         limits=strings(raw.get("limits", []), "limits", problems),
         templates=tuple(templates),
         variety=None if variety is None else str(variety),
+        name_certainty=certainty,
+        less_certain_names=less_certain,
     )
 
 

@@ -12,19 +12,16 @@ is asked of a `Grammar`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from evenhand_sdk.axes import Axis, WordTuple
 from evenhand_sdk.exempt_spans import NOTHING, Exempt, Span, exempt_so_far, exempt_spans
-from evenhand_sdk.grammar import Replacement, Swap
+from evenhand_sdk.grammar import Grammar, Replacement, Swap
 from evenhand_sdk.lexicon import Lexicon, compiled
 from evenhand_sdk.reference import kept_with_their_person
 from evenhand_sdk.word_search import Folded, Found, find, folded, styled
-
-NAME_CERTAINTY = 0.9
-"""Most given names belong to one group, none surely so."""
 
 
 class Edit(NamedTuple):
@@ -161,8 +158,25 @@ def _counterfactuals(
 
 
 def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
-    """The words that mean a person where the pack asks for it, no surnames, and no parts of the names of things."""
-    return [word for word in found if _counts(text, word, lexicon)]
+    """The words that mean a person where the pack asks for it, no surnames, and no parts of the names of things.
+
+    A name that is a surname somewhere in the text is one where it stands alone, too (Keith Thomas ... Thomas said).
+    """
+    grammar = lexicon.grammar
+    kept: list[Found] = []
+    surnames: set[str] = set()
+    for word in found:
+        if _counts(text, word, lexicon):
+            kept.append(word)
+        elif word.entry.is_name and not grammar.is_first_name(text, word.start, word.end, lexicon.is_name):
+            surnames.add(text[word.start : word.end].lower())
+    return [word for word in kept if not _is_surname(text, word, surnames, grammar)] if surnames else kept
+
+
+def _is_surname(text: str, word: Found, surnames: Collection[str], grammar: Grammar) -> bool:
+    """Whether a name that was met as a surname stands alone, and so means its bearer again."""
+    known = word.entry.is_name and text[word.start : word.end].lower() in surnames
+    return known and not grammar.bears_surname(text, word.end)
 
 
 def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
@@ -182,28 +196,39 @@ def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
 
 def _in_context_so_far(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
     grammar = lexicon.grammar
-    return [
-        word
-        for word in found
-        if (
-            grammar.is_first_name_so_far(text, word.start, word.end)
-            if word.entry.is_name
-            else word.entry.context is None
-            or grammar.names_person_so_far(text, word.start, word.end, word.entry.rows[0])
-        )
-    ]
+    kept: list[Found] = []
+    surnames: set[str] = set()
+    for word in found:
+        start, end, entry, _, _ = word
+        if entry.is_name:
+            if not grammar.is_first_name_so_far(text, start, end):
+                surnames.add(text[start:end].lower())
+            elif text[start:end].lower() not in surnames:
+                kept.append(word)
+        elif entry.context is None or grammar.names_person_so_far(text, start, end, entry.rows[0]):
+            kept.append(word)
+    return kept
 
 
 def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -> list[Found]:
     """The words outside of exempt spans that do not belong to an exempt person."""
     exempt = exempt_spans(text, lexicon, fold) if found else NOTHING
-    if exempt is NOTHING:
+    rulers = _rulers(text, found, lexicon.grammar)
+    if rulers:
+        exempt = exempt._replace(persons=[*exempt.persons, *rulers])
+    elif exempt is NOTHING:
         return found
     kept: set[int] = set()
     if exempt.facts or exempt.persons:
         kept = kept_with_their_person(text, found, exempt, lexicon.grammar)
     spans = _merged(exempt)
     return [word for k, word in enumerate(found) if k not in kept and not _inside(word, spans)]
+
+
+def _rulers(text: str, found: Sequence[Found], grammar: Grammar) -> list[Span]:
+    """The spans of first names whose bearers history knows."""
+    spans = (grammar.named_as_ruler(text, word.start, word.end) for word in found if word.entry.is_name)
+    return [span for span in spans if span]
 
 
 def _merged(exempt: Exempt) -> list[Span]:
@@ -248,6 +273,8 @@ def _swap(
         before = text[start:end]
         if style != "listed" or before[0].isupper() != after[0].isupper():
             after = _written(text, word, after, lexicon)
+            if after[0].islower() and before[0].isupper() and _writes_capital(text, found, other, lexicon.grammar):
+                after = after[0].upper() + after[1:]
         if certainty < confidence:
             confidence = certainty
         if before == after:
@@ -306,11 +333,20 @@ def _written(text: str, word: Found, after: str, lexicon: Lexicon) -> str:
     return styled(after, word.style)
 
 
+def _writes_capital(text: str, found: Sequence[Found], group: int, grammar: Grammar) -> bool:
+    """Whether the text gives a word of the group a capital that the pack does not (Black people and Asian people)."""
+    return any(
+        word.entry.group == group and word.style == "capital" and not grammar.begins_sentence(text, word.start)
+        for word in found
+        if word.entry.listed[0].islower()
+    )
+
+
 def _row(text: str, word: Found, lexicon: Lexicon, *, causal: bool) -> tuple[WordTuple, float]:
     """The row that the word stands in, and how sure that is."""
     rows = word.entry.rows
     if len(rows) == 1:
-        return rows[0], NAME_CERTAINTY if word.entry.is_name else rows[0].certainty
+        return rows[0], rows[0].certainty
     grammar = lexicon.grammar
     cases = [row.case for row in rows if row.case]
     if cases:

@@ -14,7 +14,13 @@ from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_agreement import possessive_ending, verb_after
 from evenhand_sdk.english_articles import article_before, repaired_article
 from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with_vowel_sound
-from evenhand_sdk.english_names import in_name_of_thing, is_first_name, is_first_name_so_far
+from evenhand_sdk.english_names import (
+    bears_surname,
+    in_name_of_thing,
+    is_first_name,
+    is_first_name_so_far,
+    named_as_ruler,
+)
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
 from evenhand_sdk.english_person_words import RELATIONS
 from evenhand_sdk.english_persons import (
@@ -25,10 +31,16 @@ from evenhand_sdk.english_persons import (
     names_persons,
 )
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
-from evenhand_sdk.english_words import CLAUSE_OPENERS, SMALL_WORDS
+from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, SMALL_WORDS
 from evenhand_sdk.grammar import Reading, Replacement, Swap
 
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
+_IDENTITY = re.compile(
+    r"(?:, (?:also |once |then |formerly )?| (?:is|was|becomes|became|remains|remained|has been|had been|being|as) "
+    r"(?:not |also |still |once |indeed |probably |considered |known as )?)(?:a|an|the)((?: [a-z][\w-]*){0,4}) "
+)
+"""Between a person and the noun that says who it is."""
+_LONGEST_DESCRIPTION = 80
 _OWNERS = frozenset(("her", "his", "hers"))
 
 
@@ -74,6 +86,12 @@ class English:
     def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
         return is_first_name_so_far(text, start)
 
+    def bears_surname(self, text: str, end: int) -> bool:
+        return bears_surname(text, end)
+
+    def named_as_ruler(self, text: str, start: int, end: int) -> tuple[int, int] | None:
+        return named_as_ruler(text, start, end)
+
     def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         common = row.pos == "noun" and text[start:end].lower() in row.words
         return in_name_of_thing(text, start, end, common=common)
@@ -89,6 +107,10 @@ class English:
             if lowered.endswith(("'s", "’s")):
                 return place, place + len(word) - 2
         return None
+
+    def says_who(self, text: str, end: int, start: int) -> bool:
+        found = _IDENTITY.fullmatch(text, end, start) if start - end < _LONGEST_DESCRIPTION else None
+        return found is not None and not FUNCTION_WORDS.intersection(found[1].split())
 
     def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
         opener = text[sentence : sentence + 24].split(None, 1)[:1]
@@ -107,6 +129,8 @@ class English:
             repaired = repaired_article(had, swap.before, swap.after)
             if repaired != had:
                 found.append(Replacement(*article, repaired))
+        if swap.row.number == "plural" and swap.after.endswith(" people") and _the_before(text, swap.start):
+            found.append(Replacement(swap.start, swap.end, swap.after.removesuffix(" people")))  # the Japanese
         following = text[swap.end : swap.end + 1]
         if following in ("'", "’"):
             ending = possessive_ending(text, swap)
@@ -115,3 +139,8 @@ class English:
         if swap.row.pos == "pronoun" and swap.row.case == "subject" and following:
             found += verb_after(text, swap)
         return found
+
+
+def _the_before(text: str, start: int) -> bool:
+    """Whether `the` alone stands before a place."""
+    return text[max(0, start - 4) : start].lower() == "the " and not text[max(0, start - 5) : start - 4].isalnum()

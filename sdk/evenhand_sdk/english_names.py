@@ -7,11 +7,22 @@ from collections.abc import Callable
 
 from evenhand_sdk.english_neighbours import sentence_starts_at
 from evenhand_sdk.english_person_words import NAME_TITLES, OFFICES, SURNAME_THINGS, THING_NOUNS
+from evenhand_sdk.english_words import FINITE_VERBS, FUNCTION_WORDS
 
 _NEXT_CAPITAL = re.compile(r"\.?(?:['’]s)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
 _LONGEST_NAME = 6
 _PEOPLES = ("ican", "ish", "ese", "nian", "lian", "dian", "gian", "ssian", "man", "ench", "utch")
 """Endings of adjectives of peoples, which may stand before a whole name (the American Mary Miller)."""
+_GAP = frozenset(" -\n\t\u00a0\u202f")
+"""What may stand between two parts of one name: a space of any kind, a hyphen, or the end of a line."""
+_NEXT_PART = re.compile(r"(?:[ \u00a0\u202f]|\n)(?:[A-Z]\. ?)*([A-Z][^\W\d_]*['’]?[^\W\d_]+)")
+_NUMERAL = r"(?:the )?(?:II|III|IV|V|VI|VII|VIII|IX|X|XI|XII|XIII|XIV|XV|XVI|XVII|XVIII|I(?= of\b))(?![\w-]|\.\w)"
+_NOBLE = "(?:Earl|Count|Countess|Duke|Duchess|Marquess|Marquis|Baron|Baroness|Viscount|Viscountess|Prince|Princess)"
+_SURNAMES = r"(?: (?!of\b)[^\W\d_a-z][\w'’-]+){0,3}"
+_RULER = re.compile(
+    rf" {_NUMERAL}| of [A-Z]\w{{2,}}|,? the (?:Great|Elder|Younger|Conqueror|Confessor|Terrible|Bald|Bold|Pious|Good)\b"
+    rf"|{_SURNAMES},? (?:the )?(?:\d{{1,2}}(?:st|nd|rd|th) {_NOBLE}|{_NOBLE} of [A-Z]\w+)"
+)
 _PLACES = frozenset(("in", "near", "at", "around", "outside"))
 _PLACE_PREPOSITIONS = frozenset(("in", "at", "near", "on", "to", "from", "of", "around", "the"))
 
@@ -20,13 +31,30 @@ def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool
     """The first of the capitalised words, or a middle name behind a listed one; no surname (Lloyd George)."""
     if text.startswith(", ", end) and text[end + 2 : end + 3].isupper() and _behind(text, start, _PLACES):
         return False  # in Jerome, Arizona
-    if is_first_name_so_far(text, start):
-        return True
-    behind = text[end : end + 3]
-    if len(behind) < 3 or behind[0] != " " or not behind[1].isupper() or not behind[2].islower():
-        return False
     before = _word_before(text, start)
+    if is_first_name_so_far(text, start):
+        return not (before.isupper() and len(before) > 1 and is_name(before.lower()))  # ELTON JOHN
+    if not bears_surname(text, end):
+        return False
     return bool(before) and (is_name(before.lower()) or before.endswith(_PEOPLES))
+
+
+def bears_surname(text: str, end: int) -> bool:
+    """Whether a capitalised word that may be a surname follows, as in Mary Hill; not Mary I, Mary Said or MARY HILL."""
+    found = _NEXT_PART.match(text, end)
+    if found is None or found[1].isupper():
+        return False
+    lowered = found[1].lower()
+    return lowered not in FUNCTION_WORDS and lowered not in FINITE_VERBS
+
+
+def named_as_ruler(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The span of a first name with what says that history knows its bearer: Edward IV, Isabella of France, Roger
+    Mortimer, 1st Earl of March."""
+    if text[end : end + 1] not in (" ", ","):
+        return None
+    found = _RULER.match(text, end)
+    return (start, found.end()) if found else None
 
 
 def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
@@ -65,7 +93,7 @@ def _behind(text: str, start: int, words: frozenset[str]) -> bool:
 
 def _word_before(text: str, start: int) -> str:
     """The word before `start` with one space or hyphen between; empty when something else stands there."""
-    if start < 2 or text[start - 1] not in " -":
+    if start < 2 or text[start - 1] not in _GAP:
         return ""
     place = start - 2
     while place >= 0 and text[place].isalnum():
@@ -75,7 +103,7 @@ def _word_before(text: str, start: int) -> str:
 
 def is_first_name_so_far(text: str, start: int) -> bool:
     """No surname, judged from what stands before."""
-    if start < 2 or text[start - 1] not in " -" or text[start - 1] == "-" and not text[start - 2].isalpha():
+    if start < 2 or text[start - 1] not in _GAP or text[start - 1] == "-" and not text[start - 2].isalpha():
         return True
     token = text[max(0, start - 40) : start - 1].rsplit(None, 1)
     before = token[-1] if token and not text[start - 2].isspace() else ""
@@ -88,7 +116,7 @@ def is_first_name_so_far(text: str, start: int) -> bool:
     if before.isupper() and len(before) > 1:
         return len(before) > 3 or text[start + 1 : start + 2].isupper() or before in OFFICES  # TJ Hassan
     word = before.lower()
-    if word in NAME_TITLES or "'" in word or "’" in word:
+    if word in NAME_TITLES or word in FUNCTION_WORDS or "'" in word or "’" in word:
         return True
     return sentence_starts_at(text, start - 1 - len(before)) and (
         len(word) > 6 and word.endswith(("ally", "edly", "tely", "ntly", "usly", "ing", "ed"))

@@ -137,7 +137,8 @@ RELATIONS = _set(
     uncle niece nephew cousin grandmother grandfather grandma grandpa grandson granddaughter stepmother stepfather
     stepson stepdaughter girlfriend boyfriend fiance fiancee fiancé fiancée bride groom widow widower mother-in-law
     father-in-law sister-in-law brother-in-law son-in-law daughter-in-law mothers fathers sons daughters brothers
-    sisters husbands wives aunts uncles grandmothers grandfathers grandsons granddaughters"""
+    sisters husbands wives aunts uncles grandmothers grandfathers grandsons granddaughters queen king consort lover
+    mistress heir heiress parents children siblings kids ex-wife ex-husband half-brother half-sister"""
 )
 """Nouns for somebody's relatives: a fact about a real person says which of them there are."""
 OFFICES = _set("DJ MC CEO CFO COO MP PM VP QC KC US UK EU UN BBC NBC CBS ABC CNN NBA NFL FBI CIA AP")
@@ -151,6 +152,13 @@ NAME_TITLES = _set(
     or nor yet once unless that which whose dear hello hi hey yes no oh both only even although did does do has is
     was were can could will would should may might have are am let ask tell thank monday tuesday wednesday thursday
     friday saturday sunday january february march april may june july august september october november december
+    minister secretary chancellor ambassador congressman congresswoman representative councillor councilman
+    councilwoman commissioner inspector sheriff deputy admiral commander corporal marshal archbishop cardinal deacon
+    saint principal director actor actress singer songwriter author writer novelist poet painter artist guitarist
+    drummer pianist musician rapper composer producer politician journalist reporter historian philosopher scientist
+    lawyer engineer teacher student student-athlete player striker goalkeeper defender midfielder quarterback pitcher
+    businessman businesswoman boss guest host presenter comedian model fellow friend neighbour neighbor classmate
+    perhaps maybe sometimes often soon meet meeting married marry
     today yesterday tomorrow later finally meanwhile however also now here there thanks young old little poor big
     this these those his her my our your their its every each some not never i he she we they you it like"""
 )

@@ -200,9 +200,9 @@ def names_persons(text: str, start: int, end: int, *, plural: bool) -> bool:
     """Whether the noun at text[start:end] stands for persons: behind a determiner, or in the plural by itself."""
     if text.startswith(":", end):
         return False  # the name of a language, before a word of it
-    after = words_after(text, end, 1)
+    after = words_after(text, end, 2)
     before = words_before(text, start, 3)
-    following = after[0][0].lower() if after else ""
+    following = _behind(after)
     inflected = plural and text[start:end].lower().endswith("s")
     if following and not (inflected or _closes(following) or after[0][1] or _verb_behind(text, end, plural=plural)):
         return not plural and is_person_noun(after[0][0])
@@ -223,8 +223,8 @@ def adjective_or_noun(
     text: str, start: int, end: int, options: Collection[tuple[str, str | None]]
 ) -> tuple[tuple[str, str | None], float]:
     """Which of an adjective, a singular and a plural noun the word at text[start:end] is."""
-    after = words_after(text, end, 1)
-    following = after[0][0].lower() if after else ""
+    after = words_after(text, end, 2)
+    following = _behind(after)
     singular, plural, adjective = ("noun", "singular"), ("noun", "plural"), ("adjective", None)
 
     def pick(*wanted: tuple[str, str | None], certainty: float) -> tuple[tuple[str, str | None], float]:
@@ -266,6 +266,12 @@ def _verb_behind(text: str, end: int, *, plural: bool) -> bool:
     if plural:
         return word in BARE_VERBS or word in NOUN_VERBS
     return word.endswith("s") and not word.endswith(("ss", "us")) and not is_person_noun(word)
+
+
+def _behind(after: list[tuple[str, bool]]) -> str:
+    """The word behind a noun in lower case; `by` where a place begins with an adjective (the Swiss next door)."""
+    words = [word.lower() for word, _ in after]
+    return "by" if words[:2] in (["next", "door"], ["next", "to"]) else (words[0] if words else "")
 
 
 def _closes(word: str) -> bool:

@@ -15,12 +15,23 @@ from evenhand_sdk.english_words import (
     ASSISTING_VERBS,
     BARE_VERBS,
     CAUSATIVES,
+    CAUSED,
+    CAUSING,
+    COUNTED_PERSONS,
+    DEGREES,
+    DIRECT_PREPOSITIONS,
     DIRECTIONS,
     DITRANSITIVES,
+    DURATIONS,
     FINITE_VERBS,
+    FULL_ADJECTIVES,
     FUNCTION_WORDS,
     GIVEN_NOUNS,
+    HANDLING,
+    HELD,
     ING_NOUNS,
+    LET,
+    LET_NOUNS,
     LY_NON_ADVERBS,
     MAKING,
     NAMING_VERBS,
@@ -30,17 +41,20 @@ from evenhand_sdk.english_words import (
     OBJECT_VERBS,
     OPENERS,
     PERCEPTION_VERBS,
+    PLACED,
     PLURAL_VERBS,
     PREDICATES,
     PREPOSITIONS,
     SOFT_ADVERBS,
     SPEECH_VERBS,
     STATE_VERBS,
+    TAKING,
     TIME_NOUNS,
 )
 
 _NEXT = re.compile(r"[^\S\n]*(?:\n[^\S\n]*(?!\n))?([\"“‘(*_]*)([^\W_]+(?:['’-][^\W_]+)*)")
 _LAST = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*\Z")
+_LISTENING = re.compile(r"listen(?:s|ed|ing)?\s+to\s+\Z", re.IGNORECASE)
 _LONGEST_WORD = 40
 
 SURE, LIKELY, GUESS = 0.97, 0.9, 0.7
@@ -69,13 +83,17 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
     closed = not next_word or next_word in FUNCTION_WORDS
     previous = previous_word(text, start)
     prepositional = previous in PREPOSITIONS
+    if previous == "to" and _LISTENING.search(text, max(0, start - 13), start):
+        previous, prepositional = "heard", False
 
     if lowered in ("and", "or") and after and next_word in ("his", "her") and next_word != text[start:end].lower():
         return _shared_case(text, after.span(2), otherwise), GUESS
+    if not his and _set_apart(lowered, next_word, previous):
+        return "object", GUESS
     if lowered in NOUN_OR_ADVERB and word.islower():
         return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
     if lowered in FUNCTION_WORDS:
-        if lowered in ("being", "having") and (his or prepositional):
+        if lowered in ("being", "having") and (his or prepositional) and previous != "with":
             return "determiner", GUESS
         return otherwise, SURE
     if (lowered in FINITE_VERBS and next_word not in PLURAL_VERBS and next_word not in ("is", "was", "has")) or (
@@ -87,13 +105,60 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
             return "determiner", LIKELY
         return (otherwise if closed or next_word in TIME_NOUNS else "determiner"), GUESS
     if lowered.endswith("ly") and lowered not in LY_NON_ADVERBS:
-        return (otherwise, LIKELY) if closed else ("determiner", GUESS)
+        if closed:
+            return otherwise, LIKELY
+        return ("object" if not his and _acts(text, after, next_word, previous) else "determiner"), GUESS
     if his:
         return "determiner", LIKELY
-    return _her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]))
+    named = bool(after) and after[2][:1].isupper() if after else False
+    return _her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]), named=named)
 
 
-def _her_before_content(word: str, next_word: str, previous: str, *, closed: bool, quoted: bool) -> tuple[str, float]:
+def _set_apart(word: str, next_word: str, previous: str) -> bool:
+    """Whether the words behind her begin something that is not hers: a time, a place, a degree, such a thing."""
+    if word == "such":
+        return next_word in ("a", "an")
+    if word in ("almost", "nearly"):
+        return next_word.endswith("ly")
+    if word in NUMBERS and next_word in DURATIONS:
+        return previous not in PREPOSITIONS and (word == "one") != next_word.endswith("s")  # her five year old son
+    if word == "only":
+        return next_word in ("as", "for", "when", "because", "if", "to", "by", "once", "after")
+    if word in PLACED:
+        return next_word in PREPOSITIONS or next_word in ("away", "now", "here", "there", "then", "ago", "enough")
+    if word in DEGREES:
+        return previous in MAKING and next_word not in ("own", "best", "first", "last", "recent", "")
+    if word == "close":
+        return previous not in PREPOSITIONS and next_word in (
+            "",
+            "to",
+            "against",
+            "enough",
+            "again",
+            "as",
+            "while",
+            "so",
+        )
+    if word in DIRECT_PREPOSITIONS:
+        return next_word in OPENERS
+    if word in HELD:
+        return previous in TAKING and (not next_word or next_word in FUNCTION_WORDS)
+    return word.endswith("ed") and next_word == "by"
+
+
+def _acts(text: str, after: re.Match[str] | None, next_word: str, previous: str) -> bool:
+    """Behind her and an adverb in ly: whether she does or is something (saw her slowly rise, made her widely known)."""
+    if previous in PERCEPTION_VERBS and (next_word in BARE_VERBS or next_word in NOUN_VERBS):
+        return True
+    if previous in PERCEPTION_VERBS and next_word.endswith("ing") and next_word not in ING_NOUNS:
+        return True
+    third = _NEXT.match(text, after.end()) if after else None
+    return previous in MAKING and (third is None or third[2].lower() in FUNCTION_WORDS)
+
+
+def _her_before_content(
+    word: str, next_word: str, previous: str, *, closed: bool, quoted: bool, named: bool
+) -> tuple[str, float]:
     """Her before a content word: usually a determiner, unless the verb before it takes a person and
     something else."""
     lowered = word.lower()
@@ -103,29 +168,56 @@ def _her_before_content(word: str, next_word: str, previous: str, *, closed: boo
         return "object", LIKELY
     if previous in CAUSATIVES and lowered in BARE_VERBS:
         return "object", LIKELY
+    if previous in LET and word.islower():
+        return ("determiner" if _hers_to_let_go(lowered, next_word) else "object"), LIKELY
+    if (
+        lowered in HANDLING
+        and (next_word in OPENERS or named)
+        and (previous in MAKING or previous in CAUSATIVES or previous in ASSISTING_VERBS)
+    ):
+        return "object", GUESS
     if previous in ASSISTING_VERBS and (lowered in NOUN_VERBS or next_word in OPENERS):
         return "object", GUESS
     if previous in PERCEPTION_VERBS and lowered in NOUN_VERBS and next_word in DIRECTIONS:
         return "object", GUESS
     if previous in MAKING and next_word in OPENERS:
         return "object", GUESS
-    if previous in PERCEPTION_VERBS and lowered.endswith("ing") and lowered not in ING_NOUNS:
+    if previous in PERCEPTION_VERBS and lowered.endswith("ing") and (lowered not in ING_NOUNS or next_word in OPENERS):
         return "object", LIKELY
     if previous in PERCEPTION_VERBS and lowered.endswith("ed") and (closed and next_word):
         return "object", GUESS
     if closed and lowered in PREDICATES:
         return "object", LIKELY
-    if previous in STATE_VERBS and lowered in ADJECTIVE_COMPLEMENTS and closed:
+    if (
+        previous in STATE_VERBS
+        and closed
+        and (lowered in ADJECTIVE_COMPLEMENTS or (lowered.endswith(FULL_ADJECTIVES) and len(lowered) > 6))
+    ):
+        return "object", LIKELY
+    if closed and (previous in CAUSING and lowered in CAUSED or previous in NAMING_VERBS and lowered == "names"):
         return "object", LIKELY
     if lowered in NUMBERS and next_word == "of":
         return "object", LIKELY
     if previous in DITRANSITIVES:
-        counted = lowered in NUMBERS or word[0].isdigit()
-        if (lowered in GIVEN_NOUNS and closed and next_word not in ("to", "away", "up", "back", "out", "off")) or (
-            counted and next_word not in ("own",)
-        ):
+        counted = (lowered in NUMBERS and next_word not in COUNTED_PERSONS) or word[0].isdigit()
+        if (
+            lowered in GIVEN_NOUNS
+            and closed
+            and (
+                next_word not in ("to", "away", "up", "back", "out", "off")
+                or lowered in ("access", "entry", "admission")
+            )
+        ) or (counted and next_word not in ("own",)):
             return "object", GUESS
     return "determiner", LIKELY
+
+
+def _hers_to_let_go(word: str, next_word: str) -> bool:
+    """Behind let her: whether the word is a thing of hers (let her eyes close), not what she may do (let her stray)."""
+    if word in LET_NOUNS or (word.endswith("s") and not word.endswith(("ss", "us"))):
+        return True
+    verb = word in BARE_VERBS or word in NOUN_VERBS
+    return next_word == "be" or (not verb and bool(next_word) and next_word not in FUNCTION_WORDS)
 
 
 def possessive_case_so_far(text: str, start: int, end: int) -> tuple[str, float]:

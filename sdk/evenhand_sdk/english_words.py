@@ -85,7 +85,8 @@ CAUSATIVES = _set(
 )
 
 PERCEPTION_VERBS = _set(
-    """see sees saw seen seeing hear hears heard hearing notice notices noticed feel feels felt catch
+    """leaving keeping finding noticing feeling spotting remembering imagining stopping catching had has send sends
+    sent sending see sees saw seen seeing hear hears heard hearing notice notices noticed feel feels felt catch
     catches caught find finds found keep keeps kept leave leaves left spot spots spotted imagine imagined
     imagines remember remembers remembered picture pictured stop stops stopped watch watches watched
     watching want wants wanted"""
@@ -99,13 +100,16 @@ BARE_VERBS = _set(
     smile direct attempt struggle marry blush seem appear look wonder hate want suffer swear admit accept
     agree apologize apologise consider continue create disappear approach hesitate undress exit arrive glow
     stare shrug wince rewrite repeat return retire resign duck sneak crawl stumble vanish arrest admit prove promise
-    pretend listen dress collapse explain examine"""
+    pretend listen dress collapse explain examine depart breathe perform hurry stray emerge kneel wander obey behave
+    react swallow unlock deliver ascend descend proceed rejoin resume lean bend cling stammer mutter yell grab squirm
+    giggle gasp"""
 )
 
 NOUN_VERBS = _set(
     """work dance play sleep talk sign start paint rest drink answer call change explain lift load move
     return run walk wash cross fall escape drive fix cook study climb practice practise gain focus plan rise
-    pick stay act find fill fly pass pack rush win close stand"""
+    pick stay act find fill fly pass pack rush win close stand jog stroll climb grin frown nod sigh shudder tremble
+    glance glare ride dive"""
 )
 """Verbs that are also nouns: a verb after help, let and watch; rather a noun after make (her escape), see
 and hear."""
@@ -122,7 +126,7 @@ nothing."""
 
 ASSISTING_VERBS = _set("let lets letting help helps helped helping watch watches watched watching")
 
-OPENERS = _set("the a an his her their its it them him this that these those my your our")
+OPENERS = _set("the a an his her their its it them him this that these those my your our me us you")
 """Behind her and a word, they show that the word was a verb (let her carry the bag)."""
 
 ING_NOUNS = _set(
@@ -158,7 +162,8 @@ DITRANSITIVES = _set(
     paying buy buys bought buying show shows showed shown showing cost costs award awards awarded grant
     grants granted wish wishes wished promise promises promised owe owes owed serve serves served pour pours
     poured earn earned win won feed feeds fed save saved tell tells told telling ask asked asking make makes
-    made get got leave left find found pass passed throw threw"""
+    made get got leave left find found pass passed throw threw refuse refuses refused refusing deny denies denied
+    denying provide provides provided providing"""
 )
 
 GIVEN_NOUNS = _set(
@@ -166,7 +171,8 @@ GIVEN_NOUNS = _set(
     strength hope help pleasure joy comfort courage confidence energy trouble shelter support lessons
     instructions information details stories french spanish english german italian latin maths math music
     gifts presents sweets candy cash soup bread juice milk medicine extra goodnight luck questions orders
-    feedback access work-experience encouragement"""
+    feedback access work-experience encouragement authority room power protection privacy refuge custody immunity asylum
+    recognition acclaim praise entry bail parole admission instruction"""
 )
 
 NUMBERS = _set("one two three four five six seven eight nine ten twenty fifty hundred several many few")
@@ -186,10 +192,46 @@ NOT_INFLECTED = _set(
 """Behind he and they alike; some of them only look like verbs in s."""
 
 PLURAL_VERBS = _set("are were have do don't aren't weren't haven't")
+DURATIONS = TIME_NOUNS | _set(
+    "day days week weeks month months year years hour hours minute minutes times decade decades"
+)
+"""Behind a number, how long or how often (took her two years, called her several times)."""
+COUNTED_PERSONS = _set(
+    """children sons daughters brothers sisters siblings kids boys girls friends cats dogs parents nieces nephews
+    cousins grandchildren babies companions compatriots colleagues husbands wives aunts uncles horses"""
+)
+"""Behind a number, mostly somebody's own (found her two sons)."""
+LET = _set("let lets letting")
+LET_NOUNS = _set(
+    """hair hand arm head guard mind gaze voice body breath weight mother father brother sister husband wife son
+    daughter child friend dog cat horse imagination anger temper smile jaw mouth face purse bag tongue heart past work
+    own little younger older elder new whole long left right free other best first last hopes dress coat robe bow knife
+    sword gun cup glass phone book pen curiosity pride fear grief pain attention thought mask team people company
+    family"""
+)
+"""Behind let her, what belongs to her; another word is what she may do (let her stray)."""
+TAKING = _set("take takes took taken taking hold holds held holding keep keeps kept keeping")
+HELD = _set("hostage captive prisoner")
+CAUSING = _set("cause causes caused causing")
+CAUSED = _set(
+    """pain trouble distress grief harm embarrassment discomfort anguish sorrow suffering problems difficulty
+    difficulties anxiety concern"""
+)
+"""What somebody is caused; of her own are death, arrest and downfall."""
+HANDLING = _set(
+    """voice face hand help hold turn touch kiss reach pull push drop drag raise wave whisper shout scream wipe kick hit
+    cover open shut stroke press stand stop sign call"""
+)
+"""Verbs, when an object follows, and nouns otherwise (made her face me, watched her face)."""
+DEGREES = _set("very so too quite more less most rather extremely")
+DIRECT_PREPOSITIONS = _set("following regarding concerning including considering during")
+PLACED = _set("long shortly far right immediately straight")
+"""Behind her and before a preposition, they say when or where (met her long before)."""
+FULL_ADJECTIVES = ("ful", "less", "ous", "ible", "able")
 SMALL_WORDS = _set("a an the and or nor but of in on at to for by with from as is")
 """In lower case in the title of a work."""
 
-DIRECTIONS = _set("into under over across toward towards out away off through past down up along around onto")
+DIRECTIONS = _set("into under over across toward towards out away off through past down up along around onto back")
 """Behind a word that is noun and verb, they show a movement, and so the verb (saw her run into ...)."""
 MAKING = _set("make makes made making let lets letting")
 CLAUSE_OPENERS = _set(

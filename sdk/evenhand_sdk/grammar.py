@@ -80,11 +80,20 @@ class Grammar(Protocol):
     def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
         """As `is_first_name`, from text[:end] alone."""
 
+    def bears_surname(self, text: str, end: int) -> bool:
+        """Whether a surname follows the first name that ends here (Mary Hill)."""
+
+    def named_as_ruler(self, text: str, start: int, end: int) -> tuple[int, int] | None:
+        """The span of a first name whose bearer is known to history by how the name goes on (Edward IV)."""
+
     def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         """Whether a word with a capital is part of the name of a thing or place (George Street, Women's Institute)."""
 
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         """The span of the word that owns what stands at `start`: the `her` or the `Curie's` of her (old) brother."""
+
+    def says_who(self, text: str, end: int, start: int) -> bool:
+        """Whether the noun at `start` says who the person is that was mentioned up to `end` (Ann was a tall woman)."""
 
     def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
         """Whether the pronoun may mean the person named later (When she came, Ann smiled); all three are places."""
@@ -129,11 +138,20 @@ class Plain:
     def is_first_name_so_far(self, text: str, start: int, end: int) -> bool:
         return True
 
+    def bears_surname(self, text: str, end: int) -> bool:
+        return text[end : end + 1] == " " and text[end + 1 : end + 2].isupper()
+
+    def named_as_ruler(self, text: str, start: int, end: int) -> tuple[int, int] | None:
+        return None
+
     def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         return False
 
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         return None
+
+    def says_who(self, text: str, end: int, start: int) -> bool:
+        return False
 
     def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
         return False

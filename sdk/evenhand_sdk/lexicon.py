@@ -156,8 +156,11 @@ def _entries(axis: Axis) -> dict[str, Entry]:
                 context = row.context if known is None else known.context and row.context
                 entries[word.lower()] = Entry(group, rows, known.listed if known else word, context=context)
     for names in axis.names:
-        row = WordTuple(words=names, pos="name", number="singular", sources=axis.groups, capitalised=True)
-        entries |= {name.lower(): Entry(group, (row,), name, is_name=True) for group, name in enumerate(names) if name}
+        for group, name in enumerate(names):
+            if name:
+                sure = axis.certainty_of_name(name)
+                row = WordTuple(names, None, "name", "singular", None, axis.groups, capitalised=True, certainty=sure)
+                entries[name.lower()] = Entry(group, (row,), name, is_name=True)
     return entries
 
 

@@ -26,6 +26,8 @@ class _Person:
     real: bool = False
     words: list[int] = field(default_factory=list)
     """Positions in the list of words that was found."""
+    spans: list[Span] = field(default_factory=list)
+    """Where the person is mentioned, by a word or by a phrase."""
     first_in: dict[int, int] = field(default_factory=dict)
     """Sentence -> where the person is first mentioned in it."""
 
@@ -45,6 +47,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
     by_key: dict[str, _Person] = {}
     last: dict[int, _Person] = {}
     bounds = [0, *(match.end() for match in grammar.sentence_end.finditer(text))]
+    before: tuple[_Person, Found | None] | None = None
     for mention in _mentions(text, words, exempt):
         sentence = bisect_right(bounds, mention.start)
         word = None if mention.word is None else words[mention.word]
@@ -54,14 +57,18 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
                 person = _new(persons, word.entry.group, fixed=False)
         else:
             key = text[mention.start : mention.end].lower()
+            group = word.entry.group if word else _group_of(mention, words)
             person = by_key.get(key) if word is None or _repeats(text, word) else None
+            if before and _same(text, before, mention, word, group, grammar):
+                person = by_key[key] = _one(before[0], person, group)
             if person is None:
-                group = word.entry.group if word else _group_of(mention, words)
                 person = by_key[key] = _new(persons, group, fixed=False)
-            if word is None or _relative_of_real(text, word, words, persons, grammar):
+            if word is None or _relative_of_real(text, word, persons, grammar):
                 person.real = person.fixed = True
         person.fixed |= mention.fixed
+        person.spans.append((mention.start, mention.end))
         person.first_in.setdefault(sentence, mention.start)
+        before = person, word
         if mention.word is not None:
             person.words.append(mention.word)
         if person.group is not None and (word is None or word.entry.rows[0].number != "plural"):
@@ -92,6 +99,36 @@ def _new(persons: list[_Person], group: int | None, *, fixed: bool) -> _Person:
 def _repeats(text: str, word: Found) -> bool:
     """Whether a second mention means the same person: a name does, and so does a noun unless `a` or `an` is new."""
     return word.entry.is_name or not text[max(0, word.start - 3) : word.start].lower().endswith((" a ", "an "))
+
+
+def _same(
+    text: str,
+    before: tuple[_Person, Found | None],
+    mention: _Mention,
+    word: Found | None,
+    group: int | None,
+    grammar: Grammar,
+) -> bool:
+    """Whether a noun or a phrase means the person who was mentioned last: by apposition, or as a predicate."""
+    person, earlier = before
+    if person.group is not None and group is not None and person.group != group:
+        return False
+    end = person.spans[-1][1]
+    if word is not None:
+        return not word.entry.is_name and grammar.says_who(text, end, mention.start)
+    if earlier is None or earlier.entry.rows[0].pos == "pronoun" or earlier.entry.rows[0].number == "plural":
+        return False
+    between = text[end : mention.start]
+    return between == ", " or (between == " " and grammar.possessor(text, earlier.start) is not None)
+
+
+def _one(person: _Person, other: _Person | None, group: int | None) -> _Person:
+    """The two mentions as one person; when the second was known already, the first is as exempt as that one."""
+    if other is not None and other is not person:
+        person.fixed, person.real = person.fixed or other.fixed, person.real or other.real
+    if person.group is None:
+        person.group = group
+    return person
 
 
 def _group_of(mention: _Mention, words: Sequence[Found]) -> int | None:
@@ -133,12 +170,12 @@ def _is_object(text: str, word: Found, grammar: Grammar) -> bool:
     return bool(cases) and grammar.case(text, word.start, word.end, cases)[0] == "object"
 
 
-def _relative_of_real(text: str, word: Found, words: Sequence[Found], persons: list[_Person], grammar: Grammar) -> bool:
+def _relative_of_real(text: str, word: Found, persons: list[_Person], grammar: Grammar) -> bool:
     """Whether the word is a relative of a real person: her husband, Marie Curie's daughter."""
     owner = grammar.possessor(text, word.start)
     if owner is None:
         return False
-    return any(person.real and any(words[k].start == owner[0] for k in person.words) for person in persons)
+    return any(start <= owner[0] < end for person in persons if person.real for start, end in person.spans)
 
 
 def _join_forward(

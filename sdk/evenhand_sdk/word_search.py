@@ -89,7 +89,7 @@ def find(text: str, fold: Folded, lexicon: Lexicon, *, one_part: bool = False) -
             if (
                 row.pos == "pronoun"
                 and not lexicon.grammar.pronouns_after_hyphen
-                and "-" in text[start - 1 : end + 1]
+                and ("-" in text[start - 1 : end + 1] or text[start - 1 : start] == ")")
                 and _hyphenated(text, start, start if one_part else end)
             ):
                 break
@@ -104,7 +104,10 @@ def _place(place: tuple[int, tuple[Form, ...]]) -> int:
 
 
 def _hyphenated(text: str, start: int, end: int) -> bool:
-    """Part of a compound such as she-wolf; a dash between clauses is none. With end = start, only the left side."""
+    """Part of a compound such as she-wolf, or of (s)he; a dash between clauses is none. With end = start, only the left
+    side."""
+    if start > 2 and text[start - 3 : start].lower() == "(s)":
+        return True
     if end > start and text.startswith("-", end) and text[end + 1 : end + 2].isalnum():
         return True
     return start > 1 and text[start - 1] == "-" and text[start - 2].isalnum()

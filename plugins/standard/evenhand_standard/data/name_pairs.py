@@ -109,7 +109,10 @@ def with_counted_names(
     rare = sum(max(0, n - most) for n in listed.values())
     if rare:
         left_out = {**left_out, f"not among the {most:,} most frequent of the group": rare}
-    return replace(axis, names=tuple(rows)), Paired(tuple(rows), cost, unpaired, left_out)
+    k, listed_names = len(axis.groups), {name for row in rows for name in row}
+    sure = {n.name: round((n.tie * (k - 1) + 1) / k, 4) for n in chosen if n.name in listed_names}
+    renamed = replace(axis, names=tuple(rows), less_certain_names=sure)
+    return renamed, Paired(tuple(rows), cost, unpaired, left_out)
 
 
 def usable(
