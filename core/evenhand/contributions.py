@@ -55,10 +55,13 @@ class Pairing:
 
     key: str
     """Identifies the pairing: terms with equal keys share one computation."""
-    pair: Callable[[str], Sequence[str]]
-    """Text -> its counterfactual texts, none when nothing can be swapped."""
+    pair: Callable[[str], Sequence[str | Sequence[int]]]
+    """Text -> its counterfactual texts, none when nothing can be swapped. Token ids may stand for a text."""
     bins: Sequence[Sequence[str]] = ()
     """Aligned group words (he, she): their probability mass is folded into one bin before a comparison."""
+    aligned: bool = True
+    """False for texts that are read as they are: all of them are in the batch, in the order of `pair`, nothing is
+    masked in them, and no positions are compared (`positions` is empty)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +73,8 @@ class Needs:
     counterfactual: Pairing | None = None
     """Counterfactual pairs in the same forward pass: `batch.pairs[key]`, `outputs.pairs[key]`."""
     reference: bool = False
-    """The untouched model's distribution on the text rows: `outputs.reference.logits()`; exact, not a stored tensor."""
+    """The untouched model's distribution on the text rows, `outputs.reference.logits()`, and on counterfactuals,
+    `outputs.pairs[key].reference.logits()`; exact, not a stored tensor, and computed only when asked."""
     hidden_states: bool = False
     """`outputs.hidden_states`: a tuple of [B, T, H], embeddings first."""
     attentions: bool = False

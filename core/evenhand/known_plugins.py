@@ -23,6 +23,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "demographic-mix": "evenhand-standard",
     "disco": "evenhand-standard",
     "diversified-synthesis": "evenhand-standard",
+    "equalising-loss": "evenhand-standard",
     "ethics": "evenhand-standard",
     "group-balancing": "evenhand-standard",
     "healthy-data-diet": "evenhand-standard",

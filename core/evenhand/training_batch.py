@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 
 @dataclass(kw_only=True)
@@ -21,7 +22,8 @@ class PairBatch:
     attention_mask: torch.Tensor
     """[P, T]"""
     positions: torch.Tensor
-    """[N, 3] (pair p, position in the text row, position in the counterfactual): compare distributions there."""
+    """[N, 3] (pair p, position in the text row, position in the counterfactual): compare distributions there. Empty
+    where the pairing is not `aligned`."""
     bins: torch.Tensor
     """[V] the bin of each vocabulary entry, for `fold`."""
 
@@ -59,14 +61,19 @@ class PairOutputs:
     """[P, T, V]"""
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
+    reference: Reference | None = None
+    """The untouched model on these counterfactuals, where a term needs the reference."""
 
 
 @dataclass(kw_only=True)
 class Reference:
-    """The untouched model on the text rows of a batch."""
+    """The untouched model on the text rows of a batch, or on its counterfactuals."""
 
     logits: Callable[[], torch.Tensor]
-    """() -> [B, T, V], computed when asked from cached final hidden states and the frozen output matrix."""
+    """() -> [B, T, V] or [P, T, V], computed when asked from cached final hidden states and the frozen output
+    matrix."""
+    model: PreTrainedModel | None = None
+    """The untouched model itself: frozen, in evaluation mode."""
 
 
 @dataclass(kw_only=True)
@@ -81,3 +88,5 @@ class Outputs:
     attentions: tuple[torch.Tensor, ...] | None = None
     pairs: Mapping[str, PairOutputs] = field(default_factory=dict)
     reference: Reference | None = None
+    model: PreTrainedModel | None = None
+    """The model that is trained, for terms on its weights; under FSDP or ZeRO 3 a process holds only its part."""

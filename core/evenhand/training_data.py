@@ -27,6 +27,8 @@ class EncodedPair:
 
     ids: tuple[int, ...]
     positions: tuple[tuple[int, int], ...]
+    aligned: bool = True
+    """False when it is read as it is."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,13 @@ def encode(
             for key, pairing in unique.items():
                 found = []
                 for other in pairing.pair(row["text"]):
-                    other_ids = _tokens(tokenizer, other, max_length, kind)
+                    if isinstance(other, str):
+                        other_ids = _tokens(tokenizer, other, max_length, kind)
+                    else:
+                        other_ids = list(other)[:max_length]
+                    if not pairing.aligned:
+                        found.append(EncodedPair(tuple(other_ids), (), aligned=False))
+                        continue
                     positions = (
                         comparable_positions(ids, other_ids, groups[key])
                         if kind == "causal"
@@ -159,7 +167,7 @@ class Collator:
         for b, row in enumerate(rows):
             for pair in row.pairs.get(key, ()):
                 ids, kept = list(pair.ids), pair.positions
-                if self.kind == "masked":
+                if self.kind == "masked" and pair.aligned:
                     kept = tuple((i, j) for i, j in kept if i in masked[b])
                     if not kept:
                         continue

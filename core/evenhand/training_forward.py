@@ -50,10 +50,16 @@ def forward(
         hidden_states=part(hidden, 0),
         attentions=part(attentions, 0),
         pairs={
-            key: PairOutputs(logits=logits[k], hidden_states=part(hidden, k), attentions=part(attentions, k))
+            key: PairOutputs(
+                logits=logits[k],
+                hidden_states=part(hidden, k),
+                attentions=part(attentions, k),
+                reference=reference.on_pairs(pairs[key]) if reference else None,
+            )
             for k, key in enumerate(pairs, start=1)
         },
         reference=reference.on(batch) if reference else None,
+        model=getattr(model, "module", model),  # inside what distributes it
     )
 
 

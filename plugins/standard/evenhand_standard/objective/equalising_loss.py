@@ -1,0 +1,270 @@
+"""The equalising loss at ungrounded person slots, and declustering.
+
+At a slot whose context ctx names no group yet, with pairs (m_i, f_i) of group words of an axis:
+
+    L_eq = mean over slots of  1/|W| sum_i | log p(m_i | ctx) - log p(f_i | ctx) |
+
+With more than two groups it is the variance over groups of log p(w_g | ctx). Where a text names a group, and S_1, S_2
+are clusters of words that stereotypes give to the groups,
+
+    L_cl = mean over the predicted positions of  | log sum_{w in S_1} p(w | ctx) - log sum_{w in S_2} p(w | ctx) |
+
+The training adds strength * (weight * L_eq + declustering * L_cl + retention * KL(p0 || p)).
+
+Sources: Qian et al. 2019 (equalising loss, at every position); Garimella et al. 2021 (declustering). Restriction to
+ungrounded slots, words of one pair summed by group, and the retention term are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from evenhand_sdk import (
+    Axes,
+    Batch,
+    Locale,
+    LossTerm,
+    Material,
+    Mitigation,
+    Needs,
+    Outputs,
+    Pairing,
+    RunContext,
+    StrengthOptions,
+    UsageError,
+    hookimpl,
+    load_axis,
+    single_token,
+)
+from evenhand_standard.objective.group_word_tokens import (
+    FORMS,
+    Spread,
+    WordTable,
+    aligned_words,
+    spread,
+    styled,
+    word_table,
+    written,
+)
+from evenhand_standard.objective.pair_parity import log_probabilities, nothing
+from evenhand_standard.objective.person_slots import Place, SlotReader
+from evenhand_standard.objective.retention_term import retention_terms
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+NotNegative = Annotated[float, Field(ge=0.0)]
+Cluster = Annotated[tuple[str, ...], Field(min_length=1)]
+Term = Callable[[Batch, Outputs], "torch.Tensor"]
+
+
+class EqualisingLossOptions(StrengthOptions):
+    """Options of `equalising-loss`; `strength` scales all terms."""
+
+    axes: Axes = ("gender",)
+    locale: Locale = "en"
+    names: bool = Field(False, description="First names are slots and pairs, too.")
+    weight: NotNegative = Field(0.5, description="Weight of the equalising loss beside the language-modelling loss.")
+    pieces: Literal["single", "first", "joint"] = Field(
+        "single",
+        description="Words of several tokens: left out (single), by their first token (first), or only the slot's own "
+        "word and its counterparts, whole, scored in the text and in its counterfactual (joint; causal models).",
+    )
+    form: Literal["auto", "absolute", "variance"] = Field(
+        "auto", description="Absolute difference, or variance over groups; auto: variance for more than two groups."
+    )
+    clusters: tuple[Cluster, ...] = Field((), description="Lists of stereotype words, one a group, for declustering.")
+    declustering: NotNegative = Field(0.0, description="Weight of the declustering loss; it needs clusters.")
+    retention: NotNegative = Field(0.1, description="Weight of KL(untouched || trained) on ungrouped words.")
+
+    @model_validator(mode="after")
+    def _clusters_for_declustering(self) -> EqualisingLossOptions:
+        if len(self.clusters) == 1:
+            raise ValueError("clusters: one list has nothing to be compared with, give one for each group")
+        if self.declustering > 0 and not self.clusters:
+            raise ValueError("declustering compares lists of stereotype words: give clusters = [[...], [...]]")
+        return self
+
+
+class EqualisingLoss(Mitigation):
+    """Makes the words of all groups equally probable where a text has not yet said whom it is about."""
+
+    name = "equalising-loss"
+    summary = "Makes group words equally probable at slots for a person whom nothing before them has placed in a group."
+    source = "Qian et al. 2019, Reducing gender bias in word-level language models with a gender-equalizing loss"
+    Options = EqualisingLossOptions
+
+    def material(self) -> Material:
+        return Material(words={f"cluster {k}": words for k, words in enumerate(self.options.clusters, start=1)})
+
+    @hookimpl
+    def objective(self, run: RunContext, model: PreTrainedModel) -> list[LossTerm]:
+        o = self.options
+        if o.strength == 0:
+            return []
+        if o.pieces == "joint" and run.kind == "masked":
+            raise UsageError(
+                "a masked model gives the pieces of a word no joint probability",
+                where="option pieces",
+                known='"single" and "first" work with masked models',
+            )
+        axes = [load_axis(name, o.locale) for name in o.axes]
+        several = len(axes) > 1
+        terms = []
+        for axis in axes:
+            reader = SlotReader(run.tokenizer, axis, kind=run.kind, names=o.names)
+            form: Spread = ("variance" if len(axis.groups) > 2 else "absolute") if o.form == "auto" else o.form
+            label = f" ({axis.name})" if several else ""
+            equal, pairing = self._equal(reader, form, run)
+            terms.append(
+                LossTerm(
+                    name=f"equalising loss{label}",
+                    fn=equal,
+                    weight=o.strength * o.weight,
+                    needs=Needs(columns=("text",), counterfactual=pairing),
+                )
+            )
+            if o.declustering > 0:
+                tokens = cluster_tokens(run.tokenizer, o.clusters)
+                terms.append(
+                    LossTerm(
+                        name=f"declustering{label}",
+                        fn=declustering(reader, tokens, causal=run.kind == "causal"),
+                        weight=o.strength * o.declustering,
+                        needs=Needs(columns=("text",)),
+                    )
+                )
+        return terms + retention_terms(run, model, axes, names=o.names, weight=o.strength * o.retention)
+
+    def _equal(self, reader: SlotReader, form: Spread, run: RunContext) -> tuple[Term, Pairing | None]:
+        o, axis = self.options, reader.axis
+        key = f"slots/{{}}/{axis.digest}/{'names' if o.names else 'words'}"
+        if o.pieces == "joint":
+            other = Pairing(
+                key=key.format("versions"), pair=lambda text: [v.text for v in reader.versions(text)], aligned=False
+            )
+            return joint_equalising(reader, other.key, form), other
+        words = aligned_words(axis, names=o.names)
+        tables = {form: word_table(run.tokenizer, words, form, o.pieces) for form in FORMS}
+        if not any(len(table.tokens) for table in tables.values()):
+            raise UsageError(
+                f"no two groups of the axis {axis.name!r} have a word that is a token of this model",
+                where="option pieces",
+                do='pieces = "first", or "joint" (causal models)',
+            )
+        plain = tables["spaced plain"]
+        run.logger.info("%s: %d pairs, %d left out (pieces)", axis.name, len(plain.tokens), plain.left_out)
+        if run.kind == "causal":
+            return equalising(reader, tables, None, form), None
+        gaps = Pairing(key=key.format("gaps"), pair=reader.with_gap, aligned=False)
+        return equalising(reader, tables, gaps.key, form), gaps
+
+
+# ------------------------------------------------------------------------------------------------- the terms
+def equalising(reader: SlotReader, tables: Mapping[str, WordTable], gaps: str | None, form: Spread) -> Term:
+    """The mean over slots of the mean spread of all pairs []; `gaps` is the key of texts with a mask in the slot."""
+    import torch
+
+    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+        found: list[torch.Tensor] = []
+        for logits, slot_form in _slots(batch, outputs, reader, gaps):
+            table = tables[slot_form]
+            if len(table.tokens):
+                masses = table.log_masses(log_probabilities(logits)[None])[0]
+                found.append(spread(masses, table.present.to(masses.device), form).mean())
+        return torch.stack(found).mean() if found else nothing(outputs)
+
+    return fn
+
+
+def _slots(batch: Batch, outputs: Outputs, reader: SlotReader, gaps: str | None) -> Sequence[tuple[torch.Tensor, str]]:
+    """The logits [V] that fill each slot of a batch, and how its word is written."""
+    texts: Sequence[str] = batch.columns["text"]
+    found = []
+    if gaps is None:
+        lengths = batch.attention_mask.sum(-1).tolist()
+        for b, text in enumerate(texts):
+            slot = reader.slot(text)
+            if slot is not None and slot.place.end <= lengths[b]:
+                found.append((outputs.logits[b, slot.place.start - 1], written(slot.word, slot.spaced)))
+        return found
+    pairs = batch.pairs[gaps]
+    for p, b in enumerate(pairs.rows.tolist()):
+        slot = reader.slot(texts[b])
+        if slot is not None and pairs.input_ids[p, slot.place.start] == reader.tokenizer.mask_token_id:
+            found.append((outputs.pairs[gaps].logits[p, slot.place.start], written(slot.word, slot.spaced)))
+    return found
+
+
+def joint_equalising(reader: SlotReader, key: str, form: Spread) -> Term:
+    """The mean over slots of the spread of whole words' log-likelihoods []: the slot's word and its counterparts."""
+    import torch
+
+    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+        pairs = batch.pairs[key]
+        lengths = batch.attention_mask.sum(-1).tolist()
+        p, found = 0, []
+        for b, text in enumerate(batch.columns["text"]):
+            values: list[torch.Tensor] = []
+            for version in reader.versions(text):
+                there = int(pairs.attention_mask[p].sum())
+                if version.here.end <= lengths[b] and version.there.end <= there:
+                    if not values:
+                        values.append(likelihood(outputs.logits[b], batch.input_ids[b], version.here))
+                    values.append(likelihood(outputs.pairs[key].logits[p], pairs.input_ids[p], version.there))
+                p += 1
+            if values:
+                stacked = torch.stack(values)
+                found.append(spread(stacked, torch.ones_like(stacked, dtype=torch.bool), form))
+        return torch.stack(found).mean() if found else nothing(outputs)
+
+    return fn
+
+
+def likelihood(logits: torch.Tensor, ids: torch.Tensor, place: Place) -> torch.Tensor:
+    """The log-likelihood [] in nat of ids[place] in their context, of a causal model's logits [T, V] and ids [T]."""
+    span = slice(place.start - 1, place.end - 1)
+    return log_probabilities(logits[span]).gather(-1, ids[place.start : place.end, None]).sum()
+
+
+def declustering(reader: SlotReader, tokens: Sequence[torch.Tensor], *, causal: bool) -> Term:
+    """The mean spread [] of the log-masses of clusters over predicted positions in rows that name a group; of causal
+    models, over those behind the first group word."""
+    import torch
+
+    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+        kept = batch.labels != -100
+        for b, text in enumerate(batch.columns["text"]):
+            named = reader.first_group_word(text)
+            kept[b, : kept.shape[1] if named is None else named.end if causal else 0] = False
+        if causal:  # position t predicts word t + 1
+            kept = torch.nn.functional.pad(kept[:, 1:], (0, 1))
+        if not kept.any():
+            return nothing(outputs)
+        logp = log_probabilities(outputs.logits[kept])
+        masses = torch.stack([logp[:, ids.to(logp.device)].logsumexp(-1) for ids in tokens], dim=-1)
+        form: Spread = "absolute" if len(tokens) == 2 else "variance"
+        return spread(masses, torch.ones_like(masses, dtype=torch.bool), form).mean()
+
+    return fn
+
+
+def cluster_tokens(tokenizer: Any, clusters: Sequence[Sequence[str]]) -> list[torch.Tensor]:
+    """The tokens of each cluster: of its words that are one token, in every form; UsageError when one has none."""
+    import torch
+
+    found = []
+    for words in clusters:
+        ids = {single_token(tokenizer, styled(word, form)) for word in words for form in FORMS} - {None}
+        if not ids:
+            raise UsageError(
+                f"no word of the cluster {', '.join(words)!r} is one token of this model",
+                where="option clusters",
+                do="name more frequent words",
+            )
+        found.append(torch.tensor(sorted(i for i in ids if i is not None), dtype=torch.long))
+    return found
