@@ -188,11 +188,14 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingRule:
-    """A change of decoding in exactly one of three forms.
+    """A change of decoding in exactly one of four forms.
 
     `next_logits(ids, logits, contexts)` maps next-token logits. `ids` is [B, T] (left-padded prefixes, `pad` = -1),
     `logits` [B, V]; `contexts[b]` is a [k, V] tensor with the logits of row b's extra contexts (k may be 0). It must be
     a pure function of each prefix, so that the same rule scores given text.
+    `mask_logits(ids, logits, contexts, places)` is the same for masked models: it maps the logits [B, V] at masked
+    places. `ids` is [B, T] (texts with their masks, right-padded, `pad` = -1), `places` [B] where each one's mask lies.
+    It must be a pure function of the masked text.
     `step(model, cache)` may touch the key-value cache before each forward pass; measured on generations only.
     `around(request, generate)` wraps whole requests: prompts, reranking, rewriting, abstention.
     """
@@ -201,15 +204,21 @@ class DecodingRule:
     next_logits: Callable[..., torch.Tensor] | None = None
     contexts: Callable[[Sequence[int]], Sequence[Sequence[int]]] | None = None
     """Prefix of token ids -> the token ids of its extra contexts; a pure function of the prefix."""
+    mask_logits: Callable[..., torch.Tensor] | None = None
+    mask_contexts: Callable[[Sequence[int], int], Sequence[tuple[Sequence[int], int]]] | None = None
+    """Token ids and the place of a mask in them -> the token ids of its extra contexts, each with the place of the
+    mask in it that corresponds; a pure function of both."""
     step: Callable[..., None] | None = None
     around: Callable[[Request, Callable[[Request], Response]], Response] | None = None
 
     def __post_init__(self) -> None:
-        forms = [f for f in ("next_logits", "step", "around") if getattr(self, f) is not None]
+        forms = [f for f in ("next_logits", "mask_logits", "step", "around") if getattr(self, f) is not None]
         if len(forms) != 1:
             raise TypeError(f"decoding rule {self.name!r} must have exactly one form, it has {forms or 'none'}")
         if self.contexts is not None and self.next_logits is None:
             raise TypeError(f"decoding rule {self.name!r} asks for contexts but maps no logits")
+        if self.mask_contexts is not None and self.mask_logits is None:
+            raise TypeError(f"decoding rule {self.name!r} asks for contexts of masks but maps no logits at masks")
 
 
 # ---------------------------------------------------------------------------------------------------- monitoring

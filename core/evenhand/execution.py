@@ -290,14 +290,12 @@ def _explain(life: Any, step: Any, result: RunResult, strict: bool) -> None:
 
 def _spoken(life: Any) -> dict[str, str]:
     """What the model answers under its decoding rules, which the saved one must repeat."""
-    from evenhand.portable import PROOF_TOKENS
-    from evenhand.proofs import PROBES
+    from evenhand.portable import answers_to_probes
 
     if not life.rules:
         return {}  # equal logits are proof enough
-    requests = [Request(prompt=text, max_new_tokens=PROOF_TOKENS) for text in PROBES[:2]]
-    rules = [rule for _, rule in life.rules]
-    return {r.request.prompt: r.text for r in life.services.generate(requests, rules=rules)}
+    loaded = life.loaded
+    return answers_to_probes(loaded.model, loaded.tokenizer, loaded.info.kind, [rule for _, rule in life.rules])
 
 
 def _prove_monitors(life: Any, served: bool) -> None:

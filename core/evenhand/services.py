@@ -160,7 +160,7 @@ class Services:
 
         target = model or self.model
         if self.kind == "masked":
-            return pll(target, self.tokenizer, texts)
+            return pll(target, self.tokenizer, texts, rules=rules)
         return score_texts(target, self.tokenizer, texts, kind=self.kind, rules=rules)
 
     def distributions(
@@ -171,11 +171,16 @@ class Services:
         rules: Sequence[DecodingRule] = (),
         positions: Sequence[Sequence[int]] | None = None,
     ) -> list[torch.Tensor]:
-        """Next-token log-probabilities [n, V] of each sequence at `positions` (None: all), decoding rules applied."""
+        """Next-token log-probabilities [n, V] of each sequence at `positions` (None: all), decoding rules applied.
+
+        Masked models: of each of these tokens when it is masked.
+        """
         from evenhand.scoring import distributions
 
         where = positions if positions is not None else [range(len(row)) for row in ids]
-        return distributions(model or self.model, [list(r) for r in ids], [list(p) for p in where], rules=rules)
+        mask = self.tokenizer.mask_token_id if self.kind == "masked" else None
+        texts, places = [list(r) for r in ids], [list(p) for p in where]
+        return distributions(model or self.model, texts, places, rules=rules, mask_id=mask)
 
     def generate(
         self,
