@@ -48,6 +48,23 @@ class DataTransform:
     them."""
 
 
+# ------------------------------------------------------------------------------------------------------ training
+@dataclass(frozen=True, kw_only=True)
+class TrainingStart:
+    """What a training begins with: told to its terms and model transforms once, before anything moves.
+
+    A training that goes on after an interruption is told the same again: the model as it was before the first step.
+    """
+
+    model: PreTrainedModel
+    """The very model that is trained, a copy or not. Its parameters that require a gradient are those that move, save
+    for a model transform, which is asked before it selects."""
+    rows: Dataset
+    """What it learns from, after all data steps: the column `text` and whatever those steps have added."""
+    tell: Callable[[str], None]
+    """Puts a sentence into the record of the training."""
+
+
 # ----------------------------------------------------------------------------------------------------- objective
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
@@ -94,6 +111,8 @@ class LossTerm:
     """Parameters that belong to the term, such as an adversary's; only its own optimiser moves them."""
     optimizer: Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer] | None = None
     """Makes the optimiser of `parameters`; it steps after each micro-batch, before the model's optimiser."""
+    on_start: Callable[[TrainingStart], None] | None = None
+    """Called once before the training, for terms that compare the model with what it was."""
     on_step: Callable[[int, int], None] | None = None
     """Called with (step, total steps) before each optimiser step: schedules live here."""
     state_dict: Callable[[], dict[str, Any]] | None = None
@@ -128,16 +147,20 @@ class Artifact:
 class ModelTransform:
     """A change of the model: fitted once, applied, and where possible folded into plain weights.
 
-    The host calls, in this order: `fit`, `apply`, `trainable` (when a training follows), `on_step` while training,
-    `finish` after it, then at the end of the run `fold`; `revert` whenever it needs the model without the step.
+    The host calls, in this order: `fit`, `apply`, `on_start` and `trainable` (when a training follows), `on_step` while
+    training, `finish` after it, then at the end of the run `fold`; `revert` whenever it needs the model without it.
     """
 
     fit: Callable[[PreTrainedModel], Artifact] | None = None
     apply: Callable[[PreTrainedModel, Artifact], None] | None = None
     revert: Callable[[PreTrainedModel], None] | None = None
     """Takes back what `apply` did; outputs must be bit-identical to before. Required when `apply` is given."""
+    on_start: Callable[[TrainingStart], None] | None = None
+    """Called before `trainable` when a training begins, for selections that look at what it learns from."""
     trainable: Callable[[PreTrainedModel], Iterable[str]] | None = None
     """Names of the parameters that the next training may move. Without any such step, all may move."""
+    selection: Callable[[], str] | None = None
+    """How the parameters were selected, as part of a sentence; it stands in the proof of the step."""
     on_step: Callable[[int, int], None] | None = None
     finish: Callable[[PreTrainedModel], Artifact | None] | None = None
     """After the training that this step took part in: gives the artifact to keep, if the step trained one."""

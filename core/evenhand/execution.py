@@ -255,6 +255,8 @@ def _run(
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
     for scratch in ("training", "services", "controls", "seeds", MEASURED):
         shutil.rmtree(folder / ".state" / scratch, ignore_errors=True)  # a complete run is not resumed
+    for own in (folder / ".state" / "steps").glob("*/scratch"):
+        shutil.rmtree(own, ignore_errors=True)
     manifest.finish("complete")
     write_card(folder)
     write_report(folder)

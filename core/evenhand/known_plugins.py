@@ -40,6 +40,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "perplexity": "evenhand-standard",
     "preference-pairs": "evenhand-standard",
     "real-toxicity-prompts": "evenhand-standard",
+    "retention": "evenhand-standard",
     "seat": "evenhand-standard",
     "seegull": "evenhand-standard",
     "selective-update": "evenhand-standard",

@@ -247,6 +247,34 @@ class Services:
                 p.requires_grad_(frozen[name])
         return {n: g for n, g in zip(named, grads, strict=True) if g is not None}
 
+    def loss_gradients(
+        self,
+        data: Dataset,
+        term: LossTerm | None = None,
+        *,
+        model: PreTrainedModel | None = None,
+        seed: int | None = None,
+        title: str = "Measuring gradients",
+    ) -> dict[str, torch.Tensor]:
+        """The mean gradient of a loss term over the rows of a data set, by parameter name, in evaluation mode.
+
+        Without a term, that of the language-modelling loss. Rows are read as a training reads them; `seed` (None: the
+        run's) decides which pieces are masked. Weights of terms are left out.
+        """
+        from evenhand.loss_gradients import loss_gradients
+
+        return loss_gradients(
+            model or self.model,
+            self.tokenizer,
+            data,
+            term,
+            kind=self.kind,
+            max_length=self.settings.max_length,
+            seed=self.seed if seed is None else seed,
+            reference=self.reference() if term is not None and term.needs.reference else None,
+            title=title,
+        )
+
     def reference(self) -> ReferenceModel:
         """The untouched model, for terms that hold on to it; one instance serves one training."""
         from evenhand.reference import ReferenceModel

@@ -26,6 +26,7 @@ from evenhand.contributions import (
     Kind,
     LossTerm,
     ModelTransform,
+    TrainingStart,
 )
 from evenhand.errors import PluginFault
 from evenhand.hookspecs import PROJECT, LifeCycle
@@ -196,13 +197,17 @@ def train(
     for term in terms:
         seen[term.name] = count = seen.get(term.name, 0) + 1
         distinct.append(term if count == 1 else replace(term, name=f"{term.name} ({count})"))
-    selections = [t.trainable for t in transforms if t.trainable is not None]
     model = run.services.model
+    rows = sample_rows() if rows is None else rows
+    for transform in transforms:
+        if transform.on_start is not None:
+            transform.on_start(TrainingStart(model=model, rows=rows, tell=run.logger.info))
+    selections = [t.trainable for t in transforms if t.trainable is not None]
     names = {name for select in selections for name in select(model)}
     return host_train(
         model,
         run.tokenizer,
-        sample_rows() if rows is None else rows,
+        rows,
         distinct,
         kind=run.kind,
         settings=run.services.settings,
