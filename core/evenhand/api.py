@@ -61,7 +61,8 @@ def _plain(value: Any) -> Any:
 def load(folder: str | Path, *, dtype: str = "auto", device: str = "cpu") -> Any:
     """Model and tokenizer of a finished run, with adapters and decoding rules in place.
 
-    `model, tokenizer = evenhand.load(folder)` works, and so does `evenhand.load(folder).generate("Hello")`.
+    `model, tokenizer = evenhand.load(folder)` works, and so does `evenhand.load(folder).generate("Hello")`, or for a
+    masked model `.fill("Paris is the [MASK] of France.")`.
     """
     from evenhand.portable import load_result
 

@@ -51,7 +51,7 @@ class RunContext:
     tokenizer: Any
     device: str
     folder: Path
-    """This step's own folder in the run folder; it exists."""
+    """This step's own folder in the run folder; it exists. What lies in its `scratch` goes when the run is complete."""
     axes: tuple[str, ...]
     """The axes that any step of the recipe names."""
     offline: bool

@@ -48,6 +48,23 @@ class DataTransform:
     them."""
 
 
+# ------------------------------------------------------------------------------------------------------ training
+@dataclass(frozen=True, kw_only=True)
+class TrainingStart:
+    """What a training begins with: told to its terms and model transforms once, before anything moves.
+
+    A training that goes on after an interruption is told the same again: the model as it was before the first step.
+    """
+
+    model: PreTrainedModel
+    """The very model that is trained, a copy or not. Its parameters that require a gradient are those that move, save
+    for a model transform, which is asked before it selects."""
+    rows: Dataset
+    """What it learns from, after all data steps: the column `text` and whatever those steps have added."""
+    tell: Callable[[str], None]
+    """Puts a sentence into the record of the training."""
+
+
 # ----------------------------------------------------------------------------------------------------- objective
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
@@ -98,6 +115,8 @@ class LossTerm:
     """Parameters that belong to the term, such as an adversary's; only its own optimiser moves them."""
     optimizer: Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer] | None = None
     """Makes the optimiser of `parameters`; it steps after each micro-batch, before the model's optimiser."""
+    on_start: Callable[[TrainingStart], None] | None = None
+    """Called once before the training, for terms that compare the model with what it was."""
     on_step: Callable[[int, int], None] | None = None
     """Called with (step, total steps) before each optimiser step: schedules live here."""
     state_dict: Callable[[], dict[str, Any]] | None = None
@@ -132,16 +151,20 @@ class Artifact:
 class ModelTransform:
     """A change of the model: fitted once, applied, and where possible folded into plain weights.
 
-    The host calls, in this order: `fit`, `apply`, `trainable` (when a training follows), `on_step` while training,
-    `finish` after it, then at the end of the run `fold`; `revert` whenever it needs the model without the step.
+    The host calls, in this order: `fit`, `apply`, `on_start` and `trainable` (when a training follows), `on_step` while
+    training, `finish` after it, then at the end of the run `fold`; `revert` whenever it needs the model without it.
     """
 
     fit: Callable[[PreTrainedModel], Artifact] | None = None
     apply: Callable[[PreTrainedModel, Artifact], None] | None = None
     revert: Callable[[PreTrainedModel], None] | None = None
     """Takes back what `apply` did; outputs must be bit-identical to before. Required when `apply` is given."""
+    on_start: Callable[[TrainingStart], None] | None = None
+    """Called before `trainable` when a training begins, for selections that look at what it learns from."""
     trainable: Callable[[PreTrainedModel], Iterable[str]] | None = None
     """Names of the parameters that the next training may move. Without any such step, all may move."""
+    selection: Callable[[], str] | None = None
+    """How the parameters were selected, as part of a sentence; it stands in the proof of the step."""
     on_step: Callable[[int, int], None] | None = None
     finish: Callable[[PreTrainedModel], Artifact | None] | None = None
     """After the training that this step took part in: gives the artifact to keep, if the step trained one."""
@@ -192,11 +215,14 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingRule:
-    """A change of decoding in exactly one of three forms.
+    """A change of decoding in exactly one of four forms.
 
     `next_logits(ids, logits, contexts)` maps next-token logits. `ids` is [B, T] (left-padded prefixes, `pad` = -1),
     `logits` [B, V]; `contexts[b]` is a [k, V] tensor with the logits of row b's extra contexts (k may be 0). It must be
     a pure function of each prefix, so that the same rule scores given text.
+    `mask_logits(ids, logits, contexts, places)` is the same for masked models: it maps the logits [B, V] at masked
+    places. `ids` is [B, T] (texts with their masks, right-padded, `pad` = -1), `places` [B] where each one's mask lies.
+    It must be a pure function of the masked text.
     `step(model, cache)` may touch the key-value cache before each forward pass; measured on generations only.
     `around(request, generate)` wraps whole requests: prompts, reranking, rewriting, abstention.
     """
@@ -205,15 +231,21 @@ class DecodingRule:
     next_logits: Callable[..., torch.Tensor] | None = None
     contexts: Callable[[Sequence[int]], Sequence[Sequence[int]]] | None = None
     """Prefix of token ids -> the token ids of its extra contexts; a pure function of the prefix."""
+    mask_logits: Callable[..., torch.Tensor] | None = None
+    mask_contexts: Callable[[Sequence[int], int], Sequence[tuple[Sequence[int], int]]] | None = None
+    """Token ids and the place of a mask in them -> the token ids of its extra contexts, each with the place of the
+    mask in it that corresponds; a pure function of both."""
     step: Callable[..., None] | None = None
     around: Callable[[Request, Callable[[Request], Response]], Response] | None = None
 
     def __post_init__(self) -> None:
-        forms = [f for f in ("next_logits", "step", "around") if getattr(self, f) is not None]
+        forms = [f for f in ("next_logits", "mask_logits", "step", "around") if getattr(self, f) is not None]
         if len(forms) != 1:
             raise TypeError(f"decoding rule {self.name!r} must have exactly one form, it has {forms or 'none'}")
         if self.contexts is not None and self.next_logits is None:
             raise TypeError(f"decoding rule {self.name!r} asks for contexts but maps no logits")
+        if self.mask_contexts is not None and self.mask_logits is None:
+            raise TypeError(f"decoding rule {self.name!r} asks for contexts of masks but maps no logits at masks")
 
 
 # ---------------------------------------------------------------------------------------------------- monitoring

@@ -255,6 +255,8 @@ def _run(
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
     for scratch in ("training", "services", "controls", "seeds", MEASURED):
         shutil.rmtree(folder / ".state" / scratch, ignore_errors=True)  # a complete run is not resumed
+    for own in (folder / ".state" / "steps").glob("*/scratch"):
+        shutil.rmtree(own, ignore_errors=True)
     manifest.finish("complete")
     write_card(folder)
     write_report(folder)
@@ -290,14 +292,12 @@ def _explain(life: Any, step: Any, result: RunResult, strict: bool) -> None:
 
 def _spoken(life: Any) -> dict[str, str]:
     """What the model answers under its decoding rules, which the saved one must repeat."""
-    from evenhand.portable import PROOF_TOKENS
-    from evenhand.proofs import PROBES
+    from evenhand.portable import answers_to_probes
 
     if not life.rules:
         return {}  # equal logits are proof enough
-    requests = [Request(prompt=text, max_new_tokens=PROOF_TOKENS) for text in PROBES[:2]]
-    rules = [rule for _, rule in life.rules]
-    return {r.request.prompt: r.text for r in life.services.generate(requests, rules=rules)}
+    loaded = life.loaded
+    return answers_to_probes(loaded.model, loaded.tokenizer, loaded.info.kind, [rule for _, rule in life.rules])
 
 
 def _prove_monitors(life: Any, served: bool) -> None:

@@ -196,6 +196,7 @@ CHECKS: dict[tuple[type, str], Callable[[tuple[Any, ...], Any], str | None]] = {
     (ModelTransform, "finish"): _instance(Artifact, none=True),
     (ModelTransform, "trainable"): _all(str),
     (DecodingRule, "next_logits"): _same_shape,
+    (DecodingRule, "mask_logits"): _same_shape,
     (DecodingRule, "around"): _instance(Response),
     (Benchmark, "score"): _all(ItemRecord),
     (Benchmark, "texts"): _texts_by_id,

@@ -88,8 +88,8 @@ class LifeCycle:
         """Change how text is produced, without touching weights.
 
         Rules apply in recipe order in the host's one decoding path, and, where they map logits, in scoring, too. Masked
-        models write no text: a plugin that decodes says `kinds = ("causal",)`. A fault fails the run. Proof: at least
-        one next-token distribution changed on a packaged probe.
+        models write no text: for them a rule maps the logits at masks (`mask_logits`), or the plugin says
+        `kinds = ("causal",)`. A fault fails the run. Proof: at least one distribution changed on a packaged probe.
 
         Example::
 

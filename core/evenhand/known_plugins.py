@@ -43,6 +43,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "random-directions": "evenhand-standard",
     "random-heads": "evenhand-standard",
     "real-toxicity-prompts": "evenhand-standard",
+    "retention": "evenhand-standard",
     "seat": "evenhand-standard",
     "seegull": "evenhand-standard",
     "selective-update": "evenhand-standard",

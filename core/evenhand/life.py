@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from evenhand import proofs
 from evenhand.compose import Composer, fold_data
 from evenhand.context import RunContext, StepHandle, axes_of
-from evenhand.contributions import Aggregator, Artifact, DataTransform, DecodingRule, LossTerm, ModelTransform
+from evenhand.contributions import (
+    Aggregator,
+    Artifact,
+    DataTransform,
+    DecodingRule,
+    LossTerm,
+    ModelTransform,
+    TrainingStart,
+)
 from evenhand.kept_steps import read_artifact, read_training, write_artifact, write_training
 from evenhand.models import note_moved
 from evenhand.plan import stages_of
@@ -231,6 +239,10 @@ class Life:
         self.manifest["data"]["rows_after"] = len(rows)
         if self.contamination is not None:
             self.contamination.training(rows, step.id)
+        for placed in self.pending_models:
+            if placed.transform.on_start:
+                with self.manifest.timed(f"step {placed.step.id}"):
+                    placed.transform.on_start(TrainingStart(model=self.loaded.model, rows=rows, tell=self._told))
         selections = [p for p in self.pending_models if p.transform.trainable]
         names = {n for p in selections for n in p.transform.trainable(self.loaded.model)}  # type: ignore[misc]
         model = self.loaded.model
@@ -244,17 +256,21 @@ class Life:
             if placed.transform.trainable:
                 chosen = list(placed.transform.trainable(model))
                 others = [n for n in names if n not in set(chosen)]
-                self._prove(
-                    placed.step, [proofs.selection_proof(_without(before, others), _without(after, others), chosen)]
-                )
+                proof = proofs.selection_proof(_without(before, others), _without(after, others), chosen)
+                if placed.transform.selection:
+                    proof = replace(proof, what=f"{proof.what}; {placed.transform.selection()}")
+                self._prove(placed.step, [proof])
             if placed.transform.finish:
                 placed.artifact = placed.transform.finish(model) or placed.artifact
                 self.handles[placed.step.id].artifact = placed.artifact
         self._prove_terms(result)
         self.manifest["training"].append({"id": step.id, **result.as_dict()})
         for text in result.events:
-            self.manifest.event("training", text)
+            self._told(text)
         self.pending_data, self.pending_terms, self.pending_models = [], [], []
+
+    def _told(self, text: str) -> None:
+        self.manifest.event("training", text)
 
     def _record_rows(self, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset) -> None:
         entry = next(e for e in self.manifest["steps"] if e["id"] == owner.id)
@@ -284,7 +300,7 @@ class Life:
             reference=self.services.reference,
             resume=self.resume,
             title=f"Training {self.aside}".rstrip() + (f" ({step.id})" if step.id != "train" else ""),
-            on_event=lambda text: self.manifest.event("training", text),
+            on_event=self._told,
         )
         gc.collect()  # a trainer refers to itself in circles, and would keep its optimiser and the reference model
         with progress("Keeping what the training moved"):

@@ -139,7 +139,12 @@ class Measured:
             self._scores,
             keys,
             lambda missing: pll(
-                self.model, self.tokenizer, [k[1] for k in missing], [k[2] for k in missing], **self._how()
+                self.model,
+                self.tokenizer,
+                [k[1] for k in missing],
+                [k[2] for k in missing],
+                rules=self.rules,
+                **self._how(),
             ),
         )
 
@@ -163,9 +168,8 @@ class Measured:
         """Log-probabilities [n, V] float32 at chosen positions of each sequence; ask for a few texts at a
         time.
 
-        Causal models: at position t the distribution of token t + 1, with the decoding rules. Masked models:
-        the distribution of token t when it is masked. Raises UsageError for a masked model without a mask
-        token.
+        Causal models: at position t the distribution of token t + 1. Masked models: the distribution of token t when it
+        is masked. Both with the decoding rules. Raises UsageError for a masked model without a mask token.
         """
         mask = None
         if self.kind == "masked":
@@ -203,7 +207,8 @@ class Measured:
     def unmasked(self, texts: Sequence[Text]) -> list[SequenceScore]:
         """Masked models: the log-probability of each token with nothing masked (AUL, Kaneko and Bollegala 2022).
 
-        Raises WrongModelKind for causal models.
+        Decoding rules change distributions at masks, and there is none here: these numbers are without them. Raises
+        WrongModelKind for causal models.
         """
         self._must_be_masked("all-unmasked likelihood")
         special = set(self.tokenizer.all_special_ids)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from evenhand.contributions import Artifact, DecodingRule, Kind, ModelTransform, Request
 from evenhand.errors import NotPortable, PluginFault, UsageError, WrongModelKind
+from evenhand.filling import RULES, attached, fill
 from evenhand.guard import describe
 from evenhand.own_code import Given, OwnSteps, seeded
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evenhand.recipe_steps import ResolvedStep
-
-RULES = "evenhand_rules"
-"""Attribute of a replaced `generate`, set by `generation.attach`: the rules that it decodes with."""
 
 
 # -------------------------------------------------------------------------------------------------- architecture
@@ -138,20 +136,24 @@ def apply(
 class Decoding:
     """Decoding rules in force on a model; made by `decode_with`, and undone at the end of its `with` or by `undo`."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
-        from evenhand.generation import attach
+    def __init__(self, model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule], kind: Kind) -> None:
+        from evenhand import filling, generation
 
-        if "generate" in vars(model):
+        if "generate" in vars(model) or active_rules(model):
             known = ", ".join(rule.name for rule in active_rules(model))
+            what = "this model's `generate` was replaced already" if kind == "causal" else "rules are in force already"
             raise UsageError(
-                "this model's `generate` was replaced already",
+                what,
                 where="decode_with",
                 known=f"it decodes with {known}" if known else "",
                 do="give all plugins to one call, or undo the first",
             )
         self.model, self.tokenizer, self.rules = model, tokenizer, tuple(rules)
-        if self.rules:
-            attach(model, tokenizer, [rule for rule in self.rules if rule.around is None])
+        self._hook: Any = None
+        if self.rules and kind == "masked":
+            self._hook = filling.attach(model, tokenizer, self.rules)
+        elif self.rules:
+            generation.attach(model, tokenizer, [rule for rule in self.rules if rule.around is None])
             setattr(model.generate, RULES, self.rules)
 
     def generate(self, prompts: str | Sequence[str], *, max_new_tokens: int = 40, temperature: float = 0.0) -> Any:
@@ -165,9 +167,15 @@ class Decoding:
         found = generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature)
         return found[0].text if isinstance(prompts, str) else [answer.text for answer in found]
 
+    def fill(self, texts: str | Sequence[str], *, k: int = 5) -> Any:
+        """Masked models: the k likeliest words at the mask of a text, or such a list for each of several."""
+        return fill(self.model, self.tokenizer, texts, rules=self.rules, k=k)
+
     def undo(self) -> None:
-        """Give the model its own `generate` back; a second time does nothing."""
-        if self.rules and active_rules(self.model) is self.rules:
+        """Give the model its own `generate`, or forward pass, back; a second time does nothing."""
+        if self._hook is not None:
+            self._hook.remove()
+        elif self.rules and active_rules(self.model) is self.rules:
             del self.model.generate
 
     def __enter__(self) -> Self:
@@ -186,18 +194,23 @@ def decode_with(
 ) -> Decoding:
     """Make `model.generate`, and `measure`, use the plugins' decoding rules until it is undone.
 
-    `with decode_with(model, tokenizer, [...]):`, or keep what it gives and call `.undo()`. Raises WrongModelKind for a
-    model that does not generate, and UsageError when rules are in force already.
+    Masked models follow them in their forward pass, wherever the input has a mask. `with decode_with(model, tokenizer,
+    [...]):`, or keep what it gives and call `.undo()`. Raises WrongModelKind for a plugin whose rules do not fit the
+    model, and UsageError when rules are in force already.
     """
-    if not model.can_generate():
-        raise WrongModelKind(
-            "this model fills gaps, it does not continue text", where="decode_with", do="use a causal model"
-        )
     steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
-    return Decoding(model, tokenizer, [rule for _, rule in steps.contributions("decoding", model=model)])
+    rules = [rule for _, rule in steps.contributions("decoding", model=model)]
+    if steps.kind == "masked" and (useless := [r.name for r in rules if r.mask_logits is None]):
+        raise WrongModelKind(
+            "this model fills gaps, it does not continue text",
+            where="decode_with",
+            known=f"the rule {useless[0]!r} is for text that is being written",
+            do="use a causal model",
+        )
+    return Decoding(model, tokenizer, rules, steps.kind)
 
 
 def active_rules(model: PreTrainedModel) -> tuple[DecodingRule, ...]:
     """The decoding rules that `decode_with` or `load` has put in force on a model."""
     rules: tuple[DecodingRule, ...] = getattr(vars(model).get("generate"), RULES, ())
-    return rules
+    return rules or attached(model)

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evenhand.contributions import Aggregator, Kind, LossTerm, Needs
+from evenhand.contributions import Aggregator, Kind, LossTerm, Needs, TrainingStart
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.foreign_precision import copied
 from evenhand.own_code import Given, OwnSteps, require_text
@@ -90,6 +90,8 @@ class Objective:
         model.accepts_loss_kwargs = False
         self._device: torch.device | None = None
         self._encoded = 0
+        self.notes: list[str] = []
+        """What terms said when they first saw the data."""
         self.step = 0
         """Optimiser steps so far as the callback counts them, else batches."""
         self.batches = 0
@@ -102,7 +104,8 @@ class Objective:
         """The rows of a data set (column `text`, or plain texts) as tokens, with the counterfactuals that terms need.
 
         It serves as `train_dataset`, as `eval_dataset`, and as data of a `DataLoader` with `collate_fn=fair.collate`.
-        Rows of fewer than two tokens are left out. Raises UsageError for a missing column or streamed data.
+        Rows of fewer than two tokens are left out. The first data set is what the training learns from: terms that
+        compare the model with what it was look at both now. Raises UsageError for a missing column or streamed data.
         """
         from datasets import Dataset
 
@@ -127,9 +130,16 @@ class Objective:
         )
         if not found:
             raise UsageError("no row has two tokens or more, there is nothing to learn from", where="encode")
+        if not self._encoded:
+            self._start(model=self.model, rows=rows)
         # Row numbers are unique over all data sets, since the reference looks rows up by them.
         start, self._encoded = self._encoded, self._encoded + len(rows)
         return [replace(row, number=start + row.number) for row in found] if start else found
+
+    def _start(self, **begun: Any) -> None:
+        for state in self._terms.states:
+            if state.term.on_start:
+                state.term.on_start(TrainingStart(tell=self.notes.append, **begun))
 
     # ----------------------------------------------------------------------------------------------------- loss
     def loss(self, model: Any, inputs: Any, return_outputs: bool = False) -> Any:

@@ -130,7 +130,8 @@ def prove_reload(life: Life, live_logits: Any, answers: dict[str, str]) -> dict[
             f"loaded again, the saved model gives other logits (by up to {size:.2g})", where="model/",
             do="a step's `save` and `load`, or its artifact, do not hold all that `apply` did",
         )  # fmt: skip
-    differing = [p for p, text in answers.items() if result.generate(p, max_new_tokens=PROOF_TOKENS) != text]
+    again = answers_to_probes(result.model, result.tokenizer, life.loaded.info.kind, result.rules) if answers else {}
+    differing = [p for p, text in answers.items() if again.get(p) != text]
     if differing:
         raise NotPortable(
             f"loaded again, the saved model answers {len(differing)} of {len(answers)} probe prompts differently",
@@ -139,6 +140,21 @@ def prove_reload(life: Life, live_logits: Any, answers: dict[str, str]) -> dict[
         )  # fmt: skip
     plain = not result.rules and not (life.folder / "model" / "evenhand").is_dir()
     return {"largest_difference": size, "answers": len(answers), "plain_transformers": plain}
+
+
+def answers_to_probes(model: Any, tokenizer: Any, kind: str, rules: list[Any]) -> dict[str, str]:
+    """What a model with its decoding rules writes after probe prompts, or puts at masks of probe texts, by prompt."""
+    from evenhand.contributions import Request
+    from evenhand.filling import fill
+    from evenhand.generation import generate
+
+    if kind == "masked":
+        last = [text.rpartition(" ") for text in proofs.PROBES]
+        texts = [f"{before} {tokenizer.mask_token}." for before, _, _ in last]
+        found = fill(model, tokenizer, texts, rules=rules, k=3)
+        return {text: " ".join(str(word.token) for word in words) for text, words in zip(texts, found, strict=True)}
+    requests = [Request(prompt=text, max_new_tokens=PROOF_TOKENS) for text in proofs.PROBES[:2]]
+    return {r.request.prompt: r.text for r in generate(model, tokenizer, requests, rules=rules)}
 
 
 def _put_back(transform: Any, model: Any, folder: Path) -> None:
@@ -158,7 +174,7 @@ def load_result(folder: Path | str, *, dtype: str = "auto", device: str = "cpu")
     Raises as `load_finished`.
     """
     finished = load_finished(folder, dtype=dtype, device=device)
-    return Usable(finished.loaded.model, finished.loaded.tokenizer, finished.rules)
+    return Usable(finished.loaded.model, finished.loaded.tokenizer, finished.rules, finished.loaded.info.kind)
 
 
 @dataclass(frozen=True)
@@ -254,14 +270,16 @@ def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
 
 
 class Usable:
-    """A finished model: `model` and `tokenizer` (it unpacks into both), and `generate` for plain text."""
+    """A finished model: `model` and `tokenizer` (it unpacks into both), `generate` for plain text, `fill` for masks."""
 
-    def __init__(self, model: Any, tokenizer: Any, rules: list[Any]) -> None:
+    def __init__(self, model: Any, tokenizer: Any, rules: list[Any], kind: str) -> None:
+        from evenhand import filling, generation
+
         self.model, self.tokenizer, self.rules = model, tokenizer, rules
-        if rules:
-            from evenhand.generation import attach
-
-            attach(model, tokenizer, [r for r in rules if r.around is None])
+        if rules and kind == "masked":
+            filling.attach(model, tokenizer, rules)
+        elif rules:
+            generation.attach(model, tokenizer, [r for r in rules if r.around is None])
 
     def __iter__(self) -> Any:
         return iter((self.model, self.tokenizer))
@@ -288,6 +306,16 @@ class Usable:
         how: dict[str, Any] = {"rules": self.rules, "temperature": temperature, "seed": seed}
         texts = [r.text for r in generate(self.model, self.tokenizer, requests, **how)]
         return texts[0] if isinstance(prompts, str) else texts
+
+    def fill(self, texts: str | list[str], *, k: int = 5) -> Any:
+        """Masked models: the k likeliest words at the mask of a text, or of each of several, with the decoding rules.
+
+        The mask is written as `tokenizer.mask_token`; each word has its `text`, `token` and `logp`. The model itself
+        follows the rules, too: `transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer)` gives the same.
+        """
+        from evenhand.filling import fill
+
+        return fill(self.model, self.tokenizer, texts, rules=self.rules, k=k)
 
     def __repr__(self) -> str:
         names = ", ".join(r.name for r in self.rules) or "none"

@@ -133,13 +133,15 @@ def decoding_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) ->
 
     from evenhand.scoring import distributions
 
-    mapping = [r for r in rules if r.next_logits is not None]
-    if not mapping:
+    masked = any(r.mask_logits is not None for r in rules)
+    if not masked and all(r.next_logits is None for r in rules):
         return _generation_proof(model, tokenizer, rules)
     ids = [list(tokenizer(text)["input_ids"]) for text in PROBES]
-    where = [list(range(len(row))) for row in ids]
-    plain = distributions(model, ids, where, dtype="float32")
-    ruled = distributions(model, ids, where, rules=mapping, dtype="float32")
+    special = set(tokenizer.all_special_ids) if masked else set()
+    where = [[p for p, token in enumerate(row) if token not in special] for row in ids]
+    how: dict[str, Any] = {"dtype": "float32", "mask_id": tokenizer.mask_token_id if masked else None}
+    plain = distributions(model, ids, where, **how)
+    ruled = distributions(model, ids, where, rules=rules, **how)
     moves = torch.cat([0.5 * (a.exp() - b.exp()).abs().sum(-1) for a, b in zip(plain, ruled, strict=True)])
     changed = int((moves > 1e-6).sum())
     most = float(moves.max())

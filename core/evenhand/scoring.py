@@ -101,7 +101,6 @@ def describe_mode(
     """How scores come about, in one line to print with every number."""
     if kind == "masked":
         parts = ["pseudo-log-likelihood, one mask per copy"]
-        unused = list(rules)
     else:
         if start_token is not None:
             first = tokenizer.convert_ids_to_tokens(start_token)
@@ -110,10 +109,10 @@ def describe_mode(
             parts = ["log-likelihood from the first token, after the tokenizer's start token"]
         else:
             parts = ["log-likelihood from the second token (no start token)"]
-        if used := mapping_rules(rules):
-            parts.append("with decoding rules " + ", ".join(rule.name for rule in used))
-        unused = [rule for rule in rules if rule.next_logits is None]
-    if unused:
+    used = mapping_rules(rules, kind)
+    if used:
+        parts.append("with decoding rules " + ", ".join(rule.name for rule in used))
+    if unused := [rule for rule in rules if rule not in used]:
         parts.append("without " + ", ".join(rule.name for rule in unused) + " (not applicable to given text)")
     return ", ".join([*parts, precision])
 
@@ -144,6 +143,7 @@ def score_texts(
             model,
             tokenizer,
             texts,
+            rules=rules,
             dtype=dtype,
             batch_tokens=batch_tokens,
             on_event=on_event,
@@ -177,6 +177,7 @@ def pll(
     texts: Sequence[Text],
     positions: Sequence[Sequence[int]] | None = None,
     *,
+    rules: Sequence[DecodingRule] = (),
     dtype: Precision = "auto",
     batch_tokens: int = 4096,
     on_event: OnEvent | None = None,
@@ -199,7 +200,7 @@ def pll(
     questions = list(dict.fromkeys((ids, p) for ids, ps in zip(all_ids, asked, strict=True) for p in ps))
     rows = [Row((*ids[:p], mask, *ids[p + 1 :]), (p,)) for ids, p in questions]
     gold = [ids[p] for ids, p in questions]
-    values = gold_logp(forward, rows, gold, (), progress_title)
+    values = gold_logp(forward, rows, gold, rules, progress_title)
     found = {question: float(value) for question, value in zip(questions, values, strict=True)}
     return [score_of(ids, {p: found[ids, p] for p in ps}) for ids, ps in zip(all_ids, asked, strict=True)]
 
@@ -235,8 +236,8 @@ def distributions(
 ) -> list[torch.Tensor]:
     """Teacher-forced log-probabilities at chosen positions: for each sequence [n, V] float32, on the CPU.
 
-    Causal models: at position t the distribution of token t + 1, after the decoding rules. With `mask_id`,
-    for masked models: the distribution of token t when it is masked. Everything is held in memory: ask for a
+    Causal models: at position t the distribution of token t + 1. With `mask_id`, for masked models: the distribution
+    of token t when it is masked. Both after the decoding rules. Everything is held in memory: ask for a
     few texts at a time.
     """
     import torch
@@ -247,7 +248,6 @@ def distributions(
         rows = [Row(tuple(i), tuple(p)) for i, p in zip(ids, positions, strict=True)]
     else:
         rows = [Row((*i[:p], mask_id, *i[p + 1 :]), (p,)) for i, ps in zip(ids, positions, strict=True) for p in ps]
-        rules = ()
     distinct = list(dict.fromkeys(rows))
     held = torch.zeros((sum(len(row.positions) for row in distinct), forward.vocabulary))
 

@@ -43,6 +43,7 @@ def score_continuations(
             tokenizer,
             [ids for ids, _ in encoded],
             asked,
+            rules=rules,
             dtype=dtype,
             batch_tokens=batch_tokens,
             on_event=on_event,

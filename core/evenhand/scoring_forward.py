@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import OutOfMemory, UsageError
+from evenhand.filling import foreign_hooks
 from evenhand.scoring_packing import LENGTH_STEP, PackedRow, Row, plan
 from evenhand.scoring_precision import measuring
 
@@ -198,7 +199,7 @@ class Forward:
         found: Any = self.model.get_output_embeddings()
         if (
             not isinstance(found, torch.nn.Module)
-            or self.model._forward_hooks
+            or foreign_hooks(self.model)
             # A cap is nearly the identity on small logits, so that the comparison below could miss it.
             or getattr(self.model.config, "final_logit_softcapping", None)
         ):

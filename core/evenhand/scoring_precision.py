@@ -61,12 +61,14 @@ def measuring(model: PreTrainedModel, precision: str) -> Iterator[None]:
     back."""
     import torch
 
+    from evenhand.filling import as_it_is
+
     training = [module for module in model.modules() if module.training]
     model.eval()
     device: torch.device = next(model.parameters()).device
     try:
         # Not inference_mode: buffers that a model makes on the way must remain usable in training.
-        with torch.no_grad(), _autocast(device, precision), fast_products(model, precision):
+        with torch.no_grad(), _autocast(device, precision), fast_products(model, precision), as_it_is():
             yield
     finally:
         for module in training:

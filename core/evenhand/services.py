@@ -160,7 +160,7 @@ class Services:
 
         target = model or self.model
         if self.kind == "masked":
-            return pll(target, self.tokenizer, texts)
+            return pll(target, self.tokenizer, texts, rules=rules)
         return score_texts(target, self.tokenizer, texts, kind=self.kind, rules=rules)
 
     def distributions(
@@ -171,11 +171,16 @@ class Services:
         rules: Sequence[DecodingRule] = (),
         positions: Sequence[Sequence[int]] | None = None,
     ) -> list[torch.Tensor]:
-        """Next-token log-probabilities [n, V] of each sequence at `positions` (None: all), decoding rules applied."""
+        """Next-token log-probabilities [n, V] of each sequence at `positions` (None: all), decoding rules applied.
+
+        Masked models: of each of these tokens when it is masked.
+        """
         from evenhand.scoring import distributions
 
         where = positions if positions is not None else [range(len(row)) for row in ids]
-        return distributions(model or self.model, [list(r) for r in ids], [list(p) for p in where], rules=rules)
+        mask = self.tokenizer.mask_token_id if self.kind == "masked" else None
+        texts, places = [list(r) for r in ids], [list(p) for p in where]
+        return distributions(model or self.model, texts, places, rules=rules, mask_id=mask)
 
     def generate(
         self,
@@ -241,6 +246,34 @@ class Services:
             for name, p in named.items():
                 p.requires_grad_(frozen[name])
         return {n: g for n, g in zip(named, grads, strict=True) if g is not None}
+
+    def loss_gradients(
+        self,
+        data: Dataset,
+        term: LossTerm | None = None,
+        *,
+        model: PreTrainedModel | None = None,
+        seed: int | None = None,
+        title: str = "Measuring gradients",
+    ) -> dict[str, torch.Tensor]:
+        """The mean gradient of a loss term over the rows of a data set, by parameter name, in evaluation mode.
+
+        Without a term, that of the language-modelling loss. Rows are read as a training reads them; `seed` (None: the
+        run's) decides which pieces are masked. Weights of terms are left out.
+        """
+        from evenhand.loss_gradients import loss_gradients
+
+        return loss_gradients(
+            model or self.model,
+            self.tokenizer,
+            data,
+            term,
+            kind=self.kind,
+            max_length=self.settings.max_length,
+            seed=self.seed if seed is None else seed,
+            reference=self.reference() if term is not None and term.needs.reference else None,
+            title=title,
+        )
 
     def reference(self) -> ReferenceModel:
         """The untouched model, for terms that hold on to it; one instance serves one training."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform, Needs
+from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform, Needs, TrainingStart
 from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
 from evenhand.foreign_precision import own_precision
 from evenhand.scoring_forward import out_of_memory
@@ -95,11 +95,24 @@ def train(
     if not rows:
         raise UsageError("no row has two tokens or more, there is nothing to learn from", where=title)
     settings = in_updates(settings, rows)
+    events: list[str] = []
+
+    def tell(text: str) -> None:
+        events.append(text)
+        on_event(text)
+
     reference_model = reference() if reference and any(n.reference for n in needs) else None
     flags = _select(model, trainable)
+    try:
+        for term in losses:
+            if term.on_start:
+                term.on_start(TrainingStart(model=model, rows=data, tell=tell))
+    except BaseException:
+        _free(model, flags)
+        raise
     before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     attention = _eager_if_needed(model, needs)
-    batch, accumulation, events = settings.batch_size, settings.gradient_accumulation, []
+    batch, accumulation = settings.batch_size, settings.gradient_accumulation
     effective = batch * accumulation
     untouched: dict[str, Any] | None = None
     try:
@@ -126,17 +139,13 @@ def train(
                         ) from error
                     too_large, (batch, accumulation) = batch, smaller(batch, effective)
                     word = "halved" if batch * 2 == too_large else "cut"
-                    text = f"out of memory: micro-batch {word} to {batch}, gradients accumulated over {accumulation}"
-                    events.append(text)
-                    on_event(text)
+                    tell(f"out of memory: micro-batch {word} to {batch}, gradients accumulated over {accumulation}")
                     resume = last_checkpoint(folder) is not None  # the update of a step is the same, so it can go on
                     _put_back(model, before)
                 finally:
                     trainer.close()
     finally:
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(flags[name])
-            parameter.grad = None
+        _free(model, flags)
         if attention:
             model.set_attn_implementation(attention)
         model.eval()
@@ -212,6 +221,13 @@ def _select(model: PreTrainedModel, trainable: Iterable[str] | None) -> dict[str
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in chosen)
     return flags
+
+
+def _free(model: PreTrainedModel, flags: dict[str, bool]) -> None:
+    """Each parameter requires a gradient or not as before the training, and has none."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(flags[name])
+        parameter.grad = None
 
 
 def _eager_if_needed(model: PreTrainedModel, needs: Sequence[Needs]) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from evenhand.filling import as_it_is
 from evenhand.training_batch import Batch, Outputs, PairOutputs
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ def forward(
     pairs = {key: p for key, p in batch.pairs.items() if len(p.rows)}
     ids = torch.cat([batch.input_ids, *(p.input_ids for p in pairs.values())])
     mask = torch.cat([batch.attention_mask, *(p.attention_mask for p in pairs.values())])
-    out = model(
-        input_ids=ids,
-        attention_mask=mask,
-        output_hidden_states=any(n.hidden_states for n in needs),
-        output_attentions=any(n.attentions for n in needs),
-    )
+    with as_it_is():
+        out = model(
+            input_ids=ids,
+            attention_mask=mask,
+            output_hidden_states=any(n.hidden_states for n in needs),
+            output_attentions=any(n.attentions for n in needs),
+        )
     sizes = [len(batch.input_ids), *(len(p.rows) for p in pairs.values())]
     logits = out.logits.split(sizes)
     hidden = [h.split(sizes) for h in out.hidden_states] if out.hidden_states is not None else None
@@ -84,7 +86,8 @@ def forward_masked_only(model: Any, batch: Batch) -> Outputs:
 
     handle = head.register_forward_pre_hook(only_labels) if isinstance(head, torch.nn.Module) else None
     try:
-        logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+        with as_it_is():
+            logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
     finally:
         if handle is not None:
             handle.remove()

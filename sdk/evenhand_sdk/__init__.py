@@ -33,6 +33,7 @@ from evenhand.contributions import (
     RowAccount,
     Section,
     TokenChange,
+    TrainingStart,
     item_text,
 )
 from evenhand.errors import DataNotFound, DigestMismatch, EvenhandError, UsageError, WrongModelKind
@@ -64,6 +65,7 @@ __all__ = [
     "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore", "Options", "Outputs",
     "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel", "Plugin", "Request", "Response",
     "RowAccount", "RunContext", "Sample", "Section", "StepHandle", "Strength", "StrengthOptions", "TokenChange",
+    "TrainingStart",
     "UsageError", "WrongModelKind", "aligned_positions", "comparable_positions", "counterfactuals", "fold",
     "group_tokens", "group_words", "hookimpl", "item_text", "jensen_shannon", "load_axis", "option_scores", "progress",
     "single_token", "token_bins", "unfold",

@@ -12,6 +12,7 @@ from evenhand.context import RunContext
 from evenhand.contributions import DataTransform, DecodingRule, LossTerm, ModelTransform
 from evenhand.mirrors import asked_for
 from evenhand.row_account import derived_account
+from evenhand.scoring_rules import mapping_rules
 from evenhand_sdk import testing
 from evenhand_sdk.conformance_case import Case, CheckFailed, Skipped
 from evenhand_sdk.conformance_outcomes import (
@@ -136,7 +137,7 @@ def check_strength_zero(case: Case) -> None:
         elif stage == "architecture":
             _identical_model(case, run, parts)
         elif stage == "decoding":
-            mapping = [rule for rule in parts if rule.next_logits is not None]
+            mapping = mapping_rules(parts, run.kind)
             ruled, free = testing.next_token_logprobs(run, mapping), testing.next_token_logprobs(run)
             _same(exact(ruled), exact(free), "next-token distributions differ")
             _same(testing.answers(run, parts), testing.answers(run), "generated tokens differ")
@@ -178,7 +179,8 @@ def check_composes(case: Case) -> None:
                 hook(second, stage, other)
                 continue
             one, two = hook(first, stage, run), hook(second, stage, other)
-            ring = [NEIGHBOURS[stage](), *one, NEIGHBOURS[stage](), *two, NEIGHBOURS[stage]()]
+            near = _flatter_at_masks if stage == "decoding" and case.kind == "masked" else NEIGHBOURS[stage]
+            ring = [near(), *one, near(), *two, near()]
             _together(case, stage, ring[::-1] if flip else ring)
             if stage == "architecture":
                 testing.place([*one, *two], run)  # what comes later in a run sees the changed model
@@ -239,6 +241,11 @@ def _scaled_embedding() -> ModelTransform:
 def _flatter() -> DecodingRule:
     """A neighbour that flattens distributions."""
     return DecodingRule(name="neighbour", next_logits=lambda ids, logits, contexts: logits / 1.1)
+
+
+def _flatter_at_masks() -> DecodingRule:
+    """The same for masked models."""
+    return DecodingRule(name="neighbour", mask_logits=lambda ids, logits, contexts, places: logits / 1.1)
 
 
 NEIGHBOURS: dict[str, Any] = {

@@ -170,6 +170,9 @@ def _states(parts: list[Any]) -> None:
 # ------------------------------------------------------------------------------------------------- decoding
 def _rule(run: RunContext, rule: DecodingRule) -> None:
     """Whole texts, single prefixes and generation must see the same distributions."""
+    if run.kind == "masked":
+        _mask_rule(run, rule)
+        return
     import torch
 
     from evenhand.scoring import distributions
@@ -199,6 +202,38 @@ def _rule(run: RunContext, rule: DecodingRule) -> None:
                     f"rule {rule.name!r}: greedy decoding wrote a token that scoring finds "
                     f"{worse:.2g} nat less probable than the best one"
                 )
+
+
+def _mask_rule(run: RunContext, rule: DecodingRule) -> None:
+    """All texts at once, each mask alone, and the model's own forward pass must see the same distributions."""
+    import torch
+
+    from evenhand.filling import attach
+
+    if rule.mask_logits is None:
+        return
+    model, tokenizer = run.services.model, run.tokenizer
+    together = testing.next_token_logprobs(run, [rule])
+    special, mask = set(tokenizer.all_special_ids), tokenizer.mask_token_id
+    place = 0
+    handle = attach(model, tokenizer, [rule])
+    try:
+        for prompt in testing.PROMPTS:
+            ids = list(tokenizer(prompt)["input_ids"])
+            for p in (p for p, token in enumerate(ids) if token not in special):
+                with torch.no_grad():
+                    out = model(input_ids=torch.tensor([[*ids[:p], mask, *ids[p + 1 :]]]))
+                alone = out.logits[0, p].float().log_softmax(-1)
+                held = torch.isfinite(alone) & torch.isfinite(together[place])
+                size = float((alone - together[place])[held].abs().max()) if held.any() else 0.0
+                if size > STEPWISE or not torch.equal(torch.isfinite(alone), torch.isfinite(together[place])):
+                    raise CheckFailed(
+                        f"rule {rule.name!r} is no function of the masked text: at token {p + 1} of {len(ids)} "
+                        f"all texts and this one alone differ by {size:.2g}"
+                    )
+                place += 1
+    finally:
+        handle.remove()
 
 
 # ----------------------------------------------------------------------------------------------- artifacts

@@ -22,6 +22,7 @@ from evenhand.contributions import (
     Request,
     Response,
 )
+from evenhand.scoring_rules import mapping_rules
 from evenhand_sdk import testing
 from evenhand_sdk.conformance_case import Case, CheckFailed
 
@@ -93,7 +94,7 @@ def trained(run: RunContext, terms: Sequence[LossTerm | Aggregator], rows: Datas
 
 def decoded(run: RunContext, rules: Sequence[DecodingRule]) -> Any:
     """Answers under the rules, and the distributions of those rules that map logits."""
-    mapping = [rule for rule in rules if rule.next_logits is not None]
+    mapping = mapping_rules(rules, run.kind)
     given = exact(testing.next_token_logprobs(run, mapping)) if mapping else None
     return {"answers": testing.answers(run, rules), "distributions": given}
 
@@ -225,20 +226,23 @@ def watching(term: LossTerm, broken: list[str]) -> LossTerm:
 
 def guarding(rule: DecodingRule, broken: list[str]) -> DecodingRule:
     """The same rule, but its inputs are compared before and after; what it changed is added to `broken`."""
-    change = rule.next_logits
+    change = rule.next_logits or rule.mask_logits
     if change is None:
         return rule
 
-    def next_logits(ids: Any, logits: Any, contexts: Any) -> Any:
+    def guarded(ids: Any, logits: Any, contexts: Any, *places: Any) -> Any:
         given = {"ids": ids, "logits": logits, **{f"contexts[{k}]": c for k, c in enumerate(contexts)}}
+        given |= {f"places[{k}]": p for k, p in enumerate(places)}
         before = {name: tensor.clone() for name, tensor in given.items()}
-        changed = change(ids, logits, contexts)
+        changed = change(ids, logits, contexts, *places)
         for name, tensor in given.items():
             if not tensor.equal(before[name]):
                 broken.append(f"decoding rule {rule.name!r} changes {name} in place")
         return changed
 
-    return replace(rule, next_logits=next_logits)
+    if rule.next_logits is None:
+        return replace(rule, mask_logits=guarded)
+    return replace(rule, next_logits=guarded)
 
 
 def _tensors(batch: Any, outputs: Any) -> list[tuple[str, Any]]:

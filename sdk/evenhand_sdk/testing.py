@@ -26,6 +26,7 @@ from evenhand.contributions import (
     Kind,
     LossTerm,
     ModelTransform,
+    TrainingStart,
 )
 from evenhand.errors import PluginFault
 from evenhand.hookspecs import PROJECT, LifeCycle
@@ -196,13 +197,17 @@ def train(
     for term in terms:
         seen[term.name] = count = seen.get(term.name, 0) + 1
         distinct.append(term if count == 1 else replace(term, name=f"{term.name} ({count})"))
-    selections = [t.trainable for t in transforms if t.trainable is not None]
     model = run.services.model
+    rows = sample_rows() if rows is None else rows
+    for transform in transforms:
+        if transform.on_start is not None:
+            transform.on_start(TrainingStart(model=model, rows=rows, tell=run.logger.info))
+    selections = [t.trainable for t in transforms if t.trainable is not None]
     names = {name for select in selections for name in select(model)}
     return host_train(
         model,
         run.tokenizer,
-        sample_rows() if rows is None else rows,
+        rows,
         distinct,
         kind=run.kind,
         settings=run.services.settings,
@@ -248,19 +253,33 @@ def logits(run: RunContext, model: PreTrainedModel | None = None) -> torch.Tenso
 
 
 def next_token_logprobs(run: RunContext, rules: Sequence[DecodingRule] = ()) -> torch.Tensor:
-    """Teacher-forced log-probabilities [tokens, V] on `PROMPTS` with decoding rules, in float32."""
+    """Teacher-forced log-probabilities [tokens, V] on `PROMPTS` with decoding rules, in float32.
+
+    Masked models: of each token that is not special, when it is masked.
+    """
     import torch
 
     from evenhand.scoring import distributions
 
     ids = [list(run.tokenizer(text)["input_ids"]) for text in PROMPTS]
-    where = [range(len(row)) for row in ids]
-    return torch.cat(distributions(run.services.model, ids, where, rules=rules, dtype="float32"))
+    special = set(run.tokenizer.all_special_ids) if run.kind == "masked" else set()
+    where = [[k for k, token in enumerate(row) if token not in special] for row in ids]
+    mask = run.tokenizer.mask_token_id if run.kind == "masked" else None
+    return torch.cat(distributions(run.services.model, ids, where, rules=rules, mask_id=mask, dtype="float32"))
 
 
 def answers(run: RunContext, rules: Sequence[DecodingRule] = (), max_new_tokens: int = 8) -> list[list[int]]:
-    """The token ids that the context's model continues `PROMPTS` with, greedily, under decoding rules."""
+    """The token ids that the context's model continues `PROMPTS` with, greedily, under decoding rules.
+
+    Masked models: the five likeliest ones at a mask behind each prompt.
+    """
     from evenhand.contributions import Request
 
+    if run.kind == "masked":
+        from evenhand.filling import fill
+
+        texts = [f"{text} {run.tokenizer.mask_token}." for text in PROMPTS]
+        found = fill(run.services.model, run.tokenizer, texts, rules=rules)
+        return [[filling.token for filling in fillings] for fillings in found]
     requests = [Request(prompt=text, max_new_tokens=max_new_tokens) for text in PROMPTS]
     return [list(r.token_ids) for r in run.services.generate(requests, rules=rules)]

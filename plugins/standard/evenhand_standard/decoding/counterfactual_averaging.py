@@ -1,6 +1,7 @@
 """Counterfactual-averaged decoding: the next word is chosen as if the prompt had named any of the groups.
 
-With x a prefix, x~_1 ... x~_k its counterfactuals, l log-probabilities, F the fold of aligned group words:
+With x a prefix (of masked models: a text with a mask), x~_1 ... x~_k its counterfactuals, l log-probabilities, F the
+fold of aligned group words:
 
     l'(. | x) = (1 - a) l(. | x) + a * mean_j F^-1 F l(. | x~_j),      a = strength * k / (k + 1)
 
@@ -37,6 +38,7 @@ from evenhand_sdk import (
     unfold,
 )
 from evenhand_sdk.counterfactual import causal_counterfactuals
+from evenhand_standard.decoding.swapped_masks import GAP, swapped_masks
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 if TYPE_CHECKING:
@@ -60,12 +62,11 @@ class CounterfactualAveragingOptions(StrengthOptions):
 
 
 class CounterfactualAveraging(Mitigation):
-    """Averages next-token distributions over the prompt and its counterfactuals while text is generated."""
+    """Averages next-token distributions (masked models: those at masks) over a text and its counterfactuals."""
 
     name = "counterfactual-averaging"
-    summary = "Averages next-token distributions over a prompt and its counterfactuals, without changing weights."
+    summary = "Averages what is expected next, or at a mask, over a text and its counterfactuals; weights stay."
     source = "Banerjee et al. 2024, All should be equal in the eyes of language models (CAFIE)"
-    kinds = ("causal",)
     Options = CounterfactualAveragingOptions
 
     @hookimpl
@@ -77,10 +78,18 @@ class CounterfactualAveraging(Mitigation):
         words = [bin for axis in axes for bin in axis.bins(names=o.names)]
         bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
         average = averaged if o.form == "folded" else published
+        change = over_contexts(lambda own, others: average(own, others, bins.to(own.device), o.strength))
+        if run.kind == "masked":
+            editor = TokenEditor(run.tokenizer, gap=GAP)
+            return DecodingRule(
+                name=run.step_id,
+                mask_contexts=swapped_masks(editor, axes, names=o.names, exempt=o.exempt),
+                mask_logits=lambda ids, logits, contexts, places: change(ids, logits, contexts),
+            )
         return DecodingRule(
             name=run.step_id,
             contexts=swapped_contexts(TokenEditor(run.tokenizer), axes, names=o.names, exempt=o.exempt),
-            next_logits=next_logits(lambda own, others: average(own, others, bins.to(own.device), o.strength)),
+            next_logits=change,
         )
 
 
@@ -105,7 +114,7 @@ def swapped_contexts(
     return contexts
 
 
-def next_logits(
+def over_contexts(
     average: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> Callable[[torch.Tensor, torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]:
     """Applies average(own [V], others [k, V]) to rows that have contexts and hands on the others untouched."""

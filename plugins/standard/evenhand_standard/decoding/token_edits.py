@@ -30,14 +30,17 @@ class Replacement(Protocol):
 class TokenEditor:
     """Reads token ids as text and edits them in place; works for byte-level and SentencePiece tokenizers."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, gap: str = "") -> None:
         self.tokenizer = tokenizer
         self.special = frozenset(tokenizer.all_special_ids)
+        unread = (tokenizer.mask_token_id, tokenizer.unk_token_id) if gap else ()
+        self.gaps = {token: gap for token in unread if token is not None}
+        """Masks and unknown words stand for a word of the sentence, so that grammar finds one there."""
         self._read = lru_cache(maxsize=65536)(self._decoded)
         self._written = lru_cache(maxsize=4096)(self._encoded)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """The text of each token as it reads behind another one; special tokens read as a line break."""
+        """The text of each token as it reads behind another one; special tokens read as a line break, or as the gap."""
         out: list[str] = []
         while len(out) < len(ids):
             k = len(out)
@@ -83,6 +86,8 @@ class TokenEditor:
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def _decoded(self, ids: tuple[int, ...]) -> str:
+        if ids[0] in self.gaps:
+            return self.gaps[ids[0]]
         if ids[0] in self.special:
             return "\n"
         token, text = self._anchor
