@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from evenhand import proofs
 from evenhand.compose import Composer, fold_data
 from evenhand.context import RunContext, StepHandle, axes_of
-from evenhand.contributions import Aggregator, Artifact, DataTransform, DecodingRule, LossTerm, ModelTransform
+from evenhand.contributions import (
+    Aggregator,
+    Artifact,
+    Criterion,
+    DataTransform,
+    DecodingRule,
+    LossTerm,
+    ModelTransform,
+)
 from evenhand.kept_steps import read_artifact, read_training, write_artifact, write_training
 from evenhand.models import note_moved
 from evenhand.plan import stages_of
@@ -21,6 +29,7 @@ from evenhand.row_keeping import keep, settled
 from evenhand.services import Services
 from evenhand.training import TrainingResult, restore_terms, train
 from evenhand.training_terms import LANGUAGE_MODELLING
+from evenhand.training_watch import held_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +77,7 @@ class Life:
     """A digest of what the run began with: model, texts, versions and code."""
     handles: dict[str, StepHandle] = field(default_factory=dict)
     pending_data: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
-    pending_terms: list[tuple[ResolvedStep, LossTerm | Aggregator]] = field(default_factory=list)
+    pending_terms: list[tuple[ResolvedStep, LossTerm | Aggregator | Criterion]] = field(default_factory=list)
     pending_models: list[Placed] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
     rules: list[tuple[ResolvedStep, DecodingRule]] = field(default_factory=list)
@@ -164,7 +173,7 @@ class Life:
         elif stage == "monitoring":
             self.monitors += [(step, c) for c in found]
 
-    def _unique(self, step: ResolvedStep, term: LossTerm | Aggregator) -> LossTerm | Aggregator:
+    def _unique(self, step: ResolvedStep, term: LossTerm | Aggregator | Criterion) -> LossTerm | Aggregator | Criterion:
         """Terms are kept by name: one whose name is taken in this training carries its step's id."""
         taken = {t.name for _, t in self.pending_terms} | {LANGUAGE_MODELLING}
         if term.name not in taken:
@@ -221,7 +230,11 @@ class Life:
         """Compose what is pending into one training, prove each part, and clear the table for the next."""
         if self.rows is None:
             raise RuntimeError("a training was planned but no data was loaded")
-        rows = self.rows
+        rows, retention = self.rows, None
+        if step.options.constraint == "lagrangian":  # type: ignore[union-attr]
+            rows, retention = held_out(rows)
+            told = f"{len(retention)} of {len(self.rows)} rows are held out of the training as retention text"
+            self.manifest.event("training", told)
         for owner, transform in self.pending_data:
             changed = fold_data(rows, [(owner, transform)])
             self._record_rows(owner, transform, rows, changed)
@@ -236,7 +249,7 @@ class Life:
         model = self.loaded.model
         with progress("Taking digests of the weights"):
             before = proofs.tensor_digests(model)
-        result = self._run_training(step, rows, names if selections else None)
+        result = self._run_training(step, rows, names if selections else None, retention)
         with progress("Comparing the weights with those before"):
             after = proofs.tensor_digests(model)
         note_moved(model, [name for name, digest in after.items() if digest != before[name]])
@@ -244,9 +257,11 @@ class Life:
             if placed.transform.trainable:
                 chosen = list(placed.transform.trainable(model))
                 others = [n for n in names if n not in set(chosen)]
-                self._prove(
-                    placed.step, [proofs.selection_proof(_without(before, others), _without(after, others), chosen)]
-                )
+                proof = proofs.selection_proof(_without(before, others), _without(after, others), chosen)
+                if result.watch is not None and result.watch["kept"] == 0:
+                    self.record_proofs(placed.step, [proof])  # nothing moved, because no moment kept the budget
+                else:
+                    self._prove(placed.step, [proof])
             if placed.transform.finish:
                 placed.artifact = placed.transform.finish(model) or placed.artifact
                 self.handles[placed.step.id].artifact = placed.artifact
@@ -261,7 +276,9 @@ class Life:
         told = entry.setdefault("rows", [])
         told.append(keep(self.folder, owner, settled(owner, transform, before, after), transform, earlier=len(told)))
 
-    def _run_training(self, step: ResolvedStep, rows: Dataset, names: set[str] | None) -> TrainingResult:
+    def _run_training(
+        self, step: ResolvedStep, rows: Dataset, names: set[str] | None, retention: Dataset | None
+    ) -> TrainingResult:
         folder = self.folder / STATE / "training" / step.id
         model = self.loaded.model
         finished = read_training(folder, model) if self.resume else None
@@ -282,6 +299,8 @@ class Life:
             trainable=names,
             transforms=[p.transform for p in self.pending_models],
             reference=self.services.reference,
+            retention=retention,
+            budget=self.recipe.budget.perplexity,
             resume=self.resume,
             title=f"Training {self.aside}".rstrip() + (f" ({step.id})" if step.id != "train" else ""),
             on_event=lambda text: self.manifest.event("training", text),

@@ -29,7 +29,13 @@ class ReferenceModel:
 
     def on(self, batch: Batch) -> Reference:
         """The reference on the text rows of `batch`, computed when asked."""
-        return Reference(logits=lambda: self._logits(batch))
+        return Reference(logits=lambda: self._logits(batch), forward=self._forward)
+
+    def _forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        with torch.no_grad():
+            return self.model(input_ids=ids, attention_mask=mask).logits  # type: ignore[no-any-return]
 
     def _logits(self, batch: Batch) -> torch.Tensor:
         import torch

@@ -67,6 +67,8 @@ class Reference:
 
     logits: Callable[[], torch.Tensor]
     """() -> [B, T, V], computed when asked from cached final hidden states and the frozen output matrix."""
+    forward: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    """(token ids [n, T], attention mask [n, T]) -> [n, T, V] on anything else; nothing is kept."""
 
 
 @dataclass(kw_only=True)

@@ -63,14 +63,14 @@ def encode(
             pairs = {}
             for key, pairing in unique.items():
                 found = []
-                for other in pairing.pair(row["text"]):
+                for other in pairing.of_row(row) if pairing.of_row else pairing.pair(row["text"]):
                     other_ids = _tokens(tokenizer, other, max_length, kind)
                     positions = (
                         comparable_positions(ids, other_ids, groups[key])
                         if kind == "causal"
                         else [(i, j) for i, j in aligned_positions(ids, other_ids) if ids[i] not in groups[key]]
                     )
-                    if positions:
+                    if positions or not pairing.aligned:
                         found.append(EncodedPair(tuple(other_ids), tuple(positions)))
                 if found:
                     pairs[key] = tuple(found)
