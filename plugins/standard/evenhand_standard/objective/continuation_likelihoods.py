@@ -1,7 +1,6 @@
-"""How likely a model finds the row's own continuation and another one, behind what the two texts share.
+"""How likely a model finds two continuations, behind what the two texts share.
 
-For a row x a and another text x b, everything before the first token that differs is as likely in both. With that token
-at t0,
+For texts x a and x b, everything before the first token that differs is as likely in both. With that token at t0,
 
     log p(a | x) = sum_{t >= t0} log p(x_t | x_<t),        and the same of b
 
@@ -21,58 +20,80 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairLikelihoods:
-    """Log-likelihoods in nat of both continuations of P rows."""
+class Likelihoods:
+    """Log-likelihoods in nat of two continuations for each of P rows."""
 
-    rows: torch.Tensor
-    """[P] index of the row in the batch."""
     own: torch.Tensor
-    """[P] of the row's own continuation."""
+    """[P] of the first continuation."""
     other: torch.Tensor
-    """[P] of the other text's."""
+    """[P] of the second."""
     own_tokens: torch.Tensor
-    """[P] tokens of the own continuation."""
+    """[P] tokens of the first continuation."""
     other_tokens: torch.Tensor
     """[P]"""
 
-    def normalised(self) -> PairLikelihoods:
+    def normalised(self) -> Likelihoods:
         """The same per token."""
-        return PairLikelihoods(
-            rows=self.rows, own=self.own / self.own_tokens, other=self.other / self.other_tokens,
-            own_tokens=self.own_tokens, other_tokens=self.other_tokens,
-        )  # fmt: skip
+        own, other = self.own / self.own_tokens, self.other / self.other_tokens
+        return Likelihoods(own=own, other=other, own_tokens=self.own_tokens, other_tokens=self.other_tokens)
 
 
-def pair_likelihoods(batch: Batch, outputs: Outputs, key: str) -> PairLikelihoods | None:
-    """Of all rows of the batch that have another text under `key`; None when no row has."""
+@dataclass(frozen=True, kw_only=True)
+class TextPairs:
+    """Two texts for each of P rows of a batch, and the model's logits on them."""
+
+    rows: list[int]
+    """Index of each row in the batch."""
+    own: torch.Tensor
+    """[P, T]"""
+    own_mask: torch.Tensor
+    other: torch.Tensor
+    """[P, T]"""
+    other_mask: torch.Tensor
+    own_logits: torch.Tensor
+    """[P, T, V]"""
+    other_logits: torch.Tensor
+
+    def likelihoods(self) -> Likelihoods:
+        """Behind the first difference. Raises UsageError for a pair that has none."""
+        return _likelihoods(self, self.own_logits, self.other_logits)
+
+
+def row_and_other(batch: Batch, outputs: Outputs, key: str) -> TextPairs | None:
+    """Each row of a batch that has another text under `key`, and that text; None when no row has."""
     if key not in outputs.pairs:
         return None
-    pairs = batch.pairs[key]
-    return _likelihoods(
-        batch.input_ids[pairs.rows], batch.attention_mask[pairs.rows], outputs.logits[pairs.rows],
-        pairs.input_ids, pairs.attention_mask, outputs.pairs[key].logits, pairs.rows,
+    pairs, logits = batch.pairs[key], outputs.pairs[key].logits
+    rows = pairs.rows
+    return TextPairs(
+        rows=rows.tolist(), own=batch.input_ids[rows], own_mask=batch.attention_mask[rows], other=pairs.input_ids,
+        other_mask=pairs.attention_mask, own_logits=outputs.logits[rows], other_logits=logits,
     )  # fmt: skip
 
 
-def _likelihoods(
-    own: torch.Tensor,
-    own_mask: torch.Tensor,
-    own_logits: torch.Tensor,
-    other: torch.Tensor,
-    other_mask: torch.Tensor,
-    other_logits: torch.Tensor,
-    rows: torch.Tensor,
-) -> PairLikelihoods:
+def two_others(batch: Batch, outputs: Outputs, key: str) -> TextPairs | None:
+    """The two texts that rows of a batch have under `key`, the first as `own`; None when no row has."""
+    if key not in outputs.pairs:
+        return None
+    pairs, logits = batch.pairs[key], outputs.pairs[key].logits
+    a, b = slice(0, None, 2), slice(1, None, 2)
+    return TextPairs(
+        rows=pairs.rows[a].tolist(), own=pairs.input_ids[a], own_mask=pairs.attention_mask[a],
+        other=pairs.input_ids[b], other_mask=pairs.attention_mask[b], own_logits=logits[a], other_logits=logits[b],
+    )  # fmt: skip
+
+
+def _likelihoods(texts: TextPairs, own_logits: torch.Tensor, other_logits: torch.Tensor) -> Likelihoods:
     import torch
 
-    differs = (own != other) | (own_mask != other_mask)
+    differs = (texts.own != texts.other) | (texts.own_mask != texts.other_mask)
     if not bool(differs.any(-1).all()):
         raise UsageError("a pair holds the same text twice, so that there is nothing to prefer", where="training data")
-    place = torch.arange(own.shape[1], device=own.device)
+    place = torch.arange(differs.shape[1], device=differs.device)
     behind = place >= differs.float().argmax(-1, keepdim=True)
-    first, count = _tail(own, own_logits, behind & own_mask.bool())
-    second, number = _tail(other, other_logits, behind & other_mask.bool())
-    return PairLikelihoods(rows=rows, own=first, other=second, own_tokens=count, other_tokens=number)
+    own, count = _tail(texts.own, own_logits, behind & texts.own_mask.bool())
+    other, number = _tail(texts.other, other_logits, behind & texts.other_mask.bool())
+    return Likelihoods(own=own, other=other, own_tokens=count, other_tokens=number)
 
 
 def _tail(ids: torch.Tensor, logits: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,28 +111,27 @@ def _tail(ids: torch.Tensor, logits: torch.Tensor, kept: torch.Tensor) -> tuple[
 class UntouchedLikelihoods:
     """What the untouched model finds of the rows of one training, by row number."""
 
-    key: str
     kept: dict[int, tuple[float, float]] = field(default_factory=dict)
 
-    def of(self, batch: Batch, outputs: Outputs, found: PairLikelihoods) -> PairLikelihoods:
-        """The reference's likelihoods of the same continuations, without gradient."""
+    def of(self, batch: Batch, outputs: Outputs, texts: TextPairs, like: Likelihoods) -> Likelihoods:
+        """The untouched model's likelihoods of the same continuations; `like` are the present model's."""
         import torch
 
-        reference, pairs = outputs.reference, batch.pairs[self.key]
+        reference = outputs.reference
         assert reference is not None and reference.forward is not None
-        numbers = [int(batch.rows[row]) for row in found.rows]
+        numbers = [int(batch.rows[row]) for row in texts.rows]
         new = [k for k, number in enumerate(numbers) if number not in self.kept]
         if new:
-            rows = pairs.rows[new]
-            own, mask = batch.input_ids[rows], batch.attention_mask[rows]
-            both = reference.forward(
-                torch.cat([own, pairs.input_ids[new]]), torch.cat([mask, pairs.attention_mask[new]])
-            ).split(len(new))
-            seen = _likelihoods(own, mask, both[0], pairs.input_ids[new], pairs.attention_mask[new], both[1], rows)
-            for k, a, b in zip(new, seen.own.tolist(), seen.other.tolist(), strict=True):
+            ids = torch.cat([texts.own[new], texts.other[new]])
+            mask = torch.cat([texts.own_mask[new], texts.other_mask[new]])
+            own, other = reference.forward(ids, mask).split(len(new))
+            fresh = TextPairs(
+                rows=[texts.rows[k] for k in new], own=texts.own[new], own_mask=texts.own_mask[new],
+                other=texts.other[new], other_mask=texts.other_mask[new], own_logits=own, other_logits=other,
+            ).likelihoods()  # fmt: skip
+            for k, a, b in zip(new, fresh.own.tolist(), fresh.other.tolist(), strict=True):
                 self.kept[numbers[k]] = (a, b)
-        values = torch.tensor([self.kept[n] for n in numbers], dtype=found.own.dtype, device=found.own.device)
-        return PairLikelihoods(
-            rows=found.rows, own=values[:, 0], other=values[:, 1], own_tokens=found.own_tokens,
-            other_tokens=found.other_tokens,
-        )  # fmt: skip
+        values = torch.tensor([self.kept[n] for n in numbers], dtype=like.own.dtype, device=like.own.device)
+        return Likelihoods(
+            own=values[:, 0], other=values[:, 1], own_tokens=like.own_tokens, other_tokens=like.other_tokens
+        )

@@ -34,11 +34,7 @@ from evenhand_sdk import (
     UsageError,
     hookimpl,
 )
-from evenhand_standard.objective.continuation_likelihoods import (
-    PairLikelihoods,
-    UntouchedLikelihoods,
-    pair_likelihoods,
-)
+from evenhand_standard.objective.continuation_likelihoods import TextPairs, UntouchedLikelihoods, row_and_other
 from evenhand_standard.objective.pair_parity import nothing, retention
 from evenhand_standard.objective.preference_losses import Loss, dpo, ipo, simpo
 
@@ -121,30 +117,31 @@ def rejected_text(row: Mapping[str, Any]) -> list[str]:
 
 def preference(o: PreferenceOptimisationOptions) -> Callable[[Batch, Outputs], torch.Tensor]:
     """The mean loss [] over the pairs of a batch; 0 when it has none."""
-    untouched = UntouchedLikelihoods(KEY)
+    untouched = UntouchedLikelihoods()
     by_token = o.length_normalised or o.loss == "simpo"
 
     def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
         import torch
 
-        found = pair_likelihoods(batch, outputs, KEY)
-        if found is None:
+        texts = row_and_other(batch, outputs, KEY)
+        if texts is None:
             return nothing(outputs)
-        demand_made_for(batch, found, o)
+        demand_made_for(batch, texts, o)
+        found = texts.likelihoods()
         now = found.normalised() if by_token else found
         d = now.own - now.other
         if o.loss == "simpo":
             return simpo(d, beta=o.beta, margin=o.margin).mean()
-        before = untouched.of(batch, outputs, found)
+        before = untouched.of(batch, outputs, texts, found)
         before = before.normalised() if by_token else before
         d0 = before.own - before.other
-        weight, margin = (column(batch, found, name, d) for name in (WEIGHT, MARGIN))
+        weight, margin = (column(batch, texts, name, d) for name in (WEIGHT, MARGIN))
         if by_token:  # calibrated to likelihoods of whole continuations, which are other numbers
             calibrated = margin != 0
             weight = torch.where(calibrated, torch.sigmoid(-o.beta * d0), weight)
             margin = torch.where(calibrated, -d0, margin)
         if o.loss == "ipo":
-            zero = torch.tensor([batch.columns[FORMAT][int(r)] == "zero-margin" for r in found.rows], device=d.device)
+            zero = torch.tensor([batch.columns[FORMAT][r] == "zero-margin" for r in texts.rows], device=d.device)
             return ipo(d - d0, torch.where(zero, -d0, margin)).mean()
         return dpo(d - d0, weight, beta=o.beta, smoothing=o.label_smoothing).mean()
 
@@ -153,22 +150,22 @@ def preference(o: PreferenceOptimisationOptions) -> Callable[[Batch, Outputs], t
 
 def chosen(batch: Batch, outputs: Outputs) -> torch.Tensor:
     """The mean negative log-likelihood [] in nat per token of the chosen continuations; 0 when there are none."""
-    found = pair_likelihoods(batch, outputs, KEY)
-    return nothing(outputs) if found is None else -(found.own / found.own_tokens).mean()
+    texts = row_and_other(batch, outputs, KEY)
+    return nothing(outputs) if texts is None else -texts.likelihoods().normalised().own.mean()
 
 
-def column(batch: Batch, found: PairLikelihoods, name: str, like: torch.Tensor) -> torch.Tensor:
+def column(batch: Batch, texts: TextPairs, name: str, like: torch.Tensor) -> torch.Tensor:
     """A column's values [P] at the rows of the pairs."""
     import torch
 
-    return torch.tensor([batch.columns[name][int(r)] for r in found.rows], dtype=like.dtype, device=like.device)
+    return torch.tensor([batch.columns[name][r] for r in texts.rows], dtype=like.dtype, device=like.device)
 
 
-def demand_made_for(batch: Batch, found: PairLikelihoods, o: PreferenceOptimisationOptions) -> None:
+def demand_made_for(batch: Batch, texts: TextPairs, o: PreferenceOptimisationOptions) -> None:
     """Raises UsageError for pairs whose weights put the optimum of this loss elsewhere than at parity."""
     import math
 
-    for row in (int(r) for r in found.rows):
+    for row in texts.rows:
         form, weight, margin = (batch.columns[name][row] for name in (FORMAT, WEIGHT, MARGIN))
         if form not in MADE_FOR[o.loss]:
             raise UsageError(
