@@ -69,6 +69,34 @@ def test_an_evaluation_in_two_processes_is_told_and_kept_once(tmp_path):
         assert dict(one.values) == pytest.approx(dict(two.values), abs=1e-5)
 
 
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(tmp_path):
+    """The sum, two aggregators of gradients and an adversary: twice two rows are four rows, on each process alike."""
+    import torch
+
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    two = [*launch, "--mixed_precision", "no", "--dynamo_backend", "no"]
+    for name, command in (("one", []), ("two", two)):
+        (tmp_path / name).mkdir()
+        done = subprocess.run(
+            [sys.executable, *command, str(SCRIPT.with_name("several_trainings.py")), str(tmp_path / name)],
+            capture_output=True, text=True, env=environment, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+    moved = {}
+    for rule in ("sum", "pcgrad", "upgrad"):
+        alone = torch.load(tmp_path / "one" / f"{rule}-1-0.pt")
+        first, second = (torch.load(tmp_path / "two" / f"{rule}-2-{rank}.pt") for rank in (0, 1))
+        assert alone["steps"] == first["steps"] == second["steps"] == 5
+        for key, value in alone["moved"].items():
+            assert torch.equal(first["moved"][key], second["moved"][key]), (rule, key)
+            torch.testing.assert_close(first["moved"][key], value, rtol=0, atol=2e-4, msg=f"{rule} {key}")
+        assert (tmp_path / "two" / rule / "checkpoint-4" / "COMPLETE").is_file()
+        moved[rule] = alone["moved"]["model.embed_tokens.weight"]
+    assert not torch.equal(moved["sum"], moved["pcgrad"]), "the rules do differ here"
+
+
 def test_a_run_in_several_processes_is_refused(tmp_path, monkeypatch):
     import evenhand
     from evenhand.errors import UsageError

@@ -193,12 +193,28 @@ def test_the_splits_share_no_template_and_no_occupation() -> None:
     assert [(a, b) for a in names[0] for b in names[1] if a in b or b in a] == []
 
 
+def test_the_validation_split_shares_nothing_with_what_is_trained_on_and_what_is_measured() -> None:
+    own = pair_bank.templates("validation")
+    assert (len(own), Counter(pair_bank.occupations("validation").values())) == (8, {"female": 8, "male": 8, "none": 8})
+    texts = [text for item in pair_bank.pairs(GENDER, "validation") for text in _sides(item)]
+    slotted = [normalised(re.sub(r"\{\w+\}", "engineer", template)) for template in own.values()]
+    names = [f" {name} " for name in pair_bank.occupations("validation")]
+    for split in pair_bank.SPLITS:
+        others = [normalised(re.sub(r"\{\w+\}", "engineer", t)) for t in pair_bank.templates(split).values()]
+        assert grams(slotted, 6) & grams(others, 6) == set()
+        taken = [f" {name} " for name in pair_bank.occupations(split)]
+        assert [(a, b) for a in names for b in taken if a in b or b in a] == []
+    for other in (EVERYDAY, HELDOUT, PROMPTS, TEMPLATES):
+        assert grams(map(words, other), 6) & grams(map(words, texts), 6) == set()
+        assert grams(map(normalised, other), 8) & grams(map(normalised, texts), 8) == set()
+
+
 @pytest.mark.parametrize("split", pair_bank.SPLITS)
 def test_occupations_are_labelled_in_equal_parts(split: str) -> None:
     assert Counter(pair_bank.occupations(split).values()) == {"female": 22, "male": 22, "none": 20}
 
 
-@pytest.mark.parametrize(("split", "count"), [("train", 22 * 64), ("heldout", 24 * 64)])
+@pytest.mark.parametrize(("split", "count"), [("train", 22 * 64), ("heldout", 24 * 64), ("validation", 8 * 24)])
 def test_both_sides_of_a_pair_are_counterfactuals_of_each_other(split: str, count: int) -> None:
     items = pair_bank.pairs(GENDER, split)
     assert len(items) == len({item.id for item in items}) == count
@@ -234,7 +250,7 @@ def test_a_limit_is_deterministic_and_balanced_over_templates() -> None:
 def test_what_the_pair_bank_refuses() -> None:
     with pytest.raises(UsageError) as error:
         pair_bank.pairs(GENDER, "test")
-    assert str(error.value) == "the pair bank has no split 'test'\n  its splits are train, heldout"
+    assert str(error.value) == "the pair bank has no split 'test'\n  its splits are train, heldout, validation"
     age = parse_axis(
         'axis="age"\nlocale="en"\ngroups=["old","young"]\nlicence="x"\nprovenance="x"\nlimits=[]\n'
         '[[words]]\npos="adjective"\nrows=[["elderly","youthful"]]',

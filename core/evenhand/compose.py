@@ -14,6 +14,7 @@ import pluggy
 from evenhand.contributions import (
     Aggregator,
     Benchmark,
+    Criterion,
     DataTransform,
     DecodingRule,
     LossTerm,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 TYPES: dict[str, tuple[type, ...]] = {
     "data": (DataTransform,),
-    "objective": (LossTerm, Aggregator),
+    "objective": (LossTerm, Aggregator, Criterion),
     "architecture": (ModelTransform,),
     "decoding": (DecodingRule,),
     "monitoring": (Monitor,),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
+    from evenhand.measured import Measured
     from evenhand.training_batch import Batch, Outputs
 
 Kind = Literal["causal", "masked"]
@@ -74,6 +75,8 @@ class Pairing:
     """Identifies the pairing: terms with equal keys share one computation."""
     pair: Callable[[str], Sequence[str | Sequence[int]]]
     """Text -> its counterfactual texts, none when nothing can be swapped. Token ids may stand for a text."""
+    of_row: Callable[[Mapping[str, Any]], Sequence[str | Sequence[int]]] | None = None
+    """Row of the data set with all its columns -> the texts to compare its text with, instead of `pair`."""
     bins: Sequence[Sequence[str]] = ()
     """Aligned group words (he, she): their probability mass is folded into one bin before a comparison."""
     aligned: bool = True
@@ -136,6 +139,18 @@ class Aggregator:
     on_step: Callable[[int, int], None] | None = None
     state_dict: Callable[[], dict[str, Any]] | None = None
     load_state_dict: Callable[[dict[str, Any]], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """Says which moment of a training was the best; at most one in a training. The host looks every
+    `training.evaluate_every` updates and keeps the parameters of the best moment."""
+
+    name: str
+    measure: Callable[[Measured], float]
+    """Less is better. It gets what a benchmark's scorer gets, and must not read what a benchmark reports."""
+    patience: int | None = None
+    """Early stopping: the training ends after so many looks in a row without a better one; None: never."""
 
 
 # -------------------------------------------------------------------------------------------------- architecture

@@ -17,6 +17,7 @@ from evenhand.cache import STORAGE_ERRORS
 from evenhand.contributions import (
     Artifact,
     Benchmark,
+    Criterion,
     DataTransform,
     DecodingRule,
     ItemRecord,
@@ -74,6 +75,8 @@ def guarded(contribution: Contribution, step: ResolvedStep, stage: str) -> Contr
     if isinstance(contribution, LossTerm) and contribution.needs.counterfactual is not None:
         pairing = contribution.needs.counterfactual
         pairing = replace(pairing, pair=_guard(pairing.pair, step, stage, "pair", None))
+        if pairing.of_row is not None:
+            pairing = replace(pairing, of_row=_guard(pairing.of_row, step, stage, "of_row", None))
         changed["needs"] = replace(contribution.needs, counterfactual=pairing)
     return replace(contribution, **changed)  # type: ignore[type-var]
 
@@ -154,6 +157,10 @@ def _scalar(args: tuple[Any, ...], out: Any) -> str | None:
     return f"returned {shape}, it must return a tensor with one element"
 
 
+def _number(args: tuple[Any, ...], out: Any) -> str | None:
+    return None if isinstance(out, float) else f"returned {type(out).__name__}, it must return a float"
+
+
 def _same_shape(args: tuple[Any, ...], out: Any) -> str | None:
     import torch
 
@@ -192,6 +199,7 @@ def _texts_by_id(args: tuple[Any, ...], out: Any) -> str | None:
 CHECKS: dict[tuple[type, str], Callable[[tuple[Any, ...], Any], str | None]] = {
     (DataTransform, "account"): _instance(RowAccount, none=True),
     (LossTerm, "fn"): _scalar,
+    (Criterion, "measure"): _number,
     (ModelTransform, "fit"): _instance(Artifact, none=True),
     (ModelTransform, "finish"): _instance(Artifact, none=True),
     (ModelTransform, "trainable"): _all(str),

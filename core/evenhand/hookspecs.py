@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evenhand.contributions import (
         Aggregator,
         Benchmark,
+        Criterion,
         DataTransform,
         DecodingRule,
         LossTerm,
@@ -50,11 +51,12 @@ class LifeCycle:
     @hookspec
     def objective(
         self, run: RunContext, model: PreTrainedModel
-    ) -> LossTerm | Aggregator | list[LossTerm | Aggregator] | None:
+    ) -> LossTerm | Aggregator | Criterion | list[LossTerm | Aggregator | Criterion] | None:
         """Say what the training optimises.
 
         The host adds the weighted terms to the language-modelling loss and logs each by name. At most one aggregator in
-        a training combines losses or gradients. A fault fails the run. Proof: a finite, non-zero gradient.
+        a training combines losses or gradients, and at most one criterion says which moment was the best. A fault
+        fails the run. Proof: a finite, non-zero gradient.
 
         Example::
 

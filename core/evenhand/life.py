@@ -14,6 +14,7 @@ from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import (
     Aggregator,
     Artifact,
+    Criterion,
     DataTransform,
     DecodingRule,
     LossTerm,
@@ -29,6 +30,7 @@ from evenhand.row_keeping import keep, settled
 from evenhand.services import Services
 from evenhand.training import TrainingResult, restore_terms, train
 from evenhand.training_terms import LANGUAGE_MODELLING
+from evenhand.training_watch import held_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +78,7 @@ class Life:
     """A digest of what the run began with: model, texts, versions and code."""
     handles: dict[str, StepHandle] = field(default_factory=dict)
     pending_data: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
-    pending_terms: list[tuple[ResolvedStep, LossTerm | Aggregator]] = field(default_factory=list)
+    pending_terms: list[tuple[ResolvedStep, LossTerm | Aggregator | Criterion]] = field(default_factory=list)
     pending_models: list[Placed] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
     rules: list[tuple[ResolvedStep, DecodingRule]] = field(default_factory=list)
@@ -172,7 +174,7 @@ class Life:
         elif stage == "monitoring":
             self.monitors += [(step, c) for c in found]
 
-    def _unique(self, step: ResolvedStep, term: LossTerm | Aggregator) -> LossTerm | Aggregator:
+    def _unique(self, step: ResolvedStep, term: LossTerm | Aggregator | Criterion) -> LossTerm | Aggregator | Criterion:
         """Terms are kept by name: one whose name is taken in this training carries its step's id."""
         taken = {t.name for _, t in self.pending_terms} | {LANGUAGE_MODELLING}
         if term.name not in taken:
@@ -229,7 +231,11 @@ class Life:
         """Compose what is pending into one training, prove each part, and clear the table for the next."""
         if self.rows is None:
             raise RuntimeError("a training was planned but no data was loaded")
-        rows = self.rows
+        rows, retention = self.rows, None
+        if step.options.constraint == "lagrangian":  # type: ignore[union-attr]
+            rows, retention = held_out(rows)
+            told = f"{len(retention)} of {len(self.rows)} rows are held out of the training as retention text"
+            self.manifest.event("training", told)
         for owner, transform in self.pending_data:
             changed = fold_data(rows, [(owner, transform)])
             self._record_rows(owner, transform, rows, changed)
@@ -248,7 +254,7 @@ class Life:
         model = self.loaded.model
         with progress("Taking digests of the weights"):
             before = proofs.tensor_digests(model)
-        result = self._run_training(step, rows, names if selections else None)
+        result = self._run_training(step, rows, names if selections else None, retention)
         with progress("Comparing the weights with those before"):
             after = proofs.tensor_digests(model)
         note_moved(model, [name for name, digest in after.items() if digest != before[name]])
@@ -259,7 +265,10 @@ class Life:
                 proof = proofs.selection_proof(_without(before, others), _without(after, others), chosen)
                 if placed.transform.selection:
                     proof = replace(proof, what=f"{proof.what}; {placed.transform.selection()}")
-                self._prove(placed.step, [proof])
+                if result.watch is not None and result.watch["kept"] == 0:
+                    self.record_proofs(placed.step, [proof])  # nothing moved, because no moment kept the budget
+                else:
+                    self._prove(placed.step, [proof])
             if placed.transform.finish:
                 placed.artifact = placed.transform.finish(model) or placed.artifact
                 self.handles[placed.step.id].artifact = placed.artifact
@@ -277,7 +286,9 @@ class Life:
         told = entry.setdefault("rows", [])
         told.append(keep(self.folder, owner, settled(owner, transform, before, after), transform, earlier=len(told)))
 
-    def _run_training(self, step: ResolvedStep, rows: Dataset, names: set[str] | None) -> TrainingResult:
+    def _run_training(
+        self, step: ResolvedStep, rows: Dataset, names: set[str] | None, retention: Dataset | None
+    ) -> TrainingResult:
         folder = self.folder / STATE / "training" / step.id
         model = self.loaded.model
         finished = read_training(folder, model) if self.resume else None
@@ -298,6 +309,8 @@ class Life:
             trainable=names,
             transforms=[p.transform for p in self.pending_models],
             reference=self.services.reference,
+            retention=retention,
+            budget=self.recipe.budget.perplexity,
             resume=self.resume,
             title=f"Training {self.aside}".rstrip() + (f" ({step.id})" if step.id != "train" else ""),
             on_event=self._told,

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evenhand.contributions import Aggregator, Kind, LossTerm, Needs, TrainingStart
+from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm, Needs, TrainingStart
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.foreign_precision import copied
 from evenhand.own_code import Given, OwnSteps, require_text
@@ -56,7 +56,7 @@ class Objective:
         self,
         model: PreTrainedModel,
         tokenizer: Any,
-        plugins: Sequence[Given | LossTerm | Aggregator],
+        plugins: Sequence[Given | LossTerm | Aggregator | Criterion],
         *,
         kind: Kind | None = None,
         seed: int = 0,
@@ -68,6 +68,12 @@ class Objective:
 
         parts, self._steps = terms_of(model, tokenizer, plugins, kind, seed)
         self.tokenizer, self.kind, self.model = tokenizer, self._steps.kind, model
+        if criteria := [p.name for p in parts if isinstance(p, Criterion)]:
+            raise UsageError(
+                f"{criteria[0]!r} says which moment of a training to keep, and this training is your own",
+                where="Objective",
+                do='use a recipe with a step of use = "train", or evenhand.train(model, tokenizer, dataset, plugins)',
+            )
         losses = [p for p in parts if isinstance(p, LossTerm)]
         aggregator = _one_of_losses([p for p in parts if isinstance(p, Aggregator)])
         if not losses and not language_modelling:
@@ -281,12 +287,12 @@ class Objective:
 
 def terms_of(
     model: PreTrainedModel, tokenizer: Any, plugins: Sequence[Any], kind: Kind | None, seed: int
-) -> tuple[list[LossTerm | Aggregator], OwnSteps]:
+) -> tuple[list[LossTerm | Aggregator | Criterion], OwnSteps]:
     """The terms of the plugins, then those that were given as they are."""
-    bare: list[LossTerm | Aggregator] = []
+    bare: list[LossTerm | Aggregator | Criterion] = []
     if isinstance(plugins, list):
-        bare = [p for p in plugins if isinstance(p, LossTerm | Aggregator)]
-        plugins = [p for p in plugins if not isinstance(p, LossTerm | Aggregator)]
+        bare = [p for p in plugins if isinstance(p, LossTerm | Aggregator | Criterion)]
+        plugins = [p for p in plugins if not isinstance(p, LossTerm | Aggregator | Criterion)]
     steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
     return [*(part for _, part in steps.contributions("objective", model=model)), *bare], steps
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand.contributions import Aggregator, Kind, LossTerm
+from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
 from evenhand.errors import UsageError
 from evenhand.own_code import Given, require_text
 from evenhand.own_objective import terms_of
-from evenhand.recipe_model import TrainingSection
+from evenhand.recipe_model import BudgetSection, TrainingSection
+from evenhand.training_watch import held_out
 from evenhand.wording import validated
 
 if TYPE_CHECKING:
@@ -25,20 +26,23 @@ def train(
     model: PreTrainedModel,
     tokenizer: Any,
     dataset: Dataset,
-    plugins: Sequence[Given | LossTerm | Aggregator] = (),
+    plugins: Sequence[Given | LossTerm | Aggregator | Criterion] = (),
     *,
     applied: Applied | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
     kind: Kind | None = None,
     seed: int = 0,
+    budget: float = BudgetSection().perplexity,
     **options: Any,
 ) -> TrainingResult:
     """Train the model in place on the objectives of plugins and loss terms; gives losses by term and what moved.
 
     `options` are those of a recipe's `[training]`: `max_steps`, `batch_size`, `learning_rate` and so on. Parameters
     that do not require gradients stay as they are; `applied` is what `apply` gave, for its schedules. `folder` keeps
-    the checkpoints that `resume` goes on from. Raises UsageError, TrainingDiverged, OutOfMemory.
+    the checkpoints that `resume` goes on from. With `constraint="lagrangian"`, perplexity on rows that are held out of
+    the training stays within `budget` times that of the model as it is now. Raises UsageError, TrainingDiverged,
+    OutOfMemory.
     """
     from evenhand import training
     from evenhand.models import note_moved
@@ -53,6 +57,7 @@ def train(
     terms, steps = terms_of(model, tokenizer, list(plugins), kind, seed)
     place = Path(folder) if folder is not None else steps.folder / "training"
     before = tensor_digests(model)
+    dataset, retention = held_out(dataset) if settings.constraint == "lagrangian" else (dataset, None)
     result = training.train(
         model,
         tokenizer,
@@ -64,6 +69,8 @@ def train(
         seed=seed,
         transforms=applied.transforms if applied is not None else (),
         reference=steps.services.reference,
+        retention=retention,
+        budget=budget,
         resume=resume,
     )
     note_moved(model, [name for name, digest in tensor_digests(model).items() if digest != before[name]])

@@ -57,6 +57,22 @@ def gathered(items: dict[int, Item]) -> dict[int, Item]:
     return {number: item for part in found for number, item in part.items()}
 
 
+def averaged(values: torch.Tensor) -> torch.Tensor:
+    """The mean over all processes of a training, in place; the values themselves in one process."""
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized() and count() > 1:
+        torch.distributed.all_reduce(values)
+        values /= count()
+    return values
+
+
+def sharding() -> str:
+    """What splits the model's parameters between processes, by name; empty for nothing."""
+    known = {"FSDP": "ACCELERATE_USE_FSDP", "DeepSpeed": "ACCELERATE_USE_DEEPSPEED"}
+    return next((name for name, key in known.items() if os.environ.get(key, "").lower() in ("1", "true")), "")
+
+
 def agreed(flag: bool) -> bool:
     """What the first process finds true: all must take the same way, or one waits for the others forever."""
     if count() == 1:

@@ -75,6 +75,16 @@ class TrainingSection(RecipeSection):
     gradient_accumulation: Positive = 1
     save_every: Positive = Field(50, description="Steps between two checkpoints.")
     language_modelling: NotNegative = Field(1.0, description="Weight of the language-modelling loss.")
+    constraint: Literal["none", "lagrangian"] = Field(
+        "none", description="lagrangian: the budget holds while training, as a constraint on the perplexity of "
+        "retention text; up to 128 rows of the training text are held out for it."
+    )  # fmt: skip
+    dual_step: Annotated[float, Field(gt=0.0)] = Field(
+        1.0, description="By how much the multiplier of the constraint grows at a look that is over by one budget."
+    )
+    evaluate_every: Positive = Field(
+        10, description="Updates between two looks at the constraint and at the criterion of early stopping."
+    )
     logits: Literal["all", "labels"] = Field(
         "all", description="labels: masked models without other loss terms compute logits at masked words only; "
         "faster, and equal but for rounding."

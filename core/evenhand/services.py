@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import Json, digest_of
-from evenhand.contributions import Aggregator, DecodingRule, Kind, LossTerm, Request, Response
+from evenhand.contributions import Aggregator, Criterion, DecodingRule, Kind, LossTerm, Request, Response
 from evenhand.foreign_precision import copied
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Services:
     def train(
         self,
         data: Dataset,
-        terms: Sequence[LossTerm | Aggregator] = (),
+        terms: Sequence[LossTerm | Aggregator | Criterion] = (),
         *,
         model: PreTrainedModel | None = None,
         trainable: Iterable[str] | None = None,
@@ -113,7 +113,7 @@ class Services:
         self,
         model: PreTrainedModel,
         data: Dataset,
-        terms: Sequence[LossTerm | Aggregator],
+        terms: Sequence[LossTerm | Aggregator | Criterion],
         settings: TrainingSection,
         moving: set[str] | None,
     ) -> str:
@@ -282,11 +282,13 @@ class Services:
         return ReferenceModel(self.load_base().eval().requires_grad_(False), kind=self.kind)
 
 
-def _facts(term: LossTerm | Aggregator) -> Json:
-    fn: Any = term.fn if isinstance(term, LossTerm) else term.combine
+def _facts(term: LossTerm | Aggregator | Criterion) -> Json:
+    fn: Any = term.measure if isinstance(term, Criterion) else term.fn if isinstance(term, LossTerm) else term.combine
     while hasattr(fn, "__wrapped__"):
         fn = fn.__wrapped__
     made = [getattr(fn, "__module__", ""), getattr(fn, "__qualname__", type(fn).__qualname__)]
+    if isinstance(term, Criterion):
+        return {"name": term.name, "patience": term.patience, "fn": made}
     if isinstance(term, Aggregator):
         return {"name": term.name, "uses": term.uses, "fn": made}
     needs = term.needs

@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback  # noqa: TID253
 from transformers.trainer_callback import PrinterCallback, ProgressCallback  # noqa: TID253
 
 from evenhand.contributions import ModelTransform
+from evenhand.processes import averaged
 from evenhand.progress import progress
 from evenhand.reference import ReferenceModel
 from evenhand.training_batch import Batch, Outputs
@@ -22,6 +23,8 @@ from evenhand.training_terms import Terms, all_finite, diverged
 
 PROOF_STEPS = 5
 """Gradients of single terms are measured in the first steps and in the last."""
+CONSTRAINT = "the constraint on language quality"
+"""The name under which the constraint's gradient is gathered; no aggregator sees it."""
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]
@@ -50,8 +53,15 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         losses = [f"{s.term.name} {s.values[-1]:.3f}" for s in self.terms.states if s.values]
         self.bar.advance(1, note=", ".join(losses))
+        watch = self.terms.watch
+        if watch is None or not watch.due(state.global_step, state.max_steps):
+            return
+        if watch.look(rest["model"], state.global_step):
+            control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        if not state.is_world_process_zero:
+            return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         mark = os.open(folder / "COMPLETE", os.O_CREAT | os.O_WRONLY)
         os.fsync(mark)
@@ -76,6 +86,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self._gathered: dict[str, torch.Tensor] = {}
+        self._losses: dict[str, torch.Tensor] = {}
 
     @property
     def seconds(self) -> float:
@@ -97,17 +108,28 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         return forward(model, batch, self.terms.needs, kind=self.kind, reference=self.reference)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **rest: Any) -> Any:
+        weighted = self._weighted(model, inputs)
+        aggregator = self.terms.aggregator
+        value = total(weighted) if aggregator is None else aggregator.combine(weighted)
+        penalty = self._penalty(model)
+        return value if penalty is None else value + penalty
+
+    def _weighted(self, model: Any, inputs: Any) -> dict[str, torch.Tensor]:
+        """Each term's weighted value on a micro-batch, and in the first and last steps the proof of its gradient."""
         batch: Batch = inputs["batch"].to(self.args.device)
         step = self.state.global_step
         weighted = self.terms.evaluate(batch, self.forward(model, batch), step)
         if step < PROOF_STEPS or step == self.state.max_steps - 1:
             self.terms.prove(weighted, trained(model), step)
-        aggregator = self.terms.aggregator
-        if aggregator is not None and aggregator.uses == "losses":
-            return aggregator.combine(weighted)
-        if aggregator is not None:
-            self._gather(weighted, trained(model))
-        return total(weighted)
+        return weighted
+
+    def _penalty(self, model: Any) -> torch.Tensor | None:
+        """What the constraint on language quality adds to any combination of the terms; None while it is slack."""
+        found = self.terms.watch.penalty(getattr(model, "module", model)) if self.terms.watch is not None else None
+        if found is None:
+            return None
+        self.tokens += found[1]
+        return found[0]
 
     # --------------------------------------------------------------------------------------------- updates
     def demand_finite(self) -> None:
@@ -116,8 +138,32 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
             if parameter.requires_grad and not all_finite([parameter]):
                 raise diverged(f"the parameter {name!r} became nan", self.state.global_step)
 
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        aggregator = self.terms.aggregator
+        apart = aggregator is not None and aggregator.uses == "gradients"
+        if apart:
+            loss = self._step_apart(model, inputs)
+        else:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+            self._demand_finite(model, inputs)
+        self.terms.step_own_optimizers()
+        if apart and self.accelerator.sync_gradients:
+            self._combine(model)
+        return loss
+
+    def _step_apart(self, model: Any, inputs: Any) -> torch.Tensor:
+        """One micro-batch whose terms are differentiated one by one; what distributes the model reduces nothing."""
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        with self.accelerator.no_sync(model), self.compute_loss_context_manager():
+            weighted = self._weighted(model, inputs)
+            penalty = self._penalty(model)
+        self._gather(weighted if penalty is None else {**weighted, CONSTRAINT: penalty}, trained(model))
+        loss: torch.Tensor = total(weighted).detach() / self.current_gradient_accumulation_steps
+        return loss
+
     def _gather(self, weighted: dict[str, torch.Tensor], parameters: list[torch.nn.Parameter]) -> None:
-        """Add this micro-batch to each term's own gradient [D]."""
+        """Add this micro-batch to each term's own value [] and gradient [D]."""
         for name, value in weighted.items():
             grads: tuple[torch.Tensor | None, ...] = (None,) * len(parameters)
             if value.requires_grad:
@@ -128,15 +174,11 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
                     for g, p in zip(grads, parameters, strict=True)
                 ]
             )
+            if not all_finite([flat]):
+                raise diverged(f"the gradient of the loss term {name!r} became nan", self.state.global_step)
             self._gathered[name] = self._gathered[name] + flat if name in self._gathered else flat
-
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-        self._demand_finite(model, inputs)
-        self.terms.step_own_optimizers()
-        if self._gathered and self.accelerator.sync_gradients:
-            self._combine(model)
-        return loss
+            number = value.detach().float()
+            self._losses[name] = self._losses[name] + number if name in self._losses else number
 
     def _demand_finite(self, model: Any, inputs: Any) -> None:
         """No step is taken on a gradient that is not a number: the batch is read again to name the term."""
@@ -148,21 +190,29 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         raise self.terms.accuse(weighted, trained(model), self.state.global_step)
 
     def _combine(self, model: Any) -> None:
-        """Put the aggregator's one direction [D] where the optimiser looks for the gradient."""
+        """Put the aggregator's one direction [D] where the optimiser looks for the gradient.
+
+        Each term is averaged over micro-batches and processes before the terms meet, so that all processes combine the
+        same gradients.
+        """
         aggregator = self.terms.aggregator
         assert aggregator is not None
         share = 1.0 / self.current_gradient_accumulation_steps
-        gradients = {name: g * share for name, g in self._gathered.items()}
-        losses = {s.term.name: torch.tensor(s.values[-1]) for s in self.terms.states}
+        gradients = {name: averaged(g.mul_(share)) for name, g in self._gathered.items()}
+        losses = {name: averaged(value * share) for name, value in self._losses.items()}
+        held = gradients.pop(CONSTRAINT, None)
+        losses.pop(CONSTRAINT, None)
         direction = aggregator.combine(losses, gradients)
         if not all_finite([direction]):
             what = f"what the aggregator {aggregator.name!r} made of the gradients became nan"
             raise diverged(what, self.state.global_step)
+        if held is not None:
+            direction = direction + held
         start = 0
         for p in trained(model):
             p.grad = direction[start : start + p.numel()].view_as(p).to(p.dtype).clone()
             start += p.numel()
-        self._gathered = {}
+        self._gathered, self._losses = {}, {}
 
     # ----------------------------------------------------------------------------------------- checkpoints
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:

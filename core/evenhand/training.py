@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import copy
 import json
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform, Needs, TrainingStart
-from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
+from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm, ModelTransform, Needs, TrainingStart
+from evenhand.errors import OutOfMemory, UsageError
 from evenhand.foreign_precision import own_precision
+from evenhand.processes import is_first
 from evenhand.scoring_forward import out_of_memory
+from evenhand.training_checkpoints import STATE_OF_TERMS as STATE_OF_TERMS
+from evenhand.training_checkpoints import go, last_checkpoint
 from evenhand.training_data import Collator, EncodedRow, encode
 from evenhand.training_terms import Terms
+from evenhand.training_watch import watch_of
 
 if TYPE_CHECKING:
     import torch
@@ -30,10 +33,6 @@ if TYPE_CHECKING:
 
     from evenhand.recipe import TrainingSection
     from evenhand.reference import ReferenceModel
-
-
-STATE_OF_TERMS = "terms.pt"
-"""What the terms and the aggregator held at the end of a training; read with `weights_only=True`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,8 @@ class TrainingResult:
     total: int
     terms: dict[str, dict[str, float | None]]
     events: list[str] = field(default_factory=list)
+    watch: dict[str, Any] | None = None
+    """The looks at budget and criterion, and the step whose parameters were kept; None when nobody looked."""
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -56,7 +57,7 @@ def train(
     model: PreTrainedModel,
     tokenizer: Any,
     data: Dataset,
-    terms: Sequence[LossTerm | Aggregator],
+    terms: Sequence[LossTerm | Aggregator | Criterion],
     *,
     kind: Kind,
     settings: TrainingSection,
@@ -65,13 +66,16 @@ def train(
     trainable: Iterable[str] | None = None,
     transforms: Sequence[ModelTransform] = (),
     reference: Callable[[], ReferenceModel] | None = None,
+    retention: Dataset | None = None,
+    budget: float | None = None,
     resume: bool = False,
     title: str = "Training",
     on_event: Callable[[str], None] = lambda text: None,
 ) -> TrainingResult:
     """Train `model` in place on `data` (column `text`); gives losses per term and what moved.
 
-    `trainable` names the parameters that may move (None: all). `folder` keeps the checkpoints. Raises
+    `trainable` names the parameters that may move (None: all). `folder` keeps the checkpoints. With `retention`, rows
+    that are not trained on, their perplexity is held to `budget` times that of the untouched model. Raises
     `TrainingDiverged` when a term is not finite, `OutOfMemory` when not even one row fits.
     """
     import torch
@@ -80,8 +84,10 @@ def train(
     if len(aggregators) > 1:
         names = ", ".join(repr(a.name) for a in aggregators)
         raise UsageError(f"a training combines its terms in one way, here are {len(aggregators)}: {names}")
+    criterion = _one_criterion(terms)
     losses = [t for t in terms if isinstance(t, LossTerm)]
     needs = [t.needs for t in losses]
+    _demand_columns(losses, data, title)
     pairings = [n.counterfactual for n in needs if n.counterfactual]
     rows, bins = encode(
         data,
@@ -101,7 +107,8 @@ def train(
         events.append(text)
         on_event(text)
 
-    reference_model = reference() if reference and any(n.reference for n in needs) else None
+    looks_back = any(n.reference for n in needs) or retention is not None
+    reference_model = reference() if reference and looks_back else None
     flags = _select(model, trainable)
     try:
         for term in losses:
@@ -114,10 +121,19 @@ def train(
     attention = _eager_if_needed(model, needs)
     batch, accumulation = settings.batch_size, settings.gradient_accumulation
     effective = batch * accumulation
+    watch = watch_of(
+        retention, criterion, tokenizer, kind=kind, budget=budget, rate=settings.dual_step, batch=batch,
+        every=settings.evaluate_every, max_length=settings.max_length, seed=seed,
+        vocabulary=model.get_input_embeddings().num_embeddings, criterion_precision=settings.precision,
+        precision=lambda: torch.autocast(model.device.type, torch.bfloat16, enabled=_in_bf16(settings, model)),
+    )  # fmt: skip
+    if watch is not None:
+        watch.begin(model, reference_model.model if reference_model is not None else model)
     untouched: dict[str, Any] | None = None
     try:
         while True:
             run = Terms(losses, aggregators[0] if aggregators else None, settings.language_modelling)
+            run.watch = watch
             if untouched is None:
                 untouched = copy.deepcopy(run.state_dict())
             else:
@@ -128,7 +144,7 @@ def train(
                     transforms, reference_model, title,
                 )  # fmt: skip
                 try:
-                    _go(trainer, folder, resume)
+                    go(trainer, folder, resume)
                     break
                 except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                     if not out_of_memory(error):
@@ -149,7 +165,13 @@ def train(
         if attention:
             model.set_attn_implementation(attention)
         model.eval()
-    torch.save(run.state_dict(), folder / STATE_OF_TERMS)
+    if watch is not None:
+        told = watch.finish(model, before)
+        events += told
+        for text in told:
+            on_event(text)
+    if is_first():
+        torch.save(run.state_dict(), folder / STATE_OF_TERMS)
     return TrainingResult(
         steps=trainer.state.global_step,
         tokens=trainer.tokens,
@@ -158,6 +180,7 @@ def train(
         total=sum(p.numel() for p in model.parameters()),
         terms=run.facts(),
         events=events,
+        watch=watch.facts() if watch is not None else None,
     )
 
 
@@ -173,25 +196,27 @@ def in_updates(settings: TrainingSection, rows: Sequence[EncodedRow]) -> Trainin
     return settings.model_copy(update={"max_steps": max(1, round(settings.max_tokens / an_update))})
 
 
-def _go(trainer: Any, folder: Path, resume: bool) -> None:
-    """Let a trainer run to its end, from the last checkpoint if asked; a divergence says which checkpoint is good."""
-    checkpoint = last_checkpoint(folder) if resume else None
-    if checkpoint is not None and _steps_of(checkpoint) >= trainer.args.max_steps:
-        trainer.take_up(checkpoint, _steps_of(checkpoint))  # `Trainer.train` would make one more update
-        return
-    try:
-        with warnings.catch_warnings():
-            # Checkpoints are numbered, and the number is what they are ordered by.
-            warnings.filterwarnings("ignore", message="mtime may not be reliable")
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        trainer.demand_finite()
-    except TrainingDiverged as error:
-        good = last_checkpoint(folder)
-        known = f"the last good checkpoint is {good.name}" if good else "no checkpoint was reached yet"
-        raise TrainingDiverged(error.what, where=error.where, known=known, do=error.do) from None
+def _demand_columns(terms: Sequence[LossTerm], data: Dataset, title: str) -> None:
+    there = list(data.column_names)
+    for term in terms:
+        if missing := [name for name in term.needs.columns if name not in there]:
+            raise UsageError(
+                f"the loss term {term.name!r} reads the column {missing[0]!r}, which the training data does not have",
+                where=title,
+                known=f"its columns are {', '.join(there)}",
+                do="put the step that makes it before this one",
+            )
 
 
-def restore_terms(terms: Sequence[LossTerm | Aggregator], language_modelling: float, folder: Path) -> None:
+def _one_criterion(terms: Sequence[LossTerm | Aggregator | Criterion]) -> Criterion | None:
+    found = [t for t in terms if isinstance(t, Criterion)]
+    if len(found) > 1:
+        names = ", ".join(repr(c.name) for c in found)
+        raise UsageError(f"a training has one criterion for its best moment, here are {len(found)}: {names}")
+    return found[0] if found else None
+
+
+def restore_terms(terms: Sequence[LossTerm | Aggregator | Criterion], language_modelling: float, folder: Path) -> None:
     """Give terms and aggregator the state they had when a training, finished before an interruption, ended."""
     import torch
 
@@ -199,16 +224,6 @@ def restore_terms(terms: Sequence[LossTerm | Aggregator], language_modelling: fl
     aggregator = next((t for t in terms if isinstance(t, Aggregator)), None)
     saved = torch.load(folder / STATE_OF_TERMS, weights_only=True)
     Terms(losses, aggregator, language_modelling).load_state_dict(saved)
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written whole; half-written ones carry no mark and are passed over."""
-    found = [p.parent for p in folder.glob("checkpoint-*/COMPLETE")]
-    return max(found, key=_steps_of, default=None)
-
-
-def _steps_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rsplit("-", 1)[1])
 
 
 def _select(model: PreTrainedModel, trainable: Iterable[str] | None) -> dict[str, bool]:
@@ -245,6 +260,12 @@ def smaller(batch: int, effective: int) -> tuple[int, int]:
     return fitting, effective // fitting
 
 
+def _in_bf16(settings: TrainingSection, model: PreTrainedModel) -> bool:
+    from evenhand.scoring import fast_bf16
+
+    return settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(model.device))
+
+
 def _put_back(model: PreTrainedModel, before: dict[str, torch.Tensor]) -> None:
     import torch
 
@@ -272,11 +293,9 @@ def _trainer(
 ) -> Any:
     from transformers import TrainingArguments
 
-    from evenhand.scoring import fast_bf16
     from evenhand.trainer import EvenhandTrainer, RunCallback
 
     on_cpu = model.device.type == "cpu"
-    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(model.device))
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.max_steps,
@@ -287,7 +306,7 @@ def _trainer(
         warmup_steps=max(1, int(settings.warmup * settings.max_steps)),
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.gradient_clip,
-        bf16=bf16,
+        bf16=_in_bf16(settings, model),
         use_cpu=on_cpu,
         save_strategy="steps",
         save_steps=settings.save_every,

@@ -65,7 +65,7 @@ def encode(
             pairs = {}
             for key, pairing in unique.items():
                 found = []
-                for other in pairing.pair(row["text"]):
+                for other in pairing.of_row(row) if pairing.of_row else pairing.pair(row["text"]):
                     if isinstance(other, str):
                         other_ids = _tokens(tokenizer, other, max_length, kind)
                     else:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, LossTerm
-from evenhand.errors import TrainingDiverged
+from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.processes import averaged, sharding
 
 if TYPE_CHECKING:
     import torch
 
     from evenhand.training_batch import Batch, Outputs
+    from evenhand.training_watch import Watch
 
 LANGUAGE_MODELLING = "language modelling"
 NORMALISING_BATCHES = 4
@@ -47,8 +49,11 @@ class Terms:
     """All terms of a training, the language-modelling loss among them, and the aggregator if there is one."""
 
     def __init__(self, terms: Sequence[LossTerm], aggregator: Aggregator | None, language_modelling: float) -> None:
+        _refuse_sharded(terms, aggregator)
         first = LossTerm(name=LANGUAGE_MODELLING, fn=lambda batch, outputs: outputs.loss, weight=language_modelling)
         self.aggregator = aggregator
+        self.watch: Watch | None = None
+        """What looks at the budget and at the criterion of early stopping meanwhile."""
         self.states = [TermState(t) for t in ([first] if language_modelling else []) + list(terms)]
         for state in self.states:
             if state.term.parameters is not None:
@@ -77,7 +82,7 @@ class Terms:
             if not math.isfinite(number):
                 raise diverged(f"the loss term {state.term.name!r} became {number}", step)
             if len(state.values) < NORMALISING_BATCHES:
-                state.seen += abs(number)
+                state.seen += abs(float(averaged(value.detach().float().clone())) if state.term.normalise else number)
             state.values.append(number)
             self._own_gradients(state, value, step)
             weighted[state.term.name] = value * (state.term.weight / state.scale)
@@ -126,7 +131,7 @@ class Terms:
                     p.grad = None
                 continue
             for p, g in zip(state.parameters, pending, strict=True):
-                p.grad = g
+                p.grad = averaged(g)  # every process has its own part of the batch, and all the same adversary
             state.optimizer.step()
             state.optimizer.zero_grad(set_to_none=True)
             state.pending = None
@@ -154,6 +159,8 @@ class Terms:
             out[f"term:{state.term.name}"] = entry
         if self.aggregator and self.aggregator.state_dict:
             out["aggregator"] = self.aggregator.state_dict()
+        if self.watch is not None:
+            out["watch"] = self.watch.state_dict()
         return out
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -172,6 +179,8 @@ class Terms:
                 state.term.load_state_dict(entry["own"])
         if self.aggregator and self.aggregator.load_state_dict and "aggregator" in saved:
             self.aggregator.load_state_dict(saved["aggregator"])
+        if self.watch is not None and "watch" in saved:
+            self.watch.load_state_dict(saved["watch"])
 
     def facts(self) -> dict[str, dict[str, float | None]]:
         """Per term: weight, mean of the first and of the last fifth of the values, largest gradient norm.
@@ -189,6 +198,19 @@ class Terms:
                 "gradient_norm": state.gradient_norm,
             }
         return out
+
+
+def _refuse_sharded(terms: Sequence[LossTerm], aggregator: Aggregator | None) -> None:
+    """Gradients of single terms need whole parameters on each process."""
+    by = sharding()
+    apart = [f"the aggregator {aggregator.name!r}"] if aggregator is not None and aggregator.uses == "gradients" else []
+    apart += [f"the loss term {term.name!r}" for term in terms if term.optimizer is not None]
+    if by and apart:
+        raise UsageError(
+            f"{apart[0]} needs a gradient of its own, which parameters that {by} splits do not give",
+            where="training",
+            do="train with plain data parallelism, or choose an aggregator of losses",
+        )
 
 
 def all_finite(tensors: Iterable[torch.Tensor]) -> bool:

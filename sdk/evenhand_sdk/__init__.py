@@ -12,6 +12,7 @@ from evenhand.contributions import (
     Artifact,
     Bars,
     Benchmark,
+    Criterion,
     DataTransform,
     DecodingRule,
     Example,
@@ -60,13 +61,13 @@ from evenhand_sdk.planted import PlantedModel
 
 __all__ = [
     "API_VERSION", "Aggregator", "Artifact", "Axes", "Axis", "AxisName", "Bars", "Batch", "Benchmark",
-    "Counterfactual", "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit", "EvenhandError",
-    "Example", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "Locale", "LossTerm", "Material", "Metric",
-    "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore", "Options", "Outputs",
-    "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel", "Plugin", "Request", "Response",
+    "Counterfactual", "Criterion", "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit",
+    "EvenhandError", "Example", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "Locale", "LossTerm",
+    "Material", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore", "Options",
+    "Outputs", "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel", "Plugin", "Request", "Response",
     "RowAccount", "RunContext", "Sample", "Section", "StepHandle", "Strength", "StrengthOptions", "TokenChange",
     "TrainingStart",
     "UsageError", "WrongModelKind", "aligned_positions", "comparable_positions", "counterfactuals", "fold",
-    "group_tokens", "group_words", "hookimpl", "item_text", "jensen_shannon", "load_axis", "option_scores", "progress",
-    "single_token", "token_bins", "unfold",
+    "group_tokens", "group_words", "hookimpl", "item_text", "jensen_shannon", "load_axis", "option_scores",
+    "progress", "single_token", "token_bins", "unfold",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.context import RunContext
-from evenhand.contributions import DecodingRule, LossTerm, ModelTransform
+from evenhand.contributions import Criterion, DecodingRule, LossTerm, ModelTransform
 from evenhand_sdk import testing
 from evenhand_sdk.conformance_case import Case, CheckFailed, Skipped
 from evenhand_sdk.conformance_outcomes import exact, hook
@@ -158,6 +158,8 @@ def _states(parts: list[Any]) -> None:
     import torch
 
     for part in parts:
+        if isinstance(part, Criterion):
+            continue
         if bool(part.state_dict) != bool(part.load_state_dict):
             raise CheckFailed(f"{part.name!r} needs both `state_dict` and `load_state_dict`, or neither")
         if part.state_dict:

@@ -12,6 +12,7 @@ from evenhand.context import RunContext
 from evenhand.contributions import (
     Aggregator,
     Benchmark,
+    Criterion,
     DecodingRule,
     Finding,
     Intervention,
@@ -86,7 +87,7 @@ def of_stage(run: RunContext, stage: str, parts: Sequence[Any], rows: Dataset) -
     return plain(parts)
 
 
-def trained(run: RunContext, terms: Sequence[LossTerm | Aggregator], rows: Dataset) -> Any:
+def trained(run: RunContext, terms: Sequence[LossTerm | Aggregator | Criterion], rows: Dataset) -> Any:
     """A short training: first and last value of each term, and a digest of the model afterwards."""
     facts = testing.train(run, terms, rows=rows).terms
     return {"terms": facts, "model": state_digest(run.services.model)}

@@ -21,6 +21,7 @@ from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import (
     Aggregator,
     Artifact,
+    Criterion,
     DataTransform,
     DecodingRule,
     Kind,
@@ -181,7 +182,7 @@ def apply_data(plugin: Plugin, run: RunContext, rows: Dataset | None = None) -> 
 
 def train(
     run: RunContext,
-    terms: Sequence[LossTerm | Aggregator] = (),
+    terms: Sequence[LossTerm | Aggregator | Criterion] = (),
     *,
     rows: Dataset | None = None,
     transforms: Sequence[ModelTransform] = (),
@@ -193,7 +194,7 @@ def train(
     from evenhand.training import train as host_train
 
     seen: dict[str, int] = {}
-    distinct: list[LossTerm | Aggregator] = []
+    distinct: list[LossTerm | Aggregator | Criterion] = []
     for term in terms:
         seen[term.name] = count = seen.get(term.name, 0) + 1
         distinct.append(term if count == 1 else replace(term, name=f"{term.name} ({count})"))

@@ -1,8 +1,8 @@
 """The pair bank: sentences that are equal but for the words of a group, split by template and by occupation.
 
 A measure compares what a model does with the two sides: the log-probability of one against the other, or the
-distributions of the next token behind the group word. Train on `train`, measure on `heldout`: the splits
-share neither a template nor an occupation.
+distributions of the next token behind the group word. Train on `train`, choose the best moment of a training
+on `validation`, measure on `heldout`: the splits share neither a template nor an occupation.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from evenhand_sdk import Axis, UsageError
 from evenhand_sdk.english_grammar import starts_with_vowel_sound
 
 SPLITS = ("train", "heldout")
+"""What is trained on, and what is measured."""
+VALIDATION = "validation"
+"""What chooses between the moments of a training: no benchmark reads it, and no training should."""
 GROUPS = frozenset({"female", "male"})
 """The groups that an axis must have to fill the templates."""
 PRONOUN_SLOTS = {
@@ -73,8 +76,9 @@ def pairs(axis: Axis, split: str, limit: int | None = None, seed: int = 0) -> li
 
     Raises UsageError for an unknown split and for an axis without the groups female and male.
     """
-    if split not in SPLITS:
-        raise UsageError(f"the pair bank has no split {split!r}", known=f"its splits are {', '.join(SPLITS)}")
+    known = (*SPLITS, VALIDATION)
+    if split not in known:
+        raise UsageError(f"the pair bank has no split {split!r}", known=f"its splits are {', '.join(known)}")
     if limit is not None and limit < 0:
         raise UsageError(f"limit must not be negative, got {limit}")
     if GROUPS - set(axis.groups):

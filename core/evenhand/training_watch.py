@@ -1,0 +1,310 @@
+"""Looking up from a training: does language quality keep its budget, and which moment was the best?
+
+With a budget b the training is constrained,
+
+    minimise L(theta)   subject to   c(theta) = log( PPL(theta) / PPL(theta0) ) / log(b) - 1  <=  0
+
+where PPL is the perplexity by word of retention text, theta0 the untouched model. Updates descend L + m * L_ret, with
+L_ret the loss in nat per token on other retention text, and after each look the multiplier ascends:
+
+    m  <-  max(0, m + rho * c(theta))
+
+The loss on the text that is trained on would not do as constraint: it falls by memorising. c is a share of the budget,
+so that rho means the same for every budget. While m is zero, no retention text is read.
+
+Of the moments looked at, the one is kept that is within the budget and has the least criterion, or, without a
+criterion, is the last. Source: Lagrangian relaxation with dual ascent, technique MO1 of the notes, which updates m
+after each step on a moving average; here it rests on the same rows each time, so there is no noise to average.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import Criterion, Kind
+from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.training_data import Collator, EncodedRow, encode
+from evenhand.training_forward import language_modelling
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+RETENTION_ROWS = 128
+"""Rows that are held out of the training text, at most; half of them are measured, half are read when m > 0."""
+FEWEST = 8
+"""Retention rows with which perplexity can be held to anything."""
+
+
+def held_out(rows: Dataset) -> tuple[Dataset, Dataset]:
+    """The training text without its retention rows, and these: every n-th row, at most a tenth.
+
+    Raises UsageError when there are too few.
+    """
+    count = min(RETENTION_ROWS, len(rows) // 10)
+    if count < FEWEST:
+        raise UsageError(
+            f"{len(rows)} rows are too few to hold some out as retention text",
+            where='training.constraint = "lagrangian"',
+            known=f"a tenth of the rows is held out, at least {FEWEST} and at most {RETENTION_ROWS}",
+            do="train on more text, or leave the constraint out",
+        )
+    stride = len(rows) // count
+    chosen = {k * stride for k in range(count)}
+    return rows.select([k for k in range(len(rows)) if k not in chosen]), rows.select(sorted(chosen))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was seen at one moment of a training."""
+
+    step: int
+    ratio: float | None = None
+    """Perplexity by word of retention text, over that of the untouched model; None without a budget."""
+    multiplier: float | None = None
+    """m, as it was when this moment was reached."""
+    criterion: float | None = None
+
+
+@dataclass(kw_only=True)
+class Watch:
+    """The looks of one training, and the best moment so far."""
+
+    measured: Sequence[list[EncodedRow]] = ()
+    """Batches of retention rows that perplexity is measured on; none without a budget."""
+    taught: Sequence[EncodedRow] = ()
+    """Retention rows that updates read while the multiplier is above zero."""
+    words: int = 0
+    """Whitespace words of the measured rows."""
+    collator: Collator | None = None
+    kind: Kind = "causal"
+    budget: float | None = None
+    rate: float = 1.0
+    """rho."""
+    batch: int = 1
+    every: int = 10
+    criterion: Criterion | None = None
+    measure: Callable[[PreTrainedModel], float] | None = None
+    """The criterion of a model, less is better."""
+    precision: Callable[[], AbstractContextManager[Any]] = nullcontext
+    seed: int = 0
+    baseline: float = 0.0
+    """Log-perplexity by word of the untouched model, in nat."""
+    multiplier: float = 0.0
+    looks: list[Look] = field(default_factory=list)
+    stopped: bool = False
+    """Whether the training ended early."""
+    best: dict[str, torch.Tensor] | None = None
+    """The moving parameters at the best moment; None when that is the present one or the beginning."""
+    kept: int = 0
+    """The step of the best moment; 0: before the first update."""
+
+    # ------------------------------------------------------------------------------------------------- looking
+    def begin(self, model: PreTrainedModel, untouched: PreTrainedModel) -> None:
+        """Measure the untouched model, and the present one before its first update."""
+        if self.budget is not None:
+            self.baseline = self.log_perplexity(untouched)
+        self.looks.append(self._look(model, 0))
+
+    def due(self, step: int, total: int) -> bool:
+        """Whether this is a moment to look: every so many updates, and after the last."""
+        return step % self.every == 0 or step == total
+
+    def look(self, model: PreTrainedModel, step: int) -> bool:
+        """Measure, move the multiplier, keep the parameters of the best moment; True: the training should end."""
+        found = self._look(model, step)
+        self.looks.append(found)
+        if self.budget is not None:
+            assert found.ratio is not None
+            self.multiplier = max(0.0, self.multiplier + self.rate * self.violation(found.ratio))
+        if self._best() is found:
+            self.kept = step
+            self.best = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+        self.stopped = self._impatient()
+        return self.stopped
+
+    def violation(self, ratio: float) -> float:
+        """c: 0 at the budget, -1 where nothing was lost."""
+        assert self.budget is not None
+        return math.log(ratio) / math.log(self.budget) - 1 if self.budget > 1 else math.log(ratio)
+
+    def within(self, look: Look) -> bool:
+        return look.ratio is None or self.budget is None or look.ratio <= self.budget
+
+    def _look(self, model: PreTrainedModel, step: int) -> Look:
+        training = model.training
+        model.eval()
+        ratio = criterion = None
+        if self.budget is not None:
+            ratio = math.exp(self.log_perplexity(model) - self.baseline)
+        if self.criterion is not None and self.measure is not None:
+            criterion = float(self.measure(model))
+            if not math.isfinite(criterion):
+                what = f"the criterion {self.criterion.name!r} became {criterion} at step {step}"
+                raise TrainingDiverged(what, where="training", do="lower training.learning_rate, then start again")
+        model.train(training)
+        return Look(step=step, ratio=ratio, multiplier=self.multiplier if self.budget else None, criterion=criterion)
+
+    def _best(self) -> Look | None:
+        """The best moment after the beginning; of equal ones the earlier, without a criterion the latest."""
+        good = [look for look in self.looks if look.step and self.within(look)]
+        if not good:
+            return None
+        if self.criterion is None:
+            return good[-1]
+        return min(good, key=lambda look: look.criterion if look.criterion is not None else math.inf)
+
+    def _impatient(self) -> bool:
+        """Whether the last looks, as many as patience allows, brought nothing better."""
+        if self.criterion is None or self.criterion.patience is None:
+            return False
+        best = self._best()
+        since = [look for look in self.looks if look.step > (best.step if best else 0)]
+        return len(since) >= self.criterion.patience
+
+    # ------------------------------------------------------------------------------------------------ retention
+    def log_perplexity(self, model: PreTrainedModel) -> float:
+        """Log-perplexity by word of the measured rows, in nat (masked models: of the pieces that are masked)."""
+        import torch
+
+        total, count, tokens = 0.0, 0, 0
+        training = model.training
+        model.eval()
+        with torch.no_grad(), self.precision():
+            for rows in self.measured:
+                loss, number = self._loss(model, rows)
+                total += float(loss) * number
+                count += number
+                tokens += sum(len(row.ids) - (1 if self.kind == "causal" else 0) for row in rows)
+        model.train(training)
+        return total / count * tokens / self.words
+
+    def penalty(self, model: Any) -> tuple[torch.Tensor, int] | None:
+        """m * L_ret on rows drawn from the taught half, and the tokens read; None while the multiplier is zero."""
+        import random
+
+        if self.multiplier == 0:
+            return None
+        # Drawn by the moment, so that a resumed training draws the same rows.
+        draw = random.Random(f"{self.seed}-{self._drawn}")
+        self._drawn += 1
+        rows = draw.sample(list(self.taught), min(self.batch, len(self.taught)))
+        with self.precision():
+            loss, _ = self._loss(model, rows)
+        return self.multiplier * loss, sum(len(row.ids) for row in rows)
+
+    _drawn: int = field(default=0, init=False)
+
+    def _loss(self, model: Any, rows: Sequence[EncodedRow]) -> tuple[torch.Tensor, int]:
+        assert self.collator is not None
+        device = next(model.parameters()).device
+        batch = self.collator(rows)["batch"].to(device)
+        logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+        labels = batch.labels[:, 1:] if self.kind == "causal" else batch.labels
+        return language_modelling(logits, batch.labels, kind=self.kind), int((labels != -100).sum())
+
+    # --------------------------------------------------------------------------------------------------- the end
+    def finish(self, model: PreTrainedModel, before: dict[str, torch.Tensor]) -> list[str]:
+        """Put the parameters of the best moment back (those of `before`, when there is none); what was decided, in
+        words."""
+        import torch
+
+        last = self.looks[-1].step
+        told = []
+        if self.stopped and self.criterion is not None:
+            told.append(f"early stopping after {last} steps: {self.criterion.name} was least at step {self.kept}")
+        within = [look for look in self.looks if look.step and self.within(look)]
+        if self.budget is not None and not within and last:
+            nearest = min((x for x in self.looks if x.step), key=lambda x: x.ratio or math.inf)
+            told.append(
+                f"the budget was not met: at most {self.budget:g} times the perplexity on retention text is allowed, "
+                f"the nearest was {nearest.ratio:.4f} at step {nearest.step}; the model is as it was before this "
+                "training"
+            )
+        elif self.kept != last:
+            why = "within the budget, " if self.budget is not None else ""
+            least = f" with the least {self.criterion.name}" if self.criterion is not None else ""
+            told.append(f"kept the model of step {self.kept} of {last}: {why}the best moment{least}")
+        back = self.best if within else before
+        if back is not None and self.kept != last:
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    if name in back:
+                        parameter.copy_(back[name])
+        self.best = None
+        return told
+
+    def facts(self) -> dict[str, Any]:
+        """For the record of the run: every look, the budget and the step whose model was kept."""
+        return {
+            "budget": self.budget,
+            "criterion": self.criterion.name if self.criterion is not None else None,
+            "kept": self.kept,
+            "looks": [dict(vars(look)) for look in self.looks],
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "multiplier": self.multiplier,
+            "baseline": self.baseline,
+            "looks": [dict(vars(look)) for look in self.looks],
+            "kept": self.kept,
+            "best": self.best,
+            "stopped": self.stopped,
+            "drawn": self._drawn,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.multiplier, self.baseline = saved["multiplier"], saved["baseline"]
+        self.looks = [Look(**look) for look in saved["looks"]]
+        self.kept, self.best, self.stopped = saved["kept"], saved["best"], saved["stopped"]
+        self._drawn = saved["drawn"]
+
+
+def watch_of(
+    retention: Dataset | None,
+    criterion: Criterion | None,
+    tokenizer: Any,
+    *,
+    kind: Kind,
+    budget: float | None,
+    rate: float,
+    batch: int,
+    every: int,
+    max_length: int,
+    vocabulary: int,
+    seed: int,
+    precision: Callable[[], AbstractContextManager[Any]],
+    criterion_precision: str,
+) -> Watch | None:
+    """What a training is watched by; None when it has neither a budget nor a criterion."""
+    if retention is None and criterion is None:
+        return None
+
+    def measure(model: PreTrainedModel) -> float:
+        from evenhand.measured import Measured
+
+        assert criterion is not None
+        how: Any = criterion_precision
+        return criterion.measure(Measured(model, tokenizer, kind, (), how, title=f"Looking at {criterion.name}"))
+
+    watch = Watch(
+        kind=kind, rate=rate, batch=max(1, batch // 2), every=every, criterion=criterion, measure=measure, seed=seed,
+        precision=precision,
+    )  # fmt: skip
+    if retention is None or budget is None:
+        return watch
+    rows, _ = encode(retention, tokenizer, kind=kind, max_length=max_length, vocabulary=vocabulary)
+    if len(rows) < FEWEST:
+        raise UsageError("the retention text has no rows of two tokens or more", where="training.constraint")
+    measured = rows[::2]
+    watch.budget, watch.taught = budget, rows[1::2]
+    watch.measured = [measured[k : k + 2 * batch] for k in range(0, len(measured), 2 * batch)]
+    watch.words = sum(len(str(retention[row.number]["text"]).split()) for row in measured)
+    watch.collator = Collator(tokenizer=tokenizer, kind=kind, bins={}, seed=seed)
+    return watch

@@ -1,0 +1,98 @@
+"""From the gradients of several objectives to one direction, through the inner products of the gradients alone.
+
+With gradients g_1 ... g_k in R^D, everything that PCGrad, MGDA and UPGrad decide rests on the k x k matrix G_ij = g_i
+. g_j; what they give is a weight for each gradient, and the direction is sum_i c_i g_i. So the k gradients are read
+twice, and never stacked into a second [k, D] copy.
+
+The rules themselves are those of torchjd; its weightings take a matrix of inner products. It is an optional extra of
+this distribution, and it is small: pure Python, and a solver for quadratic programmes.
+
+PCGrad changes the sum of the gradients, MGDA and UPGrad a mean of them, so the latter two are multiplied by k:
+gradients that do not conflict give the plain sum under PCGrad and UPGrad, and learning rates keep their meaning. At
+strength s the direction is (1 - s) * sum_i g_i + s * (the rule's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from evenhand_sdk import Aggregator, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Rule = Literal["pcgrad", "mgda", "upgrad"]
+EXTRA = "pip install 'evenhand-standard[aggregators]'"
+
+
+def gramian(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The inner products [k, k] of gradients [D], in float64."""
+    import torch
+
+    rows = [[float(torch.dot(a, b)) for b in gradients[: k + 1]] for k, a in enumerate(gradients)]
+    return torch.tensor(
+        [[rows[max(i, j)][min(i, j)] for j in range(len(rows))] for i in range(len(rows))], dtype=torch.float64
+    )
+
+
+def weighting(rule: Rule) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Inner products [k, k] -> weights [k]. Raises UsageError where torchjd is not installed."""
+    try:
+        from torchjd.aggregation import MGDAWeighting, PCGradWeighting, UPGradWeighting
+
+        found: dict[str, Any] = {
+            "pcgrad": PCGradWeighting,
+            "mgda": lambda: MGDAWeighting(epsilon=1e-6, max_iters=1000),
+            "upgrad": UPGradWeighting,
+        }
+        return found[rule]()  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise UsageError(
+            f"the aggregator {rule!r} needs {error.name or 'torchjd'}, which is not installed", do=EXTRA
+        ) from None
+
+
+def weights_of(rule: Rule, products: torch.Tensor, *, normalise: bool, weigh: Any = None) -> torch.Tensor:
+    """The rule's weights [k] for gradients of these inner products [k, k], none of which is zero.
+
+    With `normalise`, the rule sees gradients of norm 1, and its direction is given their mean norm back.
+    """
+    import torch
+
+    weigh = weigh or weighting(rule)
+    norms = products.diagonal().sqrt()
+    scale = 1.0 if rule == "pcgrad" else float(len(products))
+    if not normalise:
+        return scale * weigh(products)  # type: ignore[no-any-return]
+    return scale * norms.mean() * weigh(products / torch.outer(norms, norms)) / norms  # type: ignore[no-any-return]
+
+
+def aggregator(rule: Rule, *, strength: float, normalise: bool, seed: int) -> Aggregator:
+    """One of the rules as an aggregator; `normalise` divides each gradient by its norm before the rule sees it."""
+    import torch
+
+    weigh = weighting(rule)
+    drawn = [0]
+
+    def combine(losses: Mapping[str, torch.Tensor], gradients: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        kept = [g for g in gradients.values() if bool(g.any())]
+        if len(kept) < 2:
+            return torch.stack(list(gradients.values())).sum(0)
+        with torch.random.fork_rng(devices=[]):  # PCGrad draws an order: the same one in every process and resume
+            torch.manual_seed(seed + drawn[0])
+            weights = weights_of(rule, gramian(kept), normalise=normalise, weigh=weigh)
+        drawn[0] += 1
+        mixed = [1 - strength + strength * float(weight) for weight in weights]
+        direction = torch.zeros_like(kept[0])
+        for share, gradient in zip(mixed, kept, strict=True):
+            direction.add_(gradient, alpha=share)
+        return direction
+
+    return Aggregator(
+        name=rule,
+        combine=combine,
+        uses="gradients",
+        state_dict=lambda: {"drawn": drawn[0]},
+        load_state_dict=lambda saved: drawn.__setitem__(0, int(saved["drawn"])),
+    )

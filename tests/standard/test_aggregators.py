@@ -1,0 +1,216 @@
+"""Aggregators: each rule against values worked by hand and against an independent solution, and inside a training."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+
+from evenhand.errors import UsageError
+from evenhand_sdk import LossTerm
+from evenhand_sdk.tiny import tiny_sentences
+from evenhand_standard.objective.gradient_aggregation import aggregator, gramian, weights_of
+from evenhand_standard.objective.mgda import MGDA
+from evenhand_standard.objective.pcgrad import PCGrad
+from evenhand_standard.objective.smooth_tchebycheff import SmoothTchebycheff, smooth_maximum
+from evenhand_standard.objective.upgrad import UPGrad
+
+RULES: Any = ("pcgrad", "mgda", "upgrad")
+RIDGE = 1e-3
+"""The solver of UPGrad adds 1e-4 of the mean square norm to the inner products."""
+
+
+def combined(rule: Any, *gradients: list[float], normalise: bool = False, strength: float = 1.0) -> list[float]:
+    rows = {str(k): torch.tensor(g) for k, g in enumerate(gradients)}
+    found = aggregator(rule, strength=strength, normalise=normalise, seed=7).combine({}, rows)
+    return [float(x) for x in found]
+
+
+# g1 = (2, 0) and g2 = (-1, 1): g1.g2 = -2, |g1|^2 = 4, |g2|^2 = 2.
+CONFLICT = ([2.0, 0.0], [-1.0, 1.0])
+# g1 without its part along g2 is (2, 0) + (-1, 1) = (1, 1); g2 without its part along g1 is (0, 1).
+
+
+def test_pcgrad_adds_the_parts_that_do_not_conflict() -> None:
+    assert combined("pcgrad", *CONFLICT) == pytest.approx([1.0, 2.0])
+
+
+def test_mgda_is_the_shortest_mixture_times_their_number() -> None:
+    """c1 = (g2 - g1).g2 / |g1 - g2|^2 = (2 + 2) / 10 = 0.4: 0.4 g1 + 0.6 g2 = (0.2, 0.6)."""
+    assert combined("mgda", *CONFLICT) == pytest.approx([0.4, 1.2], abs=1e-4)
+
+
+def test_mgda_normalised_bisects_and_keeps_the_mean_length() -> None:
+    """Of unit vectors the shortest mixture has equal weights: ((1, 0) + (-1, 1)/sqrt 2) / 2."""
+    mean = (2 + math.sqrt(2)) / 2
+    expected = [2 * mean * (1 - 1 / math.sqrt(2)) / 2, 2 * mean * (1 / math.sqrt(2)) / 2]
+    assert combined("mgda", *CONFLICT, normalise=True) == pytest.approx(expected, abs=1e-4)
+
+
+def test_upgrad_of_two_is_the_sum_of_the_projections() -> None:
+    """Of two gradients the projection onto the cone is PCGrad's: mean of (1, 1) and (0, 1), times 2."""
+    assert combined("upgrad", *CONFLICT) == pytest.approx([1.0, 2.0], abs=RIDGE)
+
+
+@pytest.mark.parametrize("rule", ["pcgrad", "upgrad"])
+def test_without_conflict_it_is_the_sum(rule: Any) -> None:
+    assert combined(rule, [1.0, 0.5, 0.0], [0.0, 1.0, 2.0], [1.0, 0.0, 0.0]) == pytest.approx(
+        [2.0, 1.5, 2.0], abs=RIDGE
+    )
+
+
+def test_mgda_takes_a_gradient_that_is_shorter_than_every_mixture() -> None:
+    """g1.g2 = 3 > |g2|^2 = 1: the shortest mixture is g2 itself."""
+    assert combined("mgda", [3.0, 4.0], [1.0, 0.0]) == pytest.approx([2.0, 0.0], abs=1e-3)
+
+
+def test_opposite_gradients_leave_nothing() -> None:
+    for rule in RULES:
+        assert combined(rule, [1.0, -2.0], [-1.0, 2.0]) == pytest.approx([0.0, 0.0], abs=1e-2)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("strength", [0.0, 0.25])
+def test_strength_goes_from_the_sum_to_the_rule(rule: Any, strength: float) -> None:
+    full = np.array(combined(rule, *CONFLICT))
+    plain = np.array(CONFLICT).sum(0)
+    found = combined(rule, *CONFLICT, strength=strength)
+    assert found == pytest.approx(list((1 - strength) * plain + strength * full), abs=1e-6)
+
+
+def test_a_term_without_gradient_has_no_say() -> None:
+    for rule in RULES:
+        assert combined(rule, [1.0, 2.0], [0.0, 0.0]) == [1.0, 2.0]
+        assert combined(rule, [0.0, 0.0], [0.0, 0.0]) == [0.0, 0.0]
+
+
+# --- independent solutions by non-negative least squares --------------------------------------------------------------
+
+
+def shortest_mixture(rows: np.ndarray) -> np.ndarray:
+    """argmin |c rows| over the simplex: the scale in |c rows|^2 + (sum c - 1)^2 does not change the direction of c."""
+    found, _ = nnls(np.vstack([rows.T, np.ones(len(rows))]), np.append(np.zeros(rows.shape[1]), 1.0))
+    return found / found.sum()
+
+
+def projections(rows: np.ndarray) -> np.ndarray:
+    """Sum over i of the projection of g_i onto {p: p.g_j >= 0}: g_i + rows^T u with u >= 0 least squares."""
+    return sum(g + rows.T @ nnls(rows.T, -g)[0] for g in rows)
+
+
+vectors = st.lists(
+    st.lists(st.floats(-3, 3, width=32), min_size=6, max_size=6).map(lambda v: [round(x, 2) for x in v]),
+    min_size=2,
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(vectors)
+def test_mgda_and_upgrad_solve_their_quadratic_programmes(gradients: list[list[float]]) -> None:
+    rows = np.array(gradients)
+    if (np.linalg.norm(rows, axis=1) < 0.1).any():
+        return
+    products = gramian([torch.tensor(g) for g in gradients])
+    assert products.numpy() == pytest.approx(rows @ rows.T, abs=1e-4)
+    mixture = weights_of("mgda", products, normalise=False).numpy() @ rows / len(rows)
+    least = np.linalg.norm(shortest_mixture(rows) @ rows)
+    assert np.linalg.norm(mixture) <= least + 0.02 * np.linalg.norm(rows)
+    direction = weights_of("upgrad", products, normalise=False).numpy() @ rows
+    scale = np.linalg.norm(rows)
+    assert (rows @ direction >= -0.02 * scale**2).all(), "no objective grows along it"
+    assert np.linalg.norm(direction - projections(rows)) <= 0.1 * scale
+
+
+# --- smooth Tchebycheff -----------------------------------------------------------------------------------------------
+
+
+def test_the_smooth_maximum_by_hand() -> None:
+    """nu ln(e^(1/nu) + e^(2/nu)): with nu = 1, 2 + ln(1 + e^-1); with a small nu the larger one."""
+    values = torch.tensor([1.0, 2.0])
+    assert float(smooth_maximum(values, 1.0)) == pytest.approx(2 + math.log(1 + math.exp(-1)))
+    assert float(smooth_maximum(values, 0.01)) == pytest.approx(2.0)
+
+
+def test_smooth_tchebycheff_gives_the_worst_term_the_gradient(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    rule = SmoothTchebycheff(temperature=0.5, strength=0.5).objective(run_of(model, tokenizer), model)
+    losses = {"a": torch.tensor(1.0, requires_grad=True), "b": torch.tensor(2.0, requires_grad=True)}
+    value = rule.combine(losses)
+    value.backward()
+    share = 1 / (1 + math.exp(-2))  # softmax of 2/0.5 against 1/0.5
+    assert losses["b"].grad == pytest.approx(0.5 + 0.5 * 2 * share)
+    assert losses["a"].grad == pytest.approx(0.5 + 0.5 * 2 * (1 - share))
+
+
+# --- in a training ----------------------------------------------------------------------------------------------------
+
+
+def opposed(weight: float = 1.0) -> LossTerm:
+    """Wants the logits small, which language modelling does not."""
+    return LossTerm(name="small", fn=lambda batch, outputs: outputs.logits.float().pow(2).mean(), weight=weight)
+
+
+@pytest.mark.parametrize("plugin", [PCGrad, MGDA, UPGrad, SmoothTchebycheff])
+def test_strength_0_contributes_nothing(plugin: Any, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    assert plugin(strength=0.0).objective(run_of(model, tokenizer), model) is None
+
+
+@pytest.mark.parametrize("plugin", [PCGrad, MGDA, UPGrad])
+def test_it_trains_both_terms_and_its_state_survives(plugin: Any, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer, max_steps=6, learning_rate=3e-3)
+    part = plugin().objective(run, model)
+    data = Dataset.from_dict({"text": tiny_sentences()[:16]})
+    trained, result = run.services.train(data, [opposed(5.0), part], name="with")
+    assert part.state_dict() == {"drawn": 6}
+    assert result.terms["language modelling"]["last"] < result.terms["language modelling"]["first"]
+    again = plugin().objective(run, model)
+    again.load_state_dict(part.state_dict())
+    assert again.state_dict() == {"drawn": 6}
+    twin, _ = run.services.train(data, [opposed(5.0), plugin().objective(run, model)], name="again")
+    for a, b in zip(trained.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_pcgrad_leaves_the_random_state_alone() -> None:
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    combined("pcgrad", *CONFLICT)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_without_torchjd_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchjd.aggregation", None)
+    with pytest.raises(UsageError) as caught:
+        combined("upgrad", *CONFLICT)
+    assert str(caught.value) == (
+        "the aggregator 'upgrad' needs torchjd.aggregation, which is not installed\n"
+        "  pip install 'evenhand-standard[aggregators]'"
+    )
+
+
+@pytest.mark.parametrize(("key", "name"), [("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")])
+def test_split_parameters_are_refused_by_name(
+    key: str, name: str, tiny: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(key, "true")
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    with pytest.raises(UsageError) as caught:
+        run.services.train(
+            Dataset.from_dict({"text": tiny_sentences()[:8]}), [opposed(), UPGrad().objective(run, model)]
+        )
+    assert str(caught.value) == (
+        f"training: the aggregator 'upgrad' needs a gradient of its own, which parameters that {name} splits do not "
+        "give\n  train with plain data parallelism, or choose an aggregator of losses"
+    )

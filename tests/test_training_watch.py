@@ -1,0 +1,247 @@
+"""The budget as a constraint, the best moment, early stopping: by hand, and across an interruption."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+
+from evenhand.contributions import Aggregator, Criterion, LossTerm
+from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.recipe_model import TrainingSection
+from evenhand.training import train
+from evenhand.training_watch import Look, Watch, held_out
+from evenhand_sdk.tiny import tiny_causal, tiny_masked, tiny_sentences
+
+SENTENCES = tiny_sentences()
+
+
+def run(model: Any, tokenizer: Any, folder: Path, terms: Any = (), **options: Any) -> Any:
+    given = {k: options.pop(k) for k in ("retention", "budget", "resume", "kind") if k in options}
+    defaults = {"max_steps": 12, "batch_size": 4, "learning_rate": 1e-2, "save_every": 4, "precision": "float32"}
+    settings = TrainingSection(**{**defaults, "evaluate_every": 3, **options})
+    rows = Dataset.from_dict({"text": SENTENCES[:16]})
+    return train(model, tokenizer, rows, terms, settings=settings, folder=folder, seed=3, **{"kind": "causal", **given})
+
+
+def state(model: Any) -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in model.named_parameters()}
+
+
+def harm(weight: float = 1.0) -> LossTerm:
+    """Climbs the loss of language modelling."""
+    return LossTerm(name="harm", fn=lambda batch, outputs: -outputs.loss, weight=weight)
+
+
+def retention(count: int = 16) -> Dataset:
+    return Dataset.from_dict({"text": SENTENCES[40 : 40 + count]})
+
+
+def log_perplexity(model: Any, tokenizer: Any, texts: list[str]) -> float:
+    """By word, one text and one token at a time, in float64."""
+    total = 0.0
+    with torch.no_grad():
+        for text in texts:
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            logits = model(input_ids=torch.tensor([ids])).logits[0].double()
+            for t in range(len(ids) - 1):
+                total -= float(logits[t].log_softmax(-1)[ids[t + 1]])
+    return total / sum(len(text.split()) for text in texts)
+
+
+def test_every_n_th_row_is_held_out_and_at_most_a_tenth() -> None:
+    rows = Dataset.from_dict({"text": [f"row {k}" for k in range(85)]})
+    kept, held = held_out(rows)
+    assert held["text"][:] == [f"row {k}" for k in range(0, 80, 10)]
+    assert len(kept) == 77 and not set(kept["text"]) & set(held["text"])
+    assert len(held_out(Dataset.from_dict({"text": ["x"] * 5000}))[1]) == 128
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        held_out(Dataset.from_dict({"text": ["x"] * 79}))
+    assert str(caught.value) == (
+        'training.constraint = "lagrangian": 79 rows are too few to hold some out as retention text\n'
+        "  a tenth of the rows is held out, at least 8 and at most 128\n"
+        "  train on more text, or leave the constraint out"
+    )
+
+
+def test_the_ratio_is_that_of_perplexity_by_word_on_the_measured_half(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    texts = retention()["text"][::2]
+    before = log_perplexity(model, tokenizer, texts)
+    result = run(model, tokenizer, tmp_path, retention=retention(), budget=100.0)
+    after = log_perplexity(model, tokenizer, texts)
+    looks = result.watch["looks"]
+    assert [look["step"] for look in looks] == [0, 3, 6, 9, 12]
+    assert looks[0]["ratio"] == pytest.approx(1.0, abs=1e-6)
+    assert looks[-1]["ratio"] == pytest.approx(math.exp(after - before), rel=1e-4)
+    assert result.watch["kept"] == 12 and result.events == []
+
+
+def test_the_multiplier_ascends_by_the_violation_and_holds_the_perplexity(tmp_path: Path) -> None:
+    free, tokenizer = tiny_causal()
+    held, _ = tiny_causal()
+    loose = run(free, tokenizer, tmp_path / "a", [harm()], language_modelling=0.0, retention=retention(),
+                budget=1e9)  # fmt: skip
+    tight = run(held, tokenizer, tmp_path / "b", [harm()], language_modelling=0.0, retention=retention(),
+                budget=1.05, dual_step=2.0)  # fmt: skip
+    expected = 0.0
+    for look in tight.watch["looks"]:
+        assert look["multiplier"] == pytest.approx(expected)
+        if look["step"]:
+            expected = max(0.0, expected + 2.0 * (math.log(look["ratio"]) / math.log(1.05) - 1))
+    assert tight.watch["looks"][2]["multiplier"] > 0
+    assert all(look["multiplier"] == 0 for look in loose.watch["looks"])
+    assert loose.watch["looks"][-1]["ratio"] > 1.2, "the term does harm language quality"
+    assert tight.watch["looks"][-1]["ratio"] < 0.9 * loose.watch["looks"][-1]["ratio"]
+    assert tight.tokens > loose.tokens, "retention text that is read counts"
+
+
+def test_a_budget_that_cannot_be_met_says_how_close_it_came_and_keeps_the_untouched_model(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    before = state(model)
+    result = run(model, tokenizer, tmp_path, [harm(9.0)], retention=retention(), budget=1.0, learning_rate=0.05,
+                 dual_step=1e-6)  # fmt: skip
+    ratios = {look["step"]: look["ratio"] for look in result.watch["looks"] if look["step"]}
+    nearest = min(ratios, key=ratios.__getitem__)
+    assert min(ratios.values()) > 1
+    assert result.events == [
+        "the budget was not met: at most 1 times the perplexity on retention text is allowed, the nearest was "
+        f"{ratios[nearest]:.4f} at step {nearest}; the model is as it was before this training"
+    ]
+    assert result.watch["kept"] == 0
+    assert all(torch.equal(p, before[n]) for n, p in state(model).items())
+
+
+def scripted(values: list[float], patience: int | None) -> tuple[Criterion, list[dict[str, torch.Tensor]]]:
+    """A criterion that gives these values in turn, and what the parameters were then."""
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def measure(measured: Any) -> float:
+        seen.append(state(measured.model))
+        return values[len(seen) - 1]
+
+    return Criterion(name="script", measure=measure, patience=patience), seen
+
+
+def test_the_best_moment_is_kept(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    criterion, seen = scripted([0.1, 0.5, 0.3, 0.4, 0.6], None)
+    result = run(model, tokenizer, tmp_path, [criterion])
+    assert (result.steps, result.watch["kept"]) == (12, 6)
+    assert result.events == ["kept the model of step 6 of 12: the best moment with the least script"]
+    assert all(torch.equal(p, seen[2][n]) for n, p in state(model).items())
+
+
+def test_patience_ends_the_training(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    criterion, seen = scripted([0.1, 0.3, 0.5, 0.4, 0.1], 2)
+    result = run(model, tokenizer, tmp_path, [criterion])
+    assert (result.steps, result.watch["kept"]) == (9, 3)
+    assert result.events == [
+        "early stopping after 9 steps: script was least at step 3",
+        "kept the model of step 3 of 9: the best moment with the least script",
+    ]
+    assert all(torch.equal(p, seen[1][n]) for n, p in state(model).items())
+
+
+def test_a_better_moment_over_the_budget_is_no_candidate() -> None:
+    watch = Watch(budget=1.02, criterion=Criterion(name="gap", measure=lambda m: 0.0, patience=2))
+    watch.looks = [
+        Look(step=0, ratio=1.0, criterion=0.9),
+        Look(step=5, ratio=1.01, criterion=0.7),
+        Look(step=10, ratio=1.05, criterion=0.2),
+        Look(step=15, ratio=1.019, criterion=0.8),
+    ]
+    best = watch._best()
+    assert best is not None and best.step == 5
+    assert watch.violation(1.02) == pytest.approx(0.0)
+    assert watch.violation(1.0) == -1.0
+    assert watch.violation(1.02**3) == pytest.approx(2.0)
+    assert watch._impatient()
+
+
+def test_a_criterion_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    criterion, _ = scripted([0.1, float("nan")], None)
+    with pytest.raises(TrainingDiverged, match="the criterion 'script' became nan at step 3"):
+        run(model, tokenizer, tmp_path, [criterion])
+
+
+def test_two_criteria_are_refused(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    two = [Criterion(name=n, measure=lambda m: 0.0) for n in ("one", "two")]
+    with pytest.raises(UsageError, match="one criterion for its best moment, here are 2: 'one', 'two'"):
+        run(model, tokenizer, tmp_path, two)
+
+
+@pytest.mark.parametrize("make, kind", [(tiny_causal, "causal"), (tiny_masked, "masked")])
+def test_an_interrupted_constrained_training_ends_with_the_same_bits(make: Any, kind: str, tmp_path: Path) -> None:
+    def go(folder: Path, resume: bool) -> tuple[Any, Any]:
+        model, tokenizer = make()
+        criterion = Criterion(
+            name="norm", measure=lambda m: float(sum(p.detach().norm() for p in m.model.parameters()))
+        )
+        terms = [harm(1.5), criterion]
+        how = {"retention": retention(), "budget": 1.0001, "kind": kind, "resume": resume}
+        return model, run(model, tokenizer, folder, terms, **how)
+
+    model, whole = go(tmp_path, False)
+    assert max(look["multiplier"] for look in whole.watch["looks"]) > 0, "retention text was read"
+    expected = state(model)
+    shutil.rmtree(tmp_path / "checkpoint-12")
+    again, resumed = go(tmp_path, True)
+    assert resumed.watch == whole.watch and resumed.terms == whole.terms and resumed.tokens == whole.tokens
+    assert all(torch.equal(p, expected[n]) for n, p in state(again).items())
+
+
+def test_a_training_that_had_stopped_early_is_not_continued(tmp_path: Path) -> None:
+    """Patience ends it at step 9; with a checkpoint each 3 steps, the last one is of that very step."""
+    model, tokenizer = tiny_causal()
+    criterion, _ = scripted([0.1, 0.3, 0.5, 0.4, 0.1], 2)
+    whole = run(model, tokenizer, tmp_path, [criterion], save_every=3)
+    again, _ = tiny_causal()
+    criterion, seen = scripted([0.1, 0.2], 2)
+    resumed = run(again, tokenizer, tmp_path, [criterion], save_every=3, resume=True)
+    assert len(seen) == 1, "only the look before the first update, which the kept state replaces"
+    assert (resumed.steps, resumed.watch) == (whole.steps, whole.watch)
+    assert all(torch.equal(p, state(model)[n]) for n, p in state(again).items())
+
+
+@pytest.mark.parametrize("uses", ["losses", "gradients"])
+def test_the_constraint_stands_outside_of_the_aggregator(uses: Any, tmp_path: Path) -> None:
+    """An aggregator of either form sees the terms alone, and the update has the constraint's gradient besides."""
+    seen: list[list[str]] = []
+
+    def combine(losses: Any, gradients: Any = None) -> torch.Tensor:
+        seen.append(sorted(gradients if uses == "gradients" else losses))
+        return torch.stack(list((gradients if uses == "gradients" else losses).values())).sum(0)
+
+    plain, tokenizer = tiny_causal()
+    mixed, _ = tiny_causal()
+    how = {"retention": retention(), "budget": 1.0001, "gradient_accumulation": 2, "max_steps": 8, "batch_size": 2}
+    a = run(plain, tokenizer, tmp_path / "a", [harm(1.5)], **how)
+    b = run(mixed, tokenizer, tmp_path / "b", [harm(1.5), Aggregator(name="sum", combine=combine, uses=uses)], **how)
+    assert a.watch["looks"][-1]["multiplier"] > 0
+    assert {tuple(names) for names in seen} == {("harm", "language modelling")}
+    for name, p in state(plain).items():
+        torch.testing.assert_close(state(mixed)[name], p, rtol=0, atol=2e-4)
+    assert b.watch["looks"][-1]["ratio"] == pytest.approx(a.watch["looks"][-1]["ratio"], rel=1e-2)
+
+
+def test_the_option_of_training_holds_the_budget_of_own_code(tmp_path: Path) -> None:
+    import evenhand
+
+    model, tokenizer = tiny_causal()
+    rows = Dataset.from_dict({"text": (SENTENCES * 3)[:120]})
+    how = {"max_steps": 3, "batch_size": 4, "evaluate_every": 2, "precision": "float32", "folder": tmp_path}
+    result = evenhand.train(model, tokenizer, rows, [], constraint="lagrangian", budget=1.5, **how)
+    assert result.watch["budget"] == 1.5
+    assert [look["step"] for look in result.watch["looks"]] == [0, 2, 3]
