@@ -1,20 +1,51 @@
-"""How model families name their parameters, for plugins that choose tensors by what they do.
+"""How model families name their parameters and their parts, for plugins that choose them by what they do.
 
-A family is a row of patterns. To support another one, add a row and its tiny configuration to
-`tests/standard/test_selective_update.py`.
+A family is a row: patterns of parameter names, and the paths of the modules of one layer (`layer_parts.py` reads a
+model by them). To support another one, add a row here and its tiny configuration to
+`tests/standard/family_models.py`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Literal
 
 from evenhand_sdk import UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+Fused = Literal["no", "blocks", "heads"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPaths:
+    """Where the modules of one layer are, as paths below it."""
+
+    layers: str
+    """The list of layers, below `model.base_model`."""
+    query: str
+    key: str
+    value: str
+    fused: Fused = "no"
+    """How one module gives query, key and value: all queries first (`blocks`), or head by head (`heads`)."""
+    output: str
+    """From the heads back to the residual stream."""
+    feed_forward_in: tuple[str, ...]
+    """The maps that read the residual stream: one, or gate and up."""
+    feed_forward_out: str
+    attention_norm: str
+    """What normalises before the attention, or behind it in families that normalise sums."""
+    feed_forward_norm: str
+    query_norm: str | None = None
+    """Normalises each head's query, in the types that have it."""
+    norm_offset: float = 0.0
+    """A normalisation multiplies with this plus its weight."""
+    bias_switches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Setting of the configuration -> the modules that it gives a bias, where the configuration has the setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +54,8 @@ class Family:
 
     model_types: tuple[str, ...]
     """Values of `config.model_type`."""
+    paths: LayerPaths
+    """The modules of a layer."""
     layer: str
     """One group: the number of the layer, counted from the input."""
     norms: str
@@ -36,27 +69,71 @@ class Family:
     """The map from the heads' outputs, side by side, back to the residual stream."""
 
 
-FAMILIES: Final = (
-    Family(
-        model_types=(
-            "llama",
-            "mistral",
-            "smollm3",
-            "qwen2",
-            "qwen3",
-            "gemma",
-            "gemma2",
-            "gemma3_text",
-        ),
+_DECODER: Final = LayerPaths(
+    layers="layers",
+    query="self_attn.q_proj",
+    key="self_attn.k_proj",
+    value="self_attn.v_proj",
+    output="self_attn.o_proj",
+    feed_forward_in=("mlp.gate_proj", "mlp.up_proj"),
+    feed_forward_out="mlp.down_proj",
+    attention_norm="input_layernorm",
+    feed_forward_norm="post_attention_layernorm",
+    query_norm="self_attn.q_norm",
+    bias_switches={
+        "attention_bias": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"),
+        "mlp_bias": ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"),
+    },
+)
+_ENCODER: Final = LayerPaths(
+    layers="encoder.layer",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    output="attention.output.dense",
+    feed_forward_in=("intermediate.dense",),
+    feed_forward_out="output.dense",
+    attention_norm="attention.output.LayerNorm",
+    feed_forward_norm="output.LayerNorm",
+)
+
+
+def _decoder(*model_types: str, paths: LayerPaths) -> Family:
+    return Family(
+        model_types=model_types,
+        paths=paths,
         layer=r"^model\.layers\.(\d+)\.",
         norms=r"norm\.weight$",
         token_embeddings=r"^model\.embed_tokens\.",
         mlp_output=r"\.mlp\.down_proj\.",
         attention=r"\.self_attn\.",
         attention_output=r"\.self_attn\.o_proj\.weight$",
+    )
+
+
+FAMILIES: Final = (
+    _decoder("llama", "mistral", "smollm3", "qwen2", "qwen3", paths=_DECODER),
+    _decoder("gemma", paths=replace(_DECODER, norm_offset=1.0)),
+    # These also normalise what attention and feed-forward block give.
+    _decoder(
+        "gemma2",
+        "gemma3_text",
+        paths=replace(_DECODER, norm_offset=1.0, feed_forward_norm="pre_feedforward_layernorm"),
     ),
     Family(
         model_types=("gpt2",),
+        paths=LayerPaths(
+            layers="h",
+            query="attn.c_attn",
+            key="attn.c_attn",
+            value="attn.c_attn",
+            fused="blocks",
+            output="attn.c_proj",
+            feed_forward_in=("mlp.c_fc",),
+            feed_forward_out="mlp.c_proj",
+            attention_norm="ln_1",
+            feed_forward_norm="ln_2",
+        ),
         layer=r"^transformer\.h\.(\d+)\.",
         norms=r"\.ln_(1|2|f)\.",
         token_embeddings=r"^transformer\.wte\.",
@@ -67,6 +144,19 @@ FAMILIES: Final = (
     ),
     Family(
         model_types=("gpt_neox",),
+        paths=LayerPaths(
+            layers="layers",
+            query="attention.query_key_value",
+            key="attention.query_key_value",
+            value="attention.query_key_value",
+            fused="heads",
+            output="attention.dense",
+            feed_forward_in=("mlp.dense_h_to_4h",),
+            feed_forward_out="mlp.dense_4h_to_h",
+            attention_norm="input_layernorm",
+            feed_forward_norm="post_attention_layernorm",
+            bias_switches={"attention_bias": ("attention.query_key_value", "attention.dense")},
+        ),
         layer=r"^gpt_neox\.layers\.(\d+)\.",
         norms=r"(layernorm|layer_norm)\.",
         token_embeddings=r"^gpt_neox\.embed_in\.",
@@ -76,6 +166,7 @@ FAMILIES: Final = (
     ),
     Family(
         model_types=("bert",),
+        paths=_ENCODER,
         layer=r"^bert\.encoder\.layer\.(\d+)\.",
         norms=r"LayerNorm\.",
         token_embeddings=r"^bert\.embeddings\.word_embeddings\.",
@@ -86,6 +177,7 @@ FAMILIES: Final = (
     ),
     Family(
         model_types=("roberta", "xlm-roberta", "camembert"),
+        paths=_ENCODER,
         layer=r"^roberta\.encoder\.layer\.(\d+)\.",
         norms=r"(LayerNorm|layer_norm)\.",
         # Transformers 5 lists the matrix that both ends share under the name it has in the head.

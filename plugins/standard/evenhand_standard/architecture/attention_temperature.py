@@ -1,0 +1,240 @@
+"""Attention temperature: the scores of the attention are multiplied by beta before the softmax.
+
+    a = softmax( beta q k^T / sqrt(d) ),        beta(s) = 1 + s (beta - 1)
+
+Below 1 attention becomes more even, above 1 sharper. Scaling the scores is scaling the query, and rotary positions
+commute with it, so beta is multiplied into W_q and its bias at the end: nothing is left to compute. Where each head's
+query is normalised, the scale of that normalisation takes it. Until then, and with `folded = false` in the saved
+model, too, hooks multiply, and `using` switches them for a request.
+
+Source: Zayed et al. 2023, Should we attend more or less? Modulating attention for fairness (one beta for the model);
+one beta for each layer is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from evenhand_sdk import (
+    Artifact,
+    AxisName,
+    Locale,
+    Material,
+    Mitigation,
+    ModelTransform,
+    RunContext,
+    StrengthOptions,
+    UsageError,
+    hookimpl,
+    load_axis,
+    progress,
+)
+from evenhand_standard.architecture.families import family_of
+from evenhand_standard.architecture.group_pairs import material_of
+from evenhand_standard.architecture.layer_parts import Layer, layers_of
+from evenhand_standard.architecture.live_hooks import Hooks
+from evenhand_standard.architecture.pair_probe import PairProbe
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+Beta = Annotated[float, Field(gt=0.0, le=4.0)]
+KEPT = "evenhand_attention_betas"
+"""Attribute of a model: by step, (the full betas, the betas in force)."""
+
+
+class AttentionTemperatureOptions(StrengthOptions):
+    """Options of `attention-temperature`; `strength` goes from 1 to beta in a straight line."""
+
+    beta: Beta | tuple[Beta, ...] | None = Field(
+        None, description="Factor of the scores, or one for each layer; without it, the best one is searched."
+    )
+    search: Literal["model", "layers"] = Field("model", description="Search one beta, or one for each layer.")
+    grid: Annotated[tuple[Beta, ...], Field(min_length=1)] = Field(
+        (0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5), description="Betas that a search tries beside 1."
+    )
+    quality: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.97, description="A search keeps at least this share of the quality: perplexity before over after."
+    )
+    axis: AxisName = "gender"
+    locale: Locale = "en"
+    pairs: Annotated[int, Field(ge=1)] = Field(60, description="Pairs of sentences that a search compares.")
+    texts: Annotated[int, Field(ge=1)] = Field(60, description="Plain texts that a search measures quality on.")
+    folded: bool = Field(True, description="Write beta into the weights; without it, it can be switched at run time.")
+
+
+class AttentionTemperature(Mitigation):
+    """Makes attention flatter or sharper, by the factor that treats the groups most alike."""
+
+    name = "attention-temperature"
+    summary = "Scales the attention scores before the softmax, by a factor chosen for equal treatment of groups."
+    source = "Zayed et al. 2023, Should we attend more or less? Modulating attention for fairness"
+    Options = AttentionTemperatureOptions
+    example_options: ClassVar[Mapping[str, Any]] = {"grid": (0.8,), "pairs": 4, "texts": 4}
+
+    def material(self) -> Material | None:
+        o = self.options
+        return None if o.beta is not None else material_of(o.axis, o.locale, o.pairs)
+
+    @hookimpl
+    def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:
+        o, live = self.options, LiveTemperature(run.step_id)
+
+        def fit(model: PreTrainedModel) -> Artifact:
+            depth = len(layers_of(model))
+            if o.beta is None:
+                return searched(run, model, o, live) if o.strength else Artifact(meta={"betas": [1.0] * depth})
+            if isinstance(o.beta, tuple) and len(o.beta) != depth:
+                raise UsageError(
+                    f"beta has {len(o.beta)} values, the model has {depth} layers",
+                    where=f"step {run.step_id!r}",
+                    do="give one number, or one for each layer",
+                )
+            return Artifact(meta={"betas": list(o.beta) if isinstance(o.beta, tuple) else [o.beta] * depth})
+
+        def apply(model: PreTrainedModel, artifact: Artifact) -> None:
+            if o.strength:
+                live.put(model, artifact.meta["betas"], o.strength)
+
+        def fold(model: PreTrainedModel) -> bool:
+            if o.folded:
+                live.fold(model)
+            return bool(o.folded)
+
+        return ModelTransform(fit=fit, apply=apply, revert=live.take, fold=fold)
+
+
+# ------------------------------------------------------------------------------------------------ the live form
+class LiveTemperature:
+    """Hooks that multiply the queries of a model by the betas that one step keeps on it."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+        self.hooks = Hooks()
+
+    def put(self, model: PreTrainedModel, betas: Sequence[float], strength: float = 1.0) -> None:
+        """Multiply from now on, by 1 + strength (beta - 1)."""
+        _state(model)[self.step] = (list(betas), _at(betas, strength))
+        for layer in layers_of(model):
+            self._hook(model, layer)
+
+    def _hook(self, model: PreTrainedModel, layer: Layer) -> None:
+        in_force = _state(model)[self.step][1]
+        place = layer.query.module if layer.query_norm is None else layer.query_norm
+        rows = layer.query.rows if layer.query_norm is None else None
+
+        def scaled(out: torch.Tensor) -> torch.Tensor:
+            beta = in_force[layer.number]
+            if beta == 1.0:
+                return out
+            if rows is None:
+                return out * beta
+            factor = out.new_ones(out.shape[-1])
+            factor[rows.to(out.device)] = beta
+            return out * factor
+
+        self.hooks.on_output(place, scaled)
+
+    def take(self, model: PreTrainedModel) -> None:
+        """The model as it was before."""
+        self.hooks.remove()
+        _state(model).pop(self.step, None)
+        if not _state(model):
+            delattr(model, KEPT)
+
+    def fold(self, model: PreTrainedModel) -> None:
+        """Multiply the betas that are in force into the weights, and take the hooks away."""
+        if self.step in _state(model):
+            offset = family_of(model).paths.norm_offset
+            for layer, beta in zip(layers_of(model), _state(model)[self.step][1], strict=True):
+                multiply_query(layer, beta, offset)
+        self.take(model)
+
+
+def multiply_query(layer: Layer, beta: float, norm_offset: float = 0.0) -> None:
+    """W_q <- beta W_q and b_q <- beta b_q; of a query that is normalised, the scale of the normalisation."""
+    import torch
+
+    if layer.query_norm is not None:
+        weight = layer.query_norm.weight
+        with torch.no_grad():
+            weight.copy_(beta * (weight.float() + norm_offset) - norm_offset)
+        return
+    bias = layer.query.bias()
+    layer.query.write(layer.query.weight() * beta, None if bias is None else bias * beta)
+
+
+@contextmanager
+def using(model: PreTrainedModel, strength: float) -> Iterator[None]:
+    """Within the `with` block, steps that were not folded act with this strength; 0 is the model without them.
+
+    Raises UsageError for a model on which no such step acts.
+    """
+    state = getattr(model, KEPT, None)
+    if not state:
+        raise UsageError(
+            "no attention-temperature acts on this model that could be switched",
+            do="run the step with folded = false, and load the finished run with evenhand.load",
+        )
+    before = {step: list(in_force) for step, (_, in_force) in state.items()}
+    try:
+        for betas, in_force in state.values():
+            in_force[:] = _at(betas, strength)
+        yield
+    finally:
+        for step, values in before.items():
+            state[step][1][:] = values
+
+
+def _state(model: Any) -> dict[str, tuple[list[float], list[float]]]:
+    if not hasattr(model, KEPT):
+        setattr(model, KEPT, {})
+    found: dict[str, tuple[list[float], list[float]]] = getattr(model, KEPT)
+    return found
+
+
+def _at(betas: Sequence[float], strength: float) -> list[float]:
+    return [1.0 + strength * (beta - 1.0) for beta in betas]
+
+
+# --------------------------------------------------------------------------------------------------- the search
+def searched(
+    run: RunContext, model: PreTrainedModel, o: AttentionTemperatureOptions, live: LiveTemperature
+) -> Artifact:
+    """The betas with the least gap among those that keep the quality; `tried` says what was measured."""
+    probe = PairProbe.of(run, model, load_axis(o.axis, o.locale), o.pairs, o.texts)
+    depth = len(layers_of(model))
+    # One layer after another from the last one: late layers cost the least quality.
+    rounds = [list(range(depth))] if o.search == "model" else [[k] for k in reversed(range(depth))]
+    tried: list[dict[str, Any]] = []
+
+    with progress("Searching attention temperatures", total=1 + len(rounds) * len(o.grid), unit="trials") as bar:
+
+        def measure(betas: list[float]) -> tuple[float, float]:
+            live.put(model, betas)
+            try:
+                gap, loss = probe.gap(model), probe.loss(model)
+            finally:
+                live.take(model)
+            bar.advance()
+            return gap, loss
+
+        best = [1.0] * depth
+        least, base = measure(best)
+        tried.append({"gap": least, "loss": base, "quality": 1.0})
+        for numbers in rounds:
+            start = list(best)
+            for beta in o.grid:
+                betas = [beta if k in numbers else old for k, old in enumerate(start)]
+                gap, loss = measure(betas)
+                quality = math.exp(base - loss)
+                tried.append({"layers": numbers, "beta": beta, "gap": gap, "loss": loss, "quality": quality})
+                if gap < least and quality >= o.quality:
+                    best, least = betas, gap
+    return Artifact(meta={"betas": best, "tried": tried})

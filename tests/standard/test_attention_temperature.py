@@ -1,0 +1,230 @@
+"""Attention temperature: the probabilities that come out, folding, strength, switching, and the search."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from typing import Any
+
+import pytest
+import torch
+from family_models import TYPES, attentions, family_model, tokens
+
+from evenhand_sdk import UsageError
+from evenhand_standard.architecture import attention_temperature as module
+from evenhand_standard.architecture.attention_temperature import AttentionTemperature, using
+from evenhand_standard.architecture.pair_probe import PairProbe
+
+
+def outputs(model: Any, ids: torch.Tensor | None = None) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=tokens() if ids is None else ids).logits
+
+
+def transform_of(model: Any, run_of: Any, **options: Any) -> Any:
+    return AttentionTemperature(**options).architecture(run_of(model, None), model)
+
+
+def sharpened(probabilities: torch.Tensor, beta: float) -> torch.Tensor:
+    """softmax(beta s) from softmax(s): powers, since softmax(s) is proportional to exp(s)."""
+    powers = probabilities.double() ** beta
+    return powers / powers.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("model_type", TYPES)
+def test_the_scores_are_multiplied_before_the_softmax(model_type: str, folded: bool, run_of: Any) -> None:
+    """Each layer alone, so that its inputs are those of the untouched model; all families, live and in the weights."""
+    before = attentions(family_model(model_type), tokens())
+    for number, beta in enumerate((0.5, 1.7, 0.8)):
+        model = family_model(model_type)
+        betas = tuple(beta if k == number else 1.0 for k in range(3))
+        transform = transform_of(model, run_of, beta=betas)
+        transform.apply(model, transform.fit(model))
+        if folded:
+            assert transform.fold(model) is True
+            assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+        found = attentions(model, tokens())
+        expected = sharpened(before[number], beta)
+        assert torch.allclose(found[number].double(), expected, atol=2e-5)
+        assert not torch.allclose(found[number], before[number], atol=1e-2)
+        assert all(torch.equal(found[k], before[k]) for k in range(number))
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_folded_and_live_agree_and_revert_is_exact(model_type: str, run_of: Any) -> None:
+    model = family_model(model_type)
+    before, names = outputs(model), list(model.state_dict())
+    transform = transform_of(model, run_of, beta=0.7)
+    artifact = transform.fit(model)
+    transform.apply(model, artifact)
+    live = outputs(model)
+    transform.revert(model)
+    assert torch.equal(outputs(model), before) and list(model.state_dict()) == names
+    assert not hasattr(model, module.KEPT)
+    transform.apply(model, artifact)
+    assert torch.equal(outputs(model), live)
+    transform.fold(model)
+    size = float((outputs(model) - live).abs().max())
+    print(f"{model_type}: largest logit difference, folded against live: {size:.2g}")
+    assert size < 1e-4 and not torch.allclose(live, before, atol=1e-2)
+    assert list(model.state_dict()) == names
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_strength_goes_from_1_to_beta(strength: float, run_of: Any) -> None:
+    model, other = family_model("llama"), family_model("llama")
+    transform = transform_of(model, run_of, beta=0.6, strength=strength)
+    transform.apply(model, transform.fit(model))
+    same = transform_of(other, run_of, beta=1.0 + strength * (0.6 - 1.0))
+    same.apply(other, same.fit(other))
+    assert torch.equal(outputs(model), outputs(other))
+    assert strength > 0 or torch.equal(outputs(model), outputs(family_model("llama")))
+    assert strength > 0 or not any(m._forward_hooks for m in model.modules())
+
+
+def test_a_soft_cap_of_the_scores_comes_after_beta(run_of: Any) -> None:
+    """Gemma 2 caps scores: c tanh(beta s / c). Both are in the page's limits; here, that beta is inside the cap."""
+    model, cap = family_model("gemma2", attn_logit_softcapping=2.0), 2.0
+    before = attentions(model, tokens())[0].double().clamp_min(1e-30).log()
+    transform = transform_of(model, run_of, beta=0.5)
+    transform.apply(model, transform.fit(model))
+    found = attentions(model, tokens())[0].double().clamp_min(1e-30).log()
+    # log a = c tanh(s / c) - log Z: differences within a row do not know Z, so compare with the best fitting shift.
+    row = (1, 2, 6)  # a row that sees all seven tokens
+    shift = torch.linspace(-cap, cap, 4001, dtype=torch.float64)[:, None]
+    capped = before[row] - before[row].max() + shift
+    inside = capped.abs().max(-1).values < cap
+    scores = cap * torch.atanh(capped[inside] / cap)
+    expected = (cap * torch.tanh(0.5 * scores / cap)).log_softmax(-1)
+    assert float((expected - found[row]).abs().max(-1).values.min()) < 2e-3
+
+
+def test_it_is_switched_for_a_request(run_of: Any) -> None:
+    model = family_model("gpt2")
+    before = outputs(model)
+    transform = transform_of(model, run_of, beta=0.5, folded=False)
+    transform.apply(model, transform.fit(model))
+    live = outputs(model)
+    assert transform.fold(model) is False and torch.equal(outputs(model), live)
+    with using(model, 0.0):
+        assert torch.equal(outputs(model), before)
+    half = family_model("gpt2")
+    other = transform_of(half, run_of, beta=0.75)
+    other.apply(half, other.fit(half))
+    with using(model, 0.5):
+        assert torch.equal(outputs(model), outputs(half))
+    assert torch.equal(outputs(model), live)
+    with pytest.raises(UsageError) as caught:
+        using(family_model("gpt2"), 1.0).__enter__()
+    assert str(caught.value) == (
+        "no attention-temperature acts on this model that could be switched\n"
+        "  run the step with folded = false, and load the finished run with evenhand.load"
+    )
+
+
+def test_two_steps_multiply_and_can_be_taken_away_in_any_order(run_of: Any) -> None:
+    model = family_model("llama")
+    before = outputs(model)
+    run = run_of(model, None)
+    from dataclasses import replace
+
+    first, second = (
+        AttentionTemperature(beta=b).architecture(replace(run, step_id=name), model)
+        for b, name in ((0.5, "a"), (0.8, "b"))
+    )
+    for one in (first, second):
+        one.apply(model, one.fit(model))
+    both = family_model("llama")
+    product = transform_of(both, run_of, beta=0.4)
+    product.apply(both, product.fit(both))
+    assert torch.allclose(outputs(model), outputs(both), atol=1e-5)
+    first.revert(model)
+    second.revert(model)
+    assert torch.equal(outputs(model), before)
+
+
+def test_betas_for_another_number_of_layers_are_refused_before_anything_changes(run_of: Any) -> None:
+    model = family_model("llama")
+    with pytest.raises(UsageError) as caught:
+        transform_of(model, run_of, beta=(0.5, 0.5)).fit(model)
+    assert str(caught.value) == (
+        "step 'step': beta has 2 values, the model has 3 layers\n  give one number, or one for each layer"
+    )
+    for wrong in (0.0, -1.0, 5.0, "a"):
+        with pytest.raises(UsageError):
+            AttentionTemperature(beta=wrong)
+
+
+# ------------------------------------------------------------------------------------------------------ the search
+class Tabled:
+    """A probe that knows gap and loss of each beta, read off the model's own betas."""
+
+    def __init__(self, gaps: dict[float, float], losses: dict[float, float]) -> None:
+        self.gaps, self.losses = gaps, losses
+
+    def _read(self, model: Any, table: dict[float, float]) -> float:
+        [(_, betas)] = getattr(model, module.KEPT).values()
+        return sum(table[b] for b in betas) / len(betas)
+
+    def gap(self, model: Any) -> float:
+        return self._read(model, self.gaps)
+
+    def loss(self, model: Any) -> float:
+        return self._read(model, self.losses)
+
+
+def search(monkeypatch: pytest.MonkeyPatch, tiny: Any, run_of: Any, gaps: Any, losses: Any, **options: Any) -> Any:
+    model, tokenizer = tiny()
+    monkeypatch.setattr(PairProbe, "of", classmethod(lambda *a: Tabled({1.0: 0.5, **gaps}, {1.0: 2.0, **losses})))
+    transform = AttentionTemperature(grid=tuple(gaps), **options).architecture(run_of(model, tokenizer), model)
+    artifact = transform.fit(model)
+    assert not any(m._forward_hooks for m in model.modules()) and not hasattr(model, module.KEPT)
+    json.dumps(dict(artifact.meta))
+    return artifact.meta
+
+
+def test_the_search_takes_the_least_gap_that_keeps_the_quality(monkeypatch: Any, tiny: Any, run_of: Any) -> None:
+    gaps = {0.5: 0.1, 0.8: 0.3, 0.9: 0.4, 1.2: 0.6}
+    allowed = 2.0 - math.log(0.97)
+    losses = {0.5: allowed + 1e-6, 0.8: allowed - 1e-6, 0.9: 2.0, 1.2: 1.0}
+    meta = search(monkeypatch, tiny, run_of, gaps, losses)
+    assert meta["betas"] == [0.8, 0.8]
+    assert [t.get("beta", 1.0) for t in meta["tried"]] == [1.0, 0.5, 0.8, 0.9, 1.2]
+    assert search(monkeypatch, tiny, run_of, gaps, losses, quality=0.5)["betas"] == [0.5, 0.5]
+    worse = dict.fromkeys(gaps, 9.0)
+    assert search(monkeypatch, tiny, run_of, gaps, worse)["betas"] == [1.0, 1.0]
+
+
+def test_the_search_by_layers_goes_from_the_last_one_and_keeps_what_it_found(
+    monkeypatch: Any, tiny: Any, run_of: Any
+) -> None:
+    """Half of each table's value a layer: the second layer takes 0.5; with it, the first may only take 0.8."""
+    gaps, losses = {0.5: 0.1, 0.8: 0.3}, {0.5: 2.04, 0.8: 2.01}
+    meta = search(monkeypatch, tiny, run_of, gaps, losses, search="layers")  # the mean loss may rise by 0.0305
+    assert [t["layers"] for t in meta["tried"][1:]] == [[1], [1], [0], [0]]
+    assert meta["betas"] == [0.8, 0.5]
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_a_search_on_a_real_probe_lowers_the_gap_that_it_measures(kind: str, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny(kind)
+    run = run_of(model, tokenizer, kind)
+    options = {"pairs": 4, "texts": 4, "grid": (0.5, 0.8), "quality": 0.01}
+    transform = AttentionTemperature(**options).architecture(run, model)
+    untouched = copy.deepcopy(model)
+    meta = transform.fit(model).meta
+    least = min(t["gap"] for t in meta["tried"])
+    transform.apply(model, transform.fit(model))
+    from evenhand_sdk import load_axis
+
+    probe = PairProbe.of(run, model, load_axis("gender"), 4, 4)
+    assert probe.gap(untouched) == pytest.approx(meta["tried"][0]["gap"], rel=1e-6)
+    assert probe.gap(model) == pytest.approx(least, rel=1e-6)
+
+
+def test_what_a_search_was_fitted_on_is_told() -> None:
+    assert AttentionTemperature(beta=0.9).material() is None
+    texts = AttentionTemperature(pairs=10).material().texts["sentences it is fitted on"]
+    assert len(list(texts)) == 20

@@ -1,0 +1,74 @@
+"""The gap and the loss that a change is chosen by, against values from single forward passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from evenhand_sdk import UsageError, fold, group_tokens, jensen_shannon, load_axis, token_bins
+from evenhand_sdk.benchmark_data import builtin_lines
+from evenhand_standard.architecture.group_pairs import fitting_pairs
+from evenhand_standard.architecture.pair_probe import PairProbe
+
+
+def logp(model: Any, ids: list[int]) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([ids])).logits[0].double().log_softmax(-1)
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_gap_and_loss_are_those_of_one_text_at_a_time(kind: str, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny(kind)
+    axis, mask = load_axis("gender"), tokenizer.mask_token_id
+    probe = PairProbe.of(run_of(model, tokenizer, kind), model, axis, 5, 3)
+    bins = token_bins(tokenizer, axis.bins(), model.get_input_embeddings().num_embeddings)
+    skipped = group_tokens(bins) | set(tokenizer.all_special_ids)
+    found = []
+    for pair in fitting_pairs(axis, 5):
+        a, b = (list(tokenizer(text)["input_ids"]) for text in pair.texts)
+        assert len(a) == len(b), "in these sentences every group word is one token on both sides"
+        changed = [t for t in range(len(a)) if a[t] != b[t]]
+        for t in range(len(a)):
+            if a[t] != b[t] or a[t] in skipped or (kind == "causal" and t < changed[0]):
+                continue
+            if kind == "causal":
+                p, q = logp(model, a)[t - 1], logp(model, b)[t - 1]
+            else:
+                p, q = (logp(model, [*ids[:t], mask, *ids[t + 1 :]])[t] for ids in (a, b))
+            found.append(float(jensen_shannon(fold(p, bins), fold(q, bins))))
+    assert probe.gap(model) == pytest.approx(sum(found) / len(found), rel=1e-4) and len(found) > 10
+    lines = builtin_lines("everyday")
+    losses = []
+    for k in range(3):
+        ids = list(tokenizer(lines[k * len(lines) // 3])["input_ids"])
+        if kind == "causal":
+            losses += [-float(logp(model, ids)[t - 1, ids[t]]) for t in range(1, len(ids))]
+        else:
+            inner = range(1, len(ids) - 1)
+            step = -(-len(inner) // 4)
+            losses += [-float(logp(model, [*ids[:t], mask, *ids[t + 1 :]])[t, ids[t]]) for t in list(inner)[::step]]
+    assert probe.loss(model) == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+def test_both_have_gradients(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    probe = PairProbe.of(run_of(model, tokenizer), model, load_axis("gender"), 3, 3)
+    weight = model.model.layers[0].self_attn.o_proj.weight
+    for value in (next(probe.gaps(model))[0], next(probe.losses(model)).mean()):
+        assert float(torch.autograd.grad(value, weight)[0].abs().max()) > 0
+
+
+def test_other_axes_take_the_sentences_of_their_pack(belief: str) -> None:
+    pairs = fitting_pairs(load_axis("religion"), 12)
+    assert len(pairs) == 12
+    assert all(p.texts[0] != p.texts[1] and p.groups[0] != p.groups[1] and p.association == "none" for p in pairs)
+    assert len({g for p in pairs for g in p.groups}) > 2
+    with pytest.raises(UsageError) as caught:
+        fitting_pairs(load_axis(belief))
+    assert str(caught.value) == (
+        "there are no sentences to fit on for the axis 'belief' in 'en'\n"
+        "  its pack has no templates, and the pair bank is English and needs the groups female and male\n"
+        "  add [[templates]] to the axis pack, or take another axis"
+    )
