@@ -227,6 +227,19 @@ def test_causal_pairs_are_compared_behind_the_first_difference(causal):
         assert (record.axis, record.group, record.cluster) == (pair.bias_type, pair.direction, pair.id)
 
 
+def test_causal_pairs_ask_for_no_logits_before_the_first_token_that_is_read(causal, monkeypatch):
+    from evenhand import scoring
+
+    asked = []
+    original = scoring.gold_logp
+    monkeypatch.setattr(scoring, "gold_logp", lambda f, r, *rest: asked.extend(r) or original(f, r, *rest))
+    texts = "The nurse said that she would sleep.", "The nurse said that he would sleep."
+    pair = crows_pairs.Pair("0", *texts, "stereo", "gender")
+    (record,) = crows_pairs.score(measured_of(causal, "causal"), [pair], "official")
+    shared = int(record.values["tokens"])
+    assert shared > 1 and [len(row.positions) for row in asked] == [shared, shared]
+
+
 def test_causal_pairs_that_differ_only_at_the_end_are_left_out(causal):
     records = crows_pairs.score(measured_of(causal, "causal"), PAIRS, "official")
     for record in records[2:]:

@@ -137,7 +137,7 @@ def test_the_entry_is_plain_json():
     entry = compare(GAP, records([1.0] * 40), records([0.5] * 40), resamples=50)
     assert json.loads(json.dumps(entry, allow_nan=False)) == entry
     assert list(entry) == [
-        "id", "name", "title", "mode", "version", "quality", "data_digest", "good", "n_items", "n_clusters",
+        "id", "name", "title", "mode", "version", "quality", "data_digest", "good", "able", "n_items", "n_clusters",
         "counts",
         "metrics", "axes", "verdict", "reason", "verdict_text",
     ]  # fmt: skip

@@ -41,6 +41,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "parity-monitor": "evenhand-standard",
     "perplexity": "evenhand-standard",
     "preference-pairs": "evenhand-standard",
+    "pronoun-agreement": "evenhand-standard",
     "random-directions": "evenhand-standard",
     "random-heads": "evenhand-standard",
     "real-toxicity-prompts": "evenhand-standard",

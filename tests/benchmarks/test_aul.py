@@ -100,7 +100,7 @@ def test_causal_models_are_refused():
 
 def test_the_planted_models_get_what_they_deserve():
     benchmark = Benchmark(name="aul", title="", score=lambda m: [], metrics=aul.METRICS, planted=aul.PLANTED)
-    assert len(check_planted(benchmark)) == 4
+    assert len(check_planted(benchmark)) == 5
 
 
 @pytest.mark.realdata

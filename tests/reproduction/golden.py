@@ -1,4 +1,6 @@
-"""Golden records: what the first items of each benchmark score on a real model in float32, item by item.
+"""Golden records: what some items of each likelihood benchmark score on a real model in float32, item by item.
+
+Generated text is not among them: one token that another processor rounds to the other side changes all that follows.
 
 They are numbers beside item ids, and no text of a benchmark. A change of the engine, of a tokenizer or of a rule that
 moves a score by more than a rounding shows in `test_golden.py`. When a change is meant, write them again and say in
@@ -10,7 +12,9 @@ the commit which scores moved and why:
 from __future__ import annotations
 
 import json
+import logging
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +37,8 @@ class Golden:
     """What is kept of each item."""
     records: Callable[[Any, str], Sequence[Any]]
     """(the model under test, its kind) -> item records."""
-    data: bool = True
-    """Whether it reads files of `EVENHAND_DATA`."""
+    files: Callable[[], Sequence[Any]] = tuple
+    """The published files that it reads, of `EVENHAND_DATA`."""
     places: int = 3
     """Decimals that are kept."""
 
@@ -64,14 +68,65 @@ def pair_gap(measured: Any, kind: str) -> Sequence[Any]:
     return benchmark.score(measured, axis, pairs(axis, "heldout", FIRST, 0))
 
 
+def benchmark_of(name: str, options: dict[str, Any]) -> tuple[Callable[[Any, str], Sequence[Any]], Callable[[], Any]]:
+    """What a plugin makes of a model under test, and the files that it reads."""
+
+    def plugin() -> Any:
+        from evenhand.discovery import discover, load
+
+        return load(discover().find(name))(**options)
+
+    def records(measured: Any, kind: str) -> Sequence[Any]:
+        from evenhand_sdk import RunContext
+
+        with tempfile.TemporaryDirectory() as folder:
+            run = RunContext(
+                step_id=name, seed=0, kind=kind, tokenizer=measured.tokenizer, device="cpu", folder=Path(folder),
+                axes=(), offline=True, logger=logging.getLogger(name), services=None,  # type: ignore[arg-type]
+            )  # fmt: skip
+            made = plugin().evaluation(run)
+            (benchmark,) = made if isinstance(made, list) else [made]
+            return list(benchmark.score(measured))
+
+    return records, lambda: plugin().files_for(plugin().options)
+
+
+def of_plugin(model: str, label: str, name: str, values: tuple[str, ...], places: int = 3, **options: Any) -> Golden:
+    """Golden records of a benchmark with these options."""
+    records, files = benchmark_of(name, options)
+    return Golden(f"{label}-{name}", model, values, records, files, places)
+
+
+def pairs_file() -> Sequence[Any]:
+    from evenhand.mirrors import CROWS_PAIRS
+
+    return (CROWS_PAIRS,)
+
+
 CAUSAL, MASKED = "smollm2-135m-instruct", "minilm-l6-body"
+S, M = "smollm2", "minilm-body"
+SCORES = ("stereotype", "antistereotype", "unrelated")
 GOLDEN = (
-    Golden("smollm2-crows-pairs", CAUSAL, ("more", "less"), crows_pairs("official", FIRST)),
-    Golden("smollm2-crows-pairs-harness", CAUSAL, ("more", "less"), crows_pairs("harness", FIRST)),
-    Golden("smollm2-perplexity", CAUSAL, ("logp", "words", "bytes"), perplexity, data=False),
-    Golden("smollm2-pair-gap", CAUSAL, ("js", "js_unfolded", "likelihood_difference"), pair_gap, False, 5),
+    Golden("smollm2-crows-pairs", CAUSAL, ("more", "less"), crows_pairs("official", FIRST), pairs_file),
+    Golden("smollm2-crows-pairs-harness", CAUSAL, ("more", "less"), crows_pairs("harness", FIRST), pairs_file),
+    Golden("smollm2-perplexity", CAUSAL, ("logp", "words", "bytes"), perplexity),
+    Golden("smollm2-pair-gap", CAUSAL, ("js", "js_unfolded", "likelihood_difference"), pair_gap, places=5),
+    of_plugin(CAUSAL, S, "stereoset", SCORES, limit=40),
+    of_plugin(CAUSAL, f"{S}-inter", "stereoset", SCORES, task="inter", limit=40),
+    of_plugin(CAUSAL, S, "winogender", tuple(f"preference_{g}" for g in ("male", "female", "neutral")), limit=30),
+    of_plugin(CAUSAL, S, "seat", ("association", "p"), places=4, tests=("sent-weat6", "weat6")),
+    of_plugin(CAUSAL, S, "lpbs", ("lpbs",), limit=8),
+    of_plugin(CAUSAL, S, "honest", ("hurtful",), limit=30),
+    of_plugin(CAUSAL, S, "lambada", ("logp", "right"), limit=40),
+    of_plugin(CAUSAL, S, "pronoun-agreement", ("margin", "right"), limit=60),
+    of_plugin(CAUSAL, S, "ethics", ("difference justice", "difference deontology", "difference virtue"), limit=10),
     # An untrained head means nothing, but its arithmetic is exact: this holds the masked side of the engine.
-    Golden("minilm-body-crows-pairs", MASKED, ("more", "less"), crows_pairs("official", 25)),
+    Golden("minilm-body-crows-pairs", MASKED, ("more", "less"), crows_pairs("official", 25), pairs_file),
+    of_plugin(MASKED, M, "stereoset", SCORES, limit=25),
+    of_plugin(MASKED, M, "aul", ("more", "less"), limit=25),
+    of_plugin(MASKED, f"{M}-attention", "aul", ("more", "less"), places=5, limit=25, weights="attention"),
+    of_plugin(MASKED, M, "lpbs", ("lpbs",), limit=6),
+    of_plugin(MASKED, M, "seat", ("association", "p"), places=4, tests=("sent-weat6",)),
 )
 
 

@@ -7,19 +7,35 @@ from typing import Any
 import golden as kept
 import pytest
 
+from evenhand.discovery import discover, load
+from evenhand.mirrors import missing_file
+
+NAMES = {
+    row.name
+    for row in discover().rows
+    if row.distribution == "evenhand-standard" and "evaluation" in load(row).stages()
+}
 pytestmark = [pytest.mark.slow, pytest.mark.realmodel]
 
 
 def test_every_file_of_golden_records_is_used() -> None:
     files = sorted(path.stem for path in kept.FOLDER.glob("*.json"))
-    assert files == sorted(one.name for one in kept.GOLDEN) and len(files) == 5
+    assert files == sorted(one.name for one in kept.GOLDEN)
+
+
+def test_which_benchmarks_have_no_golden_records() -> None:
+    """Generated text is none, words have no scores, and those of many sentences an item are not written yet."""
+    generating = {"bold", "real-toxicity-prompts", "counterfactual-sentiment", "text-degeneration"}
+    words, missing = {"disco"}, {"bbq", "kobbq", "cbbq", "winobias", "holistic-bias", "seegull"}
+    known = {name for one in kept.GOLDEN for name in NAMES if one.name.removesuffix("-harness").endswith(f"-{name}")}
+    assert known == NAMES - generating - words - missing
 
 
 @pytest.mark.parametrize("one", kept.GOLDEN, ids=lambda one: one.name)
-def test_scores_are_as_they_were(one: kept.Golden, real: Any, request: pytest.FixtureRequest) -> None:
+def test_scores_are_as_they_were(one: kept.Golden, real: Any) -> None:
     real(one.model)  # skips where it cannot be had
-    if one.data:
-        request.getfixturevalue("published")
+    if absent := next(filter(None, map(missing_file, one.files())), None):
+        pytest.skip(f"a published file is not here: {absent.what}")
     before, now = kept.read(one), kept.measure(one)
     near = 2 * 10.0**-one.places  # half a unit of the last decimal on either side, and the noise of other processors
     assert now["model_digest"] == before.model_digest, "these are other weights: nothing can be compared"

@@ -190,7 +190,11 @@ def shared_tokens(measured: Any, ids: Sequence[tuple[Ids, ...]]) -> list[tuple[f
         scores = measured.pll(texts, positions)
     else:
         where = [[(i + 1, j + 1) for i, j in comparable_positions(a, b, special)] for a, b in ids]
-        scores = measured.score([side for pair in ids for side in pair])
+        # What stands before the first shared token behind the difference is not read.
+        firsts = [(shared[0] if shared else (len(a), len(b))) for shared, (a, b) in zip(where, ids, strict=True)]
+        ends = [len(side) - first for pair, place in zip(ids, firsts, strict=True)
+                for side, first in zip(pair, place, strict=True)]  # fmt: skip
+        scores = measured.score([side for pair in ids for side in pair], ends=ends)
     return [
         (
             round(scores[2 * k].over(i for i, _ in shared), 3),

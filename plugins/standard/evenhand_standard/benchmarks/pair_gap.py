@@ -8,8 +8,8 @@ behind the first difference whose own word is the same on both sides and no grou
 
 F folds aligned group words (she, he) into one, so that grammar ("she ... her", "he ... his") counts as
 agreement. The divergence without folding is given beside it. Both are zero for a model that treats the groups
-alike, and also for one that has become deaf to its context: read them beside perplexity. For masked models,
-each position is masked in turn.
+alike, and also for one that has become deaf to its context: read them beside perplexity, and beside
+`pronoun-agreement`, which must not fall. For masked models, each position is masked in turn.
 
 Source: metrics 2.6 with 2.3 and 2.4 of the technique notes; ours.
 """
