@@ -20,7 +20,7 @@ from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform, N
 from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
 from evenhand.foreign_precision import own_precision
 from evenhand.scoring_forward import out_of_memory
-from evenhand.training_data import Collator, EncodedRow, encode
+from evenhand.training_data import Collator, EncodedRow, encode, rows_that_are_read
 from evenhand.training_terms import Terms
 
 if TYPE_CHECKING:
@@ -83,8 +83,13 @@ def train(
     losses = [t for t in terms if isinstance(t, LossTerm)]
     needs = [t.needs for t in losses]
     pairings = [n.counterfactual for n in needs if n.counterfactual]
+    events: list[str] = []
+    read = rows_that_are_read(data, settings, tokenizer, seed)
+    if read is not data:
+        events.append(f"of {len(data):,} rows {len(read):,} were drawn, which is more than the training reads")
+        on_event(events[0])
     rows, bins = encode(
-        data,
+        read,
         tokenizer,
         kind=kind,
         max_length=settings.max_length,
@@ -99,7 +104,7 @@ def train(
     flags = _select(model, trainable)
     before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     attention = _eager_if_needed(model, needs)
-    batch, accumulation, events = settings.batch_size, settings.gradient_accumulation, []
+    batch, accumulation = settings.batch_size, settings.gradient_accumulation
     effective = batch * accumulation
     untouched: dict[str, Any] | None = None
     try:
