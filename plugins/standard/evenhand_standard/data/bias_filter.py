@@ -135,9 +135,7 @@ class BiasFilter(Mitigation):
         work = RowWork(run, o, title="Filtering texts")
         facts: dict[str, Any] = {}
 
-        def fn(rows: Dataset) -> Dataset:
-            if o.strength == 0:
-                return work.untouched(rows)
+        def filtered(rows: Dataset) -> Dataset:
             demand_whole(rows, self.name)
             flags, told = judged(rows, o, run)
             seed = run.seed_for("rows")
@@ -148,9 +146,9 @@ class BiasFilter(Mitigation):
                 return Fate(dropped=reason) if reason and row.draw(seed) < o.strength else Fate()
 
             facts.update(told)
-            return work.rewrite(rows, one_by_one(each))
+            return work.rewrite(rows, one_by_one(each))  # type: ignore[no-any-return]
 
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(filtered, facts=facts)
 
 
 def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[int, str], dict[str, Any]]:

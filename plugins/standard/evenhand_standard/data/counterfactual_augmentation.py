@@ -76,15 +76,10 @@ class CounterfactualAugmentation(Mitigation):
             return None
         o = self.options
         facts: dict[str, Any] = {}
-        axes = [load_axis(name, o.locale) for name in o.axes] if o.strength else []
+        axes = [load_axis(name, o.locale) for name in o.axes]
         work = RowWork(run, o, title="Swapping groups", depends=[axis.digest for axis in axes])
 
-        def fn(rows: Any) -> Any:
-            if o.strength == 0:
-                return work.untouched(rows)
-            return added_counterfactuals(rows, work, axes, o, run, facts)
-
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(lambda rows: added_counterfactuals(rows, work, axes, o, run, facts), facts=facts)
 
 
 def added_counterfactuals(

@@ -71,15 +71,11 @@ class CounterfactualSubstitution(Mitigation):
             return None
         o = self.options
         facts: dict[str, Any] = {}
-        axes = [load_axis(name, o.locale) for name in o.axes] if o.strength else []
+        axes = [load_axis(name, o.locale) for name in o.axes]
         work = RowWork(run, o, title="Swapping groups", depends=[axis.digest for axis in axes])
 
-        def fn(rows: Any) -> Any:
-            if o.strength == 0:
-                return work.untouched(rows)
-            return substituted(rows, work, axes, swap_of(axes, o, run.seed_for("documents")), facts, o.document)
-
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        swap = swap_of(axes, o, run.seed_for("documents"))
+        return work.transform(lambda rows: substituted(rows, work, axes, swap, facts, o.document), facts=facts)
 
 
 def substituted(

@@ -67,9 +67,7 @@ class DemographicMix(Mitigation):
         work = RowWork(run, o, title="Mixing by authors")
         facts: dict[str, Any] = {}
 
-        def fn(rows: Dataset) -> Dataset:
-            if o.strength == 0:
-                return work.untouched(rows)
+        def remixed(rows: Dataset) -> Dataset:
             demand_whole(rows, self.name)
             demand_column(rows, o.column, "the group that authors state")
             texts, values = list(rows["text"]), list(rows[o.column])
@@ -88,7 +86,7 @@ class DemographicMix(Mitigation):
             facts["basis of use"] = o.consent
             return mixed(work, rows, found, left_out=left_out)
 
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(remixed, facts=facts)
 
 
 def demand_sizes(counts: Mapping[str, int], o: DemographicMixOptions) -> None:

@@ -96,10 +96,8 @@ class DiversifiedSynthesis(Mitigation):
         facts: dict[str, Any] = {}
         account: list[RowAccount] = []
 
-        def fn(rows: Dataset) -> Dataset:
+        def enriched(rows: Dataset) -> Dataset:
             account.clear()
-            if o.strength == 0:
-                return work.untouched(rows)
             demand_whole(rows, self.name)
             share = o.strength * o.max_share
             texts = [text for text in rows["text"] if workable(text, o.max_characters)]
@@ -113,7 +111,7 @@ class DiversifiedSynthesis(Mitigation):
             account.append(counted)
             return out
 
-        return DataTransform(fn=fn, facts=facts, account=lambda: account[0] if account else work.account())
+        return work.transform(enriched, facts=facts, account=lambda: account[0] if account else work.account())
 
 
 @dataclass(frozen=True)
