@@ -335,7 +335,6 @@ def test_a_capital_that_the_text_gives_a_group_is_kept_for_it(text: str, target:
             "female",
             "Oh man, she is late for the man of the match.",
         ),
-        ("gender", "My aunt bought his-and-hers towels.", "male", "My uncle bought his-and-hers towels."),
         ("gender", "The man pitched a two-man tent.", "female", "The woman pitched a two-man tent."),
         ("gender", "My aunt (the loud one) he knew.", "male", "My uncle (the loud one) she knew."),
         ("gender", "Everyone knows what s/he must sign.", "female", "Everyone knows what s/he must sign."),
