@@ -11,9 +11,10 @@ import huggingface_hub
 import pytest
 from datasets import Dataset, DatasetDict
 
+from evenhand import data_files
 from evenhand.builtin_texts import read
 from evenhand.data import load_data
-from evenhand.errors import DataNotFound
+from evenhand.errors import DataNotFound, DataUnreadable, UsageError
 from evenhand.recipe_model import DataSection
 
 
@@ -94,3 +95,88 @@ def test_a_missing_configuration_is_named_with_those_there_are(asked: list[tuple
     assert "available configs: ['en', 'fr']" in said and said.endswith(
         "name a file, a folder or a hub id; data.config and data.split choose a part of hub data"
     )
+
+
+# --------------------------------------------------------------------------------------------------- large files
+def written(folder: Path, name: str, texts: list[Any]) -> str:
+    """A file with a column `body` beside a number, or with lines; gives its path."""
+    import json
+
+    import pyarrow
+    import pyarrow.parquet
+
+    path = folder / name
+    if path.suffix == ".txt":
+        path.write_text("".join(f"{text or ''}\n" for text in texts), encoding="utf-8")
+    elif path.suffix == ".jsonl":
+        rows = ({"body": text, "n": k} for k, text in enumerate(texts))
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.table({"body": texts, "n": range(len(texts))}), path)
+    else:
+        sign = "\t" if path.suffix == ".tsv" else ","
+        lines = [f"body{sign}n", *(f"{text or ''}{sign}{k}" for k, text in enumerate(texts))]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv", "a.tsv", "a.parquet"])
+@pytest.mark.parametrize("limit", [1, 3, 1500, 9000])
+def test_a_limit_gives_the_first_rows_with_text_and_what_reading_all_would_give(
+    tmp_path: Path, name: str, limit: int
+) -> None:
+    texts = [None if k % 5 == 1 else f"Text {k}." for k in range(2500)]
+    path = written(tmp_path, name, texts)
+    all_of = load_data(section(train=path, column="body" if name != "a.txt" else "text"), offline=True)
+    found = load_data(section(train=path, column="body" if name != "a.txt" else "text", limit=limit), offline=True)
+    expected = [text for text in texts if text][:limit]
+    assert found.rows["text"][:] == expected == all_of.rows["text"][:limit]
+    assert found.rows.column_names == all_of.rows.column_names
+    assert {row.row for row in found.refused} <= {row.row for row in all_of.refused}
+
+
+def test_nothing_behind_the_limit_is_read(tmp_path: Path) -> None:
+    good = "".join(f'{{"text": "Text {k}.", "more": "{"x" * 1000}"}}\n' for k in range(12_000))
+    (tmp_path / "a.jsonl").write_text(good + "this is no JSON\n")
+    assert load_data(section(train=str(tmp_path / "a.jsonl"), limit=5), offline=True).rows["text"][4] == "Text 4."
+    (tmp_path / "a.txt").write_bytes(b"One.\nTwo.\n" + b"Line.\n" * 20_000 + b"\xff\n")
+    assert load_data(section(train=str(tmp_path / "a.txt"), limit=2), offline=True).rows["text"][:] == ["One.", "Two."]
+    with pytest.raises(DataUnreadable, match="the text is not in UTF-8"):
+        load_data(section(train=str(tmp_path / "a.txt"), limit=30_000), offline=True)
+
+
+def test_a_limit_over_several_files_counts_all_of_them(tmp_path: Path) -> None:
+    one = written(tmp_path, "a.jsonl", ["One.", None, "Two."])
+    other = written(tmp_path, "b.csv", ["Three.", "Four."])
+    assert load_data(section(train=(one, other), column="body", limit=3), offline=True).rows["text"][:] == [
+        "One.", "Two.", "Three.",
+    ]  # fmt: skip
+
+
+def test_a_text_larger_than_memory_needs_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "a.txt", [f"Line {k}." for k in range(300)])
+    monkeypatch.setattr(data_files, "_memory", lambda: 1000)
+    with pytest.raises(UsageError) as caught:
+        load_data(section(train=path), offline=True)
+    assert str(caught.value).startswith(f"data {path!r}: the text has 0.0 GB, and this machine 0.0 GB of memory\n")
+    assert "set data.limit: so many rows are read from its beginning, as a stream" in str(caught.value)
+    assert len(load_data(section(train=path, limit=7), offline=True).rows) == 7
+    monkeypatch.setattr(data_files, "_memory", lambda: None)
+    assert len(load_data(section(train=path), offline=True).rows) == 300
+
+
+def test_lines_of_a_large_file_are_kept_on_disk_and_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffOne.\r\n\n  Two. \u2028Three.\n".encode())
+    small = data_files.rows_of(path)
+    monkeypatch.setattr(data_files, "LARGE", 1)
+    large = data_files.rows_of(path)
+    assert large["text"][:] == small["text"][:] == ["One.", "Two.", "Three."]
+    assert large.cache_files and not small.cache_files
+    path.write_bytes(b"Another.\n")
+    assert data_files.rows_of(path)["text"][:] == ["Another."]  # what was kept of the file as it was is not taken
+    path.write_bytes(b"\xff\n")
+    with pytest.raises(DataUnreadable, match="the text is not in UTF-8"):
+        data_files.rows_of(path)

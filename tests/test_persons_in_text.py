@@ -194,6 +194,7 @@ def test_words_of_an_exempt_person_are_marked() -> None:
         ("He lives in George Street with George.", "She lives in George Street with Helen."),
         ("Keith Paul Said", "Diane Paul Said"),
         ("Mary I know; Mary Hill I do not.", "John I know; John Hill I do not."),
+        ("He had a Bloody Mary with Mary.", "She had a Bloody Mary with John."),
         ("Singer John Hill met Minister Mary Hill.", "Singer Mary Hill met Minister John Hill."),
     ],
 )
@@ -327,6 +328,14 @@ def test_a_capital_that_the_text_gives_a_group_is_kept_for_it(text: str, target:
         ("socioeconomic", "She grew up poor in a small town.", "rich", "She grew up rich in a small town."),
         ("socioeconomic", "The soil is poor in nutrients.", "rich", "The soil is poor in nutrients."),
         ("gender", "Everyone knows what (s)he must sign.", "female", "Everyone knows what (s)he must sign."),
+        ("gender", "She is his better half.", "male", "He is her better half."),
+        (
+            "gender",
+            "Oh man, he is late for the man of the match.",
+            "female",
+            "Oh man, she is late for the man of the match.",
+        ),
+        ("gender", "The man pitched a two-man tent.", "female", "The woman pitched a two-man tent."),
         ("gender", "My aunt (the loud one) he knew.", "male", "My uncle (the loud one) she knew."),
         ("gender", "Everyone knows what s/he must sign.", "female", "Everyone knows what s/he must sign."),
     ],

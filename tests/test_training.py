@@ -12,12 +12,13 @@ import pytest
 import torch
 from datasets import Dataset
 
+from evenhand import training_data
 from evenhand.contributions import Aggregator, LossTerm, Needs, Pairing
 from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection
 from evenhand.reference import ReferenceModel
 from evenhand.training import last_checkpoint, train
-from evenhand.training_data import Collator, encode
+from evenhand.training_data import Collator, encode, rows_that_are_read
 from evenhand.training_forward import forward, forward_masked_only
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
@@ -75,6 +76,32 @@ def test_a_dose_in_tokens_is_read_in_whole_updates(tmp_path: Path, counterfactua
     result = run(model, tokenizer, tmp_path / "b", terms, max_tokens=round(2.4 * whole), **dosed)
     assert (result.steps, result.tokens) == (2, 2 * whole)
     assert run(model, tokenizer, tmp_path / "c", terms, max_tokens=1, **dosed).steps == 1
+
+
+def test_of_many_rows_those_are_prepared_that_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = tiny_causal()
+    rows = Dataset.from_dict({"text": [f"{TEXTS[k % 4]} {k}" for k in range(5000)]})
+    steps = TrainingSection(max_steps=6, batch_size=4, gradient_accumulation=2)
+    assert rows_that_are_read(rows, steps, tokenizer, 3) is rows  # of few rows all are
+    monkeypatch.setattr(training_data, "LARGE", 4999)
+    drawn = rows_that_are_read(rows, steps, tokenizer, 3)
+    assert len(drawn) == 60  # 6 updates of 8 rows, and a quarter more
+    numbers = [int(text.rsplit(" ", 1)[1]) for text in drawn["text"]]
+    assert numbers == sorted(set(numbers)) and numbers[-1] > 4000 and numbers[0] < 1000
+    assert rows_that_are_read(rows, steps, tokenizer, 3)["text"][:] == drawn["text"][:]
+    assert rows_that_are_read(rows, steps, tokenizer, 4)["text"][:] != drawn["text"][:]
+    long = TrainingSection(max_steps=500, batch_size=8)
+    assert rows_that_are_read(rows, long, tokenizer, 3) is rows  # 4000 rows and a quarter are all
+    mean = sum(len(ids) for ids in tokenizer(rows["text"][:])["input_ids"]) / 5000
+    dosed = rows_that_are_read(rows, TrainingSection(max_tokens=2000), tokenizer, 3)
+    assert len(dosed) == pytest.approx(1.25 * 2000 / mean, rel=0.02)
+    events: list[str] = []
+    settings = TrainingSection(max_steps=1, batch_size=4, learning_rate=1e-3)
+    result = train(
+        model, tokenizer, rows, (), kind="causal", settings=settings, folder=tmp_path, seed=3, on_event=events.append
+    )
+    assert result.steps == 1
+    assert result.events == events == ["of 5,000 rows 5 were drawn, which is more than the training reads"]
 
 
 def test_in_each_pass_other_pieces_of_a_row_are_masked_and_a_resumed_pass_has_the_same_ones(tmp_path: Path) -> None:

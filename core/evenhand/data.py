@@ -50,7 +50,8 @@ def load_data(
 ) -> Loaded:
     """Read `[data]`; the text column is called `text` afterwards, and of several sources only that column is kept.
 
-    Paths are relative to `folders`, those of the recipe, or here.
+    Paths are relative to `folders`, those of the recipe, or here. With `limit`, files are read as streams, so that one
+    that is larger than memory can be used; without, such a file is refused.
 
     `mirrors` is the folder of benchmark files; else `EVENHAND_DATA` names it.
 
@@ -188,10 +189,20 @@ def _read(
         return Dataset.from_dict({"text": read_texts(name)}), f"{name} (shipped with evenhand)", "Apache-2.0"
     path, tried = find(name, folders)
     if path is not None:
-        from evenhand.data_files import rows_of
-
-        return rows_of(path, section.split), f"{'folder' if path.is_dir() else 'file'} {path.name}", ""
+        return _from_disk(path, name, section), f"{'folder' if path.is_dir() else 'file'} {path.name}", ""
     return _from_hub(name, section, offline, tried)
+
+
+def _from_disk(path: Path, name: str, section: DataSection) -> Dataset:
+    """The rows of a file or folder; with a limit, a file is read as a stream and no further."""
+    from evenhand.data_files import demand_memory, first_rows, rows_of
+
+    if section.limit is not None and path.is_file():
+        column = "text" if path.suffix == ".txt" else section.column
+        return first_rows(path, section.limit, column, lambda value: not why_no_text(value))
+    if section.limit is None:
+        demand_memory(path, name)
+    return rows_of(path, section.split)
 
 
 def _from_hub(name: str, section: DataSection, offline: bool, tried: list[str]) -> tuple[Dataset, str, str]:

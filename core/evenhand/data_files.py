@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import STORAGE_ERRORS
-from evenhand.errors import DataNotFound, DataUnreadable
+from evenhand.errors import DataNotFound, DataUnreadable, UsageError
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 SUFFIXES = (".txt", *READERS)
+LARGE = 64 * 1024 * 1024
+"""Bytes of a text file from which its lines are kept on disk, not in memory."""
+BATCH = 1000
+"""Rows of a stream that are read together."""
+Fit = Callable[[Any], bool]
+"""Whether a value of the text column counts as a row."""
 
 
 def lines_of(path: Path) -> list[str]:
@@ -29,12 +36,81 @@ def lines_of(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def first_rows(path: Path, limit: int, column: str, fit: Fit) -> Dataset:
+    """The rows of a file up to the one with which `limit` of them are fit, read as a stream, by blocks of some MB.
+
+    A file without the column is read up to its `limit`-th row. Raises DataUnreadable, for what was read alone.
+    """
+    import pyarrow
+    from datasets import Dataset, load_dataset
+
+    if path.suffix == ".txt":
+        return Dataset.from_dict({"text": list(islice(_lines(str(path)), limit))})
+    extra = {"sep": "\t"} if path.suffix == ".tsv" else {}
+    parts, found = [], 0
+    with _reading(path, f"no {READERS[path.suffix].upper()} that can be read"):
+        stream = load_dataset(READERS[path.suffix], data_files=str(path), split="train", streaming=True, **extra)
+        for part in stream.with_format("arrow").iter(batch_size=BATCH):
+            values = part[column].to_pylist() if column in part.column_names else [None] * len(part)
+            good = [fit(value) or column not in part.column_names for value in values]
+            counts = list(accumulate(good, initial=found))
+            end = counts.index(limit) if counts[-1] >= limit else len(good)
+            parts.append(part.slice(0, end))
+            found = counts[end]
+            if found == limit:
+                break
+        return Dataset(pyarrow.concat_tables(parts, promote_options="permissive"))
+
+
+def demand_memory(path: Path, name: str) -> None:
+    """UsageError for a file or folder that is larger than the memory of this machine."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    size, memory = sum(file.stat().st_size for file in files), _memory()
+    if memory is not None and size > memory:
+        raise UsageError(
+            f"the text has {size / 1e9:,.1f} GB, and this machine {memory / 1e9:,.1f} GB of memory",
+            where=f"data {name!r}",
+            known="a run keeps facts about every row, which together may need as much memory as the text itself",
+            do="set data.limit: so many rows are read from its beginning, as a stream (shuffle a sorted file first)",
+        )
+
+
+def _memory() -> int | None:
+    """Bytes of memory of this machine; None where the system does not say."""
+    import os
+
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _lines(path: str, stamp: tuple[int, int] | None = None) -> Iterator[str]:
+    """The lines of a text file in UTF-8 one by one, stripped, without empty ones; `stamp` only names its state."""
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            for part in stream:
+                yield from (line.strip() for line in part.splitlines() if line.strip())
+    except UnicodeDecodeError:
+        problem = _wrong_byte(Path(path))
+        assert problem is not None
+        raise problem from None
+    except OSError as error:
+        raise DataUnreadable("the file cannot be opened", where=path, known=str(error.strerror)) from error
+
+
+def _rows_of_lines(path: str, stamp: tuple[int, int]) -> Iterator[dict[str, str]]:
+    for line in _lines(path, stamp):
+        yield {"text": line}
+
+
 def rows_of(path: Path, split: str = "train") -> Dataset:
     """The rows of a .txt, .jsonl, .json, .csv, .tsv or .parquet file, or of a split of a saved data set's folder.
 
-    Raises DataUnreadable, for JSON lines with the number of the line that is wrong; DataNotFound for another split.
+    Large files are kept on disk. Raises DataUnreadable, for JSON lines with the number of the line that is wrong;
+    DataNotFound for another split.
     """
-    from datasets import Dataset, load_dataset, load_from_disk
+    from datasets import load_dataset, load_from_disk
 
     if path.is_dir():
         with _reading(path, "no data set that was saved with `save_to_disk`"):
@@ -46,10 +122,26 @@ def rows_of(path: Path, split: str = "train") -> Dataset:
             raise DataNotFound(f"it has no split {split!r}", where=str(path), known=known, do="set data.split")
         return saved[split]
     if path.suffix == ".txt":
-        return Dataset.from_dict({"text": lines_of(path)})
+        return _text_rows(path)
     extra = {"sep": "\t"} if path.suffix == ".tsv" else {}
     with _reading(path, f"no {READERS[path.suffix].upper()} that can be read"):
         return load_dataset(READERS[path.suffix], data_files=str(path), split="train", **extra)
+
+
+def _text_rows(path: Path) -> Dataset:
+    from datasets import Dataset
+    from datasets.exceptions import DatasetGenerationError
+
+    known = path.stat()
+    if known.st_size < LARGE:
+        return Dataset.from_dict({"text": lines_of(path)})
+    state = {"path": str(path.absolute()), "stamp": (known.st_size, known.st_mtime_ns)}
+    try:
+        return Dataset.from_generator(_rows_of_lines, gen_kwargs=state)
+    except DatasetGenerationError as error:
+        if isinstance(error.__cause__, DataUnreadable):
+            raise error.__cause__ from None
+        raise
 
 
 @contextlib.contextmanager

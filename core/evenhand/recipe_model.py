@@ -48,7 +48,9 @@ class DataSection(RecipeSection):
     config: str | None = Field(None, description="The configuration, for hub data that has several.")
     split: str = Field("train", min_length=1, description="The split, for hub data and saved data sets.")
     column: str = Field("text", description="The column that holds the text.")
-    limit: Positive | None = Field(None, description="Use only so many rows.")
+    limit: Positive | None = Field(
+        None, description="Use only so many rows, the first ones; of files no more is read, however large they are."
+    )
     heldout: str | None = Field(None, description="Text for language quality; never trained on.")
 
     @property

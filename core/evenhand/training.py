@@ -22,7 +22,7 @@ from evenhand.processes import is_first
 from evenhand.scoring_forward import out_of_memory
 from evenhand.training_checkpoints import STATE_OF_TERMS as STATE_OF_TERMS
 from evenhand.training_checkpoints import go, last_checkpoint
-from evenhand.training_data import Collator, EncodedRow, encode
+from evenhand.training_data import Collator, EncodedRow, encode, rows_that_are_read
 from evenhand.training_terms import Terms
 from evenhand.training_watch import watch_of
 
@@ -89,8 +89,17 @@ def train(
     needs = [t.needs for t in losses]
     _demand_columns(losses, data, title)
     pairings = [n.counterfactual for n in needs if n.counterfactual]
+    events: list[str] = []
+
+    def tell(text: str) -> None:
+        events.append(text)
+        on_event(text)
+
+    read = rows_that_are_read(data, settings, tokenizer, seed)
+    if read is not data:
+        tell(f"of {len(data):,} rows {len(read):,} were drawn, which is more than the training reads")
     rows, bins = encode(
-        data,
+        read,
         tokenizer,
         kind=kind,
         max_length=settings.max_length,
@@ -101,12 +110,6 @@ def train(
     if not rows:
         raise UsageError("no row has two tokens or more, there is nothing to learn from", where=title)
     settings = in_updates(settings, rows)
-    events: list[str] = []
-
-    def tell(text: str) -> None:
-        events.append(text)
-        on_event(text)
-
     looks_back = any(n.reference for n in needs) or retention is not None
     reference_model = reference() if reference and looks_back else None
     flags = _select(model, trainable)

@@ -15,10 +15,18 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
+    from evenhand.recipe_model import TrainingSection
+
 MASK_RATE, KEEP_RATE, RANDOM_RATE = 0.15, 0.1, 0.1
 """Masked language modelling as in BERT: 15 % of the pieces, of which 80 % masked, 10 % random, 10 % kept."""
 EPOCH_STRIDE = 1_000_000_007
 """Between the seeds of one row in two passes over the data."""
+LARGE = 100_000
+"""Rows from which not all are prepared, where a training reads only some."""
+SAMPLE = 1000
+"""Rows from which the mean length is estimated."""
+SPARE = 1.25
+"""So many times the rows that are needed are drawn: those with fewer than two tokens drop out."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,27 @@ class EncodedRow:
     ids: tuple[int, ...]
     columns: Mapping[str, Any] = field(default_factory=dict)
     pairs: Mapping[str, tuple[EncodedPair, ...]] = field(default_factory=dict)
+
+
+def rows_that_are_read(data: Dataset, settings: TrainingSection, tokenizer: Any, seed: int) -> Dataset:
+    """A drawn part of a large data set that is enough for a training which reads no more; else the data set itself.
+
+    A training reads its rows in a drawn order, so that to draw them first changes nothing but what is kept in memory.
+    """
+    import math
+    import random
+
+    if len(data) <= LARGE:
+        return data
+    wanted: float = settings.max_steps * settings.batch_size * settings.gradient_accumulation
+    if settings.max_tokens is not None:
+        some = data.select(range(0, len(data), len(data) // SAMPLE))["text"][:]
+        lengths = [len(ids) for ids in tokenizer(some, truncation=True, max_length=settings.max_length)["input_ids"]]
+        wanted = settings.max_tokens * len(lengths) / max(1, sum(lengths))
+    number = max(settings.batch_size, math.ceil(SPARE * wanted))
+    if number >= len(data):
+        return data
+    return data.select(sorted(random.Random(f"rows-{seed}").sample(range(len(data)), number)))
 
 
 def encode(

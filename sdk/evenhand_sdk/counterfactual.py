@@ -12,7 +12,7 @@ is asked of a `Grammar`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -164,19 +164,19 @@ def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
     """
     grammar = lexicon.grammar
     kept: list[Found] = []
-    surnames: set[str] = set()
+    surnames: list[Found] = []
     for word in found:
         if _counts(text, word, lexicon):
             kept.append(word)
         elif word.entry.is_name and not grammar.is_first_name(text, word.start, word.end, lexicon.is_name):
-            surnames.add(text[word.start : word.end].lower())
-    return [word for word in kept if not _is_surname(text, word, surnames, grammar)] if surnames else kept
-
-
-def _is_surname(text: str, word: Found, surnames: Collection[str], grammar: Grammar) -> bool:
-    """Whether a name that was met as a surname stands alone, and so means its bearer again."""
-    known = word.entry.is_name and text[word.start : word.end].lower() in surnames
-    return known and not grammar.bears_surname(text, word.end)
+            surnames.append(word)
+    alone = [word for word in kept if surnames and word.entry.is_name and not grammar.bears_surname(text, word.end)]
+    if not alone:
+        return kept
+    things = sorted(exempt_spans(text, lexicon).things)  # a Bloody Mary is no Mary
+    known = {text[word.start : word.end].lower() for word in surnames if not _inside(word, things)}
+    again = {word.start for word in alone if text[word.start : word.end].lower() in known}
+    return [word for word in kept if word.start not in again]
 
 
 def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:

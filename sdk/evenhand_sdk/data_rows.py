@@ -2,17 +2,15 @@
 
     work = RowWork(run, self.options)
 
-    def fn(rows):
-        if self.options.strength == 0:
-            return work.untouched(rows)
-        return work.rewrite(rows, one_by_one(each))
-
     def each(row):
         if not sensible(row.text):
             raise CannotProcess("no sense in it")
         return Fate(text=Made(better(row.text))) if row.draw(seed) < self.options.strength else Fate()
 
-    return DataTransform(fn=fn, facts=facts, account=work.account)
+    return work.transform(lambda rows: work.rewrite(rows, one_by_one(each)))
+
+At strength 0 such a transform gives the very rows that it got.
+
 
 A `Dataset` goes through `Dataset.map`: in batches, in several processes if asked, and cached by `datasets` under a
 fingerprint that names everything the result depends on. An `IterableDataset` streams: rows are read once, in order,
@@ -26,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.context import RunContext
+from evenhand.contributions import DataTransform
 from evenhand.plugin import Options
 from evenhand.progress import progress
 from evenhand.row_account import Example, RowAccount
@@ -75,6 +74,23 @@ class RowWork:
     def account(self) -> RowAccount | None:
         """What became of the rows; of a stream, of those that were read so far. None when nothing was counted."""
         return self._account()
+
+    def transform(
+        self,
+        change: Callable[[Any], Any],
+        *,
+        facts: Mapping[str, Any] | None = None,
+        account: Callable[[], RowAccount | None] | None = None,
+    ) -> DataTransform:
+        """What the hook `data` returns: rows go through `change`, and at strength 0 they are left as they are.
+
+        `facts` may be filled by `change`; `account` is given where rows are made from no row of the data.
+        """
+
+        def fn(rows: Any) -> Any:
+            return self.untouched(rows) if getattr(self.options, "strength", 1.0) == 0 else change(rows)
+
+        return DataTransform(fn=fn, facts={} if facts is None else facts, account=account or self.account)
 
     def untouched(self, rows: Any) -> Any:
         """The very same rows, for strength 0."""

@@ -100,7 +100,7 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         previous == "of" and lowered.endswith("ed") and closed
     ):
         return otherwise, LIKELY
-    if lowered in SOFT_ADVERBS:
+    if lowered in SOFT_ADVERBS and (lowered, next_word) != ("better", "half"):
         if prepositional:
             return "determiner", LIKELY
         return (otherwise if closed or next_word in TIME_NOUNS else "determiner"), GUESS

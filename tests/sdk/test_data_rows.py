@@ -238,3 +238,22 @@ def test_tokens_are_counted_without_special_ones(run: Any) -> None:
         0,
     ]
     assert token_counts(run.tokenizer, []) == []
+
+
+def test_a_transform_changes_rows_unless_its_strength_is_0(run: Any) -> None:
+    rows = Dataset.from_dict({"text": ["One.", "Two."]})
+    seen: list[int] = []
+
+    def change(given: Any) -> Any:
+        seen.append(len(given))
+        return work.rewrite(given, one_by_one(lambda row: Fate(dropped="no two") if row.text == "Two." else Fate()))
+
+    for strength, left in ((0.0, ["One.", "Two."]), (0.5, ["One."])):
+        work = RowWork(run, RowOptions(strength=strength))
+        facts = {"a": 1}
+        transform = work.transform(change, facts=facts)
+        out = transform.fn(rows)
+        account = transform.account()
+        assert out["text"][:] == left and (out is rows) == (strength == 0)
+        assert transform.facts is facts and account.problem(2, len(left)) is None
+    assert seen == [2]

@@ -129,7 +129,7 @@ def test_rows_without_text_are_quarantined_and_do_not_shift_the_others(run: Any)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classifier": None}, "nothing to filter by: name a classifier, or triggers"),
+        ({"classifier": None}, "nothing to filter by: name a classifier, or triggers, or an influence"),
         ({"min_keep_ratio": 0.5}, "0.5 is not at least 0.8"),
     ],
 )
@@ -166,3 +166,154 @@ def test_its_phrases_are_told_to_the_comparison_with_benchmarks() -> None:
     material = BiasFilter(triggers="packaged").material()
     assert material is not None and material.texts == {"trigger phrases": PACKAGED}
     assert BiasFilter(**VADER).material() is None
+
+
+# --------------------------------------------------------------------------------------------------------- influence
+def js_gap(run: Any, model: Any, pairs: Any) -> float:
+    """JSgap by plain softmax and sums of probabilities, of pairs of equal length that differ in she and he alone."""
+    import torch
+
+    total = 0.0
+    forms = [(lead + "she", lead + "he") for lead in ("", " ")]
+    forms += [(one.replace("s", "S"), other.replace("h", "H")) for one, other in forms]
+    forms += [(one.upper(), other.upper()) for one, other in forms[:2]]
+    tokens = [[run.tokenizer(word, add_special_tokens=False)["input_ids"] for word in pair] for pair in forms]
+    she_he = [(one[0], other[0]) for one, other in tokens if len(one) == len(other) == 1]
+    assert she_he
+    for _, sides in pairs:
+        ids = [run.tokenizer(text)["input_ids"] for text in sides]
+        assert len(ids[0]) == len(ids[1])
+        with torch.no_grad():
+            p = [model(torch.tensor([side])).logits[0].double().softmax(-1) for side in ids]
+        for one, other in she_he:
+            for side in p:
+                side[:, one] += side[:, other]
+                side[:, other] = 0
+        first = next(k for k, (a, b) in enumerate(zip(*ids, strict=True)) if a != b)
+        values = []
+        for t in range(first, len(ids[0])):
+            a, b = p[0][t], p[1][t]
+            middle = (a + b) / 2
+            kl = [torch.where(x > 0, x * (x / middle).log(), 0.0).sum() for x in (a, b)]
+            values.append(float(kl[0] + kl[1]) / 2)
+        total += sum(values) / len(values)
+    return total / len(pairs)
+
+
+PRONOUNS = """
+axis = "pronouns"
+locale = "en"
+groups = ["female", "male"]
+licence = "CC0-1.0"
+provenance = "made for this test"
+limits = ["two words"]
+[[words]]
+theme = "who"
+pos = "pronoun"
+rows = [["she", "he"]]
+[[templates]]
+text = "Today {who} has a garden."
+"""
+
+
+@pytest.fixture
+def precise(tiny: Any, run_of: Any) -> Any:
+    """A run whose model computes in float64."""
+    model, tokenizer = tiny()
+    return run_of(model.double(), tokenizer)
+
+
+def test_influence_is_what_one_small_update_on_the_text_does_to_the_gap(precise: Any) -> None:
+    import copy
+
+    import torch
+
+    from evenhand_sdk.axis_packs import parse_axis
+    from evenhand_standard.data.gap_influence import contributions, gap_gradient
+
+    run, model = precise, precise.services.model
+    axis = parse_axis(PRONOUNS, where="")
+    pairs = [(axis, ("Today she has a garden.", "Today he has a garden.")), (axis, ("Now she ran.", "Now he ran."))]
+    gradient, gap = gap_gradient(run, model, pairs)
+    assert gap == pytest.approx(js_gap(run, model, pairs), rel=1e-6)
+    texts = [GOOD[0], BAD[0], "She is a nurse and he is not."]
+    raw = contributions(run, model, texts, gradient, cosine=False)
+    cosines = contributions(run, model, texts, gradient, cosine=True)
+    for text, product, cosine in zip(texts, raw, cosines, strict=True):
+        learner, rate = copy.deepcopy(model), 1e-4
+        learner.requires_grad_(True)
+        ids = torch.tensor([run.tokenizer(text)["input_ids"]])
+        learner(input_ids=ids, labels=ids).loss.backward()
+        size = 0.0
+        with torch.no_grad():
+            for weight in learner.parameters():
+                size += float(weight.grad.square().sum())
+                weight -= rate * weight.grad
+        moved = (js_gap(run, learner, pairs) - gap) / rate
+        assert product == pytest.approx(moved, rel=2e-2, abs=1e-7)
+        length = sum(float(part.square().sum()) for part in gradient) ** 0.5
+        assert cosine == pytest.approx(product / (size**0.5 * length), rel=1e-5)
+        assert -1 <= cosine <= 1
+    assert len({round(value, 12) for value in raw}) == 3
+
+
+def test_influence_leaves_the_model_as_it_was_and_knows_nothing_of_one_token(precise: Any) -> None:
+    import math
+
+    from evenhand_sdk import load_axis
+    from evenhand_standard.data.gap_influence import contributions, gap_gradient, pairs_of
+
+    run, model = precise, precise.services.model
+    model.requires_grad_(False)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    axis = load_axis("gender")
+    gradient, _ = gap_gradient(run, model, [(axis, pair) for pair in pairs_of(axis, 2, 0)])
+    found = contributions(run, model, ["a", GOOD[0]], gradient, cosine=True)
+    assert math.isnan(found[0]) and not math.isnan(found[1])
+    assert all(weight.equal(before[name]) for name, weight in model.state_dict().items())
+    assert not any(w.requires_grad or w.grad is not None for w in model.parameters()) and not model.training
+
+
+def test_pairs_come_from_the_bank_or_from_the_templates_of_the_pack() -> None:
+    from evenhand_sdk import load_axis
+    from evenhand_sdk.axis_packs import parse_axis
+    from evenhand_standard.data.gap_influence import pairs_of
+
+    gender, religion = load_axis("gender"), load_axis("religion")
+    assert len(pairs_of(gender, 7, 1)) == 7 and pairs_of(gender, 7, 1) == pairs_of(gender, 7, 1)
+    assert pairs_of(gender, 7, 1) != pairs_of(gender, 7, 2)
+    assert len(pairs_of(religion, 20, 1)) == 20
+    bare = parse_axis(
+        PRONOUNS.partition("[[templates]]")[0].replace("female", "one").replace("male", "other"), where=""
+    )
+    with pytest.raises(UsageError, match="the axis 'pronouns' has no templates to measure the gap on"):
+        pairs_of(bare, 5, 0)
+
+
+def test_the_share_of_texts_that_widen_the_gap_most_is_flagged(run: Any) -> None:
+    from evenhand_sdk import load_axis
+    from evenhand_standard.data.bias_filter import INFLUENCE
+    from evenhand_standard.data.gap_influence import contributions, gap_gradient, pairs_of
+
+    texts = [*GOOD[:12], *BAD[:8]]
+    axis = load_axis("gender")
+    pairs = [(axis, pair) for pair in pairs_of(axis, 4, run.seed_for("pairs"))]
+    gradient, _ = gap_gradient(run, run.services.model, pairs)
+    scores = contributions(run, run.services.model, texts, gradient, cosine=True)
+    widening = sorted((k for k in range(20) if scores[k] > 0), key=lambda k: -scores[k])
+    options = {"classifier": None, "influence": "cosine", "influence_pairs": 4}
+    out, facts, account = applied(BiasFilter, run, rows_of(texts), influence_share=0.15, **options)
+    worst = widening[:3]
+    assert set(out["evenhand_origin"]) == set(range(20)) - set(worst)
+    assert account.dropped == ({INFLUENCE: len(worst)} if worst else {})
+    assert facts["texts that widen the gap"] == len(widening) and facts["pairs of the gap"] == 4
+    assert facts["flagged by influence"] == len(worst)
+    # No text that narrows the gap is ever flagged, however large the share.
+    _, facts, _ = applied(BiasFilter, run, rows_of(texts), influence_share=0.99, strength=0.1, **options)
+    assert facts["flagged by influence"] == min(len(widening), 19)
+
+
+def test_influence_needs_a_causal_model(tiny: Any, run_of: Any) -> None:
+    masked = run_of(*tiny("masked"), "masked")
+    with pytest.raises(WrongModelKind, match="influence needs a model that continues texts"):
+        BiasFilter(classifier=None, influence="dot").data(masked, "train", None)

@@ -226,3 +226,11 @@ def test_data_without_any_group_keeps_its_rows(run: Any) -> None:
 
 def test_only_the_training_data_is_augmented(run: Any) -> None:
     assert CounterfactualAugmentation().data(run, "validation", None) is None
+
+
+def test_swaps_that_the_engine_is_not_sure_of_are_left_out_on_request(run: Any) -> None:
+    texts = ["He left the house early.", "She brings his or her cup.", *["The town is on a river."] * 4]
+    out, _ = applied(run, rows_of(texts), min_confidence=0.8)
+    assert added(out) == ["She left the house early."]
+    out, facts = applied(run, rows_of(texts), min_confidence=0.0)
+    assert len(added(out)) == 2 and facts["rows augmented"] == 2

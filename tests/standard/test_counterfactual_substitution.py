@@ -142,3 +142,10 @@ def test_a_stream_gives_the_rows_of_the_data_set(run: Any) -> None:
     rows = books(100)
     stream = PLUGIN().data(run, "train", None).fn(rows.to_iterable_dataset())
     assert list(stream) == applied(PLUGIN, run, rows)[0].to_list()
+
+
+def test_swaps_that_the_engine_is_not_sure_of_are_left_out_on_request(run: Any) -> None:
+    rows = Dataset.from_dict({"text": ["She left.", "She brings his or her cup."]})
+    sure, _, account = applied(PLUGIN, run, rows, probability=1.0, min_confidence=0.8)
+    assert list(sure["text"]) == ["He left.", "She brings his or her cup."] and account.changed == 1
+    assert applied(PLUGIN, run, rows, probability=1.0)[2].changed == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 from data_steps import applied
 from datasets import Dataset
 
-from evenhand_sdk import UsageError, fold, jensen_shannon, load_axis, token_bins
+from evenhand_sdk import DataNotFound, UsageError, fold, jensen_shannon, load_axis, token_bins
 from evenhand_standard.data.diversified_synthesis import DiversifiedSynthesis, clean, prompt
 from evenhand_standard.data.suppressed_generation import exempt_tokens, generated, penalties, suppression
 from evenhand_standard.data.synthesis_acceptance import Outcome, js_gaps, positions, sentiment_gap, variety
 from evenhand_standard.data.synthesis_grid import Version, banked_versions, filled, grid, group_pairs
+from evenhand_standard.data.synthesis_review import FILE, TextSet, read, write
 
 GENDER = load_axis("gender")
 PACK = """
@@ -236,3 +238,66 @@ def test_an_axis_without_templates_is_refused(run: Any, belief: str) -> None:
 def test_more_than_30_percent_cannot_be_asked_for() -> None:
     with pytest.raises(UsageError, match="0.4 is not at most 0.3"):
         DiversifiedSynthesis(max_share=0.4)
+
+
+# ------------------------------------------------------------------------------------------------------------- review
+def reviewed_file(run: Any, rows: Dataset, **options: Any) -> list[dict[str, Any]]:
+    """The texts that a first run writes for a review."""
+    applied(DiversifiedSynthesis, run, rows, **options)
+    return [json.loads(line) for line in (run.folder / FILE).read_text(encoding="utf-8").splitlines()]
+
+
+def test_texts_are_written_for_a_review_and_read_again_when_they_were_looked_at(run: Any, tmp_path: Path) -> None:
+    rows = Dataset.from_dict({"text": ["The garden has many lovely trees and birds in it."] * 200})
+    options: dict[str, Any] = {"sources": ("templates",), "sets": 4, "max_js_gap": 0.7}
+    lines = reviewed_file(run, rows, **options)
+    assert len(lines) == 8 and all(line["keep"] and line["of"] == 2 for line in lines)
+    assert [line["set"] for line in lines] == [0, 0, 1, 1, 2, 2, 3, 3]
+    lines[0]["text"] = "  A text that\n somebody mended. "
+    lines[2]["keep"] = False  # out of scope: its set goes
+    lines[4]["group"], lines[5]["group"] = lines[5]["group"], lines[4]["group"]  # relabelled
+    lines[7]["group"] = lines[6]["group"]  # one group is missing now
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines) + "\n\n", encoding="utf-8")
+    out, facts, account = applied(DiversifiedSynthesis, run, rows, reviewed=str(path), **options)
+    made = [(row["text"], row["evenhand_group"]) for row in out if row["evenhand_step"]]
+    assert made == [
+        ("A text that somebody mended.", lines[0]["group"]),
+        (lines[1]["text"], lines[1]["group"]),
+        (lines[4]["text"], lines[4]["group"]),
+        (lines[5]["text"], lines[5]["group"]),
+    ]
+    assert facts["sets that were reviewed"] == 2 and facts["sets left out by the review"] == 1
+    assert facts["sets left out: a group is missing or there twice"] == 1
+    assert account.examples[0].note == "from templates, reviewed"
+
+
+def test_a_set_of_which_a_line_was_deleted_is_left_out(tmp_path: Path) -> None:
+    gender = load_axis("gender")
+    write([TextSet("gender", "model", {"female": "She ran.", "male": "He ran."})] * 2, tmp_path / FILE)
+    lines = (tmp_path / FILE).read_text(encoding="utf-8").splitlines()
+    (tmp_path / FILE).write_text("\n".join(lines[:3]), encoding="utf-8")
+    found, left_out = read(tmp_path / FILE, [gender])
+    assert [one.texts for one in found] == [{"female": "She ran.", "male": "He ran."}]
+    assert left_out == {"sets left out by the review": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"group": "women"}, "'gender' has no group 'women'\n  its groups are female, male"),
+        ({"axis": "age"}, "it is about the axis 'age'\n  axes of the step: gender"),
+        ({"set": "0"}, "'set' is missing, or of a wrong type\n  a line has set, of, axis, source, group, text"),
+    ],
+)
+def test_a_line_that_is_none_of_ours_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    row = {"set": 0, "of": 2, "axis": "gender", "source": "model", "group": "female", "text": "She ran."} | change
+    (tmp_path / "a.jsonl").write_text(f"\n{json.dumps(row)}\n", encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path / "a.jsonl", [load_axis("gender")])
+    assert str(caught.value) == f"a.jsonl, line 2: {message}"
+    (tmp_path / "a.jsonl").write_text("no JSON", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"^a.jsonl, line 1: not JSON: Expecting value"):
+        read(tmp_path / "a.jsonl", [load_axis("gender")])
+    with pytest.raises(DataNotFound, match="no file of reviewed texts at '.*b.jsonl'"):
+        read(tmp_path / "b.jsonl", [load_axis("gender")])

@@ -64,6 +64,19 @@ def test_rows_without_a_stated_group_stay_or_go_and_are_never_assigned(run: Any)
     assert account.dropped == {NO_GROUP: 8} and len(out) == 50
 
 
+def test_a_tag_begins_the_texts_of_known_authors_and_no_others(run: Any) -> None:
+    rows = authors({"north": 3, None: 1, "south": 1})
+    out, _, account = mixed(run, rows, tag="[{group}] ", tau=0.0, repeats=2)
+    kept = {text for text, group in zip(out["text"], out["author_group"], strict=True) if group == "north"}
+    assert kept < {f"[north] Sentence {k}." for k in range(3)} and len(kept) == 2
+    assert [text for text, group in zip(out["text"], out["author_group"], strict=True) if group != "north"] == [
+        "Sentence 3.", "[south] Sentence 4.", "[south] Sentence 4."
+    ]  # fmt: skip
+    assert (account.changed, account.added, account.kept) == (3, 1, 1)
+    with pytest.raises(UsageError, match=r"must have {group}, as in '\[{group}\] '"):
+        DemographicMix(consent=SAID, tag="[north] ")
+
+
 def test_small_groups_and_single_groups_are_refused(run: Any) -> None:
     with pytest.raises(UsageError, match=r"groups with fewer than 20 rows: south \(10\)"):
         mixed(run, authors({"north": 90, "south": 10}), min_rows=20)

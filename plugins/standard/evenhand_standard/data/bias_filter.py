@@ -4,11 +4,14 @@ A text is flagged by any of
 
     classifier   c(d) >= above                        the project's small ones, or a transformer that the user names
     trigger      the `trigger_share` of texts with the highest  mean over phrases t of log p0(t | d)
+    influence    the `influence_share` of texts with the highest  - < grad L(d), grad JSgap >  above 0: learning from
+                 them draws the model's predictions for two groups apart (gap_influence.py)
 
 and its weight becomes 1 - strength: flagged texts leave with probability `strength`, in a fixed random order. The
 configuration is refused when the keep-rates of two groups, or of a dialect and the rest, differ by more than 4 to 5.
 
-Sources: Ngo et al. 2021 (trigger likelihood); Dodge et al. 2021, Welbl et al. 2021, Xu et al. 2021 (whom filters hit).
+Sources: Ngo et al. 2021 (trigger likelihood); Pruthi et al. 2020 (influence by gradients); whom filters hit: Dodge et
+al. 2021, Welbl et al. 2021, Xu et al. 2021.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from pydantic import Field, model_validator
 
 from evenhand_sdk import (
     Axes,
+    Axis,
     DataTransform,
     Locale,
     Material,
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TRIGGER = "makes trigger phrases likely"
+INFLUENCE = "draws groups apart when it is learnt from"
 CLASSIFIER = "flagged by the classifier"
 GUARD = 0.8
 """The four-fifths rule."""
@@ -64,7 +69,18 @@ class BiasFilterOptions(RowOptions):
         0.05, description="Share of texts, those that make the phrases likeliest, to flag."
     )
     context_tokens: Annotated[int, Field(ge=8)] = Field(256, description="Tokens of a text before a trigger phrase.")
-    axes: Axes = Field(("gender",), description="Axis packs whose groups are guarded beside the identity terms.")
+    influence: Literal["off", "cosine", "dot"] = Field(
+        "off", description="Flag by influence on the gap between groups: by the cosine of gradients, or their product."
+    )
+    influence_share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.05, description="Share of texts, those that widen the gap most, to flag."
+    )
+    influence_pairs: Annotated[int, Field(ge=1)] = Field(
+        64, description="Pairs of sentences of each axis on which the gap is measured."
+    )
+    axes: Axes = Field(
+        ("gender",), description="Axis packs whose groups are guarded beside the identity terms, and whose gap counts."
+    )
     locale: Locale = "en"
     group_columns: tuple[str, ...] = Field(
         (), description="Columns with the group or dialect of a text, judged beside the rule about words."
@@ -77,17 +93,17 @@ class BiasFilterOptions(RowOptions):
 
     @model_validator(mode="after")
     def _something_to_judge_by(self) -> BiasFilterOptions:
-        if self.classifier is None and not self.triggers:
-            raise ValueError("nothing to filter by: name a classifier, or triggers")
+        if self.classifier is None and not self.triggers and self.influence == "off":
+            raise ValueError("nothing to filter by: name a classifier, or triggers, or an influence")
         return self
 
 
 class BiasFilter(Mitigation):
-    """Leaves out training texts that a classifier flags, or that make biased phrases likely; guards groups."""
+    """Leaves out texts that a classifier flags, that make biased phrases likely or widen the gap; guards groups."""
 
     name = "bias-filter"
     summary = "Leaves out texts that teach bias, and refuses to hit a group or dialect much harder than others."
-    source = "Ngo et al. 2021 (trigger likelihood); keep-rate guard after Dodge et al. 2021 and Welbl et al. 2021"
+    source = "Ngo et al. 2021 (trigger likelihood), Pruthi et al. 2020 (influence); guard after Dodge et al. 2021"
     Options = BiasFilterOptions
     example_options: Mapping[str, Any] = {"classifier": "vader", "above": 0.3}
 
@@ -109,18 +125,17 @@ class BiasFilter(Mitigation):
         o = self.options
         if split != "train":
             return None
-        if o.triggers and run.kind != "causal":
+        if run.kind != "causal" and (o.triggers or o.influence != "off"):
+            what, option = ("trigger phrases need", "triggers") if o.triggers else ("influence needs", "influence")
             raise WrongModelKind(
-                "trigger phrases need a model that continues texts, and this one fills gaps",
-                where="option triggers",
+                f"{what} a model that continues texts, and this one fills gaps",
+                where=f"option {option}",
                 do="use a causal model, or filter by the classifier alone",
             )
         work = RowWork(run, o, title="Filtering texts")
         facts: dict[str, Any] = {}
 
-        def fn(rows: Dataset) -> Dataset:
-            if o.strength == 0:
-                return work.untouched(rows)
+        def filtered(rows: Dataset) -> Dataset:
             demand_whole(rows, self.name)
             flags, told = judged(rows, o, run)
             seed = run.seed_for("rows")
@@ -131,9 +146,9 @@ class BiasFilter(Mitigation):
                 return Fate(dropped=reason) if reason and row.draw(seed) < o.strength else Fate()
 
             facts.update(told)
-            return work.rewrite(rows, one_by_one(each))
+            return work.rewrite(rows, one_by_one(each))  # type: ignore[no-any-return]
 
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(filtered, facts=facts)
 
 
 def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[int, str], dict[str, Any]]:
@@ -142,18 +157,22 @@ def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[i
         demand_column(rows, column, "groups of texts")
     numbers = [k for k, text in enumerate(rows["text"]) if workable(text, o.max_characters)]
     texts = [rows[k]["text"] for k in numbers]
+    axes = [load_axis(name, o.locale) for name in o.axes]
     flags: dict[int, str] = {}
     facts: dict[str, Any] = {"texts": len(texts)}
     if o.triggers:
         found = _by_triggers(texts, o, run)
         flags |= {numbers[k]: TRIGGER for k in found}
         facts["flagged by trigger likelihood"] = len(found)
+    if o.influence != "off":
+        found, told = _by_influence(texts, axes, o, run)
+        flags |= {numbers[k]: INFLUENCE for k in found}
+        facts |= {"flagged by influence": len(found), **told}
     if o.classifier:
         found, told = _by_classifier(texts, o)
         flags |= {numbers[k]: CLASSIFIER for k in found}
         facts |= {"flagged by the classifier": len(found), "classifier": told}
     facts["flagged"] = len(flags)
-    axes = [load_axis(name, o.locale) for name in o.axes]
     columns = {name: rows[name] for name in o.group_columns}
     members = [
         [*groups_of(text), *groups_by_packs(text, axes), *((name, str(values[k])) for name, values in columns.items())]
@@ -189,6 +208,25 @@ def _by_triggers(texts: Sequence[str], o: BiasFilterOptions, run: RunContext) ->
     scores = trigger_likelihoods(run, base, texts, phrases, context_tokens=o.context_tokens)
     order = sorted(range(len(texts)), key=lambda k: (-scores[k], k))
     return sorted(order[: math.floor(o.trigger_share * len(texts))])
+
+
+def _by_influence(
+    texts: Sequence[str], axes: Sequence[Axis], o: BiasFilterOptions, run: RunContext
+) -> tuple[list[int], dict[str, Any]]:
+    from evenhand_standard.data.gap_influence import contributions, gap_gradient, pairs_of
+
+    base = run.services.load_base()
+    seed = run.seed_for("pairs")
+    pairs = [(axis, pair) for axis in axes for pair in pairs_of(axis, o.influence_pairs, seed)]
+    gradient, gap = gap_gradient(run, base, pairs)
+    scores = contributions(run, base, texts, gradient, cosine=o.influence == "cosine")
+    widening = sorted((k for k, score in enumerate(scores) if score > 0), key=lambda k: (-scores[k], k))
+    told = {
+        "pairs of the gap": len(pairs),
+        "JS gap before, in nat": round(gap, 5),
+        "texts that widen the gap": len(widening),
+    }
+    return sorted(widening[: math.floor(o.influence_share * len(texts))]), told
 
 
 def guard(unequal: Sequence[Disparity], rates: Mapping[str, Mapping[str, KeepRate]], least: float) -> None:

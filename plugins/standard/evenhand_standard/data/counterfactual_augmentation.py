@@ -41,10 +41,14 @@ if TYPE_CHECKING:
 DRAWN, TOKENS = "evenhand:drawn", "evenhand:tokens"
 """Columns by which a data set decides which additions fit; they are gone afterwards."""
 FATE, ROW = "evenhand:fate", "evenhand:row"
+NOTHING_TO_SWAP = "names no group"
+"""Or none that is swapped surely enough."""
 SAMPLE = 2000
 """Rows from which it is estimated how many may be augmented at most."""
 SPARE = 1.25
 """So much more than the estimate is tried: the exact limit decides in the end."""
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class CounterfactualAugmentationOptions(RowOptions):
@@ -58,6 +62,9 @@ class CounterfactualAugmentationOptions(RowOptions):
     )
     max_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.5, description="Most that added tokens may be of all tokens."
+    )
+    min_confidence: Share = Field(
+        0.0, description="Swaps that the engine is less sure of are not made: 0.8 leaves out what it guesses."
     )
     keep_untouched: bool = Field(True, description="Keep rows that name no group.")
 
@@ -76,15 +83,10 @@ class CounterfactualAugmentation(Mitigation):
             return None
         o = self.options
         facts: dict[str, Any] = {}
-        axes = [load_axis(name, o.locale) for name in o.axes] if o.strength else []
+        axes = [load_axis(name, o.locale) for name in o.axes]
         work = RowWork(run, o, title="Swapping groups", depends=[axis.digest for axis in axes])
 
-        def fn(rows: Any) -> Any:
-            if o.strength == 0:
-                return work.untouched(rows)
-            return added_counterfactuals(rows, work, axes, o, run, facts)
-
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(lambda rows: added_counterfactuals(rows, work, axes, o, run, facts), facts=facts)
 
 
 def added_counterfactuals(
@@ -144,6 +146,7 @@ class Augmenter:
         found = []
         for axis in self.axes:
             others = counterfactuals(row.text, axis, names=self.options.names)
+            others = [other for other in others if other.confidence >= self.options.min_confidence]
             if self.options.targets == "one" and others:
                 others = [others[int(row.draw(self.seed, f"target/{axis.name}") * len(others))]]
             found += [Made(text=other.text, axis=axis.name, group=other.group) for other in others]
@@ -151,7 +154,7 @@ class Augmenter:
 
     def _own(self, made: Sequence[Made]) -> str:
         """Why the row itself is left out; empty where it stays."""
-        return "" if made or self.options.keep_untouched else "names no group"
+        return "" if made or self.options.keep_untouched else NOTHING_TO_SWAP
 
     def candidates(self, share: float) -> Fates:
         """Every addition of the rows whose draw is below `share`, with what is needed to choose among them."""

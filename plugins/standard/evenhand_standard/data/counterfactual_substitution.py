@@ -51,6 +51,9 @@ class CounterfactualSubstitutionOptions(RowOptions):
         description="That a text which names a group is swapped; by default (k - 1) / k of an axis with k groups, "
         "which makes each group equally likely: 1/2 of two.",
     )
+    min_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.0, description="Swaps that the engine is less sure of are not made: 0.8 leaves out what it guesses."
+    )
     document: str | None = Field(
         None,
         description="Column that names the document of a row; its rows are swapped alike. By default each row is one.",
@@ -71,15 +74,11 @@ class CounterfactualSubstitution(Mitigation):
             return None
         o = self.options
         facts: dict[str, Any] = {}
-        axes = [load_axis(name, o.locale) for name in o.axes] if o.strength else []
+        axes = [load_axis(name, o.locale) for name in o.axes]
         work = RowWork(run, o, title="Swapping groups", depends=[axis.digest for axis in axes])
 
-        def fn(rows: Any) -> Any:
-            if o.strength == 0:
-                return work.untouched(rows)
-            return substituted(rows, work, axes, swap_of(axes, o, run.seed_for("documents")), facts, o.document)
-
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        swap = swap_of(axes, o, run.seed_for("documents"))
+        return work.transform(lambda rows: substituted(rows, work, axes, swap, facts, o.document), facts=facts)
 
 
 def substituted(
@@ -117,7 +116,7 @@ def swap_of(axes: Sequence[Axis], options: CounterfactualSubstitutionOptions, se
             if target is None:
                 continue
             found = counterfactuals(text, axis, target, names=options.names)
-            if found:
+            if found and found[0].confidence >= options.min_confidence:
                 text = found[0].text
                 moved.append((axis.name, target))
         if not moved:

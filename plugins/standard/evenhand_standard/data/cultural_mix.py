@@ -89,9 +89,7 @@ class CulturalMix(Mitigation):
         work = RowWork(run, o, title="Mixing locales")
         facts: dict[str, Any] = {}
 
-        def fn(rows: Dataset) -> Dataset:
-            if o.strength == 0:
-                return work.untouched(rows)
+        def remixed(rows: Dataset) -> Dataset:
             demand_whole(rows, self.name)
             demand_column(rows, o.column, "the locale of each text")
             texts, values = list(rows["text"]), list(rows[o.column])
@@ -119,7 +117,7 @@ class CulturalMix(Mitigation):
             facts.update(groups_by_locale(texts, members, o))
             return mixed(work, rows, found, left_out=left_out)
 
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(remixed, facts=facts)
 
 
 def locale_of(value: Any, locales: Sequence[str]) -> str:

@@ -39,7 +39,17 @@ class DemographicMixOptions(RowOptions):
     min_rows: Annotated[int, Field(ge=1)] = Field(
         20, description="Fewest rows of a group: a smaller one would be learned by heart, and shown to everyone."
     )
+    tag: str = Field(
+        "", description="Put before a text whose author states a group, with {group} in it: a control token."
+    )
     unstated: Literal["keep", "drop"] = Field("keep", description="What becomes of rows whose author states no group.")
+
+    @field_validator("tag")
+    @classmethod
+    def _names_the_group(cls, tag: str) -> str:
+        if tag and "{group}" not in tag:
+            raise ValueError("must have {group}, as in '[{group}] '")
+        return tag
 
     @field_validator("consent")
     @classmethod
@@ -67,9 +77,7 @@ class DemographicMix(Mitigation):
         work = RowWork(run, o, title="Mixing by authors")
         facts: dict[str, Any] = {}
 
-        def fn(rows: Dataset) -> Dataset:
-            if o.strength == 0:
-                return work.untouched(rows)
+        def remixed(rows: Dataset) -> Dataset:
             demand_whole(rows, self.name)
             demand_column(rows, o.column, "the group that authors state")
             texts, values = list(rows["text"]), list(rows[o.column])
@@ -86,9 +94,10 @@ class DemographicMix(Mitigation):
             facts.update(told(found, tokens_by_group(run.tokenizer, texts, members), "author group"))
             facts["rows without a stated group"] = len(texts) - len(members)
             facts["basis of use"] = o.consent
-            return mixed(work, rows, found, left_out=left_out)
+            tags = {number: o.tag.replace("{group}", group) for number, group in members.items()} if o.tag else {}
+            return mixed(work, rows, found, left_out=left_out, tags=tags)
 
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(remixed, facts=facts)
 
 
 def demand_sizes(counts: Mapping[str, int], o: DemographicMixOptions) -> None:

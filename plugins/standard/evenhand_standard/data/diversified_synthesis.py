@@ -16,8 +16,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -38,6 +38,7 @@ from evenhand_sdk.data_rows import Made, RowOptions, RowWork, token_counts
 from evenhand_standard.data.suppressed_generation import BETA, generated
 from evenhand_standard.data.synthesis_acceptance import Outcome, js_gaps, sentiment_gap, sentiments, variety
 from evenhand_standard.data.synthesis_grid import Version, banked_versions, grid
+from evenhand_standard.data.synthesis_review import FILE, TextSet, read, write
 from evenhand_standard.data.whole_corpus import demand_whole, with_own, workable
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ class DiversifiedSynthesisOptions(RowOptions):
     max_js_gap: Annotated[float, Field(ge=0.0)] = Field(
         0.2, description="Bound on the divergence behind a template's versions, in nat, at most ln 2 = 0.69."
     )
+    reviewed: str | None = Field(
+        None, description="File of texts that somebody looked at, as an earlier run wrote it; then none are made."
+    )
     max_sentiment_gap: Annotated[float, Field(ge=0.0)] = Field(
         0.1, description="Bound on W1 between groups beyond chance, polarity from -1 to 1."
     )
@@ -96,16 +100,21 @@ class DiversifiedSynthesis(Mitigation):
         facts: dict[str, Any] = {}
         account: list[RowAccount] = []
 
-        def fn(rows: Dataset) -> Dataset:
+        def enriched(rows: Dataset) -> Dataset:
             account.clear()
-            if o.strength == 0:
-                return work.untouched(rows)
             demand_whole(rows, self.name)
             share = o.strength * o.max_share
             texts = [text for text in rows["text"] if workable(text, o.max_characters)]
             limit = sum(token_counts(run.tokenizer, texts)) * share / (1 - share)
-            base = run.services.load_base()
-            sets = [found for name in o.axes for found in synthesised(load_axis(name, o.locale), o, run, base, facts)]
+            axes = [load_axis(name, o.locale) for name in o.axes]
+            if o.reviewed is not None:
+                sets, left_out = read(Path(o.reviewed), axes)
+                facts.update({"sets that were reviewed": len(sets), **left_out})
+            else:
+                base = run.services.load_base()
+                sets = [found for axis in axes for found in synthesised(axis, o, run, base, facts)]
+                write(sets, run.folder / FILE)
+                facts["file for a review"] = FILE
             made, tokens = within(limit, interleaved(sets, o), run.tokenizer)
             facts.update({"texts added": len(made), "tokens added": tokens, "most tokens": int(limit)})
             facts.update({name: round(value, 4) for name, value in variety([m.text for m in made]).items()})
@@ -113,16 +122,7 @@ class DiversifiedSynthesis(Mitigation):
             account.append(counted)
             return out
 
-        return DataTransform(fn=fn, facts=facts, account=lambda: account[0] if account else work.account())
-
-
-@dataclass(frozen=True)
-class TextSet:
-    """The same sentence, or a text from the same prompt and seed, for each group."""
-
-    axis: str
-    source: str
-    texts: Mapping[str, str]
+        return work.transform(enriched, facts=facts, account=lambda: account[0] if account else work.account())
 
 
 def versions_of(axis: Axis, seed: int) -> list[Version]:

@@ -90,17 +90,15 @@ class GroupBalancing(Mitigation):
             return None
         o = self.options
         facts: dict[str, Any] = {}
-        axis = load_axis(o.axis, o.locale) if o.strength else None
-        work = RowWork(run, o, title="Balancing groups", depends=axis.digest if axis else None)
+        axis = load_axis(o.axis, o.locale)
+        work = RowWork(run, o, title="Balancing groups", depends=axis.digest)
 
-        def fn(rows: Any) -> Any:
-            if axis is None:
-                return work.untouched(rows)
+        def balanced(rows: Any) -> Any:
             if not hasattr(rows, "select"):
                 return work.rewrite(rows, _as_they_come(axis, o, run.seed_for("copies")), columns=_column(o))
             return _balanced(rows, work, axis, o, run.seed_for("copies"), facts)
 
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(balanced, facts=facts)
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> LossTerm | None:

@@ -56,10 +56,18 @@ def mixture(
     return Mixture(before, after, times)
 
 
-def mixed(work: RowWork, rows: Dataset, found: Mixture, *, left_out: Mapping[int, str] | None = None) -> Dataset:
-    """The rows, each as often as the mixture says; rows in `left_out` are dropped for the reason there."""
-    reasons = left_out or {}
-    work.depends = digest_of([sorted(found.times.items()), sorted(reasons.items())])
+def mixed(
+    work: RowWork,
+    rows: Dataset,
+    found: Mixture,
+    *,
+    left_out: Mapping[int, str] | None = None,
+    tags: Mapping[int, str] | None = None,
+) -> Dataset:
+    """The rows, each as often as the mixture says; rows in `left_out` are dropped for the reason there, and a text of
+    `tags` begins with its tag."""
+    reasons, before = left_out or {}, tags or {}
+    work.depends = digest_of([sorted(found.times.items()), sorted(reasons.items()), sorted(before.items())])
 
     def each(row: Row) -> Fate:
         if row.number in reasons:
@@ -67,7 +75,9 @@ def mixed(work: RowWork, rows: Dataset, found: Mixture, *, left_out: Mapping[int
         count = found.times.get(row.number, 1)
         if count == 0:
             return Fate(dropped=FEWER)
-        return Fate(added=[Made(text=row.text, note="the same row once more")] * (count - 1))
+        tag = before.get(row.number, "")
+        own = Made(text=tag + row.text, note=f"with the tag {tag.strip()!r}") if tag else None
+        return Fate(text=own, added=[Made(text=tag + row.text, note="the same row once more")] * (count - 1))
 
     return work.rewrite(rows, one_by_one(each))  # type: ignore[no-any-return]
 

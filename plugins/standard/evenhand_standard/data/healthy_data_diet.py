@@ -87,12 +87,10 @@ class HealthyDataDiet(Mitigation):
             return None
         o = self.options
         facts: dict[str, Any] = {}
-        axes = [load_axis(name, o.locale) for name in o.axes] if o.strength else []
+        axes = [load_axis(name, o.locale) for name in o.axes]
         work = RowWork(run, o, title="Choosing texts")
 
-        def fn(rows: Any) -> Any:
-            if o.strength == 0:
-                return work.untouched(rows)
+        def chosen_from(rows: Any) -> Any:
             demand_whole(rows, "healthy-data-diet")
             pool = pool_of(rows, axes, o)
             if o.selection == "random":
@@ -103,7 +101,7 @@ class HealthyDataDiet(Mitigation):
             work.depends = digest_of([sorted(chosen.texts), [[c.number, c.made.text] for c in chosen.counterfactuals]])
             return work.rewrite(rows, one_by_one(chosen.fate))
 
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(chosen_from, facts=facts)
 
 
 # --------------------------------------------------------------------------------------------------------------- pool

@@ -96,9 +96,7 @@ class LearnedRewriting(Mitigation):
         facts: dict[str, Any] = {}
         seed = run.seed_for("rows")
 
-        def fn(rows: Dataset) -> Dataset:
-            if o.strength == 0:
-                return work.untouched(rows)
+        def added(rows: Dataset) -> Dataset:
             demand_whole(rows, self.name)
             made, counts = rewritten(list(rows["text"]), axis, o, run)
             facts.update(counts)
@@ -109,9 +107,9 @@ class LearnedRewriting(Mitigation):
                     return Fate()
                 return Fate(added=[as_made(rewrite, axis) for rewrite in made.get(row.number, ())])
 
-            return work.rewrite(rows, one_by_one(each))
+            return work.rewrite(rows, one_by_one(each))  # type: ignore[no-any-return]
 
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(added, facts=facts)
 
 
 def as_made(rewrite: Rewrite, axis: Axis) -> Made:

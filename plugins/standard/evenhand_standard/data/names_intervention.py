@@ -85,17 +85,16 @@ class NamesIntervention(Mitigation):
             return None
         o = self.options
         facts: dict[str, Any] = {}
-        axis, paired = self.paired_axis(run.data_folder) if o.strength else (None, None)
-        work = RowWork(run, o, title="Swapping groups and names", depends=axis.digest if axis else None)
+        work = RowWork(run, o, title="Swapping groups and names")
 
-        def fn(rows: Any) -> Any:
-            if axis is None:
-                return work.untouched(rows)
+        def swapped(rows: Any) -> Any:
+            axis, paired = self.paired_axis(run.data_folder)
+            work.depends = axis.digest
             out = self._swapped(rows, work, axis, run, facts)
             facts.update(_told(axis, paired, o.counts and Path(o.counts).name))
             return out
 
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(swapped, facts=facts)
 
     def paired_axis(self, folder: str | None = None) -> tuple[Axis, Paired | None]:
         """The axis with the names that are swapped, and how they were paired; None for those of the pack.

@@ -79,14 +79,12 @@ class NeutralRewriting(Mitigation):
                 return Fate()
             return Fate(text=Made(text=found.text, axis=axis.name, note=f"{found.edits} words made neutral"))
 
-        def fn(rows: Dataset) -> Dataset:
-            if o.strength == 0:
-                return work.untouched(rows)
+        def rewritten(rows: Any) -> Any:
             if hasattr(rows, "select"):
                 facts["sentences left as they are"] = reasons_left(rows, axis, o.max_characters)
             return work.rewrite(rows, one_by_one(each))
 
-        return DataTransform(fn=fn, facts=facts, account=work.account)
+        return work.transform(rewritten, facts=facts)
 
 
 def reasons_left(rows: Dataset, axis: Axis, longest: int) -> dict[str, int]:

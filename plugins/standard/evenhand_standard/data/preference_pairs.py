@@ -86,10 +86,8 @@ class PreferencePairs(Mitigation):
         facts: dict[str, Any] = {}
         told: list[RowAccount] = []
 
-        def fn(rows: Dataset) -> Dataset:
+        def enriched(rows: Dataset) -> Dataset:
             told.clear()
-            if o.strength == 0:
-                return work.untouched(rows)
             demand_whole(rows, self.name)
             found: list[PreferencePair] = []
             for name in o.axes:
@@ -103,7 +101,7 @@ class PreferencePairs(Mitigation):
             told.append(account)
             return out
 
-        return DataTransform(fn=fn, facts=facts, account=lambda: told[0] if told else work.account())
+        return work.transform(enriched, facts=facts, account=lambda: told[0] if told else work.account())
 
 
 def comparisons(axis: Axis, o: PreferencePairsOptions, seed: int) -> list[Comparison]:
