@@ -6,6 +6,7 @@ from typing import Final
 
 KNOWN_PLUGINS: Final[dict[str, str]] = {
     "adapter-fusion": "evenhand-adapterfusion",
+    "adapter-sum": "evenhand-adapterfusion",
     "aul": "evenhand-standard",
     "bbq": "evenhand-standard",
     "bias-filter": "evenhand-standard",
