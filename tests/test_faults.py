@@ -241,6 +241,18 @@ def test_a_causal_only_step_on_a_masked_model(place: Path) -> None:
     assert result.exit_code == 2
 
 
+def test_a_rule_for_written_text_on_a_masked_model(place: Path) -> None:
+    """A plugin that forgot to say that it works on causal models only."""
+    save_tiny(place / "masked", family="bert")
+    result = call(step("trial-flat", more="strength = 0.5\n"), model="./masked")
+    assert result.stderr.endswith(
+        "step 'trial-flat' (trial-flat): this model fills gaps, it does not continue text\n"
+        "  the rule 'flat' is for text that is being written\n"
+        "  use a causal model, or leave out the step\n"
+    )
+    assert result.exit_code == 2
+
+
 # --------------------------------------------------------------------------------------------------- model and data
 def test_a_missing_model(place: Path) -> None:
     result = call("", model="./lost")

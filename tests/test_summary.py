@@ -137,6 +137,64 @@ def test_large_numbers_leave_room_for_whole_words(tmp_path: Path, width: int) ->
     assert "e9" in table and max(len(line) for line in text.splitlines()) <= width
 
 
+@pytest.mark.parametrize("width", [60, 72])
+def test_in_a_narrow_terminal_the_tables_are_lines_and_no_word_is_broken(tmp_path: Path, width: int) -> None:
+    def lengthen(raw: dict[str, Any]) -> None:
+        raw["steps"][2]["proofs"][0]["what"] = "chosen by gradients: model.layers.29.mlp.down_proj.weight 3.21"
+        raw["benchmarks"][1]["title"] = "Counterfactual sentiment of continuations (nationality, socioeconomic)"
+        raw["benchmarks"][1]["metrics"][0]["before"]["value"] = 1.7e9
+
+    text = printed(tmp_path, lengthen, width=width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    # With all the room in the world the same lines come out, and there nothing is wrapped or broken.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("evenhand.summary.NARROW", 10_000)
+        roomy = printed(tmp_path, lengthen, width=9_999)
+    words = [w for w in text.split() if str(tmp_path) not in w]
+    assert words[: words.index("Where")] == roomy[: roomy.index("Where it is")].split()
+    assert "model.layers.29.mlp.down_proj.weight" in words and "socioeconomic):" in words
+
+
+def test_the_lines_of_a_narrow_terminal_say_what_the_table_says(tmp_path: Path) -> None:
+    text = printed(tmp_path, width=60)
+    assert text[text.index("  1. counter") : text.index("  3. selective")] == NARROW_STEPS
+    assert text[text.index("  Pair gap, held") : text.index("  Bias as measured")] == NARROW_BENCHMARKS
+    wide = printed(tmp_path, width=80)
+    assert "  benchmark " in wide and "  benchmark " not in text, "from 80 columns on it is the table"
+
+
+NARROW_STEPS = """\
+  1. counterfactual-augmentation
+     Adds each sentence about people again with the groups
+     exchanged.
+     -> 312 of 840 rows changed
+  2. pair-parity
+     Pulls the predictions after a sentence and after its
+     counterfactual together.
+     -> gradient norm 0.83 at step 1
+"""
+NARROW_BENCHMARKS = """\
+  Pair gap, held-out templates: mean absolute gap, nats
+  (ideal 0 nats; 480 items)
+      before 0.612, after 0.470
+      change \u22120.142 [\u22120.171, \u22120.114]
+      verdict: improved
+      detectable with 80 % power: \u00b10.041
+  CrowS-Pairs: stereotype preferred, % (ideal 50 %; 1,508
+  items)
+      before 57.6, after 57.0
+      change \u22120.6 [\u22121.9, +0.7]
+      verdict: no demonstrated effect
+      detectable with 80 % power: \u00b11.9
+  Word perplexity, held-out text: perplexity (lower is
+  better; 120 items)
+      before 31.42, after 31.71
+      change +0.29 [+0.11, +0.47]
+      verdict: within budget
+
+"""
+
+
 def test_markup_and_terminal_codes_in_names_stay_text(tmp_path: Path) -> None:
     def poison(raw: dict[str, Any]) -> None:
         raw["model"]["display_name"] = "[bold red]x[/] :smile: \x1b[2J\u202e"

@@ -21,6 +21,7 @@ from evenhand.contributions import (
     ModelTransform,
     TrainingStart,
 )
+from evenhand.errors import WrongModelKind
 from evenhand.kept_steps import read_artifact, read_training, write_artifact, write_training
 from evenhand.models import note_moved
 from evenhand.plan import stages_of
@@ -167,6 +168,7 @@ class Life:
             for index, transform in enumerate(found):
                 self._apply(step, transform, index)
         elif stage == "decoding":
+            self._demand_rules_for_masks(step, found)
             self.rules += [(step, c) for c in found]
             self.services.rules = [rule for _, rule in self.rules]
             if found:
@@ -181,6 +183,17 @@ class Life:
             return term
         names = (f"{term.name} ({step.id}{suffix})" for suffix in ("", *(f" {k}" for k in range(2, 99))))
         return replace(term, name=next(n for n in names if n not in taken))
+
+    def _demand_rules_for_masks(self, step: ResolvedStep, rules: Sequence[DecodingRule]) -> None:
+        """Raises WrongModelKind for a rule that a masked model has no use for."""
+        useless = [rule.name for rule in rules if rule.mask_logits is None]
+        if self.loaded.info.kind == "masked" and useless:
+            raise WrongModelKind(
+                "this model fills gaps, it does not continue text",
+                where=f"step {step.id!r} ({step.use})",
+                known=f"the rule {useless[0]!r} is for text that is being written",
+                do="use a causal model, or leave out the step",
+            )
 
     def _apply(self, step: ResolvedStep, transform: ModelTransform, index: int) -> None:
         """Fit (or read what an interrupted run had fitted) and apply one transform; prove it if none trains it."""

@@ -21,11 +21,14 @@ from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.table import Table
+    from rich.text import Text
 
 WIDTH = 100
 """The most columns that are used."""
+NARROW = 80
+"""With fewer columns, tables give way to lines: their columns would break words."""
 
 STYLES = {"good": "bold green", "bad": "bold red", "neutral": "bold"}
 """Tone of a verdict -> style; bold in every case, so that none is louder than another without colours."""
@@ -80,8 +83,9 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         )
 
     heading("What was done")
+    narrow = out.width < NARROW
     if run.steps:
-        out.print(Padding(_steps(run), (0, 0, 0, 2)))
+        out.print(Padding(_steps_in_lines(run) if narrow else _steps(run), (0, 0, 0, 2)))
     else:
         line("No step: this run is a measurement only.")
     if found_rows := training_rows.lines(run):
@@ -91,7 +95,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
 
     heading(f"What changed (same items before and after, {percent(run.confidence)} intervals)")
     if run.benchmarks:
-        out.print(Padding(_benchmarks(run, out.width), (0, 0, 0, 2)))
+        out.print(Padding(_benchmarks_in_lines(run) if narrow else _benchmarks(run, out.width), (0, 0, 0, 2)))
         out.print()
     line(verdicts.did_it_help(run))
     told = [*verdicts.reasons(run), *verdicts.axes(run), *verdicts.seed_lines(run)]
@@ -173,15 +177,63 @@ def _steps(run: RunRecord) -> Table:
     table.add_column(overflow="fold")
     table.add_column(ratio=1, overflow="fold")
     for place, step in enumerate(run.steps, start=1):
-        proof = "; ".join(
-            p.what if p.took else f"changed nothing ({p.what})" for p in step.proofs if p.what or not p.took
-        )
-        told = Text(step.summary)
-        if proof or not step.summary:
-            shown = proof or wording.STATES.get(step.state, step.state)
-            told.append(f"\n-> {shown}" if step.summary else shown, style="dim" if step.summary else "")
-        table.add_row(Text(f"{place}. {wording.step_label(step)}"), told)
+        table.add_row(Text(f"{place}. {wording.step_label(step)}"), _told(step))
     return table
+
+
+def _told(step: Any) -> Text:
+    """What a step is for, and what it did."""
+    from rich.text import Text
+
+    proof = "; ".join(p.what if p.took else f"changed nothing ({p.what})" for p in step.proofs if p.what or not p.took)
+    told = Text(step.summary)
+    if proof or not step.summary:
+        shown = proof or wording.STATES.get(step.state, step.state)
+        told.append(f"\n-> {shown}" if step.summary else shown, style="dim" if step.summary else "")
+    return told
+
+
+def _steps_in_lines(run: RunRecord) -> Group:
+    """Each step's name, and below it what it is for and what it did."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    lines: list[Any] = []
+    for place, step in enumerate(run.steps, start=1):
+        lines += [Text(f"{place}. {wording.step_label(step)}"), Padding(_told(step), (0, 0, 0, 3))]
+    return Group(*lines)
+
+
+def _benchmarks_in_lines(run: RunRecord) -> Group:
+    """What the table says, a benchmark at a time: name, values, change with its interval, verdict."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    lines: list[Any] = []
+    for benchmark in [*run.bias_benchmarks, *run.quality_benchmarks]:
+        row = next((r for r in wording.rows(benchmark) if r.primary), None)
+        verdict = Text(benchmark.verdict or "none", style=STYLES[wording.tone(benchmark.verdict)])
+        lines.append(Text(benchmark.label if row is None else _name_of_row(benchmark, row)))
+        told = [Text("verdict: ").append_text(verdict)]
+        if row is not None:
+            told.insert(0, Text(f"before {row.before}, after {row.after}"))
+            told.insert(1, Text(f"change {row.change} {row.interval or '(no interval)'}"))
+            if row.distance:
+                told.append(Text(f"distance from the ideal: {row.distance}"))
+            if row.detectable and not benchmark.quality:
+                told.append(Text(f"detectable with 80 % power: \u00b1{row.detectable}", style="dim"))
+        lines += [Padding(text, (0, 0, 0, 4)) for text in told]
+    return Group(*lines)
+
+
+def _name_of_row(benchmark: Any, row: Any) -> str:
+    unit = f", {row.metric.unit}" if row.metric.unit else ""
+    return (
+        f"{benchmark.label}: {row.metric.name}{unit} ({wording.direction(row.metric)}; "
+        f"{counted(benchmark.n_items, 'item')})"
+    )
 
 
 def _benchmarks(run: RunRecord, width: int) -> Table:
@@ -203,10 +255,9 @@ def _benchmarks(run: RunRecord, width: int) -> Table:
         if row is None:
             table.add_row(Text(benchmark.label), "", "", "", "", verdict)
             continue
-        unit = f", {row.metric.unit}" if row.metric.unit else ""
-        label = f"{benchmark.label}: {row.metric.name}{unit} ({wording.direction(row.metric)}; "
-        label += f"{counted(benchmark.n_items, 'item')})"
-        table.add_row(Text(label), row.before, row.after, row.change, Text(row.interval or "none"), verdict)
+        table.add_row(
+            Text(_name_of_row(benchmark, row)), row.before, row.after, row.change, Text(row.interval or "none"), verdict
+        )
         if row.distance:
             moved, _, ends = row.distance.partition(" ")
             table.add_row(Text("  distance from the ideal"), "", "", moved, Text(ends), "")

@@ -276,7 +276,7 @@ def answers(run: RunContext, rules: Sequence[DecodingRule] = (), max_new_tokens:
     """
     from evenhand.contributions import Request
 
-    if run.kind == "masked":
+    if run.kind == "masked" and all(rule.mask_logits is not None for rule in rules):
         from evenhand.filling import fill
 
         texts = [f"{text} {run.tokenizer.mask_token}." for text in PROMPTS]

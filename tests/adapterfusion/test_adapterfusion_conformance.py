@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from evenhand_adapterfusion.adapter_fusion import AdapterFusion
+from evenhand_adapterfusion.adapter_sum import AdapterSum
 from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
 from evenhand_adapterfusion.task_adapter import TaskAdapter
 from evenhand_sdk.conformance import parametrize_with_checks
@@ -14,6 +15,6 @@ from evenhand_sdk.conformance import parametrize_with_checks
 pytestmark = pytest.mark.slow
 
 
-@parametrize_with_checks([AdapterFusion, DebiasingAdapter, TaskAdapter])
+@parametrize_with_checks([AdapterFusion, AdapterSum, DebiasingAdapter, TaskAdapter])
 def test_it_keeps_the_contract(check: Callable[[], None]) -> None:
     check()

@@ -77,10 +77,11 @@ def test_every_plugin_keeps_the_contract(installed: Path) -> None:
     from evenhand.discovery import discover, load
 
     rows = [row for row in discover().rows if row.distribution == "evenhand-adapterfusion"]
-    assert [row.name for row in rows] == ["adapter-fusion", "debiasing-adapter", "task-adapter"]
+    assert [row.name for row in rows] == ["adapter-fusion", "adapter-sum", "debiasing-adapter", "task-adapter"]
     assert {row.status for row in rows} == {"ok"}
     assert [load(row).stages() for row in rows] == [
         ("objective", "architecture", "transparency"),
+        ("architecture",),
         ("architecture",),
         ("architecture",),
     ]

@@ -324,3 +324,27 @@ def test_it_works_in_a_loop_of_ones_own() -> None:
     assert values[0] == 0.0 < values[1] < values[2]
     fair.encode(ROWS)
     assert len(fair.notes) == 1, "only the first data set is the beginning"
+
+
+def test_a_run_tells_what_it_held_on_to_and_leaves_no_fisher_behind(tmp_path: Path, own_cache: Any) -> None:
+    from evenhand.progress import configure
+    from evenhand_sdk.tiny import save_tiny
+
+    configure("quiet")
+    (tmp_path / "train.txt").write_text("\n".join(ROWS["text"]))
+    recipe = {
+        "model": {"name": str(save_tiny(tmp_path / "tiny")), "dtype": "float32"},
+        "data": {"train": str(tmp_path / "train.txt")},
+        "training": {"max_steps": 3, "batch_size": 4, "learning_rate": 1e-2},
+        "traffic": {"limit": 0},
+        "evaluation": {"resamples": 100, "controls": "none"},
+        "steps": [{"use": "pair-parity", "retention": 0.0}, {"use": "retention", "anchors": ["ewc", "kl"]}],
+        "benchmarks": [{"use": "perplexity", "limit": 2}],
+    }
+    result = evenhand.run(recipe, output=tmp_path / "runs")
+    told = [e["text"] for e in result.record["events"] if e["stage"] == "training"]
+    assert told[0] == "retention (ewc): 12 rows of the training text name no group; 1,000 were asked for"
+    assert told[1].startswith("retention (ewc): Fisher from 12 sequences; lambda ") and len(told) == 2
+    proofs = {p["what"].partition(":")[0]: p for p in result.record["steps"][1]["proofs"]}
+    assert set(proofs) == {"retention (ewc)", "retention (kl)"} and all(p["took"] for p in proofs.values())
+    assert list(Path(result.folder).rglob("fisher.safetensors")) == []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter, adapter_of
+from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter, adapter_of, adapter_steps, references
 from evenhand_adapterfusion.task_adapter import TaskAdapter
 from evenhand_sdk import (
     Artifact,
@@ -28,7 +28,6 @@ from evenhand_sdk import (
     Plugin,
     RunContext,
     Section,
-    StepHandle,
     StrengthOptions,
     UsageError,
     hookimpl,
@@ -51,11 +50,7 @@ class AdapterFusionOptions(StrengthOptions):
     @field_validator("adapters")
     @classmethod
     def _references(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            if not entry.startswith("step:"):
-                raise ValueError(f"{entry!r} does not refer to a step; write 'step:{entry}'")
-        if len(set(value)) < len(value):
-            raise ValueError("an adapter is named twice")
+        references(value)
         return value
 
 
@@ -91,7 +86,7 @@ class AdapterFusion(Mitigation):
         name, strength = run.step_id, self.options.strength
 
         def apply(model: PreTrainedModel, artifact: Artifact) -> None:
-            adapters = [adapter_of(step) for step in self.fused(run)]
+            adapters = [adapter_of(step) for step in adapter_steps(run, self.options.adapters)]
             fusion_layers.add(model, name, adapters, run.seed_for("fusion"))
             if artifact.tensors:
                 bottleneck.put(model, artifact.tensors)
@@ -107,7 +102,9 @@ class AdapterFusion(Mitigation):
             )
 
         def load(model: PreTrainedModel, folder: Path) -> None:
-            fusion_layers.load(model, name, [adapter_of(step) for step in self.fused(run)], folder)
+            fusion_layers.load(
+                model, name, [adapter_of(step) for step in adapter_steps(run, self.options.adapters)], folder
+            )
 
         return ModelTransform(
             apply=apply,
@@ -128,20 +125,8 @@ class AdapterFusion(Mitigation):
         if not fusion_layers.modules(model, run.step_id):
             raise UsageError("the model has no fusion of this step", where=f"step {run.step_id!r}")
         found = fusion_attention(model, run.step_id, run.tokenizer)
-        debiasing = [adapter_of(step) for step in self.fused(run) if step.plugin.debiases]  # type: ignore[attr-defined]
+        debiasing = [adapter_of(step) for step in adapter_steps(run, self.options.adapters) if step.plugin.debiases]  # type: ignore[attr-defined]
         return section(found, debiasing)
-
-    def fused(self, run: RunContext) -> list[StepHandle]:
-        """The steps whose adapters are fused. Raises UsageError when one of them adds no adapter."""
-        steps = [run.step(reference) for reference in self.options.adapters]
-        for step in steps:
-            if not isinstance(step.plugin, DebiasingAdapter):
-                raise UsageError(
-                    f"the step {step.id!r} ({step.plugin.name}) adds no adapter that could be fused",
-                    where=f"step {run.step_id!r}",
-                    do="refer to steps that use debiasing-adapter or task-adapter",
-                )
-        return steps
 
 
 def section(found: FusionAttention, debiasing: list[str]) -> Section:

@@ -10,6 +10,7 @@ Source: Lauscher et al. 2021 (ADELE); placements of Pfeiffer et al. 2020, Houlsb
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -23,6 +24,7 @@ from evenhand_sdk import (
     RunContext,
     StepHandle,
     StrengthOptions,
+    UsageError,
     hookimpl,
 )
 
@@ -103,6 +105,28 @@ class DebiasingAdapter(Mitigation):
     def facts(self, name: str) -> dict[str, Any]:
         """What is kept beside the weights."""
         return {"evenhand": self.name, "adapter": name, "axis": getattr(self.options, "axis", None)}
+
+
+def references(adapters: Sequence[str]) -> None:
+    """Raises ValueError unless these are references to steps, each once."""
+    for entry in adapters:
+        if not entry.startswith("step:"):
+            raise ValueError(f"{entry!r} does not refer to a step; write 'step:{entry}'")
+    if len(set(adapters)) < len(adapters):
+        raise ValueError("an adapter is named twice")
+
+
+def adapter_steps(run: RunContext, adapters: Sequence[str]) -> list[StepHandle]:
+    """The steps whose adapters are meant. Raises UsageError when one of them adds no adapter."""
+    steps = [run.step(reference) for reference in adapters]
+    for step in steps:
+        if not isinstance(step.plugin, DebiasingAdapter):
+            raise UsageError(
+                f"the step {step.id!r} ({step.plugin.name}) adds no adapter that could be fused",
+                where=f"step {run.step_id!r}",
+                do="refer to steps that use debiasing-adapter or task-adapter",
+            )
+    return steps
 
 
 def adapter_of(step: StepHandle) -> str:

@@ -6,6 +6,8 @@ With theta0 the selected tensors before the training and theta after it, the ste
 
 in the model, s being its strength: 1 is as trained, 0 is theta0 itself, bit by bit.
 
+Tensors are chosen by what they do in the model (norms, biases, ...), or by gradients: see `gradient_choice`.
+
 Sources: Gira, Zhang and Lee 2022 (layer norms and embeddings of GPT-2); Ben Zaken et al. 2022 (biases only);
 Wortsman et al. 2022 (interpolation between the weights before and after).
 """
@@ -15,27 +17,37 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evenhand_sdk import (
     Artifact,
+    AxisName,
+    Bars,
+    Fact,
+    Locale,
     Mitigation,
     ModelTransform,
     RunContext,
+    Section,
     StrengthOptions,
+    TrainingStart,
     UsageError,
     hookimpl,
+    load_axis,
 )
+from evenhand_sdk.storage import digest_of
 from evenhand_standard.architecture.families import Family, family_of, layer_numbers
+from evenhand_standard.architecture.gradient_choice import SHOWN, Chosen, choose, read, write
 
 if TYPE_CHECKING:
     import torch
+    from datasets import Dataset
     from transformers import PreTrainedModel
 
 TensorSet = Literal[
-    "norms", "biases", "position-embeddings", "token-embeddings", "mlp-output", "attention", "top-layers"
+    "norms", "biases", "position-embeddings", "token-embeddings", "mlp-output", "attention", "top-layers", "all"
 ]
 
 
@@ -48,6 +60,39 @@ class SelectiveUpdateOptions(StrengthOptions):
     layers: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.25, description="Share of the layers, the last ones, for mlp-output and top-layers."
     )
+    choose: Literal["sets", "gradients"] = Field(
+        "sets",
+        description="All tensors of the sets, or those of them with the best gradients (then of all by default).",
+    )
+    percent: Annotated[float, Field(gt=0.0, le=100.0)] = Field(
+        5.0, description="gradients: best tensors are taken until they hold this share of all parameters, in per cent."
+    )
+    axes: tuple[AxisName, ...] = Field(
+        (), description="gradients: axes whose gap between groups is measured; gender when none is named."
+    )
+    locale: Locale = "en"
+    names: bool = Field(True, description="gradients: first names belong to groups, too.")
+    texts: Annotated[int, Field(ge=1)] = Field(
+        128, description="gradients: most texts for the gap of each axis, and most rows for the language."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_gradients(cls, given: Any) -> Any:
+        """What is chosen from by gradients, and for which axis: in the record, not only in the code."""
+        if not isinstance(given, dict):
+            return given
+        # A recipe is validated strictly, and past this point a list no longer passes for a tuple.
+        found = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+        if found.get("choose") == "gradients":
+            found = {"select": ("all",), **found, "axes": found.get("axes") or ("gender",)}
+        return found
+
+    @model_validator(mode="after")
+    def _axes_are_for_gradients(self) -> SelectiveUpdateOptions:
+        if self.axes and self.choose == "sets":
+            raise ValueError('axes decide nothing when tensors are chosen by sets; set choose = "gradients"')
+        return self
 
 
 class SelectiveUpdate(Mitigation):
@@ -63,13 +108,24 @@ class SelectiveUpdate(Mitigation):
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:
         o = self.options
         before: dict[str, torch.Tensor] = {}
+        choice = GradientChoice(run, o) if o.choose == "gradients" else None
 
-        def fit(model: PreTrainedModel) -> Artifact:
-            chosen = set(trainable(model))
-            return Artifact(meta={"select": list(o.select), "layers": o.layers, **size(model, chosen)})
+        def names_of(model: PreTrainedModel) -> list[str]:
+            names = selected(model, o.select, o.layers)
+            return names if choice is None else choice.among(model, names)
+
+        def fit(model: PreTrainedModel) -> Artifact | None:
+            if choice is not None:
+                return None  # what the training learns from is not known yet
+            return Artifact(meta={**facts(), **size(model, set(trainable(model)))})
+
+        def start(begun: TrainingStart) -> None:
+            assert choice is not None
+            before.clear()
+            choice.start(begun)
 
         def trainable(model: PreTrainedModel) -> list[str]:
-            names = selected(model, o.select, o.layers)
+            names = names_of(model)
             if not before:  # a resumed run does not fit again, but it asks for the names before it trains
                 chosen = set(names)
                 before.update({n: p.detach().clone() for n, p in model.named_parameters() if n in chosen})
@@ -77,28 +133,91 @@ class SelectiveUpdate(Mitigation):
 
         def finish(model: PreTrainedModel) -> Artifact:
             moved = interpolate(model, before, o.strength)
-            facts = {
-                "select": list(o.select),
-                "layers": o.layers,
-                "strength": o.strength,
-                "moved tensors": moved,
-            }
-            artifact = Artifact(meta={**facts, **size(model, before.keys())})
+            found = {**facts(), "strength": o.strength, "moved tensors": moved, **size(model, before.keys())}
             before.clear()
-            return artifact
+            return Artifact(meta=found)
+
+        def facts() -> dict[str, Any]:
+            known: dict[str, Any] = {"select": list(o.select), "layers": o.layers}
+            return known if choice is None else {**known, "choose": o.choose, "scores": choice.scores}
 
         return ModelTransform(
             fit=fit,
+            on_start=None if choice is None else start,
             trainable=trainable,
+            selection=None if choice is None else choice.told,
             finish=finish,
             fold=lambda model: True,  # the weights are where they belong already
         )
 
+    @hookimpl
+    def transparency(self, run: RunContext, model: PreTrainedModel, result: Any) -> Section | None:
+        found = read(run.folder) if self.options.choose == "gradients" else None
+        if found is None:
+            return None
+        labels, values = list(found.scores), list(found.scores.values())
+        return Section(
+            title="Which tensors were allowed to move",
+            text=(
+                f"The {len(labels)} of {found.candidates} tensors through which the gap between groups changes most "
+                f"for what it costs the language: {found.share:.2%} of all parameters. A score is the norm of the "
+                f"gradient of the gap over that of the language-modelling loss, {found.measured_on}."
+            ),
+            facts=[Fact(label=name, value=round(score, 4)) for name, score in found.scores.items()],
+            figures=[Bars(labels=labels[:SHOWN], values=values[:SHOWN], caption="The highest scores.")],
+        )
+
+
+class GradientChoice:
+    """The choice by gradients of one step: made when its training begins, and kept for a run that is resumed."""
+
+    def __init__(self, run: RunContext, options: SelectiveUpdateOptions) -> None:
+        self.run, self.options = run, options
+        self.found: Chosen | None = None
+        self._rows: Dataset | None = None
+
+    def start(self, begun: TrainingStart) -> None:
+        """The rows are known from now on; a choice that was made without them is made again."""
+        self._rows, self.found = begun.rows, None
+
+    def among(self, model: PreTrainedModel, names: Sequence[str]) -> list[str]:
+        """Those of the names that may move, in their order."""
+        if self.found is None:
+            self.found = self._made(model, names)
+        return [name for name in names if name in self.found.scores]
+
+    def told(self) -> str:
+        return self.found.told() if self.found is not None else ""
+
+    @property
+    def scores(self) -> dict[str, float]:
+        return dict(self.found.scores) if self.found is not None else {}
+
+    def _made(self, model: PreTrainedModel, names: Sequence[str]) -> Chosen:
+        o, run = self.options, self.run
+        axes = [load_axis(name, o.locale) for name in dict.fromkeys(o.axes)]
+        texts = [] if self._rows is None else list(self._rows["text"])
+        key = digest_of([o.model_dump(mode="json"), list(names), texts, run.seed, _marks(model)])
+        kept = read(run.folder, key)
+        if kept is None:
+            kept = choose(
+                run, model, names, axes=axes, names=o.names, percent=o.percent, texts=o.texts, rows=self._rows
+            )
+            write(run.folder, key, kept)
+        return kept
+
+
+def _marks(model: PreTrainedModel) -> list[Any]:
+    """What tells these weights from others."""
+    return [[name, float(p.detach().double().sum())] for name, p in model.named_parameters()]
+
 
 def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -> list[str]:
     """Names of the parameters in any of the sets, in the model's order; UsageError for a set without any."""
-    family = family_of(model)
     names = [name for name, _ in model.named_parameters()]
+    if "all" in sets:
+        return names
+    family = family_of(model)
     members = {s: _members(s, names, family, layers) for s in SETS}
     for wanted in sets:
         if not members[wanted]:
@@ -159,5 +278,6 @@ SETS: dict[TensorSet, Callable[[str, Family, bool], bool]] = {
     "mlp-output": lambda name, family, late: late and _matching("mlp_output")(name, family, late),
     "attention": _matching("attention"),
     "top-layers": lambda name, family, late: late,
+    "all": lambda name, family, late: True,
 }
 """Set -> whether a parameter is in it, from its name and whether its layer is among the last ones."""
