@@ -39,6 +39,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "parity-monitor": "evenhand-standard",
     "perplexity": "evenhand-standard",
     "preference-pairs": "evenhand-standard",
+    "prompt-intervention": "evenhand-standard",
     "real-toxicity-prompts": "evenhand-standard",
     "seat": "evenhand-standard",
     "seegull": "evenhand-standard",
