@@ -201,7 +201,7 @@ class Response:
     request: Request
     text: str
     token_ids: Sequence[int] = ()
-    """The tokens that the model wrote; none of a text that a rule has put together itself."""
+    """The tokens that the model wrote, also where a rule has put another text in the place of theirs."""
     changes: Sequence[TokenChange] = ()
     request_changes: Sequence[RequestChange] = ()
     """The innermost rule first: the last one is nearest to what the user reads."""

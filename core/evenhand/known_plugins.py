@@ -6,6 +6,7 @@ from typing import Final
 
 KNOWN_PLUGINS: Final[dict[str, str]] = {
     "adapter-fusion": "evenhand-adapterfusion",
+    "answer-rewriting": "evenhand-standard",
     "aul": "evenhand-standard",
     "bbq": "evenhand-standard",
     "bias-filter": "evenhand-standard",
