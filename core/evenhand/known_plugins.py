@@ -42,6 +42,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "parity-monitor": "evenhand-standard",
     "perplexity": "evenhand-standard",
     "preference-pairs": "evenhand-standard",
+    "probability-balancing": "evenhand-standard",
     "prompt-intervention": "evenhand-standard",
     "real-toxicity-prompts": "evenhand-standard",
     "seat": "evenhand-standard",

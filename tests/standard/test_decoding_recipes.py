@@ -15,7 +15,14 @@ FOLDER = Path(__file__).parents[2] / "docs" / "recipes" / "decoding"
 PAGES = FOLDER.parents[1] / "techniques"
 EVIDENCE = FOLDER.parents[1] / "evidence"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
-OWN = ("answer-rewriting", "contrastive-guidance", "expert-guidance", "prompt-intervention", "self-debias")
+OWN = (
+    "answer-rewriting",
+    "contrastive-guidance",
+    "expert-guidance",
+    "probability-balancing",
+    "prompt-intervention",
+    "self-debias",
+)
 
 
 @pytest.fixture(scope="module")
