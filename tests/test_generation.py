@@ -183,3 +183,108 @@ def test_a_masked_model_does_not_continue_text() -> None:
     model, tokenizer = tiny_masked()
     with pytest.raises(WrongModelKind, match="this model fills gaps, it does not continue text"):
         generate(model, tokenizer, requests())
+
+
+# ------------------------------------------------------------ caches of contexts
+def counted(model: Any) -> list[tuple[int, int]]:
+    """The shapes of all inputs that the model reads from now on."""
+    shapes: list[tuple[int, int]] = []
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    return shapes
+
+
+def told(tokenizer: Any, words: str, until: int = 10**6) -> DecodingRule:
+    """Mixes in the same text behind a few words, up to a length of the text."""
+    head = tokenizer(words)["input_ids"]
+
+    def mix(ids: Any, logits: torch.Tensor, contexts: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack([r if not len(c) else r + 0.7 * c.mean(0) for r, c in zip(logits, contexts, strict=True)])
+
+    return DecodingRule(
+        name="told", next_logits=mix, contexts=lambda prefix: [[*head, *prefix]] if len(prefix) < until else []
+    )
+
+
+def test_contexts_that_grow_or_end_are_never_read_again() -> None:
+    model, tokenizer = tiny_causal()
+    prompts = ["Rain fell", "She said that he"]
+    ids = [tokenizer(p)["input_ids"] for p in prompts]
+    rule = told(tokenizer, "The old town", until=max(map(len, ids)) + 3)
+    expected = [by_hand(model, tokenizer, p, [rule], 7) for p in prompts]
+    shapes = counted(model)
+    found = generate(model, tokenizer, [Request(prompt=p, max_new_tokens=7) for p in prompts], rules=[rule])
+    assert [list(r.token_ids) for r in found] == expected
+    assert [rows for rows, _ in shapes][0] == 4 and [rows for rows, _ in shapes][-1] in (2, 3)
+    assert {length for _, length in shapes[1:]} == {1}
+
+
+def test_beams_carry_the_caches_of_their_contexts() -> None:
+    model, tokenizer = tiny_causal()
+    rule = told(tokenizer, "The old town")
+    ids = tokenizer("She said that he", return_tensors="pt")
+    how: dict[str, Any] = {"max_new_tokens": 8, "num_beams": 3, "do_sample": False}
+
+    class Anew:
+        """The same rule, with contexts that are read in full at each step."""
+
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            contexts = []
+            for row in input_ids.tolist():
+                context = torch.tensor([list(c) for c in rule.contexts(row)])  # type: ignore[misc]
+                contexts.append(model(input_ids=context).logits[:, -1].float())
+            return rule.next_logits(input_ids, scores, contexts)  # type: ignore[misc]
+
+    expected = model.generate(**ids, **how, logits_processor=[Anew()])
+    attach(model, tokenizer, [rule])
+    shapes = counted(model)
+    assert torch.equal(model.generate(**ids, **how), expected)
+    assert sorted({length for _, length in shapes})[0] == 1
+    assert sum(length > 1 for _, length in shapes) == 2  # the prompt, and its context
+
+
+# ------------------------------------------------------------ bad input
+def test_a_context_without_room_for_the_answer_is_refused_before_anything_is_written() -> None:
+    model, tokenizer = tiny_causal()
+    rule = told(tokenizer, "town " * 250)
+    size = len(tokenizer("town " * 250 + "Rain fell")["input_ids"])
+    with pytest.raises(UsageError) as caught:
+        generate(model, tokenizer, [Request(prompt="Rain fell", max_new_tokens=300)], rules=[rule])
+    assert str(caught.value).splitlines()[0] == (
+        f"decoding rule 'told': a context of the rule has {size:,} tokens and up to 300 more are to be written, but "
+        "the model takes at most 512"
+    )
+
+
+def test_a_prompt_that_fills_the_context_is_refused() -> None:
+    model, tokenizer = tiny_causal("gpt2")
+    with pytest.raises(UsageError, match=r"a prompt has [\d,]+ tokens, and the model takes 512 with its answer"):
+        generate(model, tokenizer, [Request(prompt="town " * 600)])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_logits_that_are_no_numbers_are_an_error_with_the_name_of_the_rule(value: float) -> None:
+    from evenhand.errors import PluginFault
+
+    model, tokenizer = tiny_causal()
+    rule = DecodingRule(name="broken", next_logits=lambda ids, logits, contexts: torch.full_like(logits, value))
+    with pytest.raises(PluginFault, match="decoding rule 'broken': there is no next token to choose"):
+        generate(model, tokenizer, requests(), rules=[rule])
+
+
+def test_a_chat_has_known_roles_and_a_template() -> None:
+    model, tokenizer = tiny_causal()
+    chat = {"chat": True}
+    with pytest.raises(UsageError, match="this tokenizer has no chat template"):
+        generate(model, tokenizer, [Request(prompt="Hello", meta=chat)])
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+    with pytest.raises(UsageError) as caught:
+        generate(model, tokenizer, [Request(prompt="Hello", turns=(("sytem", "Be kind."),), meta=chat)])
+    assert str(caught.value).startswith("generate: there is no role 'sytem'")
+    with pytest.raises(UsageError, match="the request has earlier turns, and is none of a chat"):
+        generate(model, tokenizer, [Request(prompt="Hello", turns=(("system", "Be kind."),))])
+    whole = "<system>Be kind.\n<user>Hello\n<assistant>"
+    asked = Request(prompt="Hello", turns=(("system", "Be kind."),), max_new_tokens=4, meta=chat)
+    plain = generate(model, tokenizer, [Request(prompt=whole, max_new_tokens=4)])[0]
+    assert generate(model, tokenizer, [asked])[0].token_ids == plain.token_ids

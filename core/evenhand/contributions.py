@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
+    from evenhand.around_requests import Ask
     from evenhand.measured import Measured
     from evenhand.training_batch import Batch, Outputs
 
@@ -201,6 +202,10 @@ class Request:
     prompt: str
     max_new_tokens: int = 40
     seed: int | None = None
+    temperature: float | None = None
+    """Of sampling this answer, 0 for greedy; None: that of the whole call."""
+    turns: Sequence[tuple[str, str]] = ()
+    """Of a chat (`meta={"chat": True}`): (role, text) of what was said before the prompt, which is the user's turn."""
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -218,13 +223,30 @@ class TokenChange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RequestChange:
+    """What a rule around a request did to it, or to its answer as a whole."""
+
+    rule: str
+    what: Literal["prompt", "rewriting", "choice", "abstention"]
+    before: str
+    """The prompt, or the answer that there would have been without the rule."""
+    after: str
+    """What the model was asked instead, or what was answered instead."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """By how much: counts, scores, reasons; plain JSON types."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Response:
     """What the model answered, and what the rules did to it."""
 
     request: Request
     text: str
     token_ids: Sequence[int] = ()
+    """The tokens that the model wrote, also where a rule has put another text in the place of theirs."""
     changes: Sequence[TokenChange] = ()
+    request_changes: Sequence[RequestChange] = ()
+    """The innermost rule first: the last one is nearest to what the user reads."""
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -251,7 +273,11 @@ class DecodingRule:
     """Token ids and the place of a mask in them -> the token ids of its extra contexts, each with the place of the
     mask in it that corresponds; a pure function of both."""
     step: Callable[..., None] | None = None
-    around: Callable[[Request, Callable[[Request], Response]], Response] | None = None
+    around: Callable[[Request, Ask], Response] | None = None
+    """Gets a request and what answers requests: `ask(request)`, or `ask.many(requests)` for several in one batch."""
+    probes: Sequence[Response] = ()
+    """Of a rule around requests that acts on few of them: requests with answers on which it can be seen to act. The
+    proof that the step took hands it these answers; without any, answers of the model are compared."""
 
     def __post_init__(self) -> None:
         forms = [f for f in ("next_logits", "mask_logits", "step", "around") if getattr(self, f) is not None]

@@ -1,13 +1,15 @@
 """The one decoding loop: runs inside `model.generate(custom_generate=...)` and gives rules their extra contexts.
 
 Extra contexts of all rows share one batched forward pass with the rows themselves and have their own place in the
-key-value cache. While every sequence only grows by one token, one token a sequence is computed; when a context changes
-further back (a word was completed differently), the batch is read anew, which keeps every rule a pure function of the
-prefix. Imported lazily: it loads torch.
+key-value cache. While every sequence is one that was read before and one token more, one token a sequence is computed,
+also where beams change places or a context comes to its end; when a context changes further back (a word was completed
+differently), the batch is read anew, which keeps every rule a pure function of the prefix. Imported lazily: it loads
+torch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import torch  # noqa: TID253 - imported inside functions of `generation` only
 
 from evenhand.contributions import DecodingRule, TokenChange
+from evenhand.errors import PluginFault, UsageError
 
 VISIBLE = 1e-6
 """Total variation below which a change of the distribution is rounding, not a change."""
@@ -49,15 +52,19 @@ class Decoder:
         self.changes = [[] for _ in prompts]
         pad = _first(generation_config.pad_token_id, generation_config.eos_token_id, 0)
         ends = end_tokens(generation_config)
-        reader = _Reader(model, self.rules, pad)
+        room = (generation_config.max_length or input_ids.shape[1]) - input_ids.shape[1]
+        reader = _Reader(model, self.rules, pad, room)
         texts, open_rows = [list(p) for p in prompts], torch.ones(len(prompts), dtype=torch.bool)
         kept: list[torch.Tensor] = []
         while True:
             logits, contexts = reader.read(texts)
+            _demand_numbers(logits, open_rows, None)
             ids = left_padded(texts, logits.device)
             for number, rule in enumerate(self.rules):
                 if rule.next_logits is not None:
                     changed = rule.next_logits(ids, logits, contexts[number])
+                    if changed is not logits:
+                        _demand_numbers(changed, open_rows, rule.name)
                     self._record(rule.name, logits, changed, open_rows, texts, prompts)
                     logits = changed
             scores = logits_processor(input_ids, logits) if logits_processor else logits
@@ -116,8 +123,11 @@ class Decoder:
 class _Reader:
     """Next-token logits of growing sequences and of their rules' contexts, with one key-value cache for all."""
 
-    def __init__(self, model: Any, rules: Sequence[DecodingRule], pad: int) -> None:
+    def __init__(self, model: Any, rules: Sequence[DecodingRule], pad: int, room: int = 1) -> None:
         self.model, self.pad = model, pad
+        self.room = room
+        """How many tokens may still be written."""
+        self.longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
         self.asking = [(k, r) for k, r in enumerate(rules) if r.contexts is not None]
         self.touching = [r for r in rules if r.step is not None]
         self.rules = rules
@@ -134,20 +144,38 @@ class _Reader:
             slots[number] = []
             for text in texts:
                 found = [list(c) for c in rule.contexts(tuple(text))]
+                self._demand_room(rule.name, found)
                 slots[number].append(list(range(len(wanted), len(wanted) + len(found))))
                 wanted += found
-        logits = self._forward(wanted)
+        self.room -= 1
+        logits = self.forward(wanted)
         none: list[list[int]] = [[]] * len(texts)
         contexts = [[logits[rows] for rows in slots.get(k, none)] for k in range(len(self.rules))]
         return logits[: len(texts)], contexts
 
+    def _demand_room(self, rule: str, contexts: Sequence[Sequence[int]]) -> None:
+        """Before anything is written, a context that cannot hold the answer is refused."""
+        most = max((len(c) for c in contexts), default=0)
+        if most and most + self.room - 1 > self.longest:
+            raise UsageError(
+                f"a context of the rule has {most:,} tokens and up to {self.room:,} more are to be written, but the "
+                f"model takes at most {self.longest:,}",
+                where=f"decoding rule {rule!r}",
+                do="give a shorter prompt, or ask for fewer new tokens",
+            )
+
     @torch.no_grad()
-    def _forward(self, wanted: list[list[int]]) -> torch.Tensor:
+    def forward(self, wanted: list[list[int]]) -> torch.Tensor:
+        """The next-token logits [n, V] of sequences; those that continue what was read before cost one token each."""
         device = self.model.device
-        grown = len(wanted) == len(self.cached) and all(
-            len(new) == len(old) + 1 and new[:-1] == old for new, old in zip(wanted, self.cached, strict=True)
-        )
-        if grown and self.mask is not None:
+        place = {tuple(old): k for k, old in enumerate(self.cached)}
+        found = [place.get(tuple(new[:-1])) for new in wanted]
+        if self.mask is not None and None not in found:
+            order = [k for k in found if k is not None]
+            if order != list(range(len(self.cached))):
+                index = torch.tensor(order, device=device)
+                self.cache.reorder_cache(index)
+                self.mask = self.mask[index]
             ids = torch.tensor([w[-1:] for w in wanted], device=device)
             self.mask = torch.cat([self.mask, torch.ones_like(self.mask[:, :1])], dim=1)
             positions = torch.tensor([[len(w) - 1] for w in wanted], device=device)
@@ -174,6 +202,16 @@ class _Reader:
         return out.logits[:, -1].float()  # type: ignore[no-any-return]
 
 
+def _demand_numbers(logits: torch.Tensor, rows: torch.Tensor, rule: str | None) -> None:
+    """A next token can be drawn for each open row, or an error that says who made that impossible."""
+    highest = logits.amax(-1)  # not a number where any entry is not
+    if bool((torch.isnan(highest) | (highest == -math.inf))[rows.to(logits.device)].any()):
+        what = "there is no next token to choose: the logits are not numbers, or all tokens are impossible"
+        if rule is None:
+            raise UsageError(what, where="generate", do="look for weights that are not finite")
+        raise PluginFault(what, where=f"decoding rule {rule!r}")
+
+
 def left_padded(texts: Sequence[Sequence[int]], device: Any) -> torch.Tensor:
     """Prefixes as a rule sees them: [B, T] with -1 before the shorter ones."""
     width = max(len(t) for t in texts)
@@ -193,8 +231,9 @@ def token_changes(found: Sequence[tuple[int, str, int, int, float]], tokenizer: 
 class RuleProcessor:
     """Rules as a plain `LogitsProcessor`: for beam search, pipelines, and anything else that takes one.
 
-    Contexts are read in full at each step; that is slow, but beams may be reordered freely. `padding` says how many
-    tokens on the left of each row are padding; without it, all leading padding tokens are taken for padding.
+    Contexts keep a key-value cache of their own, which follows the beams when these change places. `padding` says how
+    many tokens on the left of each row are padding; without it, all leading padding tokens are taken for padding. What
+    the rules changed is not recorded: the tokens of a beam that is given up are nobody's answer.
     """
 
     def __init__(
@@ -203,6 +242,7 @@ class RuleProcessor:
         self.model, self.rules = model, [r for r in rules if r.next_logits is not None]
         self.padding = padding
         self.pad = _first(tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+        self.readers = [_Reader(model, (), self.pad) for _ in self.rules]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if not self.rules:
@@ -211,14 +251,15 @@ class RuleProcessor:
         padding = self.padding or [next((k for k, t in enumerate(row) if t != self.pad), 0) for row in rows]
         texts = [row[start:] for row, start in zip(rows, padding, strict=True)]
         ids = left_padded(texts, scores.device)
-        for rule in self.rules:
+        for rule, reader in zip(self.rules, self.readers, strict=True):
             assert rule.next_logits is not None
             contexts = [scores[:0]] * len(texts)
             if rule.contexts is not None:
                 found = [[list(c) for c in rule.contexts(tuple(t))] for t in texts]
                 flat = [c for row in found for c in row]
+                reader._demand_room(rule.name, flat)
                 if flat:
-                    logits = _Reader(self.model, (), self.pad)._forward(flat)
+                    logits = reader.forward(flat).to(scores.device)
                     contexts = list(torch.split(logits, [len(row) for row in found]))
             scores = rule.next_logits(ids, scores, contexts)
         return scores

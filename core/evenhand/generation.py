@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.processes import gathered, rank_and_count
@@ -14,6 +15,8 @@ from evenhand.progress import progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+ROLES = ("system", "user", "assistant")
 
 
 def generate(
@@ -43,34 +46,30 @@ def generate(
     inner = [r for r in rules if r.around is None]
 
     def plain(batch: Sequence[Request]) -> list[Response]:
-        return _batch(model, tokenizer, batch, inner, temperature, top_p, seed)
+        """Requests of one temperature are answered together, `batch_size` at a time."""
+        warmth = [temperature if r.temperature is None else r.temperature for r in batch]
+        found: dict[int, Response] = {}
+        for each in dict.fromkeys(warmth):
+            mine = [k for k, own in enumerate(warmth) if own == each]
+            for start in range(0, len(mine), batch_size):
+                part = mine[start : start + batch_size]
+                made = _batch(model, tokenizer, [batch[k] for k in part], inner, each, top_p, seed)
+                found |= dict(zip(part, made, strict=True))
+        return [found[k] for k in range(len(batch))]
 
     done: dict[int, Response] = {}
     rank, count = rank_and_count()
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(progress(title, total=len(requests), unit="texts")) if title else None
-        size = 1 if around else batch_size
-        for start in range(0, len(requests), size):
-            chunk = requests[start : start + size]
-            if start // size % count == rank:
-                answers = [_wrapped(around, lambda r: plain([r])[0])(chunk[0])] if around else plain(chunk)
+        for start in range(0, len(requests), batch_size):
+            chunk = requests[start : start + batch_size]
+            if start // batch_size % count == rank:
+                answers = answered(chunk, around, plain)
                 done |= {start + k: answer for k, answer in enumerate(answers)}
             if bar:
                 bar.advance(len(chunk))
     done = gathered(done)
     return [done[k] for k in range(len(requests))]
-
-
-def _wrapped(around: Sequence[DecodingRule], inner: Callable[[Request], Response]) -> Callable[[Request], Response]:
-    """The first rule of the recipe is the outermost: it sees the request first and the answer last."""
-    for rule in reversed(around):
-        assert rule.around is not None
-        inner = _bind(rule.around, inner)
-    return inner
-
-
-def _bind(outer: Callable[..., Response], inner: Callable[[Request], Response]) -> Callable[[Request], Response]:
-    return lambda request: outer(request, inner)
 
 
 def _batch(
@@ -104,15 +103,18 @@ def _batch(
         options |= {"temperature": None, "top_k": None, "top_p": None}
     if rules or temperature > 0:
         options["custom_generate"] = decoder
-    with torch.no_grad():
-        out = model.generate(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-            **options,
-        )
-    if was_training:
-        model.train()
+    _demand_room(model, inputs["attention_mask"].sum(-1).tolist())
+    try:
+        with torch.no_grad():
+            out = model.generate(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+                **options,
+            )
+    finally:
+        if was_training:
+            model.train()
     answers = []
     start = inputs["input_ids"].shape[1]
     last = {tokenizer.eos_token_id, *end_tokens(model.generation_config)}
@@ -136,12 +138,37 @@ def _prompt(tokenizer: Any, request: Request) -> str:
     if not isinstance(request.prompt, str):
         raise UsageError(f"the prompt is {type(request.prompt).__name__}, not text", where="generate")
     if not request.meta.get("chat"):
+        if request.turns:
+            what = 'the request has earlier turns, and is none of a chat: set `meta={"chat": True}`'
+            raise UsageError(what, where="generate")
         if not (request.prompt or tokenizer.bos_token):
             what = "the prompt is empty, and this tokenizer has no token to begin a text with"
             raise UsageError(what, where="generate")
         return request.prompt or str(tokenizer.bos_token)
-    turns = [{"role": "user", "content": request.prompt}]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    if tokenizer.chat_template is None:
+        raise UsageError(
+            "the request is one of a chat, and this tokenizer has no chat template",
+            where="generate",
+            do='leave out `"chat": True`, or use a model that was made for chats',
+        )
+    if unknown := [role for role, _ in request.turns if role not in ROLES]:
+        raise UsageError(f"there is no role {unknown[0]!r}", where="generate", known=f"roles: {', '.join(ROLES)}")
+    turns = [{"role": role, "content": text} for role, text in (*request.turns, ("user", request.prompt))]
+    text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    added = tokenizer("")["input_ids"][:1]
+    if tokenizer.bos_token and added == [tokenizer.bos_token_id]:
+        text = text.removeprefix(tokenizer.bos_token)  # the tokenizer writes it, too
+    return text
+
+
+def _demand_room(model: Any, lengths: Sequence[int]) -> None:
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+    if max(lengths) >= positions:
+        raise UsageError(
+            f"a prompt has {max(lengths):,} tokens, and the model takes {positions:,} with its answer",
+            where="generate",
+            do="give a shorter prompt",
+        )
 
 
 def _seed_of(request: Request, seed: int) -> int:

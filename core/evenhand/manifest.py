@@ -187,9 +187,14 @@ def section_dict(step: str, section: Section) -> dict[str, Any]:
 
 
 def sample_dict(before: Response, after: Response) -> dict[str, Any]:
-    """One prompt with its answers before and after, and what rules did to single tokens."""
-    changes = [asdict(c) for c in after.changes if c.before != c.after][:12]
-    return {"prompt": after.request.prompt, "before": before.text, "after": after.text, "changes": changes}
+    """One prompt with its answers before and after, and what rules did to single tokens and to the whole."""
+    return {
+        "prompt": after.request.prompt,
+        "before": before.text,
+        "after": after.text,
+        "changes": [asdict(c) for c in after.changes if c.before != c.after][:12],
+        "request_changes": [plain(asdict(c)) for c in after.request_changes],
+    }
 
 
 def plain(value: Any) -> Any:

@@ -282,12 +282,21 @@ class Measured:
         from evenhand.generation import generate
 
         keys = [
-            ("answer", r.prompt, r.max_new_tokens, r.seed, repr(sorted(r.meta.items())), temperature, top_p)
+            (
+                "answer",
+                r.prompt,
+                r.max_new_tokens,
+                r.seed,
+                repr((sorted(r.meta.items()), *r.turns)),
+                r.temperature,
+                temperature,
+                top_p,
+            )
             for r in requests
         ]
         request_of: dict[Hashable, Request] = dict(zip(keys, requests, strict=True))
 
-        def answer(missing: list[tuple[str, str, int, int | None, str, float, float]]) -> list[Response]:
+        def answer(missing: list[tuple[Any, ...]]) -> list[Response]:
             # Prompts of like length are answered together: less padding, and less rounding that depends on the batch.
             order = sorted(range(len(missing)), key=lambda k: (len(missing[k][1]), k))
             with measuring(self.model, self.precision):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import NoEffect
@@ -150,9 +150,17 @@ def decoding_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) ->
 
 
 def _generation_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> Proof:
-    from evenhand.contributions import Request
+    from evenhand.around_requests import Ask
+    from evenhand.contributions import Request, Response
     from evenhand.generation import generate
 
+    acted = [(rule, answer) for rule in rules for answer in rule.probes]
+    if acted:
+        given: dict[str, Response] = {a.request.prompt: a for _, a in acted}
+        ask = Ask(lambda asked: [replace(given[r.prompt], request=r) for r in asked])
+        changed = sum(rule.around(a.request, ask).text != a.text for rule, a in acted if rule.around is not None)
+        what = f"{changed} of {len(acted)} answers of its own examples changed"
+        return Proof("decoding", changed > 0, what, changed / len(acted))
     requests = [Request(prompt=text, max_new_tokens=12) for text in PROBES]
     plain = generate(model, tokenizer, requests)
     ruled = generate(model, tokenizer, requests, rules=rules)

@@ -185,6 +185,16 @@ class Change(Part):
     total_variation: float | None = None
 
 
+class WholeChange(Part):
+    """What a rule around a request did to it, or to its answer."""
+
+    rule: str = ""
+    what: str = ""
+    before: str = ""
+    after: str = ""
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+
 class Sample(Part):
     """What the model wrote before and after, for one prompt."""
 
@@ -192,6 +202,7 @@ class Sample(Part):
     before: str = ""
     after: str = ""
     changes: list[Change] = Field(default_factory=list)
+    request_changes: list[WholeChange] = Field(default_factory=list)
 
 
 class Fault(Part):

@@ -6,6 +6,7 @@ Importing this package loads nothing heavy; torch and friends are imported insid
 from __future__ import annotations
 
 from evenhand import API_VERSION
+from evenhand.around_requests import Ask
 from evenhand.context import RunContext, StepHandle
 from evenhand.contributions import (
     Aggregator,
@@ -30,6 +31,7 @@ from evenhand.contributions import (
     Pairing,
     Planted,
     Request,
+    RequestChange,
     Response,
     RowAccount,
     Section,
@@ -60,14 +62,13 @@ from evenhand_sdk.option_scores import OptionScore, option_scores
 from evenhand_sdk.planted import PlantedModel
 
 __all__ = [
-    "API_VERSION", "Aggregator", "Artifact", "Axes", "Axis", "AxisName", "Bars", "Batch", "Benchmark",
+    "API_VERSION", "Aggregator", "Artifact", "Ask", "Axes", "Axis", "AxisName", "Bars", "Batch", "Benchmark",
     "Counterfactual", "Criterion", "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit",
     "EvenhandError", "Example", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "Locale", "LossTerm",
     "Material", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore", "Options",
-    "Outputs", "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel", "Plugin", "Request", "Response",
-    "RowAccount", "RunContext", "Sample", "Section", "StepHandle", "Strength", "StrengthOptions", "TokenChange",
-    "TrainingStart",
-    "UsageError", "WrongModelKind", "aligned_positions", "comparable_positions", "counterfactuals", "fold",
-    "group_tokens", "group_words", "hookimpl", "item_text", "jensen_shannon", "load_axis", "option_scores",
-    "progress", "single_token", "token_bins", "unfold",
+    "Outputs", "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel", "Plugin", "Request", "RequestChange",
+    "Response", "RowAccount", "RunContext", "Sample", "Section", "StepHandle", "Strength", "StrengthOptions",
+    "TokenChange", "TrainingStart", "UsageError", "WrongModelKind", "aligned_positions", "comparable_positions",
+    "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "item_text", "jensen_shannon", "load_axis",
+    "option_scores", "progress", "single_token", "token_bins", "unfold",
 ]  # fmt: skip

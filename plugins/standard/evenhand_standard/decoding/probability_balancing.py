@@ -1,0 +1,154 @@
+"""Probability balancing: where nobody has been named, the words of each group get their share of the probability.
+
+For a bin T of aligned group words (she, he), with m the sum of p over T, m_g that over its words of group g, and t the
+target split of the groups:
+
+    p'(w) = (1 - s) p(w) + s m t_g p(w) / m_g       for w in T of group g;      p' = p for all other words
+
+Only where the text so far names nobody of the axis. Source: own; after the balance of alternatives in Zhao et al. 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from evenhand_sdk import (
+    Axes,
+    Axis,
+    DecodingRule,
+    Locale,
+    Mitigation,
+    RunContext,
+    StrengthOptions,
+    UsageError,
+    group_words,
+    hookimpl,
+    load_axis,
+    single_token,
+)
+from evenhand_standard.decoding.token_edits import TokenEditor
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+Split = tuple[tuple[tuple[int, ...], float], ...]
+"""For each group of a bin its token ids and its share; the shares add up to 1."""
+Share = Annotated[float, Field(gt=0.0)]
+
+
+class ProbabilityBalancingOptions(StrengthOptions):
+    """Options of `probability-balancing`; at strength 1 the groups have the target's shares."""
+
+    axes: Axes = ("gender",)
+    locale: Locale = "en"
+    target: Mapping[str, Share] = Field(
+        {},
+        description="Share of each group, such as {female = 0.5, male = 0.5}; empty: all groups alike. One axis only.",
+    )
+
+
+class ProbabilityBalancing(Mitigation):
+    """Divides the probability of aligned group words by a target where the text has named nobody yet."""
+
+    name = "probability-balancing"
+    summary = "Gives the words of each group their share of the probability where nobody has been named."
+    source = "own; after Zhao et al. 2017"
+    kinds = ("causal",)
+    Options = ProbabilityBalancingOptions
+
+    @hookimpl
+    def decoding(self, run: RunContext, model: PreTrainedModel) -> list[DecodingRule]:
+        o = self.options
+        if o.strength == 0:
+            return []
+        axes = [load_axis(name, o.locale) for name in o.axes]
+        if o.target and (len(axes) > 1 or set(o.target) != set(axes[0].groups)):
+            raise UsageError(
+                f"the target names {', '.join(o.target)}",
+                where="option target",
+                known=f"the groups of {axes[0].name} are {', '.join(axes[0].groups)}",
+                do="give each group of one axis a share",
+            )
+        size = model.get_input_embeddings().num_embeddings
+        editor = TokenEditor(run.tokenizer)
+        rules = []
+        for axis in axes:
+            splits = splits_of(run.tokenizer, axis, o.target or dict.fromkeys(axis.groups, 1.0), size)
+            name = run.step_id if len(axes) == 1 else f"{run.step_id} ({axis.name})"
+            rules.append(DecodingRule(name=name, next_logits=balancing(splits, grounded_by(editor, axis), o.strength)))
+        return rules
+
+
+def splits_of(tokenizer: Any, axis: Axis, target: Mapping[str, float], size: int) -> list[Split]:
+    """The bins of an axis that can be balanced, in each casing and spacing: words of one token, at least two groups.
+
+    A word that two groups share belongs to neither, and a bin without a word of one token for a group divides its
+    probability among the others, in the proportions of the target.
+    """
+    groups: dict[str, set[str]] = {}
+    for row in axis.tuples:
+        for group, word in zip(axis.groups, row.words, strict=True):
+            if word and group in row.sources:
+                groups.setdefault(word, set()).add(group)
+    found: list[Split] = []
+    for words in axis.bins():
+        for lead, style in ((lead, style) for lead in ("", " ") for style in (str, str.capitalize, str.upper)):
+            ids: dict[str, list[int]] = {}
+            for word in words:
+                token = single_token(tokenizer, lead + style(word))
+                if token is not None and token < size and len(groups.get(word, ())) == 1:
+                    ids.setdefault(next(iter(groups[word])), []).append(token)
+            if len(ids) > 1:
+                whole = sum(target[g] for g in ids)
+                split = tuple((tuple(dict.fromkeys(ids[g])), target[g] / whole) for g in axis.groups if g in ids)
+                if split not in found:
+                    found.append(split)
+    return found
+
+
+def grounded_by(editor: TokenEditor, axis: Axis) -> Callable[[Sequence[int]], bool]:
+    """Whether the text of token ids names somebody of the axis: by a group word, or by a first name."""
+
+    @lru_cache(maxsize=4096)
+    def named(text: str) -> bool:
+        return bool(group_words(text, axis))
+
+    return lambda ids: named("".join(editor.pieces([i for i in ids if i >= 0])))
+
+
+def balancing(
+    splits: Sequence[Split], grounded: Callable[[Sequence[int]], bool], strength: float
+) -> Callable[[torch.Tensor, torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]:
+    """`next_logits` that balances the rows whose text names nobody, and hands on the others untouched."""
+
+    def next_logits(ids: torch.Tensor, logits: torch.Tensor, contexts: Sequence[torch.Tensor]) -> torch.Tensor:
+        rows = [b for b, prefix in enumerate(ids.tolist()) if not grounded(prefix)]
+        if not rows or not splits:
+            return logits
+        out = logits.clone()
+        for b in rows:
+            for split in splits:
+                balance(out[b], split, strength)
+        return out
+
+    return next_logits
+
+
+def balance(logits: torch.Tensor, split: Split, strength: float) -> None:
+    """Write p' above into logits [V], in place; only the bin's entries change, and their sum does not.
+
+    A bin stays as it is where all words of a group are impossible: nothing can be given to them.
+    """
+    import torch
+
+    masses = [logits[list(ids)].logsumexp(-1) for ids, _ in split]
+    whole = torch.stack(masses).logsumexp(-1)
+    if not all(torch.isfinite(m) for m in masses):
+        return
+    for (ids, share), mass in zip(split, masses, strict=True):
+        logits[list(ids)] += ((1 - strength) + strength * share * (whole - mass).exp()).log()

@@ -1,0 +1,112 @@
+"""Probability balancing: the split, the places where it acts, and generation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evenhand.scoring import distributions
+from evenhand_sdk import Request, UsageError, load_axis
+from evenhand_sdk.tiny import tiny_tokenizer
+from evenhand_standard.decoding.probability_balancing import ProbabilityBalancing, balance, grounded_by, splits_of
+from evenhand_standard.decoding.token_edits import TokenEditor
+
+TOKENIZER = tiny_tokenizer()
+GENDER = load_axis("gender")
+EVEN = {"female": 1.0, "male": 1.0}
+HALVES = (((0,), 0.5), ((1, 2), 0.5))
+"""Token 0 against tokens 1 and 2, as her against him and his."""
+
+
+def balanced(p: list[float], split: Any, strength: float) -> list[float]:
+    logits = torch.tensor(p, dtype=torch.float64).log() + 3.0  # logits need not be normalised
+    balance(logits, split, strength)
+    return logits.softmax(-1).tolist()  # type: ignore[no-any-return]
+
+
+def test_the_split_against_values_worked_by_hand() -> None:
+    # 0.6 in the bin; within a group the proportions 3 : 1 stay.
+    assert balanced([0.2, 0.3, 0.1, 0.4], HALVES, 1.0) == pytest.approx([0.3, 0.225, 0.075, 0.4], rel=1e-12)
+    assert balanced([0.2, 0.3, 0.1, 0.4], HALVES, 0.5) == pytest.approx([0.25, 0.2625, 0.0875, 0.4], rel=1e-12)
+    uneven = (((0,), 0.9), ((1, 2), 0.1))
+    assert balanced([0.2, 0.3, 0.1, 0.4], uneven, 1.0) == pytest.approx([0.54, 0.045, 0.015, 0.4], rel=1e-12)
+
+
+def test_a_group_of_impossible_words_leaves_the_bin_as_it_is() -> None:
+    assert balanced([0.0, 0.5, 0.1, 0.4], HALVES, 1.0) == pytest.approx([0.0, 0.5, 0.1, 0.4], rel=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-15, 15), min_size=5, max_size=5), st.floats(0.01, 1.0))
+def test_mass_stays_in_the_bin_and_other_logits_keep_their_bits(values: list[float], strength: float) -> None:
+    before = torch.tensor(values, dtype=torch.float64)
+    after = before.clone()
+    balance(after, HALVES, strength)
+    assert torch.equal(before[3:], after[3:])
+    assert after[:3].logsumexp(-1).item() == pytest.approx(before[:3].logsumexp(-1).item(), rel=1e-9, abs=1e-9)
+
+
+def test_bins_are_words_of_one_token_in_each_way_to_write_them() -> None:
+    found = [
+        tuple(sorted(TOKENIZER.decode([i]) for i in ids) for ids, _ in split)
+        for split in splits_of(TOKENIZER, GENDER, EVEN, 969)
+    ]
+    assert ([" she"], [" he"]) in found and (["She"], ["He"]) in found
+    assert any(" her" in female and {" him", " his"} <= set(male) for female, male in found)
+    assert all(female and male for female, male in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("The nurse said that", False), ("The nurse said that she", True), ("Mary said that", True), ("", False)],
+)
+def test_a_text_is_grounded_once_it_names_somebody(text: str, expected: bool) -> None:
+    ids = TOKENIZER(text)["input_ids"] if text else []
+    assert grounded_by(TokenEditor(TOKENIZER), GENDER)([-1, -1, *ids]) is expected
+
+
+def rule_of(run: Any, **options: Any) -> Any:
+    [rule] = ProbabilityBalancing(**options).decoding(run, run.services.model)
+    return rule
+
+
+def test_the_model_finds_he_and_she_alike_where_nobody_is_named_and_only_there(tiny: Any, run_of: Any) -> None:
+    run = run_of(*tiny())
+    rule = rule_of(run)
+    she, he = (TOKENIZER(f" {w}")["input_ids"][0] for w in ("she", "he"))
+    free, named = (list(TOKENIZER(t)["input_ids"]) for t in ("The nurse said that", "The nurse said that she"))
+    plain, ruled = ([torch.as_tensor(d[-1]) for d in run.services.distributions([free, named], rules=rules)]
+                    for rules in ([], [rule]))  # fmt: skip
+    assert abs(plain[0][she] - plain[0][he]) > 0.05
+    # Alone in their bin and style, the two words are equally likely, and as likely together as before.
+    assert abs(ruled[0][she] - ruled[0][he]) < 1e-4
+    both = [math.log(math.exp(row[she]) + math.exp(row[he])) for row in (plain[0], ruled[0])]
+    assert both[0] == pytest.approx(both[1], abs=1e-4)
+    assert torch.equal(plain[1], ruled[1])
+
+
+def test_stepwise_equals_teacher_forced_and_the_record_tells(tiny: Any, run_of: Any) -> None:
+    run = run_of(*tiny())
+    rule = rule_of(run)
+    ids = TOKENIZER("The nurse said that she was")["input_ids"]
+    [whole] = distributions(run.services.model, [ids], [range(len(ids))], rules=[rule], dtype="float32")
+    for t in range(len(ids)):
+        [alone] = distributions(run.services.model, [ids[: t + 1]], [[t]], rules=[rule], dtype="float32")
+        torch.testing.assert_close(torch.as_tensor(whole[t]), torch.as_tensor(alone[0]), atol=1e-4, rtol=0)
+    [answer] = run.services.generate([Request(prompt="The nurse said that", max_new_tokens=2)], rules=[rule])
+    assert answer.changes[0].rule == "step" and 0 < answer.changes[0].total_variation < 1
+
+
+def test_strength_0_is_no_rule_and_a_wrong_target_is_refused(tiny: Any, run_of: Any) -> None:
+    run = run_of(*tiny())
+    assert ProbabilityBalancing(strength=0.0).decoding(run, run.services.model) == []
+    with pytest.raises(UsageError) as caught:
+        ProbabilityBalancing(target={"femal": 0.5, "male": 0.5}).decoding(run, run.services.model)
+    assert str(caught.value).splitlines()[0] == "option target: the target names femal, male"
+    with pytest.raises(UsageError, match="axes"):
+        ProbabilityBalancing(axes=())
