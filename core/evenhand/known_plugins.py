@@ -33,6 +33,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "lambada": "evenhand-standard",
     "learned-rewriting": "evenhand-standard",
     "lpbs": "evenhand-standard",
+    "margin-equalisation": "evenhand-standard",
     "names-intervention": "evenhand-standard",
     "neutral-rewriting": "evenhand-standard",
     "pair-gap": "evenhand-standard",
