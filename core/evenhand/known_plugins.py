@@ -46,6 +46,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "seegull": "evenhand-standard",
     "selective-update": "evenhand-standard",
     "stereoset": "evenhand-standard",
+    "subspace-regulariser": "evenhand-standard",
     "task-adapter": "evenhand-adapterfusion",
     "temperature": "evenhand-standard",
     "text-degeneration": "evenhand-standard",
