@@ -243,10 +243,9 @@ def test_the_cosine_is_that_of_mean_final_states_of_both_texts(tiny: Any, run_of
 @pytest.mark.parametrize("form", FORMS)
 def test_training_lowers_the_regulariser(form: str, kind: str, tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny(kind)
-    run = run_of(model, tokenizer, kind, max_steps=15, learning_rate=5e-3)
-    # Orthogonality is small and a fifth of the loss; without the distance, which holds against it.
-    weight = 100.0 if form == "hidden-orthogonality" else 10.0
-    terms = terms_of(form, model, run, weight=weight, every=4)[:1]
+    run = run_of(model, tokenizer, kind, max_steps=30, learning_rate=5e-3)
+    # Vectors move fast at this learning rate. Without the distance, which holds against orthogonality.
+    terms = terms_of(form, model, run, weight=20.0, every=1)[:1]
     data = Dataset.from_dict({"text": TEXTS * 4})
     trained, result = run.services.train(data, terms, name="with")
     control, _ = run.services.train(data, [], name="without")
@@ -254,7 +253,7 @@ def test_training_lowers_the_regulariser(form: str, kind: str, tiny: Any, run_of
     for m in (trained, control):
         (fresh, *_) = terms_of(form, m, run)
         values.append(fresh.fn(*batch_of(m, tokenizer, [fresh], TEXTS, kind, reference=model)).item())
-    assert values[0] < 0.7 * values[1]
+    assert values[0] < 0.8 * values[1]
     assert result.terms[terms[0].name]["gradient_norm"] > 0
 
 
