@@ -6,6 +6,7 @@ from typing import Final
 
 KNOWN_PLUGINS: Final[dict[str, str]] = {
     "adapter-fusion": "evenhand-adapterfusion",
+    "attention-entropy": "evenhand-standard",
     "aul": "evenhand-standard",
     "bbq": "evenhand-standard",
     "bias-filter": "evenhand-standard",
@@ -45,6 +46,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "seat": "evenhand-standard",
     "seegull": "evenhand-standard",
     "selective-update": "evenhand-standard",
+    "self-distillation": "evenhand-standard",
     "stereoset": "evenhand-standard",
     "subspace-regulariser": "evenhand-standard",
     "task-adapter": "evenhand-adapterfusion",

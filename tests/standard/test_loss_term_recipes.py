@@ -16,6 +16,8 @@ OWN: dict[str, tuple[set[str], list[str]]] = {
     "equalising-loss": ({"equalising loss", "declustering", "retention"}, []),
     "margin-equalisation": ({"margin equalisation", "above unrelated text", "retention"}, []),
     "subspace-regulariser": ({"embedding projection", "retention"}, []),
+    "self-distillation": ({"self-distillation", "retention"}, []),
+    "attention-entropy": ({"attention entropy", "retention"}, []),
 }
 """Name -> the terms of the training, and further settings that make a run on a tiny model possible."""
 

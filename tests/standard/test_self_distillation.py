@@ -63,7 +63,8 @@ def test_the_term_is_the_mean_divergence_from_the_teacher(operation: Any, kind: 
         run_of(model, tokenizer, kind), model
     )
     assert (term.name, term.weight) == ("self-distillation", 0.5)
-    batch, outputs = batch_of(model, tokenizer, [term], TEXTS, kind, reference=reference, seed=3)
+    # In each copy of a row other pieces are masked.
+    batch, outputs = batch_of(model, tokenizer, [term], TEXTS * 4, kind, reference=reference, seed=3)
     ((key, pairs),) = batch.pairs.items()
     bins = pairs.bins.tolist()
     with torch.no_grad():
