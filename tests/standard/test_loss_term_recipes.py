@@ -14,6 +14,10 @@ from evenhand_sdk.tiny import save_tiny
 FOLDER = Path(__file__).parents[2] / "docs" / "recipes" / "objective"
 OWN: dict[str, tuple[set[str], list[str]]] = {
     "equalising-loss": ({"equalising loss", "declustering", "retention"}, []),
+    "margin-equalisation": ({"margin equalisation", "above unrelated text", "retention"}, []),
+    "subspace-regulariser": ({"embedding projection", "retention"}, []),
+    "self-distillation": ({"self-distillation", "retention"}, []),
+    "attention-entropy": ({"attention entropy", "retention"}, []),
 }
 """Name -> the terms of the training, and further settings that make a run on a tiny model possible."""
 
