@@ -61,7 +61,7 @@ class Pairing:
     of_row: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
     """Row of the data set with all its columns -> the texts to compare its text with, instead of `pair`."""
     aligned: bool = True
-    """False: also texts that share no position at which distributions can be compared."""
+    """False: also texts that share no position at which distributions can be compared; none is looked for."""
     bins: Sequence[Sequence[str]] = ()
     """Aligned group words (he, she): their probability mass is folded into one bin before a comparison."""
 

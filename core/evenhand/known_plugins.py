@@ -6,6 +6,7 @@ from typing import Final
 
 KNOWN_PLUGINS: Final[dict[str, str]] = {
     "adapter-fusion": "evenhand-adapterfusion",
+    "adversarial": "evenhand-standard",
     "aul": "evenhand-standard",
     "bbq": "evenhand-standard",
     "bias-filter": "evenhand-standard",
@@ -25,6 +26,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "diversified-synthesis": "evenhand-standard",
     "early-stopping": "evenhand-standard",
     "ethics": "evenhand-standard",
+    "gradient-reversal": "evenhand-standard",
     "group-balancing": "evenhand-standard",
     "healthy-data-diet": "evenhand-standard",
     "holistic-bias": "evenhand-standard",
@@ -41,6 +43,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "parity-monitor": "evenhand-standard",
     "pcgrad": "evenhand-standard",
     "perplexity": "evenhand-standard",
+    "preference-optimisation": "evenhand-standard",
     "preference-pairs": "evenhand-standard",
     "real-toxicity-prompts": "evenhand-standard",
     "seat": "evenhand-standard",
@@ -52,6 +55,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "temperature": "evenhand-standard",
     "text-degeneration": "evenhand-standard",
     "unigram-mix": "evenhand-standard",
+    "unlearning": "evenhand-standard",
     "upgrad": "evenhand-standard",
     "weight-noise": "evenhand-standard",
     "weight-rounding": "evenhand-standard",

@@ -65,11 +65,7 @@ def encode(
                 found = []
                 for other in pairing.of_row(row) if pairing.of_row else pairing.pair(row["text"]):
                     other_ids = _tokens(tokenizer, other, max_length, kind)
-                    positions = (
-                        comparable_positions(ids, other_ids, groups[key])
-                        if kind == "causal"
-                        else [(i, j) for i, j in aligned_positions(ids, other_ids) if ids[i] not in groups[key]]
-                    )
+                    positions = _comparable(ids, other_ids, groups[key], kind) if pairing.aligned else []
                     if positions or not pairing.aligned:
                         found.append(EncodedPair(tuple(other_ids), tuple(positions)))
                 if found:
@@ -77,6 +73,12 @@ def encode(
             extra = {name: row[name] for name in columns}
             encoded.append(EncodedRow(number, tuple(ids), extra, pairs))
     return encoded, bins
+
+
+def _comparable(ids: list[int], other: list[int], grouped: frozenset[int], kind: Kind) -> list[tuple[int, int]]:
+    if kind == "causal":
+        return comparable_positions(ids, other, grouped)
+    return [(i, j) for i, j in aligned_positions(ids, other) if ids[i] not in grouped]
 
 
 def _tokens(tokenizer: Any, text: str, max_length: int, kind: Kind) -> list[int]:
@@ -161,7 +163,7 @@ class Collator:
                 ids, kept = list(pair.ids), pair.positions
                 if self.kind == "masked":
                     kept = tuple((i, j) for i, j in kept if i in masked[b])
-                    if not kept:
+                    if not kept and pair.positions:
                         continue
                     for _, j in kept:
                         ids[j] = self.tokenizer.mask_token_id
