@@ -103,6 +103,8 @@ class Watch:
     """The moving parameters at the best moment; None when that is the present one or the beginning."""
     kept: int = 0
     """The step of the best moment; 0: before the first update."""
+    _drawn: int = field(default=0, init=False)
+    """How often retention rows were drawn."""
 
     # ------------------------------------------------------------------------------------------------- looking
     def begin(self, model: PreTrainedModel, untouched: PreTrainedModel) -> None:
@@ -197,8 +199,6 @@ class Watch:
         with self.precision():
             loss, _ = self._loss(model, rows)
         return self.multiplier * loss, sum(len(row.ids) for row in rows)
-
-    _drawn: int = field(default=0, init=False)
 
     def _loss(self, model: Any, rows: Sequence[EncodedRow]) -> tuple[torch.Tensor, int]:
         assert self.collator is not None

@@ -55,3 +55,53 @@ def test_it_runs_on_a_tiny_model_and_every_term_has_a_gradient(name: str, tiny_f
         assert record["data"]["rows"] == 120 and record["data"]["rows_after"] == 108
     if name in ("adversarial", "gradient-reversal"):
         assert "A fresh probe for gender" in result.report.read_text(encoding="utf-8")
+
+
+UNMEETABLE = """
+[model]
+name = "{folder}"
+[data]
+train = "builtin:everyday"
+limit = 120
+[training]
+max_steps = 4
+batch_size = 4
+learning_rate = 3.0
+language_modelling = 0.0
+dual_step = 1e-9
+evaluate_every = 2
+[budget]
+perplexity = 1.0
+[traffic]
+limit = 0
+[evaluation]
+controls = "none"
+resamples = 200
+[[steps]]
+use = "pair-parity"
+[[steps]]
+use = "selective-update"
+[[steps]]
+use = "train"
+constraint = "lagrangian"
+[[benchmarks]]
+use = "pair-gap"
+limit = 4
+"""
+
+
+def test_a_run_whose_budget_cannot_be_met_says_so_and_keeps_the_model_as_it_was(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    result = evenhand.run(UNMEETABLE.format(folder=tiny_folder), output=tmp_path)
+    record = result.record
+    assert record["status"] == "complete"
+    (training,) = record["training"]
+    assert training["watch"]["kept"] == 0
+    nearest = min(look["ratio"] for look in training["watch"]["looks"] if look["step"])
+    (told,) = [e["text"] for e in record["events"] if "budget was not met" in e["text"]]
+    assert f"the nearest was {nearest:.4f} at step" in told and nearest > 1
+    (proof,) = next(s for s in record["steps"] if s["use"] == "selective-update")["proofs"]
+    assert proof["took"] is False and proof["what"].startswith("0 of ")
+    metric = record["benchmarks"][0]["metrics"][0]
+    assert metric["before"]["value"] == pytest.approx(metric["after"]["value"], abs=1e-6)
