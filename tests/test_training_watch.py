@@ -166,6 +166,8 @@ def test_a_better_moment_over_the_budget_is_no_candidate() -> None:
     assert watch.violation(1.0) == -1.0
     assert watch.violation(1.02**3) == pytest.approx(2.0)
     assert watch._impatient()
+    watch.looks = [Look(step=step, ratio=1.05, criterion=0.5) for step in (5, 10, 15)]
+    assert not watch._impatient(), "patience begins with the first moment within the budget"
 
 
 def test_a_criterion_that_is_no_number_stops_the_training(tmp_path: Path) -> None:

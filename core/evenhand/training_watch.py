@@ -162,12 +162,14 @@ class Watch:
         return min(good, key=lambda look: look.criterion if look.criterion is not None else math.inf)
 
     def _impatient(self) -> bool:
-        """Whether the last looks, as many as patience allows, brought nothing better."""
-        if self.criterion is None or self.criterion.patience is None:
-            return False
+        """Whether the last looks, as many as patience allows, brought nothing better.
+
+        While no moment is within the budget there is nothing to be better than, and the multiplier still has work to do.
+        """
         best = self._best()
-        since = [look for look in self.looks if look.step > (best.step if best else 0)]
-        return len(since) >= self.criterion.patience
+        if self.criterion is None or self.criterion.patience is None or best is None:
+            return False
+        return len([look for look in self.looks if look.step > best.step]) >= self.criterion.patience
 
     # ------------------------------------------------------------------------------------------------ retention
     def log_perplexity(self, model: PreTrainedModel) -> float:
