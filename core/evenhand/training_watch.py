@@ -164,7 +164,7 @@ class Watch:
     def _impatient(self) -> bool:
         """Whether the last looks, as many as patience allows, brought nothing better.
 
-        While no moment is within the budget there is nothing to be better than, and the multiplier still has work to do.
+        While no moment is within the budget, none can be better, and the multiplier still has work to do.
         """
         best = self._best()
         if self.criterion is None or self.criterion.patience is None or best is None:
