@@ -53,6 +53,7 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
             "column": "text",
             "limit": None,
             "heldout": None,
+            "retention": None,
         },  # fmt: skip
         "training": {
             "max_steps": 100,

@@ -15,7 +15,7 @@ from evenhand.contributions import Aggregator, Criterion, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection
 from evenhand.training import train
-from evenhand.training_watch import Look, Watch, held_out
+from evenhand.training_watch import Look, Watch, retention_text
 from evenhand_sdk.tiny import tiny_causal, tiny_masked, tiny_sentences
 
 SENTENCES = tiny_sentences()
@@ -56,19 +56,33 @@ def log_perplexity(model: Any, tokenizer: Any, texts: list[str]) -> float:
 
 def test_every_n_th_row_is_held_out_and_at_most_a_tenth() -> None:
     rows = Dataset.from_dict({"text": [f"row {k}" for k in range(85)]})
-    kept, held = held_out(rows)
+    kept, held = retention_text(rows)
     assert held["text"][:] == [f"row {k}" for k in range(0, 80, 10)]
     assert len(kept) == 77 and not set(kept["text"]) & set(held["text"])
-    assert len(held_out(Dataset.from_dict({"text": ["x"] * 5000}))[1]) == 128
+    assert len(retention_text(Dataset.from_dict({"text": ["x"] * 5000}))[1]) == 128
 
 
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(UsageError) as caught:
-        held_out(Dataset.from_dict({"text": ["x"] * 79}))
+        retention_text(Dataset.from_dict({"text": ["x"] * 79}))
     assert str(caught.value) == (
         'training.constraint = "lagrangian": 79 rows are too few to hold some out as retention text\n'
         "  a tenth of the rows is held out, at least 8 and at most 128\n"
         "  train on more text, or leave the constraint out"
+    )
+
+
+def test_text_of_its_own_is_taken_evenly_and_leaves_the_training_text_alone() -> None:
+    rows, given = (Dataset.from_dict({"text": [f"{name} {k}" for k in range(300)]}) for name in ("row", "general"))
+    kept, held = retention_text(rows, given)
+    assert kept is rows
+    assert held["text"][:] == [f"general {2 * k}" for k in range(128)]
+    with pytest.raises(UsageError) as caught:
+        retention_text(rows, given.select(range(7)))
+    assert str(caught.value) == (
+        'training.constraint = "lagrangian": 7 rows are too few as retention text\n'
+        "  its rows are spread over the text, at least 8 and at most 128\n"
+        "  give more of it"
     )
 
 

@@ -50,6 +50,10 @@ class DataSection(RecipeSection):
     column: str = Field("text", description="The column that holds the text.")
     limit: Positive | None = Field(None, description="Use only so many rows.")
     heldout: str | None = Field(None, description="Text for language quality; never trained on.")
+    retention: Source | None = Field(
+        None, description="General text that training.constraint holds language quality on; none: rows of the training "
+        "text, which says little where the training text is of a kind of its own."
+    )  # fmt: skip
 
     @property
     def sources(self) -> tuple[str, ...]:

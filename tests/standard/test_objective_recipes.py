@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import evenhand
-from evenhand_sdk.tiny import save_tiny
+from evenhand_sdk.tiny import save_tiny, tiny_sentences
 
 FOLDER = Path(__file__).parents[2] / "docs" / "recipes" / "objective"
 OWN = {
@@ -39,6 +39,9 @@ def test_it_runs_on_a_tiny_model_and_every_term_has_a_gradient(name: str, tiny_f
     if name in ("preference-optimisation", "unlearning"):
         step = "preference-pairs" if name == "preference-optimisation" else name
         settings.append(f"steps.{step}.limit=40")
+    if name == "quality-budget":
+        (tmp_path / "general.txt").write_text("\n".join(tiny_sentences()[:30]))
+        settings.append(f"data.retention={tmp_path / 'general.txt'}")
     result = evenhand.run(FOLDER / f"{name}.toml", overrides=settings, output=tmp_path)
     record: dict[str, Any] = result.record
     assert record["status"] == "complete" and not record["faults"]
@@ -51,8 +54,8 @@ def test_it_runs_on_a_tiny_model_and_every_term_has_a_gradient(name: str, tiny_f
         assert watch["budget"] == 1.02 and watch["criterion"] == "JS gap on validation pairs"
         assert [look["step"] for look in watch["looks"]] == [0, 10, 12]
         told = [e["text"] for e in record["events"] if e["stage"] == "training"]
-        assert "12 of 120 rows are held out of the training as retention text" in told
-        assert record["data"]["rows"] == 120 and record["data"]["rows_after"] == 108
+        assert f"30 rows of {tmp_path / 'general.txt'} serve as retention text" in told
+        assert record["data"]["rows"] == record["data"]["rows_after"] == 120
     if name in ("adversarial", "gradient-reversal"):
         assert "A fresh probe for gender" in result.report.read_text(encoding="utf-8")
 
@@ -100,6 +103,7 @@ def test_a_run_whose_budget_cannot_be_met_says_so_and_keeps_the_model_as_it_was(
     assert training["watch"]["kept"] == 0
     nearest = min(look["ratio"] for look in training["watch"]["looks"] if look["step"])
     (told,) = [e["text"] for e in record["events"] if "budget was not met" in e["text"]]
+    assert record["data"]["rows_after"] == 108, "a tenth is held out"
     assert f"the nearest was {nearest:.4f} at step" in told and nearest > 1
     proof, *_ = next(s for s in record["steps"] if s["use"] == "selective-update")["proofs"]
     assert proof["took"] is False and proof["what"].startswith("0 of ")
