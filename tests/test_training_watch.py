@@ -261,3 +261,22 @@ def test_the_option_of_training_holds_the_budget_of_own_code(tmp_path: Path) -> 
     result = evenhand.train(model, tokenizer, rows, [], constraint="lagrangian", budget=1.5, **how)
     assert result.watch["budget"] == 1.5
     assert [look["step"] for look in result.watch["looks"]] == [0, 2, 3]
+
+
+def test_a_retention_text_that_is_trained_on_or_measured_is_refused(tmp_path: Path) -> None:
+    from evenhand.recipe import load_recipe
+    from evenhand.recipe_inputs import missing_inputs
+
+    def problems(text: str) -> list[str]:
+        recipe = load_recipe(f'[model]\nname = "smollm2-135m-instruct"\n[data]\n{text}\n')
+        return [str(problem) for problem in missing_inputs(recipe, [], trains=True)]
+
+    assert problems('train = "builtin:everyday"\nretention = "builtin:everyday"') == [
+        "data.retention: is the text that is trained on; leave it out, and rows of it are held out"
+    ]
+    assert problems('heldout = "builtin:heldout"\nretention = "builtin:heldout"') == [
+        "data.retention: is the text that language quality is measured on"
+    ]
+    (found,) = problems(f'retention = "{tmp_path / "nowhere.txt"}"')
+    assert "nowhere.txt" in found and "retention text" in found
+    assert problems('retention = "builtin:templates"') == []
