@@ -277,6 +277,9 @@ def test_a_retention_text_that_is_trained_on_or_measured_is_refused(tmp_path: Pa
     assert problems('heldout = "builtin:heldout"\nretention = "builtin:heldout"') == [
         "data.retention: is the text that language quality is measured on"
     ]
+    assert problems('retention = "builtin:heldout"') == [
+        "data.retention: is the text that language quality is measured on"
+    ]
     (found,) = problems(f'retention = "{tmp_path / "nowhere.txt"}"')
     assert "nowhere.txt" in found and "retention text" in found
     assert problems('retention = "builtin:templates"') == []
