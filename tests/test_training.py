@@ -490,3 +490,61 @@ def test_each_training_has_its_own_precision_and_leaves_none_behind(tmp_path: Pa
         assert not torch.equal(logits, logits.bfloat16().float()), "not rounded to bf16 on the way"
     assert all(torch.equal(p, results["again"][n]) for n, p in results["float32"].items())
     assert any(not torch.equal(p, results["bf16"][n]) for n, p in results["float32"].items())
+
+
+# --- what is told before anything is computed -------------------------------------------------------------------------
+
+
+def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    nothing = LossTerm(name="nothing", fn=lambda batch, outputs: outputs.logits.sum(), weight=0.0)
+    with pytest.raises(UsageError) as caught:
+        run(model, tokenizer, tmp_path, [nothing], language_modelling=0.0)
+    assert str(caught.value) == (
+        "Training: there is nothing to learn: every weight is 0\n"
+        "  training.language_modelling is 0, and so is each loss term's weight\n"
+        "  give one of them a weight"
+    )
+
+
+def test_two_terms_that_want_the_same_parameters_are_refused(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    probe = torch.nn.Linear(2, 2)
+    both = [LossTerm(name=n, fn=lambda batch, outputs: outputs.loss, parameters=probe.parameters) for n in ("a", "b")]
+    with pytest.raises(UsageError, match="the loss term 'b' brings a parameter that belongs to the loss term 'a'"):
+        run(model, tokenizer, tmp_path, both)
+    own = LossTerm(name="greedy", fn=lambda batch, outputs: outputs.loss, parameters=model.lm_head.parameters)
+    with pytest.raises(UsageError, match="the loss term 'greedy' brings a parameter that belongs to the model, as "):
+        run(model, tokenizer, tmp_path, [own])
+
+
+def test_a_missing_column_is_told_by_the_name_of_the_term(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    term = LossTerm(name="reader", fn=lambda batch, outputs: outputs.loss, needs=Needs(columns=["score"]))
+    with pytest.raises(UsageError) as caught:
+        run(model, tokenizer, tmp_path, [term])
+    assert str(caught.value) == (
+        "Training: the loss term 'reader' reads the column 'score', which the training data does not have\n"
+        "  its columns are text, weight\n"
+        "  put the step that makes it before this one"
+    )
+
+
+def test_a_pairing_of_whole_rows_needs_no_aligned_position(tmp_path: Path) -> None:
+    """The partner of a row stands in a column, and differs from its first word on."""
+    model, tokenizer = tiny_causal()
+    seen: list[Any] = []
+
+    def look(batch: Any, outputs: Any) -> torch.Tensor:
+        pairs = batch.pairs["column"]
+        seen.append([(int(batch.rows[r]), pairs.input_ids[k].tolist()) for k, r in enumerate(pairs.rows)])
+        assert outputs.pairs["column"].logits.shape[:2] == pairs.input_ids.shape and len(pairs.positions) == 0
+        return outputs.pairs["column"].logits.float().mean()
+
+    pairing = Pairing(key="column", pair=lambda text: [], of_row=lambda row: [f"Row {row['weight']}."], aligned=False)
+    term = LossTerm(name="look", fn=look, needs=Needs(counterfactual=pairing))
+    run(model, tokenizer, tmp_path, [term], max_steps=2)
+    for number, ids in (pair for batch in seen for pair in batch):
+        wanted = tokenizer(f"Row {number}.", add_special_tokens=False)["input_ids"]
+        assert ids[: len(wanted)] == wanted
+    assert len(seen[0]) == 4

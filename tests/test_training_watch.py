@@ -15,7 +15,7 @@ from evenhand.contributions import Aggregator, Criterion, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection
 from evenhand.training import train
-from evenhand.training_watch import Look, Watch, held_out
+from evenhand.training_watch import Look, Watch, retention_text
 from evenhand_sdk.tiny import tiny_causal, tiny_masked, tiny_sentences
 
 SENTENCES = tiny_sentences()
@@ -56,19 +56,33 @@ def log_perplexity(model: Any, tokenizer: Any, texts: list[str]) -> float:
 
 def test_every_n_th_row_is_held_out_and_at_most_a_tenth() -> None:
     rows = Dataset.from_dict({"text": [f"row {k}" for k in range(85)]})
-    kept, held = held_out(rows)
+    kept, held = retention_text(rows)
     assert held["text"][:] == [f"row {k}" for k in range(0, 80, 10)]
     assert len(kept) == 77 and not set(kept["text"]) & set(held["text"])
-    assert len(held_out(Dataset.from_dict({"text": ["x"] * 5000}))[1]) == 128
+    assert len(retention_text(Dataset.from_dict({"text": ["x"] * 5000}))[1]) == 128
 
 
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(UsageError) as caught:
-        held_out(Dataset.from_dict({"text": ["x"] * 79}))
+        retention_text(Dataset.from_dict({"text": ["x"] * 79}))
     assert str(caught.value) == (
         'training.constraint = "lagrangian": 79 rows are too few to hold some out as retention text\n'
         "  a tenth of the rows is held out, at least 8 and at most 128\n"
         "  train on more text, or leave the constraint out"
+    )
+
+
+def test_text_of_its_own_is_taken_evenly_and_leaves_the_training_text_alone() -> None:
+    rows, given = (Dataset.from_dict({"text": [f"{name} {k}" for k in range(300)]}) for name in ("row", "general"))
+    kept, held = retention_text(rows, given)
+    assert kept is rows
+    assert held["text"][:] == [f"general {2 * k}" for k in range(128)]
+    with pytest.raises(UsageError) as caught:
+        retention_text(rows, given.select(range(7)))
+    assert str(caught.value) == (
+        'training.constraint = "lagrangian": 7 rows are too few as retention text\n'
+        "  its rows are spread over the text, at least 8 and at most 128\n"
+        "  give more of it"
     )
 
 
@@ -166,6 +180,8 @@ def test_a_better_moment_over_the_budget_is_no_candidate() -> None:
     assert watch.violation(1.0) == -1.0
     assert watch.violation(1.02**3) == pytest.approx(2.0)
     assert watch._impatient()
+    watch.looks = [Look(step=step, ratio=1.05, criterion=0.5) for step in (5, 10, 15)]
+    assert not watch._impatient(), "patience begins with the first moment within the budget"
 
 
 def test_a_criterion_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
@@ -245,3 +261,25 @@ def test_the_option_of_training_holds_the_budget_of_own_code(tmp_path: Path) -> 
     result = evenhand.train(model, tokenizer, rows, [], constraint="lagrangian", budget=1.5, **how)
     assert result.watch["budget"] == 1.5
     assert [look["step"] for look in result.watch["looks"]] == [0, 2, 3]
+
+
+def test_a_retention_text_that_is_trained_on_or_measured_is_refused(tmp_path: Path) -> None:
+    from evenhand.recipe import load_recipe
+    from evenhand.recipe_inputs import missing_inputs
+
+    def problems(text: str) -> list[str]:
+        recipe = load_recipe(f'[model]\nname = "smollm2-135m-instruct"\n[data]\n{text}\n')
+        return [str(problem) for problem in missing_inputs(recipe, [], trains=True)]
+
+    assert problems('train = "builtin:everyday"\nretention = "builtin:everyday"') == [
+        "data.retention: is the text that is trained on; leave it out, and rows of it are held out"
+    ]
+    assert problems('heldout = "builtin:heldout"\nretention = "builtin:heldout"') == [
+        "data.retention: is the text that language quality is measured on"
+    ]
+    assert problems('retention = "builtin:heldout"') == [
+        "data.retention: is the text that language quality is measured on"
+    ]
+    (found,) = problems(f'retention = "{tmp_path / "nowhere.txt"}"')
+    assert "nowhere.txt" in found and "retention text" in found
+    assert problems('retention = "builtin:templates"') == []

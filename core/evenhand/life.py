@@ -31,7 +31,7 @@ from evenhand.row_keeping import keep, settled
 from evenhand.services import Services
 from evenhand.training import TrainingResult, restore_terms, train
 from evenhand.training_terms import LANGUAGE_MODELLING
-from evenhand.training_watch import held_out
+from evenhand.training_watch import retention_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -246,9 +246,7 @@ class Life:
             raise RuntimeError("a training was planned but no data was loaded")
         rows, retention = self.rows, None
         if step.options.constraint == "lagrangian":  # type: ignore[union-attr]
-            rows, retention = held_out(rows)
-            told = f"{len(retention)} of {len(self.rows)} rows are held out of the training as retention text"
-            self.manifest.event("training", told)
+            rows, retention = self._retention(rows)
         for owner, transform in self.pending_data:
             changed = fold_data(rows, [(owner, transform)])
             self._record_rows(owner, transform, rows, changed)
@@ -293,6 +291,22 @@ class Life:
 
     def _told(self, text: str) -> None:
         self.manifest.event("training", text)
+
+    def _retention(self, rows: Dataset) -> tuple[Dataset, Dataset]:
+        """The training text and the text that language quality is held on."""
+        from evenhand.data import load_data
+
+        name, given = self.recipe.data.retention, None
+        if name is not None:
+            section = self.recipe.data.model_copy(update={"train": name, "limit": None})
+            mirrors = self.recipe.evaluation.data
+            given = load_data(section, offline=self.offline, folders=self.recipe.folders, mirrors=mirrors).rows
+        kept, retention = retention_text(rows, given)
+        told = f"{len(retention)} of {len(rows)} rows are held out of the training"
+        if name is not None:
+            told = f"{len(retention)} rows of {name} serve"
+        self.manifest.event("training", f"{told} as retention text")
+        return kept, retention
 
     def _record_rows(self, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset) -> None:
         entry = next(e for e in self.manifest["steps"] if e["id"] == owner.id)

@@ -11,7 +11,7 @@ from evenhand.errors import UsageError
 from evenhand.own_code import Given, require_text
 from evenhand.own_objective import terms_of
 from evenhand.recipe_model import BudgetSection, TrainingSection
-from evenhand.training_watch import held_out
+from evenhand.training_watch import retention_text
 from evenhand.wording import validated
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def train(
     resume: bool = False,
     kind: Kind | None = None,
     seed: int = 0,
+    retention: Dataset | None = None,
     budget: float = BudgetSection().perplexity,
     **options: Any,
 ) -> TrainingResult:
@@ -40,9 +41,9 @@ def train(
 
     `options` are those of a recipe's `[training]`: `max_steps`, `batch_size`, `learning_rate` and so on. Parameters
     that do not require gradients stay as they are; `applied` is what `apply` gave, for its schedules. `folder` keeps
-    the checkpoints that `resume` goes on from. With `constraint="lagrangian"`, perplexity on rows that are held out of
-    the training stays within `budget` times that of the model as it is now. Raises UsageError, TrainingDiverged,
-    OutOfMemory.
+    the checkpoints that `resume` goes on from. With `constraint="lagrangian"`, perplexity on `retention` (column
+    `text`; none: rows that are held out of the training) stays within `budget` times that of the model as it is now.
+    Raises UsageError, TrainingDiverged, OutOfMemory.
     """
     from evenhand import training
     from evenhand.models import note_moved
@@ -57,7 +58,8 @@ def train(
     terms, steps = terms_of(model, tokenizer, list(plugins), kind, seed)
     place = Path(folder) if folder is not None else steps.folder / "training"
     before = tensor_digests(model)
-    dataset, retention = held_out(dataset) if settings.constraint == "lagrangian" else (dataset, None)
+    constrained = settings.constraint == "lagrangian"
+    dataset, held = retention_text(dataset, retention) if constrained else (dataset, None)
     result = training.train(
         model,
         tokenizer,
@@ -69,7 +71,7 @@ def train(
         seed=seed,
         transforms=applied.transforms if applied is not None else (),
         reference=steps.services.reference,
-        retention=retention,
+        retention=held,
         budget=budget,
         resume=resume,
     )

@@ -55,6 +55,12 @@ def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
     found: list[str | EvenhandError | None] = [
         missing(name, folders, what="training text", mirrors=mirrors) for name in sources
     ]
+    if data.retention is not None:
+        if data.retention in sources:
+            found.append("data.retention: is the text that is trained on; leave it out, and rows of it are held out")
+        if data.retention == (data.heldout or "builtin:heldout"):  # which `perplexity` reads where nothing is said
+            found.append("data.retention: is the text that language quality is measured on")
+        found.append(missing(data.retention, folders, what="retention text", mirrors=mirrors))
     if data.heldout is not None:
         if data.heldout in sources:
             found.append("data.heldout: is the text that is trained on")

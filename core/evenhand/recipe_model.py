@@ -52,6 +52,10 @@ class DataSection(RecipeSection):
         None, description="Use only so many rows, the first ones; of files no more is read, however large they are."
     )
     heldout: str | None = Field(None, description="Text for language quality; never trained on.")
+    retention: Source | None = Field(
+        None, description="General text that training.constraint holds language quality on; none: rows of the training "
+        "text, which says little where the training text is of a kind of its own."
+    )  # fmt: skip
 
     @property
     def sources(self) -> tuple[str, ...]:

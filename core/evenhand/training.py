@@ -22,6 +22,7 @@ from evenhand.processes import is_first
 from evenhand.scoring_forward import out_of_memory
 from evenhand.training_checkpoints import STATE_OF_TERMS as STATE_OF_TERMS
 from evenhand.training_checkpoints import go, last_checkpoint
+from evenhand.training_checks import demand_sound, one_aggregator, one_criterion
 from evenhand.training_data import Collator, EncodedRow, encode, rows_that_are_read
 from evenhand.training_terms import Terms
 from evenhand.training_watch import watch_of
@@ -80,14 +81,10 @@ def train(
     """
     import torch
 
-    aggregators = [t for t in terms if isinstance(t, Aggregator)]
-    if len(aggregators) > 1:
-        names = ", ".join(repr(a.name) for a in aggregators)
-        raise UsageError(f"a training combines its terms in one way, here are {len(aggregators)}: {names}")
-    criterion = _one_criterion(terms)
+    aggregator, criterion = one_aggregator(terms), one_criterion(terms)
     losses = [t for t in terms if isinstance(t, LossTerm)]
     needs = [t.needs for t in losses]
-    _demand_columns(losses, data, title)
+    demand_sound(losses, data, model, settings.language_modelling, where=title)
     pairings = [n.counterfactual for n in needs if n.counterfactual]
     events: list[str] = []
 
@@ -135,7 +132,7 @@ def train(
     untouched: dict[str, Any] | None = None
     try:
         while True:
-            run = Terms(losses, aggregators[0] if aggregators else None, settings.language_modelling)
+            run = Terms(losses, aggregator, settings.language_modelling)
             run.watch = watch
             if untouched is None:
                 untouched = copy.deepcopy(run.state_dict())
@@ -197,26 +194,6 @@ def in_updates(settings: TrainingSection, rows: Sequence[EncodedRow]) -> Trainin
     read = sum(len(row.ids) + sum(len(pair.ids) for pairs in row.pairs.values() for pair in pairs) for row in rows)
     an_update = settings.batch_size * settings.gradient_accumulation * read / len(rows)
     return settings.model_copy(update={"max_steps": max(1, round(settings.max_tokens / an_update))})
-
-
-def _demand_columns(terms: Sequence[LossTerm], data: Dataset, title: str) -> None:
-    there = list(data.column_names)
-    for term in terms:
-        if missing := [name for name in term.needs.columns if name not in there]:
-            raise UsageError(
-                f"the loss term {term.name!r} reads the column {missing[0]!r}, which the training data does not have",
-                where=title,
-                known=f"its columns are {', '.join(there)}",
-                do="put the step that makes it before this one",
-            )
-
-
-def _one_criterion(terms: Sequence[LossTerm | Aggregator | Criterion]) -> Criterion | None:
-    found = [t for t in terms if isinstance(t, Criterion)]
-    if len(found) > 1:
-        names = ", ".join(repr(c.name) for c in found)
-        raise UsageError(f"a training has one criterion for its best moment, here are {len(found)}: {names}")
-    return found[0] if found else None
 
 
 def restore_terms(terms: Sequence[LossTerm | Aggregator | Criterion], language_modelling: float, folder: Path) -> None:

@@ -101,19 +101,19 @@ def encode(
                         other_ids = list(other)[:max_length]
                     if not pairing.aligned:
                         found.append(EncodedPair(tuple(other_ids), (), aligned=False))
-                        continue
-                    positions = (
-                        comparable_positions(ids, other_ids, groups[key])
-                        if kind == "causal"
-                        else [(i, j) for i, j in aligned_positions(ids, other_ids) if ids[i] not in groups[key]]
-                    )
-                    if positions:
+                    elif positions := _comparable(ids, other_ids, groups[key], kind):
                         found.append(EncodedPair(tuple(other_ids), tuple(positions)))
                 if found:
                     pairs[key] = tuple(found)
             extra = {name: row[name] for name in columns}
             encoded.append(EncodedRow(number, tuple(ids), extra, pairs))
     return encoded, bins
+
+
+def _comparable(ids: list[int], other: list[int], grouped: frozenset[int], kind: Kind) -> list[tuple[int, int]]:
+    if kind == "causal":
+        return comparable_positions(ids, other, grouped)
+    return [(i, j) for i, j in aligned_positions(ids, other) if ids[i] not in grouped]
 
 
 def _tokens(tokenizer: Any, text: str, max_length: int, kind: Kind) -> list[int]:

@@ -36,27 +36,33 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 RETENTION_ROWS = 128
-"""Rows that are held out of the training text, at most; half of them are measured, half are read when m > 0."""
+"""Rows of retention text, at most; half of them are measured, half are read when m > 0."""
 FEWEST = 8
 """Retention rows with which perplexity can be held to anything."""
 
 
-def held_out(rows: Dataset) -> tuple[Dataset, Dataset]:
-    """The training text without its retention rows, and these: every n-th row, at most a tenth.
+def retention_text(rows: Dataset, given: Dataset | None = None) -> tuple[Dataset, Dataset]:
+    """The training text, and the retention text: some rows of what is given, else every n-th training row.
 
-    Raises UsageError when there are too few.
+    Of the training text at most a tenth is held out. Raises UsageError when there are too few rows.
     """
-    count = min(RETENTION_ROWS, len(rows) // 10)
+    source = rows if given is None else given
+    count = min(RETENTION_ROWS, len(source) // 10 if given is None else len(source))
     if count < FEWEST:
+        what = f"{len(rows)} rows are too few to hold some out" if given is None else f"{len(source)} rows are too few"
+        share = "a tenth of the rows is held out" if given is None else "its rows are spread over the text"
         raise UsageError(
-            f"{len(rows)} rows are too few to hold some out as retention text",
+            f"{what} as retention text",
             where='training.constraint = "lagrangian"',
-            known=f"a tenth of the rows is held out, at least {FEWEST} and at most {RETENTION_ROWS}",
-            do="train on more text, or leave the constraint out",
+            known=f"{share}, at least {FEWEST} and at most {RETENTION_ROWS}",
+            do="train on more text, or leave the constraint out" if given is None else "give more of it",
         )
-    stride = len(rows) // count
+    stride = len(source) // count
     chosen = {k * stride for k in range(count)}
-    return rows.select([k for k in range(len(rows)) if k not in chosen]), rows.select(sorted(chosen))
+    kept = source.select(sorted(chosen))
+    if given is not None:
+        return rows, kept
+    return rows.select([k for k in range(len(rows)) if k not in chosen]), kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +109,8 @@ class Watch:
     """The moving parameters at the best moment; None when that is the present one or the beginning."""
     kept: int = 0
     """The step of the best moment; 0: before the first update."""
+    _drawn: int = field(default=0, init=False)
+    """How often retention rows were drawn."""
 
     # ------------------------------------------------------------------------------------------------- looking
     def begin(self, model: PreTrainedModel, untouched: PreTrainedModel) -> None:
@@ -160,12 +168,14 @@ class Watch:
         return min(good, key=lambda look: look.criterion if look.criterion is not None else math.inf)
 
     def _impatient(self) -> bool:
-        """Whether the last looks, as many as patience allows, brought nothing better."""
-        if self.criterion is None or self.criterion.patience is None:
-            return False
+        """Whether the last looks, as many as patience allows, brought nothing better.
+
+        While no moment is within the budget, none can be better, and the multiplier still has work to do.
+        """
         best = self._best()
-        since = [look for look in self.looks if look.step > (best.step if best else 0)]
-        return len(since) >= self.criterion.patience
+        if self.criterion is None or self.criterion.patience is None or best is None:
+            return False
+        return len([look for look in self.looks if look.step > best.step]) >= self.criterion.patience
 
     # ------------------------------------------------------------------------------------------------ retention
     def log_perplexity(self, model: PreTrainedModel) -> float:
@@ -197,8 +207,6 @@ class Watch:
         with self.precision():
             loss, _ = self._loss(model, rows)
         return self.multiplier * loss, sum(len(row.ids) for row in rows)
-
-    _drawn: int = field(default=0, init=False)
 
     def _loss(self, model: Any, rows: Sequence[EncodedRow]) -> tuple[torch.Tensor, int]:
         assert self.collator is not None

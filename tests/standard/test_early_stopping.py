@@ -50,3 +50,16 @@ def test_an_axis_without_validation_pairs_is_refused(belief: str) -> None:
         EarlyStopping(axis=belief)
     assert "the pair bank has no validation split for the axis" in str(caught.value)
     assert "it has one for English packs with the groups female and male" in str(caught.value)
+
+
+def test_a_training_loop_of_ones_own_refuses_it(tiny: Any) -> None:
+    import evenhand
+
+    model, tokenizer = tiny()
+    with pytest.raises(UsageError) as caught:
+        evenhand.Objective(model, tokenizer, [EarlyStopping()])
+    assert str(caught.value) == (
+        "Objective: 'JS gap on validation pairs' says which moment of a training to keep, and this training is "
+        "your own\n"
+        '  use a recipe with a step of use = "train", or evenhand.train(model, tokenizer, dataset, plugins)'
+    )

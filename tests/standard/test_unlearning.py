@@ -153,13 +153,13 @@ def test_the_data_have_the_beginnings_alone_and_never_the_held_out_side(tiny: An
     labelled = {item.female_text: item.stereotype for item in pairs(load_axis("gender"), "train")}
     labelled |= {item.male_text: item.stereotype for item in pairs(load_axis("gender"), "train")}
     axis = load_axis("gender")
-    groups = {w: g for g in ("female", "male") for w in ()} | {"she": "female", "he": "male"}
+    pronoun = {"female": {"she", "her", "herself"}, "male": {"he", "his", "him", "himself"}}
     for row in rows.select(range(3, 43)):
         s, a = row["text"] + row["evenhand_stereotype"], row["text"] + row["evenhand_anti_stereotype"]
         assert labelled[s] == labelled[a] == row["evenhand_group"] != "none"
-        for text, word in ((s, row["evenhand_group"]), (a, None)):
-            told = {groups[w] for w in text.lower().replace(".", "").split() if w in groups}
-            assert word is None or told <= {word}
+        other = "male" if row["evenhand_group"] == "female" else "female"
+        assert not set(s.lower().replace(".", "").split()) & pronoun[other]
+        assert not set(a.lower().replace(".", "").split()) & pronoun[row["evenhand_group"]]
     held = {item.female_text for item in pairs(axis, "heldout")} | {i.female_text for i in pairs(axis, "validation")}
     assert not {row["text"] + row["evenhand_stereotype"] for row in rows} & held
     assert len(banked(axis, 0)) > 1000
