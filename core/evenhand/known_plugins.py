@@ -31,6 +31,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "honest": "evenhand-standard",
     "kobbq": "evenhand-standard",
     "lambada": "evenhand-standard",
+    "leace": "evenhand-standard",
     "learned-rewriting": "evenhand-standard",
     "lpbs": "evenhand-standard",
     "names-intervention": "evenhand-standard",
