@@ -115,10 +115,14 @@ def test_folded_into_a_matrix_it_is_the_same_map() -> None:
         assert torch.allclose(x @ new.T + shift, expected, atol=1e-4)
 
 
-def test_states_that_do_not_differ_are_refused() -> None:
+def test_where_the_classes_do_not_differ_nothing_is_erased() -> None:
     x = torch.ones(10, 4) * torch.arange(10.0)[:, None]
-    with pytest.raises(UsageError, match="the hidden states of the groups do not differ"):
-        leace(moments_of(torch.cat([x, x]), torch.tensor([0] * 10 + [1] * 10), 2))
+    same, kind = torch.cat([x, x]), torch.tensor([0] * 10 + [1] * 10)
+    eraser = leace(moments_of(same, kind, 2))
+    assert eraser.rank == 0 and torch.equal(eraser(same), same)
+    y, groups = drawn()
+    again = leace(moments_of(leace(moments_of(y, groups))(y), groups))
+    assert again.rank == 0, "rounding is not taken for a difference"
 
 
 def test_inlp_is_ridge_regression_round_by_round_on_projected_states() -> None:

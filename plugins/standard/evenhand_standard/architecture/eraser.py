@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 NEGLIGIBLE = 1e-10
 """Eigenvalues below this share of the largest count as zero."""
 
+NOTHING = 1e-10
+"""A share of a label's variance below this is rounding."""
+
 
 @dataclass(frozen=True)
 class Eraser:
@@ -79,20 +82,14 @@ def leace(moments: Moments, shrinkage: float = 1e-3, *, shift: bool = True) -> E
     """The least change in the metric of the states after which no linear classifier finds the class.
 
     Without the shift the mean is erased, too: then no bias is needed, and the change is not the least one.
-    Source: Belrose et al. 2023, theorem 4.2. Raises UsageError where the classes do not differ at all.
+    Source: Belrose et al. 2023, theorem 4.2. Its rank is 0 where the classes do not differ, as behind another eraser.
     """
     import torch
 
     cross = moments.cross_covariance()
     solved = torch.linalg.solve(shrunk(moments.covariance(), shrinkage), cross)
     values, vectors = torch.linalg.eigh(cross.T @ solved)
-    kept = values > max(NEGLIGIBLE * float(values.max()), 1e-14)
-    if not kept.any():
-        raise UsageError(
-            "the hidden states of the groups do not differ, so there is nothing to erase",
-            where="erasure",
-            do="fit it on other sentences, or in other layers",
-        )
+    kept = values > max(NEGLIGIBLE * float(values.max()), NOTHING)
     basis = vectors[:, kept] * values[kept].rsqrt()
     mean = moments.mean.float() if shift else None
     return Eraser((cross @ basis).float().contiguous(), (solved @ basis).T.float().contiguous(), mean)

@@ -127,14 +127,18 @@ def fitted(run: RunContext, model: PreTrainedModel, o: LeaceOptions) -> Artifact
             stream(run, model, rows, {site: _adding(moments[site]) for site in group})
             for site in group:
                 eraser = leace(moments[site], o.shrinkage, shift=o.shift)
-                tensors |= eraser.tensors(site.key)
                 ranks[site.key] = eraser.rank
+                if not eraser.rank:
+                    continue  # an earlier erasure left nothing here; if that is so everywhere, the host says so
+                tensors |= eraser.tensors(site.key)
                 if o.sequential:
                     live.put_at(site, eraser, model)
     finally:
         live.take(model)
     states = sum(len(row.places) for row in rows)
-    return Artifact(tensors=tensors, meta={"sites": [s.key for s in sites], "ranks": ranks, "states": states})
+    return Artifact(
+        tensors=tensors, meta={"sites": [key for key, rank in ranks.items() if rank], "ranks": ranks, "states": states}
+    )
 
 
 def _adding(moments: Moments) -> Any:
