@@ -45,6 +45,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "seat": "evenhand-standard",
     "seegull": "evenhand-standard",
     "selective-update": "evenhand-standard",
+    "sentence-debias": "evenhand-standard",
     "stereoset": "evenhand-standard",
     "task-adapter": "evenhand-adapterfusion",
     "temperature": "evenhand-standard",

@@ -97,8 +97,10 @@ def leace(moments: Moments, shrinkage: float = 1e-3, *, shift: bool = True) -> E
 
 def projection(directions: torch.Tensor) -> Eraser:
     """Takes out the span of orthonormal directions [k, H]."""
+    import torch
+
     found = directions.float().contiguous()
-    return Eraser(found.T.contiguous(), found, None)
+    return Eraser(found.T.clone(memory_format=torch.contiguous_format), found, None)  # two tensors when they are saved
 
 
 def nullspace_directions(moments: Moments, rounds: int, shrinkage: float = 1e-3) -> torch.Tensor:
