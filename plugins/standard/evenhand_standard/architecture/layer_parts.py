@@ -105,11 +105,11 @@ def layers_of(model: PreTrainedModel) -> list[Layer]:
     plain matrices, such as quantised ones.
     """
     family = family_of(model)
-    found = _child(_body(model), family.paths.layers, "the model", family)
+    found = _child(body_of(model), family.paths.layers, "the model", family)
     return [_layer(number, module, model.config, family) for number, module in enumerate(found)]
 
 
-def _body(model: PreTrainedModel) -> Any:
+def body_of(model: PreTrainedModel) -> Any:
     """The model below its head; for a class whose `base_model` is the whole (Gemma 3), its part `model`."""
     body = model.base_model
     return getattr(model, "model", body) if body is model else body

@@ -1,0 +1,168 @@
+"""LEACE on models: where it erases, folding in all families, revert, strength, order of several, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from family_models import TYPES, family_model, tokens
+
+from evenhand_sdk import UsageError
+from evenhand_standard.architecture.eraser import Eraser
+from evenhand_standard.architecture.erasure_sites import HELD, LiveErasure, sites_of
+from evenhand_standard.architecture.layer_parts import layers_of
+from evenhand_standard.architecture.leace import Leace
+
+
+def outputs(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=tokens()).logits
+
+
+def eraser_of(seed: int, shift: bool = True) -> Eraser:
+    draw = torch.Generator().manual_seed(seed)
+    left, right = torch.randn(32, 2, generator=draw), torch.randn(2, 32, generator=draw)
+    right = torch.linalg.solve(right @ left, right)  # R L = I
+    return Eraser(left, right, torch.randn(32, generator=draw) if shift else None)
+
+
+def placed(model: Any, step: str = "a", seed: int = 0, strength: float = 0.7, shift: bool = True) -> LiveErasure:
+    live = LiveErasure(step, strength, folds=True)
+    keys = [site.key for site in sites_of(layers_of(model)[1:], "after-norm")]
+    live.put(model, {key: eraser_of(seed + k, shift) for k, key in enumerate(keys)})
+    return live
+
+
+FOLDS = ("llama", "smollm3", "gpt2", "gpt_neox", "bert", "roberta", "xlm-roberta", "camembert")
+
+
+@pytest.mark.parametrize("shift", [True, False])
+@pytest.mark.parametrize("model_type", TYPES)
+def test_folded_is_live_and_what_cannot_fold_stays(model_type: str, shift: bool) -> None:
+    model = family_model(model_type)
+    before, names = outputs(model), list(model.state_dict())
+    live = placed(model, shift=shift)
+    acted = outputs(model)
+    live.take(model)
+    assert torch.equal(outputs(model), before) and list(model.state_dict()) == names
+    live = placed(model, shift=shift)
+    done = live.fold(model)
+    assert done == (not shift or model_type in FOLDS)
+    size = float((outputs(model) - acted).abs().max())
+    print(f"{model_type}, shift {shift}: {'folded' if done else 'live'}, largest logit difference {size:.2g}")
+    assert size < 1e-4 and not torch.allclose(acted, before, atol=1e-2)
+    if done:
+        assert not any(m._forward_pre_hooks for m in model.modules()) and not any(
+            hasattr(m, HELD) for m in model.modules()
+        )
+        fresh = type(model)(model.config).eval()  # the configuration says which biases there are
+        fresh.load_state_dict(model.state_dict())
+        assert float((outputs(fresh) - acted).abs().max()) < 1e-4
+    else:
+        assert list(model.state_dict()) == names
+
+
+def test_of_two_steps_the_one_nearest_to_the_matrix_is_folded_first() -> None:
+    model = family_model("llama")
+    before = outputs(model)
+    first, second = placed(model, "a", 0), placed(model, "b", 50)
+    acted = outputs(model)
+    for live in (first, second):
+        assert live.fold(model) is True
+        assert float((outputs(model) - acted).abs().max()) < 1e-4
+    assert not any(m._forward_pre_hooks for m in model.modules())
+    model = family_model("llama")
+    first, second = placed(model, "a", 0), placed(model, "b", 50)
+    second.take(model)
+    first.take(model)
+    assert torch.equal(outputs(model), before)
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+@pytest.mark.parametrize("options", [{}, {"sequential": False}, {"form": "after-norm", "positions": "all"}])
+def test_the_groups_cannot_be_told_apart_where_it_was_fitted(kind: str, options: Any, tiny: Any, run_of: Any) -> None:
+    """The last place is fitted behind all others: there, states and classes are uncorrelated within associations."""
+    from evenhand_sdk import load_axis
+    from evenhand_standard.architecture.group_pairs import fitting_pairs
+    from evenhand_standard.architecture.labelled_states import labelled, spared_tokens, stream, tokens_of
+    from evenhand_standard.architecture.moments import Moments
+
+    model, tokenizer = tiny(kind)
+    run = run_of(model, tokenizer, kind)
+    step = Leace(pairs=24, layers=(0.5, 0.5), **options)
+    axis = load_axis("gender")
+    spared = spared_tokens(run, model, axis)
+    rows = labelled(run, axis, fitting_pairs(axis, 24), spared.tolist(), step.options.positions)
+    site = sites_of([layers_of(model)[1]], step.options.form)[-1]
+
+    def correlation() -> float:
+        moments = Moments(32, 2, 3)
+        stream(run, model, rows, {site: lambda x, r: moments.update(*tokens_of(x, r))})
+        return float(moments.cross_covariance().abs().max())
+
+    before = correlation()
+    transform = step.architecture(run, model)
+    artifact = transform.fit(model)
+    transform.apply(model, artifact)
+    # A reader hook that was registered first sees the state before the eraser, so read behind it: erase once more.
+    if step.options.form == "residual":
+        assert correlation() < 1e-4 < 1e-2 < before
+    eraser = Eraser.read(artifact.tensors, site.key)
+    moments = Moments(32, 2, 3)
+    transform.revert(model)
+    if step.options.sequential is False:
+        stream(run, model, rows, {site: lambda x, r: moments.update(*tokens_of(eraser(x), r))})
+        assert float(moments.cross_covariance().abs().max()) < 1e-4
+
+
+def test_group_words_are_spared_and_other_words_are_not(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    transform = Leace(pairs=16, layers=(0.0, 0.0)).architecture(run, model)
+    seen: list[torch.Tensor] = []
+    ids = tokenizer("The nurse said that she was good", return_tensors="pt")["input_ids"]
+    layer = layers_of(model)[0].module
+
+    def read() -> torch.Tensor:
+        with torch.no_grad():
+            return model(input_ids=ids, output_hidden_states=True).hidden_states[1][0]
+
+    before = read()
+    transform.apply(model, transform.fit(model))
+    handle = layer.register_forward_hook(lambda m, a, out: seen.append(out[0] if isinstance(out, tuple) else out))
+    read()
+    after = seen[-1][0]
+    handle.remove()
+    place = ids[0].tolist().index(tokenizer(" she")["input_ids"][0])
+    changed = [not torch.equal(after[t], before[t]) for t in range(len(before))]
+    assert changed[place] is False and sum(changed) >= len(before) - 2
+    transform.revert(model)
+    assert torch.equal(read(), before)
+
+
+def test_strength_0_puts_nothing_in(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    transform = Leace(strength=0.0).architecture(run_of(model, tokenizer), model)
+    transform.apply(model, transform.fit(model))
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert transform.fold(model) is False
+
+
+def test_what_is_refused_before_anything_changes(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    with pytest.raises(UsageError) as caught:
+        Leace(pairs=1).architecture(run, model).fit(model)
+    assert str(caught.value).startswith("option pairs: too few hidden states to fit on: female ")
+    assert "each group needs at least 30" in str(caught.value)
+    with pytest.raises(UsageError, match='set positions = "all"'):
+        Leace(form="after-norm")
+    with pytest.raises(UsageError, match="layers begin at 0.9 of the depth"):
+        Leace(layers=(0.9, 0.1))
+    fitted = Leace(pairs=16).architecture(run, model).fit(model)
+    other = family_model("gpt2", n_embd=16)
+    with pytest.raises(UsageError, match="is for states of width 32, those of the model have 16"):
+        Leace().architecture(replace(run, step_id="x"), other).apply(other, fitted)
+    assert not any(m._forward_hooks for m in (*model.modules(), *other.modules()))
