@@ -27,6 +27,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "equalising-loss": "evenhand-standard",
     "ethics": "evenhand-standard",
     "group-balancing": "evenhand-standard",
+    "group-dro": "evenhand-standard",
     "healthy-data-diet": "evenhand-standard",
     "holistic-bias": "evenhand-standard",
     "honest": "evenhand-standard",

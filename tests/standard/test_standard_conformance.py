@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_all_plugins_of_the_distribution_are_checked() -> None:
-    assert len(OWN) == 49 and all(plugin.__module__.startswith("evenhand_standard.") for plugin in OWN)
+    assert len(OWN) == 50 and all(plugin.__module__.startswith("evenhand_standard.") for plugin in OWN)
 
 
 @parametrize_with_checks(OWN)
