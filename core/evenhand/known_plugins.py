@@ -35,6 +35,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "expert-guidance": "evenhand-standard",
     "gradient-reversal": "evenhand-standard",
     "group-balancing": "evenhand-standard",
+    "group-dro": "evenhand-standard",
     "healthy-data-diet": "evenhand-standard",
     "holistic-bias": "evenhand-standard",
     "honest": "evenhand-standard",

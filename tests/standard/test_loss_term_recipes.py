@@ -18,6 +18,7 @@ OWN: dict[str, tuple[set[str], list[str]]] = {
     "subspace-regulariser": ({"embedding projection", "retention"}, []),
     "self-distillation": ({"self-distillation", "retention"}, []),
     "attention-entropy": ({"attention entropy", "retention"}, []),
+    "group-dro": ({"group DRO"}, []),
 }
 """Name -> the terms of the training, and further settings that make a run on a tiny model possible."""
 
