@@ -35,7 +35,7 @@ class ReferenceModel:
         def logits() -> torch.Tensor:
             return self._logits(batch.input_ids, batch.attention_mask, batch.rows.tolist())
 
-        return Reference(logits=logits, model=self.model, forward=self._forward)
+        return Reference(logits=logits, model=self.model)
 
     def on_pairs(self, pairs: PairBatch) -> Reference:
         """The reference on counterfactuals, computed when asked."""
@@ -44,13 +44,7 @@ class ReferenceModel:
         def keys() -> list[tuple[int, ...]]:
             return [tuple(row[: int(kept.sum())].tolist()) for row, kept in zip(ids, mask, strict=True)]
 
-        return Reference(logits=lambda: self._logits(ids, mask, keys()), model=self.model, forward=self._forward)
-
-    def _forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        with torch.no_grad():
-            return self.model(input_ids=ids, attention_mask=mask).logits  # type: ignore[no-any-return]
+        return Reference(logits=lambda: self._logits(ids, mask, keys()), model=self.model)
 
     def _logits(self, ids: torch.Tensor, mask: torch.Tensor, keys: Sequence[int | tuple[int, ...]]) -> torch.Tensor:
         import torch

@@ -74,8 +74,6 @@ class Reference:
     matrix."""
     model: PreTrainedModel | None = None
     """The untouched model itself: frozen, in evaluation mode."""
-    forward: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
-    """(token ids [n, T], attention mask [n, T]) -> [n, T, V] on anything else; nothing is kept."""
 
 
 @dataclass(kw_only=True)

@@ -87,12 +87,12 @@ def with_reference(outputs: Outputs, reference: Any) -> list[int]:
     """Gives the outputs a reference that counts the texts that it is asked for."""
     asked: list[int] = []
 
-    def ask(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        asked.append(len(ids))
-        with torch.no_grad():
-            return reference(input_ids=ids, attention_mask=mask).logits
+    def ask(*, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        asked.append(len(input_ids))
+        assert not torch.is_grad_enabled()
+        return reference(input_ids=input_ids, attention_mask=attention_mask)
 
-    outputs.reference = Reference(logits=lambda: outputs.logits.detach(), forward=ask)
+    outputs.reference = Reference(logits=lambda: outputs.logits.detach(), model=ask)
     return asked
 
 

@@ -44,7 +44,7 @@ def reference_of(model: Any, outputs: Outputs, batch: Batch) -> Reference:
         with torch.no_grad():
             return model(input_ids=ids, attention_mask=mask).logits
 
-    return Reference(logits=lambda: ask(batch.input_ids, batch.attention_mask), forward=ask)
+    return Reference(logits=lambda: ask(batch.input_ids, batch.attention_mask), model=model)
 
 
 def slow(model: Any, tokenizer: Any, prompt: str, one: str, two: str) -> tuple[float, float, int, int]:

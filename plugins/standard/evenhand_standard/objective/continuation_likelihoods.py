@@ -118,13 +118,14 @@ class UntouchedLikelihoods:
         import torch
 
         reference = outputs.reference
-        assert reference is not None and reference.forward is not None
+        assert reference is not None and reference.model is not None
         numbers = [int(batch.rows[row]) for row in texts.rows]
         new = [k for k, number in enumerate(numbers) if number not in self.kept]
         if new:
             ids = torch.cat([texts.own[new], texts.other[new]])
             mask = torch.cat([texts.own_mask[new], texts.other_mask[new]])
-            own, other = reference.forward(ids, mask).split(len(new))
+            with torch.no_grad():
+                own, other = reference.model(input_ids=ids, attention_mask=mask).logits.split(len(new))
             fresh = TextPairs(
                 rows=[texts.rows[k] for k in new], own=texts.own[new], own_mask=texts.own_mask[new],
                 other=texts.other[new], other_mask=texts.other_mask[new], own_logits=own, other_logits=other,
