@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 
@@ -17,10 +18,10 @@ class RomancePersons(Plain):
     locale: str
     plural_determiners: frozenset[str]
 
+    @abstractmethod
     def determiner(self, word: str, *, fem: bool, before: str) -> str | None:
         """The form of a determiner in the new gender before the word `before`; None if it is no determiner that has
         a form of the old gender."""
-        raise NotImplementedError
 
     def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
         """Singular or plural of a noun with one form for both (le fils, les fils), by its determiner."""
