@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
@@ -44,6 +45,9 @@ class Elsewhere(torch.Tensor):
     def __repr__(self) -> str:  # type: ignore[override]
         return f"Elsewhere({self.held!r})"
 
+    def tolist(self) -> Any:
+        return self.held.tolist()
+
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _done(func, args, kwargs or {})
@@ -62,14 +66,25 @@ class _Placing(TorchDispatchMode):
 
 
 class _FromLists(TorchFunctionMode):
-    """`torch.tensor` fills its result below all modes: it is made on the processor, then moved."""
+    """Tensors made of lists are filled below all modes: they are made on the processor, then moved."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
             device = torch.device(kwargs.pop("device"))
             return func(*args, **kwargs).to(device)
+        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(args[0], Elsewhere):
+            args = (args[0], _positions(args[1]), *args[2:])
         return func(*args, **kwargs)
+
+
+def _positions(index: Any) -> Any:
+    """An index with tensors instead of lists."""
+    if isinstance(index, tuple):
+        return tuple(_positions(part) for part in index)
+    if isinstance(index, list):
+        return torch.tensor(index) if index else torch.tensor([], dtype=torch.long)
+    return index
 
 
 def _done(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -125,14 +140,15 @@ def pretending() -> Iterator[torch.device]:
     """Within, the toolkit and `transformers.Trainer` choose the device."""
     from accelerate import PartialState
     from accelerate.state import AcceleratorState
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, TrainingArguments, modeling_utils, trainer
 
     from evenhand import devices
 
     def chosen(name: str, *, where: str = "device") -> str:
         return DEVICE.type
 
-    put_back: list[Callable[[], None]] = []
+    put_back: list[Callable[[], None]] = [lambda: delattr(torch, DEVICE.type)]
+    setattr(torch, DEVICE.type, torch.cpu)  # where gradient checkpoints look for the device's random state
 
     def exchange(owner: Any, name: str, new: Any) -> None:
         old = vars(owner)[name]
@@ -143,8 +159,16 @@ def pretending() -> Iterator[torch.device]:
     exchange(torch, "autocast", _Autocast)
     exchange(torch.amp, "autocast", _Autocast)
     exchange(PartialState, "default_device", property(lambda self: DEVICE))
+    exchange(TrainingArguments, "device", property(lambda self: (self._setup_devices, DEVICE)[1]))
     exchange(torch.nn.Module, "_apply", _apply(torch.nn.Module._apply))
-    exchange(PreTrainedModel, "save_pretrained", _saved_from_the_processor(PreTrainedModel.save_pretrained))
+    exchange(PreTrainedModel, "save_pretrained", _saved(PreTrainedModel.save_pretrained))
+    for module in (safetensors.torch, modeling_utils, trainer):
+        for name in {"save_file", "safe_save_file", "save"} & set(vars(module)):
+            exchange(module, name, _from_the_processor(vars(module)[name]))
+    from torch.optim import optimizer
+
+    fused = optimizer._get_fused_kernels_supported_devices
+    exchange(optimizer, "_get_fused_kernels_supported_devices", lambda: [*fused(), DEVICE.type])
     for state in (PartialState, AcceleratorState):
         state._reset_state() if hasattr(state, "_reset_state") else state._shared_state.clear()
     try:
@@ -183,14 +207,23 @@ def _apply(old: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
-def _saved_from_the_processor(old: Callable[..., Any]) -> Callable[..., Any]:
-    def save_pretrained(self: Any, folder: Any, **options: Any) -> Any:
-        copies: dict[int, torch.Tensor] = {}
-        state = options.pop("state_dict", None) or {
-            **{k: v for k, v in self.named_parameters(remove_duplicate=False)},
-            **{k: v for k, v in self.state_dict().items() if k not in dict(self.named_parameters())},
-        }
-        plain = {k: copies.setdefault(id(v), v.detach().cpu()) for k, v in state.items()}
-        return old(self, folder, state_dict=plain, **options)
+def _from_the_processor(old: Callable[..., Any]) -> Callable[..., Any]:
+    """A writer of safetensors files, given the numbers of the processor."""
+
+    def save(tensors: dict[str, torch.Tensor], *args: Any, **options: Any) -> Any:
+        return old({k: held(v).detach() for k, v in tensors.items()}, *args, **options)
+
+    return save
+
+
+def held(tensor: torch.Tensor) -> torch.Tensor:
+    """Where the numbers are."""
+    return tensor.held if isinstance(tensor, Elsewhere) else tensor
+
+
+def _saved(old: Callable[..., Any]) -> Callable[..., Any]:
+    def save_pretrained(self: Any, folder: Any, *args: Any, **options: Any) -> Any:
+        state = options.pop("state_dict", None) or self.state_dict()
+        return old(self, folder, *args, state_dict={k: held(v).detach() for k, v in state.items()}, **options)
 
     return save_pretrained

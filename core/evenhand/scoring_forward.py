@@ -207,7 +207,7 @@ class Forward:
         entered: list[torch.Tensor] = []
         handle = found.register_forward_pre_hook(lambda _, args: entered.append(args[0]) if args else None)
         try:
-            sample = torch.tensor([ids[: 2 * LENGTH_STEP]])
+            sample = torch.tensor([ids[: 2 * LENGTH_STEP]], device=self.device)
             logits = self._run(input_ids=sample, attention_mask=torch.ones_like(sample)).logits
         finally:
             handle.remove()
