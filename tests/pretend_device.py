@@ -195,7 +195,9 @@ def _apply(old: Callable[..., Any]) -> Callable[..., Any]:
                         with torch.no_grad():
                             new = fn(value)
                         if isinstance(value, torch.nn.Parameter) and new is not value:
-                            if type(new) is type(value.data) and not isinstance(new, Elsewhere):
+                            if isinstance(new, Elsewhere) and isinstance(value, Elsewhere) and new.dtype == value.dtype:
+                                value.held, new = new.held, value
+                            elif not isinstance(new, Elsewhere) and not isinstance(value, Elsewhere):
                                 value.data, new = new, value
                             else:
                                 new = torch.nn.Parameter(new.detach(), value.requires_grad)

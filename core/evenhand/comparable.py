@@ -135,7 +135,10 @@ def notes(
         ("number format", a.model.dtype, b.model.dtype),
         ("seed", a.seed, b.seed),
         ("training data", a.data.digest or a.data.source, b.data.digest or b.data.source),
-        *((k, a.environment.get(k), b.environment.get(k)) for k in ("torch", "transformers", "processor")),
+        *(
+            (k, a.environment.get(k), b.environment.get(k))
+            for k in ("torch", "transformers", "processor", "accelerator")
+        ),
     ]
     if not a.kind == b.kind == "run":
         pairs = [p for p in pairs if p[0] != "training data"]

@@ -80,7 +80,7 @@ class ContinuedTraining:
             "seed": self._seed,
             "code": source_digests(CODE),
             "device": life.loaded.model.device.type,
-            **{key: environment[key] for key in ("torch", "transformers", "processor", "threads")},
+            **{key: environment[key] for key in ("torch", "transformers", "processor", "accelerator", "threads")},
         }
 
     def train(self) -> Untouched:

@@ -36,6 +36,7 @@ def facts_of(
         "the training text": text,
         "the prompts": digest_of(list(prompts)),
         "the number of threads": str(environment["threads"]),
+        "the accelerator": str(environment["accelerator"]),
         **versions,
         **libraries,
         **{f"{CODE}{s.use}": _source(s) for s in steps if s.plugin},

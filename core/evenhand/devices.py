@@ -50,3 +50,15 @@ def chosen(name: str, *, where: str = "device") -> str:
             do="name one of these, or auto",
         )
     return name
+
+
+def accelerator(device: str) -> str:
+    """What a device calls itself, such as `NVIDIA H100 80GB HBM3`; empty for the processor."""
+    import torch
+
+    place = torch.device(device)
+    if place.type == "cpu":
+        return ""
+    of_its_kind = getattr(torch, place.type, None)
+    name = getattr(of_its_kind, "get_device_name", None)
+    return str(name(place)) if name is not None else place.type

@@ -307,7 +307,7 @@ def _measure(
     with manifest.timed("loading the model"):
         loaded, rules, plain = _load(recipe, finished, manifest)
     check_kinds(steps, loaded.info.kind, loaded.info.display_name)
-    manifest["environment"] = environment(torch.get_num_threads())
+    manifest["environment"] = environment(torch.get_num_threads(), str(loaded.model.device))
     manifest["distributions"] = provenance(steps)
     benchmarks = _benchmarks(recipe, steps, loaded, folder, manifest)
     known = Contamination(

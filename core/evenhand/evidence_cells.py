@@ -150,7 +150,7 @@ def run_rows(results: Sequence[RunRecord]) -> Iterator[Sequence[str]]:
         tokens = ", ".join(f"{seed}: {sum(t.tokens for t in training):,} tokens" for seed, training in seeds)
         code = [f"{d.name} {d.version} {d.code[:SHORT]}".rstrip() for d in result.distributions]
         environment = {k: plain(v) for k, v in result.environment.items()}
-        machine = [f"{environment[k]}" for k in ("processor",) if k in environment]
+        machine = [environment[k] for k in ("accelerator", "processor") if environment.get(k)]
         machine += [f"{k} {environment[k]}" for k in ("threads", "torch", "transformers", "python") if k in environment]
         data = f"{result.data.source} {result.data.digest[:SHORT]}".strip() or "none"
         yield (

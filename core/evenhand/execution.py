@@ -164,7 +164,7 @@ def _run(
             "trust_remote_code": recipe.model.trust_remote_code,
         }  # fmt: skip
         loaded = models.load(resolved, **how)
-    manifest["environment"] = environment(torch.get_num_threads())
+    manifest["environment"] = environment(torch.get_num_threads(), str(loaded.model.device))
     manifest["model"] = {k: v for k, v in vars(loaded.info).items() if k != "folder"}
     manifest["distributions"] = provenance([*work.steps, *work.benchmarks, *work.controls])
     manifest["steps"] = [step_entry(s) for s in work.steps]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand import __version__
 from evenhand.cache import sha256_file, write_atomic
+from evenhand.devices import accelerator
 from evenhand.errors import RunNotFound
 from evenhand.plan import stages_of
 from evenhand.report_reading import raw_run
@@ -131,8 +132,8 @@ class Manifest:
         self.write()
 
 
-def environment(threads: int) -> dict[str, Any]:
-    """Versions and machine, without names or paths of the machine."""
+def environment(threads: int, device: str) -> dict[str, Any]:
+    """Versions and machine, without names or paths of the machine; `device` is where the model is."""
     import torch
     import transformers
 
@@ -142,6 +143,7 @@ def environment(threads: int) -> dict[str, Any]:
         "transformers": transformers.__version__,
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
+        "accelerator": accelerator(device),
         "threads": threads,
     }
 
