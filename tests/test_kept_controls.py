@@ -159,7 +159,8 @@ def test_the_same_control_has_the_same_key_and_each_part_of_it_counts(
         keys[field] = key(changed(training, **{field: value}), benchmarks)
     for table, field, value in (
         ("data", "digest", "of another text"), ("environment", "torch", "9.9"), ("environment", "transformers", "9.9"),
-        ("environment", "threads", 99), ("environment", "processor", "another"), ("environment", "accelerator", "another"),
+        ("environment", "threads", 99), ("environment", "processor", "another"),
+        ("environment", "accelerator", "another"),
     ):  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(run[table], field, value)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from evenhand_sdk.tiny import save_tiny, tiny_causal, tiny_masked
-from pretend_device import DEVICE, Elsewhere, pretending
 
 import evenhand
+from evenhand_sdk.tiny import save_tiny, tiny_causal, tiny_masked
+from pretend_device import DEVICE, Elsewhere, pretending
 
 SENTENCES = [f"The {who} asked her friend about the {what}." for who in ("nurse", "doctor", "baker") for what in "abcd"]
 
