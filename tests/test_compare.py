@@ -106,6 +106,34 @@ def test_what_is_printed(tmp_path: Path) -> None:
     assert max(len(line) for line in out.file.getvalue().splitlines()) <= 100
 
 
+@pytest.mark.parametrize("width", [50, 70])
+def test_in_a_narrow_terminal_the_table_is_lines_and_no_word_is_broken(tmp_path: Path, width: int) -> None:
+    def lengthen(raw: dict[str, Any]) -> None:
+        raw["benchmarks"][0]["title"] = "Counterfactual sentiment of continuations (nationality, socioeconomic)"
+
+    (tmp_path / "runs").mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(tmp_path / "runs")
+        found = compare(run(Path("a"), items(0.5), lengthen), run(Path("b"), items(0.2), lengthen))
+        out = Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
+        print_comparison(found, console=out)
+        assert isinstance(out.file, io.StringIO)
+        text = out.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    # Wrapped between words and nowhere else: joined by single spaces, it is what was to be said.
+    said = " ".join(text.split())
+    assert (
+        "Counterfactual sentiment of continuations (nationality, socioeconomic): mean absolute gap, nats "
+        "(lower is better; 40 items) A 0.500, B 0.200 "
+        "B \u2212 A \u22120.300, 95 % interval [\u22120.300, \u22120.300] verdict: B is better"
+    ) in said
+    assert "    verdict: B is better" in text.splitlines() and "benchmark " not in text
+    wide = Console(file=io.StringIO(), width=80, markup=False, highlight=False, emoji=False)
+    print_comparison(found, console=wide)
+    assert isinstance(wide.file, io.StringIO)
+    assert "  benchmark " in wide.file.getvalue(), "from 80 columns on it is the table"
+
+
 def test_every_difference_that_forbids_a_comparison_is_named(tmp_path: Path) -> None:
     def other(raw: dict[str, Any]) -> None:
         raw["model"].update(digest="0", tokenizer_fingerprint="1", adds_bos=True)
