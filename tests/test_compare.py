@@ -127,7 +127,7 @@ def test_in_a_narrow_terminal_the_table_is_lines_and_no_word_is_broken(tmp_path:
         "(lower is better; 40 items) A 0.500, B 0.200 "
         "B \u2212 A \u22120.300, 95 % interval [\u22120.300, \u22120.300] verdict: B is better"
     ) in said
-    assert "    verdict: B is better" in text.splitlines() and "benchmark " not in text
+    assert "      verdict: B is better" in text.splitlines() and "benchmark " not in text
     wide = Console(file=io.StringIO(), width=80, markup=False, highlight=False, emoji=False)
     print_comparison(found, console=wide)
     assert isinstance(wide.file, io.StringIO)
