@@ -182,15 +182,22 @@ class Measured:
     def top(self, prompts: Sequence[str], k: int) -> list[list[Filling]]:
         """The k likeliest tokens after each prompt (masked models: at the one mask in each text), likeliest first.
 
-        Raises UsageError for a text of a masked model that has no mask, or several.
+        Where the vocabulary is smaller than k, all of it. Raises UsageError for a k below 1, and for a text of a masked
+        model that has no mask, or several.
         """
+        if k < 1:
+            raise UsageError(f"k is {k}, and at least 1 word must be asked for", where="fillings")
         ids = [self.ids(prompt) for prompt in prompts]
         if self.kind == "masked":
             mask = self.tokenizer.mask_token_id
             places = [[p for p, token in enumerate(row) if token == mask] for row in ids]
             for prompt, found in zip(prompts, places, strict=True):
                 if len(found) != 1:
-                    raise UsageError(f"the text {prompt!r} has {len(found)} masks instead of one", where="fillings")
+                    raise UsageError(
+                        f"the text {prompt!r} has {len(found)} masks instead of one",
+                        where="fillings",
+                        do=f"write the mask as {self.tokenizer.mask_token}",
+                    )
         else:
             closing = _closing(self.tokenizer)
             ids = [row[: len(row) - closing] for row in ids]
@@ -199,7 +206,7 @@ class Measured:
         for start in range(0, len(ids), AT_ONCE):
             rows = self.distributions(ids[start : start + AT_ONCE], places[start : start + AT_ONCE])
             for row in rows:
-                values, tokens = row[0].topk(k)
+                values, tokens = row[0].topk(min(k, row.shape[-1]))
                 words = [self.tokenizer.decode([t]).strip() for t in tokens.tolist()]
                 result.append([Filling(*f) for f in zip(words, tokens.tolist(), values.tolist(), strict=True)])
         return result
