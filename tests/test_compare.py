@@ -161,6 +161,20 @@ def test_runs_without_a_common_benchmark(tmp_path: Path) -> None:
         compare(a, b)
 
 
+@pytest.mark.parametrize(("status", "words"), [("running", "has not ended"), ("failed", "failed before its end")])
+def test_a_run_that_did_not_come_to_its_end_says_so(tmp_path: Path, status: str, words: str) -> None:
+    a = run(tmp_path / "a", items(0.0))
+    b = run(tmp_path / "b", items(0.0), lambda raw: raw.update(status=status, benchmarks=[]))
+    with pytest.raises(UsageError) as caught:
+        compare(a, b)
+    assert str(caught.value) == (
+        f"A {a}, B {b}: there is nothing to compare yet: B {words}\n"
+        "  continue a run with `toolkit run RECIPE --resume`, and compare when both are complete"
+    )
+    c = run(tmp_path / "c", items(0.0), lambda raw: raw.update(status=status))
+    assert compare(a, c).notes == [f"B {words}"]
+
+
 def test_benchmarks_of_one_run_alone_are_named(tmp_path: Path) -> None:
     a = run(tmp_path / "a", items(0.0))
     extra = {"id": "extra", "metrics": []}

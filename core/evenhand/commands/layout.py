@@ -16,6 +16,10 @@ COLOURS = {
     **dict.fromkeys(("incompatible", "clash", "skipped"), "yellow"),
 }
 """Words that a table shows in colour."""
+LEAST = 24
+"""Letters that the last column of a table needs, unless all its cells are shorter."""
+NARROW = 80
+"""In a terminal with fewer columns a table that does not fit gives way to lines."""
 
 
 def styled(text: str, *, colour: str | None = None, bold: bool = False, error: bool = False) -> str:
@@ -29,7 +33,8 @@ def styled(text: str, *, colour: str | None = None, bold: bool = False, error: b
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
     """Lines of an aligned table; the last column takes the rest of the line and wraps.
 
-    Columns that are empty in every row are left out.
+    Columns that are empty in every row are left out. Where a narrow terminal leaves the last one no room, each row
+    becomes lines: its first cell, and below it the others with their names.
     """
     kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
     table = [[line[i] for i in kept] for line in (header, *rows)]
@@ -37,7 +42,10 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str
         return []
     widths = [max(len(line[i]) for line in table) for i in range(len(kept) - 1)]
     start = len(indent) + sum(widths) + 2 * len(widths)
-    room = max(24, shutil.get_terminal_size((100, 24)).columns - start)
+    width = shutil.get_terminal_size((100, 24)).columns
+    if width < NARROW and width - start < min(LEAST, max(len(line[-1]) for line in table)):
+        return _in_lines(table, width, indent)
+    room = max(LEAST, width - start)
     lines = []
     for number, line in enumerate(table):
         first, *more = textwrap.wrap(line[-1], room, break_on_hyphens=False) or [""]
@@ -49,6 +57,22 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str
         text = (indent + "  ".join([*cells, last])).rstrip()
         lines.append(styled(text, bold=True) if number == 0 else text)
         lines += [" " * start + part for part in more]
+    return lines
+
+
+def _in_lines(table: Sequence[Sequence[str]], width: int, indent: str) -> list[str]:
+    """Each row as its first cell, and below it the others that say something, with their names."""
+    header, *rows = table
+    lines = []
+    for cells in rows:
+        named = 1 if header[0] else 2  # a number has no name of its own: it stands before what it counts
+        lines.append(styled(indent + " ".join(cells[:named]), bold=True))
+        for name, cell in zip(header[named:], cells[named:], strict=True):
+            if cell:
+                lines += textwrap.wrap(
+                    f"{name}: {cell}", max(LEAST, width), initial_indent=indent * 3, subsequent_indent=indent * 4,
+                    break_on_hyphens=False, break_long_words=False,
+                )  # fmt: skip
     return lines
 
 
