@@ -604,10 +604,16 @@ def test_a_table_that_a_narrow_terminal_cannot_hold_is_lines(monkeypatch: pytest
         'set in the recipe: axes = ["gender", "religion"], a = 1 2 train stage: training'
     )
     assert lines[:2] == ["  1 counterfactual-augmentation", "      stage: data"]
+    table = "     steps                        stage     from                     set in the"
+    for columns in ("81", "82"):  # the last column has 12 letters of room, or 13; `"religion"],` needs 12
+        monkeypatch.setenv("COLUMNS", columns)
+        assert layout.columns(header, rows)[0] == table
     monkeypatch.setenv("COLUMNS", "80")
-    assert layout.columns(header, rows)[0] == (
-        "     steps                        stage     from                     set in the recipe"
-    ), "from 80 columns on it is a table"
+    assert layout.columns(header, rows)[0] == "  1 counterfactual-augmentation"
+    monkeypatch.delenv("COLUMNS")  # no terminal: a file or a pipe
+    wide = [(*row[:4], "x" * 40, row[4]) for row in rows]
+    lines = layout.columns((*header[:4], "more", header[4]), wide)
+    assert [line.split()[:2] for line in lines if "x" in line] == [["1", "counterfactual-augmentation"], ["2", "train"]]
     monkeypatch.setenv("COLUMNS", str(width))
     assert layout.columns(("model", "kind"), [("tiny", "causal")]) == ["  model  kind", "  tiny   causal"], "it fits"
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import rich_click as click
 
@@ -17,9 +17,9 @@ COLOURS = {
 }
 """Words that a table shows in colour."""
 LEAST = 24
-"""Letters that the last column of a table needs, unless all its cells are shorter."""
+"""Letters that the last column of a table needs in a narrow terminal, unless all its cells are shorter; else half."""
 NARROW = 80
-"""In a terminal with fewer columns a table that does not fit gives way to lines."""
+"""A terminal with fewer columns is narrow."""
 
 
 def styled(text: str, *, colour: str | None = None, bold: bool = False, error: bool = False) -> str:
@@ -33,7 +33,7 @@ def styled(text: str, *, colour: str | None = None, bold: bool = False, error: b
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
     """Lines of an aligned table; the last column takes the rest of the line and wraps.
 
-    Columns that are empty in every row are left out. Where a narrow terminal leaves the last one no room, each row
+    Columns that are empty in every row are left out. Where the terminal leaves the last one no room, each row
     becomes lines: its first cell, and below it the others with their names.
     """
     kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
@@ -43,12 +43,15 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str
     widths = [max(len(line[i]) for line in table) for i in range(len(kept) - 1)]
     start = len(indent) + sum(widths) + 2 * len(widths)
     width = shutil.get_terminal_size((100, 24)).columns
-    if width < NARROW and width - start < min(LEAST, max(len(line[-1]) for line in table)):
-        return _in_lines(table, width, indent)
-    room = max(LEAST, width - start)
+    room, about = width - start, [line[-1] for line in table]
+    least = min(LEAST if width < NARROW else LEAST // 2, max(map(len, about)))
+    if room < max(least, longest_word(about)):
+        if sys.stdout.isatty() or "COLUMNS" in os.environ:
+            return _in_lines(table, width, indent)
+        room = LEAST  # in a file or a pipe, each row begins in one line, for `grep` and its kin
     lines = []
     for number, line in enumerate(table):
-        first, *more = textwrap.wrap(line[-1], room, break_on_hyphens=False) or [""]
+        first, *more = textwrap.wrap(line[-1], room, break_on_hyphens=False, break_long_words=False) or [""]
         cells = [
             styled(cell.ljust(width), colour=COLOURS[cell]) if cell in COLOURS else cell.ljust(width)
             for cell, width in zip(line, widths, strict=False)
@@ -74,6 +77,11 @@ def _in_lines(table: Sequence[Sequence[str]], width: int, indent: str) -> list[s
                     break_on_hyphens=False, break_long_words=False,
                 )  # fmt: skip
     return lines
+
+
+def longest_word(texts: Iterable[str]) -> int:
+    """Letters of the longest word."""
+    return max((len(word) for text in texts for word in text.split()), default=0)
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
