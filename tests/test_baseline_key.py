@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -66,6 +67,25 @@ def test_other_code_that_scores_makes_another_key(module: str, monkeypatch: pyte
     source = (measuring.Path(measuring.__file__).parent / f"{module}.py").read_text(encoding="utf-8")
     monkeypatch.setattr(measuring, "sha256_text", lambda text: original(text + "#" if text == source else text))
     assert key() != before
+
+
+def test_whatever_the_scoring_imports_of_the_core_counts() -> None:
+    """All modules that those which score import, and those that these import, save for what computes no number."""
+    core = measuring.Path(measuring.__file__).parent
+    no_numbers = {
+        "contributions",
+        "errors",
+        "progress",
+        "models",
+    }  # of a model its digest counts, and its format
+    for module in ENGINE:
+        tree = ast.parse((core / f"{module}.py").read_text(encoding="utf-8"))
+        for node in (n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"):
+            node.body = []
+        imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module]
+        found = {n.module.split(".")[1] for n in imports if n.module.startswith("evenhand.")}
+        found |= {a.name for n in imports if n.module == "evenhand" for a in n.names}
+        assert found <= {*ENGINE, *no_numbers}, module
 
 
 def test_other_code_of_the_benchmark_makes_another_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from evenhand import discovery
 from evenhand.cli import toolkit
+from evenhand.commands import layout
 
 SITE = Path(__file__).parent / "site"
 find_plugins = discovery.discover
@@ -586,6 +587,35 @@ def test_models_lists_the_shelf(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0
     assert "  smollm2-135m-instruct  causal  Apache-2.0" in result.stdout
     assert "SmolLM2-135M-Instruct, dequantised from Q4_1" in result.stdout
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_table_that_a_narrow_terminal_cannot_hold_is_lines(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    header = ("", "steps", "stage", "from", "set in the recipe")
+    rows = [
+        ("1", "counterfactual-augmentation", "data", "evenhand-standard 0.1.0", 'axes = ["gender", "religion"], a = 1'),
+        ("2", "train", "training", "", ""),
+    ]
+    lines = layout.columns(header, rows)
+    assert max(map(len, lines)) <= width
+    assert " ".join(" ".join(lines).split()) == (
+        "1 counterfactual-augmentation stage: data from: evenhand-standard 0.1.0 "
+        'set in the recipe: axes = ["gender", "religion"], a = 1 2 train stage: training'
+    )
+    assert lines[:2] == ["  1 counterfactual-augmentation", "      stage: data"]
+    table = "     steps                        stage     from                     set in the"
+    for columns in ("81", "82"):  # the last column has 12 letters of room, or 13; `"religion"],` needs 12
+        monkeypatch.setenv("COLUMNS", columns)
+        assert layout.columns(header, rows)[0] == table
+    monkeypatch.setenv("COLUMNS", "80")
+    assert layout.columns(header, rows)[0] == "  1 counterfactual-augmentation"
+    monkeypatch.delenv("COLUMNS")  # no terminal: a file or a pipe
+    wide = [(*row[:4], "x" * 40, row[4]) for row in rows]
+    lines = layout.columns((*header[:4], "more", header[4]), wide)
+    assert [line.split()[:2] for line in lines if "x" in line] == [["1", "counterfactual-augmentation"], ["2", "train"]]
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert layout.columns(("model", "kind"), [("tiny", "causal")]) == ["  model  kind", "  tiny   causal"], "it fits"
 
 
 def test_every_command_has_a_help_text_and_the_global_flags() -> None:

@@ -106,6 +106,34 @@ def test_what_is_printed(tmp_path: Path) -> None:
     assert max(len(line) for line in out.file.getvalue().splitlines()) <= 100
 
 
+@pytest.mark.parametrize("width", [50, 70])
+def test_in_a_narrow_terminal_the_table_is_lines_and_no_word_is_broken(tmp_path: Path, width: int) -> None:
+    def lengthen(raw: dict[str, Any]) -> None:
+        raw["benchmarks"][0]["title"] = "Counterfactual sentiment of continuations (nationality, socioeconomic)"
+
+    (tmp_path / "runs").mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(tmp_path / "runs")
+        found = compare(run(Path("a"), items(0.5), lengthen), run(Path("b"), items(0.2), lengthen))
+        out = Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
+        print_comparison(found, console=out)
+        assert isinstance(out.file, io.StringIO)
+        text = out.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    # Wrapped between words and nowhere else: joined by single spaces, it is what was to be said.
+    said = " ".join(text.split())
+    assert (
+        "Counterfactual sentiment of continuations (nationality, socioeconomic): mean absolute gap, nats "
+        "(lower is better; 40 items) A 0.500, B 0.200 "
+        "B \u2212 A \u22120.300, 95 % interval [\u22120.300, \u22120.300] verdict: B is better"
+    ) in said
+    assert "      verdict: B is better" in text.splitlines() and "benchmark " not in text
+    wide = Console(file=io.StringIO(), width=80, markup=False, highlight=False, emoji=False)
+    print_comparison(found, console=wide)
+    assert isinstance(wide.file, io.StringIO)
+    assert "  benchmark " in wide.file.getvalue(), "from 80 columns on it is the table"
+
+
 def test_every_difference_that_forbids_a_comparison_is_named(tmp_path: Path) -> None:
     def other(raw: dict[str, Any]) -> None:
         raw["model"].update(digest="0", tokenizer_fingerprint="1", adds_bos=True)
@@ -131,6 +159,20 @@ def test_runs_without_a_common_benchmark(tmp_path: Path) -> None:
     b = run(tmp_path / "b", items(0.0), lambda raw: raw["benchmarks"][0].update(id="other"))
     with pytest.raises(UsageError, match=r"no benchmark in common\n  A ran pair-gap, B ran other\n"):
         compare(a, b)
+
+
+@pytest.mark.parametrize(("status", "words"), [("running", "has not ended"), ("failed", "failed before its end")])
+def test_a_run_that_did_not_come_to_its_end_says_so(tmp_path: Path, status: str, words: str) -> None:
+    a = run(tmp_path / "a", items(0.0))
+    b = run(tmp_path / "b", items(0.0), lambda raw: raw.update(status=status, benchmarks=[]))
+    with pytest.raises(UsageError) as caught:
+        compare(a, b)
+    assert str(caught.value) == (
+        f"A {a}, B {b}: there is nothing to compare yet: B {words}\n"
+        "  continue a run with `toolkit run RECIPE --resume`, and compare when both are complete"
+    )
+    c = run(tmp_path / "c", items(0.0), lambda raw: raw.update(status=status))
+    assert compare(a, c).notes == [f"B {words}"]
 
 
 def test_benchmarks_of_one_run_alone_are_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ installed distribution.
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import tomllib
@@ -240,6 +241,18 @@ def test_an_unknown_plugin_gets_a_near_match_or_a_pip_line(use: str, message: st
         catalogue("sound").find(use)
     assert str(caught.value) == message
     assert caught.value.exit_code == 3
+
+
+def test_many_plugins_are_counted_instead_of_named() -> None:
+    row = catalogue("sound").find("row-shuffle")
+    many = Catalogue(tuple(dataclasses.replace(row, name=f"plugin-{n}") for n in range(21)))
+    for use, first in (
+        ("plugin-x", "no plugin is called 'plugin-x'; did you mean 'plugin-9'?\n  Installed: "),
+        ("fake-sound:zzz", "fake-sound offers no plugin 'zzz'\n  It offers: "),
+    ):
+        with pytest.raises(UnknownPlugin) as caught:
+            many.find(use)
+        assert str(caught.value) == f"{first}21 plugins; `toolkit plugins` lists them"
 
 
 def test_an_unknown_plugin_may_be_in_a_file_that_could_not_be_read() -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 import evenhand
 from evenhand import api, measured
 from evenhand.cli import toolkit
 from evenhand.errors import EvenhandError, NoEffect, PluginFault, RecipeError, RunNotFound, UsageError
 from evenhand.evaluation_entry import measured_entry
+from evenhand.evaluation_summary import print_evaluation
 from evenhand.evidence import compare_benchmark
 from evenhand.item_records import read_records
 from evenhand.report import render_report
@@ -151,6 +154,33 @@ def test_flags_exclusions_and_what_a_good_value_is_are_printed(place: Path) -> N
     page = CliRunner().invoke(toolkit, ["report", str(found.folder)])
     assert page.stdout == f"{found.folder / 'report.html'}\n"  # and no model card: there is no model
     assert "Counted: 3 without a value, 1,204 tie and 2 in lexicon." in found.report.read_text()
+
+
+@pytest.mark.parametrize("width", [50, 70])
+def test_in_a_narrow_terminal_the_metrics_are_lines_and_no_word_is_broken(place: Path, width: int) -> None:
+    found = evenhand.evaluate("./tiny", ["trial-length"], overrides=FAST)
+    raw = raw_run(found.folder)
+    metric = raw["benchmarks"][0]["metrics"][0]
+    metric["after"] = {"value": -1.25e9, "low": -2.5e9, "high": -1e9}
+    second = {**metric, "name": "counterfactual sentiment by socioeconomic group", "primary": False, "unit": ""}
+    raw["benchmarks"][0]["metrics"].append(second)
+    (found.folder / "run.json").write_text(json.dumps(raw))
+    text = _printed(found.folder, width)
+    assert max(map(len, text.splitlines())) <= width
+    interval = "[\u22122.500e9, \u22121.000e9]"
+    assert (
+        f"surprise (lower is better) \u22121.250e9 nat, 95 % interval {interval} "
+        f"counterfactual sentiment by socioeconomic group (lower is better) \u22121.250e9, 95 % interval {interval} "
+        "counted: "
+    ) in " ".join(text.split())
+    assert "    metric " in _printed(found.folder, 80), "from 80 columns on it is a table"
+
+
+def _printed(folder: Path, width: int) -> str:
+    out = Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
+    print_evaluation(folder, console=out)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
 
 
 def test_quiet_prints_the_folder_alone(place: Path) -> None:

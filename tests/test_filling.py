@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -189,10 +190,45 @@ def test_fill_the_pipeline_and_measuring_agree(family: str) -> None:
 
 def test_fill_needs_one_mask_and_a_model_that_has_one() -> None:
     model, tokenizer = tiny_masked()
-    with pytest.raises(UsageError, match="the text 'Rain.' has 0 masks instead of one"):
-        fill(model, tokenizer, "Rain.")
+    with pytest.raises(UsageError) as caught:
+        fill(model, tokenizer, "The <mask>.")
+    assert str(caught.value) == (
+        "fillings: the text 'The <mask>.' has 0 masks instead of one\n  write the mask as [MASK]"
+    )
     with pytest.raises(WrongModelKind, match="this model continues text, it fills no masks"):
         fill(*tiny_causal(), "Rain.")
+    # A token that is called a mask makes no masked model.
+    model, tokenizer = tiny_causal()
+    tokenizer.mask_token = tokenizer.convert_ids_to_tokens(5)
+    with pytest.raises(WrongModelKind, match="this model continues text, it fills no masks"):
+        fill(model, tokenizer, f"Rain {tokenizer.mask_token}")
+
+
+def test_as_many_words_as_there_are_and_at_least_one() -> None:
+    model, tokenizer = tiny_masked()
+    text = f"Rain {tokenizer.mask_token}."
+    everything = fill(model, tokenizer, text, k=10**6)
+    assert len(everything) == model.config.vocab_size
+    assert sum(math.exp(f.logp) for f in everything) == pytest.approx(1, abs=1e-4)
+    for few in (0, -1):
+        with pytest.raises(UsageError) as caught:
+            fill(model, tokenizer, text, k=few)
+        assert str(caught.value) == f"fillings: k is {few}, and at least 1 word must be asked for"
+
+
+def test_a_gradient_of_what_a_rule_has_made_is_refused_and_not_zero() -> None:
+    model, tokenizer = tiny_masked("bert")
+    attach(model, tokenizer, [turned(model)])
+    batch = tokenizer(f"The nurse {tokenizer.mask_token} late.", return_tensors="pt")
+    at_mask = batch["input_ids"] == tokenizer.mask_token_id
+    model(**batch).logits[~at_mask].sum().backward()
+    assert model.get_input_embeddings().weight.grad.abs().sum() > 0, "elsewhere the model has its gradients"
+    with pytest.raises(UsageError) as caught:
+        model(**batch).logits[at_mask].sum().backward()
+    assert str(caught.value) == (
+        "backward: a gradient was asked of logits at a mask, and those are made by decoding rules, which have none\n"
+        "  compute it on the model as transformers loads it from the run's model/, or in training mode"
+    )
 
 
 def test_decode_with_puts_the_rules_into_a_masked_model_until_it_is_undone() -> None:

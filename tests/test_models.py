@@ -500,6 +500,16 @@ def test_the_dtype_and_the_attention_can_be_chosen(folders):
     assert loaded.model(**loaded.tokenizer("He", return_tensors="pt"), output_attentions=True).attentions[0].ndim == 4
 
 
+@pytest.mark.parametrize(("asked", "near"), [("bfloat", "; did you mean 'bfloat16'?"), ("int8", "")])
+def test_an_unknown_number_format_is_refused_and_not_taken_for_float32(folders, asked, near):
+    resolved = resolve(str(folders["llama"]))
+    with pytest.raises(UsageError) as caught:
+        load(resolved, dtype=asked)
+    assert str(caught.value) == (
+        f"model {resolved.name!r}: there is no number format {asked!r}{near}\n  known: auto, float32, bfloat16"
+    )
+
+
 @pytest.mark.parametrize(("family", "asked", "found"), [("llama", "masked", "causal"), ("bert", "causal", "masked")])
 def test_a_model_of_the_other_kind_is_refused(folders, family, asked, found):
     with pytest.raises(WrongModelKind) as caught:

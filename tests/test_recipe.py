@@ -460,6 +460,7 @@ def test_overrides_reach_sections_steps_and_benchmarks(sound: Catalogue) -> None
         ("steps.mix.id=1", "an id cannot be changed here, because other steps may refer to it"),
         ("step.mix.strength=1", "unknown section 'step'; did you mean 'steps'?"),
         ("trainin.max_steps=1", "unknown section 'trainin'; did you mean 'training'?"),
+        ("mix.strength=1", "unknown section 'mix'; did you mean 'steps.mix.strength'?"),
         (
             "budget.perplexty=2",
             "unknown key budget.perplexty; did you mean 'perplexity'? (known: perplexity)",

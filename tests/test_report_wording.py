@@ -12,7 +12,7 @@ from evenhand.report_numbers import bounds, decimals, duration, listing, moment,
 from evenhand.report_reading import parse_run
 from evenhand.report_record import Figure, Interval, RunRecord, Sample
 from evenhand.report_verdicts import did_it_help, left_out, seed_lines
-from evenhand.report_wording import limits, missing, provenance, time_taken, what_it_cost
+from evenhand.report_wording import limits, missing, provenance, rows, time_taken, what_it_cost
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,14 @@ def test_two_significant_digits_of_half_the_interval() -> None:
     # half widths 0.0285, 1.3 and 150: hundredths of the first digit give 3, 1 and 0 decimals
     assert [decimals(Interval(value=0, low=-w, high=w)) for w in (0.0285, 1.3, 150.0)] == [3, 1, 0]
     assert bounds(Interval(value=0.0, low=-1.94, high=0.71), 1, signed=True) == "[\u22121.9, +0.7]"
+
+
+@pytest.mark.parametrize(("detectable", "shown"), [(0.041, "0.041"), (None, ""), (0.0, "")])
+def test_without_any_spread_no_change_is_called_detectable(detectable: float | None, shown: str) -> None:
+    raw = run_json()
+    raw["benchmarks"][0]["metrics"][0]["detectable"] = detectable
+    found = rows(RunRecord.model_validate(raw).benchmarks[0])
+    assert next(row for row in found if row.primary).detectable == shown
 
 
 def test_times_and_units() -> None:

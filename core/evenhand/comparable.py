@@ -59,6 +59,13 @@ def demand_alike(
             else "measure both models by the same benchmark options and data",
         )
     if not shared:
+        unfinished = _unfinished(a, b)
+        if unfinished:
+            raise UsageError(
+                f"there is nothing to compare yet: {listing(unfinished)}",
+                where=where,
+                do="continue a run with `toolkit run RECIPE --resume`, and compare when both are complete",
+            )
         raise UsageError(
             f"these {noun} have no benchmark in common",
             where=where,
@@ -68,6 +75,13 @@ def demand_alike(
             if runs
             else "measure both models by at least one equal benchmark",
         )
+
+
+def _unfinished(a: RunRecord, b: RunRecord) -> list[str]:
+    """Which of the two did not come to its end, in words."""
+    ends = {"running": "has not ended", "failed": "failed before its end"}
+    return [f"{letter} {ends.get(run.status, run.status)}" for letter, run in (("A", a), ("B", b))
+            if run.status != "complete"]  # fmt: skip
 
 
 def demand_same_items(identity: str, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> None:
@@ -123,7 +137,7 @@ def notes(
     a: RunRecord, b: RunRecord, shared: Sequence[BenchmarkResult], left_out: Mapping[str, Sequence[str]]
 ) -> list[str]:
     """Differences that do not forbid a comparison, but may explain a part of it, and what was left out."""
-    said = []
+    said = _unfinished(a, b)
     if left_out:
         said.append(
             "the tokenizers differ: what is left also depends on how each model splits a text; "

@@ -7,7 +7,7 @@ that mean different things are refused.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,15 @@ from evenhand import comparable
 from evenhand import report_wording as wording
 from evenhand.contributions import Benchmark, ItemRecord, Metric
 from evenhand.errors import RunNotFound, UsageError
-from evenhand.report_numbers import counted, listing, percent
+from evenhand.report_numbers import listing, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import BenchmarkResult, RunRecord
-from evenhand.summary import STYLES, WIDTH, longest_word, plain_console, tidy
+from evenhand.summary import NARROW, STYLES, WIDTH, in_lines, longest_word, name_of_row, plain_console, tidy
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.table import Table
+    from rich.text import Text
 
 RESAMPLES = 10_000
 """Bootstrap resamples where the first run's recipe names none."""
@@ -187,7 +189,6 @@ def print_comparison(comparison: Comparison, *, console: Console | None = None) 
 
 def _print(comparison: Comparison, out: Console) -> None:
     from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     a, b = comparison.run_a, comparison.run_b
@@ -200,30 +201,57 @@ def _print(comparison: Comparison, out: Console) -> None:
             names = run.model_label + (f", after {names}" if run.kind == "run" else ", as it is")
         out.print(Padding(Text(f"{letter}  {folder} ({names})"), (0, 0, 0, 2)))
     out.print()
+    found = _in_lines(comparison) if out.width < NARROW else _table(comparison, out.width)
+    out.print(Padding(found, (0, 0, 0, 2)))
+    notes = [f"{x}: only in A" for x in comparison.only_a] + [f"{x}: only in B" for x in comparison.only_b]
+    for note in (*notes, *comparison.notes):
+        out.print(Padding(Text(f"- {note}"), (0, 0, 0, 2)))
+
+
+def _shown(comparison: Comparison) -> Iterator[tuple[BenchmarkResult, Any, Text]]:
+    """What is printed of each benchmark: (benchmark, row, verdict)."""
+    from rich.text import Text
+
+    for benchmark in comparison.benchmarks:
+        verdict = WORDS.get(benchmark.verdict, benchmark.verdict or "none")
+        for row in wording.rows(benchmark):
+            if row.primary or benchmark.verdict == comparable.NO_VERDICT:
+                yield benchmark, row, Text(verdict, style=STYLES[wording.tone(benchmark.verdict)])
+
+
+def _in_lines(comparison: Comparison) -> Group:
+    """What the table says, for a terminal where its columns would break words."""
+    from rich.text import Text
+
+    found, level = [], percent(comparison.run_a.confidence)
+    for benchmark, row, verdict in _shown(comparison):
+        told = [
+            Text(f"A {row.before}, B {row.after}"),
+            Text(f"B \u2212 A {row.change}, {level} interval {row.interval or 'none'}"),
+            Text("verdict: ").append_text(verdict),
+        ]
+        if row.distance:
+            told.append(Text(f"distance from the ideal: {row.distance}"))
+        found.append((Text(name_of_row(benchmark, row)), told))
+    return in_lines(found)
+
+
+def _table(comparison: Comparison, width: int) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
     labels = [words for x in comparison.benchmarks for words in (x.label, *(f"{m.name}, {m.unit}" for m in x.metrics))]
     table.add_column("benchmark", ratio=1, overflow="fold", min_width=min(30, longest_word(labels)))
     for title in ("A", "B", "B \u2212 A"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column(f"{percent(a.confidence)} interval", no_wrap=out.width >= WIDTH)
+    table.add_column(f"{percent(comparison.run_a.confidence)} interval", no_wrap=width >= WIDTH)
     table.add_column("verdict", min_width=12, max_width=26)
-    for benchmark in comparison.benchmarks:
-        for row in (r for r in wording.rows(benchmark) if r.primary or benchmark.verdict == comparable.NO_VERDICT):
-            unit = f", {row.metric.unit}" if row.metric.unit else ""
-            label = f"{benchmark.label}: {row.metric.name}{unit} ({wording.direction(row.metric)}; "
-            verdict = WORDS.get(benchmark.verdict, benchmark.verdict or "none")
-            table.add_row(
-                Text(label + f"{counted(benchmark.n_items, 'item')})"),
-                row.before,
-                row.after,
-                row.change,
-                Text(row.interval or "none"),
-                Text(verdict, style=STYLES[wording.tone(benchmark.verdict)]),
-            )
-            if row.distance:
-                moved, _, ends = row.distance.partition(" ")
-                table.add_row(Text("  distance from the ideal"), "", "", moved, Text(ends), "")
-    out.print(Padding(table, (0, 0, 0, 2)))
-    notes = [f"{x}: only in A" for x in comparison.only_a] + [f"{x}: only in B" for x in comparison.only_b]
-    for note in (*notes, *comparison.notes):
-        out.print(Padding(Text(f"- {note}"), (0, 0, 0, 2)))
+    for benchmark, row, verdict in _shown(comparison):
+        table.add_row(
+            Text(name_of_row(benchmark, row)), row.before, row.after, row.change, Text(row.interval or "none"), verdict
+        )
+        if row.distance:
+            moved, _, ends = row.distance.partition(" ")
+            table.add_row(Text("  distance from the ideal"), "", "", moved, Text(ends), "")
+    return table

@@ -3,6 +3,8 @@
 A plugin never drives the run. It contributes a part in the terms of the ecosystem (a `datasets.Dataset`, a loss, a
 `torch.nn.Module`, logits), and the host folds, sums, concatenates or notifies in the order of the recipe.
 
+Here stand the parts of data, training and architecture, and all others can be imported from here, too.
+
 Shapes: B rows of text, P counterfactual pairs, T tokens, V vocabulary entries, H hidden units, N aligned positions.
 """
 
@@ -18,15 +20,27 @@ from evenhand.evaluation_parts import ItemRecord as ItemRecord
 from evenhand.evaluation_parts import Metric as Metric
 from evenhand.evaluation_parts import Planted as Planted
 from evenhand.evaluation_parts import item_text as item_text
+from evenhand.report_parts import Bars as Bars
+from evenhand.report_parts import Fact as Fact
+from evenhand.report_parts import Heat as Heat
+from evenhand.report_parts import Section as Section
 from evenhand.row_account import Example as Example
 from evenhand.row_account import RowAccount as RowAccount
+from evenhand.serving_parts import DecodingRule as DecodingRule
+from evenhand.serving_parts import Finding as Finding
+from evenhand.serving_parts import Intervention as Intervention
+from evenhand.serving_parts import Monitor as Monitor
+from evenhand.serving_parts import Observation as Observation
+from evenhand.serving_parts import Request as Request
+from evenhand.serving_parts import RequestChange as RequestChange
+from evenhand.serving_parts import Response as Response
+from evenhand.serving_parts import TokenChange as TokenChange
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-    from evenhand.around_requests import Ask
     from evenhand.measured import Measured
     from evenhand.training_batch import Batch, Outputs
 
@@ -192,184 +206,3 @@ class ModelTransform:
     """The counterpart of `save`: must leave the model as `apply` after `fit` did."""
     portable: bool = True
     """False when `model/` cannot be used with plain transformers unless this step is folded."""
-
-
-# ------------------------------------------------------------------------------------------------------ decoding
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """One call of the model."""
-
-    prompt: str
-    max_new_tokens: int = 40
-    seed: int | None = None
-    temperature: float | None = None
-    """Of sampling this answer, 0 for greedy; None: that of the whole call."""
-    turns: Sequence[tuple[str, str]] = ()
-    """Of a chat (`meta={"chat": True}`): (role, text) of what was said before the prompt, which is the user's turn."""
-    meta: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenChange:
-    """One generated token whose distribution a rule changed."""
-
-    position: int
-    rule: str
-    before: str
-    """The most probable token before the rule."""
-    after: str
-    """The most probable token after it."""
-    total_variation: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class RequestChange:
-    """What a rule around a request did to it, or to its answer as a whole."""
-
-    rule: str
-    what: Literal["prompt", "rewriting", "choice", "abstention"]
-    before: str
-    """The prompt, or the answer that there would have been without the rule."""
-    after: str
-    """What the model was asked instead, or what was answered instead."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """By how much: counts, scores, reasons; plain JSON types."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Response:
-    """What the model answered, and what the rules did to it."""
-
-    request: Request
-    text: str
-    token_ids: Sequence[int] = ()
-    """The tokens that the model wrote, also where a rule has put another text in the place of theirs."""
-    changes: Sequence[TokenChange] = ()
-    request_changes: Sequence[RequestChange] = ()
-    """The innermost rule first: the last one is nearest to what the user reads."""
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodingRule:
-    """A change of decoding in exactly one of four forms.
-
-    `next_logits(ids, logits, contexts)` maps next-token logits. `ids` is [B, T] (left-padded prefixes, `pad` = -1),
-    `logits` [B, V]; `contexts[b]` is a [k, V] tensor with the logits of row b's extra contexts (k may be 0). It must be
-    a pure function of each prefix, so that the same rule scores given text.
-    `mask_logits(ids, logits, contexts, places)` is the same for masked models: it maps the logits [B, V] at masked
-    places. `ids` is [B, T] (texts with their masks, right-padded, `pad` = -1), `places` [B] where each one's mask lies.
-    It must be a pure function of the masked text.
-    `step(model, cache)` may touch the key-value cache before each forward pass; measured on generations only.
-    `around(request, generate)` wraps whole requests: prompts, reranking, rewriting, abstention.
-    """
-
-    name: str
-    next_logits: Callable[..., torch.Tensor] | None = None
-    contexts: Callable[[Sequence[int]], Sequence[Sequence[int]]] | None = None
-    """Prefix of token ids -> the token ids of its extra contexts; a pure function of the prefix."""
-    mask_logits: Callable[..., torch.Tensor] | None = None
-    mask_contexts: Callable[[Sequence[int], int], Sequence[tuple[Sequence[int], int]]] | None = None
-    """Token ids and the place of a mask in them -> the token ids of its extra contexts, each with the place of the
-    mask in it that corresponds; a pure function of both."""
-    step: Callable[..., None] | None = None
-    around: Callable[[Request, Ask], Response] | None = None
-    """Gets a request and what answers requests: `ask(request)`, or `ask.many(requests)` for several in one batch."""
-    probes: Sequence[Response] = ()
-    """Of a rule around requests that acts on few of them: requests with answers on which it can be seen to act. The
-    proof that the step took hands it these answers; without any, answers of the model are compared."""
-
-    def __post_init__(self) -> None:
-        forms = [f for f in ("next_logits", "mask_logits", "step", "around") if getattr(self, f) is not None]
-        if len(forms) != 1:
-            raise TypeError(f"decoding rule {self.name!r} must have exactly one form, it has {forms or 'none'}")
-        if self.contexts is not None and self.next_logits is None:
-            raise TypeError(f"decoding rule {self.name!r} asks for contexts but maps no logits")
-        if self.mask_contexts is not None and self.mask_logits is None:
-            raise TypeError(f"decoding rule {self.name!r} asks for contexts of masks but maps no logits at masks")
-
-
-# ---------------------------------------------------------------------------------------------------- monitoring
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """One request and its response, as the monitors see it."""
-
-    response: Response
-    probe_of: Observation | None = None
-    """Set when this is the answer to a probe a monitor asked for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What a monitor noticed."""
-
-    title: str
-    detail: str = ""
-    """The numbers that matter in half a sentence: what the terminal shows beside the title."""
-    level: Literal["info", "warning", "alarm"] = "info"
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intervention:
-    """What a monitor asks the host to do from now on: switch decoding rules on, or stop answering."""
-
-    action: Literal["enable_rules", "disable_rules", "halt"]
-    rules: Sequence[str] = ()
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Monitor:
-    """Watches requests while they are served."""
-
-    name: str
-    observe: Callable[[Observation], Sequence[Finding | Intervention]]
-    probes: Callable[[Observation], Sequence[Request]] | None = None
-    """Extra requests whose answers it wants to see; they never reach a user."""
-    summary: Callable[[], Finding] | None = None
-    """The state at the end of the traffic."""
-
-
-# -------------------------------------------------------------------------------------------------- transparency
-@dataclass(frozen=True, kw_only=True)
-class Fact:
-    """A labelled value of a section."""
-
-    label: str
-    value: str | float | int | bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Heat:
-    """Tokens with one signed weight each, drawn as coloured text."""
-
-    tokens: Sequence[str]
-    weights: Sequence[float]
-    caption: str = ""
-    """What the figure shows, as whole sentences."""
-    positive: str = "positive weight"
-    """What a weight above zero means, for the legend."""
-    negative: str = "negative weight"
-    """What one below zero means; empty where there can be none."""
-    doubt: str = ""
-    """Why the weights must not be read as an explanation: then they are drawn in grey, with this sentence."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bars:
-    """Labelled values, drawn as horizontal bars."""
-
-    labels: Sequence[str]
-    values: Sequence[float]
-    caption: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A part of the report and of the model card, written by a plugin from measured facts."""
-
-    title: str
-    text: str = ""
-    facts: Sequence[Fact] = ()
-    figures: Sequence[Heat | Bars] = ()

@@ -31,6 +31,10 @@ BUILT_IN = "train"
 Status = Literal["ok", "broken", "incompatible", "clash"]
 
 
+MOST_LISTED = 20
+"""Most names in a message; more of them would hide what the message says."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PluginRow:
     """One entry point, read but not imported."""
@@ -97,7 +101,7 @@ class Catalogue:
             offered = [row.name for row in self.rows if normalised(row.distribution) == normalised(distribution)]
             if offered:
                 what = f"{distribution} offers no plugin {name!r}{did_you_mean(name, offered)}"
-                return UnknownPlugin(what, known=known, do=f"It offers: {', '.join(sorted(offered))}")
+                return UnknownPlugin(what, known=known, do=f"It offers: {_named(sorted(offered))}")
             what = f"no distribution {distribution!r} with plugins is installed"
             near = did_you_mean(distribution, {row.distribution for row in self.rows})
             return UnknownPlugin(what + near, known=known, do=f"pip install {distribution}")
@@ -110,13 +114,17 @@ class Catalogue:
             what += f"; did you mean {match!r}?"
             if match in KNOWN_PLUGINS and match not in self.names():
                 return UnknownPlugin(what, known=known, do=f"pip install {KNOWN_PLUGINS[match]}")
-        installed = ", ".join(self.names()) or "none"
-        return UnknownPlugin(what, known=known, do=f"Installed: {installed}")
+        return UnknownPlugin(what, known=known, do=f"Installed: {_named(self.names()) or 'none'}")
 
 
 def normalised(name: str) -> str:
     """A distribution's name as package indexes compare it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _named(names: Sequence[str]) -> str:
+    """The names, or how many they are."""
+    return ", ".join(names) if len(names) <= MOST_LISTED else f"{len(names)} plugins; `toolkit plugins` lists them"
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -13,10 +13,11 @@ from evenhand import report_wording as wording
 from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import BenchmarkResult, MetricResult, RunRecord
-from evenhand.summary import WIDTH, longest_word, plain_console, tidy
+from evenhand.summary import NARROW, WIDTH, in_lines, longest_word, plain_console, tidy
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.table import Table
 
 
 LONGEST = 42
@@ -99,7 +100,6 @@ def as_text(folder: Path | str) -> str:
 
 def _print(folder: Path, run: RunRecord, out: Console) -> None:
     from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     def line(words: str, indent: int = 4) -> None:
@@ -113,17 +113,8 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         out.print(Padding(Text(benchmark.label, style="bold"), (0, 0, 0, 2)))
         facts = [size(benchmark), *([benchmark.mode] if benchmark.mode else [])]
         line("; ".join(facts))
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
-        short = max(len(m.name) for m in benchmark.metrics) <= LONGEST if benchmark.metrics else True
-        table.add_column("metric", overflow="fold", no_wrap=short)
-        table.add_column("value", no_wrap=True)
-        table.add_column(f"{percent(run.confidence)} interval", no_wrap=True)
-        room = longest_word([wording.direction(m) for m in benchmark.metrics])
-        table.add_column("better", ratio=1, overflow="fold", min_width=room)
-        for row in rows(benchmark):
-            name = Text(row.metric.name if row.primary else f"  {row.metric.name}", style="bold" if row.primary else "")
-            table.add_row(name, Text(row.value), Text(row.interval), Text(wording.direction(row.metric)))
-        out.print(Padding(table, (0, 0, 0, 4)))
+        shown = _in_lines(run, benchmark) if out.width < NARROW else _table(run, benchmark)
+        out.print(Padding(shown, (0, 0, 0, 4)))
         line(f"counted: {tallies(benchmark)}")
         if benchmark.good:
             line(f"a good value: {benchmark.good}")
@@ -141,6 +132,35 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
     if run.seconds:
         out.print()
         out.print(Text(f"Took {duration(run.seconds)}."))
+
+
+def _in_lines(run: RunRecord, benchmark: BenchmarkResult) -> Group:
+    """What the table says, for a terminal where its columns would break words."""
+    from rich.text import Text
+
+    found = []
+    for row in rows(benchmark):
+        told = Text(f"{row.value}, {percent(run.confidence)} interval {row.interval}")
+        name = Text(f"{row.metric.name} ({wording.direction(row.metric)})", style="bold" if row.primary else "")
+        found.append((name, [told]))
+    return in_lines(found)
+
+
+def _table(run: RunRecord, benchmark: BenchmarkResult) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+    short = max(len(m.name) for m in benchmark.metrics) <= LONGEST if benchmark.metrics else True
+    table.add_column("metric", overflow="fold", no_wrap=short)
+    table.add_column("value", no_wrap=True)
+    table.add_column(f"{percent(run.confidence)} interval", no_wrap=True)
+    room = longest_word([wording.direction(m) for m in benchmark.metrics])
+    table.add_column("better", ratio=1, overflow="fold", min_width=room)
+    for row in rows(benchmark):
+        name = Text(row.metric.name if row.primary else f"  {row.metric.name}", style="bold" if row.primary else "")
+        table.add_row(name, Text(row.value), Text(row.interval), Text(wording.direction(row.metric)))
+    return table
 
 
 def how_to_read(run: RunRecord) -> Sequence[str]:

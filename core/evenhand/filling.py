@@ -51,7 +51,8 @@ def attach(model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule]
     """Make the forward pass of a masked model follow the rules at masks; gives the handle that takes them off.
 
     In evaluation mode, and without `labels`: a training, and the loss that it is watched by, see the model itself.
-    Raises UsageError when an input cannot be read as one text a row (`inputs_embeds`, two segments).
+    Raises UsageError when an input cannot be read as one text a row (`inputs_embeds`, two segments), and in a backward
+    pass that comes to a mask: what a rule makes has no gradient.
     """
     mask = tokenizer.mask_token_id
     active = [rule for rule in rules if rule.mask_logits is not None]
@@ -72,6 +73,8 @@ def attach(model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule]
         logits = out[0] if isinstance(out, tuple) else out.logits
         changed = logits.clone()
         changed[rows, places] = _under_rules(module, tokenizer, ids, seen, rows, places, active).to(logits)
+        if changed.requires_grad:
+            changed.register_hook(lambda gradient: _no_gradient(gradient[rows, places]))
         if isinstance(out, tuple):
             return (changed, *out[1:])
         out.logits = changed
@@ -105,6 +108,16 @@ def _under_rules(
     return found
 
 
+def _no_gradient(at_masks: torch.Tensor) -> None:
+    """Refuses a backward pass through logits that rules have made: it would be zero there without a word."""
+    if bool(at_masks.any()):
+        raise UsageError(
+            "a gradient was asked of logits at a mask, and those are made by decoding rules, which have none",
+            where="backward",
+            do="compute it on the model as transformers loads it from the run's model/, or in training mode",
+        )
+
+
 def _unreadable(what: str) -> UsageError:
     return UsageError(
         f"decoding rules read one text a row, and this input has {what}",
@@ -123,12 +136,14 @@ def fill(
 ) -> Any:
     """The k likeliest words at the one mask of a text, likeliest first, or such a list for each of several texts.
 
-    The mask is written as `tokenizer.mask_token`. Raises WrongModelKind for a tokenizer without one, and UsageError
-    for a text without a mask, or with several.
+    The mask is written as `tokenizer.mask_token`. Raises WrongModelKind for a model that continues text, and UsageError
+    for a text without a mask, or with several, and for a k below 1.
     """
     from evenhand.measured import Measured
+    from evenhand.models import kind_of
 
-    if tokenizer.mask_token_id is None:
+    # Some models that continue text have a mask among their tokens; nobody has taught them what it is.
+    if tokenizer.mask_token_id is None or kind_of(model.config, where="fill") != "masked":
         raise WrongModelKind("this model continues text, it fills no masks", where="fill", do="use `generate`")
     many = [texts] if isinstance(texts, str) else list(texts)
     found: list[list[Filling]] = Measured(model, tokenizer, "masked", rules, dtype="float32").top(many, k)

@@ -6,8 +6,7 @@ Distributions are not: one of them is as long as the vocabulary.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 
 AT_ONCE = 32
-"""Texts whose distributions or hidden states are held at once."""
+"""Texts whose distributions are held at once."""
 ANSWERED_AT_ONCE = 32
 """Requests that are answered in one batch."""
 
@@ -182,15 +181,22 @@ class Measured:
     def top(self, prompts: Sequence[str], k: int) -> list[list[Filling]]:
         """The k likeliest tokens after each prompt (masked models: at the one mask in each text), likeliest first.
 
-        Raises UsageError for a text of a masked model that has no mask, or several.
+        Where the vocabulary is smaller than k, all of it. Raises UsageError for a k below 1, and for a text of a masked
+        model that has no mask, or several.
         """
+        if k < 1:
+            raise UsageError(f"k is {k}, and at least 1 word must be asked for", where="fillings")
         ids = [self.ids(prompt) for prompt in prompts]
         if self.kind == "masked":
             mask = self.tokenizer.mask_token_id
             places = [[p for p, token in enumerate(row) if token == mask] for row in ids]
             for prompt, found in zip(prompts, places, strict=True):
                 if len(found) != 1:
-                    raise UsageError(f"the text {prompt!r} has {len(found)} masks instead of one", where="fillings")
+                    raise UsageError(
+                        f"the text {prompt!r} has {len(found)} masks instead of one",
+                        where="fillings",
+                        do=f"write the mask as {self.tokenizer.mask_token}",
+                    )
         else:
             closing = _closing(self.tokenizer)
             ids = [row[: len(row) - closing] for row in ids]
@@ -199,7 +205,7 @@ class Measured:
         for start in range(0, len(ids), AT_ONCE):
             rows = self.distributions(ids[start : start + AT_ONCE], places[start : start + AT_ONCE])
             for row in rows:
-                values, tokens = row[0].topk(k)
+                values, tokens = row[0].topk(min(k, row.shape[-1]))
                 words = [self.tokenizer.decode([t]).strip() for t in tokens.tolist()]
                 result.append([Filling(*f) for f in zip(words, tokens.tolist(), values.tolist(), strict=True)])
         return result
@@ -230,16 +236,9 @@ class Measured:
 
         The model is switched to eager attention meanwhile, since the others return no weights. One text at a time.
         """
-        import torch
+        from evenhand.model_insides import received_attention
 
-        found = []
-        with _eager(self.model), measuring(self.model, self.precision):
-            for text in texts:
-                row = torch.tensor([self.ids(text)], device=self.model.device)
-                out = self.model(input_ids=row, attention_mask=torch.ones_like(row), output_attentions=True)
-                weights = torch.stack([layer[0].float() for layer in out.attentions])
-                found.append(weights.mean((0, 1, 2)).cpu().numpy())
-        return found
+        return received_attention(self.model, [self.ids(text) for text in texts], self.precision)
 
     def hidden(
         self, texts: Sequence[str], *, layer: int = -1, pooling: Literal["first", "last", "mean"] = "last"
@@ -248,29 +247,10 @@ class Measured:
 
         Layer 0 is the embeddings, -1 the last; special tokens count as the tokenizer sets them.
         """
-        import torch
+        from evenhand.model_insides import hidden_states
 
-        ids = [self.ids(text) for text in texts]
-        order = sorted(range(len(ids)), key=lambda k: len(ids[k]))
-        pad = int(self.tokenizer.pad_token_id or 0)
-        found: dict[int, torch.Tensor] = {}
-        with measuring(self.model, self.precision):
-            for start in range(0, len(order), AT_ONCE):
-                chosen = order[start : start + AT_ONCE]
-                longest = max(len(ids[k]) for k in chosen)
-                batch = torch.tensor([[*ids[k], *[pad] * (longest - len(ids[k]))] for k in chosen])
-                mask = torch.tensor([[1] * len(ids[k]) + [0] * (longest - len(ids[k])) for k in chosen])
-                batch, mask = batch.to(self.model.device), mask.to(self.model.device)
-                # The base model alone: nobody reads logits here.
-                out = self.model.base_model(input_ids=batch, attention_mask=mask, output_hidden_states=True)
-                states = out.hidden_states[layer].float()
-                if pooling == "mean":
-                    pooled = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-                else:
-                    at = mask.sum(1) - 1 if pooling == "last" else torch.zeros_like(mask[:, 0])
-                    pooled = states[torch.arange(len(chosen), device=states.device), at]
-                found |= dict(zip(chosen, pooled.cpu(), strict=True))
-        return torch.stack([found[k] for k in range(len(ids))]) if ids else torch.empty(0, 0)
+        ids, pad = [self.ids(text) for text in texts], int(self.tokenizer.pad_token_id or 0)
+        return hidden_states(self.model, ids, self.precision, layer=layer, pooling=pooling, pad=pad)
 
     def generate(self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0) -> list[Response]:
         """Answers to requests, with all decoding rules; `temperature` 0 is greedy, `top_p` below 1 cuts the tail.
@@ -340,14 +320,3 @@ def _cached(
     if missing:
         known.update(zip(missing, compute(missing), strict=True))
     return [known[key] for key in keys]
-
-
-@contextlib.contextmanager
-def _eager(model: PreTrainedModel) -> Iterator[None]:
-    """Attention that returns its weights."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)

@@ -180,8 +180,9 @@ def identity_of(
 
 
 ENGINE = (
-    "decoding_loop", "generation", "measured", "pairs", "scoring", "scoring_continuations", "scoring_forward",
-    "scoring_packing", "scoring_precision", "scoring_rules",
+    "around_requests", "decoding_loop", "fast_products", "filling", "generation", "measured", "model_insides", "pairs",
+    "processes", "scoring", "scoring_continuations", "scoring_forward", "scoring_packing", "scoring_precision",
+    "scoring_rules",
 )  # fmt: skip
 """The modules of the core that decide a score."""
 

@@ -11,13 +11,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from evenhand import devices
 from evenhand.body_conversion import UNTRAINED
 from evenhand.cache import COMPLETE, STAMP, damage, digest_of, digests_of, sha256_file
 from evenhand.errors import DigestMismatch, UsageError, WrongModelKind
 from evenhand.folder_names import any_folder_name
+from evenhand.near_match import did_you_mean
 from evenhand.progress import progress
 from evenhand.resolution import ResolvedModel, Source, resolve
 from evenhand.shelf import ModelKind, list_shelf
@@ -93,13 +94,16 @@ def load(
     returns attention weights); `device` "auto" is CUDA where there is one. A tokenizer without a padding token pads
     with its end-of-sequence token.
     Raises WrongModelKind when the model is not of the asked kind or has no language-model head, UsageError
-    when it needs its own code and that was not allowed, its files cannot be understood, or the device is not there,
-    DigestMismatch when files are damaged.
+    when it needs its own code and that was not allowed, its files cannot be understood, or the format or device is not
+    there, DigestMismatch when files are damaged.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
     where = f"model {resolved.name!r}"
+    if dtype not in get_args(Dtype):
+        near, known = did_you_mean(dtype, get_args(Dtype)), ", ".join(get_args(Dtype))
+        raise UsageError(f"there is no number format {dtype!r}{near}", where=where, known=f"known: {known}")
     folder, device = str(resolved.folder), devices.chosen(device)
     quiet = any_folder_name(trust_remote_code=trust_remote_code)
     with progress(f"Loading {resolved.display_name}"), own_bars_off(), quiet:

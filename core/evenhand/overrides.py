@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evenhand.near_match import did_you_mean
@@ -56,6 +56,9 @@ def _write(table: dict[str, Any], parts: list[str], value: Any) -> str | None:
     if head in LISTS:
         return _write_entry(table, head, rest, value)
     if head not in SECTIONS:
+        for name in LISTS:
+            if rest and head in _ids(table, name):
+                return f"unknown section {head!r}; did you mean {'.'.join((name, *parts))!r}?"
         return f"unknown section {head!r}{did_you_mean(head, [*SECTIONS, *LISTS])}"
     fields = list(SECTIONS[head].model_fields)
     if len(rest) != 1:
@@ -70,9 +73,7 @@ def _write(table: dict[str, Any], parts: list[str], value: Any) -> str | None:
 
 
 def _write_entry(table: dict[str, Any], head: str, rest: list[str], value: Any) -> str | None:
-    entries = table.get(head)
-    entries = [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
-    ids = [str(entry.get("id")) for entry in entries]
+    entries, ids = _entries(table, head), _ids(table, head)
     if len(rest) < 2 or not all(rest):
         return f"write {head}.ID.key=value (ids: {', '.join(ids) or 'none'})"
     if rest[0] not in ids:
@@ -86,3 +87,13 @@ def _write_entry(table: dict[str, Any], head: str, rest: list[str], value: Any) 
             return f"{'.'.join([head, *rest[:-1]])} is no table"
     target[rest[-1]] = value
     return None
+
+
+def _entries(table: Mapping[str, Any], head: str) -> list[dict[str, Any]]:
+    """The entries of a list of the recipe, as far as they can be read."""
+    found = table.get(head)
+    return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+
+
+def _ids(table: Mapping[str, Any], head: str) -> list[str]:
+    return [str(entry.get("id")) for entry in _entries(table, head)]

@@ -76,6 +76,7 @@ class Row:
     distance: str
     """The change of the distance from the ideal value with its interval, where it differs from the change."""
     detectable: str
+    """Empty too where no two resamples differed: nothing then says how small a change could have been found."""
 
 
 def rows(benchmark: BenchmarkResult) -> list[Row]:
@@ -98,7 +99,7 @@ def rows(benchmark: BenchmarkResult) -> list[Row]:
                 change=change,
                 interval=interval,
                 distance="" if distance == f"{change} {interval}".strip() else distance,
-                detectable="" if metric.detectable is None else number(metric.detectable, places),
+                detectable=number(metric.detectable, places) if metric.detectable else "",
             )
         )
     return made

@@ -6,7 +6,7 @@ The text is the same with and without a terminal, at most 100 columns wide, and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,15 +207,12 @@ def _steps_in_lines(run: RunRecord) -> Group:
 
 def _benchmarks_in_lines(run: RunRecord) -> Group:
     """What the table says, a benchmark at a time: name, values, change with its interval, verdict."""
-    from rich.console import Group
-    from rich.padding import Padding
     from rich.text import Text
 
-    lines: list[Any] = []
+    found = []
     for benchmark in [*run.bias_benchmarks, *run.quality_benchmarks]:
         row = next((r for r in wording.rows(benchmark) if r.primary), None)
         verdict = Text(benchmark.verdict or "none", style=STYLES[wording.tone(benchmark.verdict)])
-        lines.append(Text(benchmark.label if row is None else _name_of_row(benchmark, row)))
         told = [Text("verdict: ").append_text(verdict)]
         if row is not None:
             told.insert(0, Text(f"before {row.before}, after {row.after}"))
@@ -224,11 +221,23 @@ def _benchmarks_in_lines(run: RunRecord) -> Group:
                 told.append(Text(f"distance from the ideal: {row.distance}"))
             if row.detectable and not benchmark.quality:
                 told.append(Text(f"detectable with 80 % power: \u00b1{row.detectable}", style="dim"))
-        lines += [Padding(text, (0, 0, 0, 4)) for text in told]
-    return Group(*lines)
+        found.append((Text(benchmark.label if row is None else name_of_row(benchmark, row)), told))
+    return in_lines(found)
 
 
-def _name_of_row(benchmark: Any, row: Any) -> str:
+def in_lines(entries: Iterable[tuple[Text, Sequence[Text]]]) -> Group:
+    """Each name, and indented below it what a table would say beside it."""
+    from rich.console import Group
+    from rich.padding import Padding
+
+    parts: list[Any] = []
+    for name, told in entries:
+        parts += [name, *(Padding(text, (0, 0, 0, 4)) for text in told)]
+    return Group(*parts)
+
+
+def name_of_row(benchmark: Any, row: Any) -> str:
+    """A benchmark with its metric, which way is better, and how many items there are."""
     unit = f", {row.metric.unit}" if row.metric.unit else ""
     return (
         f"{benchmark.label}: {row.metric.name}{unit} ({wording.direction(row.metric)}; "
@@ -256,7 +265,7 @@ def _benchmarks(run: RunRecord, width: int) -> Table:
             table.add_row(Text(benchmark.label), "", "", "", "", verdict)
             continue
         table.add_row(
-            Text(_name_of_row(benchmark, row)), row.before, row.after, row.change, Text(row.interval or "none"), verdict
+            Text(name_of_row(benchmark, row)), row.before, row.after, row.change, Text(row.interval or "none"), verdict
         )
         if row.distance:
             moved, _, ends = row.distance.partition(" ")

@@ -29,7 +29,7 @@ from evenhand_sdk.conformance_models import check_model_contract
 from evenhand_sdk.testing import contributions, place, run_context
 from evenhand_sdk.tiny import save_tiny, tiny_causal, tiny_masked, tiny_sentences
 from evenhand_standard import pair_bank
-from evenhand_standard.architecture.gradient_choice import Chosen, scores, taken
+from evenhand_standard.architecture.gradient_choice import Chosen, read, scores, taken, write
 from evenhand_standard.architecture.selective_update import SelectiveUpdate
 
 GENDER = load_axis("gender")
@@ -293,3 +293,12 @@ def test_a_recipe_may_name_sets_and_axes_in_lists(tmp_path: Path) -> None:
         found, problems = validated(options, given, "steps[1]")
         assert found is None and len(problems) == 1
         assert problems[0].startswith(told), problems
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"key": "k"}', '{"key": "k", "chosen": {"share": 1}}', "\udcff"])
+def test_a_damaged_choice_is_made_again_and_not_trusted(content: str, tmp_path: Path) -> None:
+    whole = Chosen(scores={"a": 1.0}, share=0.5, candidates=2, measured_on="texts")
+    write(tmp_path, "k", whole)
+    assert read(tmp_path, "k") == whole and read(tmp_path, "other") is None
+    (tmp_path / "chosen.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert read(tmp_path, "k") is None

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import rich_click as click
 
@@ -16,6 +16,10 @@ COLOURS = {
     **dict.fromkeys(("incompatible", "clash", "skipped"), "yellow"),
 }
 """Words that a table shows in colour."""
+LEAST = 24
+"""Letters that the last column of a table needs in a narrow terminal, unless all its cells are shorter; else half."""
+NARROW = 80
+"""A terminal with fewer columns is narrow."""
 
 
 def styled(text: str, *, colour: str | None = None, bold: bool = False, error: bool = False) -> str:
@@ -29,7 +33,8 @@ def styled(text: str, *, colour: str | None = None, bold: bool = False, error: b
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
     """Lines of an aligned table; the last column takes the rest of the line and wraps.
 
-    Columns that are empty in every row are left out.
+    Columns that are empty in every row are left out. Where the terminal leaves the last one no room, each row
+    becomes lines: its first cell, and below it the others with their names.
     """
     kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
     table = [[line[i] for i in kept] for line in (header, *rows)]
@@ -37,10 +42,16 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str
         return []
     widths = [max(len(line[i]) for line in table) for i in range(len(kept) - 1)]
     start = len(indent) + sum(widths) + 2 * len(widths)
-    room = max(24, shutil.get_terminal_size((100, 24)).columns - start)
+    width = shutil.get_terminal_size((100, 24)).columns
+    room, about = width - start, [line[-1] for line in table]
+    least = min(LEAST if width < NARROW else LEAST // 2, max(map(len, about)))
+    if room < max(least, longest_word(about)):
+        if sys.stdout.isatty() or "COLUMNS" in os.environ:
+            return _in_lines(table, width, indent)
+        room = LEAST  # in a file or a pipe, each row begins in one line, for `grep` and its kin
     lines = []
     for number, line in enumerate(table):
-        first, *more = textwrap.wrap(line[-1], room, break_on_hyphens=False) or [""]
+        first, *more = textwrap.wrap(line[-1], room, break_on_hyphens=False, break_long_words=False) or [""]
         cells = [
             styled(cell.ljust(width), colour=COLOURS[cell]) if cell in COLOURS else cell.ljust(width)
             for cell, width in zip(line, widths, strict=False)
@@ -50,6 +61,27 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str
         lines.append(styled(text, bold=True) if number == 0 else text)
         lines += [" " * start + part for part in more]
     return lines
+
+
+def _in_lines(table: Sequence[Sequence[str]], width: int, indent: str) -> list[str]:
+    """Each row as its first cell, and below it the others that say something, with their names."""
+    header, *rows = table
+    lines = []
+    for cells in rows:
+        named = 1 if header[0] else 2  # a number has no name of its own: it stands before what it counts
+        lines.append(styled(indent + " ".join(cells[:named]), bold=True))
+        for name, cell in zip(header[named:], cells[named:], strict=True):
+            if cell:
+                lines += textwrap.wrap(
+                    f"{name}: {cell}", max(LEAST, width), initial_indent=indent * 3, subsequent_indent=indent * 4,
+                    break_on_hyphens=False, break_long_words=False,
+                )  # fmt: skip
+    return lines
+
+
+def longest_word(texts: Iterable[str]) -> int:
+    """Letters of the longest word."""
+    return max((len(word) for text in texts for word in text.split()), default=0)
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:

@@ -192,9 +192,9 @@ def write(folder: Path, key: str, chosen: Chosen) -> None:
 
 
 def read(folder: Path, key: str | None = None) -> Chosen | None:
-    """The choice that lies there; None when there is none, or it was made from something else."""
-    path = folder / FILE
-    if not path.is_file():
+    """The choice that lies there; None when there is none, it is damaged, or it was made from something else."""
+    try:
+        kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return Chosen(**kept["chosen"]) if key in (None, kept["key"]) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    return Chosen(**kept["chosen"]) if key in (None, kept["key"]) else None
