@@ -123,7 +123,8 @@ def test_mistakes_of_every_sort_come_in_one_list(
     assert result.stderr == (
         "my.toml: 10 problems\n"
         "  - size: unknown section "
-        "(known: extends, model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)\n"
+        "(known: extends, model, data, training, budget, traffic, evaluation, run, sweep, searched, steps, benchmarks, "
+        "expect)\n"
         "  - steps[1].use: no plugin is called 'no-such-thing'\n"
         "      Installed: imitation, quiet-decoding, row-shuffle, word-count\n"
         "  - steps[2].use: no plugin is called 'nothing-like-it'\n"
@@ -590,6 +591,7 @@ def test_models_lists_the_shelf(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_command_has_a_help_text_and_the_global_flags() -> None:
     assert sorted(toolkit.commands) == [
+        "ablate",
         "check",
         "compare",
         "eval",
@@ -600,6 +602,7 @@ def test_every_command_has_a_help_text_and_the_global_flags() -> None:
         "report",
         "run",
         "schema",
+        "sweep",
         "validate",
     ]
     for name, command in toolkit.commands.items():

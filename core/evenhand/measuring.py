@@ -12,6 +12,7 @@ from evenhand import shelf
 from evenhand.cache import Json, atomic_folder, cache_dir, damage, digest_of, sha256_text
 from evenhand.contributions import Benchmark, DecodingRule, ItemRecord
 from evenhand.errors import UsageError, WrongModelKind
+from evenhand.item_halves import counting
 from evenhand.processes import agreed, is_first
 
 if TYPE_CHECKING:
@@ -93,8 +94,26 @@ def measure(
 ) -> tuple[dict[str, list[ItemRecord]], str]:
     """Score every benchmark on the model as it is; gives the records by benchmark id and the scoring mode.
 
-    `when` stands behind the benchmark's name in the progress.
+    Only the records of `evaluation.items` are given. `when` stands behind the benchmark's name in the progress.
     """
+    records, mode = _scored(benchmarks, loaded, rules, recipe, when=when, on_event=on_event)
+    return _counting(records, recipe), mode
+
+
+def _counting(records: Mapping[str, Sequence[ItemRecord]], recipe: Recipe) -> dict[str, list[ItemRecord]]:
+    return {name: counting(found, recipe.evaluation.items, name) for name, found in records.items()}
+
+
+def _scored(
+    benchmarks: Mapping[str, tuple[ResolvedStep, Benchmark]],
+    loaded: LoadedModel,
+    rules: Sequence[DecodingRule],
+    recipe: Recipe,
+    *,
+    when: str,
+    on_event: Any,
+) -> tuple[dict[str, list[ItemRecord]], str]:
+    """The records of all items."""
     from evenhand.measured import Measured
 
     demand_trained_head(loaded.model, [benchmark for _, benchmark in benchmarks.values()], loaded.info.name)
@@ -145,13 +164,13 @@ def baseline(
             if on_reuse is not None:
                 on_reuse(name)
             continue
-        found, _ = measure({name: (step, benchmark)}, loaded, (), recipe, when=when, on_event=on_event)
+        found, _ = _scored({name: (step, benchmark)}, loaded, (), recipe, when=when, on_event=on_event)
         records[name] = found[name]
         if not is_first():
             continue
         with atomic_folder(folder) as temporary:
             write_records(temporary / "records.parquet", found[name], [])
-    return records, mode
+    return _counting(records, recipe), mode  # what is kept is whole: one measurement serves both halves
 
 
 def identity_of(
