@@ -338,6 +338,7 @@ class Life:
             reference=self.services.reference,
             retention=retention,
             budget=self.recipe.budget.perplexity,
+            idle={term.name for owner, term in self.pending_terms if owner.allow_no_effect},
             resume=self.resume,
             title=f"Training {self.aside}".rstrip() + (f" ({step.id})" if step.id != "train" else ""),
             on_event=self._told,
