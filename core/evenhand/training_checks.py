@@ -88,9 +88,8 @@ def demand_pairs(
                 do="train on text that names the groups, or set allow_no_effect = true for its step",
             )
         if lost:
-            told[pairing.key] = (
-                f"{term.name}: {lost:,} of {lost + number:,} counterfactuals are left out, nothing in them can be compared"
-            )
+            share = f"{lost:,} of {lost + number:,} counterfactuals"
+            told[pairing.key] = f"{term.name}: {share} are left out, nothing in them can be compared"
     return list(told.values())
 
 
