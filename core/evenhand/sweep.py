@@ -66,7 +66,7 @@ def sweep(recipe: Recipe, folder: Path, *, offline: bool = False) -> Sweep:
 
     demand_library()
     catalogue = discover()
-    _demand_searchable(recipe, catalogue)
+    demand_searchable(recipe, catalogue)
     section = recipe.sweep
     assert section is not None
     with storing(folder):
@@ -98,7 +98,7 @@ def sweep(recipe: Recipe, folder: Path, *, offline: bool = False) -> Sweep:
     return found
 
 
-def _demand_searchable(recipe: Recipe, catalogue: Catalogue) -> None:
+def demand_searchable(recipe: Recipe, catalogue: Catalogue) -> None:
     """Raises RecipeError where a value that may be drawn is refused; every key is tried at its ends."""
     section = recipe.sweep
     if section is None or not section.parameters:
