@@ -124,7 +124,8 @@ def test_mistakes_of_every_sort_come_in_one_list(
     assert result.stderr == (
         "my.toml: 10 problems\n"
         "  - size: unknown section "
-        "(known: extends, model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)\n"
+        "(known: extends, model, data, training, budget, traffic, evaluation, run, sweep, searched, steps, benchmarks, "
+        "expect)\n"
         "  - steps[1].use: no plugin is called 'no-such-thing'\n"
         "      Installed: imitation, quiet-decoding, row-shuffle, word-count\n"
         "  - steps[2].use: no plugin is called 'nothing-like-it'\n"
@@ -620,6 +621,7 @@ def test_a_table_that_a_narrow_terminal_cannot_hold_is_lines(monkeypatch: pytest
 
 def test_every_command_has_a_help_text_and_the_global_flags() -> None:
     assert sorted(toolkit.commands) == [
+        "ablate",
         "check",
         "compare",
         "eval",
@@ -630,6 +632,7 @@ def test_every_command_has_a_help_text_and_the_global_flags() -> None:
         "report",
         "run",
         "schema",
+        "sweep",
         "validate",
     ]
     for name, command in toolkit.commands.items():

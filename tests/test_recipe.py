@@ -84,8 +84,11 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
             "controls": "auto",
             "primary": None,
             "axis_margin": 0.1,
+            "items": "all",
         },
         "run": {"seed": 0, "seeds": 1, "offline": False, "output": None, "name": None},
+        "sweep": None,
+        "searched": None,
         "steps": [],
         "benchmarks": [],
         "expect": [],
@@ -237,7 +240,8 @@ def test_every_problem_is_reported_at_once(sound: Catalogue) -> None:
     """
     assert problems(text, "runs.seed=1", catalogue=sound) == [
         "evalution: unknown section; did you mean 'evaluation'? "
-        "(known: extends, model, data, training, budget, traffic, evaluation, run, steps, benchmarks, expect)",
+        "(known: extends, model, data, training, budget, traffic, evaluation, run, sweep, searched, steps, "
+        "benchmarks, expect)",
         "--set runs.seed=1: unknown section 'runs'; did you mean 'run'?",
         "model.kind: 'casual' is not 'causal' or 'masked'; did you mean 'causal'?",
         "model.dtype: 16 is not 'auto', 'float32' or 'bfloat16'",

@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset
 
 from evenhand.contributions import LossTerm, Needs, Pairing
+from evenhand.errors import NoEffect
 from evenhand.recipe_model import TrainingSection
 from evenhand.reference import ReferenceModel
 from evenhand.training import train
@@ -76,3 +77,39 @@ def test_a_term_reads_the_untouched_model_on_counterfactuals_and_the_model_itsel
     )  # fmt: skip
     assert len(gaps) >= 6 and max(gaps) < 1e-4
     assert len(models) == 4 and all(one is model and other is base for one, other in models)
+
+
+# ---------------------------------------------------------------------------------------- pairs that fold to nothing
+def paired(texts: list[str], others: dict[str, str], tmp_path: Path, **given: Any) -> Any:
+    """A training with one term that compares each text with its other one, where it has one."""
+    model, tokenizer = tiny_causal()
+    pairing = Pairing(key="swap", pair=lambda text: [others[text]] if text in others else [], bins=(("he", "she"),))
+    term = LossTerm(
+        name="swap", fn=lambda batch, outputs: outputs.logits.pow(2).mean(), needs=Needs(counterfactual=pairing),
+        weight=given.pop("weight", 1.0), anchor=given.pop("anchor", False),
+    )  # fmt: skip
+    settings = TrainingSection(max_steps=1, batch_size=2, precision="float32")
+    rows = Dataset.from_dict({"text": texts})
+    return train(model, tokenizer, rows, [term], kind="causal", settings=settings, folder=tmp_path, seed=0, **given)
+
+
+def test_a_term_on_pairs_without_a_pair_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(NoEffect) as raised:
+        paired(["Rain fell all day.", "Trees grow slowly."], {}, tmp_path)
+    assert str(raised.value) == (
+        "Training: the loss term 'swap' has no pair to learn from\n"
+        "  of 2 rows no row has a text to compare with\n"
+        "  train on text that names the groups, or set allow_no_effect = true for its step"
+    )
+    assert not list(tmp_path.glob("checkpoint*"))
+    for given in ({"idle": {"swap"}}, {"weight": 0.0}, {"anchor": True}):
+        paired(["Rain fell all day.", "Trees grow slowly."], {}, tmp_path / str(len(given)), **given)
+
+
+def test_pairs_that_fold_to_nothing_are_counted(tmp_path: Path) -> None:
+    """Of "he" and "she" alone nothing is left outside of the bin."""
+    with pytest.raises(NoEffect, match="of 2 rows all 1 counterfactuals are left out: no word outside of the groups"):
+        paired(["he he", "Trees grow slowly."], {"he he": "she she"}, tmp_path)
+    both = {"he he": "she she", "he was tired of it": "she was tired of it"}
+    result = paired(list(both), both, tmp_path)
+    assert result.events == ["swap: 1 of 2 counterfactuals are left out, nothing in them can be compared"]

@@ -22,6 +22,7 @@ from evenhand.commands.layout import styled
 from evenhand.commands.models import models
 from evenhand.commands.plugins import plugins, schema
 from evenhand.commands.running import run, validate
+from evenhand.commands.searching import ablate, sweep
 from evenhand.commands.session import Session, global_options
 from evenhand.errors import EvenhandError, told
 from evenhand.processes import is_first
@@ -29,6 +30,13 @@ from evenhand.processes import is_first
 INTERRUPTED = 130
 DEFECT = 70
 """Exit code of an exception that nobody foresaw (EX_SOFTWARE)."""
+
+
+_STOPPED = {
+    "run": "stopped; continue with --resume",
+    "sweep": "stopped; the same command goes on",
+    "ablate": "stopped; the same command goes on",
+}
 
 
 class Toolkit(click.RichGroup):
@@ -45,7 +53,7 @@ class Toolkit(click.RichGroup):
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as error:
             command = ctx.invoked_subcommand
-            message = "stopped; continue with --resume" if command == "run" else "stopped"
+            message = _STOPPED.get(command or "", "stopped")
             _explain(ctx, error, message)
             ctx.exit(INTERRUPTED)
         except (click.ClickException, Exit, click.Abort, BrokenPipeError):
@@ -78,7 +86,21 @@ def toolkit() -> None:
     """Mitigate social bias in Hugging Face language models, and show what it did and what it cost."""
 
 
-for command in (run, evaluation, validate, schema, plugins, check, new, models, compare, report, evidence):
+for command in (
+    run,
+    evaluation,
+    validate,
+    sweep,
+    ablate,
+    schema,
+    plugins,
+    check,
+    new,
+    models,
+    compare,
+    report,
+    evidence,
+):
     toolkit.add_command(command)
 
 

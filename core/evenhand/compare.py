@@ -85,7 +85,7 @@ def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
         if not kept:
             continue
         found = compare_benchmark(
-            _definition(benchmark.model_copy(update={"metrics": kept})),
+            definition_of(benchmark.model_copy(update={"metrics": kept})),
             before,
             after,
             resamples=int(settings.get("resamples") or RESAMPLES),
@@ -125,7 +125,7 @@ def _after(records: Any) -> Sequence[ItemRecord]:
     return chosen
 
 
-def _definition(benchmark: BenchmarkResult) -> Benchmark:
+def definition_of(benchmark: BenchmarkResult) -> Benchmark:
     """The benchmark as far as aggregation needs it: the scores exist already."""
     known = {f.name for f in fields(Metric)}
     metrics = []

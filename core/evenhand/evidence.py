@@ -65,8 +65,8 @@ def compare_benchmark(
     for side in given[1:]:
         check_records(benchmark.name, before_records, side)
     primary, first = primary_of(benchmark), len(befores)
-    decided_by, used = _deciding(benchmark, given)
-    tables = _tables(used)
+    decided_by, used = deciding(benchmark, given)
+    tables = tables_of(used)
     draw_seed = int(sha256_text(f"{seed}/{benchmark.name}")[:8], 16)
     parts = [Part(m, tables[:first], tables[first:]) for m in benchmark.metrics]
     axes = [] if benchmark.quality else axis_parts(next(p for p in parts if p.metric is primary))
@@ -128,7 +128,7 @@ def bias_verdict(metric: Mapping[str, Any]) -> str:
     return "improved" if good else "worse"
 
 
-def _deciding(benchmark: Benchmark, sides: Sequence[Records]) -> tuple[str, Sequence[Records]]:
+def deciding(benchmark: Benchmark, sides: Sequence[Records]) -> tuple[str, Sequence[Records]]:
     """Which items decide, and their records: those out of the lexicon of the steps, where any are flagged as in it."""
     outside = out_of_lexicon(*sides)
     if benchmark.quality or len(outside) == len(sides[0]):
@@ -145,14 +145,14 @@ def _inside(
     """What the items in the lexicon of the steps show, which decides nothing."""
     outside = out_of_lexicon(*sides)
     inside = [[r for r in side if r.id not in outside] for side in sides]
-    tables = _tables(inside)
+    tables = tables_of(inside)
     part = Part(metric, tables[:first], tables[first:])
     results, _ = _results([part], resamples, confidence, seed, tables[0].clusters, seeds)
     kept = {k: results[0][k] for k in ("name", "unit", "before", "after", "change", "distance_change")}
     return {"n_items": len(inside[0]), "n_other": len(sides[0]) - len(inside[0]), "metric": kept}
 
 
-def _tables(sides: Sequence[Records]) -> list[Table]:
+def tables_of(sides: Sequence[Records]) -> list[Table]:
     """Tables with the same items in the same order, and the same numbers of clusters."""
     order = {r.id: k for k, r in enumerate(sides[0])}
     clusters = list(dict.fromkeys(r.cluster for r in sides[0]))

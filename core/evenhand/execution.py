@@ -363,14 +363,13 @@ def new_folder(parent: Path, name: str) -> Path:
 def _folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
     """A new run folder, or the newest unfinished one of the same recipe."""
     parent = Path(output or recipe.run.output or "runs")
-    name, identity = _name(recipe), _identity(recipe)
+    name = _name(recipe)
     if not resume:
         folder = new_folder(parent, name)
         with storing(folder):
-            write_atomic(folder / ".state" / "identity", identity)
+            write_atomic(folder / ".state" / "identity", _identity(recipe))
         return folder
-    found = sorted(parent.glob(f"{name}-*/.state/identity"), key=lambda p: p.parent.parent.name)
-    same = [p.parent.parent for p in found if p.read_text() == identity]
+    found, same = _runs_there(recipe, parent), runs_of(recipe, parent)
     unfinished = [p for p in same if _status(p) != "complete"]
     if unfinished:
         return unfinished[-1]
@@ -380,6 +379,17 @@ def _folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
     raise RunNotFound(
         f"no run of {name!r} to resume in {str(parent)!r}", known=changed, do="start a new run without --resume"
     )
+
+
+def _runs_there(recipe: Recipe, parent: Path) -> list[Path]:
+    found = parent.glob(f"{_name(recipe)}-*/.state/identity")
+    return sorted((p.parent.parent for p in found), key=lambda folder: folder.name)
+
+
+def runs_of(recipe: Recipe, parent: Path) -> list[Path]:
+    """The folders of this recipe's runs, the oldest first; those of another version of it are left out."""
+    identity = _identity(recipe)
+    return [p for p in _runs_there(recipe, parent) if (p / ".state" / "identity").read_text() == identity]
 
 
 def _status(folder: Path) -> str:

@@ -65,10 +65,11 @@ def _places(life: Life, training: ContinuedTraining, benchmarks: Benchmarks) -> 
     if deciding is None or not benchmarks:
         return {}
     loaded, recipe = life.loaded, life.recipe
+    half = {} if recipe.evaluation.items == "all" else {"items": recipe.evaluation.items}
     mode = Measured(loaded.model, loaded.tokenizer, loaded.info.kind, (), recipe.model.dtype, seed=recipe.run.seed).mode
     return {
         name: cache_dir()
         / FOLDER
-        / digest_of({"trained": deciding, **identity_of(step, benchmark, loaded, recipe, mode)})[:32]
+        / digest_of({"trained": deciding, **half, **identity_of(step, benchmark, loaded, recipe, mode)})[:32]
         for name, (step, benchmark) in benchmarks.items()
     }

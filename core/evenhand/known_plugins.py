@@ -76,6 +76,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "text-degeneration": "evenhand-standard",
     "unigram-mix": "evenhand-standard",
     "unlearning": "evenhand-standard",
+    "unlikelihood": "evenhand-standard",
     "upgrad": "evenhand-standard",
     "weight-noise": "evenhand-standard",
     "weight-rounding": "evenhand-standard",

@@ -261,8 +261,11 @@ class Life:
                 with self.manifest.timed(f"step {placed.step.id}"):
                     placed.transform.on_start(TrainingStart(model=self.loaded.model, rows=rows, tell=self._told))
         selections = [p for p in self.pending_models if p.transform.trainable]
-        names = {n for p in selections for n in p.transform.trainable(self.loaded.model)}  # type: ignore[misc]
         model = self.loaded.model
+        chosen_by = [(p.step.id, set(p.transform.trainable(model))) for p in selections if p.transform.trainable]
+        names = {name for _, chosen in chosen_by for name in chosen}
+        for text in shared_selections(chosen_by):
+            self._told(text)
         with progress("Taking digests of the weights"):
             before = proofs.tensor_digests(model)
         result = self._run_training(step, rows, names if selections else None, retention)
@@ -338,6 +341,7 @@ class Life:
             reference=self.services.reference,
             retention=retention,
             budget=self.recipe.budget.perplexity,
+            idle={term.name for owner, term in self.pending_terms if owner.allow_no_effect},
             resume=self.resume,
             title=f"Training {self.aside}".rstrip() + (f" ({step.id})" if step.id != "train" else ""),
             on_event=self._told,
@@ -354,6 +358,19 @@ class Life:
                 if term.anchor and not proof.took:
                     continue  # an anchor may stay at zero: then nothing pulled away from it
                 self._prove(owner, [proof])
+
+
+def shared_selections(chosen_by: Sequence[tuple[str, set[str]]]) -> list[str]:
+    """One sentence for each two steps that select the same parameters: neither has them to itself."""
+    told = []
+    for place, (one, first) in enumerate(chosen_by):
+        for other, second in chosen_by[place + 1 :]:
+            if shared := sorted(first & second):
+                more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
+                told.append(
+                    f"{one} and {other} both select {shared[0]}{more}; what both select is trained once, for both"
+                )
+    return told
 
 
 def _without(digests: dict[str, str], names: Sequence[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from evenhand import shelf
 from evenhand.cache import Json, atomic_folder, cache_dir, damage, digest_of, sha256_text
 from evenhand.contributions import Benchmark, DecodingRule, ItemRecord
 from evenhand.errors import UsageError, WrongModelKind
+from evenhand.item_halves import Items, counting
 from evenhand.processes import agreed, is_first
 
 if TYPE_CHECKING:
@@ -90,10 +91,11 @@ def measure(
     *,
     when: str,
     on_event: Any,
+    items: Items | None = None,
 ) -> tuple[dict[str, list[ItemRecord]], str]:
     """Score every benchmark on the model as it is; gives the records by benchmark id and the scoring mode.
 
-    `when` stands behind the benchmark's name in the progress.
+    `when` stands behind the benchmark's name in the progress; `items` are those that count, by default the recipe's.
     """
     from evenhand.measured import Measured
 
@@ -113,7 +115,7 @@ def measure(
             title=f"Measuring {name} {when}".rstrip(),
         )
         mode = measured.mode
-        records[name] = list(benchmark.score(measured))
+        records[name] = counting(list(benchmark.score(measured)), items or recipe.evaluation.items, name)
     return records, mode
 
 
@@ -145,13 +147,14 @@ def baseline(
             if on_reuse is not None:
                 on_reuse(name)
             continue
-        found, _ = measure({name: (step, benchmark)}, loaded, (), recipe, when=when, on_event=on_event)
+        found, _ = measure({name: (step, benchmark)}, loaded, (), recipe, when=when, on_event=on_event, items="all")
         records[name] = found[name]
         if not is_first():
             continue
         with atomic_folder(folder) as temporary:
             write_records(temporary / "records.parquet", found[name], [])
-    return records, mode
+    # What is kept is whole: one measurement serves both halves.
+    return {name: counting(found, recipe.evaluation.items, name) for name, found in records.items()}, mode
 
 
 def identity_of(

@@ -30,7 +30,7 @@ def apply_overrides(table: dict[str, Any], overrides: Sequence[str], sections: S
         parts = [part.strip() for part in key.split(".")]
         if sections and parts[0] not in (*sections, "benchmarks"):
             parts = ["benchmarks", *parts]
-        problem = _write(table, parts, value)
+        problem = write_value(table, parts, value)
         if problem:
             problems.append(f"{where}: {problem}")
     return problems
@@ -51,8 +51,9 @@ def override_value(text: str) -> Any:
     return parsed["value"] if list(parsed) == ["value"] else text
 
 
-def _write(table: dict[str, Any], parts: list[str], value: Any) -> str | None:
-    head, rest = parts[0], parts[1:]
+def write_value(table: dict[str, Any], parts: Sequence[str], value: Any) -> str | None:
+    """Writes one value at the place that the parts of its key lead to; None, or why there is no such place."""
+    head, rest = parts[0], list(parts[1:])
     if head in LISTS:
         return _write_entry(table, head, rest, value)
     if head not in SECTIONS:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand.discovery import BUILT_IN
 from evenhand.errors import RecipeError
 from evenhand.examination import Problem, demand_none, examine
 from evenhand.near_match import did_you_mean
@@ -17,6 +18,7 @@ from evenhand.recipe_ids import give_ids
 from evenhand.recipe_model import (
     EXPECT,
     LISTS,
+    OPTIONAL,
     SECTIONS,
     Expectation,
     ModelSection,
@@ -26,7 +28,9 @@ from evenhand.recipe_model import (
     TrainingSection,
 )
 from evenhand.recipe_steps import ResolvedStep, reference_problems, resolve_steps
-from evenhand.recipe_text import read
+from evenhand.recipe_text import parsed, read
+from evenhand.sweep_space import sweep_problems
+from evenhand.toml_writing import toml_document
 from evenhand.wording import toml_value, validated
 
 if TYPE_CHECKING:
@@ -59,6 +63,21 @@ def recipe_of(
     return _recipe(table, "", tuple(overrides), origin, None, catalogue, sections)
 
 
+def varied(recipe: Recipe, overrides: Sequence[str], catalogue: Catalogue, *, train_at: int | None = None) -> Recipe:
+    """One configuration of a recipe: with further overrides, and with a `train` step put at a position.
+
+    It has no section about the search that it is a part of. Raises RecipeError.
+    """
+    table = parsed(recipe.source, recipe.origin)
+    for name in OPTIONAL:
+        table.pop(name, None)
+    if train_at is not None:
+        table["steps"] = [*table["steps"][:train_at], {"use": BUILT_IN}, *table["steps"][train_at:]]
+    text = toml_document(table)
+    given = [o for o in recipe.overrides if o.partition(".")[0].strip() not in OPTIONAL]
+    return _recipe(table, text, (*given, *overrides), recipe.origin, recipe.path, catalogue, folders=recipe.folders)
+
+
 def _recipe(
     table: dict[str, Any],
     text: str,
@@ -80,6 +99,8 @@ def _recipe(
 
     sections: dict[str, RecipeSection] = {}
     for name, model in SECTIONS.items():
+        if name in OPTIONAL and name not in table:
+            continue
         raw = table.get(name, {})
         if not isinstance(raw, dict):
             problems.append(f"{name}: {toml_value(raw)} is not a table; write [{name}]")
@@ -99,10 +120,11 @@ def _recipe(
     problems += primary_problems(
         getattr(sections.get("evaluation"), "primary", None), [e.id for e in entries["benchmarks"] if e.id]
     )
+    problems += sweep_problems(table, sections.get("sweep"), [e.id for e in entries["benchmarks"] if e.id])
     given = {"source": text, "overrides": overrides, "origin": origin, "path": path, "folders": folders}
     everything: list[Problem] = list(problems)
     if catalogue is not None:
-        unread = SECTIONS.keys() - sections.keys()
+        unread = SECTIONS.keys() - sections.keys() - set(OPTIONAL)
         stand_ins = {name: SECTIONS[name].model_construct() for name in unread - {"model"}}
         parts = {**stand_ins, **sections, **entries, EXPECT: expected, **given}
         draft: Any = {"model": ModelSection.model_construct(name=""), **parts}

@@ -131,6 +131,10 @@ class EvaluationSection(RecipeSection):
     axis_margin: NotNegative = Field(
         0.1, description="How much worse one axis may become, as a share of what the benchmark measured before."
     )
+    items: Literal["all", "validation", "reported"] = Field(
+        "all", description="The items that count: all, or one of two halves that share none. A search looks at "
+        "validation, and what it chose is reported on the other half."
+    )  # fmt: skip
 
 
 class RunSection(RecipeSection):
@@ -159,6 +163,58 @@ class RunSection(RecipeSection):
     def all_seeds(self) -> tuple[int, ...]:
         """The seeds of the trainings; the first is `seed`."""
         return self.seeds if isinstance(self.seeds, tuple) else tuple(range(self.seed, self.seed + self.seeds))
+
+
+class SweepRange(RecipeSection):
+    """The values between two ends, both included."""
+
+    low: float
+    high: float
+    step: Annotated[float, Field(gt=0.0)] | None = Field(
+        None, description="Only low, low + step, ...; 1: whole numbers."
+    )
+    log: bool = Field(False, description="Draw evenly on a logarithmic scale.")
+
+    @model_validator(mode="after")
+    def _drawable(self) -> SweepRange:
+        if not self.low < self.high:
+            raise ValueError(f"low is {self.low:g} and high is {self.high:g}; low must be the smaller one")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic scale has no {self.low:g}; low must be above 0")
+        if self.log and self.step is not None and not (self.step == 1 and self.whole):
+            raise ValueError("log takes no step, except 1 for whole numbers")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are drawn."""
+        return self.step is not None and all(float(x).is_integer() for x in (self.low, self.high, self.step))
+
+
+class SweepSection(RecipeSection):
+    """`[sweep]`: what `toolkit sweep` searches through; a run does not read it."""
+
+    parameters: dict[str, SweepRange | Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)]] = Field(
+        default_factory=dict, description="Key as for --set -> {low, high, step, log}, or a list of choices. Only keys "
+        "of steps, training and data."
+    )  # fmt: skip
+    trials: Positive = Field(20, description="Configurations to try, those of all workers and earlier calls together.")
+    sampler: Literal["nsga2", "tpe"] = Field("nsga2", description="How configurations are drawn.")
+    population: Annotated[int, Field(ge=2)] = Field(
+        8, description="Of nsga2: configurations of a generation; the first generation is drawn at random."
+    )
+    objectives: tuple[str, ...] = Field(
+        (), description="BENCHMARK or BENCHMARK.METRIC each, whose better direction is known; none: the primary "
+        "measure, and the first benchmark of language quality."
+    )  # fmt: skip
+
+
+class SearchedSection(RecipeSection):
+    """`[searched]`: how this recipe was found, for its report; `toolkit sweep` writes it, a run only shows it."""
+
+    configurations: Positive = Field(description="How many configurations were tried to find this one.")
+    items: Literal["all", "validation"] = Field("validation", description="The items that the search has seen.")
+    study: str = Field("", description="Which search it was: the digest of its recipe.")
 
 
 class Expectation(RecipeSection):
@@ -195,7 +251,11 @@ SECTIONS: dict[str, type[RecipeSection]] = {
     "traffic": TrafficSection,
     "evaluation": EvaluationSection,
     "run": RunSection,
+    "sweep": SweepSection,
+    "searched": SearchedSection,
 }
+OPTIONAL = ("sweep", "searched")
+"""Sections that are None where a recipe does not have them."""
 LISTS: tuple[str, ...] = ("steps", "benchmarks")
 EXPECT = "expect"
 
@@ -212,6 +272,8 @@ class Recipe(BaseModel):
     traffic: TrafficSection = TrafficSection()
     evaluation: EvaluationSection = EvaluationSection()
     run: RunSection = RunSection()
+    sweep: SweepSection | None = None
+    searched: SearchedSection | None = None
     steps: tuple[StepEntry, ...] = ()
     benchmarks: tuple[StepEntry, ...] = ()
     expect: tuple[Expectation, ...] = ()

@@ -7,7 +7,7 @@ template engine, and a content security policy in the page refuses whatever migh
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evenhand import report_contamination as contamination
 from evenhand import report_figures as figures
@@ -19,6 +19,9 @@ from evenhand.report_controls import controls
 from evenhand.report_expectations import reproductions
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
+
+if TYPE_CHECKING:
+    import jinja2
 
 FILE = "report.html"
 """Name of the report in a run folder."""
@@ -33,6 +36,14 @@ def write_report(folder: Path | str) -> Path:
 
 def render_report(run: RunRecord) -> str:
     """The whole page as HTML."""
+    made = templates()
+    if run.kind == "evaluation":
+        return str(made.get_template("evaluation_template.html.j2").render(_evaluation_view(run)))
+    return str(made.get_template("report_template.html.j2").render(_view(run)))
+
+
+def templates() -> jinja2.Environment:
+    """The templates of all pages, with the filters that they share."""
     import jinja2
 
     here = Path(__file__).parent
@@ -55,9 +66,7 @@ def render_report(run: RunRecord) -> str:
         listing=numbers.listing,
         counted=numbers.counted,
     )
-    if run.kind == "evaluation":
-        return environment.get_template("evaluation_template.html.j2").render(_evaluation_view(run))
-    return environment.get_template("report_template.html.j2").render(_view(run))
+    return environment
 
 
 def _evaluation_view(run: RunRecord) -> dict[str, Any]:

@@ -92,14 +92,15 @@ def _values(interval: Interval) -> list[float]:
     return [v for v in (interval.value, interval.low, interval.high) if v is not None and math.isfinite(v)]
 
 
-def _position(axis: Axis, value: float | None) -> float | None:
+def position(axis: Axis, value: float | None) -> float | None:
     """Where a value stands; infinite ends run to the edge."""
     if value is None or math.isnan(value):
         return None
     return min(100.0, max(0.0, axis.at(value))) if math.isfinite(value) else (100.0 if value > 0 else 0.0)
 
 
-def _tick_labels(axis: Axis, *, signed: bool, around: float = 0.0) -> list[Tick]:
+def tick_labels(axis: Axis, *, signed: bool, around: float = 0.0) -> list[Tick]:
+    """The round values on an axis with their numbers; those too near the edge are left out, except `around`."""
     places = max(0, -math.floor(math.log10(axis.step) + 1e-9))
     return [
         Tick(axis.at(v), number(v, places, signed=signed))
@@ -152,9 +153,9 @@ def forest(run: RunRecord) -> list[Panel]:
                     text=f"{value} {bounds(interval, places, signed=True)}".strip(),
                     tone=colour,
                     primary=primary,
-                    x=_position(axis, interval.value),
-                    low=_position(axis, interval.low),
-                    high=_position(axis, interval.high),
+                    x=position(axis, interval.value),
+                    low=position(axis, interval.low),
+                    high=position(axis, interval.high),
                 )
             )
         heading = f"{what[0].upper()}{what[1:]}" + (
@@ -167,7 +168,7 @@ def forest(run: RunRecord) -> list[Panel]:
                 right=right,
                 zero=axis.at(0.0),
                 limit=None,
-                ticks=_tick_labels(axis, signed=True),
+                ticks=tick_labels(axis, signed=True),
                 marks=marks,
                 alternative=f"{heading}. " + " ".join(f"{m.label}, {m.detail}: {m.text}." for m in marks),
             )
@@ -190,7 +191,7 @@ def budget_panel(quality: Quality) -> Panel | None:
         right="worse",
         zero=axis.at(1.0),
         limit=axis.at(quality.budget),
-        ticks=_tick_labels(axis, signed=False, around=1.0),
+        ticks=tick_labels(axis, signed=False, around=1.0),
         marks=[
             Mark(
                 label="Language quality",
@@ -198,9 +199,9 @@ def budget_panel(quality: Quality) -> Panel | None:
                 text=text,
                 tone=tone(quality.verdict),
                 primary=True,
-                x=_position(axis, ratio.value),
-                low=_position(axis, ratio.low),
-                high=_position(axis, ratio.high),
+                x=position(axis, ratio.value),
+                low=position(axis, ratio.low),
+                high=position(axis, ratio.high),
             )
         ],
         alternative=f"Ratio {text}; no change is 1, the budget is {budget}: {quality.verdict}.",

@@ -14,6 +14,7 @@ from evenhand.report_record import (
     RunRecord,
     Step,
 )
+from evenhand.report_search import search_words
 
 TONES = {
     "improved": "good",
@@ -250,6 +251,7 @@ def limits(run: RunRecord) -> list[str]:
         "Not measured: other languages, other groups, harm in a real application, toxicity, and factual "
         "accuracy, except where a benchmark above names them.",
         _seeds(run),
+        *search_words(run),
     ]
     if intervals > 1:
         said.insert(

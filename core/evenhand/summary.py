@@ -19,6 +19,7 @@ from evenhand.report_expectations import reproductions
 from evenhand.report_numbers import bounds, counted, decimals, number, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
+from evenhand.report_search import search_words
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -139,6 +140,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
 
     notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
     notes += [f"{s.id}: changed nothing" for s in run.took_nothing]
+    notes += search_words(run)
     notes += [found] if (found := overlap_note(run)) else []
     if notes:
         heading("Notes")

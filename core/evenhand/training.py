@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from evenhand.processes import is_first
 from evenhand.scoring_forward import out_of_memory
 from evenhand.training_checkpoints import STATE_OF_TERMS as STATE_OF_TERMS
 from evenhand.training_checkpoints import go, last_checkpoint
-from evenhand.training_checks import demand_sound, one_aggregator, one_criterion
+from evenhand.training_checks import demand_pairs, demand_sound, one_aggregator, one_criterion
 from evenhand.training_data import Collator, EncodedRow, encode, rows_that_are_read
 from evenhand.training_terms import Terms
 from evenhand.training_watch import watch_of
@@ -69,6 +69,7 @@ def train(
     reference: Callable[[], ReferenceModel] | None = None,
     retention: Dataset | None = None,
     budget: float | None = None,
+    idle: Collection[str] = (),
     resume: bool = False,
     title: str = "Training",
     on_event: Callable[[str], None] = lambda text: None,
@@ -76,8 +77,9 @@ def train(
     """Train `model` in place on `data` (column `text`); gives losses per term and what moved.
 
     `trainable` names the parameters that may move (None: all). `folder` keeps the checkpoints. With `retention`, rows
-    that are not trained on, their perplexity is held to `budget` times that of the untouched model. Raises
-    `TrainingDiverged` when a term is not finite, `OutOfMemory` when not even one row fits.
+    that are not trained on, their perplexity is held to `budget` times that of the untouched model. Terms named in
+    `idle` may find no pairs. Raises `TrainingDiverged` when a term is not finite, `OutOfMemory` when not even one row
+    fits, `NoEffect` for a term on pairs where there are none.
     """
     import torch
 
@@ -95,6 +97,7 @@ def train(
     read = rows_that_are_read(data, settings, tokenizer, seed)
     if read is not data:
         tell(f"of {len(data):,} rows {len(read):,} were drawn, which is more than the training reads")
+    folded: dict[str, int] = {}
     rows, bins = encode(
         read,
         tokenizer,
@@ -103,9 +106,12 @@ def train(
         pairings=pairings,
         columns=tuple(dict.fromkeys(c for n in needs for c in n.columns)),
         vocabulary=model.get_input_embeddings().num_embeddings,
+        folded=folded,
     )
     if not rows:
         raise UsageError("no row has two tokens or more, there is nothing to learn from", where=title)
+    for text in demand_pairs(losses, rows, folded, idle=idle, where=title):
+        tell(text)
     settings = in_updates(settings, rows)
     looks_back = any(n.reference for n in needs) or retention is not None
     reference_model = reference() if reference and looks_back else None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from evenhand.contributions import Aggregator, Criterion, LossTerm
-from evenhand.errors import UsageError
+from evenhand.errors import NoEffect, UsageError
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
+
+    from evenhand.training_data import EncodedRow
 
 Part = TypeVar("Part", Aggregator, Criterion)
 
@@ -56,6 +58,39 @@ def _demand_columns(terms: Sequence[LossTerm], there: list[str], where: str) -> 
                 known=f"its columns are {', '.join(there)}",
                 do="put the step that makes it before this one",
             )
+
+
+def demand_pairs(
+    terms: Sequence[LossTerm],
+    rows: Sequence[EncodedRow],
+    folded: Mapping[str, int],
+    *,
+    idle: Collection[str],
+    where: str,
+) -> list[str]:
+    """What is to be told about pairs in which nothing is left to compare, one sentence for each pairing.
+
+    Raises NoEffect for a term that compares each text with others where no row has one; anchors, terms of weight 0 and
+    those in `idle` may have nothing to do.
+    """
+    told: dict[str, str] = {}
+    for term in terms:
+        if (pairing := term.needs.counterfactual) is None:
+            continue
+        number, lost = sum(len(row.pairs.get(pairing.key, ())) for row in rows), folded.get(pairing.key, 0)
+        if number == 0 and term.weight and not term.anchor and term.name not in idle:
+            none = "no row has a text to compare with"
+            same = f"all {lost:,} counterfactuals are left out: no word outside of the groups stands at the same place"
+            raise NoEffect(
+                f"the loss term {term.name!r} has no pair to learn from",
+                where=where,
+                known=f"of {len(rows):,} rows " + (same if lost else none),
+                do="train on text that names the groups, or set allow_no_effect = true for its step",
+            )
+        if lost:
+            share = f"{lost:,} of {lost + number:,} counterfactuals"
+            told[pairing.key] = f"{term.name}: {share} are left out, nothing in them can be compared"
+    return list(told.values())
 
 
 def _demand_own(terms: Sequence[LossTerm], model: PreTrainedModel, where: str) -> None:

@@ -79,8 +79,12 @@ def encode(
     pairings: Sequence[Pairing] = (),
     columns: Sequence[str] = (),
     vocabulary: int,
+    folded: dict[str, int] | None = None,
 ) -> tuple[list[EncodedRow], dict[str, torch.Tensor]]:
-    """Tokenise the rows and their counterfactuals. Also gives the bins [V] of each pairing."""
+    """Tokenise the rows and their counterfactuals. Also gives the bins [V] of each pairing.
+
+    `folded` gets, by key, how many counterfactuals were left out because nothing is left to compare in them.
+    """
     unique = {p.key: p for p in pairings}
     bins = {key: token_bins(tokenizer, p.bins, vocabulary) for key, p in unique.items()}
     groups = {key: group_tokens(b) for key, b in bins.items()}
@@ -103,6 +107,8 @@ def encode(
                         found.append(EncodedPair(tuple(other_ids), (), aligned=False))
                     elif positions := _comparable(ids, other_ids, groups[key], kind):
                         found.append(EncodedPair(tuple(other_ids), tuple(positions)))
+                    elif folded is not None:
+                        folded[key] = folded.get(key, 0) + 1
                 if found:
                     pairs[key] = tuple(found)
             extra = {name: row[name] for name in columns}

@@ -20,6 +20,7 @@ OWN = {
     "quality-budget": {"pair parity", "retention"},
     "smooth-tchebycheff": {"pair parity", "retention"},
     "unlearning": {"unlearning", "unrelated"},
+    "unlikelihood": {"unlikelihood", "unrelated"},
     "upgrad": {"pair parity", "retention"},
 }
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ def test_it_runs_on_a_tiny_model_and_every_term_has_a_gradient(name: str, tiny_f
         f"model.name={tiny_folder}", "training.max_steps=12", "data.limit=120", "benchmarks.pair-gap.limit=4",
         "evaluation.resamples=200", 'evaluation.controls="none"',
     ]  # fmt: skip
-    if name in ("preference-optimisation", "unlearning"):
+    if name in ("preference-optimisation", "unlearning", "unlikelihood"):
         step = "preference-pairs" if name == "preference-optimisation" else name
         settings.append(f"steps.{step}.limit=40")
     if name == "quality-budget":

@@ -12,6 +12,7 @@ from evenhand_sdk import (
     Mitigation,
     ModelTransform,
     Monitor,
+    Needs,
     Plugin,
     Request,
     StrengthOptions,
@@ -60,13 +61,21 @@ class FaultyLoss(Mitigation):
                 return value * float("nan")
             if at == "nan gradient" and steps[-1] == 3:
                 return value + (value - value.detach()).abs().sqrt()
+            if at == "push":
+                return -value
+            if at in ("zero", "zero anchor"):
+                return value * 0.0
             if at == "memory" and len(batch.input_ids) > 2:
                 raise torch.OutOfMemoryError("out of memory")
             if at == "memory for one":
                 raise torch.OutOfMemoryError("out of memory")
             return value
 
-        return LossTerm(name="faulty", fn=fn, on_step=on_step, weight=0.1 * self.options.strength)
+        columns = ("mood",) if at == "column" else ()
+        return LossTerm(
+            name="faulty", fn=fn, on_step=on_step, weight=0.1 * self.options.strength, anchor=at == "zero anchor",
+            needs=Needs(columns=columns),
+        )  # fmt: skip
 
 
 class FaultyModel(Mitigation):

@@ -12,7 +12,7 @@ from evenhand.commands.session import Session, at_once, global_options, pass_ses
 if TYPE_CHECKING:
     from evenhand.recipe import Recipe, ResolvedStep
 
-_SET = click.option(
+SET = click.option(
     "overrides",
     "--set",
     metavar="KEY=VALUE",
@@ -23,7 +23,7 @@ _SET = click.option(
 
 @click.command()
 @click.argument("recipe")
-@_SET
+@SET
 @click.option("--resume", is_flag=True, help="Continue the newest unfinished run of this recipe.")
 @click.option("--output", metavar="DIR", help="Folder that the run folder is made in; default: runs.")
 @click.option(
@@ -47,7 +47,7 @@ def run(
 
     RECIPE is a TOML file, or the name of a recipe that comes with the toolkit, such as quickstart.
     """
-    checked, _ = _checked(recipe, overrides)
+    checked, _ = checked_recipe(recipe, overrides)
     from evenhand.execution import execute
 
     result = execute(checked, output=output, resume=resume, strict=strict, offline=offline or None)
@@ -61,13 +61,13 @@ def run(
 
 @click.command()
 @click.argument("recipe")
-@_SET
+@SET
 @global_options
 @pass_session
 @at_once
 def validate(session: Session, recipe: str, overrides: tuple[str, ...]) -> None:
     """Check RECIPE and show its steps, without loading a model."""
-    checked, steps = _checked(recipe, overrides)
+    checked, steps = checked_recipe(recipe, overrides)
     if session.quiet:
         return
     from evenhand.commands.layout import columns, counted, styled
@@ -83,7 +83,7 @@ def validate(session: Session, recipe: str, overrides: tuple[str, ...]) -> None:
             click.echo("\n".join(columns(header, rows)))
 
 
-def _checked(recipe: str, overrides: tuple[str, ...]) -> tuple[Recipe, list[ResolvedStep]]:
+def checked_recipe(recipe: str, overrides: tuple[str, ...]) -> tuple[Recipe, list[ResolvedStep]]:
     """The recipe, every problem of its text, its options, its plugins and its inputs reported at once."""
     from evenhand.discovery import discover
     from evenhand.recipe import load_recipe, resolve_steps

@@ -1,0 +1,144 @@
+"""`toolkit ablate`: a recipe with each of its steps alone, each left out, and all together.
+
+The training is a part of its own where steps act through one: alone it is the plain training that any of them adds to.
+Steps that only watch or explain are no parts, and neither are those that only others refer to. Two configurations that
+are one, as with two parts, are run once. Each is run as `toolkit run` runs it, without controls and traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evenhand.cache import make_folder, storing
+from evenhand.configurations import NOT_OF_ONE, SPARE, ran, reason_of
+from evenhand.errors import EvenhandError, RecipeError
+from evenhand.plan import needs_training, stages_of
+from evenhand.recipe import Recipe, resolve_steps, varied
+
+if TYPE_CHECKING:
+    from evenhand.ablation_ledger import Ledger
+    from evenhand.discovery import Catalogue
+    from evenhand.recipe import ResolvedStep
+    from evenhand.report_record import RunRecord
+
+TRAINING = "the training"
+"""The part that stands for every `train` step."""
+CHANGING = ("data", "objective", "architecture", "decoding")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """The recipe with some of its parts."""
+
+    parts: frozenset[str]
+    name: str
+    """What it is: `all`, `only X`, `without X`, or several of these."""
+    folder: Path | None = None
+    """Its run, None where it failed."""
+    record: RunRecord | None = None
+    reason: str = ""
+    """Why it failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """An ablation as its folder shows it."""
+
+    folder: Path
+    recipe: Recipe
+    parts: Sequence[str]
+    configurations: Sequence[Configuration]
+    ledgers: Sequence[Ledger]
+    """One for each benchmark."""
+
+    def of(self, *parts: str) -> Configuration:
+        """The configuration with exactly these parts."""
+        return next(c for c in self.configurations if c.parts == frozenset(parts))
+
+
+def ablate(recipe: Recipe, folder: Path, *, offline: bool = False) -> Ablation:
+    """Run every configuration that the folder does not hold yet, and work out what earned what.
+
+    A configuration that fails alone, such as a term without the data step that makes its column, is recorded with its
+    reason. Raises RecipeError for a recipe with fewer than two parts, and what the whole recipe raises.
+    """
+    from evenhand.ablation_ledger import ledgers
+    from evenhand.discovery import discover
+
+    catalogue = discover()
+    steps = [s for s in resolve_steps(recipe, catalogue) if s.section == "steps"]
+    parts = parts_of(steps)
+    if len(parts) < 2:
+        only = f"it has only {parts[0]!r}" if parts else "it has none"
+        raise RecipeError([f"steps: an ablation needs two parts that change something; {only}"], where=recipe.origin)
+    with storing(folder):
+        make_folder(folder)
+    done = []
+    for one in configurations(parts, steps):
+        try:
+            varied_recipe = _with(recipe, one.parts, steps, catalogue)
+            found = ran(varied_recipe, folder / "runs" / _folder_name(one), offline=offline or None)
+            done.append(Configuration(parts=one.parts, name=one.name, folder=found.folder, record=found.record))
+        except NOT_OF_ONE:
+            raise
+        except EvenhandError as error:
+            if one.parts == frozenset(parts):
+                raise
+            done.append(Configuration(parts=one.parts, name=one.name, reason=reason_of(error)))
+    whole = Ablation(folder=folder, recipe=recipe, parts=parts, configurations=done, ledgers=())
+    made = Ablation(folder=folder, recipe=recipe, parts=parts, configurations=done, ledgers=ledgers(whole, steps))
+    from evenhand.ablation_report import write_ablation_report
+
+    write_ablation_report(made)
+    return made
+
+
+def parts_of(steps: Sequence[ResolvedStep]) -> list[str]:
+    """What an ablation takes apart, by step id in the order of the recipe; the training last."""
+    found = [s.id for s in steps if s.active and s.plugin is not None and not set(CHANGING).isdisjoint(stages_of(s))]
+    trains = any(s.plugin is None and s.active for s in steps) or any(needs_training(s) for s in steps)
+    return [*found, TRAINING] if trains else found
+
+
+def whole_of(parts: frozenset[str], steps: Sequence[ResolvedStep]) -> frozenset[str]:
+    """The parts with the training, where one of them acts only through it."""
+    learning = {s.id for s in steps if needs_training(s)}
+    return parts | {TRAINING} if parts & learning else parts
+
+
+def configurations(parts: Sequence[str], steps: Sequence[ResolvedStep]) -> list[Configuration]:
+    """All together first, then each alone, then each left out; what is the same comes once, with all its names."""
+    names: dict[frozenset[str], list[str]] = {frozenset(parts): ["all"]}
+    for part in parts:
+        names.setdefault(whole_of(frozenset([part]), steps), []).append(f"only {part}")
+    for part in parts:
+        left = frozenset(p for p in parts if p != part)
+        if part == TRAINING and whole_of(left, steps) != left:
+            continue  # others act through it: it cannot be left out alone
+        if left:
+            names.setdefault(left, []).append(f"without {part}")
+    return [Configuration(parts=key, name=", ".join(found)) for key, found in names.items()]
+
+
+def _with(recipe: Recipe, parts: frozenset[str], steps: Sequence[ResolvedStep], catalogue: Catalogue) -> Recipe:
+    """The recipe with these parts alone; all else that changes something is inactive."""
+    known = parts_of(steps)
+    idle = [s.id for s in steps if s.id in known and s.id not in parts]
+    trainings = [s for s in steps if s.plugin is None and s.active]
+    at = None
+    if TRAINING not in parts:
+        idle += [s.id for s in trainings]
+    elif not trainings and not any(needs_training(s) for s in steps if s.id in parts):
+        learning = [k for k, s in enumerate(steps) if needs_training(s)]
+        at = learning[-1] + 1  # where the implied training of the whole recipe is
+    overrides = [*SPARE, *(f"steps.{ident}.active=false" for ident in idle)]
+    if TRAINING not in parts and len(recipe.run.all_seeds) > 1:
+        overrides.append("run.seeds=1")  # nothing differs between seeds where nothing is trained
+    return varied(recipe, overrides, catalogue, train_at=at)
+
+
+def _folder_name(one: Configuration) -> str:
+    return one.name.partition(",")[0].replace(" ", "-")

@@ -1,0 +1,226 @@
+"""`toolkit ablate`: each step alone, each left out, all together, and a ledger of who earned what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from evenhand.ablation import TRAINING, Ablation, ablate, configurations, parts_of
+from evenhand.ablation_ledger import ALONE, EARNS, HARMS, NONE, SPARE, TOGETHER, Share, _Gain, ledger_of, said_of
+from evenhand.ablation_report import ablation_page
+from evenhand.cli import toolkit
+from evenhand.contributions import Metric
+from evenhand.discovery import discover
+from evenhand.errors import RecipeError
+from evenhand.recipe import load_recipe, resolve_steps
+from evenhand.report_record import Interval
+from evenhand_sdk.tiny import save_tiny
+
+pytestmark = pytest.mark.usefixtures("trial", "own_cache")
+
+STEP = '[[steps]]\nuse = "{}"\n'
+PARTS = ("trial-double", "trial-pull", "trial-scale", "trial-flat")
+BENCHMARKS = '[[benchmarks]]\nuse = "trial-length"\n[[benchmarks]]\nuse = "trial-quality"\n'
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    save_tiny(tmp_path / "tiny")
+    (tmp_path / "train.txt").write_text("The nurse said that she was tired.\nRain fell on the town all day.\n" * 6)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(place: Path, *steps: str, training: str = "max_steps = 3", run: str = "") -> Path:
+    path = place / "parted.toml"
+    path.write_text(
+        f'[model]\nname = "tiny"\n[data]\ntrain = "train.txt"\n[training]\n{training}\nlearning_rate = 1e-3\n'
+        f"[evaluation]\nresamples = 200\n{run}" + "".join(STEP.format(s) for s in steps) + BENCHMARKS
+    )
+    return path
+
+
+def planned(place: Path, *steps: str) -> dict[str, set[str]]:
+    found = resolve_steps(load_recipe(written(place, *steps), catalogue=discover()), discover())
+    chosen = [s for s in found if s.section == "steps"]
+    return {c.name: set(c.parts) for c in configurations(parts_of(chosen), chosen)}
+
+
+def taken_apart(path: Path, folder: str = "apart") -> Ablation:
+    return ablate(load_recipe(path, catalogue=discover()), Path(folder))
+
+
+# ------------------------------------------------------------------------------------------------- configurations
+def test_every_part_is_alone_once_and_left_out_once(place: Path) -> None:
+    assert planned(place, "trial-pull", "trial-scale", "trial-flat") == {
+        "all": {"trial-pull", "trial-scale", "trial-flat", TRAINING},
+        "only trial-pull": {"trial-pull", TRAINING},
+        "only trial-scale": {"trial-scale"},
+        "only trial-flat": {"trial-flat"},
+        f"only {TRAINING}": {TRAINING},
+        "without trial-pull": {"trial-scale", "trial-flat", TRAINING},
+        "without trial-scale": {"trial-pull", "trial-flat", TRAINING},
+        "without trial-flat": {"trial-pull", "trial-scale", TRAINING},
+    }, "trial-pull acts through the training, which cannot be left out alone"
+
+
+def test_what_is_the_same_is_run_once(place: Path) -> None:
+    assert planned(place, "trial-scale", "trial-flat") == {
+        "all": {"trial-scale", "trial-flat"},
+        "only trial-scale, without trial-flat": {"trial-scale"},
+        "only trial-flat, without trial-scale": {"trial-flat"},
+    }
+    assert planned(place, "trial-pull", "trial-watch", "trial-size") == {
+        "all, only trial-pull": {"trial-pull", TRAINING},
+        f"only {TRAINING}, without trial-pull": {TRAINING},
+    }, "what only watches is no part"
+    assert planned(place, "train", "trial-scale") == {
+        "all": {"trial-scale", TRAINING},
+        "only trial-scale, without the training": {"trial-scale"},
+        "only the training, without trial-scale": {TRAINING},
+    }
+
+
+def test_one_part_is_refused(place: Path) -> None:
+    with pytest.raises(RecipeError) as raised:
+        taken_apart(written(place, "trial-scale", "trial-watch"))
+    assert raised.value.problems == [
+        "steps: an ablation needs two parts that change something; it has only 'trial-scale'"
+    ]
+
+
+# --------------------------------------------------------------------------------------------------------- ledger
+def gain(value: float, *draws: float) -> _Gain:
+    return _Gain(value, np.array(draws or [value] * 41, dtype=float))
+
+
+METRIC = Metric(name="gap", value="x", better="lower")
+
+
+def test_the_ledger_adds_up_by_hand() -> None:
+    a, b, t = frozenset("a"), frozenset("b"), frozenset([TRAINING])
+    gains = {a | t: gain(5.0), b: gain(3.0), t: gain(1.0), a | b | t: gain(6.0), b | t: gain(3.5)}
+    found = ledger_of(
+        gains, ["a", "b", TRAINING], {"a": a | t, "b": b, TRAINING: t},
+        metric=METRIC, confidence=0.95, name="x", label="X", quality=False, items=9, decided_by="all items",
+    )  # fmt: skip
+    values = {s.part: (s.alone, s.added, s.others) for s in found.shares}
+    shown = {p: tuple(None if i is None else i.value for i in x) for p, x in values.items()}
+    assert shown == {
+        "a": (4.0, 2.5, -1.5),  # 5 - 1; 6 - 3.5
+        "b": (3.0, 1.0, -2.0),  # 6 - 5
+        TRAINING: (1.0, None, None),
+    }
+    assert (found.total.value, found.sum and found.sum.value) == (6.0, 8.0)
+    assert found.interaction is not None and found.interaction.value == -2.0
+    assert [s.said for s in found.shares] == [EARNS, EARNS, ALONE]
+
+
+def test_draws_are_paired() -> None:
+    """Gains that swing together leave no doubt about their difference."""
+    swing = np.linspace(-9, 9, 41)
+    a, b = frozenset("a"), frozenset("b")
+    gains = {a: _Gain(0.0, swing), b: gain(1.0), a | b: _Gain(3.0, swing + 3)}
+    found = ledger_of(
+        gains, ["a", "b"], {"a": a, "b": b},
+        metric=METRIC, confidence=0.95, name="x", label="X", quality=False, items=9, decided_by="all items",
+    )  # fmt: skip
+    added = found.shares[1].added
+    assert added is not None and (added.value, added.low, added.high) == (3.0, 3.0, 3.0)
+    alone = found.shares[0].alone
+    assert alone is not None and (alone.low or 0) < -8 and (alone.high or 0) > 8
+
+
+@pytest.mark.parametrize(
+    "alone, added, said",
+    [
+        ((1, 2), (1, 2), EARNS),
+        ((-1, 2), (1, 2), TOGETHER),
+        (None, (1, 2), EARNS),
+        ((1, 2), (-1, 2), SPARE),
+        ((1, 2), (-2, -1), HARMS),
+        ((-2, -1), (-1, 1), NONE),
+        ((-1, 1), (-1, 1), NONE),
+        ((1, 2), None, ALONE),
+        (None, None, NONE),
+    ],
+)
+def test_what_two_intervals_say(
+    alone: tuple[float, float] | None, added: tuple[float, float] | None, said: str
+) -> None:
+    both = [None if x is None else Interval(value=sum(x) / 2, low=x[0], high=x[1]) for x in (alone, added)]
+    assert said_of(Share(part="p", alone=both[0], added=both[1], others=None, said="")) == said
+
+
+# ------------------------------------------------------------------------------------------------------------ runs
+def test_an_ablation_runs_the_configurations_and_its_gains_are_those_of_the_runs(place: Path) -> None:
+    path = written(place, "trial-pull", "trial-scale")
+    found = taken_apart(path)
+    names = {c.name for c in found.configurations}
+    assert names == {
+        "all", "only trial-pull, without trial-scale", "only trial-scale", "only the training",
+        "without trial-pull",
+    }  # fmt: skip
+    assert not list(Path("apart").glob("runs/*/*/model"))
+    values = {}
+    for one in found.configurations:
+        assert one.record is not None
+        steps = {s.id: s.active for s in one.record.steps}
+        assert {p for p in found.parts if p != TRAINING and steps[p]} == one.parts - {TRAINING}
+        assert bool(one.record.training) == (TRAINING in one.parts)
+        metric = one.record.benchmarks[0].primary
+        assert metric is not None and metric.change.value is not None
+        values[one.parts] = -metric.change.value  # a surprise: lower is better
+    assert [c.record.baseline.reused for c in found.configurations if c.record][1] == ["trial-length", "trial-quality"]
+    ledger = found.ledgers[0]
+    assert {k: g.value for k, g in ledger.gains.items()} == pytest.approx(values)
+    t = frozenset([TRAINING])
+    pull, scale = frozenset(["trial-pull"]) | t, frozenset(["trial-scale"])
+    everything = pull | scale
+    single = values[pull] - values[t] + values[scale] + values[t]
+    assert ledger.interaction is not None
+    assert ledger.interaction.value == pytest.approx(values[everything] - single)
+    stamps = {p: p.stat().st_mtime_ns for p in Path("apart").glob("runs/*/*/run.json")}
+    assert len(stamps) == 5
+    again = taken_apart(path)
+    assert again.ledgers == found.ledgers and all(p.stat().st_mtime_ns == t for p, t in stamps.items())
+
+
+def test_seeds_are_drawn_above_items_where_something_is_trained(place: Path) -> None:
+    path = written(place, "trial-pull", "trial-scale", run="[run]\nseeds = 2\n")
+    found = taken_apart(path)
+    seeds = {c.name: len(c.record.seeds) for c in found.configurations if c.record}
+    assert seeds["all"] == 2 and seeds["only trial-scale"] == 0
+    gains = found.ledgers[0].gains
+    whole = found.of(*found.parts)
+    assert whole.record is not None
+    metric = whole.record.benchmarks[0].primary
+    assert metric is not None
+    assert gains[whole.parts].value == pytest.approx(-(metric.change.value or 0))
+
+
+def test_a_part_that_cannot_stand_alone_is_recorded_with_its_reason(place: Path) -> None:
+    """What selects parameters without saying so gets no training when it is alone."""
+    path = written(place, "trial-norms", "trial-pull", "trial-unmarked", "train")
+    found = taken_apart(path)
+    failed = {c.name: c.reason for c in found.configurations if c.record is None}
+    assert list(failed) == ["only trial-unmarked"]
+    assert "no training follows it" in failed["only trial-unmarked"]
+    ledger = found.ledgers[0]
+    assert ledger.interaction is None and ledger.shares[2].alone is None and ledger.shares[2].added is not None
+    page = ablation_page(found)
+    assert any("Could not be run: only trial-unmarked" in s for s in page.answer)
+
+
+def test_the_command_prints_the_ledger_and_writes_the_page(place: Path) -> None:
+    path = written(place, "trial-scale", "trial-flat")
+    shown = CliRunner().invoke(toolkit, ["ablate", str(path)], catch_exceptions=False)
+    assert shown.exit_code == 0, shown.output
+    told = " ".join(shown.output.split())
+    assert "Surprise: surprise (nat), gains" in told and "all together" in told
+    page = (place / "ablations/parted/report.html").read_text()
+    assert page.count("<h2>") == 2 + 2 + 1 + 1 and "Who earned it: Surprise" in page
+    assert "<script" not in page
