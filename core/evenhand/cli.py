@@ -18,6 +18,7 @@ from evenhand.commands.authoring import check, new
 from evenhand.commands.collecting import evidence
 from evenhand.commands.evaluating import evaluation
 from evenhand.commands.evidence import compare, report
+from evenhand.commands.exporting import export
 from evenhand.commands.layout import styled
 from evenhand.commands.models import models
 from evenhand.commands.plugins import plugins, schema
@@ -78,7 +79,7 @@ def toolkit() -> None:
     """Mitigate social bias in Hugging Face language models, and show what it did and what it cost."""
 
 
-for command in (run, evaluation, validate, schema, plugins, check, new, models, compare, report, evidence):
+for command in (run, evaluation, validate, schema, plugins, check, new, models, compare, report, evidence, export):
     toolkit.add_command(command)
 
 
