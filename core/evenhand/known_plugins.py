@@ -39,6 +39,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "healthy-data-diet": "evenhand-standard",
     "holistic-bias": "evenhand-standard",
     "honest": "evenhand-standard",
+    "inlp": "evenhand-standard",
     "kobbq": "evenhand-standard",
     "lambada": "evenhand-standard",
     "leace": "evenhand-standard",
