@@ -36,6 +36,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "gradient-reversal": "evenhand-standard",
     "group-balancing": "evenhand-standard",
     "group-dro": "evenhand-standard",
+    "head-pruning": "evenhand-standard",
     "healthy-data-diet": "evenhand-standard",
     "holistic-bias": "evenhand-standard",
     "honest": "evenhand-standard",

@@ -1,4 +1,4 @@
-"""INLP on a tiny model: the directions against classifiers fitted one by one, what is left, folding, what is refused."""
+"""INLP on a tiny model: directions against classifiers fitted one by one, what is left, folding, what is refused."""
 
 from __future__ import annotations
 
