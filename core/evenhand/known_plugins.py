@@ -48,6 +48,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "lpbs": "evenhand-standard",
     "margin-equalisation": "evenhand-standard",
     "mgda": "evenhand-standard",
+    "model-editing": "evenhand-standard",
     "names-intervention": "evenhand-standard",
     "neutral-rewriting": "evenhand-standard",
     "pair-gap": "evenhand-standard",
