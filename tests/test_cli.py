@@ -626,6 +626,7 @@ def test_every_command_has_a_help_text_and_the_global_flags() -> None:
         "compare",
         "eval",
         "evidence",
+        "export",
         "models",
         "new",
         "plugins",

@@ -67,3 +67,13 @@ def load(folder: str | Path, *, dtype: str = "auto", device: str = "cpu") -> Any
     from evenhand.portable import load_result
 
     return load_result(folder, dtype=dtype, device=device)
+
+
+def export(run: str | Path, to: str | Path, *, with_code: bool = False) -> Path:
+    """The model of a complete run as a folder for the Hugging Face hub, with card, licence, evidence and provenance.
+
+    Gives the folder. Raises NotPortable for steps that weights cannot hold, unless they may be exported as code.
+    """
+    from evenhand.exporting import export as export_run
+
+    return export_run(run, to, with_code=with_code)

@@ -18,6 +18,7 @@ from evenhand.commands.authoring import check, new
 from evenhand.commands.collecting import evidence
 from evenhand.commands.evaluating import evaluation
 from evenhand.commands.evidence import compare, report
+from evenhand.commands.exporting import export
 from evenhand.commands.layout import styled
 from evenhand.commands.models import models
 from evenhand.commands.plugins import plugins, schema
@@ -100,6 +101,7 @@ for command in (
     compare,
     report,
     evidence,
+    export,
 ):
     toolkit.add_command(command)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Artifact
+from evenhand.errors import DigestMismatch
 
 if TYPE_CHECKING:
     from evenhand.training import TrainingResult
@@ -39,6 +40,20 @@ def read_artifact(folder: Path) -> Artifact | None:
         return None
     meta = json.loads((folder / "meta.json").read_text())
     return Artifact(tensors=load_file(folder / "tensors.safetensors"), meta=meta)
+
+
+def demand_artifact(folder: Path) -> Artifact:
+    """An artifact that a finished model cannot do without; DigestMismatch for one that is damaged or not there."""
+    from evenhand.cache import damage
+
+    found = read_artifact(folder)
+    if found is None:
+        raise DigestMismatch(
+            f"the fitted part of a step is damaged: {damage(folder) or 'it changed while it was read'}",
+            where=str(folder),
+            do="copy the folder again, or run the recipe again",
+        )
+    return found
 
 
 def write_training(folder: Path, model: Any, result: TrainingResult, names: set[str] | None) -> None:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from evenhand import report_numbers as numbers
 from evenhand import report_verdicts as verdicts
@@ -49,8 +49,11 @@ def write_card(folder: Path | str) -> Path:
     return path
 
 
-def render_card(run: RunRecord) -> str:
-    """The whole card: front matter and Markdown."""
+def render_card(run: RunRecord, *, exported: Literal["", "plain", "code"] = "") -> str:
+    """The whole card: front matter and Markdown.
+
+    `exported` is for a folder that leaves the run folder: with plain weights, or with code beside them.
+    """
     import jinja2
 
     # The output is Markdown, so it is escaped as Markdown: `finalize` sees every value that is printed.
@@ -73,6 +76,8 @@ def render_card(run: RunRecord) -> str:
     )
     return environment.get_template("model_card_template.md.j2").render(
         run=run,
+        exported=exported,
+        written=_Written,
         front_matter=_Written(front_matter(run)),
         model=run.model_label,
         level=numbers.percent(run.confidence),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NAME = "evenhand.json"
 FORMAT = 1
+COMPLETED = "evenhand_completed"
+"""Attribute of a model that plain transformers has loaded: its steps are back in place."""
 PROOF_TOKENS = 8
 """Length of the answers that the saved model must repeat."""
 
@@ -158,14 +160,12 @@ def answers_to_probes(model: Any, tokenizer: Any, kind: str, rules: list[Any]) -
 
 
 def _put_back(transform: Any, model: Any, folder: Path) -> None:
-    from evenhand.contributions import Artifact
-    from evenhand.kept_steps import read_artifact
+    from evenhand.kept_steps import demand_artifact
 
     if transform.load:
         transform.load(model, folder)
     elif transform.apply:
-        artifact = read_artifact(folder / "artifact")
-        transform.apply(model, artifact if artifact is not None else Artifact())
+        transform.apply(model, demand_artifact(folder / "artifact"))
 
 
 def load_result(folder: Path | str, *, dtype: str = "auto", device: str = "cpu") -> Any:
@@ -209,12 +209,19 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
         raise RunNotFound(
             f"{str(folder)!r} holds no finished model: it has no {NAME}", do="give the folder of a run that is complete"
         )
-    try:
-        facts = json.loads((place / NAME).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as problem:
-        raise RunNotFound(f"{NAME} is damaged: {problem}", where=str(place)) from problem
+    facts = read_facts(place)
     loaded = load(resolve(str(place), offline=True), kind=facts["kind"], dtype=dtype, device=device)  # type: ignore[arg-type]
     return Finished(loaded, restore(loaded, facts, place) if facts["steps"] else [], facts)
+
+
+def read_facts(place: Path) -> dict[str, Any]:
+    """What `evenhand.json` of a folder says; raises RunNotFound."""
+    try:
+        return dict(json.loads((place / NAME).read_text(encoding="utf-8")))
+    except FileNotFoundError as problem:
+        raise RunNotFound(f"there is no {NAME}", where=str(place)) from problem
+    except (UnicodeDecodeError, json.JSONDecodeError) as problem:
+        raise RunNotFound(f"{NAME} is damaged: {problem}", where=str(place)) from problem
 
 
 def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
@@ -226,11 +233,13 @@ def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
     from evenhand.context import RunContext, StepHandle, axes_of
     from evenhand.contributions import Artifact
     from evenhand.discovery import discover
-    from evenhand.kept_steps import read_artifact
+    from evenhand.kept_steps import demand_artifact
     from evenhand.recipe_model import StepEntry, TrainingSection
     from evenhand.recipe_steps import match_steps
     from evenhand.services import Services
 
+    for sealed in sorted((folder / "evenhand").glob("*/artifact")) + sorted((folder / "evenhand").glob("*-artifact")):
+        demand_artifact(sealed)  # before anything is changed
     entries = [StepEntry(use=e["use"], id=e["id"], active=e["active"], options=e["options"]) for e in facts["steps"]]
     steps, problems = match_steps(entries, (), discover(), training=TrainingSection(), kind=facts["kind"])
     if problems:
@@ -257,16 +266,46 @@ def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
             handle.contributions["architecture"] = found
             for index in entry["live"]:
                 own = folder / "evenhand" / f"{step.id}-{index}"
-                handle.artifact = read_artifact(own / "artifact") if (own / "artifact").is_dir() else Artifact()
+                handle.artifact = demand_artifact(own / "artifact") if (own / "artifact").is_dir() else Artifact()
                 _put_back(found[index], loaded.model, own)
         elif entry.get("artifact"):
-            handle.artifact = read_artifact(folder / "evenhand" / f"{step.id}-artifact")
+            handle.artifact = demand_artifact(folder / "evenhand" / f"{step.id}-artifact")
         if "decoding" in plugin.stages():
             found = composer.call("decoding", step, run=run, model=loaded.model)
             handle.contributions["decoding"] = found
             if entry["decodes"]:
                 rules += found
     return rules
+
+
+def complete(model: Any) -> None:
+    """Put the steps of an exported folder back onto the model that plain transformers has loaded from it, once.
+
+    From then on the model and its own `generate` are those that were measured. Raises RunNotFound where the model's
+    folder has no steps, and the discovery errors when a plugin is missing.
+    """
+    from types import MethodType, SimpleNamespace
+
+    from transformers import AutoTokenizer
+
+    from evenhand import generation
+
+    if getattr(model, COMPLETED, False):
+        return
+    place = Path(model.name_or_path)
+    if not place.is_dir():
+        from huggingface_hub import snapshot_download
+
+        place = Path(snapshot_download(model.name_or_path))
+    facts = read_facts(place)
+    tokenizer = AutoTokenizer.from_pretrained(str(place))
+    if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
+        tokenizer.pad_token = tokenizer.eos_token
+    rules = restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, place)
+    model.generate = MethodType(type(model).generate, model)  # not the code that has called this
+    if rules:
+        generation.attach(model, tokenizer, [r for r in rules if r.around is None])
+    setattr(model, COMPLETED, True)
 
 
 class Usable:

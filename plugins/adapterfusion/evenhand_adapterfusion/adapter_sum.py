@@ -58,6 +58,7 @@ class AdapterSum(Mitigation):
 
             adapters = [adapter_of(step) for step in adapter_steps(run, o.adapters)]
             weights = [o.strength * w for w in o.weights or (1.0,) * len(adapters)]
+            fusion_layers.check_free(model, adapters)
             weighted_sum.add(model, name, adapters, weights)
 
         return ModelTransform(

@@ -83,6 +83,19 @@ def check(model: PreTrainedModel, name: str, adapters: Sequence[str]) -> None:
         )
 
 
+def check_free(model: PreTrainedModel, adapters: Sequence[str]) -> None:
+    """Raises UsageError when a fusion that learns has some of the adapters: another combination would displace it."""
+    if prepared(model) is None:
+        return
+    for fusion in model.adapters_config.fusion_name_map:
+        learns = any(p.requires_grad for module in modules(model, fusion) for p in module.parameters())
+        if learns and (shared := sorted(set(members(model, fusion)) & set(adapters))):
+            raise UsageError(
+                f"adapter {shared[0]!r} is in the fusion {fusion!r} already, which a sum would switch off",
+                do="take the fusion or the sum, not both, of the same adapters",
+            )
+
+
 def remove(model: PreTrainedModel, name: str) -> None:
     """Delete a fusion and switch on again what was active before it; its adapters stay."""
     model.delete_adapter_fusion(name)

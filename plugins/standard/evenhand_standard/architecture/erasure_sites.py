@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Form = Literal["residual", "after-norm"]
 PLACES: Mapping[Form, tuple[str, ...]] = {"residual": ("residual",), "after-norm": ("attention", "feed-forward")}
+KEYS = "feed-forward-keys"
+"""A place to read, not to erase: what the output matrix of the feed-forward block gets."""
 HELD = "evenhand_erasers"
 """Attribute of a module: the erasers in front of it, in the order in which they act."""
 
@@ -46,6 +48,8 @@ class Site:
         """The whole modules that read it; none of the residual stream, which everything reads."""
         if self.place == "attention":
             return self.layer.attention_in
+        if self.place == KEYS:
+            return (self.layer.feed_forward_out,)
         return self.layer.feed_forward_in if self.place == "feed-forward" else ()
 
     def watch(self, hooks: Hooks, change: Callable[[torch.Tensor], torch.Tensor]) -> None:

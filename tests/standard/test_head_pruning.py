@@ -1,0 +1,144 @@
+"""Head pruning: which heads go, scores against models with zeroed columns, folding on every family, what is refused."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from family_models import TYPES, family_model, tokens
+
+from evenhand_sdk import UsageError, load_axis
+from evenhand_standard.architecture.head_gates import LiveGates, shut
+from evenhand_standard.architecture.head_pruning import HeadPruning, Score, chosen, estimated, measured, pruned
+from evenhand_standard.architecture.layer_parts import layers_of
+from evenhand_standard.architecture.pair_probe import PairProbe
+
+
+def outputs(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=tokens()).logits
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize("strength", [1.0, 0.3])
+def test_folded_is_live_and_revert_restores_the_bits(model_type: str, strength: float) -> None:
+    model = family_model(model_type)
+    before = outputs(model)
+    kept = torch.ones(3, 4)
+    kept[0, 1] = kept[2, 3] = kept[2, 0] = 0
+    live = LiveGates("step")
+    live.put(model, shut(kept, strength))
+    gated = outputs(model)
+    live.take(model)
+    assert torch.equal(outputs(model), before)
+    live.put(model, shut(kept, strength))
+    assert live.fold(model)
+    folded = outputs(model)
+    assert float((gated - before).abs().max()) > 1e-3
+    assert float((folded - gated).abs().max()) < 1e-4
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    for layer in layers_of(model):
+        for head in range(4):
+            gone = not layer.output.weight()[:, layer.head_columns(head)].any()
+            assert gone == (strength == 1.0 and kept[layer.number, head] == 0)
+
+
+def test_a_shut_head_is_a_model_whose_attention_output_is_zero_there() -> None:
+    """Against an independent computation: what the projection would add is subtracted by hand."""
+    model = family_model("llama")
+    layer = layers_of(model)[1]
+    seen: list[torch.Tensor] = []
+    attention = model.model.layers[1].self_attn
+    handle = attention.o_proj.register_forward_pre_hook(lambda m, args: seen.append(args[0].clone()))
+    plain: list[torch.Tensor] = []
+    second = attention.register_forward_hook(lambda m, args, out: plain.append(out[0].clone()))
+    outputs(model)
+    handle.remove()
+    kept = torch.ones(3, 4)
+    kept[1, 2] = 0
+    live = LiveGates("step")
+    live.put(model, shut(kept, 1.0))
+    outputs(model)
+    second.remove()
+    columns = layer.head_columns(2)
+    share = seen[0][..., columns] @ attention.o_proj.weight[:, columns].T
+    assert torch.allclose(plain[1], plain[0] - share, atol=1e-5)
+
+
+def test_the_heads_that_go_by_hand() -> None:
+    table = [(0, 0, -5.0, 9.0), (0, 1, -4.0, 0.1), (0, 2, -3.0, 0.2), (0, 3, 1.0, 0.0), (1, 0, -1.0, -0.5)]
+    scores = [Score(*row, True) for row in table]
+    names = [(s.layer, s.head) for s in pruned(scores, 0.4, 0.2)]
+    assert names == [(0, 1), (0, 2)], "(0, 0) is protected, since the loss rises most without it"
+    assert [(s.layer, s.head) for s in pruned(scores, 0.9, 0.0)] == [(0, 0), (0, 1), (0, 2), (1, 0)], "none that raises"
+    assert [(s.layer, s.head) for s in pruned(scores, 0.01, 0.0)] == [(0, 0)], "at least one"
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_scores_are_those_of_models_with_zeroed_columns(kind: str, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny(kind)
+    model.double()
+    run = run_of(model, tokenizer, kind)
+    probe = PairProbe.of(run, model, load_axis("gender"), 6, 6)
+    depth, heads = len(layers_of(model)), layers_of(model)[0].heads
+    gap, loss = probe.gap(model), probe.loss(model)
+    every = [(k, h) for k in range(depth) for h in range(heads)]
+    for score in measured(model, probe, LiveGates("step"), depth, heads, every):
+        cut = copy.deepcopy(model)
+        output = layers_of(cut)[score.layer].output
+        weight = output.weight().clone()
+        weight[:, layers_of(cut)[score.layer].head_columns(score.head)] = 0
+        output.write(weight)
+        assert score.gap == pytest.approx(probe.gap(cut) - gap, abs=1e-9)
+        assert score.loss == pytest.approx(probe.loss(cut) - loss, abs=1e-9)
+
+    def beside(score: Score, gate: float) -> tuple[float, float]:
+        gates = torch.ones(depth, heads, dtype=torch.float64)
+        gates[score.layer, score.head] = gate
+        live = LiveGates("step")
+        live.put(model, gates)
+        values = probe.gap(model), probe.loss(model)
+        live.take(model)
+        return values
+
+    step = 0.02
+    for score in estimated(model, probe, LiveGates("step"), depth, heads):
+        less, more = beside(score, 1 - step), beside(score, 1 + step)
+        slope = tuple((a - b) / (2 * step) for a, b in zip(less, more, strict=True))
+        assert (score.gap, score.loss) == pytest.approx(slope, rel=0.03, abs=2e-5)
+
+
+def test_it_lowers_the_gap_it_was_chosen_by(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    before = outputs_of(model, tokenizer)
+    plugin = HeadPruning(share=0.25, protect=0.0, pairs=8, texts=4, scores="exact")
+    transform = plugin.architecture(run, model)
+    artifact = transform.fit(model)
+    assert torch.equal(outputs_of(model, tokenizer), before), "the search leaves the model as it was"
+    probe = PairProbe.of(run, model, load_axis("gender"), 8, 4)
+    unpruned = probe.gap(model)
+    transform.apply(model, artifact)
+    assert probe.gap(model) < unpruned
+    assert artifact.meta["pruned"] and int((artifact.tensors["kept"] == 0).sum()) == len(artifact.meta["pruned"])
+    quick = chosen(run, tiny()[0], plugin.options.model_copy(update={"scores": "gradient"}), LiveGates("step"))
+    assert len(quick.meta["scores"]) <= 3 * 2 and quick.meta["pruned"]
+
+
+def outputs_of(model: Any, tokenizer: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**tokenizer("The nurse said that she was good", return_tensors="pt")).logits
+
+
+def test_strength_0_and_what_is_refused(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    before = outputs_of(model, tokenizer)
+    transform = HeadPruning(strength=0.0).architecture(run_of(model, tokenizer), model)
+    transform.apply(model, transform.fit(model))
+    assert transform.fold(model) and torch.equal(outputs_of(model, tokenizer), before)
+    with pytest.raises(UsageError, match=r"share 0\.7 and protect 0\.4 are more than all heads together"):
+        HeadPruning(share=0.7, protect=0.4)
+    with pytest.raises(UsageError, match="gates are for 7 layers of 2 heads"):
+        LiveGates("step").put(model, torch.zeros(7, 2))

@@ -1,0 +1,192 @@
+"""`toolkit export`: a folder that plain transformers reads, tied to its run by digests; what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+
+import evenhand
+from evenhand import api
+from evenhand.cache import sha256_file
+from evenhand.cli import toolkit
+from evenhand.errors import DigestMismatch, NotPortable, RunNotFound, UsageError
+from evenhand.exporting import local_paths
+from evenhand.proofs import PROBES
+from evenhand_sdk.tiny import save_tiny
+
+pytestmark = pytest.mark.usefixtures("trial", "own_cache")
+
+FOLDED = '[[steps]]\nuse = "trial-norms"\n[[steps]]\nuse = "train"\n'
+LIVE = '[[steps]]\nuse = "trial-scale"\nfolds = false\n'
+DECODING = '[[steps]]\nuse = "trial-flat"\n'
+ALONE = """
+import json, sys
+import importlib.abc
+
+class Barred(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0].startswith("evenhand"):
+            raise ImportError("not here: " + name)
+
+sys.meta_path.insert(0, Barred())
+import torch, transformers
+folder, text = sys.argv[1:]
+model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+with torch.no_grad():
+    logits = model(**tokenizer(text, return_tensors="pt")).logits
+torch.save(logits, folder + "-logits.pt")
+try:
+    import evenhand
+except ImportError as error:
+    print("alone:", error)
+"""
+
+
+@pytest.fixture
+def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Steps -> the folder of a finished run of a tiny model, which has a licence file."""
+    save_tiny(tmp_path / "tiny")
+    (tmp_path / "tiny" / "LICENSE").write_text("Do as you like.\n")
+    (tmp_path / "train.txt").write_text("The nurse said that she would come.\nRain fell on the town.\n")
+    monkeypatch.chdir(tmp_path)
+
+    def run(steps: str, kind: str = "causal") -> Path:
+        if kind == "masked":
+            save_tiny(tmp_path / "tiny-masked", family="bert")
+        path = tmp_path / "export.toml"
+        path.write_text(
+            f'[model]\nname = "{tmp_path / ("tiny" if kind == "causal" else "tiny-masked")}"\n'
+            '[data]\ntrain = "train.txt"\n[training]\nmax_steps = 3\nlearning_rate = 1e-3\n[traffic]\nlimit = 0\n'
+            "[evaluation]\nresamples = 200\n" + steps + '[[benchmarks]]\nuse = "trial-length"\n'
+        )
+        return Path(api.run(path).folder)
+
+    return run
+
+
+def logits(model: Any, tokenizer: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**tokenizer(PROBES[0], return_tensors="pt")).logits
+
+
+def test_the_export_loads_without_the_toolkit_and_gives_the_same_logits(run_with: Any, tmp_path: Path) -> None:
+    run = run_with(FOLDED)
+    expected = logits(*evenhand.load(run))
+    folder = evenhand.export(run, tmp_path / "published")
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(folder), PROBES[0]],
+        capture_output=True, text=True, check=True, cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert "alone: not here: evenhand" in done.stdout
+    assert torch.equal(torch.load(f"{folder}-logits.pt"), expected)
+
+
+def test_what_lies_in_the_folder_and_what_ties_it_to_the_run(run_with: Any, tmp_path: Path) -> None:
+    run = run_with(FOLDED)
+    folder = evenhand.export(run, tmp_path / "published")
+    facts = json.loads((folder / "provenance.json").read_text())
+    recorded = json.loads((run / "run.json").read_text())
+    assert facts["run_json_sha256"] == sha256_file(run / "run.json") == facts["files"]["evidence/run.json"]
+    assert facts["files"]["model.safetensors"] == recorded["files"]["model/model.safetensors"]
+    assert facts["base_digest"] == recorded["model"]["digest"]
+    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert present == {*facts["files"], "provenance.json"}
+    assert {name: sha256_file(folder / name) for name in facts["files"]} == facts["files"]
+    assert {"README.md", "LICENCE.txt", "BASE-LICENSE", "evidence/report.html", "evidence/recipe.toml"} <= present
+    assert not any("evenhand" in name or name.startswith("custom_generate") for name in present)
+    assert (folder / "BASE-LICENSE").read_text() == "Do as you like.\n"
+    assert "Licence of the base model: " in (folder / "LICENCE.txt").read_text()
+    _, front, body = (folder / "README.md").read_text().split("---\n", 2)
+    assert yaml.safe_load(front)["library_name"] == "transformers"
+    assert 'AutoModelForCausalLM.from_pretrained("...")' in body and "evidence/run.json" in body
+    assert 'from_pretrained("model")' not in body
+    assert {"evidence/recipe.toml", "evidence/run.json"} <= set(local_paths(folder)), "the recipe names a folder here"
+
+
+def test_steps_that_do_not_fold_are_refused_by_name(run_with: Any, tmp_path: Path) -> None:
+    with pytest.raises(NotPortable, match=r"not folded: trial-scale \(live\), trial-flat \(decoding\)"):
+        evenhand.export(run_with(LIVE + DECODING), tmp_path / "published")
+    assert not (tmp_path / "published").exists()
+    with pytest.raises(NotPortable, match="a masked model has no generate"):
+        evenhand.export(
+            run_with('[[steps]]\nuse = "leace"\npairs = 16\n', "masked"), tmp_path / "published", with_code=True
+        )
+
+
+def test_with_code_plain_transformers_generates_what_was_measured(
+    run_with: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    run = run_with(LIVE + DECODING)
+    expected = evenhand.load(run)
+    folder = evenhand.export(run, tmp_path / "published", with_code=True)
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    asked = tokenizer(PROBES[0], return_tensors="pt")
+    how = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": tokenizer.eos_token_id}
+    plain = AutoModelForCausalLM.from_pretrained(str(folder))
+    assert not torch.equal(logits(plain, tokenizer), logits(*expected)), "without code it is another model"
+    model = AutoModelForCausalLM.from_pretrained(str(folder), trust_remote_code=True)
+    for _ in range(2):
+        assert torch.equal(model.generate(**asked, **how), expected.model.generate(**asked, **how))
+        assert torch.equal(logits(model, tokenizer), logits(*expected)), "from the first call on"
+    text = (folder / "README.md").read_text()
+    assert "trust_remote_code=True" in text and "- trial-flat" in text and "- trial-scale" in text
+    assert f"evenhand=={evenhand.__version__}" in (folder / "custom_generate" / "requirements.txt").read_text()
+
+
+def test_a_full_folder_and_an_unfinished_run_are_refused(run_with: Any, tmp_path: Path) -> None:
+    run = run_with(FOLDED)
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="this folder is not empty"):
+        evenhand.export(run, full)
+    assert [p.name for p in full.iterdir()] == ["mine.txt"]
+    with pytest.raises(UsageError, match="this is a file"):
+        evenhand.export(run, full / "mine.txt")
+    (tmp_path / "empty").mkdir()
+    assert (evenhand.export(run, tmp_path / "empty") / "config.json").is_file()
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"status": "failed"}))
+    with pytest.raises(RunNotFound, match="the run is failed, not complete"):
+        evenhand.export(run, tmp_path / "other")
+
+
+def test_weights_that_are_not_those_of_the_run_are_refused(run_with: Any, tmp_path: Path) -> None:
+    run = run_with(FOLDED)
+    path = run / "model" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DigestMismatch, match=r"model/model\.safetensors is not what the run wrote"):
+        evenhand.export(run, tmp_path / "published")
+    assert not (tmp_path / "published").exists()
+    assert not list(tmp_path.glob(".published*")), "nothing half-written is left"
+
+
+def test_the_command(run_with: Any, tmp_path: Path) -> None:
+    run = run_with(FOLDED)
+    done = CliRunner().invoke(toolkit, ["export", str(run), "--to", str(tmp_path / "published")])
+    assert done.exit_code == 0 and str(tmp_path / "published") in done.output
+    again = CliRunner().invoke(toolkit, ["export", str(run), "--to", str(tmp_path / "published")])
+    assert again.exit_code == 2 and "not empty" in again.output
+
+
+def test_a_damaged_artefact_is_told_before_anything_is_changed(run_with: Any) -> None:
+    run = run_with(LIVE)
+    tensors = next((run / "model" / "evenhand").rglob("*.safetensors"))
+    tensors.write_bytes(tensors.read_bytes() + b"x")
+    with pytest.raises(DigestMismatch, match="the fitted part of a step is damaged"):
+        evenhand.load(run)
