@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -125,30 +125,78 @@ def balancing(
     splits: Sequence[Split], grounded: Callable[[Sequence[int]], bool], strength: float
 ) -> Callable[[torch.Tensor, torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]:
     """`next_logits` that balances the rows whose text names nobody, and hands on the others untouched."""
+    layers = apart(splits)
+
+    @lru_cache(maxsize=4)
+    def tables(device: torch.device) -> list[Table]:
+        return [table_of(layer, device) for layer in layers]
 
     def next_logits(ids: torch.Tensor, logits: torch.Tensor, contexts: Sequence[torch.Tensor]) -> torch.Tensor:
         rows = [b for b, prefix in enumerate(ids.tolist()) if not grounded(prefix)]
         if not rows or not splits:
             return logits
         out = logits.clone()
-        for b in rows:
-            for split in splits:
-                balance(out[b], split, strength)
+        for table in tables(logits.device):
+            balance(out, rows, table, strength)
         return out
 
     return next_logits
 
 
-def balance(logits: torch.Tensor, split: Split, strength: float) -> None:
-    """Write p' above into logits [V], in place; only the bin's entries change, and their sum does not.
+def apart(splits: Sequence[Split]) -> list[list[Split]]:
+    """The splits in layers: those of one layer share no token, so that they can be balanced at once."""
+    layers: list[tuple[list[Split], set[int]]] = []
+    for split in splits:
+        mine = {token for ids, _ in split for token in ids}
+        if not layers or layers[-1][1] & mine:
+            layers.append(([], set()))
+        layers[-1][0].append(split)
+        layers[-1][1].update(mine)
+    return [layer for layer, _ in layers]
+
+
+class Table(NamedTuple):
+    """Splits that share no token, as tensors."""
+
+    tokens: torch.Tensor
+    """[S, G, W] token ids, 0 where a split has fewer groups or a group fewer words."""
+    there: torch.Tensor
+    """[S, G, W] which of them count."""
+    shares: torch.Tensor
+    """[S, G] the target's shares."""
+
+
+def table_of(splits: Sequence[Split], device: torch.device) -> Table:
+    """Splits without a token in common, on a device."""
+    import torch
+
+    groups, words = max(map(len, splits)), max(len(ids) for split in splits for ids, _ in split)
+    tokens = torch.zeros(len(splits), groups, words, dtype=torch.long)
+    there = torch.zeros(len(splits), groups, words, dtype=torch.bool)
+    shares = torch.zeros(len(splits), groups, dtype=torch.float64)
+    for s, split in enumerate(splits):
+        for g, (ids, share) in enumerate(split):
+            tokens[s, g, : len(ids)] = torch.tensor(ids)
+            there[s, g, : len(ids)] = True
+            shares[s, g] = share
+    return Table(tokens.to(device), there.to(device), shares.to(device))
+
+
+def balance(logits: torch.Tensor, rows: Sequence[int], table: Table, strength: float) -> None:
+    """Write p' above into rows of logits [B, V], in place; only the bins' entries change, and their sums do not.
 
     A bin stays as it is where all words of a group are impossible: nothing can be given to them.
     """
     import torch
 
-    masses = [logits[list(ids)].logsumexp(-1) for ids, _ in split]
-    whole = torch.stack(masses).logsumexp(-1)
-    if not all(torch.isfinite(m) for m in masses):
-        return
-    for (ids, share), mass in zip(split, masses, strict=True):
-        logits[list(ids)] += ((1 - strength) + strength * share * (whole - mass).exp()).log()
+    at = torch.tensor(rows, device=logits.device)[:, None]
+    found = logits[at, table.tokens.flatten()].unflatten(1, table.tokens.shape)
+    masses = found.masked_fill(~table.there, -torch.inf).logsumexp(-1)  # [rows, S, G]
+    absent = ~table.there.any(-1)
+    sound = (torch.isfinite(masses) | absent).all(-1, keepdim=True)
+    whole = masses.logsumexp(-1, keepdim=True)
+    factor = (1 - strength) + strength * table.shares.to(logits.dtype) * (whole - masses).exp()
+    added = factor.log().masked_fill(~sound | absent, 0.0)
+    used = table.there.flatten()
+    moved = (found + added[..., None]).flatten(1)[:, used]
+    logits[at, table.tokens.flatten()[used]] = moved
