@@ -89,7 +89,7 @@ def _batch(
     model.eval()
     side, tokenizer.padding_side = tokenizer.padding_side, "left"
     try:
-        texts = [_prompt(tokenizer, r) for r in requests]
+        texts = [prompt_text(tokenizer, r) for r in requests]
         inputs = tokenizer(texts, return_tensors="pt", padding=len(texts) > 1).to(model.device)
     finally:
         tokenizer.padding_side = side
@@ -134,7 +134,11 @@ def _batch(
     return answers
 
 
-def _prompt(tokenizer: Any, request: Request) -> str:
+def prompt_text(tokenizer: Any, request: Request) -> str:
+    """The text that the model continues to answer a request: its prompt, or the chat in the tokenizer's template.
+
+    Raises UsageError for an empty prompt that nothing can stand for, a chat without a template, and unknown roles.
+    """
     if not isinstance(request.prompt, str):
         raise UsageError(f"the prompt is {type(request.prompt).__name__}, not text", where="generate")
     if not request.meta.get("chat"):

@@ -61,6 +61,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "random-directions": "evenhand-standard",
     "random-heads": "evenhand-standard",
     "real-toxicity-prompts": "evenhand-standard",
+    "reranking": "evenhand-standard",
     "retention": "evenhand-standard",
     "seat": "evenhand-standard",
     "seegull": "evenhand-standard",

@@ -21,6 +21,7 @@ OWN = (
     "expert-guidance",
     "probability-balancing",
     "prompt-intervention",
+    "reranking",
     "self-debias",
 )
 
