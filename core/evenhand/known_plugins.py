@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 KNOWN_PLUGINS: Final[dict[str, str]] = {
+    "abstention": "evenhand-standard",
     "adapter-fusion": "evenhand-adapterfusion",
     "adapter-sum": "evenhand-adapterfusion",
     "adversarial": "evenhand-standard",

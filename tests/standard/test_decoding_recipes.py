@@ -16,6 +16,7 @@ PAGES = FOLDER.parents[1] / "techniques"
 EVIDENCE = FOLDER.parents[1] / "evidence"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 OWN = (
+    "abstention",
     "answer-rewriting",
     "contrastive-guidance",
     "expert-guidance",
