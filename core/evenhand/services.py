@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from evenhand.recipe import TrainingSection
     from evenhand.reference import ReferenceModel
-    from evenhand.scoring import Precision, SequenceScore, Text
+    from evenhand.scoring import SequenceScore, Text
+    from evenhand.scoring_precision import Precision
     from evenhand.training import TrainingResult
 
 
