@@ -12,6 +12,7 @@ from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.processes import gathered, rank_and_count
 from evenhand.progress import progress
+from evenhand.remote import RemoteModel, generate_remotely
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,6 +37,8 @@ def generate(
     `temperature` 0 is greedy; sampling keeps the likeliest tokens that make up `top_p` of the probability. `title` None
     shows no progress. Raises `WrongModelKind` for models that cannot continue a text.
     """
+    if isinstance(model, RemoteModel):
+        return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)
     if not model.can_generate():
         raise WrongModelKind(
             "this model fills gaps, it does not continue text",
@@ -94,7 +97,7 @@ def _batch(
     finally:
         tokenizer.padding_side = side
     longest = max(r.max_new_tokens for r in requests)
-    generators = [torch.Generator().manual_seed(_seed_of(r, seed)) for r in requests]
+    generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
     decoder = Decoder(rules, tokenizer, generators if temperature > 0 else None)
     options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": 1}
     if temperature > 0:
@@ -175,7 +178,8 @@ def _demand_room(model: Any, lengths: Sequence[int]) -> None:
         )
 
 
-def _seed_of(request: Request, seed: int) -> int:
+def seed_of(request: Request, seed: int) -> int:
+    """The seed of a request: its own one, or one that its prompt and the seed of the whole call decide."""
     if request.seed is not None:
         return request.seed
     digest = hashlib.sha256(f"{seed}\n{request.prompt}".encode()).digest()

@@ -10,9 +10,10 @@ Only where the text so far names nobody of the axis. Source: own; after the bala
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 Split = tuple[tuple[tuple[int, ...], float], ...]
 """For each group of a bin its token ids and its share; the shares add up to 1."""
 Share = Annotated[float, Field(gt=0.0)]
+STYLES: Final = tuple((lead, style) for lead in ("", " ") for style in (str, str.capitalize, str.upper))
 
 
 class ProbabilityBalancingOptions(StrengthOptions):
@@ -74,6 +76,8 @@ class ProbabilityBalancing(Mitigation):
                 known=f"the groups of {axes[0].name} are {', '.join(axes[0].groups)}",
                 do="give each group of one axis a share",
             )
+        if run.remote:
+            return [words_rule(run.step_id, axes, axis, o) for axis in axes]
         size = model.get_input_embeddings().num_embeddings
         editor = TokenEditor(run.tokenizer)
         rules = []
@@ -84,20 +88,69 @@ class ProbabilityBalancing(Mitigation):
         return rules
 
 
+def words_rule(step: str, axes: Sequence[Axis], axis: Axis, o: ProbabilityBalancingOptions) -> DecodingRule:
+    """The same rule on the likeliest words of an endpoint, as text; a group of which none is listed gets nothing."""
+    splits = word_splits(axis, o.target or dict.fromkeys(axis.groups, 1.0))
+    name = step if len(axes) == 1 else f"{step} ({axis.name})"
+
+    def next_words(text: str, logp: Mapping[str, float]) -> Mapping[str, float]:
+        return logp if group_words(text, axis) else balanced_words(logp, splits, o.strength)
+
+    return DecodingRule(name=name, next_words=next_words)
+
+
+def word_splits(axis: Axis, target: Mapping[str, float]) -> list[list[tuple[frozenset[str], float]]]:
+    """For each bin, in each casing and spacing: the words of each group, and the group's share."""
+    groups = _groups_of_words(axis)
+    found = []
+    for words in axis.bins():
+        for lead, style in STYLES:
+            ids: dict[str, set[str]] = {}
+            for word in words:
+                if len(groups.get(word, ())) == 1:
+                    ids.setdefault(next(iter(groups[word])), set()).add(lead + style(word))
+            if len(ids) > 1:
+                found.append([(frozenset(ids[g]), target[g]) for g in axis.groups if g in ids])
+    return found
+
+
+def balanced_words(
+    logp: Mapping[str, float], splits: Sequence[Sequence[tuple[frozenset[str], float]]], strength: float
+) -> Mapping[str, float]:
+    """p' above on listed words; shares are among the groups of which a word is listed."""
+    out = dict(logp)
+    for split in splits:
+        listed = [(words & out.keys(), share) for words, share in split]
+        present = [(words, share, sum(math.exp(out[w]) for w in words)) for words, share in listed if words]
+        if len(present) < 2 or any(mass == 0 for _, _, mass in present):
+            continue
+        whole, shares = sum(mass for _, _, mass in present), sum(share for _, share, _ in present)
+        for words, share, mass in present:
+            factor = (1 - strength) + strength * (share / shares) * whole / mass
+            for word in words:
+                out[word] += math.log(factor)
+    return out
+
+
+def _groups_of_words(axis: Axis) -> dict[str, set[str]]:
+    groups: dict[str, set[str]] = {}
+    for row in axis.tuples:
+        for group, word in zip(axis.groups, row.words, strict=True):
+            if word and group in row.sources:
+                groups.setdefault(word, set()).add(group)
+    return groups
+
+
 def splits_of(tokenizer: Any, axis: Axis, target: Mapping[str, float], size: int) -> list[Split]:
     """The bins of an axis that can be balanced, in each casing and spacing: words of one token, at least two groups.
 
     A word that two groups share belongs to neither, and a bin without a word of one token for a group divides its
     probability among the others, in the proportions of the target.
     """
-    groups: dict[str, set[str]] = {}
-    for row in axis.tuples:
-        for group, word in zip(axis.groups, row.words, strict=True):
-            if word and group in row.sources:
-                groups.setdefault(word, set()).add(group)
+    groups = _groups_of_words(axis)
     found: list[Split] = []
     for words in axis.bins():
-        for lead, style in ((lead, style) for lead in ("", " ") for style in (str, str.capitalize, str.upper)):
+        for lead, style in STYLES:
             ids: dict[str, list[int]] = {}
             for word in words:
                 token = single_token(tokenizer, lead + style(word))

@@ -130,6 +130,15 @@ def demand_target(o: RerankingOptions, axes: Sequence[Axis]) -> None:
 
 def _rating(run: RunContext, o: RerankingOptions, axes: Sequence[Axis]) -> Any:
     """(request, answers) -> [Rated]."""
+    if run.remote and o.score == SWAP and o.form == "best":
+        raise UsageError(
+            "the dependence of an answer on the group is read from the model's probabilities, which an endpoint does "
+            "not give",
+            where="option score",
+            do='take a scorer of texts, such as score = "toxicity"',
+        )
+    if o.score == SWAP and run.remote:
+        return lambda request, answers: [Rated(a, 0.0, 0.0) for a in answers]
     if o.score == SWAP:
         editor = TokenEditor(run.tokenizer)
         return lambda request, answers: rated(run, editor, axes, request, answers)
@@ -140,6 +149,8 @@ def _rating(run: RunContext, o: RerankingOptions, axes: Sequence[Axis]) -> Any:
 
     def by_scorer(request: Request, answers: Sequence[Response]) -> list[Rated]:
         biases = [sign * float(score) for score in tool.score([a.text for a in answers])]
+        if run.remote:
+            return [Rated(a, 0.0, bias) for a, bias in zip(answers, biases, strict=True)]
         known = rated(run, TokenEditor(run.tokenizer), (), request, answers)
         return [replace(r, bias=bias) for r, bias in zip(known, biases, strict=True)]
 
