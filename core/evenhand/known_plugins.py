@@ -34,6 +34,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "equalising-loss": "evenhand-standard",
     "ethics": "evenhand-standard",
     "expert-guidance": "evenhand-standard",
+    "gradient-decoding": "evenhand-standard",
     "gradient-reversal": "evenhand-standard",
     "group-balancing": "evenhand-standard",
     "group-dro": "evenhand-standard",

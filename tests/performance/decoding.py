@@ -158,6 +158,14 @@ class Bench:
         self.per_token("G1 self-debias, 2 contexts", [UNNAMED], two, 1.45)
         self.per_token("G5 expert-guidance, 3 contexts", [UNNAMED], self.rule("expert-guidance"), 1.55)
 
+    def gradient(self) -> None:
+        """G7: no target but to be told, and to cost nothing where nobody is named."""
+        rules = self.rule("gradient-decoding", gate=0.0)
+        self.compare("G7 gradient-decoding, no group word", [UNNAMED], rules, 1.10)
+        ours, bare = alternately(self.ours([NAMED], rules), self.bare([NAMED]), max(2, self.rounds // 2), self.device)
+        price = (statistics.median(ours) - statistics.median(bare)) / self.tokens
+        print(f"G7 gradient-decoding, each word moved: {1000 * price:.0f} ms more a word", flush=True)
+
     def batch(self) -> None:
         """A batch of 8 against 8 single calls, without a rule and with one that asks for contexts."""
         for name, rules in (("no rule", []), ("self-debias", self.rule("self-debias"))):
@@ -184,7 +192,7 @@ class Bench:
         show("8 single calls over a batch of 8, bare library", single, together, ">= 5", middle >= 5)
 
 
-CASES = ("none", "balancing", "averaging", "guidance", "plain_batch", "batch")
+CASES = ("none", "balancing", "averaging", "guidance", "gradient", "plain_batch", "batch")
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ OWN = (
     "answer-rewriting",
     "contrastive-guidance",
     "expert-guidance",
+    "gradient-decoding",
     "probability-balancing",
     "prompt-intervention",
     "reranking",
