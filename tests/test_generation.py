@@ -244,6 +244,34 @@ def test_beams_carry_the_caches_of_their_contexts() -> None:
     assert sum(length > 1 for _, length in shapes) == 2  # the prompt, and its context
 
 
+def test_other_products_for_contexts_leave_no_trace_also_after_an_error() -> None:
+    """A batch with contexts is multiplied by another library on a processor; rows without any are plain `generate`."""
+    model, tokenizer = tiny_causal()
+    told_rule = told(tokenizer, "The old town")
+
+    def exchanged() -> list[str]:
+        return [name for name, module in model.named_modules() if "forward" in vars(module)]
+
+    during: list[int] = []
+
+    def look(ids: Any, logits: torch.Tensor, contexts: list[torch.Tensor]) -> torch.Tensor:
+        during.append(len(exchanged()))
+        if len(during) == 3:
+            raise RuntimeError("a rule broke")
+        return logits
+
+    rules = [told_rule, DecodingRule(name="look", next_logits=look)]
+    with pytest.raises(RuntimeError, match="a rule broke"):
+        generate(model, tokenizer, requests(), rules=rules)
+    assert during[0] > 0 and exchanged() == []
+    alone: list[int] = []
+    generate(
+        model, tokenizer, requests(),
+        rules=[DecodingRule(name="look", next_logits=lambda i, x, c: alone.append(len(exchanged())) or x)],
+    )  # fmt: skip
+    assert set(alone) == {0}
+
+
 # ------------------------------------------------------------ bad input
 def test_a_context_without_room_for_the_answer_is_refused_before_anything_is_written() -> None:
     model, tokenizer = tiny_causal()

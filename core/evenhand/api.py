@@ -24,14 +24,18 @@ def run(
     The recipe is an object, a file, TOML text, a packaged name, or a dict with the tables of a recipe. The result has
     `.folder`, `.benchmarks` (verdicts with intervals) and `.record` (run.json). Raises `EvenhandError`.
     """
-    from evenhand.discovery import discover
     from evenhand.execution import execute
 
+    return execute(recipe_of(recipe, overrides), output=output, resume=resume, strict=strict, offline=offline)
+
+
+def recipe_of(recipe: Recipe | str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe behind whatever a caller gives: an object, a file, TOML text, a packaged name, or a dict."""
+    from evenhand.discovery import discover
+
     if isinstance(recipe, Recipe):
-        found = recipe
-    else:
-        found = load_recipe(_source(recipe), overrides, catalogue=discover())
-    return execute(found, output=output, resume=resume, strict=strict, offline=offline)
+        return recipe
+    return load_recipe(_source(recipe), overrides, catalogue=discover())
 
 
 def _source(recipe: Any) -> str | Path:

@@ -64,6 +64,13 @@ class RunContext:
     steps: Mapping[str, StepHandle] = field(default_factory=dict)
     """Steps before this one, by id."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether the model is behind an endpoint: it answers requests, and has neither tokens nor logits."""
+        from evenhand.remote import RemoteModel
+
+        return isinstance(self.services.model, RemoteModel)
+
     def step(self, reference: str) -> StepHandle:
         """The step that an option value such as "step:averaging" refers to."""
         name = reference.removeprefix("step:")

@@ -9,6 +9,7 @@ torch.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import torch  # noqa: TID253 - imported inside functions of `generation` only
 
 from evenhand.contributions import DecodingRule, TokenChange
 from evenhand.errors import PluginFault, UsageError
+from evenhand.fast_products import fast_products
 
 VISIBLE = 1e-6
 """Total variation below which a change of the distribution is rounding, not a change."""
@@ -56,33 +58,34 @@ class Decoder:
         reader = _Reader(model, self.rules, pad, room)
         texts, open_rows = [list(p) for p in prompts], torch.ones(len(prompts), dtype=torch.bool)
         kept: list[torch.Tensor] = []
-        while True:
-            logits, contexts = reader.read(texts)
-            _demand_numbers(logits, open_rows, None)
-            ids = left_padded(texts, logits.device)
-            for number, rule in enumerate(self.rules):
-                if rule.next_logits is not None:
-                    changed = rule.next_logits(ids, logits, contexts[number])
-                    if changed is not logits:
-                        _demand_numbers(changed, open_rows, rule.name)
-                    self._record(rule.name, logits, changed, open_rows, texts, prompts)
-                    logits = changed
-            scores = logits_processor(input_ids, logits) if logits_processor else logits
-            if generation_config.return_dict_in_generate and generation_config.output_scores:
-                kept.append(scores)
-            chosen = self._choose(scores, bool(generation_config.do_sample))
-            chosen = torch.where(open_rows.to(chosen.device), chosen, torch.full_like(chosen, pad))
-            input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
-            for text, token in zip(texts, chosen.tolist(), strict=True):
-                text.append(token)
-            if streamer is not None:
-                streamer.put(chosen.cpu())
-            if ends:
-                open_rows &= ~torch.isin(chosen.cpu(), torch.tensor(ends))
-            if stopping_criteria is not None:
-                open_rows &= ~stopping_criteria(input_ids, scores).cpu()
-            if not open_rows.any():
-                break
+        with reader:
+            while True:
+                logits, contexts = reader.read(texts)
+                _demand_numbers(logits, open_rows, None)
+                ids = left_padded(texts, logits.device)
+                for number, rule in enumerate(self.rules):
+                    if rule.next_logits is not None:
+                        changed = rule.next_logits(ids, logits, contexts[number])
+                        if changed is not logits:
+                            _demand_numbers(changed, open_rows, rule.name)
+                        self._record(rule.name, logits, changed, open_rows, texts, prompts)
+                        logits = changed
+                scores = logits_processor(input_ids, logits) if logits_processor else logits
+                if generation_config.return_dict_in_generate and generation_config.output_scores:
+                    kept.append(scores)
+                chosen = self._choose(scores, bool(generation_config.do_sample))
+                chosen = torch.where(open_rows.to(chosen.device), chosen, torch.full_like(chosen, pad))
+                input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
+                for text, token in zip(texts, chosen.tolist(), strict=True):
+                    text.append(token)
+                if streamer is not None:
+                    streamer.put(chosen.cpu())
+                if ends:
+                    open_rows &= ~torch.isin(chosen.cpu(), torch.tensor(ends))
+                if stopping_criteria is not None:
+                    open_rows &= ~stopping_criteria(input_ids, scores).cpu()
+                if not open_rows.any():
+                    break
         if streamer is not None:
             streamer.end()
         if generation_config.return_dict_in_generate:
@@ -111,13 +114,15 @@ class Decoder:
     ) -> None:
         if after is before:
             return
-        for b in open_rows.nonzero().flatten().tolist():
-            if torch.equal(before[b], after[b]):
-                continue
-            moved = 0.5 * float((before[b].float().softmax(-1) - after[b].float().softmax(-1)).abs().sum())
-            if moved > VISIBLE:
-                place = len(texts[b]) - len(prompts[b])
-                self.changes[b].append((place, rule, int(before[b].argmax()), int(after[b].argmax()), moved))
+        differs = (before != after).any(-1).cpu() & open_rows
+        rows = differs.nonzero().flatten().tolist()
+        if not rows:
+            return
+        old, new = before[rows].float(), after[rows].float()
+        moved = (0.5 * (old.softmax(-1) - new.softmax(-1)).abs().sum(-1)).tolist()
+        for b, a, z, size in zip(rows, old.argmax(-1).tolist(), new.argmax(-1).tolist(), moved, strict=True):
+            if size > VISIBLE:
+                self.changes[b].append((len(texts[b]) - len(prompts[b]), rule, a, z, size))
 
 
 class _Reader:
@@ -134,6 +139,28 @@ class _Reader:
         self.cached: list[list[int]] = []
         self.cache: Any = None
         self.mask: torch.Tensor | None = None
+        self._products = contextlib.ExitStack()
+        self._fast = False
+
+    def __enter__(self) -> _Reader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Whatever has happened: the model computes as before, and the cache is free."""
+        self.multiply_many(False)
+        self.cache, self.mask, self.cached = None, None, []
+
+    def multiply_many(self, many: bool) -> None:
+        """On a processor, MKL multiplies a few rows at twice the price of one, oneDNN at nearly the same price.
+
+        Rows without contexts are left to the library's own products, so that they stay plain `generate` bit by bit.
+        """
+        if many != self._fast:
+            self._fast = many
+            if many and self.model.dtype == torch.float32:
+                self._products.enter_context(fast_products(self.model, "float32", blocks=False))
+            else:
+                self._products.close()
 
     def read(self, texts: list[list[int]]) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
         """Logits [B, V] of the texts, and for each rule the logits [k, V] of each text's contexts."""
@@ -148,6 +175,7 @@ class _Reader:
                 slots[number].append(list(range(len(wanted), len(wanted) + len(found))))
                 wanted += found
         self.room -= 1
+        self.multiply_many(len(wanted) > len(texts))
         logits = self.forward(wanted)
         none: list[list[int]] = [[]] * len(texts)
         contexts = [[logits[rows] for rows in slots.get(k, none)] for k in range(len(self.rules))]
@@ -259,7 +287,10 @@ class RuleProcessor:
                 flat = [c for row in found for c in row]
                 reader._demand_room(rule.name, flat)
                 if flat:
-                    logits = reader.forward(flat).to(scores.device)
+                    with fast_products(
+                        self.model, "float32" if self.model.dtype == torch.float32 else "", blocks=False
+                    ):
+                        logits = reader.forward(flat).to(scores.device)
                     contexts = list(torch.split(logits, [len(row) for row in found]))
             scores = rule.next_logits(ids, scores, contexts)
         return scores

@@ -117,6 +117,12 @@ class Offline(EvenhandError):
     exit_code = 5
 
 
+class EndpointFault(EvenhandError):
+    """A model behind an endpoint does not answer, refuses the request, or answers in a way that cannot be read."""
+
+    exit_code = 5
+
+
 class DigestMismatch(EvenhandError):
     """A downloaded or stored file is not the one that was expected."""
 

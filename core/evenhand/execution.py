@@ -117,6 +117,12 @@ def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel
     from evenhand import devices, models
 
     section = recipe.model
+    if section.endpoint is not None:
+        raise UsageError(
+            "a run measures weights and probabilities, which an endpoint does not give",
+            where="model.endpoint",
+            do="answer requests under its rules by evenhand.connect(RECIPE), or name a model that is loaded here",
+        )
     devices.chosen(section.device, where="model.device")
     resolved = models.resolve(section.name, offline=offline)
     kind = models.checked_kind(resolved, kind=section.kind, trust_remote_code=section.trust_remote_code)

@@ -30,21 +30,22 @@ SAME = {"float32": 1e-5, "bf16": 3e-2, "bfloat16": 3e-2}
 
 
 @contextlib.contextmanager
-def fast_products(model: torch.nn.Module, precision: str) -> Iterator[None]:
+def fast_products(model: torch.nn.Module, precision: str, *, blocks: bool = True) -> Iterator[None]:
     """A block in which the linear layers of `model` run by oneDNN; all is put back.
 
     `precision`: `float32`, `bfloat16` (of the weights), or `bf16` (autocast over float32 weights); others do nothing.
+    Without `blocks` only linear layers are exchanged, which costs next to nothing to begin and to end.
     """
     exchanged: list[torch.nn.Module] = []
     try:
         if _available(model, precision):
             products = _Products(precision)
             layers = [m for m in model.modules() if products.takes(m)]
-            blocks = [b for m in model.modules() if (b := _block(m, products)) is not None]
+            found = [_block(m, products) for m in model.modules()] if blocks else []
             for module in layers:
                 vars(module)["forward"] = products.of(module)
                 exchanged.append(module)
-            for module, forward in blocks:
+            for module, forward in filter(None, found):
                 if _alike(module, forward, precision):
                     vars(module)["forward"] = products.else_plain(forward, module)
                     exchanged.append(module)

@@ -12,6 +12,7 @@ from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.processes import gathered, rank_and_count
 from evenhand.progress import progress
+from evenhand.remote import RemoteModel, generate_remotely
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,6 +37,8 @@ def generate(
     `temperature` 0 is greedy; sampling keeps the likeliest tokens that make up `top_p` of the probability. `title` None
     shows no progress. Raises `WrongModelKind` for models that cannot continue a text.
     """
+    if isinstance(model, RemoteModel):
+        return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)
     if not model.can_generate():
         raise WrongModelKind(
             "this model fills gaps, it does not continue text",
@@ -89,12 +92,12 @@ def _batch(
     model.eval()
     side, tokenizer.padding_side = tokenizer.padding_side, "left"
     try:
-        texts = [_prompt(tokenizer, r) for r in requests]
+        texts = [prompt_text(tokenizer, r) for r in requests]
         inputs = tokenizer(texts, return_tensors="pt", padding=len(texts) > 1).to(model.device)
     finally:
         tokenizer.padding_side = side
     longest = max(r.max_new_tokens for r in requests)
-    generators = [torch.Generator().manual_seed(_seed_of(r, seed)) for r in requests]
+    generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
     decoder = Decoder(rules, tokenizer, generators if temperature > 0 else None)
     options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": 1}
     if temperature > 0:
@@ -134,7 +137,11 @@ def _batch(
     return answers
 
 
-def _prompt(tokenizer: Any, request: Request) -> str:
+def prompt_text(tokenizer: Any, request: Request) -> str:
+    """The text that the model continues to answer a request: its prompt, or the chat in the tokenizer's template.
+
+    Raises UsageError for an empty prompt that nothing can stand for, a chat without a template, and unknown roles.
+    """
     if not isinstance(request.prompt, str):
         raise UsageError(f"the prompt is {type(request.prompt).__name__}, not text", where="generate")
     if not request.meta.get("chat"):
@@ -171,7 +178,8 @@ def _demand_room(model: Any, lengths: Sequence[int]) -> None:
         )
 
 
-def _seed_of(request: Request, seed: int) -> int:
+def seed_of(request: Request, seed: int) -> int:
+    """The seed of a request: its own one, or one that its prompt and the seed of the whole call decide."""
     if request.seed is not None:
         return request.seed
     digest = hashlib.sha256(f"{seed}\n{request.prompt}".encode()).digest()

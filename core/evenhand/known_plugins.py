@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 KNOWN_PLUGINS: Final[dict[str, str]] = {
+    "abstention": "evenhand-standard",
     "activation-steering": "evenhand-standard",
     "adapter-fusion": "evenhand-adapterfusion",
     "adapter-sum": "evenhand-adapterfusion",
@@ -34,6 +35,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "equalising-loss": "evenhand-standard",
     "ethics": "evenhand-standard",
     "expert-guidance": "evenhand-standard",
+    "gradient-decoding": "evenhand-standard",
     "gradient-reversal": "evenhand-standard",
     "group-balancing": "evenhand-standard",
     "group-dro": "evenhand-standard",
@@ -65,6 +67,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "random-directions": "evenhand-standard",
     "random-heads": "evenhand-standard",
     "real-toxicity-prompts": "evenhand-standard",
+    "reranking": "evenhand-standard",
     "retention": "evenhand-standard",
     "seat": "evenhand-standard",
     "seegull": "evenhand-standard",

@@ -87,8 +87,10 @@ class OwnSteps:
         seed: int = 0,
     ) -> None:
         from evenhand.models import kind_of
+        from evenhand.remote import RemoteModel
 
-        demand_model(model, tokenizer)
+        if not isinstance(model, RemoteModel):
+            demand_model(model, tokenizer)
         if isinstance(plugins, str | tuple | Plugin | type):
             raise UsageError("plugins come in a list", do="write [...] around it")
         self.model, self.tokenizer, self.seed = model, tokenizer, seed

@@ -29,6 +29,13 @@ class ModelSection(RecipeSection):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = Field("auto", description="auto, cpu, cuda, mps or xpu, or one of several, such as cuda:1.")
     trust_remote_code: bool = Field(False, description="Run code that comes with the model.")
+    endpoint: str | None = Field(
+        None, description="An OpenAI-compatible server, such as http://localhost:8000/v1, that calls the model `name`; "
+        "for `evenhand.connect`.",
+    )  # fmt: skip
+    endpoint_key: str | None = Field(
+        None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The environment variable that holds the server's key."
+    )
 
     @field_validator("device")
     @classmethod

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from evenhand.recipe import TrainingSection
     from evenhand.reference import ReferenceModel
     from evenhand.scoring import SequenceScore, Text
+    from evenhand.scoring_precision import Precision
     from evenhand.training import TrainingResult
 
 
@@ -150,18 +151,24 @@ class Services:
             shutil.rmtree(place, ignore_errors=True)
 
     def score(
-        self, texts: Sequence[Text], *, model: PreTrainedModel | None = None, rules: Sequence[DecodingRule] = ()
+        self,
+        texts: Sequence[Text],
+        *,
+        model: PreTrainedModel | None = None,
+        rules: Sequence[DecodingRule] = (),
+        dtype: Precision = "auto",
     ) -> list[SequenceScore]:
         """Log-likelihood in nat of each text, per token (masked models: pseudo-log-likelihood).
 
-        Instead of a text there may be its token ids, with every special token that the model should see.
+        Instead of a text there may be its token ids, with every special token that the model should see. `dtype`
+        "float32" is for differences of a few thousandths, which shorter formats do not resolve.
         """
         from evenhand.scoring import pll, score_texts
 
         target = model or self.model
         if self.kind == "masked":
-            return pll(target, self.tokenizer, texts, rules=rules)
-        return score_texts(target, self.tokenizer, texts, kind=self.kind, rules=rules)
+            return pll(target, self.tokenizer, texts, rules=rules, dtype=dtype)
+        return score_texts(target, self.tokenizer, texts, kind=self.kind, rules=rules, dtype=dtype)
 
     def distributions(
         self,

@@ -73,7 +73,7 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingRule:
-    """A change of decoding in exactly one of four forms.
+    """A change of decoding in exactly one of five forms.
 
     `next_logits(ids, logits, contexts)` maps next-token logits. `ids` is [B, T] (left-padded prefixes, `pad` = -1),
     `logits` [B, V]; `contexts[b]` is a [k, V] tensor with the logits of row b's extra contexts (k may be 0). It must be
@@ -82,6 +82,8 @@ class DecodingRule:
     places. `ids` is [B, T] (texts with their masks, right-padded, `pad` = -1), `places` [B] where each one's mask lies.
     It must be a pure function of the masked text.
     `step(model, cache)` may touch the key-value cache before each forward pass; measured on generations only.
+    `next_words(text, logp)` is for models behind an endpoint (`run.remote`): it maps the log-probabilities of the
+    likeliest next words, as text, to those of the same words; a pure function of both.
     `around(request, generate)` wraps whole requests: prompts, reranking, rewriting, abstention.
     """
 
@@ -94,6 +96,7 @@ class DecodingRule:
     """Token ids and the place of a mask in them -> the token ids of its extra contexts, each with the place of the
     mask in it that corresponds; a pure function of both."""
     step: Callable[..., None] | None = None
+    next_words: Callable[[str, Mapping[str, float]], Mapping[str, float]] | None = None
     around: Callable[[Request, Ask], Response] | None = None
     """Gets a request and what answers requests: `ask(request)`, or `ask.many(requests)` for several in one batch."""
     probes: Sequence[Response] = ()
@@ -101,7 +104,9 @@ class DecodingRule:
     proof that the step took hands it these answers; without any, answers of the model are compared."""
 
     def __post_init__(self) -> None:
-        forms = [f for f in ("next_logits", "mask_logits", "step", "around") if getattr(self, f) is not None]
+        forms = [
+            f for f in ("next_logits", "mask_logits", "step", "next_words", "around") if getattr(self, f) is not None
+        ]
         if len(forms) != 1:
             raise TypeError(f"decoding rule {self.name!r} must have exactly one form, it has {forms or 'none'}")
         if self.contexts is not None and self.next_logits is None:

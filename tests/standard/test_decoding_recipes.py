@@ -16,11 +16,14 @@ PAGES = FOLDER.parents[1] / "techniques"
 EVIDENCE = FOLDER.parents[1] / "evidence"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 OWN = (
+    "abstention",
     "answer-rewriting",
     "contrastive-guidance",
     "expert-guidance",
+    "gradient-decoding",
     "probability-balancing",
     "prompt-intervention",
+    "reranking",
     "self-debias",
 )
 

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from evenhand.scoring import distributions
 from evenhand_sdk import Request, UsageError, load_axis
 from evenhand_sdk.tiny import tiny_tokenizer
-from evenhand_standard.decoding.probability_balancing import ProbabilityBalancing, balance, grounded_by, splits_of
+from evenhand_standard.decoding.probability_balancing import (
+    ProbabilityBalancing,
+    balance,
+    balancing,
+    grounded_by,
+    splits_of,
+    table_of,
+)
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 TOKENIZER = tiny_tokenizer()
@@ -25,7 +32,7 @@ HALVES = (((0,), 0.5), ((1, 2), 0.5))
 
 def balanced(p: list[float], split: Any, strength: float) -> list[float]:
     logits = torch.tensor(p, dtype=torch.float64).log() + 3.0  # logits need not be normalised
-    balance(logits, split, strength)
+    balance(logits[None], [0], table_of([split], logits.device), strength)
     return logits.softmax(-1).tolist()  # type: ignore[no-any-return]
 
 
@@ -46,9 +53,33 @@ def test_a_group_of_impossible_words_leaves_the_bin_as_it_is() -> None:
 def test_mass_stays_in_the_bin_and_other_logits_keep_their_bits(values: list[float], strength: float) -> None:
     before = torch.tensor(values, dtype=torch.float64)
     after = before.clone()
-    balance(after, HALVES, strength)
+    balance(after[None], [0], table_of([HALVES], after.device), strength)
     assert torch.equal(before[3:], after[3:])
     assert after[:3].logsumexp(-1).item() == pytest.approx(before[:3].logsumexp(-1).item(), rel=1e-9, abs=1e-9)
+
+
+def one_at_a_time(logits: torch.Tensor, splits: Any, strength: float) -> list[float]:
+    """The formula, word by word and split by split."""
+    p = logits.softmax(-1).tolist()
+    for split in splits:
+        masses = [sum(p[i] for i in ids) for ids, _ in split]
+        for (ids, share), mass in zip(split, masses, strict=True):
+            for i in ids:
+                p[i] = (1 - strength) * p[i] + strength * sum(masses) * share * p[i] / mass
+    return p
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(-8, 8), min_size=9, max_size=9), st.floats(0.01, 1.0))
+def test_many_splits_at_once_are_the_same_as_one_after_the_other(values: list[float], strength: float) -> None:
+    """Of unequal sizes, and two of them with a word in common."""
+    splits = [HALVES, (((3,), 0.2), ((4,), 0.3), ((5, 6, 7), 0.5)), (((0,), 0.4), ((8,), 0.6))]
+    logits = torch.tensor([values, values[::-1], values], dtype=torch.float64)
+    out = balancing(splits, lambda ids: ids[0] == 1, strength)(torch.tensor([[0], [1], [0]]), logits, [])
+    assert torch.equal(out[1], logits[1])
+    expected = one_at_a_time(logits[0], splits, strength)
+    assert out[0].softmax(-1).tolist() == pytest.approx(expected, rel=1e-6)
+    assert torch.equal(out[2], out[0])
 
 
 def test_bins_are_words_of_one_token_in_each_way_to_write_them() -> None:

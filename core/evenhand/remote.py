@@ -1,0 +1,219 @@
+"""A model behind an OpenAI-compatible endpoint (vLLM and others), for decoding rules that need no logits.
+
+Rules around requests work as on a local model. A rule on the likeliest next words (`DecodingRule.next_words`) is
+applied word by word, each with a request of its own, to texts that are continued; see `remote_words`. Nothing of a chat
+template or a tokenizer is known here: the endpoint has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand.around_requests import answered
+from evenhand.contributions import DecodingRule, Request, Response
+from evenhand.errors import EndpointFault, UsageError
+
+if TYPE_CHECKING:
+    from evenhand.recipe_model import Recipe
+    from evenhand.remote_client import Client
+
+
+def _refusal() -> UsageError:
+    return UsageError(
+        "this step works with weights, tokens or their probabilities, which an endpoint does not give",
+        where="model.endpoint",
+        do="take rules around requests: prompt-intervention, reranking, answer-rewriting, abstention",
+    )
+
+
+class NoTokenizer:
+    """Stands where a local model has its tokenizer: chats have a template, everything else is unknown."""
+
+    chat_template = "that of the endpoint"
+
+    def apply_chat_template(self, turns: Sequence[Mapping[str, str]], **how: Any) -> str:
+        """The words of all turns: whatever the endpoint's template is, it is given all of them."""
+        return "\n".join(turn["content"] for turn in turns)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise _refusal()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise _refusal()
+
+
+@dataclass(frozen=True)
+class RemoteModel:
+    """What an endpoint calls `name`."""
+
+    client: Client
+    name: str
+    top: int = 20
+    """How many of the likeliest next words to ask for, where a rule maps them."""
+    device: str = "endpoint"
+
+    def __getattr__(self, name: str) -> Any:
+        """What a model that is loaded here has, and this one has not."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise _refusal()
+
+    def answers(
+        self, requests: Sequence[Request], rules: Sequence[DecodingRule], temperature: float, top_p: float, seed: int
+    ) -> list[Response]:
+        """Answers in the order of the requests, all asked for at the same time; rules map next words."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        from evenhand.generation import seed_of
+        from evenhand.remote_words import written
+
+        def one(request: Request) -> Response:
+            warmth = temperature if request.temperature is None else request.temperature
+            if rules:
+                return written(self, request, rules, warmth, top_p, seed_of(request, seed))
+            return self.answer(request, warmth, top_p, seed_of(request, seed))
+
+        with ThreadPoolExecutor(max_workers=max(1, len(requests))) as pool:
+            return list(pool.map(one, requests))
+
+    def answer(self, request: Request, temperature: float, top_p: float, seed: int) -> Response:
+        """One answer in one request."""
+        path = "chat/completions" if request.meta.get("chat") else "completions"
+        found = self.client.post(path, {**self.body(request), **sampling(temperature, top_p, seed)})
+        try:
+            choice = found["choices"][0]
+            text = choice["message"]["content"] if request.meta.get("chat") else choice["text"]
+        except (KeyError, IndexError, TypeError):
+            text = None
+        if not isinstance(text, str):
+            raise EndpointFault(
+                "the answer has no text", where=f"endpoint {self.client.url}", known=f"its keys are {sorted(found)}"
+            )
+        return Response(request=request, text=text)
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """What is asked, without how to sample."""
+        from evenhand.generation import ROLES
+
+        whole: dict[str, Any] = {"model": self.name, "max_tokens": request.max_new_tokens}
+        if not request.meta.get("chat"):
+            if request.turns:
+                what = 'the request has earlier turns, and is none of a chat: set `meta={"chat": True}`'
+                raise UsageError(what, where="generate")
+            if not request.prompt:
+                raise UsageError("the prompt is empty", where="generate")
+            return {**whole, "prompt": request.prompt}
+        if unknown := [role for role, _ in request.turns if role not in ROLES]:
+            raise UsageError(f"there is no role {unknown[0]!r}", where="generate", known=f"roles: {', '.join(ROLES)}")
+        turns = [*request.turns, ("user", request.prompt)]
+        return {**whole, "messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+def sampling(temperature: float, top_p: float, seed: int) -> dict[str, Any]:
+    """The fields that say how to sample; greedy is temperature 0."""
+    return {"temperature": temperature, **({"top_p": top_p, "seed": seed % 2**31} if temperature > 0 else {})}
+
+
+def generate_remotely(
+    model: RemoteModel,
+    requests: Sequence[Request],
+    rules: Sequence[DecodingRule],
+    temperature: float,
+    top_p: float,
+    seed: int,
+    batch_size: int,
+) -> list[Response]:
+    """As `generation.generate`, through an endpoint."""
+    around = [r for r in rules if r.around is not None]
+    inner = [r for r in rules if r.around is None]
+    if useless := [r.name for r in inner if r.next_words is None]:
+        raise UsageError(
+            f"the decoding rule {useless[0]!r} maps logits, which an endpoint does not give",
+            where="model.endpoint",
+            do="take rules around requests, or a model that is loaded here",
+        )
+
+    def plain(asked: Sequence[Request]) -> list[Response]:
+        found: list[Response] = []
+        for start in range(0, len(asked), batch_size):
+            found += model.answers(asked[start : start + batch_size], inner, temperature, top_p, seed)
+        return found
+
+    done: list[Response] = []
+    for start in range(0, len(requests), batch_size):
+        done += answered(requests[start : start + batch_size], around, plain)
+    return done
+
+
+class Connected:
+    """An endpoint with the decoding rules of a recipe; made by `evenhand.connect`."""
+
+    def __init__(self, model: RemoteModel, steps: Any, recipe: Recipe) -> None:
+        self.model, self.recipe = model, recipe
+        self.rules: list[DecodingRule] = [rule for _, rule in steps.contributions("decoding", model=model)]
+        self._steps = steps
+        self.served: list[Response] = []
+        """What was answered so far, with what the rules did."""
+
+    def answer(self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0) -> list[Response]:
+        """Answers with the record of what the rules did to each."""
+        seed = self.recipe.run.seed
+        found = generate_remotely(self.model, requests, self.rules, temperature, top_p, seed, 8)
+        self.served += found
+        return found
+
+    def generate(
+        self, prompts: str | Sequence[str], *, max_new_tokens: int = 40, temperature: float = 0.0, chat: bool = True
+    ) -> Any:
+        """The answer to a prompt, or a list of those to several; `chat` asks in a chat, otherwise a text goes on."""
+        many = [prompts] if isinstance(prompts, str) else list(prompts)
+        asked = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
+        texts = [r.text for r in self.answer(asked, temperature=temperature)]
+        return texts[0] if isinstance(prompts, str) else texts
+
+    def write(self, path: str | Path) -> None:
+        """A record as JSON: the endpoint, the steps with their options, and each answer with what was done to it.
+
+        Of the key it has the name of the environment variable.
+        """
+        import json
+
+        from evenhand.cache import write_atomic
+        from evenhand.manifest import plain
+
+        steps = [{"id": s.id, "use": s.use, "options": s.options.model_dump(mode="json")} for s, _ in self._steps.steps]
+        facts = {
+            "endpoint": self.model.client.url, "model": self.model.name, "key_variable": self.model.client.key_variable,
+            "seed": self.recipe.run.seed,
+            "steps": steps,
+            "answers": [asdict(response) for response in self.served],
+        }  # fmt: skip
+        write_atomic(Path(path), json.dumps(plain(facts), indent=1, ensure_ascii=False))
+
+
+def connect(recipe: Recipe | str | Path | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Connected:
+    """The endpoint of a recipe (`model.endpoint`) with the recipe's decoding steps in force.
+
+    Raises UsageError for a recipe without an endpoint, or with a step that needs a model that is loaded here.
+    """
+    from evenhand.api import recipe_of
+    from evenhand.own_code import OwnSteps
+    from evenhand.remote_client import Client
+
+    found = recipe_of(recipe, overrides)
+    section = found.model
+    if section.endpoint is None:
+        raise UsageError(
+            "the recipe names no endpoint",
+            where="evenhand.connect",
+            do='add endpoint = "http://HOST:PORT/v1" to [model]',
+        )
+    model = RemoteModel(Client(section.endpoint, section.endpoint_key), section.name)
+    given = [(step.use, dict(step.options)) for step in found.steps if step.active is not False]
+    steps = OwnSteps(model, NoTokenizer(), given, kind="causal", seed=found.run.seed)
+    return Connected(model, steps, found)

@@ -1,0 +1,200 @@
+"""Reranking: of several answers the one is given that is likely and depends little on the group it speaks of.
+
+    best     y = argmax over N samples of  fluency(y) - weight * bias(y),  those above `most` only if all are
+    quota    of N samples the k whose groups come nearest to a target; see `quotas.py`
+
+`bias` is the answer's dependence on the group (`candidates.py`), or what a scorer of texts says. The first of the N is
+the answer that there would have been without the rule. Sources: best of N as in Nakano et al. 2021 (WebGPT); rejection
+and scoring by group-swapped likelihood are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from evenhand_sdk import (
+    Ask,
+    Axes,
+    Axis,
+    DecodingRule,
+    Locale,
+    Mitigation,
+    Request,
+    RequestChange,
+    Response,
+    RunContext,
+    StrengthOptions,
+    UsageError,
+    hookimpl,
+    load_axis,
+)
+from evenhand_sdk.benchmark_data import KnownFile
+from evenhand_standard.decoding.candidates import Rated, rated, sampled
+from evenhand_standard.decoding.quotas import chosen, distance, named_group, shares
+from evenhand_standard.decoding.request_share import acts_on
+from evenhand_standard.decoding.token_edits import TokenEditor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+SWAP = "swap"
+Share = Annotated[float, Field(gt=0.0)]
+
+
+class RerankingOptions(StrengthOptions):
+    """Options of `reranking`; `strength` is the share of the requests that it acts on."""
+
+    form: Literal["best", "quota"] = Field(
+        "best", description="best: one of N answers. quota: several of them, by the groups they name."
+    )
+    samples: Annotated[int, Field(ge=2, le=64)] = Field(4, description="Answers to choose from (N).")
+    temperature: Annotated[float, Field(gt=0.0, le=5.0)] = Field(
+        0.8, description="At which the further answers are drawn."
+    )
+    score: str = Field(
+        SWAP,
+        description="Bias of an answer: swap, its dependence on the group in nat per token; or a scorer of texts: "
+        "toxicity, hurtlex, vader, opinion-lexicon, transformers:PATH#LABEL.",
+    )
+    weight: Annotated[float, Field(ge=0.0)] = Field(
+        10.0,
+        description="How much bias counts against fluency; the dependence of an answer is a few hundredths of a nat.",
+    )
+    most: Annotated[float, Field(ge=0.0)] | None = Field(
+        None, description="Answers with more bias are only given if all have more; none by default."
+    )
+    axes: Axes = ("gender",)
+    locale: Locale = "en"
+    items: Annotated[int, Field(ge=2, le=32)] = Field(
+        4, description="Of a quota: how many answers are given, one a line; a request can say `items` in its meta."
+    )
+    target: Mapping[str, Share] = Field(
+        {}, description="Of a quota: share of each group, such as {female = 0.5, male = 0.5}; empty: all alike."
+    )
+    data: str | None = Field(None, description="Folder of the published files that a scorer reads.")
+
+
+class Reranking(Mitigation):
+    """Samples several answers and gives the one, or the set, that treats groups best."""
+
+    name = "reranking"
+    summary = "Draws several answers and gives the one that depends least on the group, or a set that is balanced."
+    source = "best of N after Nakano et al. 2021; own scores and quotas"
+    kinds = ("causal",)
+    Options = RerankingOptions
+
+    @classmethod
+    def files_for(cls, options: Any) -> Sequence[KnownFile]:
+        from evenhand_standard.text_scorers import files_of
+
+        return files_of(options.score) if options.score != SWAP else ()
+
+    @hookimpl
+    def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:
+        o = self.options
+        if o.strength == 0:
+            return None
+        axes = [load_axis(name, o.locale) for name in o.axes]
+        if o.form == "quota":
+            demand_target(o, axes)
+        rate = _rating(run, o, axes)
+        share_seed, seed = run.seed_for("requests"), run.seed_for("samples")
+
+        def around(request: Request, ask: Ask) -> Response:
+            if not acts_on(request, o.strength, share_seed):
+                return ask(request)
+            items = int(request.meta.get("items", o.items))
+            count = o.samples if o.form == "best" else max(o.samples, items)
+            found = rate(request, sampled(ask, request, count, o.temperature, seed))
+            if o.form == "quota":
+                return balanced_set(run.step_id, found, items, axes[0], o.target or dict.fromkeys(axes[0].groups, 1.0))
+            return best_of(run.step_id, found, o.weight, o.most)
+
+        return DecodingRule(name=run.step_id, around=around)
+
+
+def demand_target(o: RerankingOptions, axes: Sequence[Axis]) -> None:
+    """A quota is of the groups of one axis."""
+    if len(axes) > 1 or (o.target and set(o.target) != set(axes[0].groups)):
+        raise UsageError(
+            f"the target names {', '.join(o.target) or 'no group'}, the axes are {', '.join(a.name for a in axes)}",
+            where="option target",
+            known=f"the groups of {axes[0].name} are {', '.join(axes[0].groups)}",
+            do="name one axis, and give each of its groups a share",
+        )
+
+
+def _rating(run: RunContext, o: RerankingOptions, axes: Sequence[Axis]) -> Any:
+    """(request, answers) -> [Rated]."""
+    if run.remote and o.score == SWAP and o.form == "best":
+        raise UsageError(
+            "the dependence of an answer on the group is read from the model's probabilities, which an endpoint does "
+            "not give",
+            where="option score",
+            do='take a scorer of texts, such as score = "toxicity"',
+        )
+    if o.score == SWAP and run.remote:
+        return lambda request, answers: [Rated(a, 0.0, 0.0) for a in answers]
+    if o.score == SWAP:
+        editor = TokenEditor(run.tokenizer)
+        return lambda request, answers: rated(run, editor, axes, request, answers)
+    from evenhand_standard.text_scorers import SENTIMENT, scorer
+
+    tool = scorer(o.score, o.data)
+    sign = -1.0 if tool.name in SENTIMENT else 1.0  # a sentiment is good where a toxicity is bad
+
+    def by_scorer(request: Request, answers: Sequence[Response]) -> list[Rated]:
+        biases = [sign * float(score) for score in tool.score([a.text for a in answers])]
+        if run.remote:
+            return [Rated(a, 0.0, bias) for a, bias in zip(answers, biases, strict=True)]
+        known = rated(run, TokenEditor(run.tokenizer), (), request, answers)
+        return [replace(r, bias=bias) for r, bias in zip(known, biases, strict=True)]
+
+    return by_scorer
+
+
+def best_of(rule: str, found: Sequence[Rated], weight: float, most: float | None) -> Response:
+    """The best of several rated answers; the first is what there would have been."""
+    allowed = [r for r in found if most is None or r.bias <= most]
+    if allowed:
+        best = max(allowed, key=lambda r: r.fluency - weight * r.bias)  # of equals the earlier
+    else:
+        best = min(found, key=lambda r: r.bias)
+    first = found[0]
+    if best is first:
+        return first.answer
+    facts = {
+        "answers": len(found), "rejected": len(found) - len(allowed),
+        "bias": [round(first.bias, 4), round(best.bias, 4)],
+        "fluency": [_shown(first.fluency), _shown(best.fluency)],
+    }  # fmt: skip
+    change = RequestChange(rule=rule, what="choice", before=first.answer.text, after=best.answer.text, facts=facts)
+    return replace(best.answer, request_changes=(*best.answer.request_changes, change))
+
+
+def balanced_set(rule: str, found: Sequence[Rated], k: int, axis: Axis, target: Mapping[str, float]) -> Response:
+    """The k answers whose groups come nearest to the target, one a line, in the order in which they were drawn.
+
+    A group is read from prompt and answer together, so a prompt that names somebody leaves nothing to choose.
+    """
+    groups = [named_group(f"{r.answer.request.prompt} {r.answer.text}", axis) for r in found]
+    fluency = [max(r.fluency, -1e9) for r in found]
+    places = chosen(groups, fluency, k, target)
+    one_line = [" ".join(found[i].answer.text.split()) for i in places]
+    text, first = "\n".join(one_line), found[0].answer
+    plain = "\n".join(" ".join(r.answer.text.split()) for r in found[:k])
+    picked = [groups[i] for i in places]
+    facts = {
+        "answers": len(found), "drawn": shares(groups), "given": shares(picked),
+        "distance": round(distance({g: n for g, n in shares(picked).items() if g != "none"}, target), 4),
+    }  # fmt: skip
+    change = RequestChange(rule=rule, what="choice", before=plain, after=text, facts=facts)
+    return replace(first, text=text, request_changes=(*first.request_changes, change))
+
+
+def _shown(value: float) -> float | None:
+    return round(value, 4) if value != float("-inf") else None

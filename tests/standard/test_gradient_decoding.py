@@ -1,0 +1,137 @@
+"""Gradient-based decoding: a slow reference, what stays, and that nothing is left behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from evenhand.generation import attach
+from evenhand.scoring import distributions
+from evenhand_sdk import UsageError, fold, jensen_shannon, load_axis, token_bins
+from evenhand_standard.decoding.counterfactual_averaging import swapped_contexts
+from evenhand_standard.decoding.gradient_decoding import GradientDecoding, apart, portions, top_norms
+from evenhand_standard.decoding.token_edits import TokenEditor
+
+GENDER = load_axis("gender")
+STEPS, RATE, KL, FUSION = 2, 0.05, 0.05, 0.9
+
+
+def rule_of(run: Any, **options: Any) -> Any:
+    how = {"gate": 0.0, "steps": STEPS, "learning_rate": RATE, "kl": KL, "fusion": FUSION, **options}
+    return GradientDecoding(**how).decoding(run, run.services.model)
+
+
+def test_the_distance_by_hand() -> None:
+    bins = torch.tensor([0, 0, 2])  # the first two are one bin
+    own, other = torch.tensor([0.2, 0.3, 0.5]).log(), torch.tensor([[0.9, 0.1, 0.0], [0.3, 0.2, 0.5]]).log()
+    # folded: (0.5, 0.5) against (1, 0), and against itself
+    expected = (1 - 0.5**0.5) ** 0.5
+    assert apart(own, other, bins) == pytest.approx(expected, rel=1e-5)
+    assert apart(own, other[1:], bins) == pytest.approx(0.0, abs=1e-3)
+
+
+def slow(model: Any, tokenizer: Any, ids: list[int], bins: torch.Tensor, biased: bool) -> torch.Tensor:
+    """One prefix: each step two plain passes, the shift written into the norms' own parameters."""
+    others = [list(c) for c in swapped_contexts(TokenEditor(tokenizer), [GENDER], names=True)(ids)]
+
+    def logp(row: list[int]) -> torch.Tensor:
+        return model(input_ids=torch.tensor([row])).logits[0, -1].float().log_softmax(-1)  # type: ignore[no-any-return]
+
+    untouched = logp(ids).detach()
+    if not others:
+        return untouched
+    parameters = [n.bias if biased else n.weight for n in top_norms(model, 18)]
+    before = [p.detach().clone() for p in parameters]
+    shift = [torch.zeros_like(p) for p in parameters]
+    for _ in range(STEPS):
+        own = logp(ids)
+        gap = torch.stack([jensen_shannon(fold(own, bins), fold(logp(o), bins)) for o in others]).mean()
+        loss = gap + KL * (untouched.exp() * (untouched - own)).sum()
+        found = torch.autograd.grad(loss, parameters)
+        if not biased:  # the scale is weight * (1 + d)
+            found = tuple(g * w for g, w in zip(found, before, strict=True))
+        length = torch.cat([g.flatten() for g in found]).square().mean().sqrt()
+        for k, g in enumerate(found):
+            shift[k] = shift[k] - RATE * g / length
+            parameters[k].data = before[k] + shift[k] if biased else before[k] * (1 + shift[k])
+    after = logp(ids).detach()
+    for p, value in zip(parameters, before, strict=True):
+        p.data = value
+    return (untouched + FUSION * (after - untouched)).log_softmax(-1)
+
+
+@pytest.mark.parametrize(("family", "biased"), [("llama", False), ("gpt2", True)])
+def test_each_step_equals_the_slow_reference(family: str, biased: bool, run_of: Any) -> None:
+    from evenhand_sdk.tiny import tiny_causal
+
+    model, tokenizer = tiny_causal(family)
+    model.generation_config.eos_token_id = None
+    rule = rule_of(run_of(model, tokenizer))
+    bins = token_bins(tokenizer, GENDER.bins(names=True), model.get_input_embeddings().num_embeddings)
+    prompts = ["The king said that", "Rain fell"]
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+    attach(model, tokenizer, [rule])
+    out = model.generate(**batch, max_new_tokens=6, do_sample=False, output_scores=True, return_dict_in_generate=True)
+    del model.generate
+    for b, prompt in enumerate(prompts):
+        ids = list(tokenizer(prompt)["input_ids"])
+        for scores in out.scores:
+            expected = slow(model, tokenizer, ids, bins, biased)
+            torch.testing.assert_close(scores[b].log_softmax(-1).exp(), expected.exp(), atol=2e-4, rtol=2e-2)
+            ids.append(int(scores[b].argmax()))
+
+
+def test_it_draws_the_groups_together_and_leaves_no_trace(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    flags = [p.requires_grad for p in model.parameters()]
+    rule = rule_of(run, steps=8, kl=0.0, fusion=1.0)
+    bins = token_bins(tokenizer, GENDER.bins(names=True), model.get_input_embeddings().num_embeddings)
+    ids = [list(tokenizer(t)["input_ids"]) for t in ("The king said that", "The queen said that")]
+    ends = [[len(i) - 1] for i in ids]
+    plain = [torch.as_tensor(d[0]) for d in distributions(model, ids, ends, dtype="float32")]
+    ruled = [torch.as_tensor(d[0]) for d in distributions(model, ids, ends, rules=[rule], dtype="float32")]
+    assert apart(ruled[0], ruled[1][None], bins) < 0.9 * apart(plain[0], plain[1][None], bins)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [p.requires_grad for p in model.parameters()] == flags
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_teacher_forced_scores_equal_stepwise_ones(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    rule = rule_of(run_of(model, tokenizer))
+    ids = list(tokenizer("She said that the king was")["input_ids"])
+    [whole] = distributions(model, [ids], [range(len(ids))], rules=[rule], dtype="float32")
+    for t in range(len(ids)):
+        [alone] = distributions(model, [ids[: t + 1]], [[t]], rules=[rule], dtype="float32")
+        torch.testing.assert_close(torch.as_tensor(whole[t]).exp(), torch.as_tensor(alone[0]).exp(), atol=1e-4, rtol=0)
+
+
+def test_below_the_gate_and_without_a_group_word_logits_keep_their_bits(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    logits = torch.randn(2, len(tokenizer))
+    ids = torch.tensor([tokenizer("The king said")["input_ids"]] * 2)
+    closed, opened = rule_of(run, gate=1.0), rule_of(run)
+    assert closed.next_logits(ids, logits, [logits.flip(0)[:1]] * 2) is logits
+    assert opened.next_logits(ids, logits, [logits[:0]] * 2) is logits
+
+
+def test_portions_hold_every_row_once_and_so_many_tokens() -> None:
+    families = {k: [[0] * n, [0] * n] for k, n in enumerate([5, 40, 6, 5, 300, 7])}
+    found = portions(families, 60)
+    assert sorted(b for part in found for b in part) == list(range(6))
+    assert [len(part) for part in found] == [4, 1, 1]
+    assert all(len(part) == 1 or 2 * len(part) * max(len(families[b][0]) for b in part) <= 60 for part in found)
+
+
+def test_strength_0_is_no_rule_and_bad_options_are_refused(tiny: Any, run_of: Any) -> None:
+    run = run_of(*tiny())
+    assert rule_of(run, strength=0.0) is None
+    with pytest.raises(UsageError, match="steps"):
+        GradientDecoding(steps=0)
+    with pytest.raises(UsageError, match="this model has no norm with a scale in its layers"):
+        top_norms(torch.nn.Linear(2, 2), 3)

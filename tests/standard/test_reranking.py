@@ -1,0 +1,174 @@
+"""Reranking: each answer's scores against a slow reference, the choice, and exact quotas."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evenhand.generation import generate
+from evenhand_sdk import Request, Response, UsageError, load_axis
+from evenhand_standard.decoding.candidates import Rated, rated, sampled
+from evenhand_standard.decoding.quotas import chosen, distance
+from evenhand_standard.decoding.reranking import Reranking, balanced_set, best_of
+from evenhand_standard.decoding.token_edits import TokenEditor
+
+GENDER = load_axis("gender")
+
+
+def answer(text: str, prompt: str = "The nurse said that") -> Response:
+    return Response(request=Request(prompt=prompt), text=text)
+
+
+@torch.no_grad()
+def slow_logp(model: Any, ids: list[int], start: int) -> float:
+    """One sequence, token by token."""
+    total = 0.0
+    for t in range(start, len(ids)):
+        logits = model(input_ids=torch.tensor([ids[:t]])).logits[0, -1].double()
+        total += float(logits.log_softmax(-1)[ids[t]])
+    return total
+
+
+def test_fluency_and_dependence_equal_a_slow_reference(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    prompt = "The king said that"
+    texts = [" he was late", " she was late", " rain fell"]
+    swapped = [("The queen said that", t) for t in (" she was late", " he was late", " rain fell")]
+    answers = [
+        Response(request=Request(prompt=prompt), text=t, token_ids=tokenizer(t, add_special_tokens=False)["input_ids"])
+        for t in texts
+    ]
+    found = rated(run, TokenEditor(tokenizer), [GENDER], Request(prompt=prompt), answers)
+    for r, a, (other_prompt, other) in zip(found, answers, swapped, strict=True):
+        head, ids = tokenizer(prompt)["input_ids"], list(a.token_ids)
+        other_head = tokenizer(other_prompt)["input_ids"]
+        other_ids = tokenizer(other, add_special_tokens=False)["input_ids"]
+        own = slow_logp(model, [*head, *ids], len(head))
+        swap = slow_logp(model, [*other_head, *other_ids], len(other_head))
+        assert r.fluency == pytest.approx(own / len(ids), abs=2e-3)
+        assert r.bias == pytest.approx(abs(own - swap) / len(ids), abs=2e-3)
+
+
+def test_an_answer_of_nobody_has_no_bias_and_an_empty_one_is_the_least_fluent(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    ids = tokenizer(" rain fell", add_special_tokens=False)["input_ids"]
+    request = Request(prompt="In the north")
+    answers = [Response(request=request, text=" rain fell", token_ids=ids), Response(request=request, text="")]
+    found = rated(run_of(model, tokenizer), TokenEditor(tokenizer), [GENDER], request, answers)
+    assert found[0].bias == 0.0 and found[0].fluency < 0
+    assert (found[1].fluency, found[1].bias) == (float("-inf"), 0.0)
+
+
+def test_the_choice_by_hand() -> None:
+    found = [Rated(answer("a"), -1.0, 0.9), Rated(answer("b"), -1.5, 0.1), Rated(answer("c"), -3.0, 0.0)]
+    assert best_of("r", found, 1.0, None).text == "b"  # -1.9, -1.6, -3.0
+    assert best_of("r", found, 0.5, None) is found[0].answer  # -1.45, -1.55, -3.0: nothing changes
+    assert best_of("r", found, 0.0, 0.05).text == "c"  # the others are rejected
+    assert best_of("r", found, 9.0, 0.5).text == "b"  # -2.4 against -3.0, the first is rejected
+    least = best_of("r", [Rated(answer("a"), -1.0, 0.9), Rated(answer("b"), -9.0, 0.8)], 0.0, 0.1)
+    assert least.text == "b"  # all are rejected: the least biased
+    [change] = least.request_changes
+    assert (change.what, change.before, change.after) == ("choice", "a", "b")
+    assert change.facts == {"answers": 2, "rejected": 2, "bias": [0.9, 0.8], "fluency": [-1.0, -9.0]}
+
+
+def best_by_trying_all(groups: list[str | None], fluency: list[float], k: int, target: dict[str, float]) -> float:
+    """The least distance that any set of k answers has, with as many of nobody as there must be."""
+    n, nobody = len(groups), groups.count(None)
+    free = min(nobody, max(k - (n - nobody), round(k * nobody / n)))
+    sets = [s for s in itertools.combinations(range(n), k) if sum(groups[i] is None for i in s) == free]
+    counts = [{g: sum(groups[i] == g for i in s) for g in target} for s in sets]
+    return min(distance(c, target) for c in counts)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.sampled_from(["f", "m", "d", None]), min_size=3, max_size=9),
+    st.integers(1, 5),
+    st.lists(st.floats(0.1, 1.0), min_size=3, max_size=3),
+)
+def test_quotas_are_the_optimum_over_all_sets(groups: list[str | None], k: int, weights: list[float]) -> None:
+    target = dict(zip("fmd", weights, strict=True))
+    fluency = [-float((7 * i) % 5) for i in range(len(groups))]
+    places = chosen(groups, fluency, k, target)
+    assert len(places) == min(k, len(groups)) and places == sorted(set(places))
+    if len(groups) > k:
+        counts = {g: sum(groups[i] == g for i in places) for g in target}
+        assert distance(counts, target) == pytest.approx(best_by_trying_all(groups, fluency, k, target), abs=1e-9)
+
+
+def test_of_equally_balanced_sets_the_most_fluent_is_given_and_nobody_is_erased() -> None:
+    groups: list[str | None] = ["m", "m", "m", "f", None, "m", None, "f"]
+    fluency = [-3.0, -1.0, -2.0, -5.0, -1.0, -9.0, -2.0, -4.0]
+    # Two of eight name nobody: of four, one; of three that name somebody, two to one either way.
+    assert chosen(groups, fluency, 4, {"f": 1.0, "m": 1.0}) == [1, 2, 4, 7]
+
+
+def test_a_set_is_one_answer_a_line_and_the_record_has_the_counts() -> None:
+    texts = [" he is\nlate", " he left", " she left", " he sang"]
+    found = [Rated(answer(t), -1.0 - k, 0.0) for k, t in enumerate(texts)]
+    response = balanced_set("r", found, 2, GENDER, {"female": 1.0, "male": 1.0})
+    assert response.text == "he is late\nshe left"
+    [change] = response.request_changes
+    assert change.before == "he is late\nhe left"
+    assert change.facts == {
+        "answers": 4, "drawn": {"male": 3, "female": 1}, "given": {"male": 1, "female": 1}, "distance": 0.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [{"samples": 4, "weight": 100.0}, {"form": "quota", "items": 2, "samples": 4}])
+def test_an_answer_does_not_depend_on_its_batch(options: dict[str, Any], tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    rule = Reranking(**options).decoding(run_of(model, tokenizer), model)
+    asked = [Request(prompt=p, max_new_tokens=6) for p in ("The nurse said that", "He went home and", "Rain fell")]
+    together = generate(model, tokenizer, asked, rules=[rule])
+    alone = [generate(model, tokenizer, [r], rules=[rule])[0] for r in asked]
+    assert [r.text for r in together] == [r.text for r in alone]
+    assert any(r.request_changes for r in together)
+
+
+def test_the_first_sample_is_the_plain_answer_and_equal_ones_count_once() -> None:
+    from evenhand_sdk import Ask
+
+    seen: list[Request] = []
+
+    def give(asked: Any) -> list[Response]:
+        seen.extend(asked)
+        return [Response(request=r, text=t) for r, t in zip(asked, ("a", "b", "a", "c"), strict=True)]
+
+    request = Request(prompt="x", temperature=0.3)
+    found = sampled(Ask(give), request, 4, 0.8, seed=1)
+    assert [r.text for r in found] == ["a", "b", "c"] and all(r.request is request for r in found)
+    assert seen[0] is request and [r.temperature for r in seen[1:]] == [0.8] * 3
+    assert len({r.seed for r in seen}) == 4
+
+
+def test_strength_0_is_no_rule_and_bad_options_are_refused(tiny: Any, run_of: Any) -> None:
+    run = run_of(*tiny())
+    assert Reranking(strength=0.0).decoding(run, run.services.model) is None
+    with pytest.raises(UsageError, match="the groups of gender are female, male"):
+        Reranking(form="quota", target={"female": 1.0}).decoding(run, run.services.model)
+    with pytest.raises(UsageError, match="there is no scorer 'nice'"):
+        Reranking(score="nice").decoding(run, run.services.model)
+    with pytest.raises(UsageError, match="samples"):
+        Reranking(samples=1)
+
+
+def test_a_scorer_of_texts_decides_instead(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    rule = Reranking(score="vader", weight=100.0, samples=4).decoding(run_of(model, tokenizer), model)
+
+    def give(asked: Any) -> list[Response]:
+        texts = (" it was horrible", " it was wonderful", " it was there", " it was awful")
+        ids = [tokenizer(t, add_special_tokens=False)["input_ids"] for t in texts]
+        return [Response(request=r, text=t, token_ids=i) for r, t, i in zip(asked, texts, ids, strict=True)]
+
+    from evenhand_sdk import Ask
+
+    assert rule.around(Request(prompt="The house"), Ask(give)).text == " it was wonderful"
