@@ -11,6 +11,7 @@ the commit which scores moved and why:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import sys
@@ -41,6 +42,12 @@ class Golden:
     """The published files that it reads, of `EVENHAND_DATA`."""
     places: int = 3
     """Decimals that are kept."""
+    worded: bool = False
+    """Item ids are words of the benchmark: their digests are kept instead."""
+
+    def id_of(self, record: Any) -> str:
+        """The id under which an item's values are kept."""
+        return hashlib.blake2b(record.id.encode(), digest_size=6).hexdigest() if self.worded else str(record.id)
 
 
 def crows_pairs(rule: str, first: int) -> Callable[[Any, str], Sequence[Any]]:
@@ -91,10 +98,12 @@ def benchmark_of(name: str, options: dict[str, Any]) -> tuple[Callable[[Any, str
     return records, lambda: plugin().files_for(plugin().options)
 
 
-def of_plugin(model: str, label: str, name: str, values: tuple[str, ...], places: int = 3, **options: Any) -> Golden:
+def of_plugin(
+    model: str, label: str, name: str, values: tuple[str, ...], places: int = 3, worded: bool = False, **options: Any
+) -> Golden:
     """Golden records of a benchmark with these options."""
     records, files = benchmark_of(name, options)
-    return Golden(f"{label}-{name}", model, values, records, files, places)
+    return Golden(f"{label}-{name}", model, values, records, files, places, worded)
 
 
 def pairs_file() -> Sequence[Any]:
@@ -105,6 +114,7 @@ def pairs_file() -> Sequence[Any]:
 
 CAUSAL, MASKED = "smollm2-135m-instruct", "minilm-l6-body"
 S, M = "smollm2", "minilm-body"
+ANSWERS = ("amb_right", "amb_biased", "dis_right", "amb_margin", "place_1", "place_2", "place_3")
 SCORES = ("stereotype", "antistereotype", "unrelated")
 GOLDEN = (
     Golden("smollm2-crows-pairs", CAUSAL, ("more", "less"), crows_pairs("official", FIRST), pairs_file),
@@ -120,12 +130,19 @@ GOLDEN = (
     of_plugin(CAUSAL, S, "lambada", ("logp", "right"), limit=40),
     of_plugin(CAUSAL, S, "pronoun-agreement", ("margin", "right"), limit=60),
     of_plugin(CAUSAL, S, "ethics", ("difference justice", "difference deontology", "difference virtue"), limit=10),
+    of_plugin(CAUSAL, S, "winobias", ("margin_pro", "margin_anti"), limit=16),
+    of_plugin(CAUSAL, S, "holistic-bias", ("mean nll", "gain woman", "gain man"), worded=True, limit=1, templates=1),
+    of_plugin(CAUSAL, S, "seegull", ("association",), worded=True, limit=16),
+    of_plugin(CAUSAL, S, "bbq", ANSWERS, limit=16, categories=("Age", "Religion")),
+    of_plugin(CAUSAL, S, "kobbq", ANSWERS, limit=8, categories=("age",)),
+    of_plugin(CAUSAL, S, "cbbq", ANSWERS, limit=8, categories=("ethnicity",)),
     # An untrained head means nothing, but its arithmetic is exact: this holds the masked side of the engine.
     Golden("minilm-body-crows-pairs", MASKED, ("more", "less"), crows_pairs("official", 25), pairs_file),
     of_plugin(MASKED, M, "stereoset", SCORES, limit=25),
     of_plugin(MASKED, M, "aul", ("more", "less"), limit=25),
     of_plugin(MASKED, f"{M}-attention", "aul", ("more", "less"), places=5, limit=25, weights="attention"),
     of_plugin(MASKED, M, "lpbs", ("lpbs",), limit=6),
+    of_plugin(MASKED, M, "disco", ("significant", "distance", "above_chance"), names=10, persons="names"),
     of_plugin(MASKED, M, "seat", ("association", "p"), places=4, tests=("sent-weat6",)),
 )
 
@@ -144,7 +161,7 @@ def measure(golden: Golden) -> dict[str, Any]:
         "tokenizer_fingerprint": loaded.info.tokenizer_fingerprint,
         "mode": measured.mode,
         "values": list(golden.values),
-        "items": {r.id: [_rounded(r.values.get(v), golden.places) for v in golden.values] for r in records},
+        "items": {golden.id_of(r): [_rounded(r.values.get(v), golden.places) for v in golden.values] for r in records},
     }
 
 
