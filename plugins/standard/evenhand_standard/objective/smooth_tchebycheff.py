@@ -4,8 +4,8 @@
 
 w_i L_i are the terms as the training weighs them, so L / strength grows from a weighted maximum (nu -> 0) towards a
 mean (nu large, up to the constant nu ln k). z_i is the ideal value of each term, 0 here. A term that falls below it, as
-rewards and reversed losses do, would hardly count any more the better it gets, so it is refused by name. A Pareto front is traced by sweeping the weights; unlike a weighted sum, this reaches its concave parts,
-too.
+rewards and reversed losses do, would count the less the better it gets, so it is refused by name. A Pareto front is
+traced by sweeping the weights; unlike a weighted sum, this reaches its concave parts, too.
 
     strength s:  (1 - s) * sum_i w_i L_i + s * k * L,   k the number of terms
 
