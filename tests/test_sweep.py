@@ -140,6 +140,7 @@ def test_a_trial_that_a_killed_worker_left_is_finished_with_its_values(
     assert [(t.number, t.state) for t in found.trials] == [(0, "complete"), (1, "complete")]
 
 
+@pytest.mark.slow
 def test_two_workers_share_one_search(place: Path) -> None:
     path = written(place, trials=4)
     command = [sys.executable, "-m", "evenhand", "sweep", str(path), "--output", "shared", "--quiet"]
@@ -182,6 +183,22 @@ def test_a_configuration_that_fails_is_recorded_and_counted(place: Path) -> None
     path.write_text(always.replace("trials = 6", "trials = 1"))
     with pytest.raises(PluginFault, match="something is odd"):
         swept(path, "never")
+
+
+def test_what_one_configuration_cannot_do_does_not_stop_the_others(place: Path) -> None:
+    """A term whose column is missing is refused by its training; the search goes on, also when it is called again."""
+    body = BODY + '[[steps]]\nuse = "trial-faulty-loss"\n[data]\ntrain = "train.txt"\n[training]\nmax_steps = 1\n'
+    (place / "train.txt").write_text("The nurse said that she was tired of it.\n" * 4)
+    path = written(place, trials=2, body=body)
+    text = path.read_text().replace('"steps.trial-scale.strength" = { low = 0.1, high = 0.9 }\n', "")
+    path.write_text(
+        text.replace("[sweep.parameters]\n", '[sweep.parameters]\n"steps.trial-faulty-loss.at" = ["", "column"]\n')
+    )
+    for _ in range(2):
+        found = swept(path)
+        states = {t.values["steps.trial-faulty-loss.at"]: t.state for t in found.trials}
+        assert states == {"": "complete", "column": "failed"}
+    assert "reads the column 'mood'" in next(t.reason for t in found.trials if t.state == "failed")
 
 
 # ------------------------------------------------------------------------------------------------------ bad input

@@ -18,7 +18,6 @@ from evenhand.errors import (
     ModelNotFound,
     Offline,
     StorageFault,
-    UsageError,
 )
 from evenhand.report_reading import read_run
 from evenhand.report_record import MetricResult, RunRecord
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 SPARE = ("evaluation.controls=none", "traffic.limit=0")
 """Overrides of every configuration: controls belong to the claim about the one that is chosen."""
-NOT_OF_ONE = (UsageError, ModelNotFound, DataNotFound, DigestMismatch, Offline, StorageFault)
+NOT_OF_ONE = (ModelNotFound, DataNotFound, DigestMismatch, Offline, StorageFault)
 """What would stop every configuration alike, and so stops the whole."""
 
 

@@ -54,6 +54,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "model-editing": "evenhand-standard",
     "names-intervention": "evenhand-standard",
     "neutral-rewriting": "evenhand-standard",
+    "pair-contrast": "evenhand-standard",
     "pair-gap": "evenhand-standard",
     "pair-parity": "evenhand-standard",
     "parity-monitor": "evenhand-standard",

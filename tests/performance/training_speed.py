@@ -97,7 +97,10 @@ def shown(name: str, ratios: Sequence[float], target: str, detail: str) -> None:
     values = np.array(ratios)
     picks = np.random.default_rng(0).integers(0, len(values), (5000, len(values)))
     low, high = np.quantile(np.median(values[picks], axis=1), [0.025, 0.975])
-    print(f"{name:58} {np.median(values):.3f} [{low:.3f}, {high:.3f}]  target {target}  ({detail}, n={len(values)})")
+    print(
+        f"{name:58} {np.median(values):.3f} [{low:.3f}, {high:.3f}]  target {target}  ({detail}, n={len(values)})",
+        flush=True,
+    )
 
 
 def alternately(first: Callable[[], Any], second: Callable[[], Any], rounds: int) -> list[tuple[Any, Any]]:

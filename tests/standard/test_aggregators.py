@@ -151,6 +151,18 @@ def test_smooth_tchebycheff_gives_the_worst_term_the_gradient(tiny: Any, run_of:
     assert losses["a"].grad == pytest.approx(0.5 + 0.5 * 2 * (1 - share))
 
 
+def test_smooth_tchebycheff_refuses_a_term_below_its_ideal_value(tiny: Any, run_of: Any) -> None:
+    """With nu = 0.1 a reward of -2 would have the share e^-30 beside a loss of 1."""
+    model, tokenizer = tiny()
+    rule = SmoothTchebycheff().objective(run_of(model, tokenizer), model)
+    with pytest.raises(UsageError) as raised:
+        rule.combine({"a": torch.tensor(1.0), "attention entropy": torch.tensor(-2.0)})
+    assert str(raised.value).splitlines()[0] == (
+        "smooth-tchebycheff: the loss term 'attention entropy' is -2, below the ideal value of 0"
+    )
+    assert float(rule.combine({"a": torch.tensor(1.0), "anchor": torch.tensor(-1e-7)})) > 0
+
+
 # --- in a training ----------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ OWN = {
     "adversarial": {"adversary of adversarial"},
     "gradient-reversal": {"adversaries of gradient-reversal"},
     "mgda": {"pair parity", "retention"},
+    "pair-contrast": {"pair contrast", "retention"},
     "pcgrad": {"pair parity", "retention"},
     "preference-optimisation": {"preference", "chosen", "retention"},
     "quality-budget": {"pair parity", "retention"},

@@ -220,6 +220,15 @@ def test_vectors_of_group_words_are_means_of_the_last_steps_and_survive_a_resume
         assert one.vectors().tolist() == [[[100.0, 100.0]]]  # type: ignore[union-attr]
 
 
+def test_after_a_resume_the_vectors_are_on_the_device_of_the_model() -> None:
+    """A checkpoint is read to the processor; the device `meta` stands for an accelerator."""
+    held, again = (AttributeVectors(frozenset({4, 7}), every=9) for _ in range(2))
+    held.observe(torch.tensor([4, 7]), torch.ones(1, 2, 2))
+    again.load_state_dict(held.state_dict())
+    again.observe(torch.tensor([7]), torch.ones(1, 1, 2, device="meta"))
+    assert again.vectors().device.type == "meta"  # type: ignore[union-attr]
+
+
 def test_the_cosine_is_that_of_mean_final_states_of_both_texts(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     (term,) = terms_of("cosine", model, run_of(model, tokenizer))

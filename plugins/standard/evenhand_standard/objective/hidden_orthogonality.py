@@ -42,7 +42,8 @@ class AttributeVectors:
         for k, token in enumerate(ids.tolist()):
             if token in self.tokens:
                 state = states[:, k].detach().float()
-                self._sums[token] = self._sums[token] + state if token in self._sums else state
+                # What a checkpoint brought back lies on the processor, whatever the model is on.
+                self._sums[token] = self._sums[token].to(state.device) + state if token in self._sums else state
                 self._counts[token] = self._counts.get(token, 0) + 1
 
     def vectors(self) -> torch.Tensor | None:
@@ -54,7 +55,9 @@ class AttributeVectors:
     def _means(self) -> torch.Tensor:
         import torch
 
-        return torch.stack([self._sums[token] / self._counts[token] for token in sorted(self._sums)])
+        means = [self._sums[token] / self._counts[token] for token in sorted(self._sums)]
+        device = next((m.device for m in means if m.device.type != "cpu"), means[0].device)
+        return torch.stack([mean.to(device) for mean in means])
 
     def state_dict(self) -> dict[str, Any]:
         return {

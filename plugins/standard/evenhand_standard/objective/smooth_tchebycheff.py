@@ -3,9 +3,9 @@
     L = nu * ln sum_i exp( w_i (L_i - z_i) / nu )
 
 w_i L_i are the terms as the training weighs them, so L / strength grows from a weighted maximum (nu -> 0) towards a
-mean (nu large, up to the constant nu ln k). z_i is the ideal value of each term, 0 here: every loss of the toolkit is
-at least 0. A Pareto front is traced by sweeping the weights; unlike a weighted sum, this reaches its concave parts,
-too.
+mean (nu large, up to the constant nu ln k). z_i is the ideal value of each term, 0 here. A term that falls below it, as
+rewards and reversed losses do, would count the less the better it gets, so it is refused by name. A Pareto front is
+traced by sweeping the weights; unlike a weighted sum, this reaches its concave parts, too.
 
     strength s:  (1 - s) * sum_i w_i L_i + s * k * L,   k the number of terms
 
@@ -20,11 +20,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from evenhand_sdk import Aggregator, Mitigation, RunContext, StrengthOptions, hookimpl
+from evenhand_sdk import Aggregator, Mitigation, RunContext, StrengthOptions, UsageError, hookimpl
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+
+BELOW = -1e-3
+"""Rounding may bring an anchor below zero by less than this."""
 
 
 class SmoothTchebycheffOptions(StrengthOptions):
@@ -53,6 +57,15 @@ class SmoothTchebycheff(Mitigation):
             import torch
 
             values = torch.stack([value.float() for value in losses.values()])
+            below = (values.detach() < BELOW).tolist()
+            if any(below):
+                name = list(losses)[below.index(True)]
+                raise UsageError(
+                    f"the loss term {name!r} is {float(values[below.index(True)]):.4g}, below the ideal value of 0",
+                    where="smooth-tchebycheff",
+                    known="the worst term counts most here, so a reward would hardly count at all",
+                    do="leave out the aggregator, or take one of gradients: pcgrad, mgda, upgrad",
+                )
             return (1 - s) * values.sum() + s * len(values) * smooth_maximum(values, nu)
 
         return Aggregator(name=self.name, combine=combine)
