@@ -50,6 +50,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "margin-equalisation": "evenhand-standard",
     "mgda": "evenhand-standard",
     "model-editing": "evenhand-standard",
+    "movement-pruning": "evenhand-standard",
     "names-intervention": "evenhand-standard",
     "neutral-rewriting": "evenhand-standard",
     "pair-gap": "evenhand-standard",
