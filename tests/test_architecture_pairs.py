@@ -84,7 +84,7 @@ def together(names: tuple[str, str], folder: Path) -> None:
             if transform.apply:
                 transform.apply(model, artifact)
             placed.append(Placed(transform=transform, artifact=artifact))
-    if any(one.transform.trainable for one in placed):
+    if any(one.transform.trainable or one.transform.finish for one in placed):
         train(run, rows=sample_rows(), transforms=[one.transform for one in placed])
         for one in placed:
             if one.transform.finish:

@@ -30,6 +30,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "demographic-mix": "evenhand-standard",
     "disco": "evenhand-standard",
     "diversified-synthesis": "evenhand-standard",
+    "dropout": "evenhand-standard",
     "early-stopping": "evenhand-standard",
     "equalising-loss": "evenhand-standard",
     "ethics": "evenhand-standard",

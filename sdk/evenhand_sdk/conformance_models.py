@@ -68,8 +68,8 @@ def _transforms(case: Case) -> None:
     if extra := sorted(set(model.state_dict()) ^ set(names)):
         raise CheckFailed(f"after `apply` and `revert` the model's tensors differ: {extra[0]}")
     _fold(case)
-    if plugin.shapes_training and not selects and not any(part.on_step for part in parts):
-        raise CheckFailed("it says `shapes_training`, but its transform has neither `trainable` nor `on_step`")
+    if plugin.shapes_training and not selects and not any(part.on_step or part.finish for part in parts):
+        raise CheckFailed("it says `shapes_training`, but its transform has no `trainable`, `on_step` or `finish`")
 
 
 def _empty() -> Any:
