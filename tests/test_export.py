@@ -22,6 +22,7 @@ from evenhand.errors import DigestMismatch, NotPortable, RunNotFound, UsageError
 from evenhand.exporting import local_paths
 from evenhand.proofs import PROBES
 from evenhand_sdk.tiny import save_tiny
+from tiny_gguf import tiny_llama, write_tiny_gguf
 
 pytestmark = pytest.mark.usefixtures("trial", "own_cache")
 
@@ -174,6 +175,25 @@ def test_weights_that_are_not_those_of_the_run_are_refused(run_with: Any, tmp_pa
         evenhand.export(run, tmp_path / "published")
     assert not (tmp_path / "published").exists()
     assert not list(tmp_path.glob(".published*")), "nothing half-written is left"
+
+
+def test_gguf_in_safetensors_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.txt").write_text("The nurse said that she would come.\nRain fell on the town.\n")
+    write_tiny_gguf(tmp_path / "tiny.gguf", model=tiny_llama())
+    (tmp_path / "gguf.toml").write_text(
+        f'[model]\nname = "{tmp_path / "tiny.gguf"}"\n[data]\ntrain = "train.txt"\n[training]\nmax_steps = 2\n'
+        '[traffic]\nlimit = 0\n[evaluation]\nresamples = 200\n[[steps]]\nuse = "attention-temperature"\nbeta = 0.5\n'
+        '[[benchmarks]]\nuse = "trial-length"\n'
+    )
+    run = Path(api.run(tmp_path / "gguf.toml").folder)
+    folder = evenhand.export(run, tmp_path / "published")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    names = {p.suffix for p in folder.rglob("*") if p.is_file()}
+    assert ".safetensors" in names and ".gguf" not in names
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert torch.equal(logits(model.eval(), tokenizer), logits(*evenhand.load(run)))
 
 
 def test_the_command(run_with: Any, tmp_path: Path) -> None:

@@ -468,6 +468,6 @@ def test_a_selection_that_its_class_does_not_announce_fails_the_run_before_more_
         api.run(recipe(place, '[[steps]]\nuse = "trial-pull"\n[[steps]]\nuse = "trial-unmarked"\n'))
     assert str(caught.value) == (
         "step 'trial-unmarked' (trial-unmarked): nothing changed at the stage architecture: "
-        "it selects parameters, but no training follows it\n"
+        "it shapes a training, but no training follows it\n"
         "  mend the step, or set allow_no_effect = true for it"
     )

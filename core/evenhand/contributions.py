@@ -197,7 +197,8 @@ class ModelTransform:
     """How the parameters were selected, as part of a sentence; it stands in the proof of the step."""
     on_step: Callable[[int, int], None] | None = None
     finish: Callable[[PreTrainedModel], Artifact | None] | None = None
-    """After the training that this step took part in: gives the artifact to keep, if the step trained one."""
+    """After the training that this step took part in: gives the artifact to keep, if the step trained one. A transform
+    with `finish` and without `trainable` acts in the training alone, as dropout does."""
     fold: Callable[[PreTrainedModel], bool] | None = None
     """Writes the step into the ordinary weights and removes itself; False when it cannot."""
     save: Callable[[PreTrainedModel, Path], None] | None = None

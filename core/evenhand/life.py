@@ -198,7 +198,10 @@ class Life:
     def _apply(self, step: ResolvedStep, transform: ModelTransform, index: int) -> None:
         """Fit (or read what an interrupted run had fitted) and apply one transform; prove it if none trains it."""
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
-        before = proofs.probe_logits(model, tokenizer)
+        # A step that acts in the training alone, such as dropout, is seen while the model trains, not while it is used.
+        shaping = transform.trainable is None and transform.finish is not None
+        look = proofs.training_logits if shaping else proofs.probe_logits
+        before = look(model, tokenizer)
         store = self.folder / STATE / "steps" / step.id / f"fitted-{index}"
         artifact = read_artifact(store) if self.resume else None
         if artifact is None:
@@ -212,11 +215,12 @@ class Life:
         placed = Placed(step=step, transform=transform, artifact=artifact, index=index)
         self.placed.append(placed)
         self.handles[step.id].artifact = artifact
-        if transform.trainable:
+        if transform.trainable or shaping:
             self._demand_training_after(step)
             self.pending_models.append(placed)
-        else:
-            self._prove(step, [proofs.output_proof(before, proofs.probe_logits(model, tokenizer))])
+        if not transform.trainable:
+            proof = proofs.output_proof(before, look(model, tokenizer))
+            self._prove(step, [replace(proof, what=f"{proof.what}, while it trains") if shaping else proof])
         if transform.on_step and placed not in self.pending_models:
             self.pending_models.append(placed)
 
@@ -230,13 +234,13 @@ class Life:
         entry["proofs"] += [p.as_dict() for p in found]
 
     def _demand_training_after(self, step: ResolvedStep) -> None:
-        """A step that selects parameters, and that no training follows, changes nothing: told before more is done.
+        """A step that shapes a training, and that no training follows, changes nothing: told before more is done.
 
         The plan sees to it for plugins that say `shapes_training`; this finds those that do not.
         """
         place = next((k for k, s in enumerate(self.step_order) if s.id == step.id), -1)
         if not any(s.plugin is None and s.active for s in self.step_order[place + 1 :]):
-            what = "it selects parameters, but no training follows it"
+            what = "it shapes a training, but no training follows it"
             self._prove(step, [proofs.Proof("architecture", False, what, 0.0)])
 
     # ------------------------------------------------------------------------------------------ training

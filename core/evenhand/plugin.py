@@ -56,8 +56,9 @@ class Plugin:
     kinds: ClassVar[tuple[str, ...]] = ("causal", "masked")
     """The kinds of model it works on; the host refuses others by name."""
     shapes_training: ClassVar[bool] = False
-    """True when its model transform says what the next training moves (`trainable`) or follows it (`on_step`): then the
-    step belongs before a training, and a training that the recipe does not spell out comes after it."""
+    """True when its model transform says what the next training moves (`trainable`), follows it (`on_step`), or acts in
+    it alone (`finish`): then the step belongs before a training, and a training that the recipe does not spell out
+    comes after it."""
     controls: ClassVar[tuple[str, ...]] = ()
     """Degradations of the same kind as what it does to a model, by plugin name, such as `random-heads` for one that
     takes heads away: a run with this step makes them beside the usual ones, and must beat them."""

@@ -101,6 +101,23 @@ def probe_logits(model: Any, tokenizer: Any) -> torch.Tensor:
     return torch.cat(rows)
 
 
+def training_logits(model: Any, tokenizer: Any) -> torch.Tensor:
+    """As `probe_logits`, with the model as it is while it trains; what it draws is the same at every call."""
+    import torch
+
+    was_training, rows = model.training, []
+    model.train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            for text in PROBES:
+                ids = tokenizer(text, return_tensors="pt")["input_ids"].to(model.device)
+                rows.append(model(input_ids=ids).logits[0].float())
+    finally:
+        model.train(was_training)
+    return torch.cat(rows)
+
+
 def output_proof(before: torch.Tensor, after: torch.Tensor) -> Proof:
     """The largest change of a logit on the probe texts."""
     import torch

@@ -156,7 +156,7 @@ def _identical_model(case: Case, run: RunContext, parts: Sequence[ModelTransform
     if case.plugin.example_steps:
         # A step that takes over what other steps placed leaves, at 0, the model that all of them began with.
         allowed.append(exact(testing.logits(run, run.services.load_base())))
-    if any(part.trainable for part in parts):
+    if any(part.trainable or part.finish for part in parts):
         # A selection at 0 either leaves the model as it was, or does not select: then all is trained.
         free = case.run(case.instance())
         testing.train(free)
@@ -197,7 +197,7 @@ def _together(case: Case, stage: str, parts: list[Any]) -> None:
         kept = [part for k, part in enumerate(parts) if k not in aggregators[1:]]  # one in a training
         trained(run, kept, rows)
     elif stage == "architecture":
-        before = exact(testing.logits(run)) if not any(p.trainable for p in parts) else None
+        before = exact(testing.logits(run)) if not any(p.trainable or p.finish for p in parts) else None
         placed = testing.place(parts, run, rows)
         for one in reversed(placed):
             if one.transform.revert:

@@ -68,8 +68,8 @@ def _transforms(case: Case) -> None:
     if extra := sorted(set(model.state_dict()) ^ set(names)):
         raise CheckFailed(f"after `apply` and `revert` the model's tensors differ: {extra[0]}")
     _fold(case)
-    if plugin.shapes_training and not selects and not any(part.on_step for part in parts):
-        raise CheckFailed("it says `shapes_training`, but its transform has neither `trainable` nor `on_step`")
+    if plugin.shapes_training and not selects and not any(part.on_step or part.finish for part in parts):
+        raise CheckFailed("it says `shapes_training`, but its transform has no `trainable`, `on_step` or `finish`")
 
 
 def _empty() -> Any:
@@ -96,12 +96,16 @@ def _copies(run: RunContext, parts: list[ModelTransform]) -> None:
     chosen = {name for part in parts if part.apply and part.trainable for name in part.trainable(model)}
     if not chosen:
         return
-    twin = copy.deepcopy(model)
-    with torch.no_grad():
-        for name, parameter in twin.named_parameters():
-            if name in chosen:
-                parameter.add_(1.0)
-    if exact(testing.logits(run, twin)) == exact(testing.logits(run)):
+    plain = exact(testing.logits(run))
+    for shift in (1.0, -1e3):  # a parameter that acts through a threshold may not show the smaller one
+        twin = copy.deepcopy(model)
+        with torch.no_grad():
+            for name, parameter in twin.named_parameters():
+                if name in chosen:
+                    parameter.add_(shift)
+        if exact(testing.logits(run, twin)) != plain:
+            break
+    else:
         raise CheckFailed(
             "a copy of the model does not use its own tensors: let forward hooks look them up on the module "
             "that they are called for"

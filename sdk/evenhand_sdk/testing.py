@@ -230,7 +230,7 @@ def place(found: Iterable[ModelTransform], run: RunContext, rows: Dataset | None
         if transform.apply:
             transform.apply(model, artifact)
         placed.append(Placed(transform=transform, artifact=artifact))
-    if any(p.transform.trainable for p in placed):
+    if any(p.transform.trainable or p.transform.finish for p in placed):
         train(run, rows=rows, transforms=[p.transform for p in placed])
         for p in placed:
             if p.transform.finish:

@@ -347,7 +347,7 @@ def test_model_contract(examples: ModuleType) -> None:
         "without it a training that no step spells out may come too early"
     )
     assert reason(transform(), "model_contract") == (
-        "it says `shapes_training`, but its transform has neither `trainable` nor `on_step`"
+        "it says `shapes_training`, but its transform has no `trainable`, `on_step` or `finish`"
     )
 
     def shared(model: Any, artifact: Any) -> None:

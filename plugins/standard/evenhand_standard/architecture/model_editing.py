@@ -58,7 +58,7 @@ class ModelEditingOptions(StrengthOptions):
 
     axis: AxisName = "gender"
     locale: Locale = "en"
-    layers: tuple[Share, Share] = Field((2 / 3, 1.0), description="From which share of the depth to which.")
+    layers: tuple[Share, Share] = Field((0.9, 1.0), description="From which share of the depth to which.")
     preserve: Annotated[float, Field(ge=0.0)] = Field(
         1.0, description="Weight of plain text against the pairs: higher changes less. lambda above."
     )

@@ -1,0 +1,143 @@
+"""What architecture steps cost: folded and live ones against the base, and fitting on many sentences.
+
+python tests/performance/architecture.py [--device cuda] [--model NAME] [--rounds 15] [--sentences 20000]
+    [--part cost|fit]
+
+Each round runs the base and the changed model in alternating order, right after one another; shown is the median of the
+rounds' ratios with its 95 % bootstrap interval. Fitting is run on a tenth of the sentences and on all of them: memory
+is the growth of the process (CPU) or of what torch has allotted (CUDA), and must not grow with their number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import resource
+import tempfile
+import time
+from typing import Any
+
+import torch
+from host_overhead import alternately, ratio
+
+from evenhand.builtin_texts import read
+from evenhand.contributions import Artifact
+from evenhand.models import load, resolve
+from evenhand.progress import configure
+from evenhand_sdk import load_axis
+from evenhand_sdk.testing import run_context
+from evenhand_standard.architecture.activation_steering import ActivationSteering
+from evenhand_standard.architecture.attention_temperature import AttentionTemperature
+from evenhand_standard.architecture.eraser import leace, nullspace_directions
+from evenhand_standard.architecture.erasure_sites import Site
+from evenhand_standard.architecture.group_pairs import fitting_pairs
+from evenhand_standard.architecture.head_pruning import HeadPruning
+from evenhand_standard.architecture.inlp import Inlp
+from evenhand_standard.architecture.labelled_states import labelled, stream, tokens_of
+from evenhand_standard.architecture.layer_parts import chosen_layers, layers_of
+from evenhand_standard.architecture.leace import Leace
+from evenhand_standard.architecture.model_editing import ModelEditing
+from evenhand_standard.architecture.moments import Moments
+from evenhand_standard.architecture.sentence_debias import SentenceDebias
+
+FEW: dict[str, Any] = {"pairs": 16}
+AFTER_NORM: dict[str, Any] = {**FEW, "form": "after-norm", "positions": "all", "sequential": False}
+CASES: dict[str, Any] = {
+    "leace, after-norm": Leace(**AFTER_NORM, shift=False),
+    "leace, after-norm with biases": Leace(**AFTER_NORM),
+    "inlp, after-norm": Inlp(**AFTER_NORM, layers=(0.3, 0.7)),
+    "attention-temperature": AttentionTemperature(beta=0.9),
+    "head-pruning": HeadPruning(pairs=4, texts=4),
+    "model-editing": ModelEditing(pairs=16, texts=8, layers=(0.9, 1.0)),
+    "leace, residual": Leace(**FEW, sequential=False),
+    "inlp, residual": Inlp(**FEW),
+    "sentence-debias": SentenceDebias(pairs=32),
+    "activation-steering": ActivationSteering(pairs=240, least_accuracy=0.0),
+    "attention-temperature, live": AttentionTemperature(beta=0.9, folded=False),
+}
+"""The first ones fold."""
+
+
+def cost(loaded: Any, device: str, rounds: int) -> None:
+    """Ratios of a forward pass over 8 texts of 64 tokens."""
+    base, tokenizer = loaded.model, loaded.tokenizer
+    text = " ".join(read("everyday"))
+    ids = torch.tensor(tokenizer(text)["input_ids"][: 8 * 64], device=device).view(8, 64)
+
+    def forward(model: Any) -> Any:
+        def work() -> None:
+            with torch.no_grad():
+                model(input_ids=ids, use_cache=False)
+            if device != "cpu":
+                torch.cuda.synchronize()
+
+        return work
+
+    same = copy.deepcopy(base)
+    ratio("a copy of the base", *alternately(forward(same), forward(base), rounds), 1.02)
+    del same
+    for name, plugin in CASES.items():
+        model = copy.deepcopy(base)
+        run = run_context(tempfile.mkdtemp(), plugin, loaded.info.kind, model=model, tokenizer=tokenizer)
+        transform = plugin.architecture(run, model)
+        transform.apply(model, transform.fit(model) or Artifact())
+        folded = transform.fold is not None and transform.fold(model)
+        label = f"{name} ({'folded' if folded else 'live'})"
+        ratio(label, *alternately(forward(model), forward(base), rounds), 1.02 if folded else float("nan"))
+
+
+def fit(loaded: Any, device: str, sentences: int) -> None:
+    """LEACE and INLP at one place of the middle layer, on a tenth of the sentences and on all."""
+    model = loaded.model
+    plugin = Leace()
+    run = run_context(tempfile.mkdtemp(), plugin, loaded.info.kind, model=model, tokenizer=loaded.tokenizer)
+    axis = load_axis("gender")
+    some = labelled(run, axis, fitting_pairs(axis), (), "all")
+    site = Site(chosen_layers(layers_of(model), 0.5, 0.5)[0], "residual")
+    width = int(model.get_input_embeddings().embedding_dim)
+    for count in (sentences // 10, sentences):
+        rows = [some[k % len(some)] for k in range(count)]
+        moments = Moments(width, len(axis.groups))
+        before, start = memory(device), time.perf_counter()
+
+        def sink(states: torch.Tensor, few: Any, moments: Moments = moments) -> None:
+            found, groups, _ = tokens_of(states, few)
+            moments.update(found, groups)
+
+        stream(run, model, rows, {site: sink})
+        read_in, start = time.perf_counter() - start, time.perf_counter()
+        leace(moments)
+        nullspace_directions(moments, 10)
+        solved = time.perf_counter() - start
+        print(
+            f"fit on {count:6} sentences, {moments.count:7} states: {read_in:6.1f} s to read, {solved:.2f} s to solve "
+            f"both, memory {memory(device) - before:+.0f} MB"
+        )
+
+
+def memory(device: str) -> float:
+    """The most that was used so far, in MB."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--sentences", type=int, default=20_000)
+    parser.add_argument("--part", choices=("cost", "fit", "both"), default="both")
+    asked = parser.parse_args()
+    configure("quiet")
+    loaded = load(resolve(asked.model), device=asked.device)
+    print(f"{loaded.info.display_name} on {asked.device}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    if asked.part != "fit":
+        cost(loaded, asked.device, asked.rounds)
+    if asked.part != "cost":
+        fit(loaded, asked.device, asked.sentences)
+
+
+if __name__ == "__main__":
+    main()
