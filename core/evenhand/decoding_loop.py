@@ -34,7 +34,7 @@ class Decoder:
     generators: Sequence[torch.Generator] | None = None
     """One for each row: makes a sampled answer independent of what else is in the batch."""
     streamer: Any = None
-    """Gets the prompts and each token. Given here, for transformers 4 loses it on its way to a function of one's own."""
+    """Gets the prompts and each token. Given here, for transformers 4 loses it on its way to a function of ours."""
     changes: list[list[tuple[int, str, int, int, float]]] = field(default_factory=list)
     """For each row: (position, rule, token before, token after, total variation)."""
 
