@@ -259,7 +259,7 @@ def test_beams_tell_what_the_rules_changed_in_the_sequences_that_came_out() -> N
         expected = []
         for t in range(start, len(ids)):
             prefix = ids[padding:t]
-            own = model(input_ids=torch.tensor([prefix])).logits[:, -1].float().log_softmax(-1)
+            own = model(input_ids=torch.tensor([prefix])).logits[:, -1].float().log_softmax(-1).detach()
             asked = rule.contexts(prefix)  # type: ignore[misc]
             other = [model(input_ids=torch.tensor([list(c)])).logits[0, -1] for c in asked]
             mixed = rule.next_logits(None, own, [torch.stack(other) if other else own[:0]])  # type: ignore[misc]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,7 @@ class Decoder:
         reader = _Reader(model, self.rules, pad, room)
         texts, open_rows = [list(p) for p in prompts], torch.ones(len(prompts), dtype=torch.bool)
         kept: list[torch.Tensor] = []
-        with reader:
+        with reader, finishing(self.rules):
             while True:
                 logits, contexts = reader.read(texts)
                 _demand_numbers(logits, open_rows, None)
@@ -133,6 +133,17 @@ def moves(before: torch.Tensor, after: torch.Tensor, rows: torch.Tensor) -> list
     moved = (0.5 * (old.softmax(-1) - new.softmax(-1)).abs().sum(-1)).tolist()
     found = zip(chosen, old.argmax(-1).tolist(), new.argmax(-1).tolist(), moved, strict=True)
     return [change for change in found if change[3] > VISIBLE]
+
+
+@contextlib.contextmanager
+def finishing(rules: Sequence[DecodingRule]) -> Iterator[None]:
+    """A block behind which, however it ends, the rules free what they hold."""
+    try:
+        yield
+    finally:
+        for rule in rules:
+            if rule.finish is not None:
+                rule.finish()
 
 
 class _Reader:

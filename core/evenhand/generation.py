@@ -205,7 +205,7 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
         import torch
         from transformers import LogitsProcessorList
 
-        from evenhand.decoding_loop import Decoder, RuleProcessor
+        from evenhand.decoding_loop import Decoder, RuleProcessor, finishing
 
         config = kwargs.get("generation_config") or model.generation_config
         beams = kwargs.get("num_beams") or getattr(config, "num_beams", 1) or 1
@@ -223,7 +223,8 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
             processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or [])
             processor = RuleProcessor(model, rules, tokenizer, padding=padding)
             processors.append(processor)
-            out = plain(*args, logits_processor=processors, **kwargs)
+            with finishing(rules):
+                out = plain(*args, logits_processor=processors, **kwargs)
             found = processor.changes_of(out if isinstance(out, torch.Tensor) else out.sequences)
         else:
             decoder = Decoder(rules, tokenizer, streamer=kwargs.pop("streamer", None))

@@ -21,6 +21,10 @@ class GrowingSequences:
 
         self._reader = _Reader(model, (), pad)
 
+    def free(self) -> None:
+        """Forget the sequences and their cache; the next call reads anew."""
+        self._reader.cache, self._reader.mask, self._reader.cached = None, None, []
+
     def next_logits(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
         """[n, V] in float32, behind the last token of each sequence; none may be empty."""
         return self._reader.forward([list(s) for s in sequences])

@@ -114,6 +114,50 @@ def test_each_token_costs_one_token_of_each_expert(tmp_path: Path, tiny: Any, ru
     assert len(shapes) == 12 and shapes[2:] == [1] * 10
 
 
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_caches_of_experts_are_free_when_a_generation_ends(
+    beams: int, broken: bool, tmp_path: Path, tiny: Any, run_of: Any
+) -> None:
+    import gc
+    import weakref
+
+    from transformers import DynamicCache, StoppingCriteriaList
+
+    model, tokenizer = tiny()
+    rule = ExpertGuidance(anti_expert_adapters=[saved(tmp_path / "a", model, 1)]).decoding(
+        run_of(model, tokenizer), model
+    )
+    caches: list[Any] = []
+
+    def look(module: Any, args: Any, kwargs: Any) -> None:
+        if isinstance(kwargs.get("past_key_values"), DynamicCache):
+            caches.append(weakref.ref(kwargs["past_key_values"]))
+
+    def stop(ids: torch.Tensor, scores: Any, **more: Any) -> torch.Tensor:
+        if broken and ids.shape[1] > 7:
+            raise ValueError("stopped half way")
+        return torch.zeros(len(ids), dtype=torch.bool)
+
+    handle = model.register_forward_pre_hook(look, with_kwargs=True)
+    attach(model, tokenizer, [rule])
+    how = {
+        "max_new_tokens": 6,
+        "do_sample": False,
+        "num_beams": beams,
+        "stopping_criteria": StoppingCriteriaList([stop]),
+    }
+    try:
+        model.generate(**tokenizer("The nurse said that", return_tensors="pt"), **how)
+    except ValueError as error:
+        assert broken and str(error) == "stopped half way"
+    else:
+        assert not broken
+    handle.remove()
+    gc.collect()
+    assert caches and all(cache() is None for cache in caches)
+
+
 def test_which_prefixes_begin_no_other() -> None:
     assert longest([(1, 2), (1,), (1, 2, 3), (2,), (1, 3), (1, 2, 3)]) == [(1, 2, 3), (1, 3), (2,)]
 

@@ -104,4 +104,8 @@ class ExpertGuidance(Mitigation):
                 out.append(guided(own, up, down, weight, o.plausible))
             return torch.stack(out).to(logits.dtype)
 
-        return DecodingRule(name=run.step_id, next_logits=next_logits)
+        def finish() -> None:
+            for expert in (*plus, *minus):
+                expert.free()
+
+        return DecodingRule(name=run.step_id, next_logits=next_logits, finish=finish)

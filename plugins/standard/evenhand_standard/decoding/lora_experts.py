@@ -96,6 +96,10 @@ class Expert:
         self.model, self.adapter = model, adapter
         self._growing = GrowingSequences(model)
 
+    def free(self) -> None:
+        """Forget the cache of the last text."""
+        self._growing.free()
+
     def next_logits(self, prefixes: Sequence[tuple[int, ...]]) -> torch.Tensor:
         """[n, V] behind each prefix. Prefixes of one text, as in scoring, are read in one pass over it."""
         import torch
