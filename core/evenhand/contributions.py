@@ -282,7 +282,8 @@ class DecodingRule:
     """Called when a generation or a scoring ends, also by an error: frees what the rule holds, such as caches."""
     probes: Sequence[Response] = ()
     """Of a rule around requests that acts on few of them: requests with answers on which it can be seen to act. The
-    proof that the step took hands it these answers; without any, answers of the model are compared."""
+    proof that the step took hands it these answers, several to one prompt in turn; without any, answers of the model
+    are compared."""
 
     def __post_init__(self) -> None:
         forms = [
