@@ -119,7 +119,7 @@ class Reranking(Mitigation):
 
 
 def _probes(run: RunContext) -> list[Response]:
-    """Answers among which a model that expects one group has a choice; none where it cannot be told from a few words."""
+    """Answers among which a model that expects one group has a choice; none for a model without tokens here."""
     if run.remote:
         return []
     request = Request(prompt="The nurse said that", meta={"items": 2})
