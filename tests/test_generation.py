@@ -244,6 +244,68 @@ def test_beams_carry_the_caches_of_their_contexts() -> None:
     assert sum(length > 1 for _, length in shapes) == 2  # the prompt, and its context
 
 
+def test_beams_tell_what_the_rules_changed_in_the_sequences_that_came_out() -> None:
+    model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = None
+    rule = shifted(3)
+    prompts = ["The nurse said that she", "Rain fell"]
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+    attach(model, tokenizer, [rule])
+    out = model.generate(**batch, max_new_tokens=5, num_beams=3, do_sample=False)
+    assert len(model.generate.changes) == 2
+    for row, mask, changes in zip(out, batch["attention_mask"], model.generate.changes, strict=True):
+        ids, start = row.tolist(), len(mask)
+        padding = int((mask == 0).sum())
+        expected = []
+        for t in range(start, len(ids)):
+            prefix = ids[padding:t]
+            own = model(input_ids=torch.tensor([prefix])).logits[:, -1].float().log_softmax(-1).detach()
+            asked = rule.contexts(prefix)  # type: ignore[misc]
+            other = [model(input_ids=torch.tensor([list(c)])).logits[0, -1] for c in asked]
+            mixed = rule.next_logits(None, own, [torch.stack(other) if other else own[:0]])  # type: ignore[misc]
+            size = 0.5 * float((own.softmax(-1) - mixed.softmax(-1)).abs().sum())
+            if size > 1e-6:
+                expected.append((t - start, tokenizer.decode([int(mixed.argmax())]), size))
+        assert [(c.position, c.after) for c in changes] == [e[:2] for e in expected] and expected
+        assert [c.total_variation for c in changes] == pytest.approx([e[2] for e in expected], abs=1e-4)
+
+
+def test_a_rule_that_breaks_in_one_call_leaves_the_next_unharmed() -> None:
+    model, tokenizer = tiny_causal()
+    before = [r.text for r in generate(model, tokenizer, requests())]
+
+    def stops(ids: Any, logits: Any, contexts: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(model, tokenizer, requests(), rules=[DecodingRule(name="stops", next_logits=stops)])
+    assert [r.text for r in generate(model, tokenizer, requests())] == before
+
+
+def test_a_row_that_ends_early_leaves_the_others_as_they_are_alone() -> None:
+    """Also with contexts: an end token in one row neither ends nor changes another."""
+    model, tokenizer = tiny_causal()
+    rule = told(tokenizer, "The old town")
+    alone = [generate(model, tokenizer, [r], rules=[rule])[0] for r in requests()]
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, alone[0].token_ids[2]]
+    ended = [generate(model, tokenizer, [r], rules=[rule])[0] for r in requests()]
+    together = generate(model, tokenizer, requests(), rules=[rule])
+    assert [r.token_ids for r in together] == [r.token_ids for r in ended]
+    assert len(ended[0].token_ids) <= 2
+
+
+def test_an_end_token_inside_a_context_ends_nothing() -> None:
+    model, tokenizer = tiny_causal()
+    end = tokenizer.eos_token_id
+    rule = DecodingRule(
+        name="ends",
+        contexts=lambda prefix: [[end, *prefix, end]],
+        next_logits=lambda ids, logits, contexts: torch.stack([a + 0.5 * c[0] for a, c in zip(logits, contexts)]),  # noqa: B905
+    )
+    for response in generate(model, tokenizer, requests(6), rules=[rule]):
+        assert list(response.token_ids) == by_hand(model, tokenizer, response.request.prompt, [rule], 6)
+
+
 def test_other_products_for_contexts_leave_no_trace_also_after_an_error() -> None:
     """A batch with contexts is multiplied by another library on a processor; rows without any are plain `generate`."""
     model, tokenizer = tiny_causal()

@@ -45,6 +45,8 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
             "dtype": "auto",
             "device": "auto",
             "trust_remote_code": False,
+            "endpoint": None,
+            "endpoint_key": None,
         },
         "data": {
             "train": "builtin:everyday",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ class Decoder:
     tokenizer: Any
     generators: Sequence[torch.Generator] | None = None
     """One for each row: makes a sampled answer independent of what else is in the batch."""
+    streamer: Any = None
+    """Gets the prompts and each token. Given here, for transformers 4 loses it on its way to a function of ours."""
     changes: list[list[tuple[int, str, int, int, float]]] = field(default_factory=list)
     """For each row: (position, rule, token before, token after, total variation)."""
 
@@ -48,6 +50,9 @@ class Decoder:
         **kwargs: Any,
     ) -> Any:
         """[B, T] left-padded prompts -> [B, T + new]; called by transformers with its processors and criteria."""
+        if self.streamer is not None:
+            streamer = self.streamer
+            streamer.put(input_ids.cpu())
         mask = kwargs.get("attention_mask")
         mask = torch.ones_like(input_ids) if mask is None else mask
         prompts = [row[m.bool()].tolist() for row, m in zip(input_ids, mask, strict=True)]
@@ -58,7 +63,7 @@ class Decoder:
         reader = _Reader(model, self.rules, pad, room)
         texts, open_rows = [list(p) for p in prompts], torch.ones(len(prompts), dtype=torch.bool)
         kept: list[torch.Tensor] = []
-        with reader:
+        with reader, finishing(self.rules):
             while True:
                 logits, contexts = reader.read(texts)
                 _demand_numbers(logits, open_rows, None)
@@ -112,17 +117,33 @@ class Decoder:
         texts: list[list[int]],
         prompts: list[list[int]],
     ) -> None:
-        if after is before:
-            return
-        differs = (before != after).any(-1).cpu() & open_rows
-        rows = differs.nonzero().flatten().tolist()
-        if not rows:
-            return
-        old, new = before[rows].float(), after[rows].float()
-        moved = (0.5 * (old.softmax(-1) - new.softmax(-1)).abs().sum(-1)).tolist()
-        for b, a, z, size in zip(rows, old.argmax(-1).tolist(), new.argmax(-1).tolist(), moved, strict=True):
-            if size > VISIBLE:
-                self.changes[b].append((len(texts[b]) - len(prompts[b]), rule, a, z, size))
+        for b, a, z, size in moves(before, after, open_rows):
+            self.changes[b].append((len(texts[b]) - len(prompts[b]), rule, a, z, size))
+
+
+def moves(before: torch.Tensor, after: torch.Tensor, rows: torch.Tensor) -> list[tuple[int, int, int, float]]:
+    """Of rows whose distribution changed: (row, likeliest token before, after, total variation). All at once, so that a
+    model elsewhere than on the processor is waited for once."""
+    if after is before:
+        return []
+    chosen = ((before != after).any(-1).cpu() & rows).nonzero().flatten().tolist()
+    if not chosen:
+        return []
+    old, new = before[chosen].float(), after[chosen].float()
+    moved = (0.5 * (old.softmax(-1) - new.softmax(-1)).abs().sum(-1)).tolist()
+    found = zip(chosen, old.argmax(-1).tolist(), new.argmax(-1).tolist(), moved, strict=True)
+    return [change for change in found if change[3] > VISIBLE]
+
+
+@contextlib.contextmanager
+def finishing(rules: Sequence[DecodingRule]) -> Iterator[None]:
+    """A block behind which, however it ends, the rules free what they hold."""
+    try:
+        yield
+    finally:
+        for rule in rules:
+            if rule.finish is not None:
+                rule.finish()
 
 
 class _Reader:
@@ -261,7 +282,7 @@ class RuleProcessor:
 
     Contexts keep a key-value cache of their own, which follows the beams when these change places. `padding` says how
     many tokens on the left of each row are padding; without it, all leading padding tokens are taken for padding. What
-    the rules changed is not recorded: the tokens of a beam that is given up are nobody's answer.
+    the rules changed is kept by prefix, so that `changes_of` can tell it of the sequences that were not given up.
     """
 
     def __init__(
@@ -271,15 +292,19 @@ class RuleProcessor:
         self.padding = padding
         self.pad = _first(tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
         self.readers = [_Reader(model, (), self.pad) for _ in self.rules]
+        self._changed: dict[tuple[int, ...], dict[int, tuple[str, int, int, float]]] = {}
+        """By prefix and number of the rule: beams begin alike, and that is one change."""
+        self._width = 0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if not self.rules:
             return scores
         rows = input_ids.tolist()
+        self._width = min(self._width or input_ids.shape[1], input_ids.shape[1])
         padding = self.padding or [next((k for k, t in enumerate(row) if t != self.pad), 0) for row in rows]
         texts = [row[start:] for row, start in zip(rows, padding, strict=True)]
         ids = left_padded(texts, scores.device)
-        for rule, reader in zip(self.rules, self.readers, strict=True):
+        for number, (rule, reader) in enumerate(zip(self.rules, self.readers, strict=True)):
             assert rule.next_logits is not None
             contexts = [scores[:0]] * len(texts)
             if rule.contexts is not None:
@@ -292,8 +317,24 @@ class RuleProcessor:
                     ):
                         logits = reader.forward(flat).to(scores.device)
                     contexts = list(torch.split(logits, [len(row) for row in found]))
-            scores = rule.next_logits(ids, scores, contexts)
+            changed = rule.next_logits(ids, scores, contexts)
+            for b, a, z, size in moves(scores, changed, torch.ones(len(texts), dtype=torch.bool)):
+                self._changed.setdefault(tuple(rows[b]), {})[number] = (rule.name, a, z, size)
+            scores = changed
         return scores
+
+    def changes_of(self, sequences: torch.Tensor) -> list[list[tuple[int, str, int, int, float]]]:
+        """For each sequence [T] that came out, as `Decoder.changes`."""
+        start = self._width
+        found: list[list[tuple[int, str, int, int, float]]] = []
+        for row in sequences.tolist():
+            known = [
+                (t - start, change)
+                for t in range(start, len(row))
+                for change in self._changed.get(tuple(row[:t]), {}).values()
+            ]
+            found.append([(place, *change) for place, change in known])
+        return found
 
 
 def _first(*values: Any) -> int:

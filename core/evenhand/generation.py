@@ -56,7 +56,7 @@ def generate(
             mine = [k for k, own in enumerate(warmth) if own == each]
             for start in range(0, len(mine), batch_size):
                 part = mine[start : start + batch_size]
-                made = _batch(model, tokenizer, [batch[k] for k in part], inner, each, top_p, seed)
+                made = write_batch(model, tokenizer, [batch[k] for k in part], inner, each, top_p, seed)
                 found |= dict(zip(part, made, strict=True))
         return [found[k] for k in range(len(batch))]
 
@@ -75,7 +75,7 @@ def generate(
     return [done[k] for k in range(len(requests))]
 
 
-def _batch(
+def write_batch(
     model: Any,
     tokenizer: Any,
     requests: Sequence[Request],
@@ -83,7 +83,10 @@ def _batch(
     temperature: float,
     top_p: float,
     seed: int,
+    *,
+    streamer: Any = None,
 ) -> list[Response]:
+    """Answers of one batch, by rules that act while text is written; a `streamer` gets the tokens of a single one."""
     import torch
 
     from evenhand.decoding_loop import Decoder, end_tokens, token_changes
@@ -98,7 +101,7 @@ def _batch(
         tokenizer.padding_side = side
     longest = max(r.max_new_tokens for r in requests)
     generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
-    decoder = Decoder(rules, tokenizer, generators if temperature > 0 else None)
+    decoder = Decoder(rules, tokenizer, generators if temperature > 0 else None, streamer)
     options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": 1}
     if temperature > 0:
         options |= {"temperature": temperature, "top_k": 0, "top_p": top_p}
@@ -106,6 +109,8 @@ def _batch(
         options |= {"temperature": None, "top_k": None, "top_p": None}
     if rules or temperature > 0:
         options["custom_generate"] = decoder
+    elif streamer is not None:
+        options["streamer"] = streamer
     _demand_room(model, inputs["attention_mask"].sum(-1).tolist())
     try:
         with torch.no_grad():
@@ -190,14 +195,17 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
     """Make `model.generate` itself decode with the rules, in place.
 
     Beam search uses them as a logits processor, which rules on the key-value cache cannot be: then it raises
-    `UsageError`.
+    `UsageError`. What the rules changed in each sequence of the last call is `model.generate.changes`.
     """
+    from evenhand.decoding_loop import token_changes
+
     plain = model.generate
 
     def with_rules(*args: Any, **kwargs: Any) -> Any:
+        import torch
         from transformers import LogitsProcessorList
 
-        from evenhand.decoding_loop import Decoder, RuleProcessor
+        from evenhand.decoding_loop import Decoder, RuleProcessor, finishing
 
         config = kwargs.get("generation_config") or model.generation_config
         beams = kwargs.get("num_beams") or getattr(config, "num_beams", 1) or 1
@@ -213,9 +221,17 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
             mask = kwargs.get("attention_mask")
             padding = None if mask is None else (mask == 0).sum(-1).repeat_interleave(beams).tolist()
             processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or [])
-            processors.append(RuleProcessor(model, rules, tokenizer, padding=padding))
-            return plain(*args, logits_processor=processors, **kwargs)
-        return plain(*args, custom_generate=Decoder(rules, tokenizer), **kwargs)
+            processor = RuleProcessor(model, rules, tokenizer, padding=padding)
+            processors.append(processor)
+            with finishing(rules):
+                out = plain(*args, logits_processor=processors, **kwargs)
+            found = processor.changes_of(out if isinstance(out, torch.Tensor) else out.sequences)
+        else:
+            decoder = Decoder(rules, tokenizer, streamer=kwargs.pop("streamer", None))
+            out = plain(*args, custom_generate=decoder, **kwargs)
+            found = decoder.changes
+        with_rules.changes = [token_changes(row, tokenizer) for row in found]  # type: ignore[attr-defined]
+        return out
 
     with_rules.evenhand_rules = tuple(rules)  # type: ignore[attr-defined]  # `measure` scores with them, too
     model.generate = with_rules

@@ -124,6 +124,7 @@ def load(
             **options,
         )
         _check_complete(report["missing_keys"], where)
+        vars(model).pop("generate", None)  # a run's own file for other libraries; the rules are put back here
         model = model.eval().to(device)
         digest = model_digest(resolved.folder)
     info = ModelInfo(

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand import proofs
+from evenhand import carried_rules, proofs
 from evenhand.cache import make_readable, write_atomic
 from evenhand.errors import NotPortable, RunNotFound
 from evenhand.guard import describe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from evenhand.contributions import DecodingRule
     from evenhand.life import Life, Placed
     from evenhand.models import LoadedModel
+    from evenhand.text_pipeline import TextGeneration
 
 NAME = "evenhand.json"
 FORMAT = 1
@@ -75,6 +78,8 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
     tokenizer.save_pretrained(str(folder))
     for placed in live:
         _put_back(placed.transform, model, beside / f"{placed.step.id}-{placed.index}")
+    if life.loaded.info.kind == "causal":
+        carried_rules.write(folder, [rule for _, rule in life.rules])
     needed = _needed(life, live)
     kept = {p.step.id: p for p in life.placed if p.step.id in needed and p not in live}
     for placed in kept.values():
@@ -345,6 +350,25 @@ class Usable:
         how: dict[str, Any] = {"rules": self.rules, "temperature": temperature, "seed": seed}
         texts = [r.text for r in generate(self.model, self.tokenizer, requests, **how)]
         return texts[0] if isinstance(prompts, str) else texts
+
+    def stream(
+        self, prompt: str, *, max_new_tokens: int = 40, temperature: float = 0.0, seed: int = 0, chat: bool = False
+    ) -> Iterator[str]:
+        """What `generate` gives, in pieces, as it is written; stop reading, and it stops writing.
+
+        A rule around whole requests may change all of an answer: with one there is one piece, when it is done.
+        """
+        from evenhand.contributions import Request
+        from evenhand.streaming import streamed
+
+        request = Request(prompt=prompt, max_new_tokens=max_new_tokens, meta={"chat": chat})
+        return streamed(self.model, self.tokenizer, request, rules=self.rules, temperature=temperature, seed=seed)
+
+    def pipeline(self) -> TextGeneration:
+        """An object with the interface of transformers' text-generation pipeline, with all decoding rules."""
+        from evenhand.text_pipeline import TextGeneration
+
+        return TextGeneration(self.model, self.tokenizer, self.rules)
 
     def fill(self, texts: str | list[str], *, k: int = 5) -> Any:
         """Masked models: the k likeliest words at the mask of a text, or of each of several, with the decoding rules.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -173,8 +174,21 @@ def _generation_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule])
 
     acted = [(rule, answer) for rule in rules for answer in rule.probes]
     if acted:
-        given: dict[str, Response] = {a.request.prompt: a for _, a in acted}
-        ask = Ask(lambda asked: [replace(given[r.prompt], request=r) for r in asked])
+        given: dict[str, list[Response]] = {}
+        for _, answer in acted:
+            given.setdefault(answer.request.prompt, []).append(answer)
+
+        def reply(asked: Sequence[Request]) -> list[Response]:
+            """Several answers to one prompt are given in turn, as to a rule that asks several times."""
+            seen: Counter[str] = Counter()
+            found = []
+            for request in asked:
+                mine = given[request.prompt]
+                found.append(replace(mine[seen[request.prompt] % len(mine)], request=request))
+                seen[request.prompt] += 1
+            return found
+
+        ask = Ask(reply)
         changed = sum(rule.around(a.request, ask).text != a.text for rule, a in acted if rule.around is not None)
         what = f"{changed} of {len(acted)} answers of its own examples changed"
         return Proof("decoding", changed > 0, what, changed / len(acted))

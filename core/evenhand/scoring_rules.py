@@ -49,24 +49,27 @@ def logits_under_rules(
     """
     import torch
 
+    from evenhand.decoding_loop import finishing
+
     active = mapping_rules(rules, forward.kind)
     if not active:
         forward.logits(rows, consume, advance=advance, part=part)
         return
-    place = 0
-    for number, (chunk, contexts) in enumerate(_chunks(forward, rows, active)):
-        asked = [(row.ids, p) for row in chunk for p in row.positions]
-        if not asked or number % part[1] != part[0]:
+    with finishing(active):
+        place = 0
+        for number, (chunk, contexts) in enumerate(_chunks(forward, rows, active)):
+            asked = [(row.ids, p) for row in chunk for p in row.positions]
+            if not asked or number % part[1] != part[0]:
+                place += len(asked)
+                advance(len(chunk))
+                continue
+            logits = _collect(forward, chunk, len(asked))
+            for rule, wanted in zip(active, contexts, strict=True):
+                logits = _apply(forward.kind, rule, asked, logits, context_logits(forward, wanted))
+            here = torch.arange(len(asked))
+            consume(place + here, here, logits)
             place += len(asked)
             advance(len(chunk))
-            continue
-        logits = _collect(forward, chunk, len(asked))
-        for rule, wanted in zip(active, contexts, strict=True):
-            logits = _apply(forward.kind, rule, asked, logits, context_logits(forward, wanted))
-        here = torch.arange(len(asked))
-        consume(place + here, here, logits)
-        place += len(asked)
-        advance(len(chunk))
 
 
 def context_logits(forward: Forward, asked: Sequence[Sequence[Row]]) -> list[torch.Tensor]:

@@ -99,9 +99,12 @@ class DecodingRule:
     next_words: Callable[[str, Mapping[str, float]], Mapping[str, float]] | None = None
     around: Callable[[Request, Ask], Response] | None = None
     """Gets a request and what answers requests: `ask(request)`, or `ask.many(requests)` for several in one batch."""
+    finish: Callable[[], None] | None = None
+    """Called when a generation or a scoring ends, also by an error: frees what the rule holds, such as caches."""
     probes: Sequence[Response] = ()
     """Of a rule around requests that acts on few of them: requests with answers on which it can be seen to act. The
-    proof that the step took hands it these answers; without any, answers of the model are compared."""
+    proof that the step took hands it these answers, several to one prompt in turn; without any, answers of the model
+    are compared."""
 
     def __post_init__(self) -> None:
         forms = [

@@ -226,3 +226,20 @@ def test_generation_follows_the_rule_that_scores_given_text(form: str, tiny: Any
         (scores,) = distributions(run.services.model, [whole], [range(len(whole))], rules=[rule], dtype="float32")
         chosen = torch.as_tensor(scores).argmax(-1).tolist()[len(start) - 1 : -1]
         assert chosen == list(answer.token_ids)
+
+
+# ------------------------------------------------------------ bad input
+def test_a_group_word_that_is_part_of_a_name_stays() -> None:
+    found = CONTEXTS(ids_of("Stephen King wrote that he"))
+    assert found
+    for other in found:
+        text = text_of(other)
+        assert "King" in text and "Queen" not in text and "queen" not in text
+
+
+def test_an_end_token_inside_a_counterfactual_is_kept_where_it_is() -> None:
+    end = TOKENIZER.eos_token_id
+    prefix = (*ids_of("She was late."), end, *ids_of("Her brother"))
+    [other] = CONTEXTS(prefix)
+    assert other.count(end) == 1 and text_of(other[: other.index(end)]) == "He was late."
+    assert text_of(other[other.index(end) + 1 :]) == "His sister"

@@ -149,6 +149,15 @@ def test_the_first_sample_is_the_plain_answer_and_equal_ones_count_once() -> Non
     assert len({r.seed for r in seen}) == 4
 
 
+@pytest.mark.parametrize("options", [{"weight": 1000.0}, {"form": "quota"}])
+def test_the_proof_shows_it_answers_among_which_it_has_a_choice(options: Any, tiny: Any, run_of: Any) -> None:
+    from evenhand.proofs import decoding_proof
+
+    model, tokenizer = tiny()
+    proof = decoding_proof(model, tokenizer, [Reranking(**options).decoding(run_of(model, tokenizer), model)])
+    assert proof.took and proof.what.endswith("of 3 answers of its own examples changed")
+
+
 def test_strength_0_is_no_rule_and_bad_options_are_refused(tiny: Any, run_of: Any) -> None:
     run = run_of(*tiny())
     assert Reranking(strength=0.0).decoding(run, run.services.model) is None

@@ -3,21 +3,25 @@
     l' = l(x) + a (mean_i l(e_i + x) - mean_j l(b_j + x))      among plausible words; see `guidance.py`
 
 The anti-experts are prejudiced in opposite directions, and their mean is what is left behind: with one direction only,
-its opposite would become the new stereotype. Source: Liu et al. 2021 (DExperts), with prompts, not trained ones.
+its opposite would become the new stereotype. Where adapters are given, these are the experts, as in the paper: the same
+weights, with an adapter switched on or off. Source: Liu et al. 2021 (DExperts).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
 from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, StrengthOptions, hookimpl
 from evenhand_standard.decoding.guidance import guided
+from evenhand_standard.decoding.lora_experts import Expert, read_adapter
 from evenhand_standard.decoding.self_debias import Description
 from evenhand_standard.decoding.told_contexts import each_row, told_contexts
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 EXPERTS: Final = ("The following text is fair to women and men alike:",)
@@ -34,6 +38,12 @@ class ExpertGuidanceOptions(StrengthOptions):
     experts: Descriptions = Field(EXPERTS, description="Descriptions of the text to write; each is one more context.")
     anti_experts: Descriptions = Field(
         ANTI_EXPERTS, description="Descriptions of the text not to write, one for each direction of the prejudice."
+    )
+    expert_adapters: tuple[str, ...] = Field(
+        (), description="Folders of LoRA adapters (peft) trained on fair text, in the place of all descriptions."
+    )
+    anti_expert_adapters: tuple[str, ...] = Field(
+        (), description="Folders of LoRA adapters trained on prejudiced text, one for each direction of the prejudice."
     )
     weight: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
         0.5, description="How far to go (alpha); 0.3 to 1 against bias, about 2 in the paper against toxicity."
@@ -52,7 +62,13 @@ class ExpertGuidance(Mitigation):
     kinds = ("causal",)
     Options = ExpertGuidanceOptions
 
+    @property
+    def _adapters(self) -> tuple[str, ...]:
+        return (*self.options.expert_adapters, *self.options.anti_expert_adapters)
+
     def material(self) -> Material | None:
+        if self._adapters:
+            return None  # what they were trained on is not known here
         return Material(texts={"descriptions": (*self.options.experts, *self.options.anti_experts)})
 
     @hookimpl
@@ -60,9 +76,36 @@ class ExpertGuidance(Mitigation):
         o = self.options
         if o.strength == 0:
             return None
+        if self._adapters:
+            return self._by_adapters(run, model)
         n, weight = len(o.experts), o.strength * o.weight
         return DecodingRule(
             name=run.step_id,
             contexts=told_contexts(run.tokenizer, (*o.experts, *o.anti_experts)),
             next_logits=each_row(lambda own, others: guided(own, others[:n], others[n:], weight, o.plausible)),
         )
+
+    def _by_adapters(self, run: RunContext, model: PreTrainedModel) -> DecodingRule:
+        o = self.options
+        weight = o.strength * o.weight
+        plus = [Expert(model, read_adapter(folder, model)) for folder in o.expert_adapters]
+        minus = [Expert(model, read_adapter(folder, model)) for folder in o.anti_expert_adapters]
+
+        def next_logits(ids: torch.Tensor, logits: torch.Tensor, contexts: Sequence[torch.Tensor]) -> torch.Tensor:
+            import torch
+
+            prefixes = [tuple(token for token in row if token >= 0) for row in ids.tolist()]
+            towards = [expert.next_logits(prefixes).to(logits.device) for expert in plus]
+            away = [expert.next_logits(prefixes).to(logits.device) for expert in minus]
+            out = []
+            for b, own in enumerate(logits.float()):
+                up = torch.stack([rows[b] for rows in towards]) if towards else None
+                down = torch.stack([rows[b] for rows in away]) if away else own[None]
+                out.append(guided(own, up, down, weight, o.plausible))
+            return torch.stack(out).to(logits.dtype)
+
+        def finish() -> None:
+            for expert in (*plus, *minus):
+                expert.free()
+
+        return DecodingRule(name=run.step_id, next_logits=next_logits, finish=finish)

@@ -114,7 +114,18 @@ class Reranking(Mitigation):
                 return balanced_set(run.step_id, found, items, axes[0], o.target or dict.fromkeys(axes[0].groups, 1.0))
             return best_of(run.step_id, found, o.weight, o.most)
 
-        return DecodingRule(name=run.step_id, around=around)
+        probes = _probes(run) if o.score == SWAP else ()
+        return DecodingRule(name=run.step_id, around=around, probes=probes)
+
+
+def _probes(run: RunContext) -> list[Response]:
+    """Answers among which a model that expects one group has a choice; none for a model without tokens here."""
+    if run.remote:
+        return []
+    request = Request(prompt="The nurse said that", meta={"items": 2})
+    texts = (" she was late", " it was late", " he was late")
+    ids = [run.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    return [Response(request=request, text=t, token_ids=tuple(i)) for t, i in zip(texts, ids, strict=True)]
 
 
 def demand_target(o: RerankingOptions, axes: Sequence[Axis]) -> None:

@@ -1,0 +1,105 @@
+"""An answer as it is written, piece by piece; whoever stops reading stops the writing, and its memory is free."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import DecodingRule, Request
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+BROKEN = "\ufffd"
+"""What a tokenizer shows for a token that ends within a character."""
+
+
+class _Stopped(BaseException):
+    """Raised where the model writes, when nobody reads any more."""
+
+
+class _End:
+    """Put behind the last piece, with the error that ended the writing, if one did."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+class _Pieces:
+    """What transformers calls a streamer: gets tokens, gives text in whole characters."""
+
+    def __init__(self, tokenizer: Any, ends: Sequence[int]) -> None:
+        self.tokenizer, self.ends = tokenizer, set(ends)
+        self.pieces: queue.Queue[str | _End] = queue.Queue()
+        self.stopped = threading.Event()
+        self._ids: list[int] = []
+        self._given = ""
+        self._prompt_seen = False
+
+    def put(self, value: Any) -> None:
+        """Tokens [1] or [1, T]; the first are those of the prompt."""
+        if self.stopped.is_set():
+            raise _Stopped
+        if not self._prompt_seen:
+            self._prompt_seen = True
+            return
+        new = value.flatten().tolist()
+        self._ids += [token for token in new if token not in self.ends]
+        self._give(str(self.tokenizer.decode(self._ids, skip_special_tokens=True)), whole=False)
+
+    def end(self) -> None:
+        """All tokens are there."""
+        self._give(str(self.tokenizer.decode(self._ids, skip_special_tokens=True)), whole=True)
+
+    def _give(self, text: str, *, whole: bool) -> None:
+        if not whole:
+            text = text.rstrip(BROKEN)
+        if text.startswith(self._given) and len(text) > len(self._given):
+            self.pieces.put(text[len(self._given) :])
+            self._given = text
+
+
+def streamed(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    request: Request,
+    *,
+    rules: Sequence[DecodingRule] = (),
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> Iterator[str]:
+    """The answer to a request in pieces that make up what `generate` gives.
+
+    A rule around requests may change the whole answer, so with one there is one piece, when it is done. Closing the
+    iterator ends the generation before its next token. Errors are raised where the next piece was asked for.
+    """
+    from evenhand.decoding_loop import end_tokens
+    from evenhand.generation import generate, write_batch
+
+    if any(rule.around is not None for rule in rules):
+        yield generate(model, tokenizer, [request], rules=rules, temperature=temperature, seed=seed, title=None)[0].text
+        return
+    warmth = temperature if request.temperature is None else request.temperature
+    pieces = _Pieces(tokenizer, [tokenizer.eos_token_id, *end_tokens(model.generation_config)])
+
+    def work() -> None:
+        try:
+            write_batch(model, tokenizer, [request], rules, warmth, 1.0, seed, streamer=pieces)
+            pieces.pieces.put(_End())
+        except _Stopped:
+            pieces.pieces.put(_End())
+        except BaseException as error:  # noqa: BLE001 - raised where the pieces are read
+            pieces.pieces.put(_End(error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while not isinstance(piece := pieces.pieces.get(), _End):
+            yield piece
+        if piece.error is not None:
+            raise piece.error
+    finally:
+        pieces.stopped.set()
+        thread.join()

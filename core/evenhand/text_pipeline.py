@@ -1,0 +1,94 @@
+"""A finished model as an object with the interface of transformers' text-generation pipeline.
+
+`transformers.pipeline("text-generation", model=..., tokenizer=...)` with a loaded model follows its rules, too, but for
+those around whole requests, which `model.generate` cannot have. This one has all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from evenhand.contributions import DecodingRule, Request, Response
+from evenhand.errors import UsageError
+
+Chat = Sequence[Mapping[str, str]]
+
+
+class TextGeneration:
+    """Made by `evenhand.load(run).pipeline()`; called with a text, a chat (list of turns), or a list of either."""
+
+    task = "text-generation"
+
+    def __init__(self, model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
+        self.model, self.tokenizer, self.rules = model, tokenizer, tuple(rules)
+        self.responses: list[Response] = []
+        """Of the last call: what was answered, with the record of what the rules did."""
+
+    def __call__(
+        self,
+        inputs: str | Chat | Sequence[str] | Sequence[Chat],
+        *,
+        max_new_tokens: int = 256,
+        do_sample: bool = False,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        num_return_sequences: int = 1,
+        return_full_text: bool = True,
+        batch_size: int = 8,
+        seed: int = 0,
+    ) -> Any:
+        """As the pipeline of transformers: a list of {"generated_text": ...} for each input, or a list of such lists.
+
+        A chat's `generated_text` is the chat with the answer as its last turn, or the answer alone.
+        """
+        from evenhand.generation import generate
+
+        one = isinstance(inputs, str) or (bool(inputs) and isinstance(inputs[0], Mapping))
+        many: list[Any] = [inputs] if one else list(inputs)
+        if num_return_sequences > 1 and not do_sample:
+            raise UsageError(
+                f"greedy decoding has one answer, not {num_return_sequences}", where="pipeline", do="set do_sample=True"
+            )
+        asked = [
+            replace(_request(each), max_new_tokens=max_new_tokens, seed=None if number == 0 else seed + number)
+            for each in many
+            for number in range(num_return_sequences)
+        ]
+        self.responses = generate(
+            self.model, self.tokenizer, asked, rules=self.rules, temperature=temperature if do_sample else 0.0,
+            top_p=top_p, seed=seed, batch_size=batch_size, title=None,
+        )  # fmt: skip
+        found = [
+            [
+                {"generated_text": _shown(each, answer.text, return_full_text)}
+                for answer in self.responses[k * num_return_sequences : (k + 1) * num_return_sequences]
+            ]
+            for k, each in enumerate(many)
+        ]
+        return found[0] if one else found
+
+
+def _request(given: Any) -> Request:
+    if isinstance(given, str):
+        return Request(prompt=given)
+    if not isinstance(given, Sequence) or not all(
+        isinstance(t, Mapping) and {"role", "content"} <= set(t) for t in given
+    ):
+        raise UsageError(
+            f"{type(given).__name__} is neither a text nor a chat", where="pipeline",
+            do='give a text, or a list of {"role": ..., "content": ...}',
+        )  # fmt: skip
+    if not given or given[-1]["role"] != "user":
+        raise UsageError("a chat must end with the user's turn", where="pipeline")
+    turns = tuple((str(t["role"]), str(t["content"])) for t in given[:-1])
+    return Request(prompt=str(given[-1]["content"]), turns=turns, meta={"chat": True})
+
+
+def _shown(given: Any, answer: str, whole: bool) -> Any:
+    if not whole:
+        return answer
+    if isinstance(given, str):
+        return given + answer
+    return [*map(dict, given), {"role": "assistant", "content": answer}]

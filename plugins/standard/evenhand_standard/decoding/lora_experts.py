@@ -1,0 +1,122 @@
+"""Experts that are adapters of one set of weights, switched on for a pass and off again.
+
+Reads the LoRA folders that `peft` writes (adapter_config.json, adapter_model.safetensors) and adds
+`scale * (x A^T) B^T` to the outputs of the layers they name; the weights are never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand_sdk import UsageError
+from evenhand_sdk.growing import GrowingSequences
+
+if TYPE_CHECKING:
+    import torch
+
+KEY = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])(?:\.default)?\.weight$")
+REFUSED = ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "layer_replication", "lora_bias")
+"""Settings of `peft` that mean more than the formula above."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter on a model's device."""
+
+    name: str
+    layers: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    """Module -> (A [r, in], B [out, r])."""
+    scale: float
+
+
+def read_adapter(folder: str, model: Any) -> Adapter:
+    """The adapter of a folder for this model; UsageError for one that is not there, not LoRA, or of another model."""
+    from safetensors.torch import load_file
+
+    place = Path(folder)
+    config_file, weights = place / "adapter_config.json", place / "adapter_model.safetensors"
+    where = f"adapter {folder!r}"
+    if missing := [path.name for path in (config_file, weights) if not path.is_file()]:
+        raise UsageError(f"there is no {missing[0]}", where=where, do="give a folder that peft has saved")
+    try:
+        config = dict(json.loads(config_file.read_text(encoding="utf-8")))
+        rank, alpha = int(config["r"]), float(config["lora_alpha"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError("its adapter_config.json cannot be read", where=where, known=repr(error)) from error
+    if config.get("peft_type") != "LORA":
+        raise UsageError(f"it is {config.get('peft_type')}, not LORA", where=where, do="train a LoRA adapter")
+    if special := [name for name in REFUSED if config.get(name)]:
+        raise UsageError(f"it has {special[0]}, which is not read here", where=where, do="train a plain LoRA adapter")
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in load_file(str(weights)).items():
+        match = KEY.match(key)
+        if match is None:
+            raise UsageError(f"it has a tensor {key!r}, which is no part of plain LoRA", where=where)
+        found.setdefault(match["module"], {})[match["part"]] = tensor.to(model.device, model.dtype)
+    modules = dict(model.named_modules())
+    for name, parts in found.items():
+        layer = getattr(modules.get(name), "weight", None)
+        fits = layer is not None and set(parts) == {"A", "B"}
+        shape = {parts["A"].shape[1], parts["B"].shape[0]} if fits else set()
+        if not fits or shape != set(layer.shape):
+            raise UsageError(f"its layer {name!r} does not fit this model", where=where, do="train it on this model")
+    scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
+    return Adapter(folder, {name: (parts["A"], parts["B"]) for name, parts in found.items()}, scale)
+
+
+@contextlib.contextmanager
+def switched_on(model: Any, adapter: Adapter) -> Iterator[None]:
+    """A block in which the model computes with the adapter."""
+
+    def hook(a: torch.Tensor, b: torch.Tensor) -> Callable[..., torch.Tensor]:
+        def add(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            return output + adapter.scale * (inputs[0] @ a.T) @ b.T
+
+        return add
+
+    modules = dict(model.named_modules())
+    handles = [modules[name].register_forward_hook(hook(a, b)) for name, (a, b) in adapter.layers.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Expert:
+    """The next-token logits of a model with an adapter; a pure function of each prefix."""
+
+    def __init__(self, model: Any, adapter: Adapter) -> None:
+        self.model, self.adapter = model, adapter
+        self._growing = GrowingSequences(model)
+
+    def free(self) -> None:
+        """Forget the cache of the last text."""
+        self._growing.free()
+
+    def next_logits(self, prefixes: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        """[n, V] behind each prefix. Prefixes of one text, as in scoring, are read in one pass over it."""
+        import torch
+
+        with switched_on(self.model, self.adapter), torch.no_grad():
+            whole = longest(prefixes)
+            if len(whole) == len(set(prefixes)):
+                return self._growing.next_logits(prefixes)
+            rows: dict[tuple[int, ...], torch.Tensor] = {}
+            for text in whole:
+                mine = [p for p in dict.fromkeys(prefixes) if p not in rows and text[: len(p)] == p]
+                logits = self.model(input_ids=torch.tensor([text], device=self.model.device), use_cache=False).logits[0]
+                rows |= {p: logits[len(p) - 1].float() for p in mine}
+            return torch.stack([rows[p] for p in prefixes])
+
+
+def longest(prefixes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """The distinct prefixes that begin no other one."""
+    ordered = sorted(set(prefixes))
+    return [p for p, after in zip(ordered, [*ordered[1:], ()], strict=True) if after[: len(p)] != p]

@@ -1,0 +1,120 @@
+"""Rules travel with a saved model: by evenhand.load, by a pipeline object, and by plain transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+import evenhand
+from evenhand.carried_rules import FILE
+from evenhand.errors import UsageError
+from evenhand_sdk.tiny import save_tiny
+
+PROMPT = "The nurse said that she"
+STEPS = [{"use": "contrastive-guidance", "weight": 10.0}, {"use": "answer-rewriting", "strength": 1.0}]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("carried")
+    tiny = save_tiny(folder / "tiny")
+    recipe = {"model": {"name": str(tiny)}, "traffic": {"limit": 0}, "steps": STEPS}
+    return Path(evenhand.run(recipe, output=folder / "runs").folder)
+
+
+def continued(model: Any, tokenizer: Any, **how: Any) -> str:
+    ids = tokenizer(PROMPT, return_tensors="pt")
+    out = model.generate(**ids, max_new_tokens=8, do_sample=False, **how)
+    return str(tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))
+
+
+def test_plain_transformers_decodes_with_the_rules_of_the_folder(run: Path) -> None:
+    loaded = evenhand.load(run)
+    expected = continued(loaded.model, loaded.tokenizer)
+    model = transformers.AutoModelForCausalLM.from_pretrained(run / "model", trust_remote_code=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(run / "model")
+    plain = continued(model, tokenizer) if "generate" not in vars(model) else None
+    assert plain is None  # the file was taken
+    carried = vars(model)["generate"]
+    assert continued(model, tokenizer) == expected
+    assert vars(model)["generate"] is carried
+    without = type(model).generate(model, **tokenizer(PROMPT, return_tensors="pt"), max_new_tokens=8, do_sample=False)
+    start = len(tokenizer(PROMPT)["input_ids"])
+    assert tokenizer.decode(without[0, start:], skip_special_tokens=True) != expected
+    again = transformers.AutoModelForCausalLM.from_pretrained(run / "model", trust_remote_code=True)
+    del again.generate
+    named = continued(again, tokenizer, custom_generate=str(run / "model"), trust_remote_code=True)
+    assert named == expected and "generate" not in vars(again)
+
+
+def test_the_toolkit_itself_puts_the_rules_back_once(run: Path) -> None:
+    from evenhand.models import load, resolve
+
+    assert "generate" not in vars(load(resolve(str(run / "model"))).model)
+    loaded = evenhand.load(run)
+    assert [r.name for r in loaded.rules] == ["contrastive-guidance", "answer-rewriting"]
+
+
+def test_a_model_without_rules_has_no_such_file(run: Path, tmp_path: Path) -> None:
+    assert (run / "model" / FILE).is_file()
+    recipe = {"model": {"name": str(save_tiny(tmp_path / "tiny"))}, "traffic": {"limit": 0}, "steps": STEPS[1:]}
+    assert not (Path(evenhand.run(recipe, output=tmp_path / "runs").folder) / "model" / FILE).exists()
+
+
+def test_a_folder_without_its_facts_says_so(run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from evenhand.errors import RunNotFound
+
+    shutil.copytree(run / "model", tmp_path / "model")
+    (tmp_path / "model" / "evenhand.json").unlink()
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model", trust_remote_code=True)
+    with pytest.raises(
+        RunNotFound, match="the model's folder has no evenhand.json, so its decoding rules are not known"
+    ):
+        model.generate(torch.tensor([[1, 2]]), max_new_tokens=1)
+
+
+# ------------------------------------------------------------------------------------------------------- pipeline
+def test_the_pipeline_gives_what_generate_gives_and_keeps_the_record(run: Path) -> None:
+    loaded = evenhand.load(run)
+    pipe = loaded.pipeline()
+    found = pipe(PROMPT, max_new_tokens=8)
+    assert found == [{"generated_text": PROMPT + loaded.generate(PROMPT, max_new_tokens=8)}]
+    assert pipe([PROMPT, "Rain fell"], max_new_tokens=4, return_full_text=False)[1] == [
+        {"generated_text": loaded.generate("Rain fell", max_new_tokens=4)}
+    ]
+    pipe(PROMPT, max_new_tokens=8)
+    assert any(change.rule == "contrastive-guidance" for change in pipe.responses[0].changes)
+
+
+def test_the_pipeline_of_transformers_follows_the_rules_on_tokens(run: Path) -> None:
+    loaded = evenhand.load(run)
+    theirs = transformers.pipeline("text-generation", model=loaded.model, tokenizer=loaded.tokenizer)
+    [found] = theirs(PROMPT, max_new_tokens=8, do_sample=False)
+    assert found["generated_text"] == loaded.pipeline()(PROMPT, max_new_tokens=8)[0]["generated_text"]
+
+
+def test_samples_differ_and_are_the_same_again(run: Path) -> None:
+    pipe = evenhand.load(run).pipeline()
+    how: dict[str, Any] = {"max_new_tokens": 8, "do_sample": True, "num_return_sequences": 3, "seed": 5}
+    found = pipe(PROMPT, **how)
+    assert len({f["generated_text"] for f in found}) == 3 and pipe(PROMPT, **how) == found
+
+
+def test_chats_and_what_is_neither(run: Path) -> None:
+    loaded = evenhand.load(run)
+    loaded.tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+    chat = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]
+    [found] = loaded.pipeline()(chat, max_new_tokens=4)
+    assert found["generated_text"][:2] == chat and found["generated_text"][2]["role"] == "assistant"
+    with pytest.raises(UsageError, match="greedy decoding has one answer, not 2"):
+        loaded.pipeline()(PROMPT, num_return_sequences=2)
+    with pytest.raises(UsageError, match="a chat must end with the user's turn"):
+        loaded.pipeline()(chat[:1])
+    with pytest.raises(UsageError, match="int is neither a text nor a chat"):
+        loaded.pipeline()([3])

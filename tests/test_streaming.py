@@ -1,0 +1,115 @@
+"""Answers in pieces: they make up what `generate` gives, and whoever stops reading frees what was held."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from typing import Any
+
+import pytest
+import torch
+
+from evenhand.contributions import DecodingRule, Request, Response
+from evenhand.generation import generate
+from evenhand.streaming import streamed
+from evenhand_sdk.tiny import tiny_causal
+
+REQUEST = Request(prompt="The nurse said that she", max_new_tokens=12)
+
+
+def told(tokenizer: Any) -> DecodingRule:
+    """Mixes in the same text behind a few words, so that there is a context with a cache of its own."""
+    head = tokenizer("The old town")["input_ids"]
+    return DecodingRule(
+        name="told",
+        contexts=lambda prefix: [[*head, *prefix]],
+        next_logits=lambda ids, logits, contexts: torch.stack(
+            [r + c[0] for r, c in zip(logits, contexts, strict=True)]
+        ),
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("ruled", [False, True])
+def test_pieces_make_up_the_answer(temperature: float, ruled: bool) -> None:
+    model, tokenizer = tiny_causal()
+    rules = [told(tokenizer)] if ruled else []
+    whole = generate(model, tokenizer, [REQUEST], rules=rules, temperature=temperature, title=None)[0].text
+    pieces = list(streamed(model, tokenizer, REQUEST, rules=rules, temperature=temperature))
+    assert "".join(pieces) == whole and len(pieces) > 3
+
+
+def test_with_a_rule_around_requests_there_is_one_piece() -> None:
+    model, tokenizer = tiny_causal()
+
+    def around(request: Request, ask: Any) -> Response:
+        found = ask(request)
+        return Response(request=request, text=found.text.upper())
+
+    rule = DecodingRule(name="loud", around=around)
+    whole = generate(model, tokenizer, [REQUEST], rules=[rule], title=None)[0].text
+    assert list(streamed(model, tokenizer, REQUEST, rules=[rule])) == [whole] and whole.isupper()
+
+
+def test_who_stops_reading_ends_the_writing_and_frees_the_caches() -> None:
+    from transformers import DynamicCache
+
+    model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = None
+    caches: list[Any] = []
+    passes: list[int] = []
+
+    def look(module: Any, args: Any, kwargs: Any) -> None:
+        passes.append(1)
+        if isinstance(kwargs.get("past_key_values"), DynamicCache):
+            caches.append(weakref.ref(kwargs["past_key_values"]))
+
+    handle = model.register_forward_pre_hook(look, with_kwargs=True)
+    threads = threading.active_count()
+    long = Request(prompt="The nurse said that she", max_new_tokens=400)
+    stream = streamed(model, tokenizer, long, rules=[told(tokenizer)])
+    first = next(stream)
+    stream.close()
+    handle.remove()
+    gc.collect()
+    assert first and 1 <= len(passes) < 300
+    assert caches and all(cache() is None for cache in caches)
+    assert threading.active_count() == threads
+    assert not [name for name, module in model.named_modules() if "forward" in vars(module)]
+    assert generate(model, tokenizer, [REQUEST], title=None)[0].text  # the model works as before
+
+
+def test_an_error_is_raised_where_the_next_piece_is_asked_for() -> None:
+    model, tokenizer = tiny_causal()
+    calls: list[int] = []
+
+    def breaks(ids: Any, logits: torch.Tensor, contexts: Any) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 4:
+            raise RuntimeError("a rule broke")
+        return logits
+
+    stream = streamed(model, tokenizer, REQUEST, rules=[DecodingRule(name="breaks", next_logits=breaks)])
+    read = []
+    with pytest.raises(RuntimeError, match="a rule broke"):
+        for piece in stream:
+            read.append(piece)
+    assert "".join(read)
+
+
+def test_a_character_of_several_tokens_comes_whole() -> None:
+    from evenhand.streaming import _End, _Pieces
+
+    _, tokenizer = tiny_causal()
+    ids = tokenizer("a café — naïve", add_special_tokens=False)["input_ids"]
+    pieces = _Pieces(tokenizer, [])
+    pieces.put(torch.tensor([[1, 2]]))  # the prompt
+    for token in ids:
+        pieces.put(torch.tensor([token]))
+    pieces.end()
+    pieces.pieces.put(_End())
+    read = []
+    while not isinstance(piece := pieces.pieces.get(), _End):
+        read.append(piece)
+    assert "".join(read) == tokenizer.decode(ids) and not any("\ufffd" in piece for piece in read)
