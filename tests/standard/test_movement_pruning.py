@@ -113,7 +113,5 @@ def test_scores_that_moved_and_shut_no_head_are_no_effect(tmp_path: Path, own_ca
         "benchmarks": [{"use": "perplexity", "text": "builtin:heldout", "words": 20}],
         "steps": [{"use": "movement-pruning"}, {"use": "train"}],
     }
-    with pytest.raises(
-        NoEffect, match="largest change of a logit on probes: 0"
-    ):
+    with pytest.raises(NoEffect, match="largest change of a logit on probes: 0"):
         evenhand.run(recipe, output=tmp_path / "runs")
