@@ -548,3 +548,20 @@ def test_a_pairing_of_whole_rows_needs_no_aligned_position(tmp_path: Path) -> No
         wanted = tokenizer(f"Row {number}.", add_special_tokens=False)["input_ids"]
         assert ids[: len(wanted)] == wanted
     assert len(seen[0]) == 4
+
+
+def test_two_terms_of_one_name_both_count() -> None:
+    """Values, gradients and proofs are kept by name: the second of a name must not take the place of the first."""
+    import torch
+
+    from evenhand.contributions import LossTerm
+    from evenhand.training_terms import Terms
+
+    made = [LossTerm(name="parity", fn=lambda batch, outputs, v=v: torch.tensor(v)) for v in (1.0, 2.0, 4.0)]
+    terms = Terms(made, None, 0.0)
+    found = terms.evaluate(None, None, 0)
+    assert {name: float(value) for name, value in found.items()} == {
+        "parity": 1.0,
+        "parity (2)": 2.0,
+        "parity (3)": 4.0,
+    }

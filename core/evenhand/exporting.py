@@ -133,6 +133,8 @@ def _copy_model(record: RunRecord, source: Path, folder: Path, *, keep_steps: bo
                 known=f"run.json has SHA-256 {digest[:16]}...",
                 do="run the recipe again; a changed model has no evidence",
             )
+        if inside.startswith("custom_generate/"):
+            continue  # a run decodes where it lies; what an export needs for that it writes itself
         if keep_steps or not inside.startswith(BESIDE):
             (folder / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / inside)

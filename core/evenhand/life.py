@@ -272,24 +272,28 @@ class Life:
             self._told(text)
         with progress("Taking digests of the weights"):
             before = proofs.tensor_digests(model)
+        finishing = any(p.transform.finish for p in self.pending_models)
+        outputs = proofs.probe_logits(model, self.loaded.tokenizer) if finishing else None
         result = self._run_training(step, rows, names if selections else None, retention)
         with progress("Comparing the weights with those before"):
             after = proofs.tensor_digests(model)
         note_moved(model, [name for name, digest in after.items() if digest != before[name]])
         for placed in self.pending_models:
+            idle = result.watch is not None and result.watch["kept"] == 0  # no moment kept the budget: nothing moved
+            demand = self.record_proofs if idle else self._prove
             if placed.transform.trainable:
                 chosen = list(placed.transform.trainable(model))
                 others = [n for n in names if n not in set(chosen)]
                 proof = proofs.selection_proof(_without(before, others), _without(after, others), chosen)
                 if placed.transform.selection:
                     proof = replace(proof, what=f"{proof.what}; {placed.transform.selection()}")
-                if result.watch is not None and result.watch["kept"] == 0:
-                    self.record_proofs(placed.step, [proof])  # nothing moved, because no moment kept the budget
-                else:
-                    self._prove(placed.step, [proof])
+                demand(placed.step, [proof])
             if placed.transform.finish:
                 placed.artifact = placed.transform.finish(model) or placed.artifact
                 self.handles[placed.step.id].artifact = placed.artifact
+                if outputs is not None:
+                    now = proofs.probe_logits(model, self.loaded.tokenizer)
+                    demand(placed.step, [proofs.output_proof(outputs, now)])
         self._prove_terms(result)
         self.manifest["training"].append({"id": step.id, **result.as_dict()})
         for text in result.events:

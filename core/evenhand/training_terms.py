@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, LossTerm
@@ -45,6 +46,14 @@ class TermState:
         return max(self.seen / count, 1e-8) if count else 1.0
 
 
+def _told_apart(terms: Sequence[LossTerm]) -> Iterator[LossTerm]:
+    """The terms; of several with one name, the second and the next get a number, since all is kept by name."""
+    seen: Counter[str] = Counter()
+    for term in terms:
+        seen[term.name] += 1
+        yield replace(term, name=f"{term.name} ({seen[term.name]})") if seen[term.name] > 1 else term
+
+
 class Terms:
     """All terms of a training, the language-modelling loss among them, and the aggregator if there is one."""
 
@@ -54,7 +63,7 @@ class Terms:
         self.aggregator = aggregator
         self.watch: Watch | None = None
         """What looks at the budget and at the criterion of early stopping meanwhile."""
-        self.states = [TermState(t) for t in ([first] if language_modelling else []) + list(terms)]
+        self.states = [TermState(t) for t in _told_apart(([first] if language_modelling else []) + list(terms))]
         for state in self.states:
             if state.term.parameters is not None:
                 state.parameters = list(state.term.parameters())

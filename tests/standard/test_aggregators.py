@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
@@ -25,7 +25,7 @@ from evenhand_standard.objective.upgrad import UPGrad
 
 RULES: Any = ("pcgrad", "mgda", "upgrad")
 RIDGE = 1e-3
-"""The solver of UPGrad adds 1e-4 of the mean square norm to the inner products."""
+"""The solver of UPGrad adds 1e-4 of the sum of the squared norms to the inner products."""
 
 
 def combined(rule: Any, *gradients: list[float], normalise: bool = False, strength: float = 1.0) -> list[float]:
@@ -102,8 +102,13 @@ def shortest_mixture(rows: np.ndarray) -> np.ndarray:
 
 
 def projections(rows: np.ndarray) -> np.ndarray:
-    """Sum over i of the projection of g_i onto {p: p.g_j >= 0}: g_i + rows^T u with u >= 0 least squares."""
-    return sum(g + rows.T @ nnls(rows.T, -g)[0] for g in rows)
+    """Sum over i of the projection of g_i onto {p: p.g_j >= 0}: g_i + rows^T u with u >= 0 least squares.
+
+    With the ridge of the solver, r (e_i + u)^2: between gradients that are nearly opposite it is not small.
+    """
+    root = np.sqrt(1e-4 * np.trace(rows @ rows.T)) * np.eye(len(rows))
+    wide = np.vstack([rows.T, root])
+    return sum(g + rows.T @ nnls(wide, -np.append(g, root[i]))[0] for i, g in enumerate(rows))
 
 
 vectors = st.lists(
@@ -114,12 +119,13 @@ vectors = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
+@example([[0, 0, 0, 0, 0, 1], [0, -0.25, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0], [-0.12, 1, 0, 0, 0, 0]])
 @given(vectors)
 def test_mgda_and_upgrad_solve_their_quadratic_programmes(gradients: list[list[float]]) -> None:
     rows = np.array(gradients)
     if (np.linalg.norm(rows, axis=1) < 0.1).any():
         return
-    products = gramian([torch.tensor(g) for g in gradients])
+    products = gramian([torch.tensor(g, dtype=torch.float32) for g in gradients])
     assert products.numpy() == pytest.approx(rows @ rows.T, abs=1e-4)
     mixture = weights_of("mgda", products, normalise=False).numpy() @ rows / len(rows)
     least = np.linalg.norm(shortest_mixture(rows) @ rows)
@@ -127,7 +133,7 @@ def test_mgda_and_upgrad_solve_their_quadratic_programmes(gradients: list[list[f
     direction = weights_of("upgrad", products, normalise=False).numpy() @ rows
     scale = np.linalg.norm(rows)
     assert (rows @ direction >= -0.02 * scale**2).all(), "no objective grows along it"
-    assert np.linalg.norm(direction - projections(rows)) <= 0.1 * scale
+    assert np.linalg.norm(direction - projections(rows)) <= 0.03 * scale
 
 
 # --- smooth Tchebycheff -----------------------------------------------------------------------------------------------

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import evenhand
+from evenhand.errors import NoEffect
 from evenhand_sdk import Artifact
 from evenhand_sdk.testing import train
+from evenhand_sdk.tiny import save_tiny
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.movement_pruning import MovementPruning, Scores, scheduled
 
@@ -97,3 +101,17 @@ def test_strength_0_puts_nothing_in(tiny: Any, run_of: Any) -> None:
     run = run_of(model, tokenizer)
     plugin = MovementPruning(strength=0.0)
     assert plugin.architecture(run, model) is None and plugin.objective(run, model) is None
+
+
+def test_scores_that_moved_and_shut_no_head_are_no_effect(tmp_path: Path, own_cache: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The nurse asked her friend.\nThe doctor told his son.\n" * 4, encoding="utf-8")
+    recipe = {
+        "model": {"name": str(save_tiny(tmp_path / "model"))},
+        "data": {"train": str(text)},
+        "training": {"max_steps": 2, "batch_size": 4, "learning_rate": 1e-3, "warmup": 0.0},
+        "benchmarks": [{"use": "perplexity", "text": "builtin:heldout", "words": 20}],
+        "steps": [{"use": "movement-pruning"}, {"use": "train"}],
+    }
+    with pytest.raises(NoEffect, match="largest change of a logit on probes: 0"):
+        evenhand.run(recipe, output=tmp_path / "runs")
