@@ -291,7 +291,8 @@ class Life:
             if placed.transform.finish:
                 placed.artifact = placed.transform.finish(model) or placed.artifact
                 self.handles[placed.step.id].artifact = placed.artifact
-                if outputs is not None:
+                gone = names - {name for name, _ in model.named_parameters()}
+                if gone and outputs is not None:  # what moved has left the model: the outputs must tell of it
                     now = proofs.probe_logits(model, self.loaded.tokenizer)
                     demand(placed.step, [proofs.output_proof(outputs, now)])
         self._prove_terms(result)
