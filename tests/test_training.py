@@ -324,8 +324,10 @@ def test_after_out_of_memory_the_training_goes_on_from_the_last_checkpoint_with_
     probe = torch.nn.Linear(model.config.hidden_size, 1)
     steps: list[int] = []
     fail = [True]
+    rows: dict[int, list[int]] = {}
 
     def fn(batch: Any, outputs: Any) -> torch.Tensor:
+        rows.setdefault(len(steps), []).append(len(batch.input_ids))
         if steps[-1] == 3 and fail.pop() if fail else False:
             raise torch.OutOfMemoryError("out of memory")
         return probe(outputs.hidden_states[-1].float().mean(1)).pow(2).mean()
@@ -338,6 +340,7 @@ def test_after_out_of_memory_the_training_goes_on_from_the_last_checkpoint_with_
     assert steps == [0, 1, 2, 3, 2, 3, 4, 5]
     assert result.steps == 6
     assert result.events == ["out of memory: micro-batch halved to 2, gradients accumulated over 2"]
+    assert list(rows.values()) == [[4]] * 4 + [[2, 2]] * 4, "half the rows at a time, the same rows in an update"
 
 
 @pytest.mark.parametrize("where", ["first step", "later"])

@@ -99,6 +99,18 @@ def test_the_ratio_is_that_of_perplexity_by_word_on_the_measured_half(tmp_path: 
     assert result.watch["kept"] == 12 and result.events == []
 
 
+def test_a_row_that_is_cut_counts_the_words_that_are_read(tmp_path: Path) -> None:
+    """Eight texts of six sentences, of which only the first tokens fit: the ratio is that of the beginnings."""
+    model, tokenizer = tiny_causal()
+    whole = [" ".join(SENTENCES[k : k + 6]) for k in range(0, 48, 6)]
+    heads = [tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"][:12]) for text in whole[::2]]
+    assert all(len(tokenizer(head, add_special_tokens=False)["input_ids"]) == 12 for head in heads)
+    before = log_perplexity(model, tokenizer, heads)
+    result = run(model, tokenizer, tmp_path, retention=Dataset.from_dict({"text": whole}), budget=100.0, max_length=12)
+    after = log_perplexity(model, tokenizer, heads)
+    assert result.watch["looks"][-1]["ratio"] == pytest.approx(math.exp(after - before), rel=1e-4)
+
+
 def test_the_multiplier_ascends_by_the_violation_and_holds_the_perplexity(tmp_path: Path) -> None:
     free, tokenizer = tiny_causal()
     held, _ = tiny_causal()

@@ -88,6 +88,12 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         self._gathered: dict[str, torch.Tensor] = {}
         self._losses: dict[str, torch.Tensor] = {}
 
+    def _inner_training_loop(self, batch_size: int | None = None, *rest: Any, **options: Any) -> Any:
+        """With the micro-batch of now: a checkpoint carries the one it was written with, and going on from it after
+        memory ran out must not take that up again."""
+        self._train_batch_size = self.args.train_batch_size
+        return super()._inner_training_loop(self.args.train_batch_size, *rest, **options)
+
     @property
     def seconds(self) -> float:
         """How long the training took, attempts before an interruption included."""

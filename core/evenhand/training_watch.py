@@ -313,6 +313,7 @@ def watch_of(
     measured = rows[::2]
     watch.budget, watch.taught = budget, rows[1::2]
     watch.measured = [measured[k : k + 2 * batch] for k in range(0, len(measured), 2 * batch)]
-    watch.words = sum(len(str(retention[row.number]["text"]).split()) for row in measured)
+    # Of what is read: a row that `max_length` cuts has fewer words than its text.
+    watch.words = sum(len(tokenizer.decode(row.ids, skip_special_tokens=True).split()) for row in measured)
     watch.collator = Collator(tokenizer=tokenizer, kind=kind, bins={}, seed=seed)
     return watch
