@@ -39,7 +39,7 @@ def forward(
             output_attentions=any(n.attentions for n in needs),
         )
     sizes = [len(batch.input_ids), *(len(p.rows) for p in pairs.values())]
-    logits = out.logits.split(sizes)
+    logits = out.logits.split(sizes) if pairs else (out.logits,)  # a split copies all gradients once more
     hidden = [h.split(sizes) for h in out.hidden_states] if out.hidden_states is not None else None
     attentions = [a.split(sizes) for a in out.attentions] if out.attentions is not None else None
 
@@ -115,7 +115,9 @@ def language_modelling(logits: torch.Tensor, labels: torch.Tensor, *, kind: str)
     import torch
 
     if kind == "causal":
-        logits, labels = logits[:, :-1], labels[:, 1:]
+        # The labels move instead of the logits: a part of [B, T, V] would be copied, and its gradient twice.
+        labels = torch.nn.functional.pad(labels, (0, 1), value=-100)[:, 1:]
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
     kept = labels != -100
     return torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept])
 
