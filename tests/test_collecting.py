@@ -36,10 +36,13 @@ def run_folder(place: Path, name: str, change: Callable[[dict[str, Any]], object
     return folder
 
 
-def record(name: str, **changes: Any) -> RunRecord:
+def record(name: str, trained: int = 3, **changes: Any) -> RunRecord:
+    """A run whose training was made with so many seeds."""
     from data_runs import run_json
 
-    return RunRecord.model_validate({**run_json(), "name": name, **changes})
+    raw = run_json()
+    of_seeds = [{"seed": s, "training": raw["training"]} for s in range(trained)]
+    return RunRecord.model_validate({**raw, "name": name, "seeds": of_seeds if trained > 1 else [], **changes})
 
 
 def row(text: str, technique: str, heading: str = "") -> list[str]:
@@ -85,6 +88,17 @@ def test_of_two_runs_with_one_name_the_newer_is_kept_in_whatever_order(tmp_path:
         assert kept(tmp_path / "results")[0].seed == 3
 
 
+def test_an_older_run_does_not_replace_a_newer_one_that_is_kept(tmp_path: Path) -> None:
+    old, new = (
+        run_folder(tmp_path / day, "pair-parity", lambda r, d=day: r.update(finished=f"2026-01-{d}", seed=int(d)))
+        for day in ("10", "20")
+    )
+    assert keep([new], tmp_path / "results") == []
+    assert keep([old], tmp_path / "results") == [f"{old} left out: the kept run of pair-parity is newer, of 2026-01-20"]
+    assert kept(tmp_path / "results")[0].seed == 20
+    assert keep([new], tmp_path / "results") == []  # the same run again
+
+
 def test_every_folder_that_cannot_be_used_is_told_at_once_and_nothing_is_written(tmp_path: Path) -> None:
     folders = [
         run_folder(tmp_path, "good"),
@@ -113,6 +127,15 @@ def test_every_folder_that_cannot_be_used_is_told_at_once_and_nothing_is_written
     assert not (tmp_path / "results").exists()
 
 
+def test_of_the_rows_of_a_step_the_counts_are_kept_and_no_text(tmp_path: Path) -> None:
+    rows = {"read": 2, "kept": 1, "changed": 1, "added": 0, "dropped": {}, "out": 2, "facts": {"x": "secret text"}}
+    rows["examples"] = [{"before": "secret text", "after": "b"}]
+    folder = run_folder(tmp_path, "x", lambda raw: raw["steps"][0].update(rows=[rows]))
+    found = collected(folder)
+    assert found["steps"][0]["rows"] == [{k: rows[k] for k in ("read", "kept", "changed", "added", "dropped", "out")}]
+    assert "secret text" not in json.dumps(found)
+
+
 def test_a_name_that_could_leave_the_folder_is_refused(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, "x", lambda raw: raw.update(name="../x"))
     with pytest.raises(UsageError, match=r"its name '\.\./x' cannot be the name of a file"):
@@ -137,7 +160,10 @@ def test_a_run_has_its_changes_verdicts_reasons_controls_and_time() -> None:
         "\u22120.6 [\u22121.9, +0.7]<br>no demonstrated effect: the interval of the change includes zero"
     )
     assert cells[5] == ("continued-training: 1 of 2<br>weight-noise: not applicable, language quality did not fall")
-    assert cells[6:] == ["1", "41,230 tokens", "run 3\u00a0min\u00a012\u00a0s<br>controls 1\u00a0min\u00a000\u00a0s"]
+    assert cells[6:] == [
+        "3", "41,230 tokens<br>840 rows in, 1,152 out",
+        "run 3\u00a0min\u00a012\u00a0s<br>a seed 1\u00a0min\u00a004\u00a0s<br>controls 1\u00a0min\u00a000\u00a0s",
+    ]  # fmt: skip
     again = page([record("pair-parity", control_seconds=60.0, controls=[{**control, "reused": [0]}, other])], [])
     assert row(again, "pair-parity")[8].endswith(
         "1\u00a0min\u00a000\u00a0s, with the continued training of an earlier run"
@@ -148,6 +174,33 @@ def test_a_run_has_its_changes_verdicts_reasons_controls_and_time() -> None:
     ]  # fmt: skip
     assert "| pair-parity | continued-training | 0.980 (41,000 tokens) | CrowS-Pairs |" in text
     assert row(text, "untouched model")[2] == "0.612 [0.571, 0.655]"
+
+
+def test_a_training_with_one_seed_is_judged_nowhere() -> None:
+    """Neither what changed, nor what quality lost, nor what a control showed; a run that trains nothing is judged."""
+    compared = [
+        {"id": "pair-gap", "verdict": "improved", "metric": metric("gap", change=interval(-0.02, -0.03, -0.01))}
+    ]
+    control = {"id": "continued-training", "state": "run", "cost": 0.98, "benchmarks": compared}
+    text = page([record("alone", trained=1, controls=[control])], [])
+    cells = row(text, "alone")
+    assert cells[2] == "\u22120.142 [\u22120.171, \u22120.114]<br>one seed, not judged"
+    assert [cell.rpartition("<br>")[2] for cell in cells[2:5]] == ["one seed, not judged"] * 3
+    assert cells[5] == "continued-training: one seed, not judged"
+    assert row(text, "alone", "### Against controls")[-1] == "one seed, not judged"
+    assert not any(word in text for word in ("improved", "within budget", "yes"))
+    untrained = page([record("still", trained=1, training=[], controls=[control])], [])
+    assert row(untrained, "still")[2].endswith("<br>improved")
+    assert row(untrained, "still", "### Against controls")[-1] == "yes"
+
+
+def test_steps_have_the_options_that_the_recipe_gives_them_and_rows_the_share_that_is_new() -> None:
+    rows = {"read": 1000, "kept": 900, "changed": 60, "added": 240, "dropped": {"too long": 40}, "out": 1200}
+    first = step("rewriting", stages=["data"], state="data", options={"a": 1, "b": [True]}, rows=[rows])
+    recipe = {"steps": [{"use": "rewriting", "id": "rewriting", "options": {"rewriter": "engine", "b": [True]}}]}
+    cells = row(page([record("x", steps=[first], recipe=recipe)], []), "x")
+    assert cells[1] == "rewriting [rewriter = engine, b = [true]]"
+    assert cells[7] == "41,230 tokens<br>rewriting: 25.0\u00a0% of the rows new or changed, 4.0\u00a0% left out"
 
 
 def test_items_that_decide_nothing_and_what_is_by_construction_are_told() -> None:
@@ -209,13 +262,24 @@ def test_seeds_are_shown_one_by_one() -> None:
 
 
 def test_numbers_of_another_definition_say_so_and_those_of_another_model_have_a_table_of_their_own() -> None:
-    first, second = record("a"), record("b")
-    other = first.benchmarks[0].model_copy(update={"mode": "another rule"})
+    first, second = record("a", finished="2026-01-02"), record("b", finished="2026-01-01")
+    before = metric("gap", primary=True, before=interval(0.5, 0.4, 0.6), change=interval(-0.1, -0.2, -0.05))
+    other = {**first.benchmarks[0].model_dump(by_alias=True), "data_digest": "e" * 64, "metrics": [before]}
+    other = type(first.benchmarks[0]).model_validate(other)
     second = second.model_copy(update={"benchmarks": [other, *first.benchmarks[1:]]})
-    text = page([first, second], [])
-    assert "another definition" not in row(text, "a")[2]
-    assert row(text, "b")[2].endswith("<br>measured by another definition, see below")
-    assert "| another rule |" in text.partition("### Definitions")[2]
+    for order in ([first, second], [second, first]):  # the newest run says what a column is
+        text = page(order, [])
+        assert "another definition" not in row(text, "a")[2]
+        title = "b<br>of older data: Pair gap, held-out templates"
+        assert row(text, title)[2].endswith(
+            "<br>by another definition (data eeeeeeeeeeee), not to be compared with this column"
+        )
+        digest = first.benchmarks[0].data_digest[:12]
+        assert row(text, "untouched model")[2] == (
+            f"0.612 [0.571, 0.655], data {digest}<br>0.50 [0.40, 0.60], data eeeeeeeeeeee"
+        )
+        assert f"| {digest} |" in text.partition("### Definitions")[2]
+        assert "| eeeeeeeeeeee |" in text.partition("### Definitions")[2]
     elsewhere = first.model_copy(update={"model": first.model.model_copy(update={"digest": "9", "display_name": "B"})})
     assert page([first, elsewhere], []).count("\n## ") == 2
 

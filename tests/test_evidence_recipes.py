@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from evenhand.collecting import RESULTS, kept
-from evenhand.discovery import discover
+from evenhand.contributions import Benchmark
+from evenhand.discovery import discover, load
+from evenhand.evidence_page import made_page
 from evenhand.recipe import Recipe, load_recipe
 from evenhand.techniques import NOT_RUN, read_not_run, techniques
 
 FOLDER = Path(__file__).parents[1] / "docs" / "evidence"
 PROTOCOLS = ("protocol", "protocol-decoding")
 NAMES = sorted(p.stem for p in FOLDER.glob("*.toml") if p.name != NOT_RUN and p.stem not in PROTOCOLS)
+
+
+BASELINES = {"no-swap-control", "healthy-data-diet-random"}
+"""Recipes of no technique: what others have to beat."""
+RESULTS_KEPT = kept(FOLDER / RESULTS)
 
 
 def recipe(name: str) -> Recipe:
@@ -27,7 +36,7 @@ def test_every_technique_has_a_recipe_or_a_reason() -> None:
     assert len(known) >= 6
     assert without == []
     unusable = {row.name for row in discover().rows if row.status != "ok"}  # adapters beside another transformers
-    assert set(NAMES) - {t.name for t in known} - unusable == {"no-swap-control"}
+    assert set(NAMES) - {t.name for t in known} - unusable == BASELINES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,7 +65,7 @@ def test_the_dose_is_the_same_for_all_that_train(name: str) -> None:
     assert sum(int(t.options.get("max_tokens", own.training.max_tokens)) for t in trainings) == dose
 
 
-@pytest.mark.parametrize("found", kept(FOLDER / RESULTS), ids=lambda found: found.name)
+@pytest.mark.parametrize("found", RESULTS_KEPT, ids=lambda found: found.name)
 def test_a_kept_result_is_one_of_its_recipe_as_it_is_now(found: Any) -> None:
     now = load_recipe(FOLDER / f"{found.name}.toml", found.overrides).resolved()
     for section, values in found.recipe.items():
@@ -64,3 +73,50 @@ def test_a_kept_result_is_one_of_its_recipe_as_it_is_now(found: Any) -> None:
             assert {k: now[section][k] for k in values} == values, section
         else:
             assert now[section] == values, section
+
+
+def test_the_page_is_that_of_the_kept_results() -> None:
+    if unusable := [row.name for row in discover().rows if row.status != "ok"]:
+        pytest.skip(f"not all techniques can be used here: {', '.join(unusable)}")
+    assert (FOLDER / "README.md").read_text(encoding="utf-8") == made_page(FOLDER), (
+        "write it again with `toolkit evidence --output docs/evidence`"
+    )
+
+
+class Beginning:
+    """What a definition asks of a tokenizer: whether a text begins with a token of its own."""
+
+    all_special_ids = (0,)
+    bos_token_id = eos_token_id = 0
+
+    def __init__(self, begins: bool | None) -> None:
+        self.begins = begins
+
+    def __call__(self, text: str) -> dict[str, list[int]]:
+        return {"input_ids": [0, 1] if self.begins else [1]}
+
+
+def newest(benchmark: str) -> Any:
+    """The newest result of a benchmark, and the run that has it."""
+    having = [(str(r.finished), r, b) for r in RESULTS_KEPT for b in r.benchmarks if b.id == benchmark]
+    return max(having, key=lambda found: found[0])[1:]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("benchmark", sorted({b.id for r in RESULTS_KEPT for b in r.benchmarks}))
+def test_the_columns_are_of_the_data_that_a_run_of_today_would_measure_and_older_rows_say_so(benchmark: str) -> None:
+    run, found = newest(benchmark)
+    asked = next(b for b in run.recipe["benchmarks"] if b["id"] == benchmark)
+    plugin = load(discover().find(asked["use"]))(**asked["options"])
+    context = SimpleNamespace(
+        kind="causal", tokenizer=Beginning(run.model.adds_bos), data_folder=None, folder=None, seed=0, offline=True
+    )
+    made = plugin.evaluation(context)
+    now = made if isinstance(made, Benchmark) else next(b for b in made if found.title == b.title)
+    assert (found.data_digest, found.version, found.mode) == (now.data_digest, now.version, now.mode)
+    table = (FOLDER / "README.md").read_text(encoding="utf-8").partition("### Against")[0]
+    for result in RESULTS_KEPT:
+        older = [b for b in result.benchmarks if b.id == benchmark and b.data_digest != now.data_digest]
+        line = next(line for line in table.splitlines() if re.match(rf"\| {re.escape(result.name)}(<br>| \|)", line))
+        told = line.split(" | ")[0].partition("<br>of older data: ")[2]
+        assert bool(older) == (found.label in told)

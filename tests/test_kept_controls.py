@@ -92,7 +92,7 @@ def first(place: Path) -> tuple[Any, ContinuedTraining, Any]:
 
 def test_another_technique_under_the_same_protocol_trains_itself_alone(first: Any, trained: list[str]) -> None:
     """Its control has the same records, and says that an earlier run made it."""
-    result = api.run(PROTOCOL + '[[steps]]\nuse = "names-intervention"\n' + TRAIN)
+    result = api.run(PROTOCOL + '[[steps]]\nuse = "names-intervention"\ncounts = "pack"\n' + TRAIN)
     assert trained == ["Training"]
     (before, rows), (after, again) = made(first[0]), made(result)
     assert (before["reused"], after["reused"]) == ([], [0])
@@ -194,7 +194,7 @@ def test_other_parameters_that_move_are_another_control(first: Any, place: Path,
     """And the same ones, under another technique, are the same control."""
     one = api.run(PROTOCOL + AUGMENTED + SELECTED + TRAIN)
     assert trained == ["Training", CONTROL], "all parameters move in the first run's control"
-    two = api.run(PROTOCOL + '[[steps]]\nuse = "names-intervention"\n' + SELECTED + TRAIN)
+    two = api.run(PROTOCOL + '[[steps]]\nuse = "names-intervention"\ncounts = "pack"\n' + SELECTED + TRAIN)
     assert trained == ["Training", CONTROL, "Training"]
     assert made(two)[1] == made(one)[1] != made(first[0])[1]
     assert made(two)[0]["reused"] == [0]

@@ -259,7 +259,9 @@ def test_what_the_pair_bank_refuses() -> None:
     with pytest.raises(UsageError) as error:
         pair_bank.pairs(age, "train")
     assert str(error.value) == (
-        "the pair bank has no pairs for axis 'age'\n"
-        "  it needs the groups female and male; the axis has old, young\n"
-        "  use an axis with these groups, such as gender"
+        "the pair bank has no pairs for axis 'age' in 'en'\n"
+        "  it is English and needs the groups female and male; the axis has old, young\n"
+        "  use an English axis with these groups, such as gender, or the templates of the axis pack"
     )
+    with pytest.raises(UsageError, match="the pair bank has no pairs for axis 'gender' in 'fr'"):
+        pair_bank.pairs(load_axis("gender", "fr"), "train")

@@ -29,6 +29,7 @@ _KEPT = (
 )  # fmt: skip
 _AXIS = ("axis", "n_items", "n_clusters", "margin", "state", "change", "distance_change", "p_adjusted")
 _STEP = ("id", "use", "distribution", "version", "stages", "options", "active", "state")
+_ROWS = ("read", "kept", "changed", "added", "dropped", "out")
 _TRAINING = ("id", "steps", "tokens", "seconds", "trainable", "total")
 
 
@@ -47,7 +48,7 @@ def collected(folder: str | Path) -> dict[str, Any]:
     found: dict[str, Any] = _without_places({key: raw[key] for key in _KEPT if key in raw})
     found["model"] = {k: v for k, v in found.get("model", {}).items() if k != "origin"}
     found["distributions"] = [{**d, "origin": ""} for d in found.get("distributions", [])]
-    found["steps"] = [{k: step[k] for k in _STEP if k in step} for step in found.get("steps", [])]
+    found["steps"] = [_step(step) for step in found.get("steps", [])]
     found["training"] = _trainings(found.get("training", []))
     found["seeds"] = [{**s, "training": _trainings(s.get("training", []))} for s in found.get("seeds", [])]
     found["benchmarks"] = [_benchmark(entry) for entry in found.get("benchmarks", [])]
@@ -57,11 +58,18 @@ def collected(folder: str | Path) -> dict[str, Any]:
     return {key: value if key == "recipe" else _rounded(value) for key, value in found.items()}
 
 
+def _step(step: Mapping[str, Any]) -> dict[str, Any]:
+    """A step without its texts: what it is, and how many rows became what."""
+    kept_of_it = {key: step[key] for key in _STEP if key in step}
+    rows = [{key: account[key] for key in _ROWS if key in account} for account in step.get("rows") or []]
+    return {**kept_of_it, "rows": rows} if rows else kept_of_it
+
+
 def keep(folders: Sequence[str | Path], place: Path) -> list[str]:
     """Write the kept part of each run into `place`, over an older one of its name; gives what a reader should know.
 
-    Of several runs with one name, the one that finished last is kept. Raises UsageError with all problems at once;
-    then nothing is written.
+    Of several runs with one name, the one that finished last is kept, be it the one that lies there. Raises UsageError
+    with all problems at once; then nothing is written.
     """
     newest: dict[str, tuple[Path, dict[str, Any]]] = {}
     told: list[str] = []
@@ -82,9 +90,21 @@ def keep(folders: Sequence[str | Path], place: Path) -> list[str]:
     if problems:
         what = "1 folder" if len(problems) == 1 else f"{len(problems)} folders"
         raise UsageError(f"{what} cannot be used\n" + "\n".join(f"  - {p}" for p in problems), where=WHERE)
-    for name, (_, found) in newest.items():
+    for name, (folder, found) in newest.items():
+        there = place / f"{name}.json"
+        if there.is_file() and (finished := _finished(there)) > str(found["finished"]):
+            told.append(f"{folder} left out: the kept run of {name} is newer, of {finished}")
+            continue
         write_atomic(place / f"{name}.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return told
+
+
+def _finished(path: Path) -> str:
+    """When a kept run ended; empty for a file that is none, which is written over."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get("finished") or "")
+    except (ValueError, AttributeError):
+        return ""
 
 
 def kept(place: Path) -> list[RunRecord]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from evenhand import report_wording as wording
 from evenhand.report_numbers import DASH, bounds, decimals, duration, listing, moment, number, plain, tight
@@ -11,6 +12,10 @@ from evenhand.verdict_text import BY_CONSTRUCTION
 
 BEATEN = {"improved": "yes", "no demonstrated effect": "no", "worse": "no, the control is better"}
 """Verdict of a run against a control -> whether it was beaten; others are told as they are."""
+ONE_SEED = "one seed, not judged"
+"""What stands in the place of every verdict on a single training: its intervals know items, and no other draws."""
+NOT_JUDGED = frozenset({BY_CONSTRUCTION, "too few items", "no verdict", ""})
+"""Verdicts that say themselves that nothing was judged."""
 SHORT = 12
 """Digits of a digest that a table shows."""
 
@@ -19,10 +24,31 @@ def _of(result: RunRecord, column: BenchmarkResult) -> BenchmarkResult | None:
     return next((b for b in result.benchmarks if b.id == column.id), None)
 
 
+def same_definition(found: BenchmarkResult, column: BenchmarkResult) -> bool:
+    """Whether two results of a benchmark can be compared: equal rule, equal data."""
+    return (found.version, found.mode, found.data_digest) == (column.version, column.mode, column.data_digest)
+
+
+def stale(result: RunRecord, columns: Sequence[BenchmarkResult]) -> list[str]:
+    """The benchmarks that a run measured by another definition than that of their columns."""
+    return [c.label for c in columns if (found := _of(result, c)) and not same_definition(found, c)]
+
+
 def _other_definition(found: BenchmarkResult, column: BenchmarkResult) -> str:
     """Numbers of two definitions do not belong into one column, and say so where they stand in one."""
-    same = (found.version, found.mode, found.data_digest) == (column.version, column.mode, column.data_digest)
-    return "" if same else "\nmeasured by another definition, see below"
+    if same_definition(found, column):
+        return ""
+    return f"\nby another definition ({_data(found)}), not to be compared with this column"
+
+
+def _data(found: BenchmarkResult) -> str:
+    return f"data {found.data_digest[:SHORT]}" if found.data_digest else found.mode or "no data"
+
+
+def judged(result: RunRecord, verdict: str) -> str:
+    """The verdict of a run; of a training with one seed, that it is none."""
+    one = bool(result.training) and len(result.seeds) < 2
+    return ONE_SEED if one and verdict not in NOT_JUDGED else verdict
 
 
 def _moved(metric: MetricResult) -> Interval:
@@ -40,9 +66,10 @@ def bias_cell(result: RunRecord, column: BenchmarkResult) -> str:
         return "not measured"
     metric = found.primary
     told = "" if metric is None else _change(_moved(metric), wording.metric_decimals(metric)) + "\n"
-    reason = f": {found.reason}" if found.reason else ""
+    verdict = judged(result, found.verdict or "no verdict")
+    reason = f": {found.reason}" if found.reason and verdict != ONE_SEED else ""
     decided = f"\n{_decided(found)}" if found.in_lexicon and found.in_lexicon.n_other else ""
-    return f"{told}{found.verdict or 'no verdict'}{reason}{decided}{_other_definition(found, column)}"
+    return f"{told}{verdict}{reason}{decided}{_other_definition(found, column)}"
 
 
 def _decided(found: BenchmarkResult) -> str:
@@ -63,28 +90,41 @@ def quality_cell(result: RunRecord, column: BenchmarkResult) -> str:
         told = _change(_moved(metric), wording.metric_decimals(metric))
     else:
         told = DASH
-    verdict = (part.verdict if part is not None else found.verdict) or "no verdict"
+    verdict = judged(result, (part.verdict if part is not None else found.verdict) or "no verdict")
     return f"{told}\n{verdict}{_other_definition(found, column)}"
 
 
 def untouched_cell(results: Sequence[RunRecord], column: BenchmarkResult) -> str:
-    """The value of the untouched model; one for each set of items that decides somewhere."""
-    several = len({found.n_items for result in results if (found := _of(result, column))}) > 1
+    """The value of the untouched model: one for each definition in use and each set of items that decides somewhere."""
+    measured = [found for result in results if (found := _of(result, column)) and found.primary]
+    several = len({found.n_items for found in measured}) > 1
+    definitions = len({(found.version, found.mode, found.data_digest) for found in measured}) > 1
     told: dict[str, None] = {}
-    for result in results:
-        found = _of(result, column)
-        metric = None if found is None else found.primary
-        if found is None or metric is None or _other_definition(found, column):
-            continue
+    for found in sorted(measured, key=lambda found: not same_definition(found, column)):
+        metric = found.primary
+        assert metric is not None
         places = decimals(metric.before)
         items = f", {found.n_items:,} items" if several else ""
-        told[f"{number(metric.before.value, places)} {bounds(metric.before, places)}".strip() + items] = None
+        data = f", {_data(found)}" if definitions else ""
+        told[f"{number(metric.before.value, places)} {bounds(metric.before, places)}".strip() + items + data] = None
     return "\n".join(told)
 
 
 def steps_cell(result: RunRecord) -> str:
-    """The steps in the order of the recipe."""
-    return ", ".join(wording.step_label(step) for step in result.active_steps)
+    """The steps in the order of the recipe, each with the options that the recipe gives it."""
+    given = {step.get("id") or step.get("use"): step.get("options") or {} for step in result.recipe.get("steps", [])}
+    return ", ".join(_with_options(wording.step_label(s), given.get(s.id, {})) for s in result.active_steps)
+
+
+def _with_options(label: str, options: Mapping[str, Any]) -> str:
+    told = ", ".join(f"{key} = {_option(value)}" for key, value in options.items())
+    return f"{label} [{told}]" if told else label
+
+
+def _option(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_option, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def controls_cell(result: RunRecord) -> str:
@@ -95,14 +135,37 @@ def controls_cell(result: RunRecord) -> str:
             lines.append(f"{control.id}: {control.state}, {control.reason}" if control.reason else control.id)
             continue
         counting = [c for c in control.benchmarks if c.verdict != BY_CONSTRUCTION]
+        if any(judged(result, c.verdict) == ONE_SEED for c in counting):
+            lines.append(f"{control.id}: {ONE_SEED}")
+            continue
         lines.append(f"{control.id}: {sum(c.verdict == 'improved' for c in counting)} of {len(counting)}")
     return "\n".join(lines) or "none made"
 
 
 def dose(result: RunRecord) -> str:
-    """The tokens that were read in training with the first seed."""
+    """The tokens that were read in training with the first seed, and how far data steps changed the text."""
     tokens = sum(training.tokens for training in result.training)
-    return f"{tokens:,} tokens" if tokens else "nothing trained"
+    if not tokens:
+        return "nothing trained"
+    return "\n".join([f"{tokens:,} tokens", *_changed_rows(result)])
+
+
+def _changed_rows(result: RunRecord) -> list[str]:
+    """For each data step, the share of the rows behind it that are no rows of the text as it came, and what is gone."""
+    lines = []
+    for step in result.active_steps:
+        for rows in step.rows:
+            new, gone = rows.changed + rows.added, sum(rows.dropped.values())
+            left = f", {_share(gone, rows.read)} left out" if gone else ""
+            lines.append(f"{wording.step_label(step)}: {_share(new, rows.out)} of the rows new or changed{left}")
+    data = result.data
+    if not lines and data.rows is not None and data.rows_after not in (None, data.rows):
+        lines.append(f"{data.rows:,} rows in, {data.rows_after:,} out")
+    return lines
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}\u00a0%" if whole else "none"
 
 
 def time_cell(result: RunRecord) -> str:
@@ -127,7 +190,8 @@ def control_rows(results: Sequence[RunRecord]) -> Iterator[Sequence[str]]:
             for found in control.benchmarks:
                 metric = found.metric
                 change = _change(_moved(metric), wording.metric_decimals(metric))
-                beaten = BEATEN.get(found.verdict, found.verdict)
+                verdict = judged(result, found.verdict)
+                beaten = BEATEN.get(verdict, verdict)
                 yield result.name, control.id, cost, labels.get(found.id, found.id), change, beaten
 
 

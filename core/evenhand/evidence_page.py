@@ -17,6 +17,7 @@ from evenhand.evidence_cells import (
     quality_cell,
     run_rows,
     seed_rows,
+    stale,
     steps_cell,
     time_cell,
     untouched_cell,
@@ -83,7 +84,8 @@ def _model(
     for result in results:
         cells = [bias_cell(result, c) for c in bias] + [quality_cell(result, c) for c in quality]
         rest = [controls_cell(result), str(len(result.seeds) or 1), dose(result), time_cell(result)]
-        rows.append((result.name, [result.name, steps_cell(result), *cells, *rest]))
+        older = f"\nof older data: {listing(names)}" if (names := stale(result, columns)) else ""
+        rows.append((result.name, [result.name + older, steps_cell(result), *cells, *rest]))
     for technique in missing:
         rows.append((technique.name, [technique.name, _not_run(technique), *[""] * (len(header) - 2)]))
     rows.sort(key=lambda row: order(row[0]))
@@ -92,7 +94,8 @@ def _model(
     return [
         f"## {label}",
         f"Differences are paired by item, with intervals of {levels}: the value after minus the value before, or the "
-        "change of the distance from the ideal value where there is one. The untouched model has its own values. "
+        "change of the distance from the ideal value where there is one. The untouched model has its own values, for "
+        "each definition that was in use. A training with one seed has no verdict. "
         f"{counted(len(results), 'run')}, {counted(len(missing), 'technique')} not run.",
         _table(header, [untouched, *(row for _, row in rows)]),
         "### Against controls",
@@ -125,11 +128,13 @@ def _not_run(technique: Technique) -> str:
 
 
 def _columns(results: Sequence[RunRecord]) -> list[BenchmarkResult]:
-    """The benchmarks of all results, each once: those of bias, then those of language quality."""
+    """The benchmarks of all results, each once, as the newest run defines it: of bias, then of language quality."""
     found: dict[str, BenchmarkResult] = {}
     for result in results:
         for benchmark in result.benchmarks:
             found.setdefault(benchmark.id, benchmark)
+    for result in sorted(results, key=lambda r: str(r.finished)):
+        found.update({benchmark.id: benchmark for benchmark in result.benchmarks})
     return sorted(found.values(), key=lambda b: b.quality)
 
 

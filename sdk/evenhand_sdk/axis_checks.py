@@ -15,6 +15,7 @@ from evenhand_sdk.conformance_case import CheckFailed, Skipped
 from evenhand_sdk.exempt_spans import exempt_spans
 from evenhand_sdk.grammar import GRAMMARS
 from evenhand_sdk.lexicon import compiled
+from evenhand_sdk.template_filling import agrees, filled, filled_sides, fillings
 from evenhand_sdk.word_search import find, folded
 
 _SHOWN = 8
@@ -131,6 +132,21 @@ def check_templates_fill(axis: Axis) -> None:
     _refuse(lost, "cannot be filled for two groups")
 
 
+def check_templates_agree(axis: Axis) -> None:
+    """Where words agree with the word in a slot, every filling is what the engine makes of it there and back."""
+    if not axis.templates:
+        raise Skipped("the pack has no templates")
+    if not agrees(axis):
+        raise Skipped("no word around a slot changes with it")
+    lost = []
+    for template in axis.templates:
+        for slots in fillings(axis, template):
+            if not filled_sides(axis, template.text, slots):
+                lost.append(filled(template.text, {slot: words[0] for slot, words in slots.items()}, axis.locale))
+    what = "are no sentences that differ in the words of their slots alone and come back from a swap as they were"
+    _refuse(lost, what)
+
+
 def _refuse(lost: Sequence[str], why: str) -> None:
     if lost:
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
@@ -144,5 +160,6 @@ CHECKS: Mapping[str, Callable[[Axis], None]] = {
     "swaps_return": check_swaps_return,
     "phrases_protect": check_phrases_protect,
     "templates_fill": check_templates_fill,
+    "templates_agree": check_templates_agree,
 }
 """Behind `readable`, in the order in which they run."""

@@ -58,6 +58,7 @@ class English:
     )
     small_words: Collection[str] = SMALL_WORDS
     pronouns_after_hyphen = False
+    agrees = False
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return possessive_case(text, start, end)

@@ -43,6 +43,7 @@ class German(Plain):
         r"(?<!\bDr)(?<!\bProf)(?<!\bNr)(?<!\bz)(?<!\d)[.!?…]+[\"'”“’»«)\]]*\s+(?=[^\Wa-z_]|[\"„‚»(\[])|\n+"
     )
     small_words: Collection[str] = words.SMALL_WORDS
+    agrees = True
 
     # --- the noun phrase ---
 

@@ -56,6 +56,8 @@ class Grammar(Protocol):
     """Words that stay in lower case in the title of a work."""
     pronouns_after_hyphen: bool
     """Whether a pronoun behind a hyphen is a word of its own (est-elle), not part of a compound (he-goat)."""
+    agrees: bool
+    """Whether articles, adjectives or participles change with the gender of a noun (la lectrice, le lecteur)."""
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         """Which of the cases the pronoun has, and how sure that is, in (0, 1]."""
@@ -115,6 +117,7 @@ class Plain:
     sentence_end = re.compile(r"[.!?。！？]+[\"'”’»)\]]*\s+|\n+")
     small_words: Collection[str] = ()
     pronouns_after_hyphen = False
+    agrees = False
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return next(iter(options)), 0.5

@@ -52,6 +52,7 @@ class Romance(RomancePersons, ABC):
     fixed_determiners: frozenset[str]
     """Determiners that have one form for both genders."""
     relative: frozenset[str]
+    agrees = True
 
     # --- what a language gives ---
 

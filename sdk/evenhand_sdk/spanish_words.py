@@ -10,7 +10,7 @@ def _set(words: str) -> frozenset[str]:
 ADVERBS = _set(
     """muy más menos tan bastante demasiado poco mucho bien mal siempre nunca ya aún todavía también tampoco no casi
     algo realmente sumamente extremadamente completamente totalmente especialmente sólo solo ayer hoy hace
-    ahora antes después"""
+    ahora antes después temprano"""
 ) - {"solo", "poco", "mucho", "demasiado", "no"}
 PREPOSITIONS = _set(
     """a ante bajo con contra de del al desde durante en entre hacia hasta mediante para por según sin sobre tras

@@ -13,10 +13,14 @@ from data_steps import applied
 from datasets import Dataset
 
 from evenhand_sdk import DataNotFound, UsageError, fold, jensen_shannon, load_axis, token_bins
-from evenhand_standard.data.diversified_synthesis import DiversifiedSynthesis, clean, prompt
+from evenhand_sdk.template_filling import filled
+from evenhand_standard.data.diversified_synthesis import DiversifiedSynthesis, clean, prompt, versions_of
+from evenhand_standard.data.gap_influence import pairs_of
+from evenhand_standard.data.preference_pairs import PreferencePairs, comparisons
+from evenhand_standard.data.preference_sets import banked
 from evenhand_standard.data.suppressed_generation import exempt_tokens, generated, penalties, suppression
 from evenhand_standard.data.synthesis_acceptance import Outcome, js_gaps, positions, sentiment_gap, variety
-from evenhand_standard.data.synthesis_grid import Version, banked_versions, filled, grid, group_pairs
+from evenhand_standard.data.synthesis_grid import Version, banked_versions, grid, group_pairs
 from evenhand_standard.data.synthesis_review import FILE, TextSet, read, write
 
 GENDER = load_axis("gender")
@@ -79,6 +83,16 @@ def test_filling_keeps_articles_and_capitals() -> None:
     assert filled("An {a} and a {b}.", {"a": "boy", "b": "aunt"}) == "A boy and an aunt."
     assert filled('"{a} left."', {"a": "aunt"}) == '"aunt left."'
     assert filled("{a} left.", {"a": "aunt"}) == "Aunt left."
+    assert filled("Escuchó a {a}.", {"a": "Ana"}, "es") == "Escuchó a Ana."  # this a is no article
+
+
+@pytest.mark.parametrize("locale", ["fr", "es", "de"])
+def test_in_another_language_the_pack_alone_fills_and_the_bank_is_not_asked(locale: str) -> None:
+    axis = load_axis("gender", locale)
+    assert banked_versions(axis) == [] and banked(axis, 0) == []
+    assert len(versions_of(axis, 0)) == len(grid(axis)) > 300
+    assert len(comparisons(axis, PreferencePairs(locale=locale).options, 0)) > 100
+    assert len(pairs_of(axis, 40, 0)) == 40
 
 
 def test_the_bank_gives_versions_for_its_own_groups_only(craft: str) -> None:

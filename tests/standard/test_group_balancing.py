@@ -44,6 +44,9 @@ def rows_of(counts: dict[tuple[str, str], int], neutral: int = 0) -> Dataset:
     return Dataset.from_dict({"text": [t for t, _ in texts], "topic": [c for _, c in texts]})
 
 
+cells = st.dictionaries(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz")), st.integers(1, 50), min_size=1)
+
+
 # ------------------------------------------------------------------------------------------------------------ weights
 def test_weights_are_those_of_kamiran_and_calders() -> None:
     found = cell_weights(COUNTS, options())
@@ -60,10 +63,17 @@ def test_weights_are_those_of_kamiran_and_calders() -> None:
 
 def test_weights_are_clipped_and_scaled_back_to_a_mean_of_1() -> None:
     found = cell_weights(COUNTS, options(clip=1.5))
-    clipped = {("female", "home"): 2 / 3, ("female", "work"): 1.5, ("male", "home"): 1.5, ("male", "work"): 0.75}
-    mean = (30 * 2 / 3 + 10 * 1.5 + 20 * 1.5 + 40 * 0.75) / 100  # 0.95
-    assert mean == pytest.approx(0.95)
-    assert found == pytest.approx({cell: w / 0.95 for cell, w in clipped.items()})
+    # 30 a 2/3 + 10 1.5 + 20 1.5 + 40 a 3/4 = 100 at a = 1.1, where the two of 1.5 are still at their bound.
+    expected = {("female", "home"): 2.2 / 3, ("female", "work"): 1.5, ("male", "home"): 1.5, ("male", "work"): 0.825}
+    assert sum(n * expected[cell] for cell, n in COUNTS.items()) == pytest.approx(100)
+    assert found == pytest.approx(expected)
+
+
+@given(cells, st.floats(1, 10), st.floats(0, 1))
+def test_no_weight_lies_beyond_its_bounds(counts: Any, clip: float, strength: float) -> None:
+    found = cell_weights(counts, options(clip=clip, strength=strength))
+    most = clip**strength
+    assert all(1 / most - 1e-9 <= weight <= most + 1e-9 for weight in found.values())
 
 
 def test_strength_is_the_power_of_a_weight() -> None:
@@ -90,9 +100,6 @@ def test_the_effective_sample_size_is_that_of_kish() -> None:
     assert effective_size({"a": 1.0}, {"a": 7}) == 7
     assert effective_size({"a": 3.0, "b": 1.0}, {"a": 1, "b": 3}) == pytest.approx(6**2 / (9 + 3))
     assert effective_size({}, {}) == 0
-
-
-cells = st.dictionaries(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz")), st.integers(1, 50), min_size=1)
 
 
 @given(cells)
@@ -132,9 +139,9 @@ def test_texts_are_drawn_so_that_groups_and_topics_become_independent(run: Any) 
     assert facts["texts of each group"] == {"female": 400, "male": 600}
     assert facts["texts of each concept"] == {"home": 500, "work": 500}
     assert facts["texts without a group, of weight 1"] == 50
-    # (1050)^2 / (50 + 300 (2/3)^2 + 100 2^2 + 200 1.5^2 + 400 0.75^2), over 1050 texts.
-    second = 50 + 300 * 4 / 9 + 100 * 4 + 200 * 2.25 + 400 * 0.5625
-    assert facts["effective sample size, as a share of the texts"] == pytest.approx(1050 / second)
+    # (1000)^2 / (300 (2/3)^2 + 100 2^2 + 200 1.5^2 + 400 0.75^2), over the 1000 texts with a group.
+    second = 300 * 4 / 9 + 100 * 4 + 200 * 2.25 + 400 * 0.5625
+    assert facts["effective sample size, as a share of the texts with a group"] == pytest.approx(1000 / second)
     copies = [row for row in out if row["evenhand_step"]]
     assert len(copies) == account.added and {row["evenhand_group"] for row in copies} == {"female", "male"}
 
@@ -179,8 +186,17 @@ def test_a_tiny_effective_sample_is_refused_by_name(run: Any) -> None:
     with pytest.raises(UsageError) as error:
         applied(PLUGIN, run, rows, method="temperature", tau=0.0)
     # Weights 25 and 50/98: 100^2 / (2 25^2 + 98 (50/98)^2) = 7.8 texts.
-    assert error.value.what == "weights would leave an effective sample of 8% of the texts, which is below 30%"
+    assert error.value.what == (
+        "weights would leave an effective sample of 8% of the 100 texts with a group, which is below 30%"
+    )
     assert "lower `strength`" in error.value.do
+
+
+def test_texts_without_a_group_do_not_hide_a_tiny_sample(run: Any) -> None:
+    """One text of weight 150 among 299 of weight 0.5: 300^2 / (150^2 + 299 (300/598)^2) = 4 of 300 texts."""
+    rows = rows_of({("female", "home"): 1, ("male", "home"): 299}, neutral=2000)
+    with pytest.raises(UsageError, match="an effective sample of 1% of the 300 texts with a group"):
+        applied(PLUGIN, run, rows, method="temperature", tau=0.0)
 
 
 def test_strength_0_is_the_data_itself_and_has_no_term(run: Any) -> None:

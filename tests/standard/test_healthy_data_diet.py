@@ -16,11 +16,13 @@ from evenhand.errors import UsageError
 from evenhand_sdk import load_axis
 from evenhand_standard.data.early_scores import effect, group_effects, mean_token_losses
 from evenhand_standard.data.healthy_data_diet import (
+    EARLY,
     HealthyDataDiet,
     HealthyDataDietOptions,
     highest,
     kept_numbers,
     middle,
+    updates,
 )
 
 PLUGIN = HealthyDataDiet
@@ -153,6 +155,16 @@ def test_half_of_the_texts_stay_and_half_of_the_counterfactuals_join(run: Any, r
     assert facts["mean group effect: added counterfactuals"] > facts["mean group effect: all counterfactuals"]
     added = [row for row in out if row["evenhand_step"]]
     assert all(row["text"].startswith("He is a nurse") for row in added)
+
+
+def test_the_early_point_is_a_share_of_the_updates_that_a_dose_in_tokens_makes(tiny: Any, run_of: Any) -> None:
+    """8,000 tokens in rows of at most 10 tokens, 4 rows an update: 200 updates, of which 5 % are 10; max_steps is 3."""
+    run = run_of(*tiny(), max_tokens=8000, max_length=10)
+    texts = ["She is a nurse at the hospital by the river, where the mill and the old bridge are."] * 6
+    assert min(len(ids) for ids in run.tokenizer(texts, add_special_tokens=False)["input_ids"]) > 10
+    assert updates(run, texts) == 200
+    assert round(EARLY * updates(run, texts)) == 10
+    assert updates(run_of(*tiny()), texts) == 3
 
 
 def test_the_untouched_model_scores_when_no_update_is_asked_for(run: Any, rows: Dataset) -> None:

@@ -63,6 +63,37 @@ def test_strength_takes_nested_shares_and_0_is_the_data_itself(run: Any) -> None
     assert applied(LearnedRewriting, run, rows, rewriter="engine", strength=0.0)[0] is rows
 
 
+def test_texts_that_strength_leaves_out_are_not_asked_for(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def fake(place: str, prompt: str, device: str) -> Any:
+        return lambda part: [asked.append(text) or text.replace("She", "He") for _, _, text in part]
+
+    monkeypatch.setattr(rewriter_models, "rewriter", fake)
+    rows = rows_of([f"She has {k} books." for k in range(60)])
+    _, _, account = applied(LearnedRewriting, run, rows, model="m", strength=0.3)
+    assert 0 < account.added < 40 and len(asked) == account.added
+
+
+@pytest.mark.parametrize("rewriter", ["engine", "model"])
+def test_a_stream_is_rewritten_as_it_is_read(run: Any, monkeypatch: pytest.MonkeyPatch, rewriter: str) -> None:
+    loaded: list[str] = []
+
+    def fake(place: str, prompt: str, device: str) -> Any:
+        loaded.append(place)
+        return lambda part: [text.replace("She", "He") for _, _, text in part]
+
+    monkeypatch.setattr(rewriter_models, "rewriter", fake)
+    rows = rows_of([f"She has {k} books." if k % 2 else f"Rain fell {k}." for k in range(2500)])
+    how = {"model": "m"} if rewriter == "model" else {"rewriter": "engine"}
+    whole, facts, account = applied(LearnedRewriting, run, rows, **how, strength=0.5)
+    streaming = LearnedRewriting(**how, strength=0.5).data(run, "train", run.services.model)
+    assert [row["text"] for row in streaming.fn(rows.to_iterable_dataset())] == list(whole["text"])
+    assert dict(streaming.facts) == facts and account.added > 500
+    assert streaming.account().added == account.added
+    assert loaded == (["m", "m"] if rewriter == "model" else [])  # once for each of the two
+
+
 def test_a_named_models_texts_are_added_when_they_pass(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, str]] = []
     answers = {TEXTS[0]: "He sold his boat. ", TEXTS[2]: "Something else entirely happened here today, friends."}
@@ -70,15 +101,15 @@ def test_a_named_models_texts_are_added_when_they_pass(run: Any, monkeypatch: py
     def fake(place: str, prompt: str, device: str) -> Any:
         assert (place, prompt) == ("my-rewriter", "{target}: {text}")
 
-        def write(word: str, target: str, text: str) -> str:
-            asked.append((word, target, text))
-            return answers[text]
+        def write(part: list[tuple[str, str, str]]) -> list[str]:
+            asked.extend(part)
+            return [answers[text] for _, _, text in part]
 
         return write
 
     monkeypatch.setattr(rewriter_models, "rewriter", fake)
     out, facts, _ = applied(LearnedRewriting, run, rows_of(TEXTS), model="my-rewriter", prompt="{target}: {text}")
-    assert asked == [("She", "male", TEXTS[0]), ("king", "female", TEXTS[2])]
+    assert sorted(asked) == [("She", "male", TEXTS[0]), ("king", "female", TEXTS[2])]
     assert [row["text"] for row in out if row["evenhand_step"]] == ["He sold his boat."]
     assert facts["not accepted: too far from the text"] == 1
 
@@ -101,8 +132,9 @@ def test_a_causal_rewriter_is_loaded_from_its_folder_and_writes(tmp_path: Path) 
     from evenhand_sdk.tiny import save_tiny
 
     write = rewriter_models.rewriter(str(save_tiny(tmp_path / "tiny")), "{target}: {text}", "cpu")
-    first = write("She", "male", "She left.")
-    assert isinstance(first, str) and first == write("She", "male", "She left.")
+    asked = [("She", "male", "She left."), ("She", "male", "She gave her brother the key of the house by the river.")]
+    together = write(asked)
+    assert all(map(bool, together)) and together == [text for one in asked for text in write([one])]
     with pytest.raises(UsageError, match="the rewriter '.*nowhere' cannot be loaded"):
         rewriter_models.rewriter(str(tmp_path / "nowhere"), "{text}", "cpu")
 
@@ -123,7 +155,8 @@ def test_a_sequence_to_sequence_rewriter_is_loaded_from_its_folder(tmp_path: Pat
     T5ForConditionalGeneration(config).save_pretrained(tmp_path, safe_serialization=True)
     tokenizer.save_pretrained(tmp_path)
     write = rewriter_models.rewriter(str(tmp_path), "{word}, {target} <PERT_SEP> {text}", "cpu")
-    assert write("She", "male", "She left.") == write("She", "male", "She left.")
+    asked = [("She", "male", "She left."), ("king", "female", "The king was with his wife by the river.")]
+    assert write(asked) == [text for one in asked for text in write([one])]
 
 
 def test_the_prompt_must_hold_text_and_target() -> None:

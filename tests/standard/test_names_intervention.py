@@ -213,12 +213,17 @@ def test_documents_are_swapped_with_the_paired_names(run: Any, counts: str) -> N
     assert facts["names from"] == "counts.csv"
 
 
-def test_without_a_file_the_pairs_of_the_pack_are_taken(run: Any) -> None:
+def test_without_counts_it_is_refused() -> None:
+    with pytest.raises(UsageError, match="names no counts, by which names are paired: set counts = .census:us-1990."):
+        PLUGIN()
+
+
+def test_the_pairs_of_the_pack_must_be_asked_for_and_are_told_to_be_substitution(run: Any) -> None:
     first, second = load_axis("gender").names[0]
     rows = Dataset.from_dict({"text": [f"{first} has {k} books." for k in range(60)]})
-    out, facts, _ = applied(PLUGIN, run, rows)
+    out, facts, _ = applied(PLUGIN, run, rows, counts="pack")
     assert {text.split()[0] for text in out["text"]} == {first, second}
-    assert facts["names from"] == "the axis pack, aligned by rough frequency"
+    assert facts["names from"] == "the axis pack, aligned by rough frequency; the swap is that of substitution"
 
 
 def test_swapped_texts_may_be_added_instead(run: Any, counts: str) -> None:

@@ -25,11 +25,20 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
 
 
+def counted_names(folder: Path) -> Path:
+    """A small file of counts, so that the recipe needs no published one."""
+    path = folder / "names.csv"
+    path.write_text("name,female,male\nMary,900,3\nAnna,500,1\nEmma,300,1\nJohn,2,800\nPeter,1,400\nThomas,1,350\n")
+    return path
+
+
 def run_of(name: str, tiny_folder: Path, output: Path, *more: str) -> Any:
     settings = [
         f"model.name={tiny_folder}", "training.max_steps=30", "benchmarks.pair-gap.limit=4", "evaluation.resamples=200",
         'evaluation.controls=["continued-training"]', *more,
     ]  # fmt: skip
+    if name == "names-intervention":
+        settings.append(f"steps.names-intervention.counts={counted_names(output)}")
     return evenhand.run(FOLDER / f"{name}.toml", overrides=settings, output=output)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Hashable, Mapping
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
+HALVINGS = 100
 Cell = tuple[str, str]
 """(group, concept)."""
 
@@ -24,7 +26,10 @@ class Balance(Protocol):
 
 
 def cell_weights(counts: Mapping[Cell, int], options: Balance) -> dict[Cell, float]:
-    """The weight of each cell that has texts, scaled to a mean of 1 over all texts of `counts`."""
+    """The weight of each cell that has texts, of mean 1 over all texts of `counts`.
+
+    Bounds hold for the weights as they are given: those of `reweigh` lie in [clip^-s, clip^s] after they are scaled.
+    """
     n = sum(counts.values())
     groups: Counter[str] = Counter()
     concepts: Counter[str] = Counter()
@@ -38,13 +43,30 @@ def cell_weights(counts: Mapping[Cell, int], options: Balance) -> dict[Cell, flo
         found = {cell: groups[cell[0]] ** tau / total / (groups[cell[0]] / n) for cell in counts}
     else:
         for (group, concept), count in counts.items():
-            raw = groups[group] * concepts[concept] / (n * count)
-            found[group, concept] = min(options.clip, max(1 / options.clip, raw)) ** options.strength
+            found[group, concept] = (groups[group] * concepts[concept] / (n * count)) ** options.strength
+        return bounded(found, counts, options.clip**options.strength)
     mean = sum(count * found[cell] for cell, count in counts.items()) / max(1, n)
     return {cell: weight / mean for cell, weight in found.items()}
 
 
-def effective_size(weights: Mapping[Hashable, float], counts: Mapping[Hashable, int]) -> float:
+def bounded(weights: Mapping[Cell, float], counts: Mapping[Cell, int], most: float) -> dict[Cell, float]:
+    """Weights of mean 1 in [1/most, most]: min(most, max(1/most, scale * w)), with the one scale that makes it so."""
+    n = sum(counts.values())
+    if not weights:
+        return {}
+
+    def clipped(scale: float) -> dict[Cell, float]:
+        return {cell: min(most, max(1 / most, scale * weight)) for cell, weight in weights.items()}
+
+    low, high = 1 / (most * max(weights.values())), most / min(weights.values())
+    for _ in range(HALVINGS):  # the mean grows with the scale, from at most 1 to at least 1
+        middle = math.sqrt(low * high)
+        found = clipped(middle)
+        low, high = (middle, high) if sum(counts[cell] * found[cell] for cell in counts) < n else (low, middle)
+    return clipped(high)
+
+
+def effective_size(weights: Mapping[Any, float], counts: Mapping[Any, int]) -> float:
     """Kish's effective sample size (sum w)^2 / sum w^2 of cells with so many texts each."""
     first = sum(counts[cell] * weights[cell] for cell in counts)
     second = sum(counts[cell] * weights[cell] ** 2 for cell in counts)

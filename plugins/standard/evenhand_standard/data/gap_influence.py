@@ -71,28 +71,38 @@ def gap_gradient(run: RunContext, model: Any, pairs: Sequence[tuple[Axis, Pair]]
 def contributions(
     run: RunContext, model: Any, texts: Sequence[str], gradient: Sequence[torch.Tensor], *, cosine: bool
 ) -> list[float]:
-    """c(x), or its cosine, of each text [N] by its first `max_length` tokens; nan where nothing is predicted."""
+    """c(x), or its cosine, of each text [N] by its first `max_length` tokens; nan where nothing is predicted.
+
+    One backward pass for each text: the cosine needs the length of its own gradient, which a batch adds to others.
+    """
     import torch
 
-    length = math.sqrt(sum(float(part.double().square().sum()) for part in gradient))
-    found: list[float] = []
+    found: list[torch.Tensor] = []
+    length = _norm(gradient)
     with _all_weights(model) as weights, progress("Asking for influence", total=len(texts), unit="texts") as bar:
         for text in texts:
             bar.advance(1)
             ids = _ids(run, text)
             if len(ids) < 2:
-                found.append(math.nan)
+                found.append(torch.full_like(length, math.nan))
                 continue
             logp = _log_probabilities(model, ids)
             loss = -logp[:-1].gather(-1, torch.tensor(ids[1:], device=logp.device)[:, None]).mean()
             own = torch.autograd.grad(loss, weights, allow_unused=True)
-            parts = [(a.detach(), b) for a, b in zip(own, gradient, strict=True) if a is not None]
-            value = -sum(float((a.to(b.dtype) * b).sum()) for a, b in parts)
+            parts = [(a.detach().to(b.dtype), b) for a, b in zip(own, gradient, strict=True) if a is not None]
+            value = -torch.stack([(a * b).sum(dtype=torch.float64) for a, b in parts]).sum()
             if cosine:
-                size = math.sqrt(sum(float(a.double().square().sum()) for a, _ in parts))
-                value = value / (size * length) if size and length else 0.0
-            found.append(value)
-    return found
+                both = _norm([a for a, _ in parts]) * length
+                value = torch.where(both > 0, value / both, torch.zeros_like(value))
+            found.append(value)  # read at the end: a wait for the device at each weight would cost more than the sums
+    return [float(value) for value in torch.stack(found).tolist()] if found else []
+
+
+def _norm(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The Euclidean length of all parts together, in float64, on their device."""
+    import torch
+
+    return torch.stack([part.double().square().sum() for part in parts]).sum().sqrt()
 
 
 def _log_probabilities(model: Any, ids: Sequence[int]) -> torch.Tensor:

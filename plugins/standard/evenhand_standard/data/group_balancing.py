@@ -2,15 +2,16 @@
 
 `reweigh`, for a text of group g and concept c, n texts in all:
 
-    w(g, c)  =  p(g) p(c) / p(g, c)        clipped to [1/5, 5], to the power `strength`       (Kamiran and Calders)
+    w(g, c)  =  clip( a (p(g) p(c) / p(g, c))^s ),   in [5^-s, 5^s],   s = `strength`         (Kamiran and Calders)
 
 `temperature`, over groups alone, which get the shares q:
 
     q(g)  ~  n_g ^ tau',    tau' = 1 - strength (1 - tau),    w(g) = q(g) / p(g)
 
-Weights are scaled to a mean of 1; texts without a group have weight 1 and take no part. The effective sample size
-(sum w)^2 / sum w^2 is reported, and below 30 % of the texts the step refuses. `resample` takes a text floor(w) times
-and once more with probability w - floor(w); `weigh` multiplies its loss by w, scaled to a mean of 1 in each batch.
+Weights are scaled, by a, to a mean of 1; texts without a group have weight 1 and take no part. The effective sample
+size (sum w)^2 / sum w^2 of the texts that take part is reported, and below 30 % of them the step refuses. `resample`
+takes a text floor(w) times and once more with probability w - floor(w); `weigh` multiplies its loss by w, scaled to a
+mean of 1 in each batch.
 
 Sources: Kamiran and Calders 2012; sampling by temperature as in Arivazhagan et al. 2019.
 """
@@ -18,7 +19,7 @@ Sources: Kamiran and Calders 2012; sampling by temperature as in Arivazhagan et 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
 WEIGHT = "evenhand_weight"
 """The column that `apply = "weigh"` adds and the loss reads."""
 LEAST_SHARE = 0.3
-"""Effective sample size, as a share of the texts, below which weights say more about few texts than about all."""
+"""Effective sample size, as a share of the texts that take part, below which weights say more about few of them than
+about all."""
 
 
 class GroupBalancingOptions(RowOptions):
@@ -72,7 +74,9 @@ class GroupBalancingOptions(RowOptions):
     tau: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.5, description="temperature: 1 keeps the shares of the groups, 0 makes them equal."
     )
-    clip: Annotated[float, Field(ge=1.0)] = Field(5.0, description="reweigh: weights lie between 1/clip and clip.")
+    clip: Annotated[float, Field(ge=1.0)] = Field(
+        5.0, description="reweigh: weights lie between 1/clip and clip, at strength 1."
+    )
     apply: Literal["resample", "weigh"] = Field("resample", description="Draw texts by weight, or weigh their loss.")
 
 
@@ -144,23 +148,23 @@ def _balanced(
     cells = _cells(rows, axis, options)
     counts = Counter(cell for cell in cells if cell is not None)
     weights = cell_weights(counts, options)
-    everywhere: dict[Hashable, float] = {**weights, None: 1.0}
-    of_all: dict[Hashable, int] = {**counts, None: sum(cell is None for cell in cells)}
-    size = effective_size(everywhere, of_all) / max(1, len(rows))
+    part = sum(counts.values())
+    size = effective_size(weights, counts) / part if part else 1.0
     facts.update(
         {
             "texts of each group": _margin(counts, 0),
-            "texts without a group, of weight 1": of_all[None],
+            "texts without a group, of weight 1": len(cells) - part,
             "largest weight": max(weights.values(), default=1.0),
             "smallest weight": min(weights.values(), default=1.0),
-            "effective sample size, as a share of the texts": size,
+            "effective sample size, as a share of the texts with a group": size,
         }
     )
     if options.method == "reweigh":
         facts["texts of each concept"] = _margin(counts, 1)
     if size < LEAST_SHARE:
         raise UsageError(
-            f"weights would leave an effective sample of {size:.0%} of the texts, which is below {LEAST_SHARE:.0%}",
+            f"weights would leave an effective sample of {size:.0%} of the {part:,} texts with a group, which is below "
+            f"{LEAST_SHARE:.0%}",
             where="group-balancing", known=f"texts of each group: {dict(_margin(counts, 0))}",
             do="lower `strength` or `clip`, raise `tau`, or add texts of the rare group",
         )  # fmt: skip

@@ -36,7 +36,7 @@ from evenhand_sdk import (
     hookimpl,
     load_axis,
 )
-from evenhand_sdk.data_rows import ORIGIN, Fate, Made, Row, RowOptions, RowWork, one_by_one
+from evenhand_sdk.data_rows import ORIGIN, Fate, Made, Row, RowOptions, RowWork, one_by_one, token_counts
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.early_scores import group_effects, kept_scores, mean_token_losses
 from evenhand_standard.data.whole_corpus import demand_whole, workable
@@ -65,7 +65,9 @@ class HealthyDataDietOptions(RowOptions):
         0.01, description="Highest share of either score that is left out first."
     )
     early_steps: int | None = Field(
-        None, ge=0, description="Updates of the copy before it scores; by default 5 % of training.max_steps, 0: none."
+        None,
+        ge=0,
+        description="Updates of the copy before it scores; by default 5 % of those of the training, 0: none.",
     )
     selection: Literal["scores", "random"] = Field(
         "scores", description="By scores, or as many at random: the baseline, which trains and scores nothing."
@@ -209,7 +211,7 @@ def by_scores(
         raise UsageError("no row has a text to score", where="healthy-data-diet")
     steps = options.early_steps
     if steps is None:
-        steps = max(1, round(EARLY * run.services.settings.max_steps))
+        steps = max(1, round(EARLY * updates(run, [pool.texts[k] for k in sorted(pool.texts)])))
     early = run.services.model
     if steps:
         learnt = rows.select(sorted(pool.texts))
@@ -236,6 +238,15 @@ def by_scores(
     facts["mean group effect: added counterfactuals"] = _mean([effects[k] for k in picked])
     facts["counterfactuals without a position to compare"] = sum(math.isnan(effect) for effect in effects)
     return Chosen(staying, reasons, [pool.candidates[k] for k in sorted(picked)])
+
+
+def updates(run: RunContext, texts: Sequence[str]) -> int:
+    """How many updates the recipe's training makes on the texts: a dose in tokens is read in whole rows."""
+    settings = run.services.settings
+    if settings.max_tokens is None:
+        return int(settings.max_steps)
+    row = sum(min(n, settings.max_length) for n in token_counts(run.tokenizer, texts)) / len(texts)
+    return max(1, round(settings.max_tokens / (settings.batch_size * settings.gradient_accumulation * max(1.0, row))))
 
 
 def _reason(score: float, floor: float) -> str:

@@ -2,10 +2,12 @@
 
 With `rewriter = "model"`, a sequence-to-sequence or causal model that the user names gets (word, target, text) and
 gives the new text. With `rewriter = "engine"`, off-line, the counterfactual engine proposes texts (its own and those
-with the other reading of an ambiguous pronoun), and the run's untouched model chooses the likeliest. Either way a
-rewrite is added only when
+with the other reading of an ambiguous pronoun), and the run's untouched model chooses the likeliest. A rewrite is
+added only when
 
-    0 < edit distance over words <= max_edits,    similarity >= min_similarity,    words of the target group grew
+    0 < edit distance over words <= max_edits,    similarity >= min_similarity
+
+and a model's only where words of the target group grew, too; the engine's swaps both ways and need not.
 
 Source: Qian et al. 2022 (PANDA, perturbation augmentation); the off-line form is our own.
 """
@@ -13,7 +15,8 @@ Source: Qian et al. 2022 (PANDA, perturbation augmentation); the off-line form i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -30,10 +33,10 @@ from evenhand_sdk import (
     load_axis,
     progress,
 )
-from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_one
+from evenhand_sdk.data_rows import ORIGIN, Fate, Made, Row, RowOptions, RowWork, one_by_one
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.rewrite_candidates import Rewrite, candidates, likeliest, near, similarity, word_distance
-from evenhand_standard.data.whole_corpus import demand_whole, workable
+from evenhand_standard.data.whole_corpus import workable
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 
 PROMPT = "{word}, {target} <PERT_SEP> {text}"
 """The form that published perturbers are trained with."""
+Writer = Callable[[Sequence[tuple[str, str, str]]], list[str]]
+"""Word, target and text of some texts -> what the rewriter makes of them."""
 AT_ONCE = 512
 """Texts that are scored in one call."""
 
@@ -96,20 +101,56 @@ class LearnedRewriting(Mitigation):
         facts: dict[str, Any] = {}
         seed = run.seed_for("rows")
 
-        def added(rows: Dataset) -> Dataset:
-            demand_whole(rows, self.name)
-            made, counts = rewritten(list(rows["text"]), axis, o, run)
-            facts.update(counts)
-            work.depends = digest_of([[k, [(r.group, r.text) for r in found]] for k, found in sorted(made.items())])
+        total: Counter[str] = Counter()
 
-            def each(row: Row) -> Fate:
-                if row.draw(seed) >= o.strength:
-                    return Fate()
-                return Fate(added=[as_made(rewrite, axis) for rewrite in made.get(row.number, ())])
+        def of_some(part: Sequence[Row], models: Models) -> list[Fate]:
+            """The rewrites of a few rows; those that `strength` leaves out are not even asked for."""
+            drawn = [row for row in part if row.draw(seed) < o.strength]
+            made, counts = rewritten([row.text for row in drawn], axis, o, run, models)
+            if part and part[0].number == 0:
+                total.clear()
+            total.update(counts)
+            facts.update(total)
+            by_row = {drawn[k].number: found for k, found in made.items()}
+            return [Fate(added=[as_made(rewrite, axis) for rewrite in by_row.get(row.number, ())]) for row in part]
 
-            return work.rewrite(rows, one_by_one(each))  # type: ignore[no-any-return]
+        def added(rows: Any) -> Any:
+            if not hasattr(rows, "select"):
+                return work.rewrite(rows, partial(of_some, models=Models(o, run)))
+            found = rows_of(rows, o.max_characters)
+            fates = dict(zip([row.number for row in found], of_some(found, Models(o, run)), strict=True))
+            made = [[number, [(m.group, m.text) for m in fate.added]] for number, fate in fates.items() if fate.added]
+            work.depends = digest_of(made)  # the model's choice depends on more than a fingerprint of rows knows
+            return work.rewrite(rows, one_by_one(lambda row: fates[row.number]))
 
         return work.transform(added, facts=facts)
+
+
+class Models:
+    """The models that rewrite or choose, each loaded once and when it is first needed."""
+
+    def __init__(self, options: LearnedRewritingOptions, run: RunContext) -> None:
+        self.options, self.run = options, run
+
+    @cached_property
+    def write(self) -> Writer:
+        from evenhand_standard.data.rewriter_models import rewriter
+
+        return rewriter(self.options.model or "", self.options.prompt, self.run.device)
+
+    @cached_property
+    def base(self) -> Any:
+        return self.run.services.load_base()
+
+
+def rows_of(rows: Dataset, longest: int) -> list[Row]:
+    """The rows that can be worked on, as a step meets them."""
+    given = rows[ORIGIN] if ORIGIN in rows.column_names else range(len(rows))
+    return [
+        Row(number, text, origin)
+        for number, (text, origin) in enumerate(zip(rows["text"], given, strict=True))
+        if workable(text, longest)
+    ]
 
 
 def as_made(rewrite: Rewrite, axis: Axis) -> Made:
@@ -121,7 +162,7 @@ def as_made(rewrite: Rewrite, axis: Axis) -> Made:
 
 
 def rewritten(
-    texts: Sequence[str], axis: Axis, o: LearnedRewritingOptions, run: RunContext
+    texts: Sequence[str], axis: Axis, o: LearnedRewritingOptions, run: RunContext, models: Models
 ) -> tuple[dict[int, list[Rewrite]], dict[str, Any]]:
     """Row -> its accepted rewrites, one for each other group; and why others were not accepted."""
     asked: list[tuple[int, str, str]] = []
@@ -133,9 +174,9 @@ def rewritten(
             word = text[words[0].start : words[0].end]
             asked += [(number, word, target) for target in axis.groups if target != words[0].group]
     found = (
-        by_model(texts, asked, axis, o, run, counts)
+        by_model(texts, asked, axis, o, models, counts)
         if o.rewriter == "model"
-        else by_engine(texts, asked, axis, o, run, counts)
+        else by_engine(texts, asked, axis, o, run, models, counts)
     )
     made: dict[int, list[Rewrite]] = {}
     for number, rewrite in found:
@@ -146,7 +187,7 @@ def rewritten(
 
 def by_engine(
     texts: Sequence[str], asked: Sequence[tuple[int, str, str]], axis: Axis, o: LearnedRewritingOptions,
-    run: RunContext, counts: Counter[str],
+    run: RunContext, models: Models, counts: Counter[str],
 ) -> list[tuple[int, Rewrite]]:  # fmt: skip
     """Of the engine's candidates that stay near a text, the one that the untouched model finds likeliest."""
     proposals = []
@@ -158,7 +199,7 @@ def by_engine(
         else:
             counts["not accepted: too far from the text" if proposed else "nothing to rewrite"] += 1
     choices = list(dict.fromkeys(text for *_, kept in proposals if len(kept) > 1 for text in kept))
-    likelihood = scored(choices, run)
+    likelihood = scored(choices, run, models)
     found = []
     for number, target, first, kept in proposals:
         best = likeliest([likelihood.get(text, 0.0) for text in kept], kept)
@@ -169,36 +210,39 @@ def by_engine(
     return found
 
 
-def scored(texts: Sequence[str], run: RunContext) -> dict[str, float]:
+def scored(texts: Sequence[str], run: RunContext, models: Models) -> dict[str, float]:
     """Text -> log-likelihood in nat by the untouched model (masked models: pseudo-log-likelihood)."""
-    base = run.services.load_base() if texts else None
     found: dict[str, float] = {}
     with progress("Weighing rewrites", total=len(texts), unit="texts") as bar:
         for start in range(0, len(texts), AT_ONCE):
             chunk = texts[start : start + AT_ONCE]
-            found |= {t: s.total for t, s in zip(chunk, run.services.score(chunk, model=base), strict=True)}
+            found |= {t: s.total for t, s in zip(chunk, run.services.score(chunk, model=models.base), strict=True)}
             bar.advance(len(chunk))
     return found
 
 
 def by_model(
     texts: Sequence[str], asked: Sequence[tuple[int, str, str]], axis: Axis, o: LearnedRewritingOptions,
-    run: RunContext, counts: Counter[str],
+    models: Models, counts: Counter[str],
 ) -> list[tuple[int, Rewrite]]:  # fmt: skip
     """The named model's texts that stay near theirs and speak more of the target than before."""
-    from evenhand_standard.data.rewriter_models import rewriter
+    from evenhand_standard.data.rewriter_models import AT_ONCE as WRITTEN_AT_ONCE
 
-    write = rewriter(o.model or "", o.prompt, run.device)
-    found = []
+    order = sorted(asked, key=lambda one: len(texts[one[0]]))  # texts of like length share a pass
+    written: dict[tuple[int, str], str] = {}
     with progress("Rewriting", total=len(asked), unit="texts") as bar:
-        for number, word, target in asked:
-            old = texts[number]
-            new = write(word, target, old).strip()
-            bar.advance(1)
-            if reason := refusal(old, new, axis, target, o):
-                counts[f"not accepted: {reason}"] += 1
-            else:
-                found.append((number, Rewrite(new, target, word_distance(old, new), similarity(old, new))))
+        for start in range(0, len(order), WRITTEN_AT_ONCE):
+            part = order[start : start + WRITTEN_AT_ONCE]
+            new = models.write([(word, target, texts[number]) for number, word, target in part])
+            written |= {(number, target): text.strip() for (number, _, target), text in zip(part, new, strict=True)}
+            bar.advance(len(part))
+    found = []
+    for number, _, target in asked:
+        old, text = texts[number], written[number, target]
+        if reason := refusal(old, text, axis, target, o):
+            counts[f"not accepted: {reason}"] += 1
+        else:
+            found.append((number, Rewrite(text, target, word_distance(old, text), similarity(old, text))))
     return found
 
 

@@ -6,19 +6,19 @@ group. Names are therefore paired by
     cost(n, m) = | log f(n) - log f(m) | + c | g(n) - g(m) |        (name_pairs.py)
 
 and texts are swapped, words and names together, so that a person stays one: in place, each document with probability
-strength / 2, or as counterfactuals that are added. Without a file of counts the pairs are those of the axis pack,
-which aligns names by rough frequency and knows no counts.
+strength / 2, or as counterfactuals that are added. Without counts there is no cost and nothing to assign: the step
+refuses, unless `counts = "pack"` asks for the pairs of the axis pack, with which it does what substitution does.
 
 Source: Hall Maudslay et al. 2019.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from evenhand_sdk import Axis, AxisName, DataTransform, Locale, Mitigation, RunContext, UsageError, hookimpl, load_axis
 from evenhand_sdk.benchmark_data import KnownFile
@@ -36,8 +36,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+PACK = "pack"
+"""`counts` for the pairs of the axis pack, which knows none."""
+
+
 def _there(counts: str | None) -> str | None:
-    if counts not in (None, CENSUS) and not Path(str(counts)).is_file():
+    if counts not in (None, CENSUS, PACK) and not Path(str(counts)).is_file():
         raise ValueError(f"there is no file {counts!r}; write {CENSUS}, or the path of a CSV file")
     return counts
 
@@ -49,8 +53,8 @@ class NamesInterventionOptions(RowOptions):
     locale: Locale = "en"
     counts: Annotated[str | None, AfterValidator(_there)] = Field(
         None,
-        description="census:us-1990, or a CSV file of names with their bearers: the columns name, group and count, or "
-        "name and one for each group. Without it, the pairs of the axis pack.",
+        description="Required: census:us-1990, a CSV file of names with their bearers (the columns name, group and "
+        "count, or name and one for each group), or `pack` for the pairs of the axis pack, aligned by rough frequency.",
     )
     mode: Literal["substitute", "augment"] = Field(
         "substitute", description="Swap documents in place with probability 1/2, or add the swapped texts."
@@ -66,6 +70,16 @@ class NamesInterventionOptions(RowOptions):
     )
     exclude: tuple[str, ...] = Field((), description="Further names to leave alone.")
 
+    @model_validator(mode="after")
+    def _names_are_counted(self) -> NamesInterventionOptions:
+        if self.counts is None:
+            raise ValueError(
+                f'names no counts, by which names are paired: set counts = "{CENSUS}" or the path of a CSV file; with '
+                f'counts = "{PACK}" the pairs are those of the axis pack, and the step does what '
+                "counterfactual-substitution and -augmentation do"
+            )
+        return self
+
 
 class NamesIntervention(Mitigation):
     """Swaps groups with first names that are paired by frequency and by their tie to a group."""
@@ -74,6 +88,7 @@ class NamesIntervention(Mitigation):
     summary = "Swaps first names with partners of equal frequency and equal tie to their group, words included."
     source = "Hall Maudslay et al. 2019, It's all in the name (names intervention)"
     Options = NamesInterventionOptions
+    example_options: Mapping[str, Any] = {"counts": PACK}
 
     @classmethod
     def files_for(cls, options: Any) -> Sequence[KnownFile]:
@@ -91,7 +106,7 @@ class NamesIntervention(Mitigation):
             axis, paired = self.paired_axis(run.data_folder)
             work.depends = axis.digest
             out = self._swapped(rows, work, axis, run, facts)
-            facts.update(_told(axis, paired, o.counts and Path(o.counts).name))
+            facts.update(_told(axis, paired, Path(o.counts or PACK).name))
             return out
 
         return work.transform(swapped, facts=facts)
@@ -103,12 +118,12 @@ class NamesIntervention(Mitigation):
         """
         o = self.options
         axis = load_axis(o.axis, o.locale)
-        if o.counts is None:
+        if o.counts in (None, PACK):
             if not axis.names:
                 raise UsageError(f"the pack of {o.axis!r} has no names", where="names-intervention", do="set `counts`")
             return axis, None
         is_census = o.counts == CENSUS
-        counts = census_counts(axis.groups, folder) if is_census else read_counts(Path(o.counts), axis.groups)
+        counts = census_counts(axis.groups, folder) if is_census else read_counts(Path(str(o.counts)), axis.groups)
         return with_counted_names(axis, counts, weight=o.weight, most=o.most, least_tie=o.least_tie, exclude=o.exclude)
 
     def _swapped(self, rows: Any, work: RowWork, axis: Axis, run: RunContext, facts: dict[str, Any]) -> Any:
@@ -121,11 +136,11 @@ class NamesIntervention(Mitigation):
         return substituted(rows, work, [axis], swap_of([axis], swapping, run.seed_for("documents")), facts, o.document)
 
 
-def _told(axis: Axis, paired: Paired | None, counts: str | None) -> dict[str, Any]:
+def _told(axis: Axis, paired: Paired | None, counts: str) -> dict[str, Any]:
     """What the report says of the names."""
     facts: dict[str, Any] = {"pairs of names": len(axis.names), "some pairs": _some(axis.names)}
     if paired is None:
-        return {**facts, "names from": "the axis pack, aligned by rough frequency"}
+        return {**facts, "names from": "the axis pack, aligned by rough frequency; the swap is that of substitution"}
     facts |= {"names from": counts, "mean cost of a pair": paired.cost}
     return {**facts, "names without a partner": paired.unpaired, "names left out": dict(paired.left_out)}
 

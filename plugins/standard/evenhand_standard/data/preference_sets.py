@@ -85,10 +85,10 @@ def comparison(
 
 
 def banked(axis: Axis, seed: int) -> list[Comparison]:
-    """The training split of the pair bank, in its balanced order; empty for an axis without its groups."""
-    from evenhand_standard.pair_bank import GROUPS, pairs
+    """The training split of the pair bank, in its balanced order; empty for an axis that it does not know."""
+    from evenhand_standard.pair_bank import knows, pairs
 
-    if GROUPS - set(axis.groups):
+    if not knows(axis):
         return []
     found = []
     for item in pairs(axis, "train", seed=seed):

@@ -5,13 +5,19 @@ Weights are read from safetensors alone, and no code that comes with a model is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from evenhand_sdk import UsageError
 
+Asked = tuple[str, str, str]
+"""Word, target group, text."""
+AT_ONCE = 16
+"""Texts that are written in one pass."""
 
-def rewriter(place: str, prompt: str, device: str) -> Callable[[str, str, str], str]:
-    """(word, target, text) -> what the model writes, greedily, at most half as long again as what it got.
+
+def rewriter(place: str, prompt: str, device: str) -> Callable[[Sequence[Asked]], list[str]]:
+    """(word, target, text) of some texts -> what the model writes, greedily, each at most half as long again as what
+    it got.
 
     Raises UsageError where the folder or hub id cannot be loaded.
     """
@@ -30,21 +36,35 @@ def rewriter(place: str, prompt: str, device: str) -> Callable[[str, str, str], 
             do="name a folder or an id of the hub with a config, a tokenizer and model.safetensors, or set "
             'rewriter = "engine"',
         ) from error
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
-    def write(word: str, target: str, text: str) -> str:
-        asked = prompt.replace("{word}", word).replace("{target}", target).replace("{text}", text)
-        ids = tokenizer(asked, return_tensors="pt")["input_ids"].to(device)
-        length = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    def write(asked: Sequence[Asked]) -> list[str]:
+        filled = [
+            prompt.replace("{word}", word).replace("{target}", target).replace("{text}", text)
+            for word, target, text in asked
+        ]
+        ids = [tokenizer(text)["input_ids"] for text in filled]
+        lengths = [len(tokenizer(text, add_special_tokens=False)["input_ids"]) for _, _, text in asked]
+        most = [length + length // 2 + 8 for length in lengths]
+        width = max(map(len, ids))
+        left = not config.is_encoder_decoder  # what is written follows the prompt, so its padding stands before it
+        rows = [
+            [padding] * (width - len(row)) * left + row + [padding] * (width - len(row)) * (not left) for row in ids
+        ]
+        mask = [[0] * (width - len(row)) * left + [1] * len(row) + [0] * (width - len(row)) * (not left) for row in ids]
         with torch.no_grad():
             out = model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=length + length // 2 + 8,
+                input_ids=torch.tensor(rows, device=device),
+                attention_mask=torch.tensor(mask, device=device),
+                max_new_tokens=max(most),
                 do_sample=False,
                 num_beams=1,
-                pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+                pad_token_id=padding,
             )
-        new = out[0] if config.is_encoder_decoder else out[0, ids.shape[1] :]
-        return str(tokenizer.decode(new, skip_special_tokens=True))
+        start = width if left else 1  # a decoder begins with its start token
+        return [
+            str(tokenizer.decode(row[start : start + longest], skip_special_tokens=True))
+            for row, longest in zip(out, most, strict=True)
+        ]
 
     return write

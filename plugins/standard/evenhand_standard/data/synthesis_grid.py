@@ -1,26 +1,25 @@
 """Sentences from the templates of the axis packs: every template with the words of every group that fit it.
 
 A template's slot names a theme; each row of that theme fills it, and gives one sentence a group. So the versions of a
-sentence say the same of everyone, and each group is told of equally often. Source: the descriptor grids of Smith et al.
-2022, with the templates and words of our own packs.
+sentence say the same of everyone, and each group is told of equally often. Where the words around a slot agree with it,
+the versions beside the first group's are the engine's. Source: the descriptor grids of Smith et al. 2022, with the
+templates and words of our own packs.
 """
 
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from evenhand_sdk import Axis
 from evenhand_sdk.axes import Template, WordTuple
-from evenhand_sdk.english_grammar import starts_with_vowel_sound
+from evenhand_sdk.template_filling import filled_sides
 
 NAME = "name"
 FEW = 6
 """Groups of which each two are compared; of more, each with the next one, or there would be thousands of pairs."""
-ARTICLE = re.compile(r"\b(a|an) $", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -64,12 +63,7 @@ def _versions(axis: Axis, template: Template, draw: random.Random) -> Iterator[V
         draw.shuffle(rows)
     for k in range(max(len(rows) for rows in choices)):
         chosen = {slot: rows[k % len(rows)] for (slot, _), rows in zip(template.slots, choices, strict=True)}
-        texts = {
-            group: filled(template.text, {slot: words[g] for slot, words in chosen.items()})
-            for g, group in enumerate(axis.groups)
-            if all(words[g] for words in chosen.values())
-        }
-        yield Version(template.text, texts)
+        yield Version(template.text, filled_sides(axis, template.text, chosen))
 
 
 def _rows(axis: Axis, template: Template, theme: str) -> list[tuple[str, ...]]:
@@ -84,28 +78,11 @@ def _fits(row: WordTuple, template: Template) -> bool:
     )
 
 
-def filled(template: str, words: Mapping[str, str]) -> str:
-    """The template with its slots filled; a or an agrees, and a slot that begins a sentence gets a capital."""
-    pieces: list[str] = []
-    place = 0
-    for slot in re.finditer(r"\{([^{}]+)\}", template):
-        before = template[place : slot.start()]
-        word = words[slot[1]]
-        if article := ARTICLE.search(before):
-            right = "an" if starts_with_vowel_sound(word) else "a"
-            before = before[: article.start(1)] + (right.capitalize() if article[1][0].isupper() else right) + " "
-        if not "".join([*pieces, before]).strip():
-            word = word[:1].upper() + word[1:]
-        pieces += [before, word]
-        place = slot.end()
-    return "".join([*pieces, template[place:]])
-
-
 def banked_versions(axis: Axis, seed: int = 0) -> list[Version]:
-    """The training split of the pair bank as versions, in its balanced order; empty for an axis without its groups."""
-    from evenhand_standard.pair_bank import GROUPS, pairs
+    """The training split of the pair bank as versions, in its order; empty for an axis that it does not know."""
+    from evenhand_standard.pair_bank import knows, pairs
 
-    if GROUPS - set(axis.groups):
+    if not knows(axis):
         return []
     return [
         Version(item.template, {"female": item.female_text, "male": item.male_text})

@@ -74,18 +74,18 @@ def pairs(axis: Axis, split: str, limit: int | None = None, seed: int = 0) -> li
     """The pairs of a split in a seeded order that alternates between templates, so that any `limit` is
     balanced.
 
-    Raises UsageError for an unknown split and for an axis without the groups female and male.
+    Raises UsageError for an unknown split and for an axis that the bank does not know.
     """
     known = (*SPLITS, VALIDATION)
     if split not in known:
         raise UsageError(f"the pair bank has no split {split!r}", known=f"its splits are {', '.join(known)}")
     if limit is not None and limit < 0:
         raise UsageError(f"limit must not be negative, got {limit}")
-    if GROUPS - set(axis.groups):
+    if not knows(axis):
         raise UsageError(
-            f"the pair bank has no pairs for axis {axis.name!r}",
-            known=f"it needs the groups female and male; the axis has {', '.join(axis.groups)}",
-            do="use an axis with these groups, such as gender",
+            f"the pair bank has no pairs for axis {axis.name!r} in {axis.locale!r}",
+            known=f"it is English and needs the groups female and male; the axis has {', '.join(axis.groups)}",
+            do="use an English axis with these groups, such as gender, or the templates of the axis pack",
         )
     bank = _bank()[split]
     occupations = [(name, kind) for kind, names in bank["occupations"].items() for name in names]

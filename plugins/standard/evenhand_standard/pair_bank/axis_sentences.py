@@ -1,25 +1,24 @@
 """Pairs of sentences from the templates that an axis pack carries, for axes that the pair bank does not know.
 
 A template's slots are filled with rows of the pack, once with the words of one group and once with those of another:
-"My {believer} neighbour waved" gives a pair for every two groups of religion.
+"My {believer} neighbour waved" gives a pair for every two groups of religion. Where the words around a slot agree with
+it, the sentence of the other group is the engine's (`template_filling`).
 """
 
 from __future__ import annotations
 
 import itertools
 import random
-import re
 from dataclasses import dataclass
 
 from evenhand_sdk import Axis
 from evenhand_sdk.axes import Template
-from evenhand_sdk.english_grammar import starts_with_vowel_sound
+from evenhand_sdk.template_filling import filled_sides
 
 NAME = "name"
 """The theme of slots for first names."""
 ROWS = 4
 """Most fillings of a template for the same two groups."""
-_SLOT = re.compile(r"(?:\b([Aa])n? )?\{(\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,16 @@ def _column(axis: Axis, template: Template, number: int, generator: random.Rando
         both = [[row for row in of_slot if row[first] and row[second]] for of_slot in rows]
         if not all(both):
             continue
-        fillings: dict[tuple[tuple[str, ...], ...], None] = {}
+        fillings: dict[tuple[tuple[str, ...], ...], dict[str, str]] = {}
         for _ in range(3 * ROWS):  # with few rows, the same filling is drawn more than once
             if len(fillings) < ROWS:
-                fillings[tuple(generator.choice(of_slot) for of_slot in both)] = None
-        for k, filling in enumerate(fillings, 1):
-            sides = (first, second) if (number + k) % 2 else (second, first)
-            texts = [filled(template, {s: row[g] for s, row in zip(slots, filling, strict=True)}) for g in sides]
-            names = [axis.groups[g] for g in sides]
+                filling = tuple(generator.choice(of_slot) for of_slot in both)
+                if sides := filled_sides(axis, template.text, dict(zip(slots, filling, strict=True))):
+                    fillings[filling] = sides
+        for k, sides in enumerate(fillings.values(), 1):
+            order = (first, second) if (number + k) % 2 else (second, first)
+            names = [axis.groups[g] for g in order]
+            texts = [sides[name] for name in names]
             ident = f"t{number:02d}.{'-'.join(names)}.{k}"
             if texts[0] != texts[1]:
                 found.append(SentencePair(ident, template.text, texts[0], texts[1], "/".join(names)))
@@ -83,16 +84,3 @@ def _rows(axis: Axis, template: Template, theme: str) -> list[tuple[str, ...]]:
         and (template.pos is None or row.pos == template.pos)
         and (template.number is None or row.number == template.number)
     ]
-
-
-def filled(template: Template, words: dict[str, str]) -> str:
-    """The sentence; the article before a slot follows its word, and a sentence begins with a capital."""
-
-    def fill(slot: re.Match[str]) -> str:
-        word = words[slot[2]]
-        if slot[1] is None:
-            return word
-        return f"{slot[1]}{'n' if starts_with_vowel_sound(word) else ''} {word}"
-
-    text = _SLOT.sub(fill, template.text)
-    return text[:1].upper() + text[1:]
