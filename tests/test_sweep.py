@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,32 @@ def test_a_sweep_goes_on_where_it_was_and_draws_what_one_call_would_have_drawn(p
     assert len({t.values["steps.trial-scale.strength"] for t in whole.trials}) == 4
 
 
+def test_a_later_run_that_is_not_finished_does_not_hide_the_one_whose_numbers_count(place: Path) -> None:
+    path = written(place, trials=1)
+    [(number, record)] = swept(path).records.items()
+    done = next((place / "found" / "trials" / f"{number:04d}").glob("searched-*"))
+    later = done.with_name(done.name[:-1] + chr(ord(done.name[-1]) + 1))
+    shutil.copytree(done, later)
+    begun = json.loads((later / "run.json").read_text())
+    (later / "run.json").write_text(json.dumps({**begun, "status": "running", "benchmarks": []}))
+    assert later.name > done.name
+    again = swept(path).records[number]
+    assert again.status == "complete" and again.benchmarks == record.benchmarks
+
+
+def test_what_was_not_searched_for_stands_beside_the_front(place: Path) -> None:
+    path = written(place, trials=2, sampler="tpe")
+    path.write_text(path.read_text().replace("population = 2", 'objectives = ["trial-length"]'))
+    found = swept(path)
+    page = sweep_page(found)
+    side = next(t for t in page.tables if t.title == "What was not searched for")
+    (best,) = [t.number for t in found.trials if t.front]
+    assert len(side.header) == 2 and side.header[1].startswith(found.untouched.benchmarks[1].label)
+    assert [row[0] for row in side.rows] == ["untouched", str(best)]
+    value = found.records[best].benchmarks[1].primary.after.value  # type: ignore[union-attr]
+    assert float(side.rows[1][1].split()[0].replace(",", "")) == pytest.approx(value, rel=0.01)
+
+
 def test_a_trial_that_a_killed_worker_left_is_finished_with_its_values(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,8 +255,8 @@ def test_every_problem_of_a_sweep_is_told_at_once(place: Path) -> None:
         "a sweep sets keys of steps, training, data",
         "sweep.parameters.'training.batch_sice': unknown key training.batch_sice; did you mean 'batch_size'? "
         "(known: max_steps, max_tokens, batch_size, learning_rate, max_length, warmup, weight_decay, gradient_clip, "
-        "precision, gradient_accumulation, save_every, language_modelling, constraint, dual_step, evaluate_every, "
-        "logits)",
+        "precision, gradient_accumulation, save_every, language_modelling, normalise, constraint, dual_step, "
+        "evaluate_every, logits)",
         "sweep.parameters.'training.max_steps': a choice is named twice",
         "sweep.objectives: no benchmark 'trial-lenght'; did you mean 'trial-length'? "
         "(benchmarks: trial-length, trial-quality)",

@@ -213,6 +213,64 @@ def test_normalised_terms_start_at_one(tmp_path: Path) -> None:
     assert seen[0] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("normalise", [True, ("language modelling", "big")])
+def test_a_recipe_can_normalise_any_term(normalise: Any, tmp_path: Path) -> None:
+    """Sum of w L / L(0): weights 1 and 0.5 begin there, whatever the units of the losses; an anchor is left alone."""
+    seen: list[dict[str, float]] = []
+
+    def big(batch: Any, outputs: Any) -> torch.Tensor:
+        size = 0.0 if not seen else 1000.0  # nothing to compare in the first micro-batch
+        return size * outputs.logits.float().pow(2).mean()
+
+    def anchor(batch: Any, outputs: Any) -> torch.Tensor:
+        return outputs.logits.float().pow(2).mean()
+
+    def combine(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+        seen.append({name: float(value.detach()) for name, value in losses.items()})
+        return torch.stack(list(losses.values())).sum()
+
+    model, tokenizer = tiny_causal()
+    terms = [
+        LossTerm(name="big", fn=big, weight=0.5),
+        LossTerm(name="still", fn=anchor, anchor=True),
+        Aggregator(name="watch", combine=combine),
+    ]
+    result = run(model, tokenizer, tmp_path, terms, normalise=normalise)
+    assert seen[0]["language modelling"] == pytest.approx(1.0) and seen[0]["big"] == 0.0
+    assert seen[1]["big"] == pytest.approx(0.5), "the first value that is one"
+    assert seen[0]["still"] == pytest.approx(result.terms["still"]["first"]) != 1.0
+    assert 0 < result.terms["big"]["share"] < 1
+
+
+@pytest.mark.parametrize("name, what", [("huge", "no loss term is called 'huge'"), ("still", "'still' is an anchor")])
+def test_what_cannot_be_normalised_is_told_by_name(name: str, what: str, tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    term = LossTerm(name="still", fn=lambda batch, outputs: outputs.loss, anchor=True)
+    with pytest.raises(UsageError, match=what) as raised:
+        run(model, tokenizer, tmp_path, [term], normalise=(name,))
+    assert raised.value.where == "training.normalise"
+
+
+def test_both_texts_of_a_pair_read_the_same_where_a_masked_model_is_compared() -> None:
+    """BERT's 10 % of drawn pieces and 10 % of kept ones included: a seen word is compared with no mask."""
+    model, tokenizer = tiny_masked()
+    size = model.get_input_embeddings().num_embeddings
+    data = Dataset.from_dict({"text": TEXTS[:2]})
+    rows, bins = encode(data, tokenizer, kind="masked", max_length=64, vocabulary=size, pairings=[PAIRING])
+    kinds = set()
+    for epoch in range(40):
+        collator = Collator(tokenizer=tokenizer, kind="masked", bins=bins, seed=5, epoch=epoch)
+        batch = collator(rows)["batch"]
+        pairs = batch.pairs["gender"]
+        for pair, here, there in pairs.positions.tolist():
+            row = int(pairs.rows[pair])
+            read = int(batch.input_ids[row, here])
+            assert read == int(pairs.input_ids[pair, there])
+            own = rows[row].ids[here]
+            kinds.add("mask" if read == tokenizer.mask_token_id else "kept" if read == own else "drawn")
+    assert kinds == {"mask", "kept", "drawn"}
+
+
 def test_pairs_columns_and_hidden_states_are_supplied(tmp_path: Path) -> None:
     """Texts one and two have a counterfactual; positions compare equal next tokens after the group word only."""
     seen: list[Any] = []

@@ -128,11 +128,14 @@ class LossTerm:
     anchor: bool = False
     """True for terms that start at zero on purpose (KL retention, L2-SP, EWC): they are not normalised."""
     normalise: bool = False
-    """Divide by the term's mean over the first steps, so that weights mean the same on any model."""
+    """Divide by the term's mean over the first micro-batches in which it is not zero, so that weights mean the same on
+    any model: for terms whose size depends on how large a model is. A recipe can ask it of any other term, too."""
     parameters: Callable[[], Iterable[torch.nn.Parameter]] | None = None
     """Parameters that belong to the term, such as an adversary's; only its own optimiser moves them."""
     optimizer: Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer] | None = None
     """Makes the optimiser of `parameters`; it steps after each micro-batch, before the model's optimiser."""
+    optimizer_steps: int = 1
+    """Steps of that optimiser on each micro-batch; before each further one `fn` is called on the same outputs again."""
     on_start: Callable[[TrainingStart], None] | None = None
     """Called once before the training, for terms that compare the model with what it was."""
     on_step: Callable[[int, int], None] | None = None
@@ -151,6 +154,10 @@ class Aggregator:
     `uses="gradients"`: combine(losses, gradients: dict[name, [D]]) -> [D], gradients over all trainable parameters,
     flattened in the model's order; weights are already applied to both."""
     uses: Literal["losses", "gradients"] = "losses"
+    relative: bool = False
+    """Of losses: combine(losses, start, weights), both dict[name, float]. `start` is what a weighted loss is to be
+    divided by, so that its term begins at its weight: the term's value in the first micro-batches, and 1 for anchors,
+    which begin at zero, and for terms that are normalised already."""
     on_step: Callable[[int, int], None] | None = None
     state_dict: Callable[[], dict[str, Any]] | None = None
     load_state_dict: Callable[[dict[str, Any]], None] | None = None

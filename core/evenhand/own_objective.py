@@ -157,7 +157,7 @@ class Objective:
         """
         import torch
 
-        from evenhand.training_forward import forward, token_count, total
+        from evenhand.training_forward import forward, token_count, trained
 
         batch = self._batch(inputs, next(model.parameters()).device)
         learns = torch.is_grad_enabled()
@@ -165,16 +165,18 @@ class Objective:
             self.finish_step()
         outputs = forward(model, batch, self._terms.needs, kind=self.kind, reference=self._reference)
         if learns:
-            weighted = self._evaluate(model, batch, outputs)
+            weighted = self._evaluate(batch, outputs)
+        else:
+            weighted = {s.term.name: s.term.fn(batch, outputs) * (s.term.weight / s.scale) for s in self._terms.states}
+        self._forget()
+        value = self._terms.combine(weighted)
+        if learns:
+            if self.batches < PROOF_BATCHES and not _recomputes(model):
+                self._terms.prove(weighted, trained(model), self.step, value)
             self.batches += 1
             self.tokens += token_count(batch)
             if not self.follows_trainer:
                 self.step += 1
-        else:
-            weighted = {s.term.name: s.term.fn(batch, outputs) * (s.term.weight / s.scale) for s in self._terms.states}
-        self._forget()
-        aggregator = self._terms.aggregator
-        value = total(weighted) if aggregator is None else aggregator.combine(weighted)
         if not return_outputs:
             return value
         from transformers.modeling_outputs import CausalLMOutput, MaskedLMOutput
@@ -182,17 +184,12 @@ class Objective:
         made = CausalLMOutput if self.kind == "causal" else MaskedLMOutput
         return value, made(loss=value, logits=outputs.logits)
 
-    def _evaluate(self, model: Any, batch: Batch, outputs: Outputs) -> dict[str, torch.Tensor]:
-        from evenhand.training_forward import trained
-
+    def _evaluate(self, batch: Batch, outputs: Outputs) -> dict[str, torch.Tensor]:
         try:
-            weighted = self._terms.evaluate(batch, outputs, self.step)
+            return self._terms.evaluate(batch, outputs, self.step)
         except TrainingDiverged as error:
             do = "lower the learning rate or the weight of that term, then start again"
             raise TrainingDiverged(error.what, where="Objective.loss", do=do) from None
-        if self.batches < PROOF_BATCHES and not _recomputes(model):
-            self._terms.prove(weighted, trained(model), self.step)
-        return weighted
 
     def _batch(self, inputs: Any, device: torch.device) -> Batch:
         batch = inputs.get("batch") if isinstance(inputs, Mapping) else inputs
@@ -260,7 +257,7 @@ class Objective:
 
     def finish_step(self) -> None:
         """The step that own optimisers of terms still owe to the last batch; otherwise the next `loss` takes it."""
-        self._terms.step_own_optimizers()
+        self._terms.step_own_optimizers(self.step)
 
     def state_dict(self) -> dict[str, Any]:
         """Values, own parameters and optimisers of the terms so far; tensors and plain values only."""

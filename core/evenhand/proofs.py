@@ -27,6 +27,8 @@ PROBES = (
 )
 """Texts on which a change of outputs or of distributions is looked for."""
 
+LEAST_SHARE = 1e-3
+"""A term whose part of every update that was looked at is smaller was not trained on."""
 EXACT = 1e-4
 """The most by which a logit in float32 may differ between a live and a folded or reloaded step."""
 
@@ -202,12 +204,16 @@ def _generation_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule])
 
 
 def objective_proof(name: str, facts: Mapping[str, float | None]) -> Proof:
-    """A finite, non-zero gradient at some step."""
-    norm = facts["gradient_norm"]
+    """A finite, non-zero gradient at some step; beside others that an aggregator weighs anew, one that counts."""
+    norm, share = facts["gradient_norm"], facts.get("share")
     if norm is None:
         return Proof("objective", False, f"{name}: no gradient was measured, because no update was made", 0.0)
     took = 0 < norm < float("inf")
-    return Proof("objective", took, f"{name}: largest gradient norm measured {norm:.3g}", norm)
+    what = f"{name}: largest gradient norm measured {norm:.3g}"
+    if share is None:
+        return Proof("objective", took, what, norm)
+    what += f", at most {share:.2%} of the update's gradient"
+    return Proof("objective", took and share >= LEAST_SHARE, what, norm)
 
 
 def demand(step: ResolvedStep, proofs: Sequence[Proof]) -> None:

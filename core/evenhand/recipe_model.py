@@ -88,6 +88,10 @@ class TrainingSection(RecipeSection):
     gradient_accumulation: Positive = 1
     save_every: Positive = Field(50, description="Steps between two checkpoints.")
     language_modelling: NotNegative = Field(1.0, description="Weight of the language-modelling loss.")
+    normalise: bool | tuple[str, ...] = Field(
+        False, description="Divide loss terms by their value at the start: true, all but anchors, language modelling "
+        "too; or the names of terms."
+    )  # fmt: skip
     constraint: Literal["none", "lagrangian"] = Field(
         "none", description="lagrangian: the budget holds while training, as a constraint on the perplexity of "
         "retention text; up to 128 rows of the training text are held out for it."

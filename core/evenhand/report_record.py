@@ -60,6 +60,7 @@ class Term(Part):
     first: float | None = None
     last: float | None = None
     gradient_norm: float | None = None
+    share: float | None = None
 
 
 class Training(Part):

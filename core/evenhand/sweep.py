@@ -88,7 +88,7 @@ def sweep(recipe: Recipe, folder: Path, *, offline: bool = False) -> Sweep:
             except EvenhandError as error:
                 last = error
                 study.fail(trial, reason_of(error))
-    found = _gathered(recipe, folder, study_id, names, study, plain.record, catalogue)
+    found = _gathered(recipe, folder, study_id, names, study, plain.record, catalogue, offline=offline)
     if last is not None and not found.records:
         raise last
     with study.alone():
@@ -211,17 +211,15 @@ def _try(
 
 def _gathered(
     recipe: Recipe, folder: Path, study_id: str, names: Sequence[str], study: Study, untouched: RunRecord,
-    catalogue: Catalogue,
+    catalogue: Catalogue, *, offline: bool,
 ) -> Sweep:  # fmt: skip
-    from evenhand.execution import runs_of
-    from evenhand.report_reading import read_run
-
     trials = distinct(study.trials())
     records: dict[int, RunRecord] = {}
     for trial in trials:
         if trial.state == "complete":
-            there = runs_of(_configured(recipe, trial, catalogue), _place(folder, trial))
-            records[trial.number] = read_run(there[-1])
+            # The very run that its numbers are from, also where a later one was begun and not finished.
+            configured = _configured(recipe, trial, catalogue)
+            records[trial.number] = ran(configured, _place(folder, trial), offline=offline or None).record
     found = Sweep(
         folder=folder, recipe=recipe, study=study_id[:16], objectives=names, trials=trials, untouched=untouched,
         records=records, recipes={},

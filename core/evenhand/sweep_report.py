@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evenhand.configurations import metric_of
+from evenhand.configurations import badness, metric_of
 from evenhand.front_figure import Scatter, scatter
+from evenhand.front_measures import hypervolume, knee
 from evenhand.report_numbers import bounds, counted, listing, number
 from evenhand.report_record import RunRecord
 from evenhand.report_wording import metric_decimals
@@ -48,10 +49,19 @@ def sweep_page(found: Sweep) -> PageView:
     header = ["configuration", *(label(found.untouched, name) for name in found.objectives), "budget", "settings"]
     plain = ["untouched", *(_cell(found.untouched, name, change=False) for name in found.objectives), "", ""]
     rest = [t for t in found.trials if not t.front]
+    side = _side(found)
+    aside = ["untouched", *(_cell(found.untouched, name, change=False) for name in side)]
+    beside = TableView(
+        title="What was not searched for",
+        about="The decisive metric of every other benchmark, for the configurations on the front: what they cost or "
+        "gain besides.",
+        header=["configuration", *(label(found.untouched, name) for name in side)],
+        rows=[aside, *([str(t.number), *(_cell_of(found, t, name) for name in side)] for t in front)],
+    )
     return PageView(
         kind="sweep",
         title=f"Sweep of {found.recipe.name}: {found.untouched.model_label}",
-        answer=[". ".join([told, *more]) + ".", _within(found, front)],
+        answer=[". ".join([told, *more]) + ".", _within(found, front), *_worth(found, front)],
         scatters=_scatters(found),
         tables=[
             TableView(
@@ -61,6 +71,7 @@ def sweep_page(found: Sweep) -> PageView:
                 header=header,
                 rows=[plain, *(_row(found, t) for t in front)],
             ),
+            *([beside] if side and front else []),
             TableView(title="All other trials", header=header, rows=[_row(found, t) for t in rest]),
         ],
         notes=[
@@ -112,6 +123,46 @@ def _within(found: Sweep, front: Sequence[Trial]) -> str:
         f"None on the front was shown to be within the budget of {budget:g}; the nearest is configuration "
         f"{configuration}, with a cost ratio of {cost:.4f}."
     )
+
+
+def _worth(found: Sweep, front: Sequence[Trial]) -> list[str]:
+    """What the front is worth against the untouched model, and where it bends, as sentences."""
+    names = found.objectives
+    if len(names) < 2 or not front:
+        return []
+    of_quality = {b.id for b in found.untouched.quality_benchmarks}
+    base, reference, allowed = [], [], ""
+    for name in names:
+        metric = metric_of(found.untouched, name)
+        value = None if metric is None else badness(metric, metric.after.value)
+        if not value:
+            return []  # nothing to measure shares of
+        budget = found.recipe.budget.perplexity if name.partition(".")[0] in of_quality and value > 0 else 1.0
+        base.append(abs(value))
+        reference.append(value * budget)
+        if budget != 1.0:
+            allowed = f", of which {label(found.untouched, name)} may have {budget:g} times as much"
+    shares = [[x / b for x, b in zip(t.objectives, base, strict=True)] for t in front]
+    volume = hypervolume(shares, [r / b for r, b in zip(reference, base, strict=True)])
+    told = [
+        f"Hypervolume of the front, in shares of what the untouched model has{allowed}: {volume:.3g} (0: nothing is "
+        "better in every objective)."
+    ]
+    if (bend := knee({t.number: t.objectives for t in front})) is not None:
+        told.append(f"The front bends at configuration {bend}: to either side, a gain costs more.")
+    return told
+
+
+def _side(found: Sweep) -> list[str]:
+    """The decisive metric of each benchmark that is no objective."""
+    taken = {name.partition(".")[0] for name in found.objectives}
+    others = [b for b in found.untouched.benchmarks if b.id not in taken and b.primary is not None]
+    return [f"{b.id}.{b.primary.name}" for b in others if b.primary is not None]
+
+
+def _cell_of(found: Sweep, trial: Trial, name: str) -> str:
+    record = found.records.get(trial.number)
+    return "\u2013" if record is None else _cell(record, name, change=True)
 
 
 def _row(found: Sweep, trial: Trial) -> list[str]:

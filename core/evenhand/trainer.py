@@ -115,19 +115,21 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **rest: Any) -> Any:
         weighted = self._weighted(model, inputs)
-        aggregator = self.terms.aggregator
-        value = total(weighted) if aggregator is None else aggregator.combine(weighted)
+        value = self.terms.combine(weighted)
+        self._prove(model, weighted, value)
         penalty = self._penalty(model)
         return value if penalty is None else value + penalty
 
     def _weighted(self, model: Any, inputs: Any) -> dict[str, torch.Tensor]:
-        """Each term's weighted value on a micro-batch, and in the first and last steps the proof of its gradient."""
+        """Each term's weighted value on a micro-batch."""
         batch: Batch = inputs["batch"].to(self.args.device)
+        return self.terms.evaluate(batch, self.forward(model, batch), self.state.global_step)
+
+    def _prove(self, model: Any, weighted: dict[str, torch.Tensor], combined: torch.Tensor | None = None) -> None:
+        """In the first and last steps, the proof of each term's gradient."""
         step = self.state.global_step
-        weighted = self.terms.evaluate(batch, self.forward(model, batch), step)
         if step < PROOF_STEPS or step == self.state.max_steps - 1:
-            self.terms.prove(weighted, trained(model), step)
-        return weighted
+            self.terms.prove(weighted, trained(model), step, combined)
 
     def _penalty(self, model: Any) -> torch.Tensor | None:
         """What the constraint on language quality adds to any combination of the terms; None while it is slack."""
@@ -152,7 +154,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         else:
             loss = super().training_step(model, inputs, num_items_in_batch)
             self._demand_finite(model, inputs)
-        self.terms.step_own_optimizers()
+        self.terms.step_own_optimizers(self.state.global_step)
         if apart and self.accelerator.sync_gradients:
             self._combine(model)
         return loss
@@ -163,6 +165,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         inputs = self._prepare_inputs(inputs)
         with self.accelerator.no_sync(model), self.compute_loss_context_manager():
             weighted = self._weighted(model, inputs)
+            self._prove(model, weighted)
             penalty = self._penalty(model)
         self._gather(weighted if penalty is None else {**weighted, CONSTRAINT: penalty}, trained(model))
         loss: torch.Tensor = total(weighted).detach() / self.current_gradient_accumulation_steps

@@ -138,7 +138,7 @@ def train(
     untouched: dict[str, Any] | None = None
     try:
         while True:
-            run = Terms(losses, aggregator, settings.language_modelling)
+            run = Terms(losses, aggregator, settings.language_modelling, settings.normalise)
             run.watch = watch
             if untouched is None:
                 untouched = copy.deepcopy(run.state_dict())

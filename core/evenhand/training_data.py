@@ -159,7 +159,7 @@ class Collator:
             labels=labels,
             rows=torch.tensor([r.number for r in rows]),
             columns={name: [r.columns[name] for r in rows] for name in rows[0].columns},
-            pairs={key: self._pairs(key, rows, width, masked) for key in self.bins},
+            pairs={key: self._pairs(key, rows, width, input_ids, masked) for key in self.bins},
         )
         return {"input_ids": input_ids, "attention_mask": mask, "labels": labels, "batch": batch}
 
@@ -193,7 +193,11 @@ class Collator:
                 ids[k] = int(torch.randint(len(self.tokenizer), (1,), generator=draw))
         return chosen
 
-    def _pairs(self, key: str, rows: Sequence[EncodedRow], width: int, masked: list[set[int]]) -> PairBatch:
+    def _pairs(
+        self, key: str, rows: Sequence[EncodedRow], width: int, input_ids: torch.Tensor, masked: list[set[int]]
+    ) -> PairBatch:
+        """The counterfactuals of some rows; where a row has a mask, or a drawn piece in the place of its own, so have
+        they: distributions at two places can be compared only where both are asked the same question."""
         import torch
 
         owners: list[int] = []
@@ -206,8 +210,8 @@ class Collator:
                     kept = tuple((i, j) for i, j in kept if i in masked[b])
                     if not kept:
                         continue
-                    for _, j in kept:
-                        ids[j] = self.tokenizer.mask_token_id
+                    for i, j in kept:
+                        ids[j] = int(input_ids[b, i])
                 positions += [(len(sequences), i, j) for i, j in kept]
                 owners.append(b)
                 sequences.append(ids)

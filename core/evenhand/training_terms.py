@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.processes import averaged, sharding
+from evenhand.training_forward import total
 
 if TYPE_CHECKING:
     import torch
@@ -32,18 +33,35 @@ class TermState:
     values: list[float] = field(default_factory=list)
     """The raw value in each micro-batch."""
     seen: float = 0.0
-    """Sum of |value| over the first micro-batches, for normalising."""
+    """Sum of |value| over the first micro-batches in which it is not zero."""
+    counted: int = 0
+    """How many those are."""
+    normalised: bool = False
+    """Whether the value is divided by what it was at the start."""
     pending: list[torch.Tensor] | None = None
     """Gradients of the raw value over the term's own parameters, until its optimiser steps."""
+    again: tuple[Batch, Outputs] | None = None
+    """What the value was computed from, where the optimiser takes several steps on it."""
     gradient_norm: float | None = None
-    """The largest norm of the weighted term's gradient that was measured; None while none was."""
+    """The largest norm of the term's gradient, as it enters the update, that was measured; None while none was."""
+    share: float | None = None
+    """The largest part of the update's gradient that was measured to be this term's: its norm over the sum of the
+    norms of all. None while no aggregator of losses weighs the terms anew."""
+
+    @property
+    def start(self) -> float:
+        """The mean of |value| in the first micro-batches in which it was not zero; 1 before any."""
+        return max(self.seen / self.counted, 1e-8) if self.counted else 1.0
 
     @property
     def scale(self) -> float:
-        if not self.term.normalise or self.term.anchor:
-            return 1.0
-        count = min(len(self.values), NORMALISING_BATCHES)
-        return max(self.seen / count, 1e-8) if count else 1.0
+        return self.start if self.normalised else 1.0
+
+    def note_start(self, value: torch.Tensor) -> None:
+        """Take in a value of the first micro-batches. One without anything to compare is zero and says nothing."""
+        if self.counted < NORMALISING_BATCHES and (size := abs(float(averaged(value.detach().float().clone())))):
+            self.seen += size
+            self.counted += 1
 
 
 def _told_apart(terms: Sequence[LossTerm]) -> Iterator[LossTerm]:
@@ -57,13 +75,22 @@ def _told_apart(terms: Sequence[LossTerm]) -> Iterator[LossTerm]:
 class Terms:
     """All terms of a training, the language-modelling loss among them, and the aggregator if there is one."""
 
-    def __init__(self, terms: Sequence[LossTerm], aggregator: Aggregator | None, language_modelling: float) -> None:
+    def __init__(
+        self,
+        terms: Sequence[LossTerm],
+        aggregator: Aggregator | None,
+        language_modelling: float,
+        normalise: bool | Collection[str] = False,
+    ) -> None:
+        """`normalise` names terms that are divided by their value at the start, besides those that say so themselves;
+        True: all but anchors. Raises UsageError for a name that no term has, and for that of an anchor."""
         _refuse_sharded(terms, aggregator)
         first = LossTerm(name=LANGUAGE_MODELLING, fn=lambda batch, outputs: outputs.loss, weight=language_modelling)
         self.aggregator = aggregator
         self.watch: Watch | None = None
         """What looks at the budget and at the criterion of early stopping meanwhile."""
         self.states = [TermState(t) for t in _told_apart(([first] if language_modelling else []) + list(terms))]
+        _normalise(self.states, normalise)
         for state in self.states:
             if state.term.parameters is not None:
                 state.parameters = list(state.term.parameters())
@@ -90,36 +117,66 @@ class Terms:
             number = float(value.detach())
             if not math.isfinite(number):
                 raise diverged(f"the loss term {state.term.name!r} became {number}", step)
-            if len(state.values) < NORMALISING_BATCHES:
-                state.seen += abs(float(averaged(value.detach().float().clone())) if state.term.normalise else number)
+            if state.normalised or (self.aggregator is not None and self.aggregator.relative):
+                state.note_start(value)
             state.values.append(number)
-            self._own_gradients(state, value, step)
+            state.pending = self._own_gradients(state, value, step)
+            if state.pending is not None and state.term.optimizer_steps > 1:
+                state.again = (batch, outputs)
             weighted[state.term.name] = value * (state.term.weight / state.scale)
         return weighted
 
-    def _own_gradients(self, state: TermState, value: torch.Tensor, step: int) -> None:
+    def combine(self, weighted: dict[str, torch.Tensor]) -> torch.Tensor:
+        """One loss [] of the weighted values: their sum, or what the aggregator makes of them."""
+        if self.aggregator is None:
+            return total(weighted)
+        if not self.aggregator.relative:
+            return self.aggregator.combine(weighted)  # type: ignore[no-any-return]
+        begun = {s.term.name: 1.0 if s.term.anchor or s.normalised else s.start for s in self.states}
+        weights = {s.term.name: s.term.weight for s in self.states}
+        return self.aggregator.combine(weighted, begun, weights)  # type: ignore[no-any-return]
+
+    def _own_gradients(self, state: TermState, value: torch.Tensor, step: int) -> list[torch.Tensor] | None:
         """Own parameters always descend the raw value, whatever the sign of the weight: that makes an adversary."""
         import torch
 
         if not state.optimizer or not value.requires_grad:
-            return
+            return None
         grads = torch.autograd.grad(value, state.parameters, retain_graph=True, allow_unused=True)
-        state.pending = [
-            g if g is not None else torch.zeros_like(p) for p, g in zip(state.parameters, grads, strict=True)
-        ]
-        if not all_finite(state.pending):
+        found = [g if g is not None else torch.zeros_like(p) for p, g in zip(state.parameters, grads, strict=True)]
+        if not all_finite(found):
             what = f"the gradient of the loss term {state.term.name!r} over its own parameters became nan"
             raise diverged(what, step)
+        return found
 
-    def prove(self, weighted: dict[str, torch.Tensor], parameters: Sequence[torch.nn.Parameter], step: int) -> None:
-        """Measure each term's gradient over the trainable parameters and keep the largest norm."""
+    def prove(
+        self,
+        weighted: dict[str, torch.Tensor],
+        parameters: Sequence[torch.nn.Parameter],
+        step: int,
+        combined: torch.Tensor | None = None,
+    ) -> None:
+        """Measure each term's gradient over the trainable parameters and keep the largest norm.
+
+        With what an aggregator of losses made of them, `combined` [], it is the gradient as it enters the update, times
+        the derivative of `combined` by the term; and the share of each in the update is kept, too.
+        """
+        factors = _derivatives(combined, weighted) if combined is not None and self.aggregator else None
+        found: dict[str, float] = {}
         for state in self.states:
-            if state.term.name == LANGUAGE_MODELLING:
+            name = state.term.name
+            if name == LANGUAGE_MODELLING and factors is None:
                 continue  # the host's own loss needs no proof, and the extra backward pass would cost time
-            norm = _gradient_norm(weighted[state.term.name], parameters)
+            norm = _gradient_norm(weighted[name], parameters)
             if not math.isfinite(norm):
-                raise _diverged_gradient(state.term.name, norm, step)
-            state.gradient_norm = max(state.gradient_norm or 0.0, norm)
+                raise _diverged_gradient(name, norm, step)
+            found[name] = norm * (abs(factors[name]) if factors is not None else 1.0)
+            if name != LANGUAGE_MODELLING:
+                state.gradient_norm = max(state.gradient_norm or 0.0, found[name])
+        if factors is None or not (whole := sum(found.values())):
+            return
+        for state in self.states:
+            state.share = max(state.share or 0.0, found[state.term.name] / whole)
 
     def accuse(
         self, weighted: dict[str, torch.Tensor], parameters: Sequence[torch.nn.Parameter], step: int
@@ -131,19 +188,17 @@ class Terms:
                 return _diverged_gradient(name, norm, step)
         return diverged("the gradient became nan, though that of no single term did", step)
 
-    def step_own_optimizers(self) -> None:
-        """After the backward pass: one step of every term's own optimiser on the gradients of its raw value."""
+    def step_own_optimizers(self, step: int) -> None:
+        """After the backward pass: each term's own optimiser descends the raw value, in one step or in several."""
         for state in self.states:
-            pending = state.pending
-            if state.optimizer is None or pending is None:
-                for p in state.parameters:
-                    p.grad = None
-                continue
-            for p, g in zip(state.parameters, pending, strict=True):
-                p.grad = averaged(g)  # every process has its own part of the batch, and all the same adversary
-            state.optimizer.step()
-            state.optimizer.zero_grad(set_to_none=True)
-            state.pending = None
+            for p in state.parameters:
+                p.grad = None
+            _descend(state)
+            for _ in range(state.term.optimizer_steps - 1 if state.again is not None else 0):
+                assert state.again is not None
+                state.pending = self._own_gradients(state, state.term.fn(*state.again), step)
+                _descend(state)
+            state.again = None
 
     def on_step(self, step: int, total: int) -> None:
         for state in self.states:
@@ -158,7 +213,9 @@ class Terms:
             entry: dict[str, Any] = {
                 "values": state.values,
                 "seen": state.seen,
+                "counted": state.counted,
                 "gradient_norm": state.gradient_norm,
+                "share": state.share,
                 "parameters": [p.detach().clone() for p in state.parameters],
             }
             if state.optimizer is not None:
@@ -177,8 +234,8 @@ class Terms:
 
         for state in self.states:
             entry = saved[f"term:{state.term.name}"]
-            state.values, state.seen = list(entry["values"]), entry["seen"]
-            state.gradient_norm = entry["gradient_norm"]
+            state.values, state.seen, state.counted = list(entry["values"]), entry["seen"], entry["counted"]
+            state.gradient_norm, state.share = entry["gradient_norm"], entry["share"]
             with torch.no_grad():
                 for p, value in zip(state.parameters, entry["parameters"], strict=True):
                     p.copy_(value)
@@ -194,7 +251,8 @@ class Terms:
     def facts(self) -> dict[str, dict[str, float | None]]:
         """Per term: weight, mean of the first and of the last fifth of the values, largest gradient norm.
 
-        The norm is None where no gradient was measured, as that of the language-modelling loss never is.
+        The norm is None where no gradient was measured, as that of the language-modelling loss never is. Where an
+        aggregator of losses weighs the terms anew, each has its largest share of the update's gradient besides.
         """
         out: dict[str, dict[str, float | None]] = {}
         for state in self.states:
@@ -206,7 +264,41 @@ class Terms:
                 "last": sum(tail) / max(1, len(tail)),
                 "gradient_norm": state.gradient_norm,
             }
+            if state.share is not None:
+                out[state.term.name]["share"] = state.share
         return out
+
+
+def _normalise(states: Sequence[TermState], chosen: bool | Collection[str]) -> None:
+    """Mark the terms that are divided by their value at the start."""
+    by_name = {state.term.name: state for state in states}
+    for name in chosen if not isinstance(chosen, bool) else ():
+        if name not in by_name:
+            raise UsageError(
+                f"no loss term is called {name!r}",
+                where="training.normalise",
+                known=f"the terms are {', '.join(map(repr, by_name))}",
+            )
+        if by_name[name].term.anchor:
+            raise UsageError(
+                f"the loss term {name!r} is an anchor: it begins at zero, which nothing can be divided by",
+                where="training.normalise",
+                do="leave it out; the weight of an anchor counts as it is",
+            )
+    for name, state in by_name.items():
+        asked = chosen if isinstance(chosen, bool) else name in chosen
+        state.normalised = (asked or state.term.normalise) and not state.term.anchor
+
+
+def _descend(state: TermState) -> None:
+    """One step of a term's own optimiser on the gradients that wait for it."""
+    if state.optimizer is None or state.pending is None:
+        return
+    for p, g in zip(state.parameters, state.pending, strict=True):
+        p.grad = averaged(g)  # every process has its own part of the batch, and all the same adversary
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.pending = None
 
 
 def _refuse_sharded(terms: Sequence[LossTerm], aggregator: Aggregator | None) -> None:
@@ -240,6 +332,18 @@ def diverged(what: str, step: int) -> TrainingDiverged:
 
 def _diverged_gradient(name: str, norm: float, step: int) -> TrainingDiverged:
     return diverged(f"the gradient of the loss term {name!r} became {norm}", step)
+
+
+def _derivatives(combined: torch.Tensor, weighted: dict[str, torch.Tensor]) -> dict[str, float]:
+    """The derivative of a combination [] by each of the values that it was made of; 0 for those it does not follow."""
+    import torch
+
+    moving = {name: value for name, value in weighted.items() if value.requires_grad}
+    found = dict.fromkeys(weighted, 0.0)
+    if combined.requires_grad and moving:
+        grads = torch.autograd.grad(combined, list(moving.values()), retain_graph=True, allow_unused=True)
+        found |= {name: float(g) for name, g in zip(moving, grads, strict=True) if g is not None}
+    return found
 
 
 def _gradient_norm(value: torch.Tensor, parameters: Sequence[torch.nn.Parameter]) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from objective_batches import batch_of
 
 from evenhand.errors import UsageError
 from evenhand_sdk import Aggregator, load_axis
@@ -140,6 +141,72 @@ def test_gradient_reversal_is_the_negative_gradient_of_the_ensemble(tiny: Any, r
     term = GradientReversal(strength=0.5, reversal=0.4).objective(run_of(model, tokenizer), model)
     assert term.weight == pytest.approx(-0.2)
     assert len(list(term.parameters())) == 5 * 4, "five heads of two linear layers"
+    # The ensemble with a layer of reversal between states and heads, as it is drawn; no dropout.
+    model.eval()
+    term = GradientReversal(strength=0.5, reversal=0.4, dropout=0.0, layer=1).objective(run_of(model, tokenizer), model)
+    rows = Adversarial().data(run_of(model, tokenizer), "train", model).fn(Dataset.from_dict({"text": TEXTS}))
+    columns = {name: rows[name][:] for name in term.needs.columns}
+    batch, outputs = batch_of(model, tokenizer, [term], TEXTS, max_length=48, **columns)
+    place = Masking("gender")
+    pairs, states = batch.pairs[place.text], outputs.pairs[place.text].hidden_states
+    features = pooled(states[1], pairs.attention_mask)
+    labels = torch.tensor([["female", "male"].index(batch.columns[place.label][row]) for row in pairs.rows.tolist()])
+    parameters = list(term.parameters())
+    value = 0.0
+    for k in range(5):
+        w1, b1, w2, b2 = parameters[4 * k : 4 * k + 4]
+        read = Reversed.apply(features, 0.5 * 0.4)
+        inner = torch.nn.functional.gelu(torch.nn.functional.layer_norm(read, read.shape[-1:]) @ w1.T + b1)
+        value = value + torch.nn.functional.cross_entropy(inner @ w2.T + b2, labels)
+    moved = [p for p in model.parameters() if p.requires_grad]
+    expected = torch.autograd.grad(value, moved, retain_graph=True, allow_unused=True)
+    found = torch.autograd.grad(term.weight * term.fn(batch, outputs), moved, allow_unused=True)
+    assert any(g is not None and bool(g.any()) for g in found)
+    for a, b in zip(found, expected, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
+
+
+class Reversed(torch.autograd.Function):
+    """The identity; backwards, the gradient times -lambda."""
+
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor, factor: float) -> torch.Tensor:
+        ctx.factor = factor
+        return states.clone()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return -ctx.factor * upstream, None
+
+
+def test_an_adversary_may_take_several_steps_on_the_same_states(tiny: Any, run_of: Any) -> None:
+    """Of three steps the second and third begin where the one before ended: Adam by hand on the same states."""
+    found = {}
+    for steps in (1, 3):
+        model, tokenizer = tiny()
+        run = run_of(model, tokenizer, max_steps=1, batch_size=8, learning_rate=1e-9)
+        step = Adversarial(hidden=4, layer=1, adversary_learning_rate=1e-2, adversary_steps=steps)
+        rows = step.data(run, "train", model).fn(Dataset.from_dict({"text": TEXTS[:4]}))
+        torch.manual_seed(1)
+        term, rule = step.objective(run, model)
+        begun = [p.detach().clone() for p in term.parameters()]
+        run.services.train(rows, [term, rule], name=f"steps-{steps}")
+        found[steps] = [p.detach().clone() for p in term.parameters()]
+    columns = {name: rows[name][:] for name in term.needs.columns}
+    batch, outputs = batch_of(model.eval(), tokenizer, [term], rows["text"][:], **columns)
+    for steps, ended in found.items():
+        with torch.no_grad():
+            for p, value in zip(term.parameters(), begun, strict=True):
+                p.copy_(value)
+        own = torch.optim.Adam(term.parameters(), lr=1e-2)
+        for _ in range(steps):
+            own.zero_grad()
+            term.fn(batch, outputs).backward(retain_graph=True)
+            own.step()
+        for p, value in zip(term.parameters(), ended, strict=True):
+            torch.testing.assert_close(p.detach(), value, rtol=0, atol=2e-3)
 
 
 @pytest.mark.parametrize("plugin", [Adversarial, GradientReversal])

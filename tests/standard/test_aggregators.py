@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from evenhand.errors import UsageError
+from evenhand.proofs import objective_proof
 from evenhand_sdk import LossTerm
 from evenhand_sdk.tiny import tiny_sentences
 from evenhand_standard.objective.gradient_aggregation import aggregator, gramian, weights_of
@@ -146,27 +147,70 @@ def test_the_smooth_maximum_by_hand() -> None:
     assert float(smooth_maximum(values, 0.01)) == pytest.approx(2.0)
 
 
+ONES = {"a": 1.0, "b": 1.0}
+
+
 def test_smooth_tchebycheff_gives_the_worst_term_the_gradient(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     rule = SmoothTchebycheff(temperature=0.5, strength=0.5).objective(run_of(model, tokenizer), model)
     losses = {"a": torch.tensor(1.0, requires_grad=True), "b": torch.tensor(2.0, requires_grad=True)}
-    value = rule.combine(losses)
+    value = rule.combine(losses, ONES, ONES)
     value.backward()
     share = 1 / (1 + math.exp(-2))  # softmax of 2/0.5 against 1/0.5
     assert losses["b"].grad == pytest.approx(0.5 + 0.5 * 2 * share)
     assert losses["a"].grad == pytest.approx(0.5 + 0.5 * 2 * (1 - share))
 
 
-def test_smooth_tchebycheff_refuses_a_term_below_its_ideal_value(tiny: Any, run_of: Any) -> None:
+def test_smooth_tchebycheff_compares_losses_in_units_of_their_start_and_from_their_ideals(
+    tiny: Any, run_of: Any
+) -> None:
+    """w (L/L(0) - z): 1 (2.7/3 - 0.8) = 0.1 for the one, 2 (0.01/0.02 - 0) = 1 for the other."""
+    model, tokenizer = tiny()
+    rule = SmoothTchebycheff(temperature=0.5, ideal={"a": 0.8}).objective(run_of(model, tokenizer), model)
+    losses = {"a": torch.tensor(2.7, requires_grad=True), "b": torch.tensor(2 * 0.01, requires_grad=True)}
+    value = rule.combine(losses, {"a": 3.0, "b": 0.02}, {"a": 1.0, "b": 2.0})
+    assert float(value.detach()) == pytest.approx(2 * 0.5 * math.log(math.exp(0.1 / 0.5) + math.exp(1 / 0.5)))
+    value.backward()
+    share = 1 / (1 + math.exp(-(1 - 0.1) / 0.5))
+    assert losses["b"].grad == pytest.approx(2 * share / 0.02)
+    assert losses["a"].grad == pytest.approx(2 * (1 - share) / 3)
+
+
+def test_smooth_tchebycheff_refuses_an_ideal_value_of_no_term(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    rule = SmoothTchebycheff(ideal={"c": 0.5}).objective(run_of(model, tokenizer), model)
+    with pytest.raises(UsageError) as raised:
+        rule.combine({"a": torch.tensor(1.0), "b": torch.tensor(1.0)}, ONES, ONES)
+    assert str(raised.value) == (
+        "smooth-tchebycheff, option ideal: no loss term is called 'c'\n  the terms are 'a', 'b'"
+    )
+
+
+def test_a_small_term_beside_language_modelling_has_its_say_in_the_update(tiny: Any, run_of: Any) -> None:
+    """Of losses as they are, e^((0.001 - 7) / 0.3) would be left of a term a thousandth of a nat large."""
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer, max_steps=4)
+    data = Dataset.from_dict({"text": tiny_sentences()[:16]})
+    with torch.no_grad():
+        first = float(model(**tokenizer(tiny_sentences()[0], return_tensors="pt")).logits.float().pow(2).mean())
+    part = SmoothTchebycheff().objective(run, model)
+    _, result = run.services.train(data, [small(1e-3 / first), part], name="shares")
+    shares = {name: facts["share"] for name, facts in result.terms.items()}
+    assert 0.05 < shares["small"] < 1 and 0.05 < shares["language modelling"] < 1
+    proof = objective_proof("small", result.terms["small"])
+    assert proof.took and f"at most {shares['small']:.2%} of the update's gradient" in proof.what
+    told = {**result.terms["small"], "share": 9e-4}
+    assert not objective_proof("small", told).took, "it was crowded out"
+
+
+def test_smooth_tchebycheff_refuses_a_term_below_zero(tiny: Any, run_of: Any) -> None:
     """With nu = 0.1 a reward of -2 would have the share e^-30 beside a loss of 1."""
     model, tokenizer = tiny()
     rule = SmoothTchebycheff().objective(run_of(model, tokenizer), model)
     with pytest.raises(UsageError) as raised:
-        rule.combine({"a": torch.tensor(1.0), "attention entropy": torch.tensor(-2.0)})
-    assert str(raised.value).splitlines()[0] == (
-        "smooth-tchebycheff: the loss term 'attention entropy' is -2, below the ideal value of 0"
-    )
-    assert float(rule.combine({"a": torch.tensor(1.0), "anchor": torch.tensor(-1e-7)})) > 0
+        rule.combine({"a": torch.tensor(1.0), "attention entropy": torch.tensor(-2.0)}, ONES, ONES)
+    assert str(raised.value).splitlines()[0] == ("smooth-tchebycheff: the loss term 'attention entropy' is -2, below 0")
+    assert float(rule.combine({"a": torch.tensor(1.0), "b": torch.tensor(-1e-7)}, ONES, ONES)) > 0
 
 
 # --- in a training ----------------------------------------------------------------------------------------------------
@@ -175,6 +219,11 @@ def test_smooth_tchebycheff_refuses_a_term_below_its_ideal_value(tiny: Any, run_
 def opposed(weight: float = 1.0) -> LossTerm:
     """Wants the logits small, which language modelling does not."""
     return LossTerm(name="small", fn=lambda batch, outputs: outputs.logits.float().pow(2).mean(), weight=weight)
+
+
+def small(factor: float) -> LossTerm:
+    """The same as a term that is small itself."""
+    return LossTerm(name="small", fn=lambda batch, outputs: factor * outputs.logits.float().pow(2).mean())
 
 
 @pytest.mark.parametrize("plugin", [PCGrad, MGDA, UPGrad, SmoothTchebycheff])

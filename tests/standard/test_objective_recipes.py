@@ -13,6 +13,7 @@ from evenhand_sdk.tiny import save_tiny, tiny_sentences
 FOLDER = Path(__file__).parents[2] / "docs" / "recipes" / "objective"
 OWN = {
     "adversarial": {"adversary of adversarial"},
+    "control-codes": set(),
     "gradient-reversal": {"adversaries of gradient-reversal"},
     "mgda": {"pair parity", "retention"},
     "pair-contrast": {"pair contrast", "retention"},
@@ -22,6 +23,7 @@ OWN = {
     "smooth-tchebycheff": {"pair parity", "retention"},
     "unlearning": {"unlearning", "unrelated"},
     "unlikelihood": {"unlikelihood", "unrelated"},
+    "unwanted-text": {"pair parity", "retention", "toxicity", "beside toxicity"},
     "upgrad": {"pair parity", "retention"},
 }
 pytestmark = pytest.mark.slow
@@ -41,6 +43,9 @@ def test_it_runs_on_a_tiny_model_and_every_term_has_a_gradient(name: str, tiny_f
     if name in ("preference-optimisation", "unlearning", "unlikelihood"):
         step = "preference-pairs" if name == "preference-optimisation" else name
         settings.append(f"steps.{step}.limit=40")
+    if name == "unwanted-text":  # needs no published file
+        (tmp_path / "unwanted.txt").write_text("\n".join(f"{line} It was bad." for line in tiny_sentences()[:20]))
+        settings.append(f"steps.unwanted-text.texts={tmp_path / 'unwanted.txt'}")
     if name == "quality-budget":
         (tmp_path / "general.txt").write_text("\n".join(tiny_sentences()[:30]))
         settings.append(f"data.retention={tmp_path / 'general.txt'}")
@@ -49,7 +54,7 @@ def test_it_runs_on_a_tiny_model_and_every_term_has_a_gradient(name: str, tiny_f
     assert record["status"] == "complete" and not record["faults"]
     (training,) = record["training"]
     assert set(training["terms"]) == {"language modelling", *OWN[name]}
-    for term in OWN[name] - {"retention", "unrelated"}:
+    for term in OWN[name] - {"retention", "unrelated", "beside toxicity"}:
         assert training["terms"][term]["gradient_norm"] > 0
     if name == "quality-budget":
         watch = training["watch"]
@@ -60,6 +65,14 @@ def test_it_runs_on_a_tiny_model_and_every_term_has_a_gradient(name: str, tiny_f
         assert record["data"]["rows"] == record["data"]["rows_after"] == 120
     if name in ("adversarial", "gradient-reversal"):
         assert "A fresh probe for gender" in result.report.read_text(encoding="utf-8")
+    if name == "upgrad":
+        assert "Is the context still used?" in result.report.read_text(encoding="utf-8")
+    if name == "control-codes":
+        (step,) = [step for step in record["steps"] if step["use"] == name]
+        assert {proof["stage"] for proof in step["proofs"] if proof["took"]} == {"data", "decoding"}
+    if name == "smooth-tchebycheff":
+        shares = {term: facts["share"] for term, facts in training["terms"].items()}
+        assert shares["language modelling"] > 0.01 and shares["pair parity"] > 0.01, shares
 
 
 UNMEETABLE = """

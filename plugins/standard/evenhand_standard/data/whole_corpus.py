@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import Example, RowAccount, UsageError
-from evenhand_sdk.data_rows import AXIS, GROUP, ORIGIN, STEP, Fate, Made, RowWork, one_by_one
+from evenhand_sdk.data_rows import AXIS, GROUP, ORIGIN, STEP, Fate, Fates, Made, RowWork, one_by_one
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -43,19 +43,25 @@ def demand_column(rows: Dataset, column: str, what: str) -> None:
 
 
 def with_own(
-    work: RowWork, rows: Dataset, made: Sequence[Made], columns: Mapping[str, tuple[str, Any]] | None = None
+    work: RowWork,
+    rows: Dataset,
+    made: Sequence[Made],
+    columns: Mapping[str, tuple[str, Any]] | None = None,
+    *,
+    fates: Fates | None = None,
 ) -> tuple[Dataset, RowAccount]:
-    """The rows, then texts that were made from none of them, with provenance; and the account of both.
+    """The rows, after each met its fate if there are some, then texts that were made from none of them, with
+    provenance; and the account of both.
 
     `columns` are new ones: name -> (type of `datasets.Value`, value of the rows that were there). All other columns of
     the new texts are empty.
     """
     from datasets import Dataset, concatenate_datasets
 
-    kept = work.rewrite(rows, one_by_one(lambda row: Fate()), columns=columns)
+    kept = work.rewrite(rows, fates or one_by_one(lambda row: Fate()), columns=columns)
     counted = work.account()
     assert counted is not None
-    account = replace(counted, added=len(made), examples=shown(made))
+    account = replace(counted, added=counted.added + len(made), examples=[*counted.examples, *shown(made)])
     if not made:
         return kept, account
     own = [{ORIGIN: NO_ORIGIN, STEP: work.run.step_id, AXIS: m.axis, GROUP: m.group, "text": m.text} for m in made]

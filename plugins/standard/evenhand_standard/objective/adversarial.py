@@ -59,6 +59,9 @@ class AdversaryOptions(RowOptions):
     adversary_learning_rate: Annotated[float, Field(gt=0.0)] | None = Field(
         None, description="None: a multiple of training.learning_rate, 10 (adversarial) or 5 (gradient-reversal)."
     )
+    adversary_steps: Annotated[int, Field(ge=1, le=5)] = Field(
+        1, description="Steps of the adversaries on each micro-batch, for one that lags behind the model."
+    )
 
 
 class AdversarialOptions(AdversaryOptions):
@@ -100,6 +103,7 @@ class Adversarial(Mitigation):
             needs=place.needs,
             parameters=heads.parameters,
             optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate),
+            optimizer_steps=o.adversary_steps,
         )
         return [
             term,

@@ -60,33 +60,59 @@ class TextPairs:
 
 
 def row_and_other(batch: Batch, outputs: Outputs, key: str) -> TextPairs | None:
-    """Each row of a batch that has another text under `key`, and that text; None when no row has."""
+    """Each row of a batch that has another text under `key`, and that text; None when no row has.
+
+    Two texts that differ only behind the longest length of a training are the same there, and are left out.
+    """
     if key not in outputs.pairs:
         return None
     pairs, logits = batch.pairs[key], outputs.pairs[key].logits
     rows = pairs.rows
-    return TextPairs(
+    found = TextPairs(
         rows=rows.tolist(), own=batch.input_ids[rows], own_mask=batch.attention_mask[rows], other=pairs.input_ids,
         other_mask=pairs.attention_mask, own_logits=outputs.logits[rows], other_logits=logits,
     )  # fmt: skip
+    return _distinct(found)
 
 
 def two_others(batch: Batch, outputs: Outputs, key: str) -> TextPairs | None:
-    """The two texts that rows of a batch have under `key`, the first as `own`; None when no row has."""
+    """The two texts that rows of a batch have under `key`, the first as `own`; None when no row has.
+
+    Those that are the same within the longest length of a training are left out.
+    """
     if key not in outputs.pairs:
         return None
     pairs, logits = batch.pairs[key], outputs.pairs[key].logits
     a, b = slice(0, None, 2), slice(1, None, 2)
-    return TextPairs(
+    found = TextPairs(
         rows=pairs.rows[a].tolist(), own=pairs.input_ids[a], own_mask=pairs.attention_mask[a],
         other=pairs.input_ids[b], other_mask=pairs.attention_mask[b], own_logits=logits[a], other_logits=logits[b],
     )  # fmt: skip
+    return _distinct(found)
+
+
+def _distinct(texts: TextPairs) -> TextPairs | None:
+    """The pairs whose two texts are not the same; None when there are none."""
+    kept = _differs(texts).any(-1)
+    if bool(kept.all()):
+        return texts
+    if not bool(kept.any()):
+        return None
+    rows = [row for row, keep in zip(texts.rows, kept.tolist(), strict=True) if keep]
+    return TextPairs(
+        rows=rows, own=texts.own[kept], own_mask=texts.own_mask[kept], other=texts.other[kept],
+        other_mask=texts.other_mask[kept], own_logits=texts.own_logits[kept], other_logits=texts.other_logits[kept],
+    )  # fmt: skip
+
+
+def _differs(texts: TextPairs) -> torch.Tensor:
+    return (texts.own != texts.other) | (texts.own_mask != texts.other_mask)
 
 
 def _likelihoods(texts: TextPairs, own_logits: torch.Tensor, other_logits: torch.Tensor) -> Likelihoods:
     import torch
 
-    differs = (texts.own != texts.other) | (texts.own_mask != texts.other_mask)
+    differs = _differs(texts)
     if not bool(differs.any(-1).all()):
         raise UsageError("a pair holds the same text twice, so that there is nothing to prefer", where="training data")
     place = torch.arange(differs.shape[1], device=differs.device)

@@ -67,6 +67,7 @@ class GradientReversal(Mitigation):
             needs=place.needs,
             parameters=heads.parameters,
             optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate),
+            optimizer_steps=o.adversary_steps,
         )
 
     @hookimpl

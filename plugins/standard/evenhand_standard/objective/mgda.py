@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class MGDAOptions(StrengthOptions):
     """Options of `mgda`; `strength` goes from the sum of the gradients to the rule."""
 
-    normalise: bool = Field(True, description="The rule sees gradients of equal length.")
+    normalise: bool = Field(
+        True, description="The rule sees gradients of equal length, so that the weights of terms do not count."
+    )
 
 
 class MGDA(Mitigation):

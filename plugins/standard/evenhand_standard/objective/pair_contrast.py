@@ -21,23 +21,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from evenhand_sdk import (
-    Axes,
-    Batch,
-    Locale,
-    LossTerm,
-    Mitigation,
-    Needs,
-    Outputs,
-    Pairing,
-    RunContext,
-    StrengthOptions,
-    counterfactuals,
-    hookimpl,
-    load_axis,
-)
+from evenhand_sdk import Batch, LossTerm, Mitigation, Needs, Outputs, Pairing, RunContext, hookimpl
+from evenhand_standard.objective.axis_pairs import AxisPairOptions, terms_on_pairs
 from evenhand_standard.objective.pair_parity import nothing
-from evenhand_standard.objective.retention_term import retention_terms
 
 if TYPE_CHECKING:
     import torch
@@ -46,18 +32,14 @@ if TYPE_CHECKING:
 NotNegative = Annotated[float, Field(ge=0.0)]
 
 
-class PairContrastOptions(StrengthOptions):
+class PairContrastOptions(AxisPairOptions):
     """Options of `pair-contrast`; `strength` scales both terms."""
 
-    axes: Axes = ("gender",)
-    locale: Locale = "en"
-    names: bool = Field(True, description="First names belong to groups, too.")
     weight: NotNegative = Field(0.1, description="Weight of the contrast beside the language-modelling loss.")
     temperature: Annotated[float, Field(gt=0.0)] = Field(0.05, description="tau: how sharply texts are told apart.")
     alignment: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.05, description="Share of the alignment loss; the rest is the contrastive one."
     )
-    retention: NotNegative = Field(0.1, description="Weight of KL(untouched || trained) on ungrouped words.")
 
 
 class PairContrast(Mitigation):
@@ -71,25 +53,13 @@ class PairContrast(Mitigation):
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> list[LossTerm]:
         o = self.options
-        if o.strength == 0:
-            return []
-        axes = [load_axis(name, o.locale) for name in o.axes]
-        terms = []
-        for axis in axes:
-            pairing = Pairing(
-                key=f"counterfactual/{axis.digest}/{'names' if o.names else 'words'}",
-                pair=lambda text, axis=axis: [c.text for c in counterfactuals(text, axis, names=o.names)],
-                bins=axis.bins(names=o.names),
-            )
-            terms.append(
-                LossTerm(
-                    name="pair contrast" + (f" ({axis.name})" if len(axes) > 1 else ""),
-                    fn=contrast(pairing.key, o.temperature, o.alignment),
-                    weight=o.strength * o.weight,
-                    needs=Needs(hidden_states=True, counterfactual=pairing),
-                )
-            )
-        return terms + retention_terms(run, model, axes, names=o.names, weight=o.strength * o.retention)
+
+        def term(pairing: Pairing, name: str) -> LossTerm:
+            fn = contrast(pairing.key, o.temperature, o.alignment)
+            needs = Needs(hidden_states=True, counterfactual=pairing)
+            return LossTerm(name=name, fn=fn, weight=o.strength * o.weight, needs=needs)
+
+        return terms_on_pairs(run, model, o, term, "pair contrast")
 
 
 def contrast(key: str, temperature: float, alignment: float) -> Callable[[Batch, Outputs], torch.Tensor]:

@@ -21,23 +21,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from evenhand_sdk import (
-    Axes,
     Batch,
-    Locale,
     LossTerm,
     Mitigation,
     Needs,
     Outputs,
     Pairing,
     RunContext,
-    StrengthOptions,
-    counterfactuals,
+    Section,
     fold,
     group_tokens,
     hookimpl,
-    load_axis,
-    token_bins,
 )
+from evenhand_standard.objective.axis_pairs import AxisPairOptions, terms_on_pairs
+from evenhand_standard.objective.context_use import context_section
 from evenhand_standard.objective.folded_divergence import mean_folded_js
 
 if TYPE_CHECKING:
@@ -55,14 +52,10 @@ LEAST = -1e4
 """Log-probabilities below this count as probability zero, and pass no gradient."""
 
 
-class PairParityOptions(StrengthOptions):
+class PairParityOptions(AxisPairOptions):
     """Options of `pair-parity`; `strength` scales both terms."""
 
-    axes: Axes = ("gender",)
-    locale: Locale = "en"
-    names: bool = Field(True, description="First names belong to groups, too.")
     weight: NotNegative = Field(1.0, description="Weight of the pair term beside the language-modelling loss.")
-    retention: NotNegative = Field(0.1, description="Weight of KL(untouched || trained) on ungrouped words.")
     distance: Distance = Field("js", description="How two next-token distributions are compared.")
 
 
@@ -77,38 +70,16 @@ class PairParity(Mitigation):
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> list[LossTerm]:
         o = self.options
-        if o.strength == 0:
-            return []
-        axes = [load_axis(name, o.locale) for name in o.axes]
-        terms = []
-        for axis in axes:
-            label = "pair parity" if len(axes) == 1 else f"pair parity ({axis.name})"
-            pairing = Pairing(
-                key=f"counterfactual/{axis.digest}/{'names' if o.names else 'words'}",
-                pair=lambda text, axis=axis: [c.text for c in counterfactuals(text, axis, names=o.names)],
-                bins=axis.bins(names=o.names),
-            )
-            terms.append(
-                LossTerm(
-                    name=label,
-                    fn=parity(pairing.key, DISTANCES[o.distance]),
-                    weight=o.strength * o.weight,
-                    needs=Needs(counterfactual=pairing),
-                )
-            )
-        if o.retention > 0:
-            words = [bin for axis in axes for bin in axis.bins(names=o.names)]
-            bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
-            terms.append(
-                LossTerm(
-                    name="retention",
-                    fn=retention(bins, causal=run.kind == "causal"),
-                    weight=o.strength * o.retention,
-                    needs=Needs(reference=True),
-                    anchor=True,
-                )
-            )
-        return terms
+
+        def term(pairing: Pairing, name: str) -> LossTerm:
+            fn, needs = parity(pairing.key, DISTANCES[o.distance]), Needs(counterfactual=pairing)
+            return LossTerm(name=name, fn=fn, weight=o.strength * o.weight, needs=needs)
+
+        return terms_on_pairs(run, model, o, term, "pair parity")
+
+    @hookimpl
+    def transparency(self, run: RunContext, model: PreTrainedModel, result: Any) -> Section | None:
+        return None if self.options.strength == 0 else context_section(run, model, self.options.locale)
 
 
 # --------------------------------------------------------------------------------------------- the two terms

@@ -15,28 +15,25 @@ Source: Gupta et al. 2022 (counterfactual role reversal in distillation; teacher
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from evenhand_sdk import (
-    Axes,
     Batch,
-    Locale,
     LossTerm,
     Mitigation,
     Needs,
     Outputs,
     Pairing,
     RunContext,
-    StrengthOptions,
-    counterfactuals,
+    Section,
     fold,
     hookimpl,
-    load_axis,
 )
+from evenhand_standard.objective.axis_pairs import AxisPairOptions, terms_on_pairs
+from evenhand_standard.objective.context_use import context_section
 from evenhand_standard.objective.pair_parity import LEAST, log_probabilities, mean_in_chunks, nothing
-from evenhand_standard.objective.retention_term import retention_terms
 
 if TYPE_CHECKING:
     import torch
@@ -47,15 +44,11 @@ Operation = Literal["mean", "geometric", "max"]
 Term = Callable[[Batch, Outputs], "torch.Tensor"]
 
 
-class SelfDistillationOptions(StrengthOptions):
+class SelfDistillationOptions(AxisPairOptions):
     """Options of `self-distillation`; `strength` scales both terms."""
 
-    axes: Axes = ("gender",)
-    locale: Locale = "en"
-    names: bool = Field(True, description="First names belong to groups, too.")
     operation: Operation = Field("mean", description="How the teacher's distributions become one.")
     weight: NotNegative = Field(1.0, description="Weight of KL(teacher || trained) beside the language-modelling loss.")
-    retention: NotNegative = Field(0.1, description="Weight of KL(untouched || trained) on ungrouped words.")
 
 
 class SelfDistillation(Mitigation):
@@ -69,25 +62,16 @@ class SelfDistillation(Mitigation):
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> list[LossTerm]:
         o = self.options
-        if o.strength == 0:
-            return []
-        axes = [load_axis(name, o.locale) for name in o.axes]
-        terms = []
-        for axis in axes:
-            pairing = Pairing(
-                key=f"counterfactual/{axis.digest}/{'names' if o.names else 'words'}",
-                pair=lambda text, axis=axis: [c.text for c in counterfactuals(text, axis, names=o.names)],
-                bins=axis.bins(names=o.names),
-            )
-            terms.append(
-                LossTerm(
-                    name="self-distillation" + (f" ({axis.name})" if len(axes) > 1 else ""),
-                    fn=distillation(pairing.key, o.operation),
-                    weight=o.strength * o.weight,
-                    needs=Needs(counterfactual=pairing, reference=True),
-                )
-            )
-        return terms + retention_terms(run, model, axes, names=o.names, weight=o.strength * o.retention)
+
+        def term(pairing: Pairing, name: str) -> LossTerm:
+            fn, needs = distillation(pairing.key, o.operation), Needs(counterfactual=pairing, reference=True)
+            return LossTerm(name=name, fn=fn, weight=o.strength * o.weight, needs=needs)
+
+        return terms_on_pairs(run, model, o, term, "self-distillation")
+
+    @hookimpl
+    def transparency(self, run: RunContext, model: PreTrainedModel, result: Any) -> Section | None:
+        return None if self.options.strength == 0 else context_section(run, model, self.options.locale)
 
 
 def distillation(key: str, operation: Operation) -> Term:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -28,15 +28,15 @@ from evenhand_sdk import (
     Mitigation,
     Needs,
     Outputs,
-    Pairing,
     RunContext,
+    Section,
     StrengthOptions,
     UsageError,
-    counterfactuals,
     hookimpl,
     load_axis,
     single_token,
 )
+from evenhand_standard.objective.axis_pairs import pairing_of
 from evenhand_standard.objective.embedding_directions import (
     Directions,
     group_tables,
@@ -46,6 +46,7 @@ from evenhand_standard.objective.embedding_directions import (
     output_matrix,
     principal_directions,
 )
+from evenhand_standard.objective.fresh_probe import probe_section
 from evenhand_standard.objective.group_word_tokens import FORMS, styled
 from evenhand_standard.objective.hidden_orthogonality import AttributeVectors, LayerStates, distance, orthogonality
 from evenhand_standard.objective.pair_parity import nothing
@@ -106,11 +107,7 @@ class SubspaceRegulariser(Mitigation):
         o = self.options
         weight = o.strength * o.weight
         if o.form == "cosine":
-            pairing = Pairing(
-                key=f"counterfactual/{axis.digest}/{'names' if o.names else 'words'}",
-                pair=lambda text: [c.text for c in counterfactuals(text, axis, names=o.names)],
-                bins=axis.bins(names=o.names),
-            )
+            pairing = pairing_of(axis, names=o.names)
             needs = Needs(hidden_states=True, counterfactual=pairing)
             return [LossTerm(name=f"cosine{label}", fn=cosine(pairing.key), weight=weight, needs=needs)]
         tables = group_tables(run.tokenizer, axis, names=o.names)
@@ -157,6 +154,14 @@ class SubspaceRegulariser(Mitigation):
                 load_state_dict=directions.load_state_dict,
             )
         ]
+
+    @hookimpl
+    def transparency(self, run: RunContext, model: PreTrainedModel, result: Any) -> list[Section]:
+        # A direction that is gone may hide what a network still finds (Gonen and Goldberg 2019): a fresh one is asked.
+        o = self.options
+        layer = 0 if o.form == "embedding-projection" else int(model.config.num_hidden_layers)
+        axes = [load_axis(name, o.locale) for name in o.axes] if o.strength else []
+        return [probe_section(run, model, axis, layer) for axis in axes]
 
 
 # ------------------------------------------------------------------------------------------------- the terms

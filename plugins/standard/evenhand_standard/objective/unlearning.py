@@ -24,33 +24,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from evenhand_sdk import (
-    AxisName,
-    Batch,
-    DataTransform,
-    EvenhandError,
-    Locale,
-    LossTerm,
-    Mitigation,
-    Needs,
-    Outputs,
-    Pairing,
-    RowAccount,
-    RunContext,
-    hookimpl,
-    load_axis,
-)
-from evenhand_sdk.data_rows import Made, RowOptions, RowWork
-from evenhand_standard.data.preference_sets import Comparison, banked
-from evenhand_standard.data.whole_corpus import demand_whole, with_own
+from evenhand_sdk import Batch, DataTransform, LossTerm, Mitigation, Needs, Outputs, RunContext, hookimpl
 from evenhand_standard.objective.continuation_likelihoods import UntouchedLikelihoods, two_others
-from evenhand_standard.objective.pair_parity import forward_kl, mean_in_chunks, nothing
+from evenhand_standard.objective.listed_pairs import ListedPairOptions, ListedPairs, unrelated
+from evenhand_standard.objective.pair_parity import nothing
 
 if TYPE_CHECKING:
     import torch
-    from datasets import Dataset
     from transformers import PreTrainedModel
 
     from evenhand_standard.objective.continuation_likelihoods import Likelihoods
@@ -58,19 +40,16 @@ if TYPE_CHECKING:
 NotNegative = Annotated[float, Field(ge=0.0)]
 KEY = "unlearning"
 STEREOTYPE, OTHER = "evenhand_stereotype", "evenhand_anti_stereotype"
-COLUMNS: dict[str, tuple[str, Any]] = {STEREOTYPE: ("string", ""), OTHER: ("string", "")}
+PAIRS = ListedPairs(key=KEY, stereotype=STEREOTYPE, other=OTHER, note="unlearns{stereotype}, keeps{other}")
 FIRST_PAIRS = 32
 """Pairs of the first phase, in which stereotypes are forgotten whatever the score."""
 MEMORY = 0.98
 """How much of the score stays at each further pair."""
 
 
-class UnlearningOptions(RowOptions):
+class UnlearningOptions(ListedPairOptions):
     """Options of `unlearning`; `strength` scales all terms."""
 
-    axis: AxisName = "gender"
-    locale: Locale = "en"
-    limit: Annotated[int, Field(ge=1)] = Field(800, description="Most pairs.")
     beta: Annotated[float, Field(gt=0.0)] = Field(0.1, description="Of NPO; near 0 it is gradient ascent.")
     forget: NotNegative = Field(0.5, description="Weight of negative preference optimisation.")
     retain: NotNegative = Field(0.3, description="Weight of the negative log-likelihood of the other side.")
@@ -78,21 +57,6 @@ class UnlearningOptions(RowOptions):
     tolerance: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
         0.02, description="How far the score may be from one half before a side is forgotten."
     )
-
-    @model_validator(mode="after")
-    def _has_labels(self) -> UnlearningOptions:
-        from evenhand_standard.pair_bank import knows
-
-        try:
-            axis = load_axis(self.axis, self.locale)
-        except EvenhandError as error:
-            raise ValueError(str(error).replace("\n", "\n    ")) from error
-        if not knows(axis):
-            raise ValueError(
-                f"the pair bank says of no pair of the axis {self.axis!r} which side is stereotypical; it does of "
-                "English packs with the groups female and male"
-            )
-        return self
 
 
 class Unlearning(Mitigation):
@@ -107,25 +71,7 @@ class Unlearning(Mitigation):
 
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
-        o = self.options
-        if split != "train":
-            return None
-        work = RowWork(run, o)
-        facts: dict[str, Any] = {}
-        told: list[RowAccount] = []
-
-        def fn(rows: Dataset) -> Dataset:
-            told.clear()
-            if o.strength == 0:
-                return work.untouched(rows)
-            demand_whole(rows, self.name)
-            found = [c for c in banked(load_axis(o.axis, o.locale), run.seed_for("order")) if c.stereotype][: o.limit]
-            facts["pairs"] = len(found)
-            out, account = with_own(work, rows, [as_row(item) for item in found], COLUMNS)
-            told.append(account)
-            return out
-
-        return DataTransform(fn=fn, facts=facts, account=lambda: told[0] if told else work.account())
+        return PAIRS.data(run, self.options, self.name) if split == "train" else None
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> list[LossTerm]:
@@ -133,8 +79,7 @@ class Unlearning(Mitigation):
         if o.strength == 0:
             return []
         state = Swap(tolerance=o.tolerance)
-        pairing = Pairing(key=KEY, pair=lambda text: [], of_row=both_texts, aligned=False)
-        needs = Needs(columns=tuple(COLUMNS), counterfactual=pairing, reference=True)
+        needs = Needs(columns=tuple(PAIRS.columns), counterfactual=PAIRS.pairing, reference=True)
         terms = [
             LossTerm(
                 name="unlearning",
@@ -147,22 +92,8 @@ class Unlearning(Mitigation):
         ]
         if o.unrelated > 0:
             weight = o.strength * o.unrelated
-            terms.append(LossTerm(name="unrelated", fn=unrelated, weight=weight, needs=needs, anchor=True))
+            terms.append(LossTerm(name="unrelated", fn=unrelated(STEREOTYPE), weight=weight, needs=needs, anchor=True))
         return terms
-
-
-def as_row(item: Comparison) -> Made:
-    """The beginning of both sentences as a row, with the stereotypical continuation and the other one."""
-    first = item.stereotype == item.groups[0]
-    s, a = (item.first, item.second) if first else (item.second, item.first)
-    note = f"unlearns{s}, keeps{a}"
-    return Made(text=item.prompt, axis=item.axis, group=item.stereotype, note=note, columns={STEREOTYPE: s, OTHER: a})
-
-
-def both_texts(row: Mapping[str, Any]) -> Sequence[str]:
-    """The stereotypical text and the other one; none for a row that is no pair."""
-    s, a = row[STEREOTYPE], row[OTHER]
-    return [row["text"] + s, row["text"] + a] if s and a and s != a else []
 
 
 @dataclass
@@ -227,15 +158,3 @@ def npo(ratio: torch.Tensor, beta: float) -> torch.Tensor:
 def swapped(found: Likelihoods) -> Likelihoods:
     """The same with the sides exchanged."""
     return type(found)(own=found.other, other=found.own, own_tokens=found.other_tokens, other_tokens=found.own_tokens)
-
-
-def unrelated(batch: Batch, outputs: Outputs) -> torch.Tensor:
-    """The mean of KL(p0 || p) [] in nat over the predicted tokens of rows that are no pair."""
-    import torch
-
-    assert outputs.reference is not None
-    plain = torch.tensor([not s for s in batch.columns[STEREOTYPE]], device=batch.labels.device)
-    kept = torch.nn.functional.pad((batch.labels != -100)[:, 1:], (0, 1)) & plain[:, None]
-    if not bool(kept.any()):
-        return nothing(outputs)
-    return mean_in_chunks(forward_kl, outputs.reference.logits()[kept], outputs.logits[kept])

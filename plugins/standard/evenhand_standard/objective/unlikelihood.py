@@ -20,34 +20,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from evenhand_sdk import (
-    AxisName,
     Batch,
     DataTransform,
-    EvenhandError,
-    Locale,
     LossTerm,
     Mitigation,
     Needs,
     Outputs,
-    Pairing,
-    RowAccount,
     RunContext,
     aligned_positions,
     hookimpl,
-    load_axis,
 )
-from evenhand_sdk.data_rows import Made, RowOptions, RowWork
-from evenhand_standard.data.preference_sets import Comparison, banked
-from evenhand_standard.data.whole_corpus import demand_whole, with_own
 from evenhand_standard.objective.continuation_likelihoods import two_others
-from evenhand_standard.objective.pair_parity import forward_kl, mean_in_chunks, nothing
+from evenhand_standard.objective.listed_pairs import ListedPairOptions, ListedPairs, unrelated
+from evenhand_standard.objective.pair_parity import nothing
 
 if TYPE_CHECKING:
     import torch
-    from datasets import Dataset
     from transformers import PreTrainedModel
 
     from evenhand_standard.objective.continuation_likelihoods import TextPairs
@@ -55,33 +46,15 @@ if TYPE_CHECKING:
 NotNegative = Annotated[float, Field(ge=0.0)]
 KEY = "unlikelihood"
 LISTED, OTHER = "evenhand_unlikely", "evenhand_instead"
-COLUMNS: dict[str, tuple[str, Any]] = {LISTED: ("string", ""), OTHER: ("string", "")}
+PAIRS = ListedPairs(key=KEY, stereotype=LISTED, other=OTHER, note="penalises{stereotype}, not{other}")
 
 
-class UnlikelihoodOptions(RowOptions):
+class UnlikelihoodOptions(ListedPairOptions):
     """Options of `unlikelihood`; `strength` scales all terms."""
 
-    axis: AxisName = "gender"
-    locale: Locale = "en"
-    limit: Annotated[int, Field(ge=1)] = Field(800, description="Most pairs.")
     weight: NotNegative = Field(0.5, description="Weight of the penalty; the literature has 0.1 to 1.")
     until_parity: bool = Field(True, description="A pair counts only while its stereotypical side is the likelier one.")
     unrelated: NotNegative = Field(0.2, description="Weight of KL(untouched || trained) on rows that are no pair.")
-
-    @model_validator(mode="after")
-    def _has_labels(self) -> UnlikelihoodOptions:
-        from evenhand_standard.pair_bank import knows
-
-        try:
-            axis = load_axis(self.axis, self.locale)
-        except EvenhandError as error:
-            raise ValueError(str(error).replace("\n", "\n    ")) from error
-        if not knows(axis):
-            raise ValueError(
-                f"the pair bank says of no pair of the axis {self.axis!r} which side is stereotypical; it does of "
-                "English packs with the groups female and male"
-            )
-        return self
 
 
 class Unlikelihood(Mitigation):
@@ -96,53 +69,20 @@ class Unlikelihood(Mitigation):
 
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
-        o = self.options
-        if split != "train":
-            return None
-        work = RowWork(run, o)
-        facts: dict[str, Any] = {}
-        told: list[RowAccount] = []
-
-        def fn(rows: Dataset) -> Dataset:
-            told.clear()
-            if o.strength == 0:
-                return work.untouched(rows)
-            demand_whole(rows, self.name)
-            found = [c for c in banked(load_axis(o.axis, o.locale), run.seed_for("order")) if c.stereotype][: o.limit]
-            facts["pairs"] = len(found)
-            out, account = with_own(work, rows, [as_row(item) for item in found], COLUMNS)
-            told.append(account)
-            return out
-
-        return DataTransform(fn=fn, facts=facts, account=lambda: told[0] if told else work.account())
+        return PAIRS.data(run, self.options, self.name) if split == "train" else None
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> list[LossTerm]:
         o = self.options
         if o.strength == 0:
             return []
-        pairing = Pairing(key=KEY, pair=lambda text: [], of_row=both_texts, aligned=False)
         fn = unlikelihood(until_parity=o.until_parity)
-        needs = Needs(columns=tuple(COLUMNS), counterfactual=pairing)
+        needs = Needs(columns=tuple(PAIRS.columns), counterfactual=PAIRS.pairing)
         terms = [LossTerm(name="unlikelihood", fn=fn, weight=o.strength * o.weight, needs=needs)]
         if o.unrelated > 0:
-            weight, needs = o.strength * o.unrelated, Needs(columns=tuple(COLUMNS), reference=True)
-            terms.append(LossTerm(name="unrelated", fn=unrelated, weight=weight, needs=needs, anchor=True))
+            weight, needs = o.strength * o.unrelated, Needs(columns=tuple(PAIRS.columns), reference=True)
+            terms.append(LossTerm(name="unrelated", fn=unrelated(LISTED), weight=weight, needs=needs, anchor=True))
         return terms
-
-
-def as_row(item: Comparison) -> Made:
-    """The beginning of both sentences as a row, with the stereotypical continuation and the other one."""
-    first = item.stereotype == item.groups[0]
-    s, a = (item.first, item.second) if first else (item.second, item.first)
-    note = f"penalises{s}, not{a}"
-    return Made(text=item.prompt, axis=item.axis, group=item.stereotype, note=note, columns={LISTED: s, OTHER: a})
-
-
-def both_texts(row: Mapping[str, Any]) -> Sequence[str]:
-    """The stereotypical text and the other one; none for a row that is no pair."""
-    s, a = row[LISTED], row[OTHER]
-    return [row["text"] + s, row["text"] + a] if s and a and s != a else []
 
 
 def unlikelihood(*, until_parity: bool) -> Callable[[Batch, Outputs], torch.Tensor]:
@@ -194,15 +134,3 @@ def penalty(texts: TextPairs, pair: int, places: torch.Tensor) -> torch.Tensor:
     logits = texts.own_logits[pair, places - 1].float()
     others = logits.scatter(-1, texts.own[pair][places][:, None], -torch.inf)
     return (logits.logsumexp(-1) - others.logsumexp(-1)).mean()
-
-
-def unrelated(batch: Batch, outputs: Outputs) -> torch.Tensor:
-    """The mean of KL(p0 || p) [] in nat over the predicted tokens of rows that are no pair."""
-    import torch
-
-    assert outputs.reference is not None
-    plain = torch.tensor([not s for s in batch.columns[LISTED]], device=batch.labels.device)
-    kept = torch.nn.functional.pad((batch.labels != -100)[:, 1:], (0, 1)) & plain[:, None]
-    if not bool(kept.any()):
-        return nothing(outputs)
-    return mean_in_chunks(forward_kl, outputs.reference.logits()[kept], outputs.logits[kept])
