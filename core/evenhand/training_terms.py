@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
-from evenhand.processes import averaged, sharding
+from evenhand.processes import averaged, count, sharding
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LANGUAGE_MODELLING = "language modelling"
 NORMALISING_BATCHES = 4
+LOOKS = 5
+"""How often a term that is not zero is looked at, until its gradient was seen not to be zero either."""
 
 
 @dataclass
@@ -37,6 +39,8 @@ class TermState:
     """Gradients of the raw value over the term's own parameters, until its optimiser steps."""
     gradient_norm: float | None = None
     """The largest norm of the weighted term's gradient that was measured; None while none was."""
+    looks: int = 0
+    """How often that was measured where the term was not zero."""
 
     @property
     def scale(self) -> float:
@@ -111,15 +115,25 @@ class Terms:
             what = f"the gradient of the loss term {state.term.name!r} over its own parameters became nan"
             raise diverged(what, step)
 
-    def prove(self, weighted: dict[str, torch.Tensor], parameters: Sequence[torch.nn.Parameter], step: int) -> None:
-        """Measure each term's gradient over the trainable parameters and keep the largest norm."""
+    def prove(
+        self, weighted: dict[str, torch.Tensor], parameters: Sequence[torch.nn.Parameter], step: int, *, all_terms: bool
+    ) -> None:
+        """Measure each term's gradient over the trainable parameters and keep the largest norm.
+
+        Without `all_terms`, only of those that act on this micro-batch and were never seen to act: a term may have
+        something to do in few batches alone.
+        """
         for state in self.states:
             if state.term.name == LANGUAGE_MODELLING:
                 continue  # the host's own loss needs no proof, and the extra backward pass would cost time
+            acts = state.term.weight != 0 and state.values[-1] != 0
+            if not all_terms and (not acts or state.gradient_norm or state.looks >= LOOKS):
+                continue
             norm = _gradient_norm(weighted[state.term.name], parameters)
             if not math.isfinite(norm):
                 raise _diverged_gradient(state.term.name, norm, step)
             state.gradient_norm = max(state.gradient_norm or 0.0, norm)
+            state.looks += acts
 
     def accuse(
         self, weighted: dict[str, torch.Tensor], parameters: Sequence[torch.nn.Parameter], step: int
@@ -152,6 +166,18 @@ class Terms:
         if self.aggregator and self.aggregator.on_step:
             self.aggregator.on_step(step, total)
 
+    def means(self, since: int) -> dict[str, float]:
+        """The mean value of each term, not weighted, over the micro-batches after the first `since`, of all
+        processes."""
+        import torch
+
+        found = {s.term.name: sum(s.values[since:]) / len(s.values[since:]) for s in self.states if s.values[since:]}
+        if count() > 1 and found:
+            device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+            whole = averaged(torch.tensor(list(found.values()), device=device))
+            found = dict(zip(found, whole.tolist(), strict=True))
+        return found
+
     def state_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for state in self.states:
@@ -159,6 +185,7 @@ class Terms:
                 "values": state.values,
                 "seen": state.seen,
                 "gradient_norm": state.gradient_norm,
+                "looks": state.looks,
                 "parameters": [p.detach().clone() for p in state.parameters],
             }
             if state.optimizer is not None:
@@ -173,12 +200,22 @@ class Terms:
         return out
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """The counterpart of `state_dict`. Raises UsageError for the state of other terms."""
         import torch
 
+        had = [key.removeprefix("term:") for key in saved if key.startswith("term:")]
+        have = [state.term.name for state in self.states]
+        if sorted(had) != sorted(have):
+            raise UsageError(
+                "the training that is to go on had other terms",
+                where="training",
+                known=f"it had {', '.join(map(repr, had))}; this one has {', '.join(map(repr, have))}",
+                do="go on with the same terms, or begin again in another folder",
+            )
         for state in self.states:
             entry = saved[f"term:{state.term.name}"]
             state.values, state.seen = list(entry["values"]), entry["seen"]
-            state.gradient_norm = entry["gradient_norm"]
+            state.gradient_norm, state.looks = entry["gradient_norm"], entry.get("looks", 0)
             with torch.no_grad():
                 for p, value in zip(state.parameters, entry["parameters"], strict=True):
                     p.copy_(value)

@@ -43,6 +43,7 @@ from evenhand_sdk import (
     load_axis,
 )
 from evenhand_sdk.data_rows import Made, RowOptions, RowWork
+from evenhand_sdk.processes import everyone
 from evenhand_standard.data.preference_sets import Comparison, banked
 from evenhand_standard.data.whole_corpus import demand_whole, with_own
 from evenhand_standard.objective.continuation_likelihoods import UntouchedLikelihoods, two_others
@@ -202,14 +203,13 @@ def unlearning(o: UnlearningOptions, state: Swap) -> Callable[[Batch, Outputs], 
 
     def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
         texts = two_others(batch, outputs, KEY)
-        if texts is None:
-            return nothing(outputs)
-        now = texts.likelihoods()
-        before = untouched.of(batch, outputs, texts, now)
+        now = texts.likelihoods() if texts is not None else None
         if outputs.logits.requires_grad:  # a look from outside is no step
-            state.note((now.own > now.other).tolist())
-        if state.direction == 0:
+            # Of all processes, so that each forgets the same side.
+            state.note(everyone((now.own > now.other).tolist() if now is not None else []))
+        if texts is None or now is None or state.direction == 0:
             return nothing(outputs)
+        before = untouched.of(batch, outputs, texts, now)
         if state.direction < 0:
             now, before = swapped(now), swapped(before)
         return o.forget * npo(now.own - before.own, o.beta) - o.retain * now.normalised().other.mean()
