@@ -9,12 +9,25 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from evenhand.contributions import Aggregator, LossTerm, Needs
+from evenhand.contributions import Aggregator, LossTerm
 from evenhand.processes import count, rank_and_count
 from evenhand.recipe_model import TrainingSection
+from evenhand.reference import ReferenceModel
 from evenhand.training import train
+from evenhand_sdk import Needs, Pairing, load_axis
 from evenhand_sdk.tiny import tiny_causal, tiny_sentences
 from evenhand_standard.objective.gradient_aggregation import aggregator
+from evenhand_standard.objective.group_dro import RobustLoss
+from evenhand_standard.objective.hidden_orthogonality import AttributeVectors, LayerStates, orthogonality
+from evenhand_standard.objective.unlearning import (
+    KEY,
+    OTHER,
+    STEREOTYPE,
+    Swap,
+    UnlearningOptions,
+    both_texts,
+    unlearning,
+)
 
 ROWS = 4
 """Rows of an update, over all processes."""
@@ -49,7 +62,52 @@ def terms(name: str, probe: torch.nn.Linear) -> list[LossTerm | Aggregator]:
     return found
 
 
+def with_states(tokenizer: Any) -> tuple[Dataset, list[LossTerm], dict[str, Any]]:
+    """Rows, and the terms of three plugins that keep something from batch to batch; the second half of each batch has
+    no pair and no group word in the first row, so that processes see different things."""
+    read = texts(tokenizer)
+    pairs = [(" she left early.", " he left early.") if k % ROWS < ROWS // 2 else ("", "") for k in range(len(read))]
+    columns = {STEREOTYPE: [s for s, _ in pairs], OTHER: [a for _, a in pairs]}
+    swap, needs = Swap(tolerance=0.02), Needs(columns=("text", STEREOTYPE, OTHER), reference=True, hidden_states=True)
+    pairing = Pairing(key=KEY, pair=lambda text: [], of_row=both_texts, aligned=False)
+    robust = RobustLoss(load_axis("gender"), names=True, eta=0.3, causal=True)
+    words = frozenset(i for w in ("she", "he", "her", "his") for i in tokenizer(f" {w}")["input_ids"])
+    vectors = AttributeVectors(words, every=2)
+    layers = LayerStates(tokenizer, "causal")
+    options = UnlearningOptions()
+    made = [
+        LossTerm(
+            name="unlearning", fn=unlearning(options, swap), needs=Needs(
+                columns=(STEREOTYPE, OTHER), counterfactual=pairing, reference=True
+            ), weight=1e-3,
+        ),
+        LossTerm(name="group DRO", fn=robust, needs=needs, weight=0.1),
+        LossTerm(
+            name="orthogonality", fn=orthogonality(layers, vectors), needs=needs, weight=0.1, on_step=vectors.on_step
+        ),
+    ]  # fmt: skip
+    kept = {"swap": swap.state_dict, "weights": robust.state_dict, "vectors": vectors.vectors}
+    return Dataset.from_dict({"text": read, **columns}), made, kept
+
+
+def train_with_states(folder: Path) -> None:
+    model, tokenizer = tiny_causal()
+    base, _ = tiny_causal()
+    rows, made, kept = with_states(tokenizer)
+    settings = TrainingSection(
+        max_steps=5, batch_size=ROWS // count(), learning_rate=1e-3, precision="float32", save_every=9
+    )
+    result = train(
+        model, tokenizer, rows, made, kind="causal", settings=settings, folder=folder / "states", seed=3,
+        reference=lambda: ReferenceModel(base.eval(), kind="causal"),
+    )  # fmt: skip
+    rank, processes = rank_and_count()
+    states = {name: state() for name, state in kept.items()}
+    torch.save({"states": states, "steps": result.steps}, folder / f"states-{processes}-{rank}.pt")
+
+
 def main(folder: Path) -> None:
+    train_with_states(folder)
     for name in ("sum", "pcgrad", "upgrad"):
         model, tokenizer = tiny_causal()
         torch.manual_seed(0)

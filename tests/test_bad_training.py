@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,25 @@ def test_a_budget_that_cannot_be_met_leaves_the_model_as_it_was_and_says_how_nea
     ]
     metric = record["benchmarks"][0]["metrics"][0]
     assert metric["before"]["value"] == metric["after"]["value"]
+
+
+def test_the_log_of_a_training_has_each_term_by_name_and_stays_in_the_run_folder(place: Path) -> None:
+    training = "max_steps = 5\nlog_every = 2\n[budget]\nperplexity = 1.5\n"
+    run = api.run(written(place, faulty("zero anchor"), training))
+    lines = [json.loads(line) for line in (run.folder / "training" / "train.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 5]
+    assert all(line["terms"].keys() == {"language modelling", "faulty"} for line in lines)
+    assert all(line["terms"]["faulty"] == 0 < line["terms"]["language modelling"] for line in lines)
+    told = "the budget is checked after the run; with data.retention it would hold while training, too"
+    assert told in events(run.record), "the budget is named, the text to hold it on is not"
+
+
+def test_an_integration_that_is_not_installed_is_told_before_anything_is_done(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.integrations import integration_utils
+
+    monkeypatch.delitem(integration_utils.INTEGRATION_TO_CALLBACK, "wandb")
+    with pytest.raises(UsageError, match="this version of transformers does not report to 'wandb'"):
+        api.run(written(place, '[[steps]]\nuse = "train"\n', 'report_to = ["wandb"]\n'))
+    assert not (place / "runs").exists()

@@ -374,3 +374,26 @@ def perplexity_of(path: Path) -> float:
     """Nat by word of the side before."""
     rows = [row for row in pq.read_table(path).to_pylist() if row["when"] == "before"]
     return -sum(r["value.logp"] for r in rows) / sum(r["value.words"] for r in rows)
+
+
+def test_a_control_in_which_a_step_does_nothing_is_a_control() -> None:
+    """On plain text a step may find nothing to do; that is what the control is there to show."""
+    from evenhand.control_runs import Untouched
+    from evenhand.errors import NoEffect
+    from evenhand.life import Life
+    from evenhand.proofs import Proof
+
+    step: Any = SimpleNamespace(
+        id="prune", use="movement-pruning", active=True, allow_no_effect=False, options=SimpleNamespace(strength=1.0)
+    )
+    proof = Proof("architecture", False, "no head was shut", 0.0)
+    for made in (Untouched, Life):
+        entry: dict[str, Any] = {"id": "prune", "proofs": []}
+        one = made.__new__(made)
+        one.manifest = {"steps": [entry]}  # type: ignore[assignment]
+        if made is Untouched:
+            one._prove(step, [proof])
+        else:
+            with pytest.raises(NoEffect, match="no head was shut"):
+                one._prove(step, [proof])
+        assert entry["proofs"] == [proof.as_dict()]

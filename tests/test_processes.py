@@ -95,6 +95,19 @@ def test_two_processes_train_what_one_trains(tmp_path):
         assert (tmp_path / "two" / rule / "checkpoint-4" / "COMPLETE").is_file()
         moved[rule] = alone["moved"]["model.embed_tokens.weight"]
     assert not torch.equal(moved["sum"], moved["pcgrad"]), "the rules do differ here"
+    alone = torch.load(tmp_path / "one" / "states-1-0.pt")["states"]
+    first, second = (torch.load(tmp_path / "two" / f"states-2-{rank}.pt")["states"] for rank in (0, 1))
+    assert first["swap"] == second["swap"] == alone["swap"] and alone["swap"]["seen"] > 4
+    assert first["weights"] == second["weights"]
+    assert first["weights"]["weights"] == pytest.approx(alone["weights"]["weights"], abs=1e-4)
+    assert len(set(alone["weights"]["weights"].values())) == 2, "the weights did move"
+    assert torch.equal(first["vectors"], second["vectors"])
+    torch.testing.assert_close(first["vectors"], alone["vectors"], rtol=0, atol=1e-2)
+    lines = (tmp_path / "two" / "sum" / "log.jsonl").read_text().splitlines()
+    told = [json.loads(text.read_text().splitlines()[-1]) for text in (
+        tmp_path / "two" / "sum" / "log.jsonl", tmp_path / "one" / "sum" / "log.jsonl"
+    )]  # fmt: skip
+    assert len(lines) == 1 and told[0]["terms"] == pytest.approx(told[1]["terms"], rel=1e-2), "told once, of all"
 
 
 def test_a_run_in_several_processes_is_refused(tmp_path, monkeypatch):
@@ -105,6 +118,7 @@ def test_a_run_in_several_processes_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UsageError) as caught:
         evenhand.run("quickstart", output=tmp_path)
     assert str(caught.value) == (
-        "run: a run takes one process so far, 2 were started\n"
-        "  start it without a launcher; `toolkit eval` measures in several processes"
+        "run: a run takes one process, 2 were started\n"
+        "  its steps, proofs and files belong together\n"
+        "  start it without a launcher; in several processes, evenhand.train trains and `toolkit eval` measures"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from datasets import Dataset
 
 from evenhand import training_data
 from evenhand.contributions import Aggregator, LossTerm, Needs, Pairing
-from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
+from evenhand.errors import NoEffect, OutOfMemory, TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection
 from evenhand.reference import ReferenceModel
 from evenhand.training import last_checkpoint, train
@@ -626,3 +627,262 @@ def test_two_terms_of_one_name_both_count() -> None:
         "parity (2)": 2.0,
         "parity (3)": 4.0,
     }
+
+
+# --- updates that move something --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps, warmup, zeros", [(1, 0.1, 0), (1, 1.0, 0), (4, 0.0, 0), (4, 0.1, 1), (4, 1.0, 1)])
+def test_the_learning_rate_begins_at_zero_only_where_a_warmup_is_asked_for(
+    steps: int, warmup: float, zeros: int, tmp_path: Path
+) -> None:
+    """Adam's first step is the learning rate in each weight, so that the first update moves as far as it says."""
+    model, tokenizer = tiny_causal()
+    before = state(model)
+    rates: list[float] = []
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def note(batch: Any, outputs: Any) -> torch.Tensor:
+        seen.append(state(model))
+        return outputs.logits.sum() * 0
+
+    run(model, tokenizer, tmp_path, [LossTerm(name="note", fn=note)], max_steps=steps, warmup=warmup, save_every=99)
+    seen.append(state(model))
+    for old, new in zip(seen, seen[1:], strict=False):
+        rates.append(max(float((new[n] - old[n]).abs().max()) for n in before))
+    assert len(rates) == steps and [rate == 0 for rate in rates] == [True] * zeros + [False] * (steps - zeros)
+    if not zeros:
+        assert rates[0] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_training_that_moves_nothing_is_no_training(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    constant = LossTerm(name="constant", fn=lambda batch, outputs: outputs.logits.sum() * 0 + 2.0)
+    with pytest.raises(NoEffect) as caught:
+        run(model, tokenizer, tmp_path, [constant], language_modelling=0.0)
+    assert str(caught.value) == (
+        "Training: no parameter moved in 6 updates\n"
+        "  the learning rate rose to 0.001\n"
+        "  raise training.learning_rate, or give a weight to a term that depends on what may move"
+    )
+
+
+def test_a_term_that_acts_in_one_batch_alone_was_seen_to_act(tmp_path: Path) -> None:
+    """Neither in the first five steps nor in the last, where all terms are looked at."""
+    calls: list[int] = []
+
+    def seldom(batch: Any, outputs: Any) -> torch.Tensor:
+        calls.append(1)
+        return outputs.logits.float().pow(2).mean() * float(len(calls) == 8)
+
+    model, tokenizer = tiny_causal()
+    result = run(model, tokenizer, tmp_path, [LossTerm(name="seldom", fn=seldom)], max_steps=12)
+    assert len(calls) == 12 and result.terms["seldom"]["gradient_norm"] > 0
+
+
+def test_a_term_without_a_gradient_is_looked_at_a_few_times_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evenhand import training_terms
+
+    looked: list[float] = []
+    norm = training_terms._gradient_norm
+
+    def count(value: Any, parameters: Any) -> float:
+        looked.append(1)
+        return norm(value, parameters)
+
+    monkeypatch.setattr(training_terms, "_gradient_norm", count)
+    model, tokenizer = tiny_causal()
+    constant = LossTerm(name="constant", fn=lambda batch, outputs: outputs.logits.new_tensor(2.0))
+    result = run(model, tokenizer, tmp_path, [constant], max_steps=20)
+    assert result.terms["constant"]["gradient_norm"] == 0 and len(looked) == 6
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_weights_of_a_short_format_learn_what_float32_weights_learn(precision: str, tmp_path: Path) -> None:
+    """At this rate a bfloat16 weight of 0.02 or more does not feel one update; a hundred of them it does."""
+    short, tokenizer = tiny_causal()
+    short.to(torch.bfloat16)
+    begun = state(short)
+    whole = copy.deepcopy(short).float()
+    how = {"learning_rate": 2e-5, "max_steps": 100, "precision": precision}
+    result = run(short, tokenizer, tmp_path / "short", **how)
+    assert result.events == ["the weights are bfloat16: they are trained in float32, and rounded at the end"]
+    assert run(whole, tokenizer, tmp_path / "whole", **how).events == []
+    for name, p in state(whole).items():
+        assert state(short)[name].dtype == torch.bfloat16
+        assert torch.equal(state(short)[name], p.to(torch.bfloat16)), name
+    changed = sum(int((state(short)[n] != p).sum()) for n, p in begun.items())
+    assert changed > 0.2 * sum(p.numel() for p in begun.values())
+
+
+def test_a_training_that_rounding_takes_back_is_told(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    with torch.no_grad():
+        for p in model.parameters():
+            p[p.abs() < 1e-3] = 0.01  # a weight near zero feels the smallest update
+    model.to(torch.bfloat16)
+    with pytest.raises(NoEffect) as caught:
+        run(model, tokenizer, tmp_path, learning_rate=1e-9)
+    assert "and what was learned is rounded to bfloat16" in str(caught.value)
+
+
+def test_what_is_frozen_stays_out_of_a_training_of_everything_and_moves_when_it_is_named(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    frozen = "model.layers.0.input_layernorm.weight"
+    dict(model.named_parameters())[frozen].requires_grad_(False)
+    before = state(model)
+    run(model, tokenizer, tmp_path / "a", trainable=list(before))
+    moved = {n for n, p in state(model).items() if not torch.equal(p, before[n])}
+    assert frozen not in moved and len(moved) == len(before) - 1
+    run(model, tokenizer, tmp_path / "b", trainable=[frozen])
+    assert not torch.equal(state(model)[frozen], before[frozen])
+    assert not dict(model.named_parameters())[frozen].requires_grad, "the flags are put back"
+
+
+# --- folders, resumes, devices, logs ----------------------------------------------------------------------------------
+
+
+def test_a_folder_with_checkpoints_of_another_training_is_refused(tmp_path: Path) -> None:
+    """After a fault of memory the newest checkpoint is gone on from: it must be one of this training."""
+    model, tokenizer = tiny_causal()
+    run(model, tokenizer, tmp_path)
+    before = state(model)
+    with pytest.raises(UsageError) as caught:
+        run(model, tokenizer, tmp_path)
+    assert str(caught.value) == (
+        "Training: the folder has checkpoints of an earlier training\n"
+        f"  checkpoint-6 in {tmp_path}\n"
+        "  give another folder, or resume to go on from there"
+    )
+    assert all(torch.equal(p, before[n]) for n, p in state(model).items())
+
+
+def test_a_resume_with_other_terms_or_other_parameters_is_refused_by_name(tmp_path: Path) -> None:
+    def term(name: str) -> LossTerm:
+        return LossTerm(name=name, fn=lambda batch, outputs: outputs.logits.float().pow(2).mean())
+
+    model, tokenizer = tiny_causal()
+    run(model, tokenizer, tmp_path, [term("small")])
+    shutil.rmtree(tmp_path / "checkpoint-6")
+    before = state(model)
+    with pytest.raises(UsageError) as caught:
+        run(model, tokenizer, tmp_path, [term("little")], resume=True)
+    assert str(caught.value) == (
+        "training: the training that is to go on had other terms\n"
+        "  it had 'language modelling', 'small'; this one has 'language modelling', 'little'\n"
+        "  go on with the same terms, or begin again in another folder"
+    )
+    with pytest.raises(UsageError) as caught:
+        run(model, tokenizer, tmp_path, [term("small")], resume=True, trainable=["model.norm.weight"])
+    assert str(caught.value).startswith("training: the training that is to go on moved other parameters: ")
+    assert all(torch.equal(p, before[n]) for n, p in state(model).items())
+
+
+def test_a_resume_with_other_settings_says_which(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    run(model, tokenizer, tmp_path)
+    shutil.rmtree(tmp_path / "checkpoint-6")
+    result = run(model, tokenizer, tmp_path, learning_rate=2e-3, log_every=3, resume=True)
+    assert result.events == ["goes on from checkpoint-4 with other settings: learning_rate is 0.002, was 0.001"]
+
+
+def test_of_two_accelerators_one_trains_with_the_batch_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pretend_device import pretending
+
+    seen: list[int] = []
+
+    def note(batch: Any, outputs: Any) -> torch.Tensor:
+        seen.append(len(batch.input_ids))
+        return outputs.logits.float().pow(2).mean()
+
+    with pretending() as device:
+        model, tokenizer = tiny_causal()
+        model.to(device)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        run(model, tokenizer, tmp_path, [LossTerm(name="note", fn=note)], max_steps=2)
+    assert seen == [4, 4]
+
+
+def test_a_training_takes_the_accelerator_that_its_model_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from evenhand.training_arguments import _stay, current_device_kept
+
+    current = [0]
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: current[0])
+    monkeypatch.setattr(torch.accelerator, "set_device_index", lambda index: current.__setitem__(0, index))
+    arguments = SimpleNamespace(n_gpu=4)
+    with current_device_kept():
+        _stay(arguments, torch.device("cuda:1"))
+        assert current == [1]
+    assert (arguments._n_gpu, vars(arguments)["_setup_devices"], current) == (1, torch.device("cuda:1"), [0])
+
+
+def logged(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_each_term_is_logged_by_name(tmp_path: Path) -> None:
+    """The mean over the micro-batches since the line before, not weighted; the last update is always told."""
+    values: list[float] = []
+
+    def size(batch: Any, outputs: Any) -> torch.Tensor:
+        found = outputs.logits.float().pow(2).mean()
+        values.append(float(found.detach()))
+        return found
+
+    terms = [LossTerm(name="size of logits", fn=size, weight=3.0)]
+    model, tokenizer = tiny_causal()
+    how = {"gradient_accumulation": 2, "max_steps": 7, "log_every": 3, "save_every": 2}
+    run(model, tokenizer, tmp_path, terms, **how)
+    lines = logged(tmp_path / "log.jsonl")
+    assert [line["step"] for line in lines] == [3, 6, 7]
+    means = [sum(part) / len(part) for part in (values[:6], values[6:12], values[12:14])]
+    assert [line["terms"]["size of logits"] for line in lines] == pytest.approx(means)
+    assert set(lines[0]["terms"]) == {"language modelling", "size of logits"}
+    assert lines[0]["learning_rate"] > 0 and lines[0]["gradient_norm"] > 0 and lines[0]["tokens"] > 0
+
+
+def test_the_log_of_an_interrupted_training_is_that_of_a_whole_one(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    run(model, tokenizer, tmp_path, max_steps=6, log_every=3)
+    whole = logged(tmp_path / "log.jsonl")
+    shutil.rmtree(tmp_path / "checkpoint-6")
+    again, _ = tiny_causal()
+    run(again, tokenizer, tmp_path, max_steps=6, log_every=3, resume=True)
+    assert logged(tmp_path / "log.jsonl") == whole
+
+
+def test_integrations_hear_each_term_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import TrainerCallback
+    from transformers.integrations import integration_utils
+
+    heard: list[dict[str, float]] = []
+
+    class Board(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+            heard.append(dict(logs))
+
+    class Missing(TrainerCallback):
+        def __init__(self) -> None:
+            raise RuntimeError("it requires a package.")
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", Board)
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "wandb", Missing)
+    model, tokenizer = tiny_causal()
+    size = LossTerm(name="size", fn=lambda batch, outputs: outputs.logits.float().pow(2).mean())
+    run(model, tokenizer, tmp_path / "a", [size], log_every=2, report_to=["tensorboard"])
+    told = [logs for logs in heard if "loss/size" in logs]
+    assert len(told) == 3 and {"loss", "learning_rate", "loss/language modelling"} <= told[0].keys()
+    with pytest.raises(UsageError) as caught:
+        run(model, tokenizer, tmp_path / "b", [size], report_to=["wandb"])
+    assert str(caught.value) == (
+        "training.report_to: what reports to 'wandb' is not installed\n"
+        "  it requires a package.\n"
+        "  install it, or leave 'wandb' out"
+    )

@@ -295,3 +295,31 @@ def test_a_retention_text_that_is_trained_on_or_measured_is_refused(tmp_path: Pa
     (found,) = problems(f'retention = "{tmp_path / "nowhere.txt"}"')
     assert "nowhere.txt" in found and "retention text" in found
     assert problems('retention = "builtin:templates"') == []
+
+
+def test_a_budget_holds_while_training_where_it_is_named_with_the_text_to_hold_it_on() -> None:
+    from evenhand.recipe import load_recipe
+
+    def held(text: str) -> bool:
+        recipe = load_recipe(f'[model]\nname = "smollm2-135m-instruct"\n{text}\n')
+        return recipe.holds_budget(recipe.training)
+
+    budget, text = "[budget]\nperplexity = 1.05", '[data]\nretention = "builtin:templates"'
+    assert held(f"{budget}\n{text}")
+    assert not held(budget) and not held(text) and not held("")
+    assert not held(f'{budget}\n{text}\n[training]\nconstraint = "none"')
+    assert held('[training]\nconstraint = "lagrangian"')
+
+
+def test_retention_text_given_to_own_code_is_what_the_budget_is_held_on(tmp_path: Path) -> None:
+    import evenhand
+
+    rows = Dataset.from_dict({"text": SENTENCES[:16]})
+    how = {"max_steps": 3, "batch_size": 4, "precision": "float32", "retention": retention(), "budget": 1.5}
+    found = {}
+    for constraint in ("auto", "none"):
+        model, tokenizer = tiny_causal()
+        folder = tmp_path / constraint
+        found[constraint] = evenhand.train(model, tokenizer, rows, [], constraint=constraint, folder=folder, **how)
+    assert found["auto"].watch["budget"] == 1.5
+    assert found["none"].watch is None

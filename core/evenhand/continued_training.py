@@ -26,8 +26,8 @@ LUCK = 0.03
 """The share by which the tokens of as many updates differ by the rows that happen to be drawn."""
 CODE = (
     "continued_training", "control_runs", "fast_products", "foreign_precision", "life", "models", "reference",
-    "scoring_precision", "trainer", "training", "training_batch", "training_checkpoints", "training_checks",
-    "training_data", "training_forward", "training_terms", "training_watch",
+    "scoring_precision", "trainer", "training", "training_arguments", "training_batch", "training_checkpoints",
+    "training_checks", "training_data", "training_forward", "training_model", "training_terms", "training_watch",
 )  # fmt: skip
 """The modules of the core that decide what a training makes of a model."""
 
@@ -74,6 +74,7 @@ class ContinuedTraining:
             "tokenizer": info.tokenizer_fingerprint,
             "text": life.manifest["data"]["digest"],
             "trainings": [s.options.model_dump(mode="json") for s in self._steps[first:]],
+            "held": self._held([s.options for s in self._steps[first:]]),
             "selected": names,
             "selecting": [self._told(s) for s in selecting],
             "heldout": _file_digests([life.recipe.data.heldout], life.recipe.folders) if selecting else None,
@@ -82,6 +83,13 @@ class ContinuedTraining:
             "device": life.loaded.model.device.type,
             **{key: environment[key] for key in ("torch", "transformers", "processor", "accelerator", "threads")},
         }
+
+    def _held(self, trainings: Sequence[Any]) -> Json:
+        """The budget and the retention text of trainings that hold it; None where none does."""
+        recipe = self._life.recipe
+        if not any(recipe.holds_budget(options) for options in trainings):
+            return None
+        return [recipe.budget.perplexity, _file_digests([recipe.data.retention], recipe.folders)]
 
     def train(self) -> Untouched:
         """The life of the control, trained."""

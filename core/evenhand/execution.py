@@ -23,6 +23,7 @@ from evenhand.processes import count
 from evenhand.recipe import Recipe
 from evenhand.report_reading import raw_run
 from evenhand.row_keeping import keep_refused
+from evenhand.training_log import integrations
 
 if TYPE_CHECKING:
     from evenhand.resolution import ResolvedModel
@@ -79,9 +80,10 @@ def execute(
 
     if count() > 1:
         raise UsageError(
-            f"a run takes one process so far, {count()} were started",
+            f"a run takes one process, {count()} were started",
             where="run",
-            do="start it without a launcher; `toolkit eval` measures in several processes",
+            known="its steps, proofs and files belong together",
+            do="start it without a launcher; in several processes, evenhand.train trains and `toolkit eval` measures",
         )
     off = recipe.run.offline if offline is None else offline
     work = examined(recipe, discover())
@@ -112,7 +114,7 @@ def execute(
 def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel:
     """The model's folder, when its device is there and all steps work on its kind.
 
-    Raises what `devices.chosen`, `models.resolve` and `check_kinds` raise.
+    Raises what `devices.chosen`, `integrations`, `models.resolve` and `check_kinds` raise.
     """
     from evenhand import devices, models
 
@@ -124,6 +126,9 @@ def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel
             do="answer requests under its rules by evenhand.connect(RECIPE), or name a model that is loaded here",
         )
     devices.chosen(section.device, where="model.device")
+    for step in work.steps:
+        if step.plugin is None and step.active:
+            integrations(step.options.report_to)  # type: ignore[union-attr]
     resolved = models.resolve(section.name, offline=offline)
     kind = models.checked_kind(resolved, kind=section.kind, trust_remote_code=section.trust_remote_code)
     check_kinds([*work.steps, *work.benchmarks], kind, resolved.display_name)

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 STATE = ".state"
 """Folder inside the run folder for what a resume needs."""
+LOGS = "training"
+"""Folder inside the run folder with a log of each training."""
 
 
 @dataclass(kw_only=True)
@@ -249,8 +251,10 @@ class Life:
         if self.rows is None:
             raise RuntimeError("a training was planned but no data was loaded")
         rows, retention = self.rows, None
-        if step.options.constraint == "lagrangian":  # type: ignore[union-attr]
+        if self.recipe.holds_budget(step.options):  # type: ignore[arg-type]
             rows, retention = self._retention(rows)
+        elif "perplexity" in self.recipe.budget.model_fields_set and step.options.constraint == "auto":  # type: ignore[union-attr]
+            self._told("the budget is checked after the run; with data.retention it would hold while training, too")
         for owner, transform in self.pending_data:
             changed = fold_data(rows, [(owner, transform)])
             self._record_rows(owner, transform, rows, changed)
@@ -352,6 +356,7 @@ class Life:
             budget=self.recipe.budget.perplexity,
             idle={term.name for owner, term in self.pending_terms if owner.allow_no_effect},
             resume=self.resume,
+            log=self.folder / LOGS / f"{step.id}.jsonl",
             title=f"Training {self.aside}".rstrip() + (f" ({step.id})" if step.id != "train" else ""),
             on_event=self._told,
         )

@@ -25,7 +25,7 @@ class Applied:
     """
 
     def __init__(self, model: PreTrainedModel, steps: OwnSteps, found: Sequence[tuple[ResolvedStep, Any]]) -> None:
-        from evenhand.training import _select
+        from evenhand.training_model import select
 
         self.model = model
         self.artifacts: dict[str, Artifact] = {}
@@ -39,7 +39,7 @@ class Applied:
             chosen = [t.trainable(model) for t in self.transforms if t.trainable is not None]
             selected = {name for names in chosen for name in names}
             if chosen:
-                self._flags = _select(model, selected)
+                self._flags = select(model, selected)
         except BaseException:
             self.revert()
             raise

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from evenhand.reference import ReferenceModel
 
 PROOF_BATCHES = 5
-"""Gradients of single terms are measured in the first batches."""
+"""Gradients of single terms are measured in the first batches, and of one that was zero there when it is not."""
 HELD_BYTES = 2**30
 """Hidden states of the reference that are kept for the next epoch; beyond this, they are computed again."""
 LENGTH = 512
@@ -64,7 +64,7 @@ class Objective:
         language_modelling: float = 1.0,
         reference: PreTrainedModel | None = None,
     ) -> None:
-        from evenhand.training import _eager_if_needed
+        from evenhand.training_model import eager_if_needed
 
         parts, self._steps = terms_of(model, tokenizer, plugins, kind, seed)
         self.tokenizer, self.kind, self.model = tokenizer, self._steps.kind, model
@@ -90,7 +90,7 @@ class Objective:
         """The data collator: rows of `encode` -> a batch. For masked models the callback makes it mask other pieces in
         each pass over the data."""
         self._reference = _reference(model, reference, self.kind) if any(n.reference for n in needs) else None
-        self._attention = _eager_if_needed(model, needs)
+        self._attention = eager_if_needed(model, needs)
         # Our loss is a mean, so that a Trainer must divide it when it accumulates; it asks the model whether to.
         self._counted = vars(model).get("accepts_loss_kwargs")
         model.accepts_loss_kwargs = False
@@ -171,8 +171,9 @@ class Objective:
         self._forget()
         value = self._terms.combine(weighted)
         if learns:
-            if self.batches < PROOF_BATCHES and not _recomputes(model):
-                self._terms.prove(weighted, trained(model), self.step, value)
+            if not _recomputes(model):
+                always = self.batches < PROOF_BATCHES
+                self._terms.prove(weighted, trained(model), self.step, value, all_terms=always)
             self.batches += 1
             self.tokens += token_count(batch)
             if not self.follows_trainer:
@@ -245,8 +246,8 @@ class Objective:
 
     def facts(self) -> dict[str, dict[str, float | None]]:
         """By term: its weight, its mean value in the first and in the last fifth of the batches, and the largest norm
-        of its gradient in the first batches; None where that is not measured: of the language-modelling loss, and with
-        activations that are recomputed."""
+        of its gradient in the first batches and where it first acts; None where that is not measured: of the
+        language-modelling loss, and with activations that are recomputed."""
         return self._terms.facts()
 
     @property

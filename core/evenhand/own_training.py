@@ -41,9 +41,10 @@ def train(
 
     `options` are those of a recipe's `[training]`: `max_steps`, `batch_size`, `learning_rate` and so on. Parameters
     that do not require gradients stay as they are; `applied` is what `apply` gave, for its schedules. `folder` keeps
-    the checkpoints that `resume` goes on from. With `constraint="lagrangian"`, perplexity on `retention` (column
-    `text`; none: rows that are held out of the training) stays within `budget` times that of the model as it is now.
-    Raises UsageError, TrainingDiverged, OutOfMemory.
+    the checkpoints that `resume` goes on from, and a log of the terms. With `retention` (column `text`), perplexity on
+    it stays within `budget` times that of the model as it is now, unless `constraint="none"`; with
+    `constraint="lagrangian"` and no `retention`, on rows that are held out of the training. Raises UsageError,
+    TrainingDiverged, OutOfMemory, NoEffect.
     """
     from evenhand import training
     from evenhand.models import note_moved
@@ -58,7 +59,7 @@ def train(
     terms, steps = terms_of(model, tokenizer, list(plugins), kind, seed)
     place = Path(folder) if folder is not None else steps.folder / "training"
     before = tensor_digests(model)
-    constrained = settings.constraint == "lagrangian"
+    constrained = settings.constraint == "lagrangian" or (settings.constraint == "auto" and retention is not None)
     dataset, held = retention_text(dataset, retention) if constrained else (dataset, None)
     result = training.train(
         model,

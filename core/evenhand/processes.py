@@ -57,14 +57,37 @@ def gathered(items: dict[int, Item]) -> dict[int, Item]:
     return {number: item for part in found for number, item in part.items()}
 
 
-def averaged(values: torch.Tensor) -> torch.Tensor:
-    """The mean over all processes of a training, in place; the values themselves in one process."""
+def everyone(items: list[Item]) -> list[Item]:
+    """What all processes of a training have, in the order of the processes; the items themselves in one process.
+
+    All have to call it, also those that have nothing. Tensors should be on the processor.
+    """
+    if not _in_training():
+        return items
     import torch.distributed
 
-    if torch.distributed.is_available() and torch.distributed.is_initialized() and count() > 1:
+    found: list[list[Item]] = [[] for _ in range(count())]
+    torch.distributed.all_gather_object(found, items)
+    return [item for part in found for item in part]
+
+
+def averaged(values: torch.Tensor) -> torch.Tensor:
+    """The mean over all processes of a training, in place; the values themselves in one process."""
+    if _in_training():
+        import torch.distributed
+
         torch.distributed.all_reduce(values)
         values /= count()
     return values
+
+
+def _in_training() -> bool:
+    """Whether several processes train together."""
+    if count() == 1:
+        return False
+    import torch.distributed
+
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def sharding() -> str:

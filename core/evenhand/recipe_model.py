@@ -12,6 +12,10 @@ from evenhand.devices import name_problem
 Positive = Annotated[int, Field(ge=1)]
 Source = Annotated[str, Field(min_length=1)]
 NotNegative = Annotated[float, Field(ge=0.0)]
+ReportTo = Literal[
+    "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "mlflow", "neptune", "swanlab",
+    "tensorboard", "trackio", "wandb",
+]  # fmt: skip
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -92,9 +96,10 @@ class TrainingSection(RecipeSection):
         False, description="Divide loss terms by their value at the start: true, all but anchors, language modelling "
         "too; or the names of terms."
     )  # fmt: skip
-    constraint: Literal["none", "lagrangian"] = Field(
-        "none", description="lagrangian: the budget holds while training, as a constraint on the perplexity of "
-        "retention text; up to 128 rows of the training text are held out for it."
+    constraint: Literal["auto", "none", "lagrangian"] = Field(
+        "auto", description="lagrangian: the budget holds while training, as a constraint on the perplexity of "
+        "retention text; without data.retention up to 128 rows of the training text are held out for it. auto: where "
+        "the recipe names both budget.perplexity and data.retention."
     )  # fmt: skip
     dual_step: Annotated[float, Field(gt=0.0)] = Field(
         1.0, description="By how much the multiplier of the constraint grows at a look that is over by one budget."
@@ -102,6 +107,11 @@ class TrainingSection(RecipeSection):
     evaluate_every: Positive = Field(
         10, description="Updates between two looks at the constraint and at the criterion of early stopping."
     )
+    log_every: Positive = Field(10, description="Updates between two lines of the training's log.")
+    report_to: tuple[ReportTo, ...] = Field(
+        (), description="Services that transformers reports a training to, such as tensorboard or wandb; their "
+        "packages are installed apart."
+    )  # fmt: skip
     logits: Literal["all", "labels"] = Field(
         "all", description="labels: masked models without other loss terms compute logits at masked words only; "
         "faster, and equal but for rounding."
@@ -303,6 +313,12 @@ class Recipe(BaseModel):
     def name(self) -> str:
         """`[run] name`, else the name of the file or of the packaged recipe."""
         return self.run.name or (self.path.stem if self.path else self.origin)
+
+    def holds_budget(self, training: TrainingSection) -> bool:
+        """Whether a training keeps `[budget]` as a constraint (decision 35)."""
+        if training.constraint == "auto":
+            return "perplexity" in self.budget.model_fields_set and self.data.retention is not None
+        return training.constraint == "lagrangian"
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with overrides and defaults written out, as JSON values; plugin options as given."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +13,41 @@ from transformers import Trainer, TrainerCallback  # noqa: TID253
 from transformers.trainer_callback import PrinterCallback, ProgressCallback  # noqa: TID253
 
 from evenhand.contributions import ModelTransform
+from evenhand.errors import UsageError
 from evenhand.processes import averaged
 from evenhand.progress import progress
 from evenhand.reference import ReferenceModel
 from evenhand.training_batch import Batch, Outputs
 from evenhand.training_data import Collator
 from evenhand.training_forward import forward, forward_masked_only, token_count, total, trained
+from evenhand.training_log import TrainingLog
 from evenhand.training_terms import Terms, all_finite, diverged
 
 PROOF_STEPS = 5
-"""Gradients of single terms are measured in the first steps and in the last."""
+"""Gradients of single terms are measured in the first steps and in the last, and of one that was zero in these when it
+is not."""
 CONSTRAINT = "the constraint on language quality"
 """The name under which the constraint's gradient is gathered; no aggregator sees it."""
+MAY_DIFFER = ("log_every", "report_to", "save_every")
+"""Settings that change nothing of what a training learns."""
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]
     """Progress, schedules, and the mark of a complete checkpoint."""
 
     def __init__(
-        self, terms: Terms, transforms: Sequence[ModelTransform], collator: Collator, title: str, total: int
-    ) -> None:
-        self.terms, self.transforms, self.collator, self.total = terms, transforms, collator, total
+        self, terms: Terms, transforms: Sequence[ModelTransform], collator: Collator, title: str, total: int,
+        lines: TrainingLog | None = None,
+    ) -> None:  # fmt: skip
+        self.terms, self.transforms, self.collator, self.total, self.lines = terms, transforms, collator, total, lines
         self.bar = progress(title, total=total, unit="steps")
+        self.shown = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        if self.lines is not None:
+            self.lines.begin(state.global_step)
         self.bar.__enter__()
+        self.shown = True
         self.bar.advance(state.global_step)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
@@ -54,10 +64,11 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         losses = [f"{s.term.name} {s.values[-1]:.3f}" for s in self.terms.states if s.values]
         self.bar.advance(1, note=", ".join(losses))
         watch = self.terms.watch
-        if watch is None or not watch.due(state.global_step, state.max_steps):
-            return
-        if watch.look(rest["model"], state.global_step):
+        due = watch is not None and watch.due(state.global_step, state.max_steps)
+        if watch is not None and due and watch.look(rest["model"], state.global_step):
             control.should_training_stop = True
+        if state.global_step >= state.max_steps or control.should_training_stop:
+            control.should_log = True
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         if not state.is_world_process_zero:
@@ -68,16 +79,32 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         os.close(mark)
 
     def close(self) -> None:
-        self.bar.__exit__(None, None, None)
+        if self.shown:  # a checkpoint that is refused is read before the training begins
+            self.bar.__exit__(None, None, None)
 
 
 class EvenhandTrainer(Trainer):  # type: ignore[misc]
     """One forward pass for text rows and counterfactuals, and one update from all terms."""
 
     def __init__(
-        self, *, terms: Terms, reference: ReferenceModel | None, kind: str, labels_only: bool = False, **rest: Any
+        self,
+        *,
+        terms: Terms,
+        reference: ReferenceModel | None,
+        kind: str,
+        settings: Mapping[str, Any],
+        lines: TrainingLog | None = None,
+        tell: Callable[[str], None] = lambda text: None,
+        labels_only: bool = False,
+        **rest: Any,
     ) -> None:
         super().__init__(**rest)
+        self.settings, self.lines, self.tell = settings, lines, tell
+        self.updates = 0
+        """Updates that were made here, those before an interruption left out."""
+        self.went_on_from: dict[str, torch.Tensor] = {}
+        """What moves, as the checkpoint had it that this training goes on from."""
+        self._logged = 0
         self.model_accepts_loss_kwargs = False  # our loss is a mean: the trainer must divide it when accumulating
         self.terms, self.reference, self.kind = terms, reference, kind
         self.labels_only = labels_only and kind == "masked" and terms.language_modelling_alone
@@ -94,6 +121,24 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         self._train_batch_size = self.args.train_batch_size
         return super()._inner_training_loop(self.args.train_batch_size, *rest, **options)
 
+    def log(self, logs: dict[str, float], *rest: Any, **options: Any) -> None:
+        """The mean of each term since the last log by name, beside the trainer's own loss and in the file."""
+        if "loss" in logs:  # not the summary at the end
+            means = self.terms.means(self._logged)
+            self._logged = max((len(s.values) for s in self.terms.states), default=0)
+            if self.lines is not None:
+                self.lines.add(
+                    {
+                        "step": self.state.global_step,
+                        "tokens": self.tokens,
+                        "learning_rate": logs.get("learning_rate"),
+                        "gradient_norm": logs.get("grad_norm"),
+                        "terms": means,
+                    }
+                )
+            logs.update({f"loss/{name}": mean for name, mean in means.items()})
+        super().log(logs, *rest, **options)
+
     @property
     def seconds(self) -> float:
         """How long the training took, attempts before an interruption included."""
@@ -101,9 +146,11 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
 
     def close(self) -> None:
         """Take down the progress bar, also after a failure."""
-        for callback in self.callback_handler.callbacks:
-            if isinstance(callback, RunCallback):
-                callback.close()
+        for callback in self._own_callbacks():
+            callback.close()
+
+    def _own_callbacks(self) -> list[RunCallback]:
+        return [c for c in self.callback_handler.callbacks if isinstance(c, RunCallback)]
 
     # ------------------------------------------------------------------------------------------------ loss
     def forward(self, model: Any, batch: Batch) -> Outputs:
@@ -128,8 +175,8 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
     def _prove(self, model: Any, weighted: dict[str, torch.Tensor], combined: torch.Tensor | None = None) -> None:
         """In the first and last steps, the proof of each term's gradient."""
         step = self.state.global_step
-        if step < PROOF_STEPS or step == self.state.max_steps - 1:
-            self.terms.prove(weighted, trained(model), step, combined)
+        always = step < PROOF_STEPS or step == self.state.max_steps - 1
+        self.terms.prove(weighted, trained(model), step, combined, all_terms=always)
 
     def _penalty(self, model: Any) -> torch.Tensor | None:
         """What the constraint on language quality adds to any combination of the terms; None while it is slack."""
@@ -154,6 +201,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         else:
             loss = super().training_step(model, inputs, num_items_in_batch)
             self._demand_finite(model, inputs)
+        self.updates += bool(self.accelerator.sync_gradients)
         self.terms.step_own_optimizers(self.state.global_step)
         if apart and self.accelerator.sync_gradients:
             self._combine(model)
@@ -233,14 +281,18 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         moving = {n: p.detach().contiguous() for n, p in self.model.named_parameters() if p.requires_grad}
         self.demand_finite()
         save_file(moving, folder / "trainable.safetensors")
-        facts = {"terms": self.terms.state_dict(), "tokens": self.tokens, "seconds": self.seconds}
+        facts = {
+            "terms": self.terms.state_dict(), "tokens": self.tokens, "seconds": self.seconds, "logged": self._logged,
+            "settings": dict(self.settings),
+        }  # fmt: skip
         torch.save(facts, folder / "terms.pt")
 
     def take_up(self, checkpoint: Path, steps: int) -> None:
         """Put back the last state of a training that had made all its updates."""
-        self.callback_handler.on_train_begin(self.args, self.state, self.control)
-        self._load_from_checkpoint(str(checkpoint))
         self.state.global_step = steps
+        for callback in self._own_callbacks():
+            callback.on_train_begin(self.args, self.state, self.control)
+        self._load_from_checkpoint(str(checkpoint))
         self.demand_finite()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -248,10 +300,30 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
 
         folder = Path(resume_from_checkpoint)
         stored = load_file(folder / "trainable.safetensors")
+        moving = {name for name, p in self.model.named_parameters() if p.requires_grad}
+        if stored.keys() != moving:
+            one = sorted(stored.keys() ^ moving)[0]
+            raise UsageError(
+                f"the training that is to go on moved other parameters: {one!r} only "
+                + ("then" if one in stored else "now"),
+                where="training",
+                known=f"{len(stored)} tensors then, {len(moving)} now",
+                do="select the same parameters, or begin again in another folder",
+            )
+        state = torch.load(folder / "terms.pt", weights_only=True)
+        self.terms.load_state_dict(state["terms"])
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 if name in stored:
                     parameter.copy_(stored[name])
-        state = torch.load(folder / "terms.pt", weights_only=True)
-        self.terms.load_state_dict(state["terms"])
+        self.went_on_from = stored
         self.tokens, self.earlier = state["tokens"], state["seconds"]
+        self._logged = state.get("logged", 0)
+        had = state.get("settings", {})
+        changed = [
+            f"{key} is {now}, was {had[key]}"
+            for key, now in self.settings.items()
+            if key in had and key not in MAY_DIFFER and had[key] != now
+        ]
+        if changed:
+            self.tell(f"goes on from {folder.name} with other settings: {'; '.join(changed)}")

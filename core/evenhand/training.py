@@ -8,6 +8,7 @@ accumulated instead.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -15,15 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm, ModelTransform, Needs, TrainingStart
-from evenhand.errors import OutOfMemory, UsageError
+from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm, ModelTransform, TrainingStart
+from evenhand.errors import NoEffect, OutOfMemory, UsageError
 from evenhand.foreign_precision import own_precision
 from evenhand.processes import is_first
 from evenhand.scoring_forward import out_of_memory
+from evenhand.training_arguments import arguments_of, current_device_kept, in_bf16
 from evenhand.training_checkpoints import STATE_OF_TERMS as STATE_OF_TERMS
-from evenhand.training_checkpoints import go, last_checkpoint
+from evenhand.training_checkpoints import demand_fresh, go, last_checkpoint
 from evenhand.training_checks import demand_pairs, demand_sound, one_aggregator, one_criterion
 from evenhand.training_data import Collator, EncodedRow, encode, rows_that_are_read
+from evenhand.training_log import TrainingLog, integrations
+from evenhand.training_model import eager_if_needed, in_float32, moved, put_back, release, select
 from evenhand.training_terms import Terms
 from evenhand.training_watch import watch_of
 
@@ -72,14 +76,19 @@ def train(
     idle: Collection[str] = (),
     resume: bool = False,
     title: str = "Training",
+    log: Path | None = None,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> TrainingResult:
     """Train `model` in place on `data` (column `text`); gives losses per term and what moved.
 
-    `trainable` names the parameters that may move (None: all). `folder` keeps the checkpoints. With `retention`, rows
-    that are not trained on, their perplexity is held to `budget` times that of the untouched model. Terms named in
-    `idle` may find no pairs. Raises `TrainingDiverged` when a term is not finite, `OutOfMemory` when not even one row
-    fits, `NoEffect` for a term on pairs where there are none.
+    `trainable` names the parameters that may move (None: all). `folder` keeps the checkpoints, and `log` the values of
+    the terms (None: log.jsonl in the folder). With `retention`, rows that are not trained on, their perplexity is held
+    to `budget` times that of the untouched model. Terms named in `idle` may find no pairs. Weights of a format shorter
+    than float32 are trained in float32 and rounded at the end.
+
+    Raises `TrainingDiverged` when a term is not finite, `OutOfMemory` when not even one row fits, `NoEffect` for a
+    term on pairs where there are none and when no parameter moved, `UsageError` for a folder that has checkpoints of
+    another training.
     """
     import torch
 
@@ -87,6 +96,8 @@ def train(
     losses = [t for t in terms if isinstance(t, LossTerm)]
     needs = [t.needs for t in losses]
     demand_sound(losses, data, model, settings.language_modelling, where=title)
+    if not resume:
+        demand_fresh(folder, where=title)
     pairings = [n.counterfactual for n in needs if n.counterfactual]
     events: list[str] = []
 
@@ -113,69 +124,80 @@ def train(
     for text in demand_pairs(losses, rows, folded, idle=idle, where=title):
         tell(text)
     settings = in_updates(settings, rows)
+    lines = TrainingLog(log or folder / "log.jsonl") if is_first() else None
     looks_back = any(n.reference for n in needs) or retention is not None
     reference_model = reference() if reference and looks_back else None
-    flags = _select(model, trainable)
-    try:
-        for term in losses:
-            if term.on_start:
-                term.on_start(TrainingStart(model=model, rows=data, tell=tell))
-    except BaseException:
-        _free(model, flags)
-        raise
-    before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
-    attention = _eager_if_needed(model, needs)
-    batch, accumulation = settings.batch_size, settings.gradient_accumulation
-    effective = batch * accumulation
-    watch = watch_of(
-        retention, criterion, tokenizer, kind=kind, budget=budget, rate=settings.dual_step, batch=batch,
-        every=settings.evaluate_every, max_length=settings.max_length, seed=seed,
-        vocabulary=model.get_input_embeddings().num_embeddings, criterion_precision=settings.precision,
-        precision=lambda: torch.autocast(model.device.type, torch.bfloat16, enabled=_in_bf16(settings, model)),
-    )  # fmt: skip
-    if watch is not None:
-        watch.begin(model, reference_model.model if reference_model is not None else model)
-    untouched: dict[str, Any] | None = None
-    try:
-        while True:
-            run = Terms(losses, aggregator, settings.language_modelling, settings.normalise)
-            run.watch = watch
-            if untouched is None:
-                untouched = copy.deepcopy(run.state_dict())
-            else:
-                run.load_state_dict(untouched)
-            with own_precision(model):
-                trainer = _trainer(
-                    model, rows, bins, run, tokenizer, kind, settings, folder, seed, batch, accumulation,
-                    transforms, reference_model, title,
-                )  # fmt: skip
-                try:
-                    go(trainer, folder, resume)
-                    break
-                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                    if not out_of_memory(error):
-                        raise
-                    if batch == 1:
-                        raise OutOfMemory(
-                            "one row at a time does not fit into memory", where=title, do="lower training.max_length"
-                        ) from error
-                    too_large, (batch, accumulation) = batch, smaller(batch, effective)
-                    word = "halved" if batch * 2 == too_large else "cut"
-                    tell(f"out of memory: micro-batch {word} to {batch}, gradients accumulated over {accumulation}")
-                    resume = last_checkpoint(folder) is not None  # the update of a step is the same, so it can go on
-                    _put_back(model, before)
-                finally:
-                    trainer.close()
-    finally:
-        _free(model, flags)
-        if attention:
-            model.set_attn_implementation(attention)
-        model.eval()
-    if watch is not None:
-        told = watch.finish(model, before)
-        events += told
-        for text in told:
-            on_event(text)
+    with contextlib.ExitStack() as stack:
+        if formats := stack.enter_context(in_float32(model)):
+            tell(f"the weights are {formats}: they are trained in float32, and rounded at the end")
+        stack.enter_context(in_float32(reference_model.model if reference_model is not None else None))
+        stack.enter_context(current_device_kept())
+        flags = select(model, trainable)
+        try:
+            for term in losses:
+                if term.on_start:
+                    term.on_start(TrainingStart(model=model, rows=data, tell=tell))
+        except BaseException:
+            release(model, flags)
+            raise
+        before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+        attention = eager_if_needed(model, needs)
+        batch, accumulation = settings.batch_size, settings.gradient_accumulation
+        effective = batch * accumulation
+        watch = watch_of(
+            retention, criterion, tokenizer, kind=kind, budget=budget, rate=settings.dual_step, batch=batch,
+            every=settings.evaluate_every, max_length=settings.max_length, seed=seed,
+            vocabulary=model.get_input_embeddings().num_embeddings, criterion_precision=settings.precision,
+            precision=lambda: torch.autocast(model.device.type, torch.bfloat16, enabled=in_bf16(settings, model)),
+        )  # fmt: skip
+        if watch is not None:
+            watch.begin(model, reference_model.model if reference_model is not None else model)
+        untouched: dict[str, Any] | None = None
+        try:
+            while True:
+                run = Terms(losses, aggregator, settings.language_modelling, settings.normalise)
+                run.watch = watch
+                if untouched is None:
+                    untouched = copy.deepcopy(run.state_dict())
+                else:
+                    run.load_state_dict(untouched)
+                with own_precision(model):
+                    trainer = _trainer(
+                        model, rows, bins, run, tokenizer, kind, settings, folder, seed, batch, accumulation,
+                        transforms, reference_model, title, lines, tell,
+                    )  # fmt: skip
+                    try:
+                        go(trainer, folder, resume)
+                        break
+                    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                        if not out_of_memory(error):
+                            raise
+                        if batch == 1:
+                            raise OutOfMemory(
+                                "one row at a time does not fit into memory",
+                                where=title,
+                                do="lower training.max_length",
+                            ) from error
+                        too_large, (batch, accumulation) = batch, smaller(batch, effective)
+                        word = "halved" if batch * 2 == too_large else "cut"
+                        tell(f"out of memory: micro-batch {word} to {batch}, gradients accumulated over {accumulation}")
+                        resume = last_checkpoint(folder) is not None  # the update of a step is the same: it can go on
+                        put_back(model, before)
+                    finally:
+                        trainer.close()
+        finally:
+            release(model, flags)
+            if attention:
+                model.set_attn_implementation(attention)
+            model.eval()
+        if watch is not None:
+            told = watch.finish(model, before)
+            events += told
+            for text in told:
+                on_event(text)
+    left = watch is not None and watch.kept == 0  # no moment kept the budget: the model is as it was, which is told
+    if trainer.updates and not left and not idle and not moved(model, trainer.went_on_from or before):
+        raise _nothing_moved(trainer.updates, settings, formats, title)
     if is_first():
         torch.save(run.state_dict(), folder / STATE_OF_TERMS)
     return TrainingResult(
@@ -187,6 +209,16 @@ def train(
         terms=run.facts(),
         events=events,
         watch=watch.facts() if watch is not None else None,
+    )
+
+
+def _nothing_moved(updates: int, settings: TrainingSection, formats: str, title: str) -> NoEffect:
+    known = f"the learning rate rose to {settings.learning_rate:g}"
+    return NoEffect(
+        f"no parameter moved in {updates} update{'s' if updates > 1 else ''}",
+        where=title,
+        known=known + (f", and what was learned is rounded to {formats}" if formats else ""),
+        do="raise training.learning_rate, or give a weight to a term that depends on what may move",
     )
 
 
@@ -212,53 +244,10 @@ def restore_terms(terms: Sequence[LossTerm | Aggregator | Criterion], language_m
     Terms(losses, aggregator, language_modelling).load_state_dict(saved)
 
 
-def _select(model: PreTrainedModel, trainable: Iterable[str] | None) -> dict[str, bool]:
-    flags = {name: p.requires_grad for name, p in model.named_parameters()}
-    if trainable is None:
-        return flags
-    chosen = set(trainable)
-    if unknown := sorted(chosen - flags.keys()):
-        raise UsageError(f"no parameter is called {unknown[0]!r}", where="trainable parameters")
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in chosen)
-    return flags
-
-
-def _free(model: PreTrainedModel, flags: dict[str, bool]) -> None:
-    """Each parameter requires a gradient or not as before the training, and has none."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(flags[name])
-        parameter.grad = None
-
-
-def _eager_if_needed(model: PreTrainedModel, needs: Sequence[Needs]) -> str | None:
-    """Scaled-dot-product attention returns no weights; gives the implementation to restore."""
-    current = getattr(model.config, "_attn_implementation", None)
-    if not any(n.attentions for n in needs) or current == "eager":
-        return None
-    model.set_attn_implementation("eager")
-    return str(current)
-
-
 def smaller(batch: int, effective: int) -> tuple[int, int]:
     """The largest micro-batch of at most half the size that divides the effective batch, and how often it is needed."""
     fitting = next(size for size in range(batch // 2, 0, -1) if effective % size == 0)
     return fitting, effective // fitting
-
-
-def _in_bf16(settings: TrainingSection, model: PreTrainedModel) -> bool:
-    from evenhand.scoring import fast_bf16
-
-    return settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(model.device))
-
-
-def _put_back(model: PreTrainedModel, before: dict[str, torch.Tensor]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in before:
-                parameter.copy_(before[name])
 
 
 def _trainer(
@@ -276,38 +265,17 @@ def _trainer(
     transforms: Sequence[ModelTransform],
     reference: ReferenceModel | None,
     title: str,
+    lines: TrainingLog | None,
+    tell: Callable[[str], None],
 ) -> Any:
-    from transformers import TrainingArguments
-
     from evenhand.trainer import EvenhandTrainer, RunCallback
 
-    on_cpu = model.device.type == "cpu"
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        max_steps=settings.max_steps,
-        per_device_train_batch_size=batch,
-        gradient_accumulation_steps=accumulation,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=max(1, int(settings.warmup * settings.max_steps)),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.gradient_clip,
-        bf16=_in_bf16(settings, model),
-        use_cpu=on_cpu,
-        save_strategy="steps",
-        save_steps=settings.save_every,
-        save_total_limit=2,
-        logging_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        seed=seed,
-        data_seed=seed,
-        remove_unused_columns=False,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=not on_cpu,
-    )
+    arguments = arguments_of(model, settings, folder, seed=seed, batch=batch, accumulation=accumulation)
+    board = (lines.path.parent if lines is not None else folder) / "tensorboard"
+    if hasattr(arguments, "logging_dir"):  # transformers 4
+        arguments.logging_dir = str(board)
     collator = Collator(tokenizer=tokenizer, kind=kind, bins=bins, seed=seed)
-    trainer = EvenhandTrainer(
+    return EvenhandTrainer(
         labels_only=settings.logits == "labels",
         model=model,
         args=arguments,
@@ -316,9 +284,14 @@ def _trainer(
         terms=terms,
         reference=reference,
         kind=kind,
-        callbacks=[RunCallback(terms, transforms, collator, title, settings.max_steps)],
+        settings=settings.model_dump(mode="json"),
+        lines=lines,
+        tell=tell,
+        callbacks=[
+            RunCallback(terms, transforms, collator, title, settings.max_steps, lines),
+            *integrations(settings.report_to, board),
+        ],
     )
-    return trainer
 
 
 def write_result(folder: Path, result: TrainingResult) -> None:

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from evenhand.errors import TrainingDiverged
+from evenhand.errors import TrainingDiverged, UsageError
 
 STATE_OF_TERMS = "terms.pt"
 """What the terms and the aggregator held at the end of a training; read with `weights_only=True`."""
@@ -28,6 +28,18 @@ def go(trainer: Any, folder: Path, resume: bool) -> None:
         good = last_checkpoint(folder)
         known = f"the last good checkpoint is {good.name}" if good else "no checkpoint was reached yet"
         raise TrainingDiverged(error.what, where=error.where, known=known, do=error.do) from None
+
+
+def demand_fresh(folder: Path, *, where: str) -> None:
+    """Raises UsageError for a folder with checkpoints: those of this training would be taken for older ones."""
+    found = last_checkpoint(folder)
+    if found is not None:
+        raise UsageError(
+            "the folder has checkpoints of an earlier training",
+            where=where,
+            known=f"{found.name} in {folder}",
+            do="give another folder, or resume to go on from there",
+        )
 
 
 def _stopped(checkpoint: Path, trainer: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
-from evenhand.processes import averaged, sharding
+from evenhand.processes import averaged, count, sharding
 from evenhand.training_forward import total
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LANGUAGE_MODELLING = "language modelling"
 NORMALISING_BATCHES = 4
+LOOKS = 5
+"""How often a term that is not zero is looked at, until its gradient was seen not to be zero either."""
 
 
 @dataclass
@@ -47,6 +49,8 @@ class TermState:
     share: float | None = None
     """The largest part of the update's gradient that was measured to be this term's: its norm over the sum of the
     norms of all. None while no aggregator of losses weighs the terms anew."""
+    looks: int = 0
+    """How often that was measured where the term was not zero."""
 
     @property
     def start(self) -> float:
@@ -155,24 +159,36 @@ class Terms:
         parameters: Sequence[torch.nn.Parameter],
         step: int,
         combined: torch.Tensor | None = None,
+        *,
+        all_terms: bool = True,
     ) -> None:
         """Measure each term's gradient over the trainable parameters and keep the largest norm.
 
         With what an aggregator of losses made of them, `combined` [], it is the gradient as it enters the update, times
         the derivative of `combined` by the term; and the share of each in the update is kept, too.
+
+        Without `all_terms`, nothing is measured unless a term acts on this micro-batch that was never seen to act: a
+        term may have something to do in few batches alone.
         """
+        acting = {s.term.name for s in self.states if s.term.weight != 0 and s.values[-1] != 0}
+        unseen = {s.term.name for s in self.states if not s.gradient_norm and s.looks < LOOKS} & acting
+        if not all_terms and not unseen - {LANGUAGE_MODELLING}:
+            return
         factors = _derivatives(combined, weighted) if combined is not None and self.aggregator else None
         found: dict[str, float] = {}
         for state in self.states:
             name = state.term.name
             if name == LANGUAGE_MODELLING and factors is None:
                 continue  # the host's own loss needs no proof, and the extra backward pass would cost time
+            if factors is None and not all_terms and name not in unseen:
+                continue
             norm = _gradient_norm(weighted[name], parameters)
             if not math.isfinite(norm):
                 raise _diverged_gradient(name, norm, step)
             found[name] = norm * (abs(factors[name]) if factors is not None else 1.0)
             if name != LANGUAGE_MODELLING:
                 state.gradient_norm = max(state.gradient_norm or 0.0, found[name])
+                state.looks += name in acting
         if factors is None or not (whole := sum(found.values())):
             return
         for state in self.states:
@@ -207,6 +223,18 @@ class Terms:
         if self.aggregator and self.aggregator.on_step:
             self.aggregator.on_step(step, total)
 
+    def means(self, since: int) -> dict[str, float]:
+        """The mean value of each term, not weighted, over the micro-batches after the first `since`, of all
+        processes."""
+        import torch
+
+        found = {s.term.name: sum(s.values[since:]) / len(s.values[since:]) for s in self.states if s.values[since:]}
+        if count() > 1 and found:
+            device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+            whole = averaged(torch.tensor(list(found.values()), device=device))
+            found = dict(zip(found, whole.tolist(), strict=True))
+        return found
+
     def state_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for state in self.states:
@@ -216,6 +244,7 @@ class Terms:
                 "counted": state.counted,
                 "gradient_norm": state.gradient_norm,
                 "share": state.share,
+                "looks": state.looks,
                 "parameters": [p.detach().clone() for p in state.parameters],
             }
             if state.optimizer is not None:
@@ -230,12 +259,23 @@ class Terms:
         return out
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """The counterpart of `state_dict`. Raises UsageError for the state of other terms."""
         import torch
 
+        had = [key.removeprefix("term:") for key in saved if key.startswith("term:")]
+        have = [state.term.name for state in self.states]
+        if sorted(had) != sorted(have):
+            raise UsageError(
+                "the training that is to go on had other terms",
+                where="training",
+                known=f"it had {', '.join(map(repr, had))}; this one has {', '.join(map(repr, have))}",
+                do="go on with the same terms, or begin again in another folder",
+            )
         for state in self.states:
             entry = saved[f"term:{state.term.name}"]
             state.values, state.seen, state.counted = list(entry["values"]), entry["seen"], entry["counted"]
             state.gradient_norm, state.share = entry["gradient_norm"], entry["share"]
+            state.looks = entry["looks"]
             with torch.no_grad():
                 for p, value in zip(state.parameters, entry["parameters"], strict=True):
                     p.copy_(value)

@@ -54,7 +54,8 @@ def test_the_loss_is_the_weighted_sum_of_the_groups_losses(kind: str, tiny: Any,
     q = {g: x / sum(raw.values()) for g, x in raw.items()}
     assert term.fn(batch, outputs).item() == pytest.approx(sum(q[g] * losses[g] for g in q), rel=1e-4)
     found = group_losses(batch, outputs, groups, causal=kind == "causal")
-    assert {g: x.item() for g, x in found.items()} == pytest.approx(losses, rel=1e-4)
+    assert {g: x.item() for g, (x, _) in found.items()} == pytest.approx(losses, rel=1e-4)
+    assert {g: count for g, (_, count) in found.items()} == {g: len(x) for g, x in slow.items()}
 
 
 def test_rows_about_nobody_add_nothing_and_evaluation_moves_no_weight(tiny: Any, run_of: Any) -> None:

@@ -200,3 +200,20 @@ def test_a_training_moves_a_planted_stereotype_towards_parity(tiny: Any, run_of:
     assert margins["before"] > 0.5
     assert abs(margins["with"]) < 0.6 * margins["without"]
     assert result.terms["unlearning"]["gradient_norm"] > 0
+
+
+def test_a_pair_that_is_cut_before_its_difference_is_left_out(tiny: Any, run_of: Any) -> None:
+    """Of two pairs one begins with more tokens than are read; the term is that of the other alone."""
+    model, tokenizer = tiny()
+    term, _ = Unlearning().objective(run_of(model, tokenizer), model)
+    short = ROWS.select([0])
+    long = Dataset.from_dict({**short.to_dict(), "text": ["The nurse said that " + "rain fell on the town and " * 20]})
+    both = Dataset.from_dict({key: short[key][:] + long[key][:] for key in short.column_names})
+    values = []
+    for rows in (short, both, long):
+        batch, outputs = batch_of(model, tokenizer, [term], rows)
+        outputs.reference = reference_of(other_model(model), outputs, batch)
+        term.load_state_dict({"score": 0.0, "seen": 0})
+        values.append(term.fn(batch, outputs).item())
+        assert term.state_dict()["seen"] == (0 if rows is long else 1)
+    assert values[1] == pytest.approx(values[0], rel=1e-4) and values[2] == 0.0

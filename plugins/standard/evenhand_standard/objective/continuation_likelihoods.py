@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evenhand_sdk import Batch, Outputs, UsageError
+from evenhand_sdk import Batch, Outputs
 
 if TYPE_CHECKING:
     import torch
@@ -54,67 +54,67 @@ class TextPairs:
     """[P, T, V]"""
     other_logits: torch.Tensor
 
+    def differs(self) -> torch.Tensor:
+        """[P, T] where the two texts differ."""
+        return (self.own != self.other) | (self.own_mask != self.other_mask)
+
     def likelihoods(self) -> Likelihoods:
-        """Behind the first difference. Raises UsageError for a pair that has none."""
+        """Behind the first difference, which every pair must have."""
         return _likelihoods(self, self.own_logits, self.other_logits)
 
 
 def row_and_other(batch: Batch, outputs: Outputs, key: str) -> TextPairs | None:
     """Each row of a batch that has another text under `key`, and that text; None when no row has.
 
-    Two texts that differ only behind the longest length of a training are the same there, and are left out.
+    Two texts that are cut off before they differ are no pair.
     """
     if key not in outputs.pairs:
         return None
     pairs, logits = batch.pairs[key], outputs.pairs[key].logits
     rows = pairs.rows
-    found = TextPairs(
-        rows=rows.tolist(), own=batch.input_ids[rows], own_mask=batch.attention_mask[rows], other=pairs.input_ids,
-        other_mask=pairs.attention_mask, own_logits=outputs.logits[rows], other_logits=logits,
+    return _differing(
+        TextPairs(
+            rows=rows.tolist(), own=batch.input_ids[rows], own_mask=batch.attention_mask[rows], other=pairs.input_ids,
+            other_mask=pairs.attention_mask, own_logits=outputs.logits[rows], other_logits=logits,
+        )
     )  # fmt: skip
-    return _distinct(found)
 
 
 def two_others(batch: Batch, outputs: Outputs, key: str) -> TextPairs | None:
     """The two texts that rows of a batch have under `key`, the first as `own`; None when no row has.
 
-    Those that are the same within the longest length of a training are left out.
+    Two texts that are cut off before they differ are no pair.
     """
     if key not in outputs.pairs:
         return None
     pairs, logits = batch.pairs[key], outputs.pairs[key].logits
     a, b = slice(0, None, 2), slice(1, None, 2)
-    found = TextPairs(
-        rows=pairs.rows[a].tolist(), own=pairs.input_ids[a], own_mask=pairs.attention_mask[a],
-        other=pairs.input_ids[b], other_mask=pairs.attention_mask[b], own_logits=logits[a], other_logits=logits[b],
+    return _differing(
+        TextPairs(
+            rows=pairs.rows[a].tolist(), own=pairs.input_ids[a], own_mask=pairs.attention_mask[a],
+            other=pairs.input_ids[b], other_mask=pairs.attention_mask[b], own_logits=logits[a], other_logits=logits[b],
+        )
     )  # fmt: skip
-    return _distinct(found)
 
 
-def _distinct(texts: TextPairs) -> TextPairs | None:
-    """The pairs whose two texts are not the same; None when there are none."""
-    kept = _differs(texts).any(-1)
+def _differing(texts: TextPairs) -> TextPairs | None:
+    """The pairs whose texts differ where the model reads them; None when there are none."""
+    kept = texts.differs().any(-1)
     if bool(kept.all()):
         return texts
-    if not bool(kept.any()):
+    rows = [row for row, differs in zip(texts.rows, kept.tolist(), strict=True) if differs]
+    if not rows:
         return None
-    rows = [row for row, keep in zip(texts.rows, kept.tolist(), strict=True) if keep]
     return TextPairs(
         rows=rows, own=texts.own[kept], own_mask=texts.own_mask[kept], other=texts.other[kept],
         other_mask=texts.other_mask[kept], own_logits=texts.own_logits[kept], other_logits=texts.other_logits[kept],
     )  # fmt: skip
 
 
-def _differs(texts: TextPairs) -> torch.Tensor:
-    return (texts.own != texts.other) | (texts.own_mask != texts.other_mask)
-
-
 def _likelihoods(texts: TextPairs, own_logits: torch.Tensor, other_logits: torch.Tensor) -> Likelihoods:
     import torch
 
-    differs = _differs(texts)
-    if not bool(differs.any(-1).all()):
-        raise UsageError("a pair holds the same text twice, so that there is nothing to prefer", where="training data")
+    differs = texts.differs()
     place = torch.arange(differs.shape[1], device=differs.device)
     behind = place >= differs.float().argmax(-1, keepdim=True)
     own, count = _tail(texts.own, own_logits, behind & texts.own_mask.bool())

@@ -6,7 +6,8 @@ With L_g the mean negative log-likelihood of the predicted tokens of a batch's r
 
 by exponentiated gradient: at each batch q_g <- q_g exp(eta L_g), normalised; then the model descends sum_g q_g L_g.
 The training adds strength * weight times that sum. A group that a batch does not have keeps its q but for the
-normalisation, and adds nothing.
+normalisation, and adds nothing. In several processes a batch is that of all of them: q follows the mean over all tokens
+of a group, and is the same everywhere.
 
 Source: Sagawa et al. 2020 (online algorithm 1; eta 0.01).
 """
@@ -32,6 +33,7 @@ from evenhand_sdk import (
     hookimpl,
     load_axis,
 )
+from evenhand_sdk.processes import averaged
 from evenhand_standard.data.group_words import first_group
 from evenhand_standard.objective.pair_parity import nothing
 
@@ -90,12 +92,35 @@ class RobustLoss:
     def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         import torch
 
-        losses = group_losses(batch, outputs, [self.group(text) for text in batch.columns["text"]], causal=self.causal)
+        found = group_losses(batch, outputs, [self.group(text) for text in batch.columns["text"]], causal=self.causal)
+        losses = {group: loss for group, (loss, _) in found.items()}
+        if torch.is_grad_enabled():
+            seen = self._of_all_processes(found, outputs.logits.device)
+            if seen:
+                self.weights = updated(self.weights, {g: loss for g, (loss, _) in seen.items()}, self.eta)
+            # The mean over processes of these is the mean over all tokens of the group.
+            losses = {g: loss * (found[g][1] / seen[g][1]) for g, loss in losses.items()}
         if not losses:
             return nothing(outputs)
-        if torch.is_grad_enabled():
-            self.weights = updated(self.weights, {g: float(x.detach()) for g, x in losses.items()}, self.eta)
         return torch.stack([self.weights[group] * loss for group, loss in losses.items()]).sum()
+
+    def _of_all_processes(
+        self, found: dict[str, tuple[torch.Tensor, int]], device: torch.device
+    ) -> dict[str, tuple[float, float]]:
+        """Group -> its mean loss over all processes, and its tokens in the mean process; of those that any has."""
+        import torch
+
+        exact = torch.float32 if device.type == "mps" else torch.float64
+        numbers = torch.zeros(len(self.weights), 2, device=device, dtype=exact)
+        for k, group in enumerate(self.weights):
+            if group in found:
+                loss, count = found[group]
+                numbers[k, 0], numbers[k, 1] = loss.detach().to(exact) * count, count
+        return {
+            group: (total / count, count)
+            for group, (total, count) in zip(self.weights, averaged(numbers).tolist(), strict=True)
+            if count
+        }
 
     def group(self, text: str) -> str:
         """The group that a row is about: that of its first group word; empty for none."""
@@ -117,9 +142,11 @@ def updated(weights: dict[str, float], losses: dict[str, float], eta: float) -> 
     return {group: q / whole for group, q in grown.items()}
 
 
-def group_losses(batch: Batch, outputs: Outputs, groups: list[str], *, causal: bool) -> dict[str, torch.Tensor]:
-    """Group -> the mean negative log-likelihood [] in nat of the predicted tokens of its rows; rows of ""
-    are left out."""
+def group_losses(
+    batch: Batch, outputs: Outputs, groups: list[str], *, causal: bool
+) -> dict[str, tuple[torch.Tensor, int]]:
+    """Group -> the mean negative log-likelihood [] in nat of the predicted tokens of its rows, and their number; rows
+    of "" are left out."""
     import torch
 
     logits, labels = outputs.logits, batch.labels
@@ -129,6 +156,6 @@ def group_losses(batch: Batch, outputs: Outputs, groups: list[str], *, causal: b
     for group in sorted(set(groups) - {""}):
         rows = torch.tensor([g == group for g in groups], device=labels.device)
         kept = (labels != -100) & rows[:, None]
-        if kept.any():
-            found[group] = torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept])
+        if count := int(kept.sum()):
+            found[group] = torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept]), count
     return found

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import Batch, Outputs
+from evenhand_sdk.processes import count, everyone
 from evenhand_standard.objective.pair_parity import nothing
 
 if TYPE_CHECKING:
@@ -38,13 +39,15 @@ class AttributeVectors:
             self._sums, self._counts = {}, {}
 
     def observe(self, ids: torch.Tensor, states: torch.Tensor) -> None:
-        """Add hidden states [layers, n, H] of the tokens ids [n]."""
-        for k, token in enumerate(ids.tolist()):
-            if token in self.tokens:
-                state = states[:, k].detach().float()
-                # What a checkpoint brought back lies on the processor, whatever the model is on.
-                self._sums[token] = self._sums[token].to(state.device) + state if token in self._sums else state
-                self._counts[token] = self._counts.get(token, 0) + 1
+        """Add hidden states [layers, n, H] of the tokens ids [n], and those of other processes of the training."""
+        found = [(t, states[:, k].detach().float()) for k, t in enumerate(ids.tolist()) if t in self.tokens]
+        if count() > 1:
+            found = everyone([(token, state.cpu()) for token, state in found])
+        for token, state in found:
+            # What a checkpoint brought back lies on the processor, whatever the model is on.
+            known = self._sums.get(token)
+            self._sums[token] = state.to(states.device) + (known.to(states.device) if known is not None else 0)
+            self._counts[token] = self._counts.get(token, 0) + 1
 
     def vectors(self) -> torch.Tensor | None:
         """[A, layers, H], or None when no group word was seen yet."""

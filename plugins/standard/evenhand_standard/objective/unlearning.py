@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from evenhand_sdk import Batch, DataTransform, LossTerm, Mitigation, Needs, Outputs, RunContext, hookimpl
+from evenhand_sdk.processes import everyone
 from evenhand_standard.objective.continuation_likelihoods import UntouchedLikelihoods, two_others
 from evenhand_standard.objective.listed_pairs import ListedPairOptions, ListedPairs, unrelated
 from evenhand_standard.objective.pair_parity import nothing
@@ -133,14 +134,13 @@ def unlearning(o: UnlearningOptions, state: Swap) -> Callable[[Batch, Outputs], 
 
     def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
         texts = two_others(batch, outputs, KEY)
-        if texts is None:
-            return nothing(outputs)
-        now = texts.likelihoods()
-        before = untouched.of(batch, outputs, texts, now)
+        now = texts.likelihoods() if texts is not None else None
         if outputs.logits.requires_grad:  # a look from outside is no step
-            state.note((now.own > now.other).tolist())
-        if state.direction == 0:
+            # Of all processes, so that each forgets the same side.
+            state.note(everyone((now.own > now.other).tolist() if now is not None else []))
+        if texts is None or now is None or state.direction == 0:
             return nothing(outputs)
+        before = untouched.of(batch, outputs, texts, now)
         if state.direction < 0:
             now, before = swapped(now), swapped(before)
         return o.forget * npo(now.own - before.own, o.beta) - o.retain * now.normalised().other.mean()
