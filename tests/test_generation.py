@@ -234,7 +234,7 @@ def test_beams_carry_the_caches_of_their_contexts() -> None:
             for row in input_ids.tolist():
                 context = torch.tensor([list(c) for c in rule.contexts(row)])  # type: ignore[misc]
                 contexts.append(model(input_ids=context).logits[:, -1].float())
-            return rule.next_logits(input_ids, scores, contexts)  # type: ignore[misc]
+            return rule.next_logits(input_ids, scores, contexts).log_softmax(-1)  # type: ignore[misc]
 
     expected = model.generate(**ids, **how, logits_processor=[Anew()])
     attach(model, tokenizer, [rule])
@@ -242,6 +242,95 @@ def test_beams_carry_the_caches_of_their_contexts() -> None:
     assert torch.equal(model.generate(**ids, **how), expected)
     assert sorted({length for _, length in shapes})[0] == 1
     assert sum(length > 1 for _, length in shapes) == 2  # the prompt, and its context
+
+
+def test_beams_add_up_log_probabilities_also_where_a_rule_gives_other_numbers() -> None:
+    """The score of a beam is the log-probability that scoring gives its text; here the rule's rows sum up to 0.3."""
+    from evenhand.scoring import distributions
+
+    model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = None
+
+    def lower(ids: Any, logits: torch.Tensor, contexts: Any) -> torch.Tensor:
+        halved = 0.5 * logits.log_softmax(-1) - 1.2
+        even = torch.tensor([sum(t >= 0 for t in row) % 2 == 0 for row in ids.tolist()])
+        return torch.where(even[:, None], halved, logits)
+
+    rule = DecodingRule(name="lower", next_logits=lower)
+    ids = tokenizer("The nurse said that she", return_tensors="pt")
+    attach(model, tokenizer, [rule])
+    how: dict[str, Any] = {"max_new_tokens": 6, "num_beams": 3, "num_return_sequences": 3, "length_penalty": 0.0}
+    out = model.generate(**ids, **how, do_sample=False, return_dict_in_generate=True, output_scores=True)
+    start = ids["input_ids"].shape[1]
+    rows = out.sequences.tolist()
+    scored = distributions(
+        model, rows, [list(range(start - 1, len(r) - 1)) for r in rows], rules=[rule], dtype="float32"
+    )
+    sums = [float(d.gather(-1, torch.tensor(r[start:])[:, None]).sum()) for d, r in zip(scored, rows, strict=True)]
+    assert out.sequences_scores.tolist() == pytest.approx(sums, abs=1e-3)
+    assert sums == sorted(sums, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"prompt_lookup_num_tokens": 3}, "by looking up the prompt"),
+        ({"penalty_alpha": 0.6, "top_k": 4}, "by contrastive search"),
+        ({"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0}, "with groups of beams"),
+        ({"assistant_model": "a model"}, "with an assistant model"),
+    ],
+)
+def test_ways_of_decoding_in_which_rules_cannot_act_are_refused_by_name(how: dict[str, Any], words: str) -> None:
+    model, tokenizer = tiny_causal()
+    attach(model, tokenizer, [shifted(3)])
+    ids = tokenizer("The nurse said", return_tensors="pt")
+    with pytest.raises(UsageError) as caught:
+        model.generate(**ids, **how, max_new_tokens=2)
+    assert str(caught.value).splitlines()[0] == (
+        f"generate: decoding rules are in force, and they cannot act where text is written {words}"
+    )
+
+
+def test_a_configuration_counts_also_where_it_has_no_name() -> None:
+    from transformers import GenerationConfig
+
+    model, tokenizer = tiny_causal()
+    ids = tokenizer("The nurse said that she", return_tensors="pt")["input_ids"]
+    attach(model, tokenizer, [shifted(3)])
+    beams = GenerationConfig(num_beams=4, max_new_tokens=6, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+    named = model.generate(ids, num_beams=4, max_new_tokens=6, do_sample=False)
+    assert torch.equal(model.generate(ids, beams), named)
+    greedy = GenerationConfig(max_new_tokens=6, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+    assert torch.equal(model.generate(ids, greedy), model.generate(ids, max_new_tokens=6, do_sample=False))
+    with pytest.raises(UsageError, match="by looking up the prompt"):
+        model.generate(ids, GenerationConfig(prompt_lookup_num_tokens=3, max_new_tokens=6))
+
+
+def test_rows_that_have_ended_are_not_read_any_more() -> None:
+    model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = None
+    rule = told(tokenizer, "The old town")
+    plain = generate(model, tokenizer, requests(10), rules=[rule])
+    model.generation_config.eos_token_id = plain[0].token_ids[2]
+    ends = [
+        list(r.token_ids).index(plain[0].token_ids[2]) if plain[0].token_ids[2] in r.token_ids else 9 for r in plain
+    ]
+    seen: list[int] = []
+
+    def look(ids: Any, logits: torch.Tensor, contexts: Any) -> torch.Tensor:
+        seen.append(len(ids))
+        return logits
+
+    shapes = counted(model)
+    found = generate(model, tokenizer, requests(10), rules=[rule, DecodingRule(name="look", next_logits=look)])
+    expected = [sum(end >= step for end in ends) for step in range(max(ends) + 1)]
+    assert expected[0] == 3 and expected[-1] < 3
+    assert seen == expected and [rows for rows, _ in shapes] == [2 * n for n in expected]
+    assert {length for _, length in shapes[1:]} == {1}  # and the cache stays
+    end = plain[0].token_ids[2]
+    for before, after in zip(plain, found, strict=True):
+        ids = list(before.token_ids)
+        assert list(after.token_ids) == (ids[: ids.index(end)] if end in ids else ids)
 
 
 def test_beams_tell_what_the_rules_changed_in_the_sequences_that_came_out() -> None:
@@ -349,7 +438,7 @@ def test_a_context_without_room_for_the_answer_is_refused_before_anything_is_wri
 
 def test_a_prompt_that_fills_the_context_is_refused() -> None:
     model, tokenizer = tiny_causal("gpt2")
-    with pytest.raises(UsageError, match=r"a prompt has [\d,]+ tokens, and the model takes 512 with its answer"):
+    with pytest.raises(UsageError, match=r"a prompt has [\d,]+ tokens and up to 40 more are to be written"):
         generate(model, tokenizer, [Request(prompt="town " * 600)])
 
 

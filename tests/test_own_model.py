@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from evenhand.errors import NotPortable, PluginFault, UsageError, WrongModelKind
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.architecture.selective_update import SelectiveUpdate
 from evenhand_standard.benchmarks.pair_gap import PairGap
+from evenhand_standard.decoding.answer_rewriting import AnswerRewriting
 from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging
 from evenhand_standard.objective.pair_parity import PairParity
 from own_plugins import TEXTS, Scale, Surprise, Turn
@@ -91,6 +93,19 @@ def test_generate_decodes_with_the_rules_until_it_is_undone() -> None:
         assert repr(decoding) == "<LlamaForCausalLM decodes with own-turn>"
     assert torch.equal(model.generate(**prompt, max_new_tokens=5, do_sample=False), plain)
     assert "generate" not in vars(model)
+
+
+def test_rules_that_the_models_own_generate_cannot_have_are_not_left_out_without_a_word() -> None:
+    model, tokenizer = tiny_causal()
+    with pytest.warns(UserWarning) as told:
+        evenhand.decode_with(model, tokenizer, [AnswerRewriting(strength=1.0)]).undo()
+    assert [str(w.message) for w in told] == [
+        "answer-rewriting: rules around whole requests do not act in `model.generate`, which stays plain; use the "
+        "`generate` of what `decode_with` gives"
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evenhand.decode_with(model, tokenizer, [Turn(), AnswerRewriting(strength=1.0)]).undo()
 
 
 def test_two_decodings_at_once_are_refused() -> None:

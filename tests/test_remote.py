@@ -103,6 +103,25 @@ def test_answers_keep_the_order_of_the_requests(server: Server) -> None:
     assert [r.text for r in generate(model_of(server), None, asked)] == [f"re: number {k}" for k in range(20)]
 
 
+def test_one_request_that_fails_costs_the_others_nothing_and_is_asked_once(server: Server) -> None:
+    def reply(path: str, body: dict[str, Any]) -> Any:
+        return (400, {"error": "no"}) if body["prompt"] == "number 3" else echo(path, body)
+
+    server.reply = reply
+    asked = [Request(prompt=f"number {k}") for k in range(12)]
+    with pytest.raises(EndpointFault) as caught:
+        generate(model_of(server), None, asked)
+    assert [a and a.text for a in caught.value.answers] == [None if k == 3 else f"re: number {k}" for k in range(12)]
+    assert len(server.seen) == 12
+
+    def around(request: Request, ask: Any) -> Any:
+        return ask(request)
+
+    with pytest.raises(EndpointFault) as caught:
+        generate(model_of(server), None, asked, rules=[DecodingRule(name="same", around=around)])
+    assert [a is None for a in caught.value.answers] == [k == 3 for k in range(12)]
+
+
 @pytest.mark.parametrize(
     ("request_", "what"),
     [

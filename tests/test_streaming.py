@@ -113,3 +113,43 @@ def test_a_character_of_several_tokens_comes_whole() -> None:
     while not isinstance(piece := pieces.pieces.get(), _End):
         read.append(piece)
     assert "".join(read) == tokenizer.decode(ids) and not any("\ufffd" in piece for piece in read)
+
+
+class Cleaning:
+    """A tokenizer of words that takes out the space before a sign, as `clean_up_tokenization_spaces` does."""
+
+    clean_up_tokenization_spaces = True
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+
+    def decode(self, ids: list[int], skip_special_tokens: bool = True) -> str:
+        from transformers import PreTrainedTokenizerFast
+
+        return str(PreTrainedTokenizerFast.clean_up_tokenization("".join(self.words[k] for k in ids)))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["It", " rained", " ", ".", " I", " do", " n", "'t", " know", " ."],
+        ["rock", " '", " n", " roll", " goes", " on", " !"],
+        ["one", " ,", " two", " ,", " we", " 've", " done", " ?"],
+        [" ", " ", "a", "  ", "b"],
+    ],
+)
+def test_pieces_make_up_an_answer_whose_spaces_change_afterwards(words: list[str]) -> None:
+    from evenhand.streaming import _End, _Pieces
+
+    tokenizer = Cleaning(words)
+    pieces = _Pieces(tokenizer, [])
+    pieces.put(torch.tensor([[0]]))  # the prompt
+    for k in range(len(words)):
+        pieces.put(torch.tensor([k]))
+    pieces.end()
+    pieces.pieces.put(_End())
+    read = []
+    while not isinstance(piece := pieces.pieces.get(), _End):
+        read.append(piece)
+    assert "".join(read) == tokenizer.decode(list(range(len(words))))
+    assert len(read) > 1 or len(words) == 5

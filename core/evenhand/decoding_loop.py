@@ -10,7 +10,6 @@ torch.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,16 +64,22 @@ class Decoder:
         kept: list[torch.Tensor] = []
         with reader, finishing(self.rules):
             while True:
-                logits, contexts = reader.read(texts)
-                _demand_numbers(logits, open_rows, None)
-                ids = left_padded(texts, logits.device)
+                still = open_rows.nonzero().flatten().tolist()
+                logits, contexts = reader.read([texts[b] for b in still])
+                ids = left_padded([texts[b] for b in still], logits.device)
                 for number, rule in enumerate(self.rules):
                     if rule.next_logits is not None:
                         changed = rule.next_logits(ids, logits, contexts[number])
                         if changed is not logits:
-                            _demand_numbers(changed, open_rows, rule.name)
-                        self._record(rule.name, logits, changed, open_rows, texts, prompts)
+                            demand_numbers(changed, rule.name)
+                        for k, a, z, size in moves(logits, changed):
+                            b = still[k]
+                            self.changes[b].append((len(texts[b]) - len(prompts[b]), rule.name, a, z, size))
                         logits = changed
+                if len(still) < len(texts):
+                    whole = logits.new_zeros(len(texts), logits.shape[1])
+                    whole[still] = logits
+                    logits = whole
                 scores = logits_processor(input_ids, logits) if logits_processor else logits
                 if generation_config.return_dict_in_generate and generation_config.output_scores:
                     kept.append(scores)
@@ -108,25 +113,13 @@ class Decoder:
         drawn = [torch.multinomial(c, 1, generator=g) for c, g in zip(chances.cpu(), self.generators, strict=True)]
         return torch.cat(drawn).to(scores.device)
 
-    def _record(
-        self,
-        rule: str,
-        before: torch.Tensor,
-        after: torch.Tensor,
-        open_rows: torch.Tensor,
-        texts: list[list[int]],
-        prompts: list[list[int]],
-    ) -> None:
-        for b, a, z, size in moves(before, after, open_rows):
-            self.changes[b].append((len(texts[b]) - len(prompts[b]), rule, a, z, size))
 
-
-def moves(before: torch.Tensor, after: torch.Tensor, rows: torch.Tensor) -> list[tuple[int, int, int, float]]:
+def moves(before: torch.Tensor, after: torch.Tensor) -> list[tuple[int, int, int, float]]:
     """Of rows whose distribution changed: (row, likeliest token before, after, total variation). All at once, so that a
     model elsewhere than on the processor is waited for once."""
     if after is before:
         return []
-    chosen = ((before != after).any(-1).cpu() & rows).nonzero().flatten().tolist()
+    chosen = (before != after).any(-1).nonzero().flatten().tolist()
     if not chosen:
         return []
     old, new = before[chosen].float(), after[chosen].float()
@@ -198,9 +191,18 @@ class _Reader:
         self.room -= 1
         self.multiply_many(len(wanted) > len(texts))
         logits = self.forward(wanted)
+        self._demand_numbers(logits, len(texts), slots)
         none: list[list[int]] = [[]] * len(texts)
         contexts = [[logits[rows] for rows in slots.get(k, none)] for k in range(len(self.rules))]
         return logits[: len(texts)], contexts
+
+    def _demand_numbers(self, logits: torch.Tensor, texts: int, slots: dict[int, list[list[int]]]) -> None:
+        """The model's own logits are numbers; those after a rule's contexts are the model's, not the rule's."""
+        if bool(torch.isfinite(logits.amax(-1)).all()):
+            return
+        demand_numbers(logits[:texts], None)
+        name = next(self.rules[k].name for k, rows in slots.items() if rows)
+        demand_numbers(logits[texts:], None, f"after a context of the rule {name!r}")
 
     def _demand_room(self, rule: str, contexts: Sequence[Sequence[int]]) -> None:
         """Before anything is written, a context that cannot hold the answer is refused."""
@@ -251,14 +253,25 @@ class _Reader:
         return out.logits[:, -1].float()  # type: ignore[no-any-return]
 
 
-def _demand_numbers(logits: torch.Tensor, rows: torch.Tensor, rule: str | None) -> None:
-    """A next token can be drawn for each open row, or an error that says who made that impossible."""
-    highest = logits.amax(-1)  # not a number where any entry is not
-    if bool((torch.isnan(highest) | (highest == -math.inf))[rows.to(logits.device)].any()):
-        what = "there is no next token to choose: the logits are not numbers, or all tokens are impossible"
+def demand_numbers(logits: torch.Tensor, rule: str | None, place: str = "") -> None:
+    """A next token can be drawn in each row [n, V], or an error that says who made that impossible, and where."""
+    if not bool(torch.isfinite(logits.amax(-1)).all()):  # not a number where any entry is not
+        what = "there is no next token to choose: the logits are not finite numbers, or all tokens are impossible"
         if rule is None:
-            raise UsageError(what, where="generate", do="look for weights that are not finite")
+            raise UsageError(what, where="generate", known=place, do="look for weights that are not finite")
         raise PluginFault(what, where=f"decoding rule {rule!r}")
+
+
+def numbers_only() -> Any:
+    """What plain greedy decoding is given, for it takes the largest of numbers that are none for the best token."""
+    from transformers import LogitsProcessor, LogitsProcessorList
+
+    class NumbersOnly(LogitsProcessor):  # type: ignore[misc]
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            demand_numbers(scores, None)
+            return scores
+
+    return LogitsProcessorList([NumbersOnly()])
 
 
 def left_padded(texts: Sequence[Sequence[int]], device: Any) -> torch.Tensor:
@@ -299,6 +312,8 @@ class RuleProcessor:
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if not self.rules:
             return scores
+        demand_numbers(scores, None)
+        given = scores
         rows = input_ids.tolist()
         self._width = min(self._width or input_ids.shape[1], input_ids.shape[1])
         padding = self.padding or [next((k for k, t in enumerate(row) if t != self.pad), 0) for row in rows]
@@ -316,12 +331,19 @@ class RuleProcessor:
                         self.model, "float32" if self.model.dtype == torch.float32 else "", blocks=False
                     ):
                         logits = reader.forward(flat).to(scores.device)
+                    demand_numbers(logits, None, f"after a context of the rule {rule.name!r}")
                     contexts = list(torch.split(logits, [len(row) for row in found]))
             changed = rule.next_logits(ids, scores, contexts)
-            for b, a, z, size in moves(scores, changed, torch.ones(len(texts), dtype=torch.bool)):
+            if changed is not scores:
+                demand_numbers(changed, rule.name)
+            for b, a, z, size in moves(scores, changed):
                 self._changed.setdefault(tuple(rows[b]), {})[number] = (rule.name, a, z, size)
             scores = changed
-        return scores
+        if scores is given:
+            return scores
+        # Beam search adds up what it is given, so these must be log-probabilities; a row that no rule touched is.
+        touched = (scores != given).any(-1, keepdim=True)
+        return torch.where(touched, scores.log_softmax(-1), scores)
 
     def changes_of(self, sequences: torch.Tensor) -> list[list[tuple[int, str, int, int, float]]]:
         """For each sequence [T] that came out, as `Decoder.changes`."""

@@ -7,13 +7,15 @@ the message alone; `--debug` adds the traceback. `docs/errors.md` is generated f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 
 class EvenhandError(Exception):
     """Something the toolkit can explain went wrong."""
 
     exit_code = 1
+    answers: Sequence[Any] = ()
+    """Where requests were answered: the answer of each in their order, None for those that have none."""
 
     def __init__(self, what: str, *, where: str = "", known: str = "", do: str = "") -> None:
         self.where, self.what, self.known, self.do = where, what, known, do

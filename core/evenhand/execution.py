@@ -18,6 +18,7 @@ from evenhand.examination import examined
 from evenhand.expectations import demand_reproduced
 from evenhand.guard import blamed, memory_ran_out, stopped
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
+from evenhand.opposing_steps import opposing
 from evenhand.plan import Plan, check_kinds, stages_of
 from evenhand.processes import count
 from evenhand.recipe import Recipe
@@ -96,6 +97,8 @@ def execute(
             manifest.continue_from(folder)
         write_atomic(folder / "recipe.toml", recipe.source)
         manifest.write()
+        for sentence in opposing(work.steps):
+            manifest.event("steps", sentence)
         try:
             _run(recipe, work, model, folder, manifest, resume=resume, strict=strict, offline=off)
         except BaseException as error:

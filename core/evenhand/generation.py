@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
+from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
 from evenhand.processes import gathered, rank_and_count
 from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
@@ -35,7 +37,8 @@ def generate(
     """Answer each request; the same request and seed give the same answer whatever else is in the batch.
 
     `temperature` 0 is greedy; sampling keeps the likeliest tokens that make up `top_p` of the probability. `title` None
-    shows no progress. Raises `WrongModelKind` for models that cannot continue a text.
+    shows no progress. Raises `WrongModelKind` for models that cannot continue a text. A request that cannot be answered
+    does not keep the others from their answers: these are the `answers` of the error that is raised at the end.
     """
     if isinstance(model, RemoteModel):
         return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)
@@ -56,23 +59,49 @@ def generate(
             mine = [k for k, own in enumerate(warmth) if own == each]
             for start in range(0, len(mine), batch_size):
                 part = mine[start : start + batch_size]
-                made = write_batch(model, tokenizer, [batch[k] for k in part], inner, each, top_p, seed)
+                made = _written(model, tokenizer, [batch[k] for k in part], inner, each, top_p, seed)
                 found |= dict(zip(part, made, strict=True))
         return [found[k] for k in range(len(batch))]
 
-    done: dict[int, Response] = {}
+    done: dict[int, Outcome] = {}
     rank, count = rank_and_count()
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(progress(title, total=len(requests), unit="texts")) if title else None
         for start in range(0, len(requests), batch_size):
             chunk = requests[start : start + batch_size]
             if start // batch_size % count == rank:
-                answers = answered(chunk, around, plain)
-                done |= {start + k: answer for k, answer in enumerate(answers)}
+                found = outcomes(chunk, lambda asked: answered(asked, around, plain))
+                done |= {start + k: outcome for k, outcome in enumerate(found)}
+                if hopeless(list(done.values())):
+                    break
             if bar:
                 bar.advance(len(chunk))
-    done = gathered(done)
-    return [done[k] for k in range(len(requests))]
+    return demand_answers(gathered(done), len(requests))
+
+
+def _written(
+    model: Any,
+    tokenizer: Any,
+    requests: Sequence[Request],
+    rules: Sequence[DecodingRule],
+    temperature: float,
+    top_p: float,
+    seed: int,
+) -> list[Response]:
+    """As `write_batch`; requests of different lengths apart, where together the longest would not fit.
+
+    A batch goes on until its longest answer is there, and a long prompt with a short answer has no room for that.
+    """
+    sizes = sorted({r.max_new_tokens for r in requests})
+    prompts = [len(tokenizer(prompt_text(tokenizer, r))["input_ids"]) for r in requests] if len(sizes) > 1 else []
+    if not prompts or max(prompts) + sizes[-1] - 1 <= positions_of(model):
+        return write_batch(model, tokenizer, requests, rules, temperature, top_p, seed)
+    found: dict[int, Response] = {}
+    for size in sizes:
+        mine = [k for k, r in enumerate(requests) if r.max_new_tokens == size]
+        made = write_batch(model, tokenizer, [requests[k] for k in mine], rules, temperature, top_p, seed)
+        found |= dict(zip(mine, made, strict=True))
+    return [found[k] for k in range(len(requests))]
 
 
 def write_batch(
@@ -89,7 +118,7 @@ def write_batch(
     """Answers of one batch, by rules that act while text is written; a `streamer` gets the tokens of a single one."""
     import torch
 
-    from evenhand.decoding_loop import Decoder, end_tokens, token_changes
+    from evenhand.decoding_loop import Decoder, end_tokens, numbers_only, token_changes
 
     was_training = model.training
     model.eval()
@@ -109,9 +138,11 @@ def write_batch(
         options |= {"temperature": None, "top_k": None, "top_p": None}
     if rules or temperature > 0:
         options["custom_generate"] = decoder
-    elif streamer is not None:
-        options["streamer"] = streamer
-    _demand_room(model, inputs["attention_mask"].sum(-1).tolist())
+    else:
+        options["logits_processor"] = numbers_only()
+        if streamer is not None:
+            options["streamer"] = streamer
+    _demand_room(model, inputs["attention_mask"].sum(-1).tolist(), longest)
     try:
         with torch.no_grad():
             out = model.generate(
@@ -173,13 +204,19 @@ def prompt_text(tokenizer: Any, request: Request) -> str:
     return text
 
 
-def _demand_room(model: Any, lengths: Sequence[int]) -> None:
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-    if max(lengths) >= positions:
+def positions_of(model: Any) -> int:
+    """How many tokens a text of the model may have; a very great number where it does not say."""
+    return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
+
+
+def _demand_room(model: Any, lengths: Sequence[int], new: int) -> None:
+    """Before anything is written, a prompt without room for its answer is refused; the last token is not read."""
+    if max(lengths) + new - 1 > positions_of(model):
         raise UsageError(
-            f"a prompt has {max(lengths):,} tokens, and the model takes {positions:,} with its answer",
+            f"a prompt has {max(lengths):,} tokens and up to {new:,} more are to be written, but the model takes at "
+            f"most {positions_of(model):,}",
             where="generate",
-            do="give a shorter prompt",
+            do="give a shorter prompt, or ask for fewer new tokens",
         )
 
 
@@ -191,15 +228,42 @@ def seed_of(request: Request, seed: int) -> int:
     return int.from_bytes(digest[:6], "big")
 
 
+OTHER_WAYS = {
+    "assistant_model": "with an assistant model",
+    "prompt_lookup_num_tokens": "by looking up the prompt",
+    "assistant_early_exit": "with an early exit as the assistant",
+    "penalty_alpha": "by contrastive search",
+    "dola_layers": "by contrasting layers (DoLa)",
+    "force_words_ids": "with words that must occur",
+    "constraints": "with constraints",
+}
+"""Ways of decoding that do not choose each token from the distribution after the text so far, by their argument."""
+
+
+def _demand_known_way(asked: Callable[[str], Any]) -> None:
+    """Rules act in greedy decoding, sampling and beam search; another way would be left out without a word."""
+    way = next((words for name, words in OTHER_WAYS.items() if asked(name)), None)
+    if way is None and (asked("num_beam_groups") or 1) > 1:
+        way = "with groups of beams"
+    if way is not None:
+        raise UsageError(
+            f"decoding rules are in force, and they cannot act where text is written {way}",
+            where="generate",
+            do="decode greedily, by sampling or with plain beams, or undo the rules first",
+        )
+
+
 def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
     """Make `model.generate` itself decode with the rules, in place.
 
     Beam search uses them as a logits processor, which rules on the key-value cache cannot be: then it raises
-    `UsageError`. What the rules changed in each sequence of the last call is `model.generate.changes`.
+    `UsageError`, as for the ways of decoding in which rules cannot act (`OTHER_WAYS`). What the rules changed in each
+    sequence of the last call is `model.generate.changes`.
     """
     from evenhand.decoding_loop import token_changes
 
     plain = model.generate
+    names = list(inspect.signature(plain).parameters)
 
     def with_rules(*args: Any, **kwargs: Any) -> Any:
         import torch
@@ -207,10 +271,17 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
 
         from evenhand.decoding_loop import Decoder, RuleProcessor, finishing
 
-        config = kwargs.get("generation_config") or model.generation_config
-        beams = kwargs.get("num_beams") or getattr(config, "num_beams", 1) or 1
-        if "custom_generate" in kwargs:
+        if kwargs.get("custom_generate") is not None:
             return plain(*args, **kwargs)
+        kwargs |= dict(zip(names, args, strict=False))
+        config = kwargs.get("generation_config") or model.generation_config
+
+        def asked(name: str) -> Any:
+            found = kwargs.get(name)
+            return getattr(config, name, None) if found is None else found
+
+        _demand_known_way(asked)
+        beams = asked("num_beams") or 1
         if beams > 1:
             if caching := [r.name for r in rules if r.step is not None]:
                 raise UsageError(
@@ -220,15 +291,15 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
                 )
             mask = kwargs.get("attention_mask")
             padding = None if mask is None else (mask == 0).sum(-1).repeat_interleave(beams).tolist()
-            processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or [])
+            processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or ())
             processor = RuleProcessor(model, rules, tokenizer, padding=padding)
             processors.append(processor)
             with finishing(rules):
-                out = plain(*args, logits_processor=processors, **kwargs)
+                out = plain(logits_processor=processors, **kwargs)
             found = processor.changes_of(out if isinstance(out, torch.Tensor) else out.sequences)
         else:
             decoder = Decoder(rules, tokenizer, streamer=kwargs.pop("streamer", None))
-            out = plain(*args, custom_generate=decoder, **kwargs)
+            out = plain(**{**kwargs, "custom_generate": decoder})
             found = decoder.changes
         with_rules.changes = [token_changes(row, tokenizer) for row in found]  # type: ignore[attr-defined]
         return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -155,6 +156,13 @@ class Decoding:
         elif self.rules:
             generation.attach(model, tokenizer, [rule for rule in self.rules if rule.around is None])
             setattr(model.generate, RULES, self.rules)
+            if all(rule.around is not None for rule in self.rules):
+                names = ", ".join(rule.name for rule in self.rules)
+                warnings.warn(
+                    f"{names}: rules around whole requests do not act in `model.generate`, which stays plain; use the "
+                    "`generate` of what `decode_with` gives",
+                    stacklevel=3,
+                )
 
     def generate(self, prompts: str | Sequence[str], *, max_new_tokens: int = 40, temperature: float = 0.0) -> Any:
         """The continuation of a prompt, or a list of those of several; also with rules that wrap whole requests, which

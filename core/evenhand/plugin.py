@@ -114,6 +114,14 @@ class Plugin:
         """
         return None
 
+    def moves(self) -> Mapping[str, str]:
+        """What it brings to which end, both in words: `{"the groups that answers name": "nobody"}`.
+
+        Two steps of a recipe that move the same thing are reported: to different ends the later undoes the earlier, and
+        to one end it finds it moved already. Write the very words of other plugins that move the same thing.
+        """
+        return {}
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.options!r})"
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
-from evenhand.errors import EndpointFault, UsageError
+from evenhand.errors import EndpointFault, EvenhandError, UsageError
+from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
 
 if TYPE_CHECKING:
     from evenhand.recipe_model import Recipe
@@ -63,20 +64,23 @@ class RemoteModel:
             raise AttributeError(name)
         raise _refusal()
 
-    def answers(
+    def attempts(
         self, requests: Sequence[Request], rules: Sequence[DecodingRule], temperature: float, top_p: float, seed: int
-    ) -> list[Response]:
-        """Answers in the order of the requests, all asked for at the same time; rules map next words."""
+    ) -> list[Outcome]:
+        """For each request its answer or what went wrong, all asked for at the same time; rules map next words."""
         from concurrent.futures import ThreadPoolExecutor
 
         from evenhand.generation import seed_of
         from evenhand.remote_words import written
 
-        def one(request: Request) -> Response:
+        def one(request: Request) -> Outcome:
             warmth = temperature if request.temperature is None else request.temperature
-            if rules:
-                return written(self, request, rules, warmth, top_p, seed_of(request, seed))
-            return self.answer(request, warmth, top_p, seed_of(request, seed))
+            try:
+                if rules:
+                    return written(self, request, rules, warmth, top_p, seed_of(request, seed))
+                return self.answer(request, warmth, top_p, seed_of(request, seed))
+            except EvenhandError as error:
+                return error
 
         with ThreadPoolExecutor(max_workers=max(1, len(requests))) as pool:
             return list(pool.map(one, requests))
@@ -138,16 +142,22 @@ def generate_remotely(
             do="take rules around requests, or a model that is loaded here",
         )
 
-    def plain(asked: Sequence[Request]) -> list[Response]:
-        found: list[Response] = []
+    def attempts(asked: Sequence[Request]) -> list[Outcome]:
+        found: list[Outcome] = []
         for start in range(0, len(asked), batch_size):
-            found += model.answers(asked[start : start + batch_size], inner, temperature, top_p, seed)
+            found += model.attempts(asked[start : start + batch_size], inner, temperature, top_p, seed)
         return found
 
-    done: list[Response] = []
+    def plain(asked: Sequence[Request]) -> list[Response]:
+        return demand_answers(dict(enumerate(attempts(asked))), len(asked))
+
+    done: list[Outcome] = []
     for start in range(0, len(requests), batch_size):
-        done += answered(requests[start : start + batch_size], around, plain)
-    return done
+        chunk = requests[start : start + batch_size]
+        done += outcomes(chunk, lambda asked: answered(asked, around, plain)) if around else attempts(chunk)
+        if hopeless(done):
+            break
+    return demand_answers(dict(enumerate(done)), len(requests))
 
 
 class Connected:
@@ -163,7 +173,11 @@ class Connected:
     def answer(self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0) -> list[Response]:
         """Answers with the record of what the rules did to each."""
         seed = self.recipe.run.seed
-        found = generate_remotely(self.model, requests, self.rules, temperature, top_p, seed, 8)
+        try:
+            found = generate_remotely(self.model, requests, self.rules, temperature, top_p, seed, 8)
+        except EvenhandError as error:
+            self.served += [answer for answer in error.answers if answer is not None]
+            raise
         self.served += found
         return found
 

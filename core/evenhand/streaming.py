@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os.path
 import queue
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 BROKEN = "\ufffd"
 """What a tokenizer shows for a token that ends within a character."""
+
+
+LAST_WORDS = re.compile(r"\s*\S*\s*\S*\s*\Z")
 
 
 class _Stopped(BaseException):
@@ -54,10 +59,15 @@ class _Pieces:
         self._give(str(self.tokenizer.decode(self._ids, skip_special_tokens=True)), whole=True)
 
     def _give(self, text: str, *, whole: bool) -> None:
+        """What is new. A tokenizer that takes out spaces before a sign, "do n't" -> "don't", may still change its last
+        two words, so these wait for what comes behind them."""
         if not whole:
             text = text.rstrip(BROKEN)
-        if text.startswith(self._given) and len(text) > len(self._given):
-            self.pieces.put(text[len(self._given) :])
+            if getattr(self.tokenizer, "clean_up_tokenization_spaces", False):
+                text = LAST_WORDS.sub("", text)
+        common = os.path.commonprefix([self._given, text])
+        if len(text) > len(common) and (whole or common == self._given):
+            self.pieces.put(text[len(common) :])
             self._given = text
 
 

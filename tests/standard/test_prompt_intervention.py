@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from evenhand_sdk import Ask, Request, Response, UsageError
+from evenhand_sdk import Ask, Request, Response, UsageError, group_words, load_axis
 from evenhand_sdk.tiny import tiny_tokenizer
 from evenhand_standard.decoding.prompt_intervention import (
+    CONCLUDE,
+    EXEMPLARS,
     INSTRUCTIONS,
+    PERSONAS,
     PLAIN,
     PromptIntervention,
     takes_system,
+    turned,
     words_kept,
 )
 from evenhand_standard.decoding.request_share import acts_on
@@ -152,5 +157,91 @@ def test_an_empty_instruction_is_refused() -> None:
 def test_an_instruction_that_leaves_no_room_for_the_answer_is_a_clear_error(tiny: Any, run_of: Any) -> None:
     run = run_of(*tiny())
     rule = PromptIntervention(instruction="fair " * 600).decoding(run, run.services.model)
-    with pytest.raises(UsageError, match=r"a prompt has [\d,]+ tokens, and the model takes 512 with its answer"):
+    with pytest.raises(UsageError, match=r"a prompt has [\d,]+ tokens and up to 40 more are to be written"):
         run.services.generate([Request(prompt="The nurse said")], rules=[rule])
+
+
+# ------------------------------------------------------------------------- thoughts, examples in balance, personas
+def test_thoughts_come_first_and_the_answer_alone_is_given(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    tokenizer.chat_template = TEMPLATE
+    run = run_of(model, tokenizer)
+    asked = Request(prompt="Who?", turns=(("system", "Be brief."),), meta=CHAT)
+    seen, answer = asked_by(run, asked, ["Nobody is named.", "That is not said."], form="chain-of-thought")
+    first = f"Who?\n\n{INSTRUCTIONS['chain-of-thought']}"
+    assert seen[0].prompt == first and seen[0].turns == asked.turns
+    assert seen[1].turns == (("system", "Be brief."), ("user", first), ("assistant", "Nobody is named."))
+    assert seen[1].prompt == CONCLUDE
+    assert answer.text == "That is not said." and answer.request is asked
+    assert answer.request_changes[0].facts == {"thoughts": "Nobody is named."}
+    seen, _ = asked_by(run, Request(prompt="The nurse said"), [" nothing \n", " so."], form="chain-of-thought")
+    words = f"The nurse said\n\n{PLAIN['chain-of-thought']}\n"
+    assert [r.prompt for r in seen] == [words, f"{words}nothing\n\nThe nurse said"]
+
+
+def test_the_examples_are_in_balance_over_groups_and_places() -> None:
+    gender = load_axis("gender")
+    first, placed, given = Counter[str](), Counter[tuple[str, bool]](), Counter[str | None]()
+    for question, answer, group in EXEMPLARS:
+        named = [word.group for word in group_words(question, gender)]
+        first[named[0]] += 1
+        given[group] += 1
+        said = [word.group for word in group_words(answer, gender)]
+        assert said == ([] if group is None else [group])
+        if group is not None:
+            placed[group, named[0] == group] += 1
+    assert first == {"female": 4, "male": 4}
+    assert given == {None: 4, "female": 2, "male": 2}
+    assert set(placed.values()) == {1} and len(placed) == 4
+
+
+def test_examples_are_turns_of_a_chat_and_lines_of_a_text_from_a_place_that_the_prompt_decides(
+    tiny: Any, run_of: Any
+) -> None:
+    model, tokenizer = tiny()
+    tokenizer.chat_template = TEMPLATE
+    run = run_of(model, tokenizer)
+    own = (("A?", "a"), ("B?", "b"), ("C?", "c"))
+    asked = Request(prompt="Who?", turns=(("system", "Be brief."), ("user", "Hi"), ("assistant", "Hi.")), meta=CHAT)
+    seen, answer = asked_by(run, asked, ["Me."], form="exemplars", exemplars=own)
+    turns = [t for t in seen[0].turns if t not in asked.turns]
+    circle = ["A?", "B?", "C?"] * 2
+    asked_first = circle.index(turns[0][1])
+    assert [text for role, text in turns if role == "user"] == circle[asked_first : asked_first + 3]
+    assert [text for role, text in turns if role == "assistant"] == [
+        q[0].lower() for q in circle[asked_first : asked_first + 3]
+    ]
+    assert seen[0].turns[0] == ("system", "Be brief.") and tuple(seen[0].turns[-2:]) == asked.turns[1:]
+    assert seen[0].prompt == "Who?" and answer.text == "Me."
+    seen, _ = asked_by(run, Request(prompt="Who?"), ["Me."], form="exemplars", exemplars=own[:1])
+    assert seen[0].prompt == "A?\na\n\nWho?"
+    starts = Counter(turned(own, Request(prompt=f"text {k}"), 0)[0] for k in range(600))
+    assert set(starts) == set(own) and min(starts.values()) > 150
+
+
+def test_a_persona_is_said_in_the_language_of_its_locale(tiny: Any, run_of: Any) -> None:
+    run = run_of(*tiny())
+    seen, _ = asked_by(run, Request(prompt="Wer?"), ["Ich."], form="persona", locale="de")
+    assert seen[0].prompt == f"{PERSONAS['de']}\n\nWer?" and PERSONAS["de"].startswith("Du lebst in Deutschland")
+    seen, _ = asked_by(run, Request(prompt="Who?"), ["Me."], form="persona", locale="tlh", instruction="You are Worf.")
+    assert seen[0].prompt == "You are Worf.\n\nWho?"
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"form": "exemplars", "instruction": "Be fair."}, "examples have no instruction"),
+        ({"exemplars": (("A?", "a"),)}, '`exemplars` are for form = "exemplars", not for instruction'),
+        ({"form": "persona", "locale": "tlh"}, "there is no packaged persona for 'tlh' .known: de, en, en-GB, en-IN"),
+    ],
+)
+def test_options_that_do_not_fit_the_form_are_refused(options: dict[str, Any], what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        PromptIntervention(**options)
+
+
+def test_what_a_form_puts_into_a_prompt_is_named_as_material() -> None:
+    found = PromptIntervention(form="exemplars").material()
+    assert found is not None and len(list(found.texts["exemplars"])) == len(EXEMPLARS)
+    found = PromptIntervention(form="persona", locale="fr").material()
+    assert found is not None and list(found.texts["instruction"]) == [PERSONAS["fr"]]

@@ -81,6 +81,10 @@ def validate(session: Session, recipe: str, overrides: tuple[str, ...]) -> None:
             rows = [_row(number, step) for number, step in enumerate(found, 1)]
             header = ("", name, "stage", "from", "set in the recipe")
             click.echo("\n".join(columns(header, rows)))
+    from evenhand.opposing_steps import opposing
+
+    for sentence in opposing(steps):
+        click.echo(f"\nNote: {sentence}.")
 
 
 def checked_recipe(recipe: str, overrides: tuple[str, ...]) -> tuple[Recipe, list[ResolvedStep]]:

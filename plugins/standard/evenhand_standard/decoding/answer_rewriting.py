@@ -30,6 +30,7 @@ from evenhand_sdk import (
 )
 from evenhand_standard.decoding.prompt_intervention import is_chat
 from evenhand_standard.decoding.protected_lines import rewritten
+from evenhand_standard.decoding.quotas import NAMED
 from evenhand_standard.decoding.request_share import acts_on
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class AnswerRewriting(Mitigation):
     kinds = ("causal",)
     Options = AnswerRewritingOptions
     example_options: Mapping[str, Any] = {"strength": 1.0}
+
+    def moves(self) -> Mapping[str, str]:
+        return {NAMED.format(self.options.axis): "none, where anybody is meant"}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

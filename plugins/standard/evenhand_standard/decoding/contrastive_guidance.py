@@ -7,6 +7,7 @@ Sources: Sanchez et al. 2023 (negative prompts), Li et al. 2023 (contrastive dec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, StrengthOptions, hookimpl
 from evenhand_standard.decoding.guidance import guided
 from evenhand_standard.decoding.self_debias import About, Description, prejudiced
-from evenhand_standard.decoding.told_contexts import each_row, told_contexts
+from evenhand_standard.decoding.told_contexts import LIKENESS, each_row, told_contexts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,6 +60,9 @@ class ContrastiveGuidance(Mitigation):
     def words(self) -> tuple[str, ...]:
         """The descriptions that are put before a text."""
         return prejudiced(self.options.about, self.options.descriptions)
+
+    def moves(self) -> Mapping[str, str]:
+        return {LIKENESS.format(words): "less" for words in self.words}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

@@ -17,7 +17,7 @@ Source: Banerjee et al. 2024; the folded geometric mean is ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+EXPECTED: Final = "what is expected behind each group of {}"
 PUBLISHED_LAMBDA: Final = 100.0
 PUBLISHED_ALPHA: Final = 0.99
 
@@ -68,6 +69,9 @@ class CounterfactualAveraging(Mitigation):
     summary = "Averages what is expected next, or at a mask, over a text and its counterfactuals; weights stay."
     source = "Banerjee et al. 2024, All should be equal in the eyes of language models (CAFIE)"
     Options = CounterfactualAveragingOptions
+
+    def moves(self) -> Mapping[str, str]:
+        return {EXPECTED.format(axis): "the same for all groups" for axis in self.options.axes}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

@@ -9,7 +9,7 @@ weights, with an adapter switched on or off. Source: Liu et al. 2021 (DExperts).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
@@ -18,7 +18,7 @@ from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, Strengt
 from evenhand_standard.decoding.guidance import guided
 from evenhand_standard.decoding.lora_experts import Expert, read_adapter
 from evenhand_standard.decoding.self_debias import Description
-from evenhand_standard.decoding.told_contexts import each_row, told_contexts
+from evenhand_standard.decoding.told_contexts import LIKENESS, each_row, told_contexts
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +70,12 @@ class ExpertGuidance(Mitigation):
         if self._adapters:
             return None  # what they were trained on is not known here
         return Material(texts={"descriptions": (*self.options.experts, *self.options.anti_experts)})
+
+    def moves(self) -> Mapping[str, str]:
+        if self._adapters:
+            return {}
+        towards, away = self.options.experts, self.options.anti_experts
+        return {LIKENESS.format(words): end for end, told in (("more", towards), ("less", away)) for words in told}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

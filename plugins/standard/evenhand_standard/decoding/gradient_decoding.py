@@ -39,7 +39,7 @@ from evenhand_sdk import (
     load_axis,
     token_bins,
 )
-from evenhand_standard.decoding.counterfactual_averaging import swapped_contexts
+from evenhand_standard.decoding.counterfactual_averaging import EXPECTED, swapped_contexts
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 if TYPE_CHECKING:
@@ -80,6 +80,9 @@ class GradientDecoding(Mitigation):
     source = "Yang et al. 2023 (UDDIA); Dathathri et al. 2020 (PPLM); own loss"
     kinds = ("causal",)
     Options = GradientDecodingOptions
+
+    def moves(self) -> Mapping[str, str]:
+        return {EXPECTED.format(axis): "the same for all groups" for axis in self.options.axes}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

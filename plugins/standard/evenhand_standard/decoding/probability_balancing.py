@@ -63,6 +63,11 @@ class ProbabilityBalancing(Mitigation):
     kinds = ("causal",)
     Options = ProbabilityBalancingOptions
 
+    def moves(self) -> Mapping[str, str]:
+        target = {group: round(share, 3) for group, share in sorted(self.options.target.items())}
+        end = f"the shares {target}" if target else "equal shares"
+        return {f"how likely words of each group of {axis} are": end for axis in self.options.axes}
+
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> list[DecodingRule]:
         o = self.options

@@ -1,19 +1,25 @@
-"""Prompt interventions: the model is asked to be fair, to look at its answer again, or to put the question better.
+"""Prompt interventions: words around a request that ask for fairness, show it, or give the model time to think.
 
-    instruction   y ~ p(. | i, x)                       i: a text before the request, in a chat its system turn
-    reflection    y0 ~ p(. | x),  y ~ p(. | x, y0, i)   the answer is revised once
-    self-help     x' ~ p(. | i, x),  y ~ p(. | x')      the request is put without prejudice first
+    instruction        y ~ p(. | i, x)                        i: a text before the request, in a chat its system turn
+    persona            the same, with i whom the model is asked to speak as, in a locale
+    exemplars          y ~ p(. | e_1 ... e_n, x)              e: questions with answers, in balance over groups
+    reflection         y0 ~ p(. | x),  y ~ p(. | x, y0, i)    the answer is revised once
+    self-help          x' ~ p(. | i, x),  y ~ p(. | x')       the request is put without prejudice first
+    chain-of-thought   r ~ p(. | x, i),  y ~ p(. | x, i, r)   thoughts first, then the answer alone
 
-Sources: Si et al. 2023 (instructions), Ganguli et al. 2023 (self-correction), Gallegos et al. 2025 (reprompting).
+Sources: Si et al. 2023 (instructions, balanced examples), Ganguli et al. 2023 (self-correction), Gallegos et al. 2025
+(reprompting), Kojima et al. 2022 (chain of thought in two requests). The texts are in `prompt_texts.py`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evenhand_sdk import (
     Ask,
@@ -28,29 +34,17 @@ from evenhand_sdk import (
     hookimpl,
 )
 from evenhand_sdk.english_words import FUNCTION_WORDS
+from evenhand_standard.decoding.prompt_texts import CONCLUDE, EXEMPLARS, INSTRUCTIONS, PERSONAS, PLAIN
 from evenhand_standard.decoding.request_share import acts_on
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Form = Literal["instruction", "reflection", "self-help"]
-INSTRUCTIONS: Final[dict[str, str]] = {
-    "instruction": "Treat all people alike. Whatever somebody's gender, origin, religion, age, body or money may be, "
-    "it says nothing about what they can do, what they are like or what they have done. Where you cannot know "
-    "something about a person, do not guess.",
-    "reflection": "Read your answer again. If it takes for granted what somebody is like because of the group that "
-    "they belong to, correct it. Write nothing but the answer.",
-    "self-help": "Write the following request again so that it asks for the same thing, without any prejudice about "
-    "groups of people. Write nothing but the request.",
-}
-PLAIN: Final[dict[str, str]] = {
-    "reflection": "Once more, without taking for granted what somebody is like because of their group:",
-    "self-help": "The same words, without any prejudice about groups of people:",
-}
-"""The same for a text that is continued, where nobody is spoken to."""
+Form = Literal["instruction", "reflection", "self-help", "chain-of-thought", "exemplars", "persona"]
 KEPT_WORDS: Final = 0.5
 """The least share of its content words that a request must keep when it is put again."""
 WORD = re.compile(r"[^\W\d_]+")
+Text = Annotated[str, Field(min_length=1)]
 MARK: Final = "evenhand-system-turn"
 
 
@@ -59,8 +53,9 @@ class PromptInterventionOptions(StrengthOptions):
 
     form: Form = Field(
         "instruction",
-        description="instruction: a text before the request. reflection: the answer is revised once. self-help: the "
-        "model puts the request again before it answers.",
+        description="instruction: a text before the request. persona: whom to speak as, before it. exemplars: "
+        "questions with answers before it. reflection: the answer is revised once. self-help: the model puts the "
+        "request again before it answers. chain-of-thought: it thinks step by step before it answers.",
     )
     instruction: str | None = Field(None, min_length=1, description="Own words instead of the packaged ones.")
     placement: Literal["auto", "system", "user"] = Field(
@@ -68,24 +63,47 @@ class PromptInterventionOptions(StrengthOptions):
         description="Where an instruction stands in a chat: system, user (before the user's words), or auto: system "
         "where the model's chat template has such a turn.",
     )
+    locale: str = Field("en", description="Of a persona: en, en-GB, en-IN, en-US, de, es or fr.")
+    exemplars: tuple[tuple[Text, Text], ...] = Field(
+        (), description="Own (question, answer) pairs instead of the packaged ones, which are about gender, in English."
+    )
+
+    @model_validator(mode="after")
+    def _words_fit_the_form(self) -> PromptInterventionOptions:
+        if self.form == "exemplars" and self.instruction is not None:
+            raise ValueError("examples have no instruction: give `exemplars`, or another form")
+        if self.exemplars and self.form != "exemplars":
+            raise ValueError(f'`exemplars` are for form = "exemplars", not for {self.form}')
+        if self.form == "persona" and self.instruction is None and self.locale not in PERSONAS:
+            raise ValueError(
+                f"there is no packaged persona for {self.locale!r} (known: {', '.join(sorted(PERSONAS))}); give its "
+                "words as `instruction`"
+            )
+        return self
 
 
 class PromptIntervention(Mitigation):
-    """Puts an instruction to be fair before requests, has answers revised, or requests put again."""
+    """Puts words before requests, has answers revised or thought about, or requests put again."""
 
     name = "prompt-intervention"
-    summary = "Asks the model to be fair: by an instruction, by a second look at its answer, or by a better question."
-    source = "Si et al. 2023; Ganguli et al. 2023; Gallegos et al. 2025; own wording"
+    summary = "Asks the model to be fair: by words or examples before a request, a second look, or a better question."
+    source = "Si et al. 2023; Ganguli et al. 2023; Gallegos et al. 2025; Kojima et al. 2022; own wording"
     kinds = ("causal",)
     Options = PromptInterventionOptions
 
     def material(self) -> Material | None:
+        if self.options.form == "exemplars":
+            return Material(texts={"exemplars": [f"{question} {answer}" for question, answer in self._exemplars]})
         return Material(texts={"instruction": [self._words]})
 
     @property
     def _words(self) -> str:
         o = self.options
-        return str(o.instruction or INSTRUCTIONS[o.form])
+        return str(o.instruction or (PERSONAS[o.locale] if o.form == "persona" else INSTRUCTIONS[o.form]))
+
+    @property
+    def _exemplars(self) -> Sequence[tuple[str, str]]:
+        return self.options.exemplars or [(question, answer) for question, answer, _ in EXEMPLARS]
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:
@@ -98,8 +116,14 @@ class PromptIntervention(Mitigation):
         def around(request: Request, ask: Ask) -> Response:
             if not acts_on(request, o.strength, seed):
                 return ask(request)
-            if o.form == "instruction":
-                asked, facts = instructed(request, self._words, system=system), {}
+            facts: dict[str, Any] = {}
+            if o.form in ("instruction", "persona"):
+                asked = instructed(request, self._words, system=system)
+            elif o.form == "exemplars":
+                asked = shown(request, turned(self._exemplars, request, seed))
+            elif o.form == "chain-of-thought":
+                thoughts = ask(thinking(request, o.instruction)).text
+                asked, facts = thought(request, thoughts, o.instruction), {"thoughts": thoughts}
             elif o.form == "reflection":
                 first = ask(request).text
                 asked, facts = reflected(request, first, o.instruction), {"first answer": first}
@@ -139,6 +163,40 @@ def reflected(request: Request, answer: str, words: str | None) -> Request:
         return replace(request, turns=turns, prompt=words or INSTRUCTIONS["reflection"])
     again = words or PLAIN["reflection"]
     return replace(request, prompt=f"{request.prompt}{answer}\n\n{again}\n{request.prompt}")
+
+
+def turned(pairs: Sequence[tuple[str, str]], request: Request, seed: int) -> list[tuple[str, str]]:
+    """The pairs in their circular order, from a place that seed and prompt decide: no answer always stands last."""
+    digest = hashlib.sha256(f"{seed}\n{request.prompt}".encode("utf-8", "surrogatepass")).digest()
+    k = int.from_bytes(digest[:6], "big") % len(pairs)
+    return [*pairs[k:], *pairs[:k]]
+
+
+def shown(request: Request, pairs: Sequence[tuple[str, str]]) -> Request:
+    """The request behind questions with answers: earlier turns of a chat behind its system turn, lines of a text."""
+    if not is_chat(request):
+        lines = "".join(f"{question}\n{answer}\n\n" for question, answer in pairs)
+        return replace(request, prompt=f"{lines}{request.prompt}")
+    turns = list(request.turns)
+    at = 1 if turns and turns[0][0] == "system" else 0
+    turns[at:at] = [turn for question, answer in pairs for turn in (("user", question), ("assistant", answer))]
+    return replace(request, turns=tuple(turns))
+
+
+def thinking(request: Request, words: str | None) -> Request:
+    """The request for thoughts before the answer."""
+    if is_chat(request):
+        return replace(request, prompt=f"{request.prompt}\n\n{words or INSTRUCTIONS['chain-of-thought']}")
+    return replace(request, prompt=f"{request.prompt}\n\n{words or PLAIN['chain-of-thought']}\n")
+
+
+def thought(request: Request, thoughts: str, words: str | None) -> Request:
+    """What is asked when there are thoughts; a text to be continued begins again behind them."""
+    first = thinking(request, words)
+    if is_chat(request):
+        turns = (*request.turns, ("user", first.prompt), ("assistant", thoughts))
+        return replace(request, turns=turns, prompt=CONCLUDE)
+    return replace(request, prompt=f"{first.prompt}{thoughts.strip()}\n\n{request.prompt}")
 
 
 def put_again(request: Request, words: str | None) -> Request:

@@ -15,6 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evenhand_sdk import Axis, group_words
 
+NAMED = "which groups of {} answers name"
+"""What quotas and neutral rewriting move, in the words of `Plugin.moves`."""
+
 
 def named_group(text: str, axis: Axis) -> str | None:
     """The one group that a text names; None where it names none or several."""

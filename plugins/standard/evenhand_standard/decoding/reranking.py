@@ -34,7 +34,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.decoding.candidates import Rated, rated, sampled
-from evenhand_standard.decoding.quotas import chosen, distance, named_group, shares
+from evenhand_standard.decoding.quotas import NAMED, chosen, distance, named_group, shares
 from evenhand_standard.decoding.request_share import acts_on
 from evenhand_standard.decoding.token_edits import TokenEditor
 
@@ -92,6 +92,12 @@ class Reranking(Mitigation):
         from evenhand_standard.text_scorers import files_of
 
         return files_of(options.score) if options.score != SWAP else ()
+
+    def moves(self) -> Mapping[str, str]:
+        if self.options.form != "quota" or len(self.options.axes) > 1:
+            return {}
+        target = {group: round(share, 3) for group, share in sorted(self.options.target.items())}
+        return {NAMED.format(self.options.axes[0]): f"the shares {target}" if target else "equal shares"}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

@@ -10,12 +10,13 @@ Schütze 2021; the bound on the change is ours.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, StrengthOptions, hookimpl
-from evenhand_standard.decoding.told_contexts import each_row, told_contexts
+from evenhand_standard.decoding.told_contexts import LIKENESS, each_row, told_contexts
 
 if TYPE_CHECKING:
     import torch
@@ -81,6 +82,9 @@ class SelfDebias(Mitigation):
     def words(self) -> tuple[str, ...]:
         """The descriptions that are put before a text."""
         return prejudiced(self.options.about, self.options.descriptions)
+
+    def moves(self) -> Mapping[str, str]:
+        return {LIKENESS.format(words): "less" for words in self.words}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

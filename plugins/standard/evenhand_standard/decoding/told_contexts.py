@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 MARKS: Final = ("first-turn#", "answer#", "second-turn#")
+LIKENESS: Final = "the likeness to text behind {!r}"
+"""What guidance moves, in the words of `Plugin.moves`."""
 Contexts = Callable[[Sequence[int]], list[tuple[int, ...]]]
 
 

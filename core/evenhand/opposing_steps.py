@@ -1,0 +1,35 @@
+"""Steps of one recipe that move the same thing: a later one would undo an earlier one, or finds it done.
+
+What a step moves, it says itself (`Plugin.moves`); here, only what is said is compared.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evenhand.recipe_steps import ResolvedStep
+
+
+def opposing(steps: Sequence[ResolvedStep]) -> list[str]:
+    """A sentence for each pair of active steps that move the same thing, in the order of the recipe."""
+    acting = [s for s in steps if s.section == "steps" and s.active and s.plugin and _strength(s) > 0]
+    said = [(step, step.plugin(step.options).moves() if step.plugin else {}) for step in acting]
+    found = []
+    for (first, earlier), (second, later) in itertools.combinations(said, 2):
+        for what in [key for key in earlier if key in later]:
+            a, b = f"{first.id!r} ({first.use})", f"{second.id!r} ({second.use})"
+            if earlier[what] == later[what]:
+                found.append(f"the steps {a} and {b} both move {what} to the same end, {later[what]}: one is enough")
+            else:
+                found.append(
+                    f"the step {b} undoes what {a} does: it moves {what} to {later[what]}, and that one to "
+                    f"{earlier[what]}"
+                )
+    return found
+
+
+def _strength(step: ResolvedStep) -> float:
+    return float(getattr(step.options, "strength", 1.0))

@@ -1,0 +1,88 @@
+"""Steps that move the same thing are reported: where a recipe is checked, and in the record of its run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import evenhand
+from evenhand.cli import main
+from evenhand.discovery import discover
+from evenhand.opposing_steps import opposing
+from evenhand.recipe import load_recipe, resolve_steps
+from evenhand_sdk.tiny import save_tiny
+
+
+def recipe_of(folder: Path, *steps: str, model: str = "smollm2-135m") -> Path:
+    path = folder / "recipe.toml"
+    tables = "\n".join(f"[[steps]]\n{step}\n" for step in steps)
+    path.write_text(f'[model]\nname = "{model}"\n[traffic]\nlimit = 0\n{tables}', encoding="utf-8")
+    return path
+
+
+def reported(folder: Path, *steps: str) -> list[str]:
+    catalogue = discover()
+    return opposing(resolve_steps(load_recipe(recipe_of(folder, *steps), (), catalogue=catalogue), catalogue))
+
+
+BALANCE = 'use = "probability-balancing"\nid = "{}"\ntarget = {{female = {}, male = {}}}'
+
+
+def test_another_target_for_the_same_words_undoes_the_first(tmp_path: Path) -> None:
+    assert reported(tmp_path, BALANCE.format("a", 0.9, 0.1), BALANCE.format("b", 0.5, 0.5)) == [
+        "the step 'b' (probability-balancing) undoes what 'a' (probability-balancing) does: it moves how likely words "
+        "of each group of gender are to the shares {'female': 0.5, 'male': 0.5}, and that one to the shares "
+        "{'female': 0.9, 'male': 0.1}"
+    ]
+
+
+def test_neutral_answers_undo_a_quota(tmp_path: Path) -> None:
+    [found] = reported(
+        tmp_path, 'use = "reranking"\nform = "quota"', 'use = "answer-rewriting"\nstrength = 1.0'
+    )  # fmt: skip
+    assert found.startswith("the step 'answer-rewriting' (answer-rewriting) undoes what 'reranking' (reranking) does")
+
+
+def test_guidance_towards_what_another_step_avoids_is_an_undoing(tmp_path: Path) -> None:
+    words = "The following text is kind:"
+    found = reported(
+        tmp_path,
+        f'use = "self-debias"\ndescriptions = ["{words}"]',
+        f'use = "expert-guidance"\nexperts = ["{words}"]\nanti_experts = ["Otherwise:"]',
+    )
+    assert len(found) == 1 and "to more, and that one to less" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "number"),
+    [
+        ('use = "self-debias"', 'use = "contrastive-guidance"', 1),
+        ('use = "counterfactual-averaging"', 'use = "gradient-decoding"', 1),
+        ('use = "counterfactual-averaging"', 'use = "gradient-decoding"\naxes = ["race"]', 0),
+        ('use = "self-debias"', 'use = "contrastive-guidance"\nabout = ["race"]', 0),
+        ('use = "self-debias"', 'use = "contrastive-guidance"\nstrength = 0.0', 0),
+        ('use = "self-debias"', 'use = "contrastive-guidance"\nactive = false', 0),
+        ('use = "counterfactual-averaging"', 'use = "probability-balancing"', 0),
+        ('use = "reranking"', 'use = "answer-rewriting"\nstrength = 1.0', 0),
+    ],
+)
+def test_two_steps_to_one_end_are_one_too_many(first: str, second: str, number: int, tmp_path: Path) -> None:
+    found = reported(tmp_path, first, second)
+    assert len(found) == number and all(f.endswith(": one is enough") for f in found)
+
+
+def test_it_is_said_where_a_recipe_is_checked_and_kept_with_its_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = save_tiny(tmp_path / "tiny")
+    steps: list[Any] = ['use = "self-debias"', 'use = "contrastive-guidance"']
+    path = recipe_of(tmp_path, *steps, model=str(tiny))
+    [sentence] = reported(tmp_path, *steps)
+    recipe_of(tmp_path, *steps, model=str(tiny))
+    with pytest.raises(SystemExit, match="0"):
+        main(["validate", str(path)])
+    assert f"Note: {sentence}." in capsys.readouterr().out
+    result = evenhand.run(path, output=tmp_path / "runs")
+    assert {"stage": "steps", "text": sentence} in result.record["events"]
