@@ -49,6 +49,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "lambada": "evenhand-standard",
     "leace": "evenhand-standard",
     "learned-rewriting": "evenhand-standard",
+    "lora": "evenhand-standard",
     "lpbs": "evenhand-standard",
     "margin-equalisation": "evenhand-standard",
     "mgda": "evenhand-standard",
