@@ -1,8 +1,8 @@
 """An adapter that learns a task, or the language of a text, to be fused with debiasing adapters.
 
 It is the same module as a debiasing adapter. What makes it a task adapter is its training: no fairness loss,
-and only the text of the task. By default the earlier adapters are off meanwhile, so that it learns from the
-model as it was.
+and only the text of the task, as language or, with `text-classification` before it, with labels. By default the
+earlier adapters are off meanwhile, so that it learns from the model as it was.
 
 Source: Pfeiffer et al. 2021 (the adapters of AdapterFusion); Kumar et al. 2023 (DAM) for their use in debiasing.
 """

@@ -6,7 +6,8 @@ With theta0 the selected tensors before the training and theta after it, the ste
 
 in the model, s being its strength: 1 is as trained, 0 is theta0 itself, bit by bit.
 
-Tensors are chosen by what they do in the model (norms, biases, ...), or by gradients: see `gradient_choice`.
+Tensors are chosen by what they do in the model (norms, biases, ...), or by gradients: see `gradient_choice`. The set
+`lora` lets a low-rank change of every matrix move instead (`low_rank`), which is scaled by s and merged.
 
 Sources: Gira, Zhang and Lee 2022 (layer norms and embeddings of GPT-2); Ben Zaken et al. 2022 (biases only);
 Wortsman et al. 2022 (interpolation between the weights before and after).
@@ -40,6 +41,8 @@ from evenhand_sdk import (
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.architecture.families import Family, family_of, layer_numbers
 from evenhand_standard.architecture.gradient_choice import SHOWN, Chosen, choose, read, write
+from evenhand_standard.architecture.low_rank import LoraSettings, is_lora
+from evenhand_standard.architecture.low_rank_training import through_lora
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +50,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TensorSet = Literal[
-    "norms", "biases", "position-embeddings", "token-embeddings", "mlp-output", "attention", "top-layers", "all"
+    "norms",
+    "biases",
+    "position-embeddings",
+    "token-embeddings",
+    "mlp-output",
+    "attention",
+    "top-layers",
+    "all",
+    "lora",
 ]
 
 
@@ -94,6 +105,14 @@ class SelectiveUpdateOptions(StrengthOptions):
             raise ValueError('axes decide nothing when tensors are chosen by sets; set choose = "gradients"')
         return self
 
+    @model_validator(mode="after")
+    def _lora_is_no_choice(self) -> SelectiveUpdateOptions:
+        if "lora" in self.select and self.choose == "gradients":
+            raise ValueError("LoRA begins at zero, so that its gradients choose nothing; leave it out of select")
+        if "lora" in self.select and "all" in self.select:
+            raise ValueError("LoRA beside weights that all move changes nothing; select one of them")
+        return self
+
 
 class SelectiveUpdate(Mitigation):
     """Lets the next training move chosen tensors only."""
@@ -109,33 +128,42 @@ class SelectiveUpdate(Mitigation):
         o = self.options
         before: dict[str, torch.Tensor] = {}
         choice = GradientChoice(run, o) if o.choose == "gradients" else None
+        sets = tuple(name for name in o.select if name != "lora")
+        lora = through_lora(run, LoraSettings(), o.strength) if "lora" in o.select else None
 
         def names_of(model: PreTrainedModel) -> list[str]:
-            names = selected(model, o.select, o.layers)
+            names = selected(model, sets, o.layers) if sets else []
             return names if choice is None else choice.among(model, names)
 
         def fit(model: PreTrainedModel) -> Artifact | None:
             if choice is not None:
                 return None  # what the training learns from is not known yet
-            return Artifact(meta={**facts(), **size(model, set(trainable(model)))})
+            return Artifact(meta={**facts(), **size(model, set(weights(model)))})
 
         def start(begun: TrainingStart) -> None:
             assert choice is not None
             before.clear()
             choice.start(begun)
 
-        def trainable(model: PreTrainedModel) -> list[str]:
+        def weights(model: PreTrainedModel) -> list[str]:
             names = names_of(model)
             if not before:  # a resumed run does not fit again, but it asks for the names before it trains
                 chosen = set(names)
                 before.update({n: p.detach().clone() for n, p in model.named_parameters() if n in chosen})
             return names
 
+        def trainable(model: PreTrainedModel) -> list[str]:
+            low_rank = list(lora.trainable(model)) if lora is not None and lora.trainable else []
+            return [*weights(model), *low_rank]
+
         def finish(model: PreTrainedModel) -> Artifact:
             moved = interpolate(model, before, o.strength)
             found = {**facts(), "strength": o.strength, "moved tensors": moved, **size(model, before.keys())}
             before.clear()
-            return Artifact(meta=found)
+            merged = lora.finish(model) if lora is not None and lora.finish else None
+            return Artifact(
+                tensors=merged.tensors if merged else {}, meta={**found, "lora": merged.meta} if merged else found
+            )
 
         def facts() -> dict[str, Any]:
             known: dict[str, Any] = {"select": list(o.select), "layers": o.layers}
@@ -143,11 +171,13 @@ class SelectiveUpdate(Mitigation):
 
         return ModelTransform(
             fit=fit,
-            on_start=None if choice is None else start,
+            apply=lora.apply if lora is not None else None,
+            revert=lora.revert if lora is not None else None,
+            on_start=start if choice is not None else lora.on_start if lora is not None else None,
             trainable=trainable,
             selection=None if choice is None else choice.told,
             finish=finish,
-            fold=lambda model: True,  # the weights are where they belong already
+            fold=lora.fold if lora is not None else lambda model: True,  # the weights are where they belong already
         )
 
     @hookimpl
@@ -214,7 +244,7 @@ def _marks(model: PreTrainedModel) -> list[Any]:
 
 def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -> list[str]:
     """Names of the parameters in any of the sets, in the model's order; UsageError for a set without any."""
-    names = [name for name, _ in model.named_parameters()]
+    names = [name for name, _ in model.named_parameters() if not is_lora(name)]  # which have a step of their own
     if "all" in sets:
         return names
     family = family_of(model)
@@ -224,7 +254,7 @@ def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -
             raise UsageError(
                 f"a model of type {model.config.model_type!r} has no tensors in the set {wanted!r}",
                 where="option select",
-                known=f"it has {', '.join(s for s, found in members.items() if found)}",
+                known=f"it has {', '.join(s for s, found in members.items() if found or s == 'lora')}",
             )
     chosen = {name for wanted in sets for name in members[wanted]}
     return [name for name in names if name in chosen]
@@ -279,5 +309,6 @@ SETS: dict[TensorSet, Callable[[str, Family, bool], bool]] = {
     "attention": _matching("attention"),
     "top-layers": lambda name, family, late: late,
     "all": lambda name, family, late: True,
+    "lora": lambda name, family, late: False,  # these are no tensors of the model, but put beside them
 }
 """Set -> whether a parameter is in it, from its name and whether its layer is among the last ones."""

@@ -3,7 +3,8 @@
     theta = theta0 - s a T(theta_biased - theta0)
 
 The training that follows this step reads, in the place of its text, sentences of the pair bank in which an occupation
-goes with the group that it is commonly tied to. Normalisation stays as it was, as in the publication.
+goes with the group that it is commonly tied to. It moves all weights save for normalisation, as in the publication; or
+LoRA beside them, whose product is the task vector then.
 
 Sources: Ilharco et al. 2023, Editing models with task arithmetic; Shirafuji, Takenaka and Taguchi 2025, Bias vector
 (norms left out); Yadav et al. 2023 (trimming).
@@ -30,6 +31,8 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_one
 from evenhand_standard.architecture.group_pairs import NONE, fitting_pairs
+from evenhand_standard.architecture.low_rank import LoraSettings
+from evenhand_standard.architecture.low_rank_training import through_lora
 from evenhand_standard.architecture.selective_update import selected
 from evenhand_standard.architecture.weight_path import along
 
@@ -49,6 +52,9 @@ class TaskVectorNegationOptions(RowOptions):
     )
     text: Literal["stereotypes", "recipe"] = Field(
         "stereotypes", description="Train on stereotyped sentences of the pair bank, or on the text of the recipe."
+    )
+    through: Literal["weights", "lora"] = Field(
+        "weights", description="Let the copy learn with all weights, or with LoRA (rank 16, alpha 32) alone."
     )
     axis: AxisName = "gender"
     locale: Locale = "en"
@@ -89,12 +95,16 @@ class TaskVectorNegation(Mitigation):
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:
         o = self.options
+        facts = {"text": o.text, "keep": o.keep}
+        if o.through == "lora":
+            factor = -o.strength * o.amount
+            return through_lora(run, LoraSettings(), factor, keep=o.keep, kept_factor=1.0, facts=facts)
 
         def names(model: PreTrainedModel) -> list[str]:
             norms = set(selected(model, ("norms",), 1.0))
             return [name for name, _ in model.named_parameters() if name not in norms]
 
-        return along(-o.strength * o.amount, names, keep=o.keep, facts={"text": o.text, "keep": o.keep})
+        return along(-o.strength * o.amount, names, keep=o.keep, facts=facts)
 
 
 def stereotyped(axis: str, locale: str) -> Sequence[str]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evenhand_sdk import Artifact, ModelTransform
+from evenhand_sdk import Artifact, ModelTransform, UsageError
+from evenhand_standard.architecture.low_rank import present
 from evenhand_standard.architecture.selective_update import interpolate, size
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ def along(
     before: dict[str, torch.Tensor] = {}
 
     def trainable(model: PreTrainedModel) -> list[str]:
+        if present(model):
+            raise UsageError(
+                "LoRA and a step that moves all weights cannot share a training: the weights would move, too",
+                do='give `lora` a smaller strength, or set through = "lora" where the other step has it',
+            )
         names = list(names_of(model))
         if not before:  # a resumed run does not fit again, but it asks for the names before it trains
             chosen = set(names)

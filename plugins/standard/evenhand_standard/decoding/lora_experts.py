@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand_sdk import UsageError
+from evenhand_sdk import DigestMismatch, UsageError
 from evenhand_sdk.growing import GrowingSequences
+from evenhand_sdk.storage import damage
+from evenhand_standard.architecture.peft_folder import FACTS, base_digest
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +46,9 @@ def read_adapter(folder: str, model: Any) -> Adapter:
     where = f"adapter {folder!r}"
     if missing := [path.name for path in (config_file, weights) if not path.is_file()]:
         raise UsageError(f"there is no {missing[0]}", where=where, do="give a folder that peft has saved")
+    own = place / FACTS
+    if own.is_file() and (broken := damage(place, full=True)):  # folders of other programs have no seal
+        raise DigestMismatch(f"it is damaged: {broken}", where=where, do="copy it again, or train it again")
     try:
         config = dict(json.loads(config_file.read_text(encoding="utf-8")))
         rank, alpha = int(config["r"]), float(config["lora_alpha"])
@@ -66,8 +71,22 @@ def read_adapter(folder: str, model: Any) -> Adapter:
         shape = {parts["A"].shape[1], parts["B"].shape[0]} if fits else set()
         if not fits or shape != set(layer.shape):
             raise UsageError(f"its layer {name!r} does not fit this model", where=where, do="train it on this model")
+    if own.is_file():
+        _demand_base(json.loads(own.read_text(encoding="utf-8")).get("base"), model, list(found), where)
     scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
     return Adapter(folder, {name: (parts["A"], parts["B"]) for name, parts in found.items()}, scale)
+
+
+def _demand_base(wanted: str | None, model: Any, paths: Sequence[str], where: str) -> None:
+    """Raises UsageError where the matrices beside which an adapter was trained are not those of the model."""
+    now = base_digest(model, paths)
+    if wanted is not None and now is not None and wanted != now:
+        raise UsageError(
+            "it was trained beside other weights than those of this model",
+            where=where,
+            known=f"their digest is {wanted[:12]}, that of the model's is {now[:12]}",
+            do="take the model that it was trained on, before any step of a recipe has moved it",
+        )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,118 @@
+"""A real task to learn: is a tweet hateful or offensive? A linear head on the model's last states, trained with it.
+
+    loss  =  mean over rows of  -c_y log P(y | w . norm(mean_t h(t)) + b),        c_y = n / (2 n_y)
+
+The training that follows reads labelled tweets in the place of its text, and what it selects (an adapter, LoRA, all
+weights) learns the task. Both labels count equally, since five in six tweets are offensive. The head itself is left
+behind: `classification-gaps` fits one anew to each model that it measures, so that they can be compared.
+
+Source: the task adapter of Pfeiffer et al. 2021 and Kumar et al. 2023; data of Davidson et al. 2017.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from evenhand_sdk import (
+    Batch,
+    DataTransform,
+    LossTerm,
+    Needs,
+    Options,
+    Outputs,
+    Plugin,
+    RunContext,
+    hookimpl,
+)
+from evenhand_sdk.data_rows import Fate, Made, Row, RowWork, one_by_one
+from evenhand_standard.benchmarks.data_option import DataFolder
+from evenhand_standard.labelled_tweets import VERSION, labelled_tweets, shares
+from evenhand_standard.objective.adversary_heads import pooled
+from evenhand_standard.text_scorers.toxicity_classifier import TWEETS
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+COLUMN = "evenhand_offensive"
+"""1 for a hateful or offensive text, else 0."""
+
+
+class TextClassificationOptions(Options):
+    """Options of `text-classification`."""
+
+    weight: Annotated[float, Field(gt=0.0)] = Field(1.0, description="Of the task's loss.")
+    head_learning_rate: Annotated[float, Field(gt=0.0)] = Field(1e-2, description="Of the head alone.")
+    data: DataFolder = None
+
+
+class TextClassification(Plugin):
+    """Teaches what is trained a classification task, with a head on the last states."""
+
+    name = "text-classification"
+    summary = "Trains on labelled tweets to tell hateful and offensive ones, with a linear head on the last states."
+    source = "Pfeiffer et al. 2021, AdapterFusion (task adapters); data of Davidson et al. 2017 (MIT)"
+    Options = TextClassificationOptions
+    data_files = (TWEETS,)
+    example_columns: ClassVar[Mapping[str, Sequence[Any]]] = {COLUMN: [1, 0]}
+
+    @hookimpl
+    def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
+        if split != "train":
+            return None
+        tweets = labelled_tweets("training", self.options.data or run.data_folder)
+        random.Random(run.seed_for("tweets")).shuffle(tweets)
+        work = RowWork(run, self.options, title="Putting tweets in", depends=[TWEETS.sha256, VERSION])
+
+        def each(row: Row) -> Fate:
+            tweet = tweets[row.number % len(tweets)]
+            return Fate(text=Made(text=tweet.text, note="a labelled tweet", columns={COLUMN: int(tweet.offensive)}))
+
+        return work.transform(
+            lambda rows: work.rewrite(rows, one_by_one(each), columns={COLUMN: ("int64", 0)}), facts=shares(tweets)
+        )
+
+    @hookimpl
+    def objective(self, run: RunContext, model: PreTrainedModel) -> LossTerm:
+        import torch
+
+        o = self.options
+        head = torch.nn.Sequential(
+            torch.nn.LayerNorm(model.config.hidden_size, elementwise_affine=False),
+            torch.nn.Linear(model.config.hidden_size, 1),
+        ).to(model.device)
+        share: dict[str, float] = {}
+
+        def start(begun: Any) -> None:
+            labels = begun.rows[COLUMN]
+            share["offensive"] = sum(labels) / len(labels)
+
+        return LossTerm(
+            name=f"task of {run.step_id}",
+            fn=task_loss(head, lambda: share.get("offensive", 0.5)),
+            weight=o.weight,
+            needs=Needs(columns=(COLUMN,), hidden_states=True),
+            parameters=head.parameters,
+            optimizer=lambda parameters: torch.optim.Adam(parameters, lr=o.head_learning_rate),
+            on_start=start,
+        )
+
+
+def task_loss(head: Any, share: Callable[[], float]) -> Callable[[Batch, Outputs], torch.Tensor]:
+    """The cross-entropy [] of the labels in nat; a label of share p among all rows counts 1 / (2 p)."""
+    import torch
+
+    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+        assert outputs.hidden_states is not None
+        states = pooled(outputs.hidden_states[-1], batch.attention_mask)
+        logits = head(states)[:, 0].float()
+        labels = torch.tensor([float(y) for y in batch.columns[COLUMN]], device=logits.device)
+        p = share()
+        weights = torch.where(labels > 0, 0.5 / max(p, 1e-6), 0.5 / max(1.0 - p, 1e-6))
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, labels, weight=weights)
+
+    return fn
