@@ -68,8 +68,8 @@ class SmoothTchebycheff(Mitigation):
 
             values = torch.stack([value.float() for value in losses.values()])
             demand_losses(dict(zip(losses, values.detach().tolist(), strict=True)), o.ideal)
-            begun = values.new_tensor([start[name] for name in losses])
-            ideal = values.new_tensor([weights[name] * o.ideal.get(name, 0.0) for name in losses])
+            begun = torch.tensor([start[name] for name in losses]).to(values)
+            ideal = torch.tensor([weights[name] * o.ideal.get(name, 0.0) for name in losses]).to(values)
             worst = smooth_maximum(values / begun - ideal, o.temperature)
             return (1 - o.strength) * values.sum() + o.strength * len(values) * worst
 
