@@ -83,6 +83,8 @@ def test_of_two_runs_with_one_name_the_newer_is_kept_in_whatever_order(tmp_path:
     for order in ([old, new], [new, old]):
         assert keep(order, tmp_path / "results") == [f"{old} left out: {new} is a newer run of pair-parity"]
         assert kept(tmp_path / "results")[0].seed == 3
+    assert keep([old], tmp_path / "results") == [f"{old} left out: a newer run of pair-parity is kept already"]
+    assert kept(tmp_path / "results")[0].seed == 3
 
 
 def test_every_folder_that_cannot_be_used_is_told_at_once_and_nothing_is_written(tmp_path: Path) -> None:

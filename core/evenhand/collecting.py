@@ -28,7 +28,7 @@ _KEPT = (
     "seeds", "baseline", "contamination", "model", "distributions", "steps",
 )  # fmt: skip
 _AXIS = ("axis", "n_items", "n_clusters", "margin", "state", "change", "distance_change", "p_adjusted")
-_STEP = ("id", "use", "distribution", "version", "stages", "options", "active", "state")
+_STEP = ("id", "use", "distribution", "version", "stages", "options", "active", "state", "artifact_bytes")
 _TRAINING = ("id", "steps", "tokens", "seconds", "trainable", "total")
 
 
@@ -60,8 +60,8 @@ def collected(folder: str | Path) -> dict[str, Any]:
 def keep(folders: Sequence[str | Path], place: Path) -> list[str]:
     """Write the kept part of each run into `place`, over an older one of its name; gives what a reader should know.
 
-    Of several runs with one name, the one that finished last is kept. Raises UsageError with all problems at once;
-    then nothing is written.
+    Of several runs with one name, the one that finished last is kept, also where it lies in `place` already. Raises
+    UsageError with all problems at once; then nothing is written.
     """
     newest: dict[str, tuple[Path, dict[str, Any]]] = {}
     told: list[str] = []
@@ -82,9 +82,21 @@ def keep(folders: Sequence[str | Path], place: Path) -> list[str]:
     if problems:
         what = "1 folder" if len(problems) == 1 else f"{len(problems)} folders"
         raise UsageError(f"{what} cannot be used\n" + "\n".join(f"  - {p}" for p in problems), where=WHERE)
-    for name, (_, found) in newest.items():
+    for name, (folder, found) in newest.items():
+        if _newer_kept(place / f"{name}.json", found):
+            told.append(f"{folder} left out: a newer run of {name} is kept already")
+            continue
         write_atomic(place / f"{name}.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return told
+
+
+def _newer_kept(path: Path, found: Mapping[str, Any]) -> bool:
+    """Whether the file holds a run that finished after this one."""
+    try:
+        older = json.loads(path.read_text(encoding="utf-8"))
+        return str(older["finished"]) > str(found["finished"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False  # nothing that could be kept instead
 
 
 def kept(place: Path) -> list[RunRecord]:
