@@ -88,9 +88,9 @@ def test_the_ratio_is_the_lowest_rate_by_the_highest_among_groups_with_enough_te
     assert found == [Disparity("a", "y", "x", pytest.approx(0.6 / 0.9))]  # z is too small, b has one group
 
 
-def test_a_filter_that_keeps_nothing_of_anyone_has_no_ratio_below_1() -> None:
+def test_a_filter_that_keeps_nothing_of_anyone_does_not_pass_for_an_equal_one() -> None:
     rates = keep_rates([[("a", "x")], [("a", "y")]], [0.0, 0.0])
-    assert [d.ratio for d in disparities(rates, at_least=1)] == [1.0]
+    assert [d.ratio for d in disparities(rates, at_least=1)] == [0.0]
 
 
 @given(st.text(max_size=200))

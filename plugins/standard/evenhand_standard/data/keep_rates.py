@@ -113,14 +113,18 @@ def keep_rates(
 
 
 def disparities(rates: Mapping[str, Mapping[str, KeepRate]], *, at_least: int) -> list[Disparity]:
-    """The keep-rate ratio of each axis with two groups of `at_least` texts, the most unequal axis first."""
+    """The keep-rate ratio of each axis with two groups of `at_least` texts, the most unequal axis first.
+
+    It is 0 for an axis of which no text is kept.
+    """
     found = []
     for axis, groups in rates.items():
         judged = {group: rate.rate for group, rate in groups.items() if rate.texts >= at_least}
         if len(judged) < 2:
             continue
         low, high = min(judged, key=lambda g: judged[g]), max(judged, key=lambda g: judged[g])
-        found.append(Disparity(axis, low, high, judged[low] / judged[high] if judged[high] else 1.0))
+        # Where nothing of any group is kept, equal rates are no reason to go on.
+        found.append(Disparity(axis, low, high, judged[low] / judged[high] if judged[high] else 0.0))
     return sorted(found, key=lambda d: d.ratio)
 
 

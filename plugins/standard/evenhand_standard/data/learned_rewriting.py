@@ -2,10 +2,12 @@
 
 With `rewriter = "model"`, a sequence-to-sequence or causal model that the user names gets (word, target, text) and
 gives the new text. With `rewriter = "engine"`, off-line, the counterfactual engine proposes texts (its own and those
-with the other reading of an ambiguous pronoun), and the run's untouched model chooses the likeliest. Either way a
+with the other reading of an ambiguous pronoun), and the run's untouched model chooses the likeliest. A model's
 rewrite is added only when
 
     0 < edit distance over words <= max_edits,    similarity >= min_similarity,    words of the target group grew
+
+The engine's own proposals are held to the first two: that the words are the target's is what the engine does.
 
 Source: Qian et al. 2022 (PANDA, perturbation augmentation); the off-line form is our own.
 """
