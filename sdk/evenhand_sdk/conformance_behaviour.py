@@ -191,7 +191,8 @@ def check_composes(case: Case) -> None:
             except UsageError:
                 if not first.claims:
                     raise
-                two, refused = [], True  # a part of the model that one step has to itself: then the second is refused with the reason
+                # A part of the model that one step has to itself: the second is refused with the reason.
+                two, refused = [], True
                 _together(case, stage, [near(), *one, near()])
             if stage == "architecture":
                 testing.place([*one, *two], run)  # what comes later in a run sees the changed model
