@@ -86,6 +86,7 @@ def test_of_two_runs_with_one_name_the_newer_is_kept_in_whatever_order(tmp_path:
     for order in ([old, new], [new, old]):
         assert keep(order, tmp_path / "results") == [f"{old} left out: {new} is a newer run of pair-parity"]
         assert kept(tmp_path / "results")[0].seed == 3
+    assert kept(tmp_path / "results")[0].seed == 3
 
 
 def test_an_older_run_does_not_replace_a_newer_one_that_is_kept(tmp_path: Path) -> None:

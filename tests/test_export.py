@@ -210,3 +210,77 @@ def test_a_damaged_artefact_is_told_before_anything_is_changed(run_with: Any) ->
     tensors.write_bytes(tensors.read_bytes() + b"x")
     with pytest.raises(DigestMismatch, match="the fitted part of a step is damaged"):
         evenhand.load(run)
+
+
+def test_steps_that_were_put_back_in_part_are_not_put_back_twice(
+    run_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from evenhand import portable
+
+    model = AutoModelForCausalLM.from_pretrained(run_with(LIVE) / "model")
+    right = portable.restore
+
+    def failing(*args: Any) -> Any:
+        right(*args)
+        raise RuntimeError("the second step fails")
+
+    monkeypatch.setattr(portable, "restore", failing)
+    with pytest.raises(RuntimeError, match="the second step fails"):
+        portable.complete(model)
+    monkeypatch.setattr(portable, "restore", right)
+    with pytest.raises(RunNotFound, match="could not all be put back, and some of them are in place"):
+        portable.complete(model)
+
+
+def test_the_steps_are_those_of_the_revision_of_the_weights(
+    run_with: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+    from transformers import AutoModelForCausalLM
+
+    from evenhand import portable
+
+    folder = run_with(LIVE) / "model"
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.name_or_path, model.config._commit_hash = "someone/model", "0123abc"
+    asked: list[Any] = []
+
+    def downloaded(name: str, revision: str | None = None) -> str:
+        asked.append((name, revision))
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", downloaded)
+    portable.complete(model)
+    assert asked == [("someone/model", "0123abc")]
+
+
+def test_the_size_of_what_a_step_saved_is_in_the_record(run_with: Any) -> None:
+    run = run_with(LIVE)
+    [step] = [s for s in json.loads((run / "run.json").read_text())["steps"] if s["use"] == "trial-scale"]
+    own = next((run / "model" / "evenhand").glob(f"{step['id']}-*"))
+    assert step["artifact_bytes"] == sum(p.stat().st_size for p in own.rglob("*") if p.is_file()) > 0
+
+
+def test_in_a_short_format_a_fold_that_loses_the_step_is_not_taken_for_rounding(run_with: Any) -> None:
+    """4 units in the last place of the largest logit may be more than all that a step did."""
+    from types import SimpleNamespace
+
+    from evenhand import portable
+
+    recorded: list[Any] = []
+    made = [torch.tensor([[30.0, 0.5]]), torch.tensor([[30.0, 0.3]])]
+    folding = SimpleNamespace(fold=lambda model: True, apply=None, save=None)
+    placed = SimpleNamespace(step=SimpleNamespace(id="step", use="a-step", row=None), transform=folding, effect=0.2)
+    life: Any = SimpleNamespace(
+        loaded=SimpleNamespace(model=SimpleNamespace(dtype=torch.bfloat16), tokenizer=None),
+        placed=[placed],
+        record_proofs=lambda step, found: recorded.extend(found),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evenhand.proofs.probe_logits", lambda model, tokenizer: made.pop(0))
+        patch.setattr("evenhand.portable.describe", lambda step, stage: "step")
+        with pytest.raises(NotPortable, match="folding into the weights changed a logit by 0.2"):
+            portable.fold_all(life)
+    assert [proof.took for proof in recorded] == [False]

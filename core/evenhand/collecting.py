@@ -28,7 +28,7 @@ _KEPT = (
     "seeds", "baseline", "contamination", "model", "distributions", "steps",
 )  # fmt: skip
 _AXIS = ("axis", "n_items", "n_clusters", "margin", "state", "change", "distance_change", "p_adjusted")
-_STEP = ("id", "use", "distribution", "version", "stages", "options", "active", "state")
+_STEP = ("id", "use", "distribution", "version", "stages", "options", "active", "state", "artifact_bytes")
 _ROWS = ("read", "kept", "changed", "added", "dropped", "out")
 _TRAINING = ("id", "steps", "tokens", "seconds", "trainable", "total")
 

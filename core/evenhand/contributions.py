@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evenhand.measured import Measured
+    from evenhand.recipe_model import TrainingSection
     from evenhand.training_batch import Batch, Outputs
 
 Kind = Literal["causal", "masked"]
@@ -79,6 +80,9 @@ class TrainingStart:
     """What it learns from, after all data steps: the column `text` and whatever those steps have added."""
     tell: Callable[[str], None]
     """Puts a sentence into the record of the training."""
+    settings: TrainingSection | None = None
+    """How it trains; `max_steps` is not known yet where a dose in tokens decides it. None where a program of its own
+    trains."""
 
 
 # ----------------------------------------------------------------------------------------------------- objective

@@ -225,11 +225,18 @@ def run_rows(results: Sequence[RunRecord]) -> Iterator[Sequence[str]]:
             tokens if result.training else "nothing trained",
             listing(result.overrides) or "nothing",
             _found_in_training(result),
+            _artefacts(result),
             "\n".join(code),
             ", ".join(machine),
             result.recipe_digest[:SHORT] or DASH,
             result.run_sha256[:SHORT] or DASH,
         )
+
+
+def _artefacts(result: RunRecord) -> str:
+    """What the steps fitted or learnt beside the weights that a training moves, in bytes."""
+    sizes = [step.artifact_bytes for step in result.steps if step.artifact_bytes is not None]
+    return f"{sum(sizes):,} bytes" if sizes else DASH
 
 
 def _found_in_training(result: RunRecord) -> str:

@@ -106,8 +106,8 @@ def _model(
         _table(("technique", "benchmark", "untouched", "after, by seed"), seed_rows(results)),
         "### What was run",
         _table(
-            ("technique", "finished", "text", "updates", "by seed", "set by hand", "found in what was learnt", "code",
-             "machine", "recipe", "run.json"),
+            ("technique", "finished", "text", "updates", "by seed", "set by hand", "found in what was learnt",
+             "artefact", "code", "machine", "recipe", "run.json"),
             run_rows(results),
         ),
         "### Definitions",

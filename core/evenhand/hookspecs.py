@@ -73,6 +73,7 @@ class LifeCycle:
 
         Before a `train` step it shapes that training; after it, it acts on the trained model. A plugin whose transform
         selects parameters (`trainable`) says `shapes_training = True`, so that its place is checked before the run.
+        If one training cannot serve two of its kind, it says what it `claims`, such as `("adapters",)`.
         Folded in recipe order. A fault fails the run. Proof: tensors or outputs changed (for a selection: only the
         selected tensors moved).
 

@@ -58,6 +58,8 @@ class Placed:
     artifact: Artifact
     index: int
     """Which of the step's transforms it is."""
+    effect: float = 0.0
+    """The largest change of a logit on probes that it made when it came; 0 for one that a training makes."""
 
 
 @dataclass(kw_only=True)
@@ -222,6 +224,7 @@ class Life:
             self.pending_models.append(placed)
         if not transform.trainable:
             proof = proofs.output_proof(before, look(model, tokenizer))
+            placed.effect = 0.0 if shaping else proof.size
             self._prove(step, [replace(proof, what=f"{proof.what}, while it trains") if shaping else proof])
         if transform.on_step and placed not in self.pending_models:
             self.pending_models.append(placed)
@@ -267,7 +270,13 @@ class Life:
         for placed in self.pending_models:
             if placed.transform.on_start:
                 with self.manifest.timed(f"step {placed.step.id}"):
-                    placed.transform.on_start(TrainingStart(model=self.loaded.model, rows=rows, tell=self._told))
+                    begun = TrainingStart(
+                        model=self.loaded.model,
+                        rows=rows,
+                        tell=self._told,
+                        settings=step.options,  # type: ignore[arg-type]
+                    )
+                    placed.transform.on_start(begun)
         selections = [p for p in self.pending_models if p.transform.trainable]
         model = self.loaded.model
         chosen_by = [(p.step.id, set(p.transform.trainable(model))) for p in selections if p.transform.trainable]

@@ -64,10 +64,33 @@ def arrange(recipe: Recipe, resolved: Sequence[ResolvedStep]) -> tuple[Plan, lis
             for k in learning
             if k > trainings[-1]
         ]
+    problems += contested(steps)
     found = Plan(tuple(steps), benchmarks, controls)
     if len(recipe.run.all_seeds) > 1 and not found.trains:
         problems = [*problems, "run.seeds: nothing is trained, so further seeds change nothing"]
     return found, problems
+
+
+def contested(steps: Sequence[ResolvedStep]) -> list[str]:
+    """A sentence for each step that claims what an earlier one still waits to be trained."""
+    waiting: dict[str, ResolvedStep] = {}
+    problems = []
+    for step in steps:
+        if step.plugin is None:
+            if step.active:
+                waiting.clear()
+            continue
+        if not step.active:
+            continue
+        if shared := [word for word in step.plugin.claims if word in waiting]:
+            other = waiting[shared[0]]
+            problems.append(
+                f"steps.{step.id}: {other.id!r} ({other.use}) waits for a training of its own, and one training cannot "
+                f"serve both: each claims the {shared[0]} of the model; put a `train` between them"
+            )
+        if step.plugin.shapes_training:
+            waiting |= dict.fromkeys(step.plugin.claims, step)
+    return problems
 
 
 def _implied_training(recipe: Recipe, steps: Sequence[ResolvedStep]) -> ResolvedStep:

@@ -59,6 +59,10 @@ class Plugin:
     """True when its model transform says what the next training moves (`trainable`), follows it (`on_step`), or acts in
     it alone (`finish`): then the step belongs before a training, and a training that the recipe does not spell out
     comes after it."""
+    claims: ClassVar[tuple[str, ...]] = ()
+    """What of a model the training after it serves this step with, such as `weights` or `adapters`. One training cannot
+    serve two steps that claim the same: the plan wants a `train` between them. A step without `shapes_training` that
+    claims something does not wait itself, but comes only when no other step waits for the same."""
     controls: ClassVar[tuple[str, ...]] = ()
     """Degradations of the same kind as what it does to a model, by plugin name, such as `random-heads` for one that
     takes heads away: a run with this step makes them beside the usual ones, and must beat them."""

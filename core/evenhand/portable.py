@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand import carried_rules, proofs
-from evenhand.cache import make_readable, write_atomic
-from evenhand.errors import NotPortable, RunNotFound
+from evenhand.cache import damage, make_readable, seal, write_atomic
+from evenhand.errors import DigestMismatch, NotPortable, RunNotFound
 from evenhand.guard import describe
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NAME = "evenhand.json"
 FORMAT = 1
 COMPLETED = "evenhand_completed"
-"""Attribute of a model that plain transformers has loaded: its steps are back in place."""
+"""Attribute of a model that plain transformers has loaded: its steps are back in place, or, False, were begun with."""
 PROOF_TOKENS = 8
 """Length of the answers that the saved model must repeat."""
 
@@ -43,6 +43,8 @@ def fold_all(life: Life) -> list[Placed]:
             live.append(placed)
             continue
         same, size = proofs.same_outputs(before, proofs.probe_logits(model, tokenizer), model.dtype)
+        # In a short number format much passes for rounding; never so much that the step itself might be gone.
+        same = same and (size <= proofs.EXACT or not placed.effect or size <= placed.effect / 2)
         what = f"folded into the weights, largest change {size:.2g}"
         life.record_proofs(placed.step, [proofs.Proof("portability", same, what, size)])
         if not same:
@@ -68,6 +70,7 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
         own.mkdir(parents=True, exist_ok=True)
         if placed.transform.save:
             placed.transform.save(model, own)
+            seal(own)
         else:
             write_artifact(own / "artifact", placed.artifact)
     for placed in reversed(live):
@@ -101,6 +104,7 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
     ]
     facts = {
         "format": FORMAT,
+        "sealed": True,
         "kind": life.loaded.info.kind,
         "base": life.loaded.info.display_name,
         "seed": life.recipe.run.seed,
@@ -108,8 +112,24 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
     }
     write_atomic(folder / NAME, json.dumps(plain(facts), indent=1))
     make_readable(folder)  # libraries write weights for their owner alone
+    _record_sizes(life, live, beside)
     states = {p.step.id: "folded" for p in life.placed}
     return states | {p.step.id: "saved beside the model" for p in live}
+
+
+def _record_sizes(life: Life, live: list[Placed], beside: Path) -> None:
+    """`artifact_bytes` of each step: what was saved of it beside the model, or the tensors that were folded."""
+    sizes: dict[str, int] = {}
+    for placed in life.placed:
+        own = beside / f"{placed.step.id}-{placed.index}"
+        if placed in live:
+            size = sum(path.stat().st_size for path in own.rglob("*") if path.is_file())
+        else:
+            size = sum(t.numel() * t.element_size() for t in placed.artifact.tensors.values())
+        sizes[placed.step.id] = sizes.get(placed.step.id, 0) + size
+    for entry in life.manifest["steps"]:
+        if entry["id"] in sizes:
+            entry["artifact_bytes"] = sizes[entry["id"]]
 
 
 def _needed(life: Life, live: list[Placed]) -> set[str]:
@@ -243,8 +263,7 @@ def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
     from evenhand.recipe_steps import match_steps
     from evenhand.services import Services
 
-    for sealed in sorted((folder / "evenhand").glob("*/artifact")) + sorted((folder / "evenhand").glob("*-artifact")):
-        demand_artifact(sealed)  # before anything is changed
+    _demand_whole(folder / "evenhand", facts)  # before anything is changed
     entries = [StepEntry(use=e["use"], id=e["id"], active=e["active"], options=e["options"]) for e in facts["steps"]]
     steps, problems = match_steps(entries, (), discover(), training=TrainingSection(), kind=facts["kind"])
     if problems:
@@ -283,11 +302,29 @@ def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
     return rules
 
 
+def _demand_whole(beside: Path, facts: dict[str, Any]) -> None:
+    """DigestMismatch when a file of what was saved beside the model is not the one that was written."""
+    from evenhand.kept_steps import demand_artifact
+
+    for sealed in sorted(beside.glob("*/artifact")) + sorted(beside.glob("*-artifact")):
+        demand_artifact(sealed)
+    for entry in facts["steps"]:
+        for own in (beside / f"{entry['id']}-{index}" for index in entry["live"]):
+            if (own / "artifact").is_dir() or not facts.get("sealed"):
+                continue  # sealed by itself, or saved by a version that did not seal it
+            if what := damage(own):
+                raise DigestMismatch(
+                    f"the saved part of a step is damaged: {what}",
+                    where=str(own),
+                    do="copy the folder again, or run the recipe again",
+                )
+
+
 def complete(model: Any) -> None:
     """Put the steps of an exported folder back onto the model that plain transformers has loaded from it, once.
 
     From then on the model and its own `generate` are those that were measured. Raises RunNotFound where the model's
-    folder has no steps, and the discovery errors when a plugin is missing.
+    folder has no steps, or where an earlier call failed midway, and the discovery errors when a plugin is missing.
     """
     from types import MethodType, SimpleNamespace
 
@@ -295,17 +332,25 @@ def complete(model: Any) -> None:
 
     from evenhand import generation
 
-    if getattr(model, COMPLETED, False):
+    begun = getattr(model, COMPLETED, None)
+    if begun is True:
         return
+    if begun is False:
+        raise RunNotFound(
+            "the steps of this model could not all be put back, and some of them are in place",
+            do="load the model again, and mend what the first error told",
+        )
     place = Path(model.name_or_path)
     if not place.is_dir():
         from huggingface_hub import snapshot_download
 
-        place = Path(snapshot_download(model.name_or_path))
+        # The steps of the very revision that the weights are of.
+        place = Path(snapshot_download(model.name_or_path, revision=getattr(model.config, "_commit_hash", None)))
     facts = read_facts(place)
     tokenizer = AutoTokenizer.from_pretrained(str(place))
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
+    setattr(model, COMPLETED, False)
     rules = restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, place)
     model.generate = MethodType(type(model).generate, model)  # not the code that has called this
     if rules:

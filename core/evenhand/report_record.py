@@ -48,6 +48,8 @@ class Step(Part):
     active: bool = True
     state: str = ""
     seconds: float = 0.0
+    artifact_bytes: int | None = None
+    """What it saved beside the model, or the tensors that it folded into the weights; None of a step without any."""
     proofs: list[Proof] = Field(default_factory=list)
     rows: list[RowRecord] = Field(default_factory=list)
     """One for each data transform of the step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os.path
 import queue
 import re
@@ -103,7 +104,8 @@ def streamed(
         except BaseException as error:  # noqa: BLE001 - raised where the pieces are read
             pieces.pieces.put(_End(error))
 
-    thread = threading.Thread(target=work, daemon=True)
+    # What was switched for the reader, such as a strength, holds for the thread that writes, too.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
     thread.start()
     try:
         while not isinstance(piece := pieces.pieces.get(), _End):

@@ -136,7 +136,7 @@ def train(
         try:
             for term in losses:
                 if term.on_start:
-                    term.on_start(TrainingStart(model=model, rows=data, tell=tell))
+                    term.on_start(TrainingStart(model=model, rows=data, tell=tell, settings=settings))
         except BaseException:
             release(model, flags)
             raise

@@ -10,6 +10,7 @@ from typing import Any
 
 from evenhand.context import RunContext
 from evenhand.contributions import DataTransform, DecodingRule, LossTerm, ModelTransform
+from evenhand.errors import UsageError
 from evenhand.mirrors import asked_for
 from evenhand.row_account import derived_account
 from evenhand.scoring_rules import mapping_rules
@@ -167,21 +168,32 @@ def _identical_model(case: Case, run: RunContext, parts: Sequence[ModelTransform
 
 # -------------------------------------------------------------------------------------------------- company
 def check_composes(case: Case) -> None:
-    """Two of it work in one recipe, with another step of the same stage before, between and after them."""
+    """Two of it work in one recipe, with another step of the same stage before, between and after them.
+
+    Of a plugin that `claims` a part of the model, the second may be refused with a UsageError; then one must work.
+    """
     for flip in (False, True):
-        first, second = case.instance(), case.instance()
+        first, second, refused = case.instance(), case.instance(), False
         run = case.run(first, step_id="first")
         other = case.run(second, step_id="second", model=run.services.model, tokenizer=run.tokenizer)
         for stage in type(first).stages():
             if stage not in NEIGHBOURS:
                 # Monitors, sections and benchmarks never see each other: two sets of them must only come about.
                 hook(first, stage, run)
-                hook(second, stage, other)
+                if not refused:
+                    hook(second, stage, other)
                 continue
             one, two = hook(first, stage, run), hook(second, stage, other)
             near = _flatter_at_masks if stage == "decoding" and case.kind == "masked" else NEIGHBOURS[stage]
             ring = [near(), *one, near(), *two, near()]
-            _together(case, stage, ring[::-1] if flip else ring)
+            try:
+                _together(case, stage, ring[::-1] if flip else ring)
+            except UsageError:
+                if not first.claims:
+                    raise
+                # A part of the model that one step has to itself: the second is refused with the reason.
+                two, refused = [], True
+                _together(case, stage, [near(), *one, near()])
             if stage == "architecture":
                 testing.place([*one, *two], run)  # what comes later in a run sees the changed model
 

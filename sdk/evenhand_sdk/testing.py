@@ -202,7 +202,8 @@ def train(
     rows = sample_rows() if rows is None else rows
     for transform in transforms:
         if transform.on_start is not None:
-            transform.on_start(TrainingStart(model=model, rows=rows, tell=run.logger.info))
+            begun = TrainingStart(model=model, rows=rows, tell=run.logger.info, settings=run.services.settings)
+            transform.on_start(begun)
     selections = [t.trainable for t in transforms if t.trainable is not None]
     names = {name for select in selections for name in select(model)}
     return host_train(

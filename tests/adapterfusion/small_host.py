@@ -65,7 +65,8 @@ class Host:
     def step(self, plugin: Any, step_id: str, **options: Any) -> ModelTransform:
         """Reach a step: declare and apply it."""
         transform = self.declare(plugin, step_id, **options)
-        transform.apply(self.model, Artifact())
+        if transform.apply is not None:
+            transform.apply(self.model, Artifact())
         self.pending.append(step_id)
         return transform
 

@@ -10,6 +10,7 @@ from small_host import FAMILIES, Host
 
 from evenhand_adapterfusion import active, available, fusion_layers, set_active, using
 from evenhand_adapterfusion.adapter_fusion import AdapterFusion, section
+from evenhand_adapterfusion.adapter_sum import AdapterSum
 from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
 from evenhand_adapterfusion.fusion_attention import FusionAttention, fusion_attention
 from evenhand_adapterfusion.task_adapter import TaskAdapter
@@ -166,7 +167,9 @@ def test_two_fusions_whose_names_begin_alike(host: Any, tmp_path: Any) -> None:
     import torch
 
     run = three_adapters(host)
-    for name, adapters in (("adapter-fusion", REFERENCES[:2]), ("adapter-fusion-2", REFERENCES)):
+    run.step(DebiasingAdapter, "race", reduction=4)
+    run.learn()
+    for name, adapters in (("adapter-fusion", REFERENCES[:2]), ("adapter-fusion-2", [REFERENCES[2], "step:race"])):
         run.step(AdapterFusion, name, adapters=adapters)
         run.learn()
     trained = run.logits()
@@ -179,6 +182,44 @@ def test_two_fusions_whose_names_begin_alike(host: Any, tmp_path: Any) -> None:
     assert torch.equal(run.logits(fresh), trained)
     for name, p in fresh.named_parameters():
         assert torch.equal(p, run.weights()[name])
+
+
+def test_an_adapter_is_combined_once(host: Any) -> None:
+    """Also after its training, a second combination would switch the first one off without a word."""
+    run = three_adapters(host)
+    run.step(AdapterFusion, "fusion", adapters=REFERENCES[:2])
+    run.learn()
+    before = run.logits()
+    for plugin in (AdapterFusion, AdapterSum):
+        with pytest.raises(UsageError) as caught:
+            run.step(plugin, "more", adapters=REFERENCES[1:])
+        assert (
+            str(caught.value)
+            .splitlines()[0]
+            .endswith("adapter 'religion' is in 'fusion' already, which 'more' would switch off")
+        )
+        assert torch_equal(run.logits(), before)
+
+
+def torch_equal(one: Any, other: Any) -> bool:
+    import torch
+
+    return torch.equal(one, other)
+
+
+def test_a_fusion_of_another_base_is_refused(host: Any, tmp_path: Any) -> None:
+    run = three_adapters(host)
+    transform = run.step(AdapterFusion, "fusion", adapters=REFERENCES)
+    run.learn()
+    transform.save(run.model, tmp_path)
+    for one in ("task", "religion", "gender"):
+        run.transforms[one].save(run.model, tmp_path / one)
+    other = copy.deepcopy(run.base)
+    for one in ("gender", "religion", "task"):
+        run.transforms[one].load(other, tmp_path / one)
+    next(p for n, p in other.named_parameters() if n.endswith("norm.weight")).data[0] += 1
+    with pytest.raises(UsageError, match="the fusion 'fusion' was trained for another base model"):
+        transform.load(other, tmp_path)
 
 
 def test_an_artifact_puts_the_trained_fusion_back(host: Any) -> None:

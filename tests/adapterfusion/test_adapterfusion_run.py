@@ -87,6 +87,9 @@ def test_every_plugin_keeps_the_contract(installed: Path) -> None:
     ]
 
 
+NAMES = ("gender-adapter", "task", "fusion")
+
+
 @pytest.mark.parametrize("family", ["llama", "bert"])
 def test_a_whole_run(installed: Path, family: str) -> None:
     import torch
@@ -96,11 +99,14 @@ def test_a_whole_run(installed: Path, family: str) -> None:
 
     result = api.run(recipe(installed, family))
     steps = {entry["id"]: entry for entry in result.record["steps"]}
-    for name in ("gender-adapter", "task", "fusion"):
+    for name in NAMES:
         assert steps[name]["state"] == "saved beside the model"
         assert all(proof["took"] for proof in steps[name]["proofs"])
     assert [s["title"] for s in result.record["sections"]] == ["What the fusion listens to"]
     assert result.record["faults"] == []
+    saved = {name: next(iter((result.folder / "model/evenhand").glob(f"{name}-*"))) for name in steps if name in NAMES}
+    for name, own in saved.items():
+        assert steps[name]["artifact_bytes"] == sum(p.stat().st_size for p in own.rglob("*") if p.is_file()) > 1000
 
     model, tokenizer = api.load(result.folder)
     again, _ = api.load(result.folder)
@@ -118,6 +124,19 @@ def test_a_whole_run(installed: Path, family: str) -> None:
         assert not torch.equal(model(input_ids=ids).logits, fused)
         set_active(model)
         assert torch.equal(model(input_ids=ids).logits, base(input_ids=ids).logits)
+
+
+def test_a_damaged_adapter_is_told_before_anything_is_changed(installed: Path) -> None:
+    import evenhand.api as api
+    from evenhand.errors import DigestMismatch
+
+    result = api.run(recipe(installed, "llama"))
+    tensors = next((result.folder / "model" / "evenhand").glob("gender-adapter-*/adapter.safetensors"))
+    content = bytearray(tensors.read_bytes())
+    content[-5] ^= 1  # in the tensors: still a file that can be read, of the same size
+    tensors.write_bytes(content)
+    with pytest.raises(DigestMismatch, match="the saved part of a step is damaged: adapter.safetensors does not have"):
+        api.load(result.folder)
 
 
 def test_a_resumed_run_ends_with_the_same_adapters(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

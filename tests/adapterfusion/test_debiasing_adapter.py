@@ -170,6 +170,27 @@ def test_save_and_load_give_the_same_logits(host: Any, family: str, tmp_path: An
     assert not any(p.requires_grad for n, p in fresh.named_parameters() if ".adapters." in n)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_an_adapter_of_another_base_is_refused_before_anything_is_changed(host: Any, dtype: str, tmp_path: Any) -> None:
+    import torch
+
+    run = host()
+    transform = run.step(DebiasingAdapter, "gender")
+    run.learn()
+    transform.save(run.model, tmp_path)
+    same = copy.deepcopy(run.base).to(getattr(torch, dtype))  # loaded in a shorter format, it is the same base
+    transform.load(same, tmp_path)
+    other = copy.deepcopy(run.base)
+    with torch.no_grad():
+        next(p for n, p in other.named_parameters() if n.endswith("norm.weight"))[3] *= 1.5
+    other = other.to(getattr(torch, dtype))
+    names = list(other.state_dict())
+    with pytest.raises(UsageError) as caught:
+        transform.load(other, tmp_path)
+    assert "the adapter 'gender' was trained for another base model" in str(caught.value)
+    assert list(other.state_dict()) == names
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_saved_adapter_is_one_of_the_library(host: Any, family: str, tmp_path: Any) -> None:
     """Whoever has `adapters` alone can use it, under a name of their own."""
@@ -296,6 +317,25 @@ def test_finished_adapters_are_frozen_in_a_training_that_selects_nothing(host: A
     adapter = set(transform.trainable(run.model))
     moved = {n for n, p in run.weights().items() if not torch.equal(p, before[n])}
     assert moved == set(before) - adapter
+
+
+@pytest.mark.parametrize("kind", ["weight-interpolation", "task-vector-negation", "selective-update"])
+def test_finished_adapters_stay_in_a_training_that_lets_all_weights_move(host: Any, kind: str) -> None:
+    import torch
+
+    from evenhand.discovery import discover, load
+
+    run = host()
+    transform = run.step(DebiasingAdapter, "gender")
+    run.train()
+    before = run.weights()
+    adapter = set(transform.trainable(run.model))
+    options = {"selective-update": {"select": ("all",)}, "task-vector-negation": {"text": "recipe"}}.get(kind, {})
+    later = run.step(load(discover().find(kind)), "later", **options)
+    assert not adapter & set(later.trainable(run.model))
+    run.train()
+    moved = {n for n, p in run.weights().items() if not torch.equal(p, before[n])}
+    assert moved and moved <= set(before) - adapter
 
 
 def test_earlier_adapters_can_be_off_meanwhile(host: Any) -> None:

@@ -1,7 +1,7 @@
 """What architecture steps cost: folded and live ones against the base, and fitting on many sentences.
 
 python tests/performance/architecture.py [--device cuda] [--model NAME] [--rounds 15] [--sentences 20000]
-    [--part cost|fit]
+    [--part cost|adapters|fit]
 
 Each round runs the base and the changed model in alternating order, right after one another; shown is the median of the
 rounds' ratios with its 95 % bootstrap interval. Fitting is run on a tenth of the sentences and on all of them: memory
@@ -24,7 +24,10 @@ from evenhand.builtin_texts import read
 from evenhand.contributions import Artifact
 from evenhand.models import load, resolve
 from evenhand.progress import configure
-from evenhand_sdk import load_axis
+from evenhand_adapterfusion.adapter_fusion import AdapterFusion
+from evenhand_adapterfusion.adapter_sum import AdapterSum
+from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
+from evenhand_sdk import StepHandle, load_axis
 from evenhand_sdk.testing import run_context
 from evenhand_standard.architecture.activation_steering import ActivationSteering
 from evenhand_standard.architecture.attention_temperature import AttentionTemperature
@@ -40,7 +43,7 @@ from evenhand_standard.architecture.model_editing import ModelEditing
 from evenhand_standard.architecture.moments import Moments
 from evenhand_standard.architecture.sentence_debias import SentenceDebias
 
-FEW: dict[str, Any] = {"pairs": 16}
+FEW: dict[str, Any] = {"pairs": 120}
 AFTER_NORM: dict[str, Any] = {**FEW, "form": "after-norm", "positions": "all", "sequential": False}
 CASES: dict[str, Any] = {
     "leace, after-norm": Leace(**AFTER_NORM, shift=False),
@@ -56,6 +59,17 @@ CASES: dict[str, Any] = {
     "attention-temperature, live": AttentionTemperature(beta=0.9, folded=False),
 }
 """The first ones fold."""
+THREE = tuple(f"step:{name}" for name in ("gender", "race", "religion"))
+ADAPTERS: dict[str, Any] = {
+    "debiasing-adapter": None,
+    "adapter-fusion of three": AdapterFusion(adapters=THREE),
+    "adapter-sum of three": AdapterSum(adapters=THREE),
+}
+"""Adapters cost the same whatever they have learnt, so untrained ones serve. A fusion of three may take 2.1 times the
+base's time for each decoded token on a CPU."""
+MOST = {"adapter-fusion of three": 2.1}
+DECODED = 32
+"""Tokens of one answer."""
 
 
 def cost(loaded: Any, device: str, rounds: int) -> None:
@@ -84,6 +98,52 @@ def cost(loaded: Any, device: str, rounds: int) -> None:
         folded = transform.fold is not None and transform.fold(model)
         label = f"{name} ({'folded' if folded else 'live'})"
         ratio(label, *alternately(forward(model), forward(base), rounds), 1.02 if folded else float("nan"))
+
+
+def adapters(loaded: Any, device: str, rounds: int) -> None:
+    """Ratios of a forward pass as above, and of a decoded token, with one adapter and with three together."""
+    base, tokenizer = loaded.model, loaded.tokenizer
+    text = " ".join(read("everyday"))
+    ids = torch.tensor(tokenizer(text)["input_ids"][: 8 * 64], device=device).view(8, 64)
+    prompt = ids[:1, :16]
+
+    def worked(model: Any, decoding: bool) -> Any:
+        def work() -> None:
+            with torch.no_grad():
+                if decoding:
+                    model.generate(
+                        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=DECODED,
+                        min_new_tokens=DECODED, do_sample=False, pad_token_id=tokenizer.pad_token_id,
+                    )  # fmt: skip
+                else:
+                    model(input_ids=ids, use_cache=False)
+            if device != "cpu":
+                torch.cuda.synchronize()
+
+        return work
+
+    for name, plugin in ADAPTERS.items():
+        model = copy.deepcopy(base)
+        handles: dict[str, StepHandle] = {}
+        for ident in ("gender", "race", "religion")[: 1 if plugin is None else 3]:
+            adapter = DebiasingAdapter()
+            place(adapter, model, loaded, ident, {})
+            handles[ident] = StepHandle(id=ident, plugin=adapter, active=True)
+        if plugin is not None:
+            place(plugin, model, loaded, "together", handles)
+        model.eval()
+        for what, decoding in (("forward pass", False), ("decoded token", True)):
+            most = MOST.get(name, float("nan")) if decoding else float("nan")
+            ratio(f"{name}, {what}", *alternately(worked(model, decoding), worked(base, decoding), rounds), most)
+
+
+def place(plugin: Any, model: Any, loaded: Any, ident: str, handles: dict[str, StepHandle]) -> None:
+    """Apply a step that nothing is fitted for."""
+    run = run_context(
+        tempfile.mkdtemp(), plugin, loaded.info.kind, model=model, tokenizer=loaded.tokenizer, step_id=ident,
+        steps=handles,
+    )  # fmt: skip
+    plugin.architecture(run, model).apply(model, Artifact())
 
 
 def fit(loaded: Any, device: str, sentences: int) -> None:
@@ -128,14 +188,16 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--sentences", type=int, default=20_000)
-    parser.add_argument("--part", choices=("cost", "fit", "both"), default="both")
+    parser.add_argument("--part", choices=("cost", "adapters", "fit", "all"), default="all")
     asked = parser.parse_args()
     configure("quiet")
     loaded = load(resolve(asked.model), device=asked.device)
     print(f"{loaded.info.display_name} on {asked.device}, torch {torch.__version__}, {torch.get_num_threads()} threads")
-    if asked.part != "fit":
+    if asked.part in ("cost", "all"):
         cost(loaded, asked.device, asked.rounds)
-    if asked.part != "cost":
+    if asked.part in ("adapters", "all"):
+        adapters(loaded, asked.device, asked.rounds)
+    if asked.part in ("fit", "all"):
         fit(loaded, asked.device, asked.sentences)
 
 

@@ -124,6 +124,21 @@ def test_it_is_switched_for_a_request(run_of: Any) -> None:
     )
 
 
+def test_another_thread_is_not_disturbed_by_a_switch(run_of: Any) -> None:
+    import threading
+
+    model = family_model("gpt2")
+    transform = transform_of(model, run_of, beta=0.5, folded=False)
+    transform.apply(model, transform.fit(model))
+    live, found = outputs(model), []
+    with using(model, 0.0):
+        thread = threading.Thread(target=lambda: found.append(outputs(model)))
+        thread.start()
+        thread.join()
+        assert not torch.equal(outputs(model), live)
+    assert torch.equal(found[0], live)
+
+
 def test_two_steps_multiply_and_can_be_taken_away_in_any_order(run_of: Any) -> None:
     model = family_model("llama")
     before = outputs(model)

@@ -85,15 +85,39 @@ def test_leace_is_the_whitened_projection_of_the_paper(shrinkage: float) -> None
     assert torch.allclose(eraser.left.double() @ eraser.right.double(), expected, atol=1e-5)
 
 
+PUBLISHED = [
+    [0.5400913897, 0.3360217630, 0.4501446811, -0.1366203134],
+    [0.2580905274, 0.1757640408, 0.2095281199, -0.1548750820],
+    [0.3655207131, 0.1665405691, 0.3270062262, 0.2665211544],
+    [0.0209965732, -0.1501343930, 0.0774460740, 0.9571383433],
+]
+"""`eraser.P` of concept-erasure 0.2.4, `LeaceFitter.fit(x, one_hot, svd_tol=1e-6, shrinkage=False,
+constrain_cov_trace=False)` in float64, for the states of `fixed`."""
+PUBLISHED_STATES = [
+    [1.9009020094, 0.4692694183, -0.1299294036, 0.3323556875],
+    [1.1548966527, 0.1394191186, -0.7415507133, 0.0171706996],
+    [1.7685800977, 0.5709372974, -0.8802334747, -1.4442965126],
+]
+"""What it makes of the first three."""
+
+
+def fixed() -> tuple[torch.Tensor, torch.Tensor]:
+    """30 states of width 4 in three classes, by a formula and no generator."""
+    kind = [(n * n + n // 5) % 3 for n in range(30)]
+    rows = [
+        [((n * n * 7 + n * 13 * k + k * k * 5) % 23) / 7 - k + (1.5 if k == kind[n] else 0.0) for k in range(4)]
+        for n in range(30)
+    ]
+    return torch.tensor(rows, dtype=torch.float64), torch.tensor(kind)
+
+
 def test_leace_is_that_of_the_published_package() -> None:
-    concept_erasure = pytest.importorskip("concept_erasure", reason="the package concept-erasure is not installed")
-    x, kind = drawn()
-    z = torch.nn.functional.one_hot(kind, 3).double()
-    theirs = concept_erasure.LeaceFitter.fit(
-        x.double(), z, svd_tol=1e-6, shrinkage=False, constrain_cov_trace=False
-    ).eraser
-    ours = leace(moments_of(x, kind), 1e-12)
-    assert float((theirs(x.double()).float() - ours(x)).abs().max()) < 1e-3
+    x, kind = fixed()
+    eraser = leace(moments_of(x, kind), 1e-12)
+    left, right = eraser.left.double(), eraser.right.double()
+    assert torch.allclose(torch.eye(4) - left @ right, torch.tensor(PUBLISHED, dtype=torch.float64), atol=1e-5)
+    found = eraser(x[:3].float()).double()
+    assert torch.allclose(found, torch.tensor(PUBLISHED_STATES, dtype=torch.float64), atol=1e-5)
 
 
 def test_leace_without_shift_erases_as_well_and_moves_the_mean() -> None:

@@ -11,7 +11,15 @@ from family_models import TYPES, family_model, tokens
 
 from evenhand_sdk import UsageError, load_axis
 from evenhand_standard.architecture.head_gates import LiveGates, shut
-from evenhand_standard.architecture.head_pruning import HeadPruning, Score, chosen, estimated, measured, pruned
+from evenhand_standard.architecture.head_pruning import (
+    HeadPruning,
+    Score,
+    chosen,
+    estimated,
+    lowering,
+    measured,
+    pruned,
+)
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PairProbe
 
@@ -74,6 +82,11 @@ def test_the_heads_that_go_by_hand() -> None:
     assert names == [(0, 1), (0, 2)], "(0, 0) is protected, since the loss rises most without it"
     assert [(s.layer, s.head) for s in pruned(scores, 0.9, 0.0)] == [(0, 0), (0, 1), (0, 2), (1, 0)], "none that raises"
     assert [(s.layer, s.head) for s in pruned(scores, 0.01, 0.0)] == [(0, 0)], "at least one"
+
+
+def test_all_that_lower_the_gap_go_where_there_is_room() -> None:
+    scores = [Score(0, 1, -0.1, 0.0, True), Score(0, 0, -0.2, 0.0, True), Score(1, 0, 0.1, 0.0, True)]
+    assert [(s.layer, s.head) for s in lowering(scores)] == [(0, 0), (0, 1)]
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])

@@ -10,12 +10,18 @@ import pytest
 import torch
 
 import evenhand
-from evenhand.errors import NoEffect
+from evenhand.errors import NoEffect, UsageError
 from evenhand_sdk import Artifact
 from evenhand_sdk.testing import train
 from evenhand_sdk.tiny import save_tiny
 from evenhand_standard.architecture.layer_parts import layers_of
-from evenhand_standard.architecture.movement_pruning import MovementPruning, Scores, scheduled
+from evenhand_standard.architecture.movement_pruning import (
+    MovementPruning,
+    Scores,
+    lowest,
+    reach,
+    scheduled,
+)
 
 
 def outputs(model: Any, tokenizer: Any) -> torch.Tensor:
@@ -75,10 +81,11 @@ def test_a_training_moves_scores_alone_and_what_falls_below_goes(
     model, tokenizer = tiny(kind)
     weights = {name: p.detach().clone() for name, p in model.named_parameters()}
     run = run_of(model, tokenizer, kind, learning_rate=1.0, max_steps=6)
-    plugin = MovementPruning(strength=strength, penalty=100.0)  # strong enough to shut heads in six steps
+    plugin = MovementPruning(cut="threshold", strength=strength, penalty=100.0)  # shuts heads in six steps
     term, transform = plugin.objective(run, model), plugin.architecture(run, model)
     transform.apply(model, Artifact())
-    assert float(term.fn(None, None).detach()) == pytest.approx(0.5)
+    heads = sum(layer.heads for layer in layers_of(model))
+    assert float(term.fn(None, None).detach()) == pytest.approx(0.5 * heads)
     train(run, [term], transforms=[transform])
     artifact = transform.finish(model)
     kept = artifact.tensors["kept"]
@@ -103,7 +110,65 @@ def test_strength_0_puts_nothing_in(tiny: Any, run_of: Any) -> None:
     assert plugin.architecture(run, model) is None and plugin.objective(run, model) is None
 
 
-def test_scores_that_moved_and_shut_no_head_are_no_effect(tmp_path: Path, own_cache: Path) -> None:
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_no_more_than_the_share_goes_and_only_what_the_losses_want_away(kind: str, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny(kind)
+    run = run_of(model, tokenizer, kind, learning_rate=1e-3, max_steps=4)  # a low rate ranks as a high one does
+    plugin = MovementPruning(share=0.3)
+    term, transform = plugin.objective(run, model), plugin.architecture(run, model)
+    transform.apply(model, Artifact())
+    train(run, [term], transforms=[transform])
+    artifact = transform.finish(model)
+    scores, kept = artifact.tensors["scores"], artifact.tensors["kept"]
+    ranked = sorted((float(scores[k, h]), k, h) for k in range(scores.shape[0]) for h in range(scores.shape[1]))
+    gone = [[k, h] for score, k, h in ranked[: int(0.3 * kept.numel())] if score < 0]
+    assert gone and sorted(gone) == artifact.meta["pruned"]
+    assert artifact.meta["scores below 0"] == int((scores < 0).sum())
+
+
+def test_the_lowest_scores_by_hand() -> None:
+    scores = torch.tensor([[0.5, -0.1, -3.0], [-0.2, 0.0, -0.3]])
+    assert lowest(scores, 0.5) == pytest.approx(-0.2)
+    assert lowest(scores, 0.01) == -3.0, "at least one"
+    assert lowest(scores, 0.99) == pytest.approx(-0.1), "none that is not below 0"
+    assert lowest(scores, 0.0) == lowest(scores.abs(), 0.5) == -float("inf")
+
+
+def test_how_far_scores_go_is_the_sum_of_the_rates_of_the_schedule() -> None:
+    import transformers
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+    schedule = transformers.get_cosine_schedule_with_warmup(optimizer, 3, 31)
+    total = 0.0
+    for _ in range(31):
+        total += schedule.get_last_lr()[0]
+        optimizer.step()
+        schedule.step()
+    assert reach(0.3, 0.1, 31) == pytest.approx(total)
+
+
+def test_a_threshold_that_no_score_can_reach_is_refused_before_the_training(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer, learning_rate=0.1, max_steps=12, warmup=0.0)
+    transform = MovementPruning(cut="threshold").architecture(run, model)
+    transform.apply(model, Artifact())
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with pytest.raises(UsageError) as caught:
+        train(run, transforms=[transform])
+    told = str(caught.value)
+    assert "no score can reach the threshold 0.1: it is 2.20 below the beginning, and 12 updates at" in told
+    assert "learning_rate = 0.1 move a score by 0.6 at most" in told
+    assert 'set learning_rate to 0.37 or more, take more updates, or set cut = "share"' in told
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+def test_scores_that_moved_and_shut_no_head_are_no_effect(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the losses want every head: no score is below 0."""
+    from evenhand_standard.architecture import movement_pruning
+
+    monkeypatch.setattr(movement_pruning, "lowest", lambda scores, share: -float("inf"))
     text = tmp_path / "text.txt"
     text.write_text("The nurse asked her friend.\nThe doctor told his son.\n" * 4, encoding="utf-8")
     recipe = {

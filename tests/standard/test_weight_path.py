@@ -109,3 +109,25 @@ def test_an_axis_without_associations_is_refused(belief: str, tmp_path: Path, ti
         stereotyped(belief, "en")
     with pytest.raises(UsageError, match="no occupations are known to be tied to groups of the axis 'religion'"):
         stereotyped("religion", "en")
+
+
+def test_what_other_steps_have_added_or_frozen_does_not_move_with_all_weights(tiny: Any, run_of: Any) -> None:
+    from evenhand_sdk import Artifact
+    from evenhand_standard.architecture.movement_pruning import MovementPruning
+    from evenhand_standard.architecture.own_parameters import own_parameters
+    from evenhand_standard.architecture.selective_update import SelectiveUpdate
+
+    model, tokenizer = tiny()
+    names = [name for name, _ in model.named_parameters()]
+    assert own_parameters(model) == names
+    run = run_of(model, tokenizer)
+    MovementPruning().architecture(run, model).apply(model, Artifact())
+    added = [name for name, _ in model.named_parameters() if name not in names]
+    assert added
+    frozen = names[3]
+    dict(model.named_parameters())[frozen].requires_grad_(False)
+    expected = [name for name in names if name != frozen]
+    assert own_parameters(model) == expected
+    for plugin in (WeightInterpolation(), SelectiveUpdate(select=("all",))):
+        assert list(plugin.architecture(run, model).trainable(model)) == expected
+    assert set(TaskVectorNegation().architecture(run, model).trainable(model)) < set(expected)

@@ -61,6 +61,7 @@ class AdapterFusion(Mitigation):
     summary = "Fuses the adapters of earlier steps by attention; trains the fusion and nothing else."
     source = "Pfeiffer et al. 2021, AdapterFusion; Kumar et al. 2023, DAM (modularised bias mitigation)"
     shapes_training = True
+    claims = ("adapters",)
     Options = AdapterFusionOptions
     example_options: ClassVar[dict[str, Any]] = {"adapters": ["step:gender-adapter", "step:task"]}
     example_steps: ClassVar[dict[str, Plugin]] = {"gender-adapter": DebiasingAdapter(), "task": TaskAdapter()}

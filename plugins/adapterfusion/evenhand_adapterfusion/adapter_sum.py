@@ -43,6 +43,7 @@ class AdapterSum(Mitigation):
     name = "adapter-sum"
     summary = "Adds up what the adapters of earlier steps add, each times a factor; nothing is trained."
     source = "Pfeiffer et al. 2021, AdapterFusion, without its attention; Ilharco et al. 2023, task arithmetic"
+    claims = ("adapters",)
     Options = AdapterSumOptions
     example_options: ClassVar[dict[str, Any]] = {"adapters": ["step:gender-adapter", "step:task"]}
     example_steps: ClassVar[dict[str, Plugin]] = {"gender-adapter": DebiasingAdapter(), "task": TaskAdapter()}
@@ -58,7 +59,6 @@ class AdapterSum(Mitigation):
 
             adapters = [adapter_of(step) for step in adapter_steps(run, o.adapters)]
             weights = [o.strength * w for w in o.weights or (1.0,) * len(adapters)]
-            fusion_layers.check_free(model, adapters)
             weighted_sum.add(model, name, adapters, weights)
 
         return ModelTransform(

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from evenhand_adapterfusion.base_digest import KEY, base_digest, demand_base, facts_of
 from evenhand_adapterfusion.preparation import prepare, prepared, release
 from evenhand_sdk import UsageError
 
@@ -115,13 +116,15 @@ def scale(model: PreTrainedModel, name: str, scaling: float) -> None:
 
 def save(model: PreTrainedModel, name: str, folder: Path, facts: Mapping[str, Any]) -> None:
     """Write the adapter in the library's own format, as safetensors."""
-    model.save_adapter(str(folder), name, with_head=False, use_safetensors=True, meta_dict=dict(facts))
+    told = {**facts, KEY: base_digest(model)}
+    model.save_adapter(str(folder), name, with_head=False, use_safetensors=True, meta_dict=told)
 
 
 def load(model: PreTrainedModel, name: str, folder: Path) -> None:
     """Read an adapter that `save` wrote and switch it on, on top of those that are active; it is frozen."""
     if not (folder / "adapter_config.json").is_file():  # the library would ask the hub
         raise UsageError("there is no adapter in this folder", where=str(folder))
+    demand_base(model, facts_of(folder / "adapter_config.json"), f"the adapter {name!r}", folder)
     check_name(model, name)
     record = prepare(model)
     info: dict[str, Any] = {}
@@ -156,6 +159,7 @@ def settle(model: PreTrainedModel, parts: Iterable[Any]) -> None:
         if hasattr(part, DUPLICATE):
             delattr(part, DUPLICATE)  # safetensors refuses a tensor that is stored under two names
         part.to(device=like.device, dtype=like.dtype).train(model.training)
+        part.evenhand_part = True  # steps that let all weights move leave it alone
 
 
 def freeze(parts: Iterable[Any]) -> None:

@@ -59,6 +59,7 @@ class DebiasingAdapter(Mitigation):
     summary = "Adds a bottleneck adapter to every layer and trains it alone; the model's own weights stay."
     source = "Lauscher et al. 2021, Sustainable modular debiasing of language models (ADELE)"
     shapes_training = True
+    claims = ("adapters",)
     Options: ClassVar[type[BottleneckOptions]] = DebiasingAdapterOptions
     debiases: ClassVar[bool] = True
     """False for adapters that are fused with debiasing ones."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand_adapterfusion import bottleneck
+from evenhand_adapterfusion.base_digest import KEY, base_digest, demand_base, facts_of
 from evenhand_adapterfusion.preparation import prepare, prepared
 from evenhand_sdk import UsageError
 
@@ -65,7 +66,7 @@ def switch_on(model: PreTrainedModel, name: str) -> None:
 
 
 def check(model: PreTrainedModel, name: str, adapters: Sequence[str]) -> None:
-    """Raises UsageError when the model lacks one of the adapters, or when they cannot be fused."""
+    """Raises UsageError when the model lacks one of the adapters, when they cannot be fused, or are already."""
     bottleneck.check_name(model, name)
     known = model.adapters_config if prepared(model) is not None else {}
     for adapter in adapters:
@@ -81,18 +82,19 @@ def check(model: PreTrainedModel, name: str, adapters: Sequence[str]) -> None:
             'adapters can be fused when all have the placement "pfeiffer", or all "houlsby"',
             known=f"to be fused: {', '.join(adapters)}",
         )
+    check_free(model, name, adapters)
 
 
-def check_free(model: PreTrainedModel, adapters: Sequence[str]) -> None:
-    """Raises UsageError when a fusion that learns has some of the adapters: another combination would displace it."""
+def check_free(model: PreTrainedModel, name: str, adapters: Sequence[str]) -> None:
+    """Raises UsageError when another fusion or sum has some of the adapters: the new one would displace it."""
     if prepared(model) is None:
         return
-    for fusion in model.adapters_config.fusion_name_map:
-        learns = any(p.requires_grad for module in modules(model, fusion) for p in module.parameters())
-        if learns and (shared := sorted(set(members(model, fusion)) & set(adapters))):
+    for fusion in model.adapters_config.fusions:
+        if shared := sorted(set(members(model, fusion)) & set(adapters)):
             raise UsageError(
-                f"adapter {shared[0]!r} is in the fusion {fusion!r} already, which a sum would switch off",
-                do="take the fusion or the sum, not both, of the same adapters",
+                f"adapter {shared[0]!r} is in {fusion!r} already, which {name!r} would switch off",
+                known=f"{fusion}: {', '.join(members(model, fusion))}",
+                do="take one fusion or one sum of the same adapters",
             )
 
 
@@ -140,13 +142,14 @@ def scale(model: PreTrainedModel, name: str, strength: float) -> None:
 
 def save(model: PreTrainedModel, name: str, folder: Path) -> None:
     """Write the fusion in the library's own format, as safetensors; the steps of its adapters write those."""
-    model.save_adapter_fusion(str(folder), name, use_safetensors=True)
+    model.save_adapter_fusion(str(folder), name, use_safetensors=True, meta_dict={KEY: base_digest(model)})
 
 
 def load(model: PreTrainedModel, name: str, adapters: Sequence[str], folder: Path) -> None:
     """Read a fusion that `save` wrote and switch it on; it is frozen. Its adapters must be there."""
     if not (folder / "adapter_fusion_config.json").is_file():
         raise UsageError("there is no fusion in this folder", where=str(folder))
+    demand_base(model, facts_of(folder / "adapter_fusion_config.json"), f"the fusion {name!r}", folder)
     check(model, name, adapters)
     info: dict[str, Any] = {}
     model.load_adapter_fusion(str(folder), load_as=name, set_active=False, use_safetensors=True, loading_info=info)

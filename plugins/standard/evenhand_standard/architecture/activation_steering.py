@@ -1,11 +1,13 @@
 """Gated activation steering: where a probe calls a hidden state stereotyped, a direction is added to it.
 
-    v = mean over pairs of  h(other group) - h(group that the occupation is tied to)        at the last token
+    v = mean over the groups g of  mean over pairs with an occupation tied to g of  h(other group) - h(g)
     h -> h + s a v    where  w . h + b > 0
 
-w and b are a logistic probe of the same states; sentences about occupations that are tied to no group count as not
-stereotyped. The layer is the one whose probe is most accurate on occupations that it was not fitted on. The state of a
-position decides about that position alone, so the same rule holds for given and for written text.
+at the last token. w and b are a logistic probe of the same states; sentences about occupations that are tied to no
+group count as not stereotyped. Within each class, every combination of association and group counts equally, so neither
+the group of a sentence nor its occupation alone says anything. The layer is the one whose probe is most accurate on
+occupations that it was not fitted on, a fifth of each association. The state of a position decides about that position
+alone, so the same rule holds for given and for written text.
 
 Source: Li et al. 2025, FairSteer: inference time debiasing for LLMs with dynamic activation steering. Its pairs are
 answers to BBQ questions; ours are sentences of the pair bank, which no benchmark of this toolkit measures with.
@@ -13,7 +15,9 @@ answers to BBQ questions; ours are sentences of the pair bank, which no benchmar
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -36,15 +40,15 @@ from evenhand_standard.architecture.erasure_sites import Site
 from evenhand_standard.architecture.group_pairs import NONE, GroupPair, fitting_pairs, material_of
 from evenhand_standard.architecture.labelled_states import FEWEST, Labelled, stream, tokens_of
 from evenhand_standard.architecture.layer_parts import chosen_layers, layers_of
-from evenhand_standard.architecture.live_hooks import Hooks
-from evenhand_standard.architecture.logistic_probe import Probe, balanced_accuracy, fit_probe
+from evenhand_standard.architecture.live_hooks import Beside, Hooks
+from evenhand_standard.architecture.logistic_probe import Probe, fit_probe
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
 HELD_OUT = 5
-"""Each fifth occupation judges the probes, and is not fitted on."""
+"""Each fifth occupation of each association judges the probes, and is not fitted on."""
 
 
 class ActivationSteeringOptions(StrengthOptions):
@@ -56,7 +60,7 @@ class ActivationSteeringOptions(StrengthOptions):
     gated: bool = Field(True, description="Move only states that the probe calls stereotyped; else all.")
     layers: tuple[Share, Share] = Field((1 / 4, 3 / 4), description="Between which shares of the depth it is searched.")
     least_accuracy: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.6, description="A probe that is less accurate on occupations held out is refused; 0.5 is chance."
+        0.6, description="A probe less accurate on tied occupations held out is refused; 0.5 is chance."
     )
     pairs: Annotated[int, Field(ge=1)] = Field(480, description="Pairs of sentences that it is fitted on.")
 
@@ -108,12 +112,15 @@ def steer(step: str, model: PreTrainedModel, hooks: Hooks, artifact: Artifact, a
             do="the artifact belongs to another model",
         )
 
+    further, weight, bias = (Beside(t) for t in (amount * direction, probe.weight, probe.bias))
+
     def moved(states: torch.Tensor) -> torch.Tensor:
         wide = states.float()
-        further = wide + amount * direction.to(states.device)
+        there = (wide + further.like(wide)).to(states.dtype)
         if not gated:
-            return further.to(states.dtype)
-        return torch.where((probe(wide) > 0)[..., None], further.to(states.dtype), states)
+            return there
+        odds = wide @ weight.like(wide) + bias.like(wide)
+        return torch.where((odds > 0)[..., None], there, states)
 
     hooks.on_output(layers[number].module, moved)
 
@@ -123,8 +130,10 @@ def fitted(run: RunContext, model: PreTrainedModel, o: ActivationSteeringOptions
     import torch
 
     pairs = fitting_pairs(load_axis(o.axis, o.locale), o.pairs)
-    rows, biased, held = sentences(run, pairs)
-    demand_examples(o, biased, held)
+    rows, cells = sentences(run, pairs), cells_of(pairs)
+    judging = judges(pairs)
+    held = [pair.occupation in judging for pair in pairs for _ in pair.texts]
+    demand_examples(o, cells, held)
     sites = [Site(layer, "residual") for layer in chosen_layers(layers_of(model), *o.layers)]
     states: dict[Site, list[torch.Tensor]] = {site: [] for site in sites}
 
@@ -132,14 +141,17 @@ def fitted(run: RunContext, model: PreTrainedModel, o: ActivationSteeringOptions
         return lambda batch, few: states[site].append(tokens_of(batch, few)[0].to("cpu", torch.float64))
 
     stream(run, model, rows, {site: keeping(site) for site in sites})
-    labels, out = torch.tensor(biased, dtype=torch.float64), torch.tensor(held)
+    labels, out = torch.tensor([float(cell.biased) for cell in cells], dtype=torch.float64), torch.tensor(held)
+    shares = torch.tensor(shares_of(cells, held), dtype=torch.float64)
     best: tuple[float, int, torch.Tensor, Probe] | None = None
     told: dict[str, float] = {}
+    neutral: dict[str, float | None] = {}
     for site in sites:
         x = torch.cat(states.pop(site))
-        probe = fit_probe(x[~out], labels[~out])
-        accuracy = balanced_accuracy(probe, x[out], labels[out])
+        probe = fit_probe(x[~out], labels[~out], shares[~out])
+        accuracy, spared = judged(probe, x, cells, held)
         told[str(site.layer.number)] = accuracy
+        neutral[str(site.layer.number)] = spared
         if best is None or accuracy > best[0]:
             best = (accuracy, site.layer.number, direction_of(x, pairs), probe)
     assert best is not None
@@ -148,53 +160,111 @@ def fitted(run: RunContext, model: PreTrainedModel, o: ActivationSteeringOptions
         raise UsageError(
             f"no layer tells stereotyped sentences from others: the best probe is right in {accuracy:.0%} of cases",
             where=f"step {run.step_id!r}",
-            known="0.5 is chance; measured on occupations that it was not fitted on, each class counting half",
+            known="0.5 is chance, also for a probe that hears the group or the occupation alone; measured on "
+            "occupations that it was not fitted on",
             do="take more pairs or another model; least_accuracy = 0 goes on all the same",
         )
-    meta = {"layer": layer, "accuracy": told, "sentences": len(rows)}
+    meta = {"layer": layer, "accuracy": told, "neutral spared": neutral, "sentences": len(rows)}
     return Artifact(tensors={"direction": direction, **probe.tensors()}, meta=meta)
 
 
-def sentences(run: RunContext, pairs: Sequence[GroupPair]) -> tuple[list[Labelled], list[bool], list[bool]]:
-    """Both sides of each pair, read at their last token; which are stereotyped, and which are held out."""
+@dataclass(frozen=True)
+class Cell:
+    """What kind of sentence one is."""
+
+    association: str
+    """The group that its occupation is tied to, or `none`."""
+    group: str
+    """The group that it names."""
+
+    @property
+    def biased(self) -> bool:
+        return self.group == self.association
+
+
+def sentences(run: RunContext, pairs: Sequence[GroupPair]) -> list[Labelled]:
+    """Both sides of each pair, read at their last token."""
     special = set(run.tokenizer.all_special_ids)
-    occupations = sorted({pair.occupation for pair in pairs})
-    rows, biased, held = [], [], []
+    rows = []
+    for text in (text for pair in pairs for text in pair.texts):
+        ids = tuple(int(i) for i in run.tokenizer(text)["input_ids"])
+        last = max(t for t, i in enumerate(ids) if i not in special)
+        rows.append(Labelled(ids, (last,), 0, 0))
+    return rows
+
+
+def cells_of(pairs: Sequence[GroupPair]) -> list[Cell]:
+    """The cell of each sentence, in the order of `sentences`."""
+    return [Cell(pair.association, group) for pair in pairs for group in pair.groups]
+
+
+def judges(pairs: Sequence[GroupPair]) -> set[str]:
+    """The occupations that are held out: each fifth of each association, in alphabetical order."""
+    tied: dict[str, set[str]] = {}
     for pair in pairs:
-        for text, group in zip(pair.texts, pair.groups, strict=True):
-            ids = tuple(int(i) for i in run.tokenizer(text)["input_ids"])
-            last = max(t for t, i in enumerate(ids) if i not in special)
-            rows.append(Labelled(ids, (last,), 0, 0))
-            biased.append(group == pair.association)
-            held.append(occupations.index(pair.occupation) % HELD_OUT == 0)
-    return rows, biased, held
+        tied.setdefault(pair.association, set()).add(pair.occupation)
+    return {name for names in tied.values() for name in sorted(names)[::HELD_OUT]}
 
 
-def demand_examples(o: ActivationSteeringOptions, biased: Sequence[bool], held: Sequence[bool]) -> None:
-    """UsageError when stereotyped sentences are unknown or too few, to fit on or to judge by."""
-    fitted_on = sum(b and not h for b, h in zip(biased, held, strict=True))
-    judged_by = sum(b and h for b, h in zip(biased, held, strict=True))
-    if not fitted_on + judged_by:
+def shares_of(cells: Sequence[Cell], held: Sequence[bool]) -> list[float]:
+    """The weight of each sentence in the fit: both classes one half, in a class every cell alike; 0 where held out."""
+    counts: Counter[Cell] = Counter(cell for cell, out in zip(cells, held, strict=True) if not out)
+    kinds = Counter(cell.biased for cell in counts)
+    return [0.0 if out else 0.5 / kinds[c.biased] / counts[c] for c, out in zip(cells, held, strict=True)]
+
+
+def judged(
+    probe: Probe, states: torch.Tensor, cells: Sequence[Cell], held: Sequence[bool]
+) -> tuple[float, float | None]:
+    """How often the probe is right on what is held out: of tied occupations, and of others, None where there are none.
+
+    The first is the mean over the cells of association and group, so that it is 0.5 for every probe that depends on
+    one of the two alone.
+    """
+    called = (probe(states) > 0).tolist()
+    right: dict[Cell, list[bool]] = {}
+    for cell, said, out in zip(cells, called, held, strict=True):
+        if out:
+            right.setdefault(cell, []).append(said == cell.biased)
+    tied, others = (
+        [sum(v) / len(v) for c, v in right.items() if (c.association != NONE) is kind] for kind in (True, False)
+    )
+    return sum(tied) / len(tied), sum(others) / len(others) if others else None
+
+
+def demand_examples(o: ActivationSteeringOptions, cells: Sequence[Cell], held: Sequence[bool]) -> None:
+    """UsageError when associations are unknown, or stereotyped sentences too few to fit on or to judge by."""
+    tied = {cell for cell in cells if cell.association != NONE}
+    if not tied:
         raise UsageError(
             f"no occupations are known to be tied to groups of the axis {o.axis!r} in {o.locale!r}",
             where="option axis",
             known="the pair bank knows them for gender in English",
         )
-    if fitted_on < FEWEST or not judged_by:
+    fitted_on = sum(c.biased and not out for c, out in zip(cells, held, strict=True))
+    missing = [
+        f"{cell.group} with an occupation tied to {cell.association}"
+        for cell in sorted(tied, key=str)
+        if not all(any(c == cell and out is kind for c, out in zip(cells, held, strict=True)) for kind in (True, False))
+    ]
+    if len({cell.association for cell in tied}) < 2:
+        missing.append("occupations tied to the other group")
+    if fitted_on < FEWEST or missing:
         raise UsageError(
-            f"too few stereotyped sentences: {fitted_on} to fit on, {judged_by} to judge by",
+            f"too few stereotyped sentences: {fitted_on} to fit on" + "".join(f", no {what}" for what in missing[:1]),
             where="option pairs",
-            known=f"at least {FEWEST} and 1 are needed",
+            known=f"at least {FEWEST} are needed, and each association with each group both to fit on and to judge by",
             do="take more pairs",
         )
 
 
 def direction_of(states: torch.Tensor, pairs: Sequence[GroupPair]) -> torch.Tensor:
-    """The mean [H] of other group minus tied group, over pairs with an association; states [2 pairs, H]."""
+    """The mean [H] of other group minus tied group, each association counting alike; states [2 pairs, H]."""
     sides = states.view(len(pairs), 2, -1)
-    apart = [
-        sides[k, 1] - sides[k, 0] if pair.groups[0] == pair.association else sides[k, 0] - sides[k, 1]
-        for k, pair in enumerate(pairs)
-        if pair.association != NONE
-    ]
-    return (sum(apart[1:], apart[0]) / len(apart)).float()
+    apart: dict[str, list[torch.Tensor]] = {}
+    for k, pair in enumerate(pairs):
+        if pair.association != NONE:
+            tied = pair.groups.index(pair.association)
+            apart.setdefault(pair.association, []).append(sides[k, 1 - tied] - sides[k, tied])
+    means = [sum(found[1:], found[0]) / len(found) for found in apart.values()]
+    return (sum(means[1:], means[0]) / len(means)).float()

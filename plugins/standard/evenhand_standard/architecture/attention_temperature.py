@@ -16,6 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 Beta = Annotated[float, Field(gt=0.0, le=4.0)]
 KEPT = "evenhand_attention_betas"
 """Attribute of a model: by step, (the full betas, the betas in force)."""
+SWITCHED: ContextVar[Mapping[int, list[float]]] = ContextVar("switched", default=MappingProxyType({}))
+"""What `using` has put in the place of betas, by their identity: for the thread (or task) that has called it."""
 
 
 class AttentionTemperatureOptions(StrengthOptions):
@@ -130,7 +134,7 @@ class LiveTemperature:
         rows = layer.query.rows if layer.query_norm is None else None
 
         def scaled(out: torch.Tensor) -> torch.Tensor:
-            beta = in_force[layer.number]
+            beta = SWITCHED.get().get(id(in_force), in_force)[layer.number]
             if beta == 1.0:
                 return out
             if rows is None:
@@ -172,7 +176,9 @@ def multiply_query(layer: Layer, beta: float, norm_offset: float = 0.0) -> None:
 
 @contextmanager
 def using(model: PreTrainedModel, strength: float) -> Iterator[None]:
-    """Within the `with` block, steps that were not folded act with this strength; 0 is the model without them.
+    """Within the `with` block, and in this thread only, steps that were not folded act with this strength.
+
+    0 is the model without them. Threads that serve other requests with the same model are not disturbed.
 
     Raises UsageError for a model on which no such step acts.
     """
@@ -182,14 +188,12 @@ def using(model: PreTrainedModel, strength: float) -> Iterator[None]:
             "no attention-temperature acts on this model that could be switched",
             do="run the step with folded = false, and load the finished run with evenhand.load",
         )
-    before = {step: list(in_force) for step, (_, in_force) in state.items()}
+    switched = {id(in_force): _at(betas, strength) for betas, in_force in state.values()}
+    token = SWITCHED.set({**SWITCHED.get(), **switched})
     try:
-        for betas, in_force in state.values():
-            in_force[:] = _at(betas, strength)
         yield
     finally:
-        for step, values in before.items():
-            state[step][1][:] = values
+        SWITCHED.reset(token)
 
 
 def _state(model: Any) -> dict[str, tuple[list[float], list[float]]]:

@@ -11,10 +11,11 @@ U U^T = W S_xz (S_zx W^2 S_xz)^+ S_zx W. What it leaves has Cov(r(X), Z) = 0, so
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evenhand_sdk import UsageError
+from evenhand_standard.architecture.live_hooks import Beside
 from evenhand_standard.architecture.moments import Moments, shrunk
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Eraser:
     right: torch.Tensor
     mean: torch.Tensor | None
     """None for a projection through the origin."""
+    _beside: dict[str, Beside] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def rank(self) -> int:
@@ -44,12 +46,14 @@ class Eraser:
         """States [..., H] with that share of the concept taken out; computed in float32, given in their own format."""
         import torch
 
-        left, right = (t.to(states.device) for t in (self.left, self.right))
         x = states.to(torch.float32)
         if self.mean is not None:
-            x = x - self.mean.to(states.device)
-        taken = (x @ right.T) @ left.T
+            x = x - self._near("mean", self.mean, x)
+        taken = (x @ self._near("right", self.right, x).T) @ self._near("left", self.left, x).T
         return (states.to(torch.float32) - strength * taken).to(states.dtype)
+
+    def _near(self, name: str, tensor: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        return self._beside.setdefault(name, Beside(tensor)).like(states, tensor.dtype)
 
     def folded(
         self, weight: torch.Tensor, bias: torch.Tensor | None, strength: float

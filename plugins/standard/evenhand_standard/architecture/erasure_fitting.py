@@ -89,7 +89,8 @@ def fitted(
     axis = load_axis(o.axis, o.locale)
     spared = spared_tokens(run, model, axis)
     rows = labelled(run, axis, fitting_pairs(axis, o.pairs), spared.tolist(), o.positions)
-    demand_enough(axis, rows)
+    width = int(model.get_input_embeddings().embedding_dim)
+    demand_enough(axis, rows, width=width)
     strata = 1 + len(axis.groups) if conditional else 1
     sites = sites_of(chosen_layers(layers_of(model), *o.layers), o.form)
     tensors: dict[str, torch.Tensor] = {}
@@ -100,7 +101,6 @@ def fitted(
             tensors["spared"] = live.spared = spared
             live.look(model)
         for group in [[site] for site in sites] if o.sequential else [sites]:
-            width = int(model.get_input_embeddings().embedding_dim)
             moments = {site: Moments(width, len(axis.groups), strata) for site in group}
             stream(run, model, rows, {site: _adding(moments[site], conditional) for site in group})
             for site in group:
@@ -114,9 +114,8 @@ def fitted(
     finally:
         live.take(model)
     states = sum(len(row.places) for row in rows)
-    return Artifact(
-        tensors=tensors, meta={"sites": [key for key, rank in ranks.items() if rank], "ranks": ranks, "states": states}
-    )
+    meta = {"sites": [key for key, rank in ranks.items() if rank], "ranks": ranks, "states": states}
+    return Artifact(tensors=tensors, meta={**meta, "states a dimension": round(states / width, 2)})
 
 
 def _adding(moments: Moments, conditional: bool) -> Any:

@@ -9,6 +9,8 @@ matrix, and must be folded first. Each module therefore keeps the list of its er
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -77,6 +79,8 @@ class Held:
     handle: Any = None
     asked: bool = False
     """Its step was told to fold, and waits for a later one that is nearer to the matrix."""
+    owner: Any = field(default=None, compare=False)
+    """A weak reference to the erasers of its step."""
 
 
 @dataclass
@@ -90,7 +94,8 @@ class LiveErasure:
     """Token ids [n] at whose positions nothing is erased."""
     hooks: Hooks = field(default_factory=Hooks)
     _modules: list[tuple[Any, Held]] = field(default_factory=list)
-    _ids: list[Any] = field(default_factory=lambda: [None])
+    _acted: threading.local = field(default_factory=threading.local)
+    """`places`: where the pass that runs in this thread erases."""
 
     def put(self, model: PreTrainedModel, erasers: Mapping[str, Eraser]) -> None:
         """Erase from now on; keys are those of sites. UsageError for a site that the model does not have."""
@@ -124,7 +129,7 @@ class LiveErasure:
             return
         folds = self.folds and self.spared is None and can_fold(model, site, eraser)
         for matrix in site.readers:
-            held = Held(self.step, eraser, self.strength, folds)
+            held = Held(self.step, eraser, self.strength, folds, owner=weakref.ref(self))
             _held(matrix.module).append(held)
             self._modules.append((matrix.module, held))
             self.hooks.on_input(matrix.module, lambda states, h=held: self._erased(states, h.eraser, h.strength))
@@ -134,7 +139,7 @@ class LiveErasure:
         import torch
 
         erased = eraser(states, strength)
-        acted = self._ids[0]
+        acted = getattr(self._acted, "places", None)
         return erased if acted is None else torch.where(acted[..., None].to(states.device), erased, states)
 
     def look(self, model: PreTrainedModel) -> None:
@@ -147,7 +152,7 @@ class LiveErasure:
 
         def look(args: Any, kwargs: dict[str, Any]) -> None:
             ids = args[0] if args else kwargs.get("input_ids")
-            self._ids[0] = None if ids is None else ~torch.isin(ids, spared.to(ids.device))
+            self._acted.places = None if ids is None else ~torch.isin(ids, spared.to(ids.device))
 
         self.hooks.seen(body_of(model), look)
 
@@ -159,14 +164,14 @@ class LiveErasure:
             if not _held(module):
                 delattr(module, HELD)
         self._modules.clear()
-        self._ids[0] = None
+        self._acted.places = None
 
     def fold(self, model: PreTrainedModel) -> bool:
         """Write the erasers into the matrices that read the states; False, and nothing done, where one cannot be.
 
         With a later step's eraser between this one and a matrix, it is done when that one is folded.
         """
-        if not self._modules or not all(self._nothing_in_between(module, held) for module, held in self._modules):
+        if not self._foldable():
             return False
         give_biases(model, [m for m, h in self._modules if h.eraser.mean is not None])
         matrices = {id(m.module): m for s in sites_of(layers_of(model), "after-norm") for m in s.readers}
@@ -177,10 +182,18 @@ class LiveErasure:
         self._modules.clear()
         return True
 
-    @staticmethod
-    def _nothing_in_between(module: Any, held: Held) -> bool:
-        later = _held(module)[_held(module).index(held) :]
-        return all(one.folds for one in later)
+    def _foldable(self, asking: frozenset[int] = frozenset()) -> bool:
+        """Whether all that is nearer to the matrices will be folded, too: in other layers, more may be in its way."""
+        asking |= {id(self)}
+        for module, held in self._modules:
+            waiting = _held(module)
+            for one in waiting[waiting.index(held) :]:
+                owner = one.owner() if one.owner is not None else None
+                if one.asked or id(owner) in asking and one.folds:
+                    continue
+                if not one.folds or owner is None or not owner._foldable(asking):
+                    return False
+        return bool(self._modules)
 
 
 def settle(matrix: Matrix) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from evenhand_sdk import UsageError
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
-from evenhand_standard.architecture.live_hooks import Hooks
+from evenhand_standard.architecture.live_hooks import Beside, Hooks
 
 if TYPE_CHECKING:
     import torch
@@ -45,8 +45,10 @@ class LiveGates:
                 self._watch(layer, row)
 
     def _watch(self, layer: Layer, row: torch.Tensor) -> None:
+        beside = Beside(row)
+
         def gated(heads: torch.Tensor) -> torch.Tensor:
-            return heads * row.to(heads).repeat_interleave(layer.head_size)
+            return heads * beside.like(heads).repeat_interleave(layer.head_size)
 
         self.hooks.on_input(layer.output.module, gated)
 

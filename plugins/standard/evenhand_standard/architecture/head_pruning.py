@@ -111,8 +111,12 @@ def pruned(scores: Sequence[Score], share: float, protect: float, *, most: int =
     allowed = max(1, int(share * len(scores) + 1e-9))
     guarded = int(protect * len(scores) + 1e-9)
     free = sorted(scores, key=lambda s: -s.loss)[guarded:]
-    lowering = sorted((s for s in free if s.gap < 0), key=lambda s: (s.gap, s.layer, s.head))
-    return lowering[: most * allowed]
+    return lowering(free)[: most * allowed]
+
+
+def lowering(scores: Sequence[Score]) -> list[Score]:
+    """The heads whose removal lowers the gap, the best first."""
+    return sorted((s for s in scores if s.gap < 0), key=lambda s: (s.gap, s.layer, s.head))
 
 
 def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live: LiveGates) -> Artifact:
@@ -128,7 +132,7 @@ def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live:
         candidates = pruned(estimates, o.share, o.protect, most=CANDIDATES)
         # Which heads are protected has been decided; only the gap of the candidates is measured again.
         found = measured(model, probe, live, depth, heads, [(s.layer, s.head) for s in candidates])
-        gone = pruned(found, 1.0 - 1e-6, 0.0)[: max(1, int(o.share * len(every) + 1e-9))]
+        gone = lowering(found)[: max(1, int(o.share * len(every) + 1e-9))]
         scores: Sequence[Score] = found
     else:
         scores = measured(model, probe, live, depth, heads, every)

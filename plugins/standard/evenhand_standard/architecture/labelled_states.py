@@ -75,8 +75,11 @@ def labelled(
     return found
 
 
-def demand_enough(axis: Axis, rows: Sequence[Labelled], *, by_text: bool = False) -> None:
-    """UsageError when the sentences name one group only, or when a group has too few states."""
+def demand_enough(axis: Axis, rows: Sequence[Labelled], *, by_text: bool = False, width: int = 0) -> None:
+    """UsageError when the sentences name one group only, when a group has too few states, or all have fewer than width.
+
+    With fewer states than they are wide, a covariance has directions that nothing was seen of.
+    """
     counts: dict[int, int] = {}
     for row in rows:
         counts[row.group] = counts.get(row.group, 0) + (1 if by_text else len(row.places))
@@ -86,6 +89,13 @@ def demand_enough(axis: Axis, rows: Sequence[Labelled], *, by_text: bool = False
             f"too few hidden states to fit on: {told}",
             where="option pairs",
             known=f"each group needs at least {FEWEST}",
+            do="take more pairs",
+        )
+    if sum(counts.values()) < width:
+        raise UsageError(
+            f"too few hidden states to fit on: {told}",
+            where="option pairs",
+            known=f"states of width {width} need at least as many",
             do="take more pairs",
         )
 

@@ -37,6 +37,7 @@ class Leace(Mitigation):
     name = "leace"
     summary = "Erases the group from hidden states with the least change, so that no linear classifier finds it."
     source = "Belrose et al. 2023, LEACE: Perfect linear concept erasure in closed form"
+    controls = ("random-directions",)
     Options = LeaceOptions
     example_options: ClassVar[Mapping[str, Any]] = {"pairs": 16}
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import UsageError
 from evenhand_standard.architecture.layer_parts import Matrix, layers_of
+from evenhand_standard.architecture.live_hooks import Beside
 
 if TYPE_CHECKING:
     import torch
@@ -43,10 +44,10 @@ class LivePatches:
 
     def put_at(self, matrix: Matrix, patch: torch.Tensor) -> None:
         """Add D behind one module."""
-        strength = self.strength
+        strength, beside = self.strength, Beside(patch)
 
         def patched(owner: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
-            return out + strength * (args[0] @ patch.to(args[0]).T)
+            return out + strength * (args[0] @ beside.like(args[0]).T)
 
         self._held.append((matrix, patch, matrix.module.register_forward_hook(patched)))
 

@@ -1,4 +1,4 @@
-"""Hooks on modules of a model, as one thing that can be taken away again."""
+"""Hooks on modules of a model, as one thing that can be taken away again, and the tensors that they use."""
 
 from __future__ import annotations
 
@@ -46,3 +46,18 @@ class Hooks:
         """Take all of them away."""
         while self.handles:
             self.handles.pop().remove()
+
+
+class Beside:
+    """A tensor that acts beside a model: moved once to each device and number format, not at every call."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor = tensor
+        self._moved: dict[tuple[Any, Any], torch.Tensor] = {}
+
+    def like(self, states: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The tensor where `states` are, in their number format or the given one."""
+        key = (states.device, dtype or states.dtype)
+        if key not in self._moved:
+            self._moved[key] = self._tensor.to(device=key[0], dtype=key[1])
+        return self._moved[key]

@@ -1,6 +1,7 @@
 """A logistic probe: P(class 1 | x) = sigmoid(w . x + b), fitted by Newton's method, so that it needs no seed.
 
-Minimised is  mean over classes of mean log-loss + l2 / 2 |w|^2  on standardised inputs, so both classes count equally.
+Minimised is  mean over classes of mean log-loss + l2 / 2 |w|^2  on standardised inputs, so both classes count equally;
+or the mean with weights that are given.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ class Probe:
         return cls(tensors["probe.weight"], tensors["probe.bias"])
 
 
-def fit_probe(states: torch.Tensor, labels: torch.Tensor, l2: float = L2) -> Probe:
-    """The probe of states [n, H] with labels [n], 0 or 1, both of which must occur; in float64."""
+def fit_probe(states: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor | None = None, l2: float = L2) -> Probe:
+    """The probe of states [n, H] with labels [n], 0 or 1, both of which must occur; in float64.
+
+    `shares` [n] add up to 1 and say how much each state counts; without them, both classes count half.
+    """
     import torch
 
     x = states.double()
@@ -46,7 +50,7 @@ def fit_probe(states: torch.Tensor, labels: torch.Tensor, l2: float = L2) -> Pro
     ones = torch.ones(len(x), 1, dtype=torch.float64)
     z = torch.cat([(x - mean) / scale, ones], 1)
     y = labels.double()
-    share = torch.where(y > 0, 0.5 / y.sum(), 0.5 / (1 - y).sum())
+    share = torch.where(y > 0, 0.5 / y.sum(), 0.5 / (1 - y).sum()) if shares is None else shares.double()
     ridge = l2 * torch.eye(z.shape[1], dtype=torch.float64)
     ridge[-1, -1] = 0.0
     beta = torch.zeros(z.shape[1], dtype=torch.float64)
@@ -69,10 +73,3 @@ def fit_probe(states: torch.Tensor, labels: torch.Tensor, l2: float = L2) -> Pro
         beta = beta - size * move
     weight = beta[:-1] / scale
     return Probe(weight.float(), (beta[-1] - weight @ mean).float())
-
-
-def balanced_accuracy(probe: Probe, states: torch.Tensor, labels: torch.Tensor) -> float:
-    """The mean over the classes that occur of the share that is told right."""
-    called = (probe(states) > 0).double()
-    right = (called == labels.double()).double()
-    return float(sum(right[labels == kind].mean() for kind in labels.unique()) / len(labels.unique()))

@@ -43,6 +43,7 @@ from evenhand_standard.architecture.labelled_states import (
 )
 from evenhand_standard.architecture.layer_parts import chosen_layers, layers_of
 from evenhand_standard.architecture.linear_patches import LivePatches
+from evenhand_standard.architecture.moments import wide
 
 if TYPE_CHECKING:
     import torch
@@ -112,20 +113,25 @@ class Keys:
         """Keys of both sides of each pair; side by side in `rows`, with as many places each."""
         import torch
 
-        keys = tokens_of(states, rows)[0].to("cpu", torch.float64)
-        sides = torch.tensor([k % 2 for k, row in enumerate(rows) for _ in row.places], dtype=torch.bool)
+        keys = wide(tokens_of(states, rows)[0])
+        sides = torch.tensor(
+            [k % 2 for k, row in enumerate(rows) for _ in row.places], dtype=torch.bool, device=keys.device
+        )
         apart = keys[~sides] - keys[sides]
-        self.pairs.addmm_(keys.T, keys)
-        self.differences.addmm_(apart.T, apart)
+        self.pairs = self.pairs.to(keys.device).addmm_(keys.T, keys)
+        self.differences = self.differences.to(keys.device).addmm_(apart.T, apart)
         self.counted += len(keys)
 
     def add_plain(self, states: torch.Tensor, rows: list[Labelled]) -> None:
         """Keys of plain text."""
-        import torch
 
-        keys = tokens_of(states, rows)[0].to("cpu", torch.float64)
-        self.plain.addmm_(keys.T, keys)
+        keys = wide(tokens_of(states, rows)[0])
+        self.plain = self.plain.to(keys.device).addmm_(keys.T, keys)
         self.read += len(keys)
+
+    def settle(self) -> None:
+        """All that was added up, on the CPU, where it is solved."""
+        self.pairs, self.differences, self.plain = (t.cpu() for t in (self.pairs, self.differences, self.plain))
 
 
 def edit(weight: torch.Tensor, keys: Keys, preserve: float) -> torch.Tensor:
@@ -155,6 +161,7 @@ def edits(run: RunContext, model: PreTrainedModel, o: ModelEditingOptions) -> Ar
             site, keys = Site(layer, KEYS), Keys(layer.feed_forward_out.inputs)
             stream(run, model, rows, {site: keys.add_pairs}, title=f"Reading keys of layer {layer.number}")
             stream(run, model, plain, {site: keys.add_plain}, title=f"Reading plain text at layer {layer.number}")
+            keys.settle()
             weight = layer.feed_forward_out.weight()
             patch = edit(weight, keys, o.preserve)
             tensors[f"{layer.number}.edit"] = patch

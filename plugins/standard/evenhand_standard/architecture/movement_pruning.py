@@ -1,23 +1,36 @@
 """Movement pruning of attention heads with the losses of a run: scores are trained, weights stay as they are.
 
-    gate_h = 1 where sigmoid(S_h) > tau(t), else 0;   backwards as if it were sigmoid(S_h)
-    tau(t) = tau (1 - (1 - t / T)^3)
+    gate_h = 0 where S_h is among the lowest and below 0, else 1;   backwards as if it were sigmoid(S_h)
+    how many are among the lowest(t) = share (1 - (1 - t / T)^3) of all heads
 
 The training that follows moves the scores S alone, by whatever losses it has (a fairness term with its retention, the
-language), plus the mean of sigmoid(S), which shuts heads that nothing speaks for. Heads that are shut at the end go,
-and are folded into the output projections; the scores leave the model.
+language), plus a small multiple of the sum of sigmoid(S), which shuts heads that nothing speaks for. Heads that are
+shut at the end go, and are folded into the output projections; the scores leave the model. With `cut = "threshold"`
+heads go whose sigmoid(S) is not above tau(t) = tau (1 - (1 - t / T)^3), however many they are.
 
-Sources: Joniak and Aizawa 2022, Gender biases and where to find them; Sanh et al. 2020, Movement pruning.
+Sources: Joniak and Aizawa 2022, Gender biases and where to find them; Sanh et al. 2020, Movement pruning (which has
+both cuts, and calls the second one soft).
 """
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from evenhand_sdk import Artifact, LossTerm, Mitigation, ModelTransform, RunContext, StrengthOptions, hookimpl
+from evenhand_sdk import (
+    Artifact,
+    LossTerm,
+    Mitigation,
+    ModelTransform,
+    RunContext,
+    StrengthOptions,
+    TrainingStart,
+    UsageError,
+    hookimpl,
+)
 from evenhand_standard.architecture.head_gates import LiveGates, shut
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
@@ -30,10 +43,16 @@ if TYPE_CHECKING:
 class MovementPruningOptions(StrengthOptions):
     """Options of `movement-pruning`; `strength` is the share of its output that a pruned head loses."""
 
-    threshold: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
-        0.1, description="tau at the end: heads whose sigmoid(S) is not above it go. Scores begin at 0, 0.5."
+    cut: Literal["share", "threshold"] = Field(
+        "share", description="Heads with the lowest scores go, as far as they are below 0; or all below a threshold."
     )
-    penalty: Annotated[float, Field(ge=0.0)] = Field(1.0, description="Weight of the mean of sigmoid(S) in the loss.")
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(0.05, description="share: of all heads, how many may go.")
+    threshold: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
+        0.1, description="threshold: heads whose sigmoid(S) is not above it go. Scores begin at 0, 0.5."
+    )
+    penalty: Annotated[float, Field(ge=0.0)] = Field(
+        1e-4, description="Weight of sigmoid(S) of each head in the loss; well below what the losses say about a head."
+    )
 
 
 class MovementPruning(Mitigation):
@@ -43,6 +62,7 @@ class MovementPruning(Mitigation):
     summary = "Trains a score for each attention head by the losses of the run, and takes away those that end below."
     source = "Joniak and Aizawa 2022, Gender biases and where to find them; Sanh et al. 2020, Movement pruning"
     shapes_training = True
+    claims = ("head scores",)
     controls = ("random-heads",)
     Options = MovementPruningOptions
 
@@ -51,13 +71,12 @@ class MovementPruning(Mitigation):
         o, scores = self.options, Scores(run.step_id)
         if not o.penalty or not o.strength:
             return None
-        return LossTerm(
-            name="open heads", fn=lambda batch, outputs: scores.open_share(model), weight=o.penalty, anchor=True
-        )
+        return LossTerm(name="open heads", fn=lambda batch, outputs: scores.open(model), weight=o.penalty, anchor=True)
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform | None:
         o, scores, live = self.options, Scores(run.step_id), LiveGates(run.step_id)
+        began: list[Any] = []
         if not o.strength:
             return None  # then nothing is pruned, and all may learn
 
@@ -67,15 +86,30 @@ class MovementPruning(Mitigation):
             else:
                 scores.put(model)
 
+        def start(begun: TrainingStart) -> None:
+            began[:] = [begun.settings] if begun.settings is not None else []
+
+        def on_step(step: int, total: int) -> None:
+            if o.cut == "share":
+                scores.set_cut(model, lowest(scores.read(model), scheduled(o.share, step, total)))
+                return
+            if began:
+                settings = began.pop()
+                way = reach(settings.learning_rate, settings.warmup, total)
+                demand_reach(way, settings.learning_rate, total, o.threshold, f"step {run.step_id!r}")
+            scores.set_threshold(model, scheduled(o.threshold, step, total))
+
         def finish(model: PreTrainedModel) -> Artifact:
             found = scores.read(model)
-            kept = (found.sigmoid() > o.threshold).float()
+            kept = found > lowest(found, o.share) if o.cut == "share" else found.sigmoid() > o.threshold
             scores.take(model)
-            live.put(model, shut(kept, o.strength))
-            gone = [[int(k), int(h)] for k, h in (kept == 0).nonzero()]
+            live.put(model, shut(kept.float(), o.strength))
+            gone = [[int(k), int(h)] for k, h in (~kept).nonzero()]
             if not gone:
-                run.logger.warning("no score of a head fell below the threshold: nothing is pruned")
-            return Artifact(tensors={"kept": kept, "scores": found}, meta={"pruned": gone, "heads": int(kept.numel())})
+                below = "0" if o.cut == "share" else "the threshold"
+                run.logger.warning("no score of a head fell below %s: nothing is pruned", below)
+            meta = {"pruned": gone, "heads": int(kept.numel()), "scores below 0": int((found < 0).sum())}
+            return Artifact(tensors={"kept": kept.float(), "scores": found}, meta=meta)
 
         def revert(model: PreTrainedModel) -> None:
             scores.take(model)
@@ -84,17 +118,51 @@ class MovementPruning(Mitigation):
         return ModelTransform(
             apply=apply,
             revert=revert,
+            on_start=start,
             trainable=scores.names,
-            on_step=lambda step, total: scores.set_threshold(model, scheduled(o.threshold, step, total)),
+            on_step=on_step,
             finish=finish,
             fold=live.fold,
         )
 
 
-def scheduled(threshold: float, step: int, total: int) -> float:
-    """tau at a step: 0 at the first, rising fast and then slowly to its end."""
+def scheduled(end: float, step: int, total: int) -> float:
+    """tau, or the share, at a step: 0 at the first, rising fast and then slowly to its end."""
     done = min(1.0, step / max(1, total - 1))
-    return threshold * (1.0 - (1.0 - done) ** 3)
+    return end * (1.0 - (1.0 - done) ** 3)
+
+
+def lowest(scores: torch.Tensor, share: float) -> float:
+    """The score at and below which heads go, so that it is this share of all at most, each of them below 0.
+
+    At least one may go for any share above 0. Minus infinity where none is below 0.
+    """
+    ranked = scores.flatten().sort().values
+    count = min(max(1, int(share * len(ranked) + 1e-9)) if share else 0, int((ranked < 0).sum()))
+    return float(ranked[count - 1]) if count else -math.inf
+
+
+def reach(learning_rate: float, warmup: float, updates: int) -> float:
+    """How far a score can go: the sum of the rates of all updates, since Adam moves a weight by about its rate."""
+    first = max(1, int(warmup * updates))
+    rates = [
+        k / first if k < first else 0.5 * (1.0 + math.cos(math.pi * (k - first) / max(1, updates - first)))
+        for k in range(updates)
+    ]
+    return learning_rate * sum(rates)
+
+
+def demand_reach(way: float, learning_rate: float, updates: int, threshold: float, where: str) -> None:
+    """UsageError, before the first update, where no score that goes so far can come down to the threshold."""
+    needed = math.log((1.0 - threshold) / threshold)
+    if way < needed:
+        enough = learning_rate * needed / way if way else math.inf
+        raise UsageError(
+            f"no score can reach the threshold {threshold:g}: it is {needed:.2f} below the beginning, and {updates} "
+            f"updates at learning_rate = {learning_rate:g} move a score by {way:.2g} at most",
+            where=where,
+            do=f'set learning_rate to {enough:.2g} or more, take more updates, or set cut = "share"',
+        )
 
 
 class Scores:
@@ -113,15 +181,16 @@ class Scores:
             module.register_parameter(
                 self.name, torch.nn.Parameter(torch.zeros(layer.heads, device=module.weight.device))
             )
-            setattr(module, self._threshold, 0.0)
+            setattr(module, self._threshold, -math.inf)
             self.hooks.handles.append(module.register_forward_pre_hook(self._gating(layer)))
 
     def _gating(self, layer: Layer) -> Any:
         name, size, threshold = self.name, layer.head_size, self._threshold
 
         def gate(owner: Any, args: Any) -> Any:
-            soft = getattr(owner, name).sigmoid()
-            hard = (soft > getattr(owner, threshold)).to(soft)
+            score = getattr(owner, name)
+            soft = score.sigmoid()
+            hard = (score > getattr(owner, threshold)).to(soft)
             gates = hard + soft - soft.detach()  # the value of the one, the gradient of the other
             return (args[0] * gates.to(args[0]).repeat_interleave(size), *args[1:])
 
@@ -145,17 +214,21 @@ class Scores:
 
         return torch.stack([getattr(module, self.name).detach().cpu().float() for module in self._modules(model)])
 
-    def open_share(self, model: PreTrainedModel) -> torch.Tensor:
-        """The mean of sigmoid(S) []; 0 for a model without scores of this step."""
+    def open(self, model: PreTrainedModel) -> torch.Tensor:
+        """The sum of sigmoid(S) over all heads []; 0 for a model without scores of this step."""
         import torch
 
-        found = [getattr(module, self.name).sigmoid() for module in self._modules(model)]
-        return torch.stack(found).mean() if found else torch.zeros((), device=model.device)
+        found = [getattr(module, self.name).sigmoid().sum() for module in self._modules(model)]
+        return torch.stack(found).sum() if found else torch.zeros((), device=model.device)
 
-    def set_threshold(self, model: PreTrainedModel, value: float) -> None:
-        """tau from now on."""
+    def set_threshold(self, model: PreTrainedModel, tau: float) -> None:
+        """From now on, heads are shut whose sigmoid(S) is not above tau."""
+        self.set_cut(model, math.log(tau / (1.0 - tau)) if tau else -math.inf)
+
+    def set_cut(self, model: PreTrainedModel, score: float) -> None:
+        """From now on, heads are shut whose S is not above this."""
         for module in self._modules(model):
-            setattr(module, self._threshold, value)
+            setattr(module, self._threshold, score)
 
     def take(self, model: PreTrainedModel) -> None:
         """The model as it was before."""

@@ -43,6 +43,7 @@ from evenhand_standard.architecture.families import Family, family_of, layer_num
 from evenhand_standard.architecture.gradient_choice import SHOWN, Chosen, choose, read, write
 from evenhand_standard.architecture.low_rank import LoraSettings, is_lora
 from evenhand_standard.architecture.low_rank_training import through_lora
+from evenhand_standard.architecture.own_parameters import own_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -121,6 +122,7 @@ class SelectiveUpdate(Mitigation):
     summary = "Lets the training move a few chosen tensors, norms and late feed-forward outputs by default."
     source = "Gira, Zhang and Lee 2022, Debiasing pre-trained language models via efficient fine-tuning"
     shapes_training = True
+    claims = ("weights",)
     Options = SelectiveUpdateOptions
 
     @hookimpl
@@ -243,8 +245,8 @@ def _marks(model: PreTrainedModel) -> list[Any]:
 
 
 def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -> list[str]:
-    """Names of the parameters in any of the sets, in the model's order; UsageError for a set without any."""
-    names = [name for name, _ in model.named_parameters() if not is_lora(name)]  # which have a step of their own
+    """Names of the model's own parameters in any of the sets, in their order; UsageError for a set without any."""
+    names = [name for name in own_parameters(model) if not is_lora(name)]  # which have a step of their own
     if "all" in sets:
         return names
     family = family_of(model)

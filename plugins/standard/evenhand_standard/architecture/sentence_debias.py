@@ -32,6 +32,7 @@ from evenhand_standard.architecture.erasure_sites import LiveErasure, Site
 from evenhand_standard.architecture.group_pairs import fitting_pairs, material_of
 from evenhand_standard.architecture.labelled_states import Labelled, demand_enough, labelled, pooled, stream
 from evenhand_standard.architecture.layer_parts import chosen_layers, layers_of
+from evenhand_standard.architecture.moments import wide
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +57,7 @@ class SentenceDebias(Mitigation):
     name = "sentence-debias"
     summary = "Projects out the main directions in which sentences about different groups differ."
     source = "Liang et al. 2020, Towards debiasing sentence representations"
+    controls = ("random-directions",)
     Options = SentenceDebiasOptions
     example_options: ClassVar[Mapping[str, Any]] = {"pairs": 32}
 
@@ -75,7 +77,7 @@ class SentenceDebias(Mitigation):
             site = Site(chosen_layers(layers_of(model), o.depth, o.depth)[0], "residual")
             sums: list[torch.Tensor] = []
             stream(run, model, rows, {site: lambda states, few: add_products(sums, states, few)})
-            tensors = projection(principal_directions(sums[0], o.components)).tensors(site.key)
+            tensors = projection(principal_directions(sums[0].cpu(), o.components)).tensors(site.key)
             return Artifact(tensors=tensors, meta={"sites": [site.key], "components": o.components})
 
         def apply(model: PreTrainedModel, artifact: Artifact) -> None:
@@ -88,7 +90,7 @@ def add_products(sums: list[torch.Tensor], states: torch.Tensor, rows: list[Labe
     """Add sum of d d' [H, H] over pairs, d being each side's distance from the mean of its pair, in float64."""
     import torch
 
-    unit = torch.nn.functional.normalize(pooled(states, rows).double().cpu(), dim=-1)
+    unit = torch.nn.functional.normalize(wide(pooled(states, rows)), dim=-1)
     sides = unit.view(len(unit) // 2, 2, -1)
     apart = (sides - sides.mean(1, keepdim=True)).flatten(0, 1)
     products = apart.T @ apart

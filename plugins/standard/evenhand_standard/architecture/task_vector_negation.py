@@ -33,6 +33,7 @@ from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_
 from evenhand_standard.architecture.group_pairs import NONE, fitting_pairs
 from evenhand_standard.architecture.low_rank import LoraSettings
 from evenhand_standard.architecture.low_rank_training import through_lora
+from evenhand_standard.architecture.own_parameters import own_parameters
 from evenhand_standard.architecture.selective_update import selected
 from evenhand_standard.architecture.weight_path import along
 
@@ -67,6 +68,8 @@ class TaskVectorNegation(Mitigation):
     summary = "Trains on stereotyped sentences, then moves the weights the other way."
     source = "Ilharco et al. 2023, Editing models with task arithmetic; Shirafuji et al. 2025, Bias vector"
     shapes_training = True
+    # What else is trained beside it would learn the bias, and keep it.
+    claims = ("weights", "adapters", "head scores")
     Options = TaskVectorNegationOptions
     example_options: ClassVar[Mapping[str, Any]] = {}
 
@@ -102,7 +105,7 @@ class TaskVectorNegation(Mitigation):
 
         def names(model: PreTrainedModel) -> list[str]:
             norms = set(selected(model, ("norms",), 1.0))
-            return [name for name, _ in model.named_parameters() if name not in norms]
+            return [name for name in own_parameters(model) if name not in norms]
 
         return along(-o.strength * o.amount, names, keep=o.keep, facts=facts)
 

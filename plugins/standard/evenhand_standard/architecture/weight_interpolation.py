@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from evenhand_sdk import Mitigation, ModelTransform, RunContext, StrengthOptions, hookimpl
+from evenhand_standard.architecture.own_parameters import own_parameters
 from evenhand_standard.architecture.weight_path import along
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ class WeightInterpolation(Mitigation):
     summary = "Goes only part of the way from the untouched weights to those of the training that follows."
     source = "Wortsman et al. 2022, Robust fine-tuning of zero-shot models"
     shapes_training = True
+    claims = ("weights",)
     Options = WeightInterpolationOptions
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:
         o = self.options
-        return along(o.strength * o.amount, lambda model: [name for name, _ in model.named_parameters()], facts={})
+        return along(o.strength * o.amount, own_parameters, facts={})
