@@ -302,7 +302,11 @@ def test_every_part_of_the_content_is_in_the_digest() -> None:
         ('french = "French"', 'frenc = "French"', "words[0].by_group[0].frenc: is no group; did you mean 'french'?"),
         ('french = "French"', "french = 5", "words[0].by_group[0].french: must be a non-empty string, got 5"),
         ('swedish = "Swedes"\n', "", "words[1].by_group[0]: needs words of at least two groups"),
-        ("person", "persons", "words[0].context: 'persons' is not one of person; did you mean 'person'?"),
+        (
+            "person",
+            "persons",
+            "words[0].context: 'persons' is not one of person, origin, state; did you mean 'person'?",
+        ),
         (
             'number = "plural"\n[[words.by_group]]\nswedish = "Swedes"\nchinese = "Chinese"',
             'number = "plural"',

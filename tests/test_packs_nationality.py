@@ -89,6 +89,9 @@ ONE_WAY = [
     ("My Filipina aunt sings.", "french", "My French aunt sings."),
     ("He is from the United States.", "japanese", "He is from Japan."),
     ("The Dutch are tall.", "german", "The Germans are tall."),
+    ("Two Frenchmen met an Aussie.", "german", "Two Germans met an Aussie."),
+    ("The Brits drink tea.", "german", "The Germans drink tea."),
+    ("Irishmen sang.", "german", "Germans sang."),
     ("A German and a Greek were waiting for an Italian.", "greek", "A Greek and a German were waiting for an Italian."),
 ]
 

@@ -9,7 +9,7 @@ POS = ("pronoun", "noun", "adjective", "adverb", "title", "verb")
 NUMBERS = ("singular", "plural")
 CASES = ("subject", "object", "determiner", "possessive", "reflexive")
 SCOPES = ("phrase", "sentence", "paragraph", "person")
-CONTEXTS = ("person",)
+CONTEXTS = ("person", "origin", "state")
 NEUTRAL = "neutral"
 """The key of the group-free word in a table by group; therefore no name of a group."""
 
@@ -38,7 +38,11 @@ BLOCK: Keys = {
     "sources": (list, "Groups whose word is recognised in text; all, unless told otherwise."),
     "capitalised": (bool, "Recognised only with a capital first letter (Miss, not miss)."),
     "certainty": ((int, float), "In (0, 1]: how sure it is that a match is meant as a group word."),
-    "context": (str, "`person`: recognised only where it describes or names a person."),
+    "context": (
+        str,
+        "Recognised only where it describes or names a `person`, is somebody's `origin` (from Chile), or a `state` "
+        "that somebody has or is in (her wealth).",
+    ),
     "rows": (list, "One word for each group, in the order of `groups`, then an optional neutral word."),
     "by_group": (list, "Tables from group to word, with an optional `neutral`; a group may be left out."),
 }

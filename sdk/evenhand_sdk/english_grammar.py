@@ -28,6 +28,8 @@ from evenhand_sdk.english_persons import (
     describes_person,
     describes_person_so_far,
     in_compound,
+    is_origin,
+    is_state,
     names_persons,
 )
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
@@ -74,6 +76,10 @@ class English:
     ) -> bool:
         if in_compound(text, start, end):
             return False
+        if row.context == "origin":
+            return is_origin(text, start)
+        if row.context == "state":
+            return is_state(text, start, end)
         if row.pos == "noun":
             return names_persons(text, start, end, plural=row.number == "plural")
         return describes_person(text, start, end, is_group_word)

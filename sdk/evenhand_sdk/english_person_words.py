@@ -72,6 +72,40 @@ NOT_PERSONS = _set(
     subsist desist consists persists assists insists resists enlists checklists playlists blacklists"""
 )
 
+ATTRIBUTES = _set(
+    """national native individual human official public liberal conservative democrat republican professional amateur
+    adult male female socialist communist nationalist general intellectual militant feminist terrorist extremist
+    fundamentalist expert marine patriarch"""
+)
+"""Nouns for persons that are adjectives before another noun (national anthem, liberal arts)."""
+KINDS = _set(
+    "family community customer patient police student youth worker employee team staff member voter consumer user"
+)
+"""Nouns for persons that often say of what kind a thing is (family business, customer service)."""
+OF_A_KIND = _set(
+    """service services care office business businesses home homes house houses name names club clubs school station
+    court law union council market firm company room life values title record records card support base forum crest
+    farm estate estates fortune centre center health heritage history lore organisation organization"""
+)
+"""What such nouns say the kind of."""
+PAST_FORMS = _set(
+    """lost went came took gave got made won saw found left kept held told began became ran wrote spoke met led sat
+    stood fell felt thought brought bought taught caught fought sold built sent spent drew grew knew threw flew rose
+    drove rode broke chose wore swore tore hid shot hit put set cut let read lay paid laid heard understood forgot
+    sang swam drank ate slept wept dealt meant dreamt woke fled bled fed sought stole struck stuck swept swung"""
+)
+"""Verbs behind a noun for a person, which end in no ed."""
+PLAIN_ADJECTIVES = _set(
+    """blind deaf old young poor rich fat elderly disabled straight gay lesbian wealthy older younger senior bisexual
+    homosexual heterosexual"""
+)
+"""Adjectives that are written with a capital only in names and titles."""
+
+PREFIXES = _set("pan bi trans homo hetero demi ace poly anti non")
+"""First parts of compounds, whatever the second one is (Pan-Slavic)."""
+ABSTRACT_ENDINGS = ("tion", "sion", "ness", "ism", "ship", "Damage")
+"""Of words at the beginning of a sentence that are no names of persons."""
+
 PERSON_PRONOUNS = _set(
     """i you he she we they who everyone everybody someone somebody anyone anybody nobody those them her him me us
     themselves himself herself myself yourself ourselves both all many most some one ones"""

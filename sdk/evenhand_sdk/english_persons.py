@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from evenhand_sdk.english_neighbours import words_after, words_before
+from evenhand_sdk.english_neighbours import sentence_starts_at, words_after, words_before
 from evenhand_sdk.english_person_words import (
+    ABSTRACT_ENDINGS,
     ADJECTIVE_ENDINGS,
     ADJECTIVES,
     ADVERBS,
+    ATTRIBUTES,
     AUXILIARIES,
     COLOURS,
     COMBINING,
@@ -23,12 +25,17 @@ from evenhand_sdk.english_person_words import (
     DETERMINERS_MANY,
     DETERMINERS_ONE,
     GROWING,
+    KINDS,
     LINKING,
     NOT_ADJECTIVES,
     NOT_PERSONS,
+    OF_A_KIND,
+    PAST_FORMS,
     PERSON_ENDINGS,
     PERSON_NOUNS,
     PERSON_PRONOUNS,
+    PLAIN_ADJECTIVES,
+    PREFIXES,
 )
 from evenhand_sdk.english_words import BARE_VERBS, FINITE_VERBS, FUNCTION_WORDS, NOUN_VERBS, PLURAL_VERBS, PREPOSITIONS
 
@@ -41,7 +48,11 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
     if text.startswith("-born", end):
         end += len("-born")
     after = words_after(text, end, _BETWEEN)
+    if after and after[0][0][0].isdigit():
+        return False  # aged 74
     if text[start].isupper() and after and _is_name_with(after[0][0], text, end):
+        return False
+    if _begins_name(text, start, end, after):
         return False
     verdict = _before_noun(after, is_group_word)
     if verdict is not None:
@@ -56,6 +67,8 @@ def in_compound(text: str, start: int, end: int) -> bool:
     """Whether hyphens make the word part of another one: two-year-old, black-haired; but not Asian-American."""
     if start > 1 and text[start - 1] == "-" and text[start - 2].isalnum():
         return not text[start].isupper() or text[max(0, start - 12) : start - 1].split()[-1] in COMBINING
+    if text[end : end + 1] == "-" and text[start:end].lower() in PREFIXES:
+        return True
     if text[end : end + 1] != "-" or not text[end + 1 : end + 2].isalnum() or text[end + 1].isupper():
         return False
     return not text.startswith(("-born", "-raised", "-bred"), end)
@@ -66,6 +79,14 @@ def _is_name_with(word: str, text: str, end: int) -> bool:
     if not word[0].isupper() or word.isupper() or not text.startswith(" " + word, end):
         return False
     return not is_person_noun(word) and not _adjective(word, bool)
+
+
+def _begins_name(text: str, start: int, end: int, after: list[tuple[str, bool]]) -> bool:
+    """Whether an adjective has its capital as part of a name: the Blind Boys; not Black People."""
+    word = text[start:end]
+    if not word.istitle() or word.lower() not in PLAIN_ADJECTIVES or sentence_starts_at(text, start):
+        return False
+    return bool(after) and after[0][0].istitle() and text.startswith(" " + after[0][0], end)
 
 
 def describes_person_so_far(text: str, start: int, end: int) -> bool:
@@ -79,7 +100,9 @@ def _before_noun(after: list[tuple[str, bool]], is_group_word: Callable[[str], b
     for position, (word, comma) in enumerate(after):
         lowered = word.lower().removesuffix("'s").removesuffix("’s")
         if is_person_noun(word):
-            return True
+            if not _goes_on(word.lower(), after[position + 1 : position + 2]):
+                return True
+            continue
         if lowered in ("and", "or") and not joined:
             joined = True
             continue
@@ -94,6 +117,16 @@ def _before_noun(after: list[tuple[str, bool]], is_group_word: Callable[[str], b
         behind = after[position + 1 : position + 2]  # a noun that says what kind of person: poker player
         return bool(behind) and not behind[0][1] and lowered[-1] != "s" and is_person_noun(behind[0][0])
     return None
+
+
+def _goes_on(word: str, behind: list[tuple[str, bool]]) -> bool:
+    """Whether a noun for a person only says of what kind the next noun is: national anthem, customer service."""
+    if not behind or behind[0][1]:
+        return False
+    following = behind[0][0].lower()
+    if _closes(following) or following.endswith(("ed", "ly")) or following in PAST_FORMS:
+        return False
+    return word in ATTRIBUTES or (word in KINDS and following in OF_A_KIND)
 
 
 def is_predicate(before: list[tuple[str, int]]) -> bool:
@@ -128,7 +161,7 @@ def _is_person_subject(words: list[str]) -> bool:
     nearest = words[0]
     if is_person_noun(nearest) or nearest.lower().replace("’", "'") in PERSON_PRONOUNS | CONTRACTED:
         return True
-    if nearest[0].isupper() and nearest.lower() not in FUNCTION_WORDS:
+    if nearest[0].isupper() and nearest.lower() not in FUNCTION_WORDS and not nearest.endswith(ABSTRACT_ENDINGS):
         return True
     for position, word in enumerate(words[:4]):
         if word.lower() in PREPOSITIONS or word.lower() in ("who", "that"):
@@ -148,7 +181,7 @@ def _stands_for_persons(
     following = after[0][0].lower() if after else ""
     if surface.lower() in COLOURS and surface.islower():
         return False
-    if following in ("one", "ones", "way", "thing", "things"):
+    if following in ("one", "ones", "way", "thing", "things", "still", "ever", "known", "surviving", "continuously"):
         return False
     previous = [word.lower() for word, _ in before]
     while previous and previous[0] in ("very", "super", "extremely", "most", "truly", "working"):
@@ -169,7 +202,9 @@ def is_person_noun(word: str) -> bool:
         return True
     if lowered in NOT_PERSONS:
         return False
-    if lowered.endswith("s") and (lowered[:-1] in PERSON_NOUNS or lowered[:-2] in PERSON_NOUNS):
+    if lowered.endswith("s") and lowered[:-1] in PERSON_NOUNS:
+        return True
+    if lowered.endswith(("ses", "xes", "ches", "shes", "oes")) and lowered[:-2] in PERSON_NOUNS:
         return True
     if lowered.endswith("ies") and lowered[:-3] + "y" in PERSON_NOUNS:
         return True
@@ -213,10 +248,32 @@ def names_persons(text: str, start: int, end: int, *, plural: bool) -> bool:
     words = [word.lower() for word, _ in before]
     if any(word in DETERMINERS_ONE or word == "the" for word in words[:2]):
         return True
-    if words and words[0] == "from":  # the country of a person: a man from Chile, she is from Chile, she comes from
-        origin = before[1][0] if len(before) > 1 else ""
-        return is_person_noun(origin) or origin.lower() in LINKING or origin.lower() in PERSON_PRONOUNS
     return bool(words) and words[0] in ("as", "fellow", "no")
+
+
+def is_origin(text: str, start: int) -> bool:
+    """Whether the country at `start` is where a person is from: a man from Chile, she is from Chile, she comes from."""
+    words = [word for word, _ in words_before(text, start, 3)]
+    if words and words[0].lower() == "the":
+        words = words[1:]
+    if len(words) < 2 or words[0].lower() != "from":
+        return False
+    who = words[1]
+    return is_person_noun(who) or who.lower() in LINKING or who.lower() in PERSON_PRONOUNS
+
+
+def is_state(text: str, start: int, end: int) -> bool:
+    """Whether the noun says what somebody has or is in: her wealth, they live in poverty; not a source of wealth."""
+    after = words_after(text, end, 1)
+    if after and not after[0][1] and not _closes(after[0][0].lower()):
+        return False  # unemployment relief
+    before = [word for word, _ in words_before(text, start, 2)]
+    if not before:
+        return False
+    nearest = before[0].lower().replace("’", "'")
+    if nearest.endswith("'s"):
+        return before[0][0].isupper() or is_person_noun(before[0])
+    return nearest in ("his", "her", "their", "my", "your", "our", "in", "into", "from")
 
 
 def adjective_or_noun(

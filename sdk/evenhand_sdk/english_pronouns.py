@@ -14,6 +14,7 @@ from evenhand_sdk.english_words import (
     ADJECTIVE_COMPLEMENTS,
     ASSISTING_VERBS,
     BARE_VERBS,
+    BODY_PARTS,
     CAUSATIVES,
     CAUSED,
     CAUSING,
@@ -23,18 +24,26 @@ from evenhand_sdk.english_words import (
     DIRECTIONS,
     DITRANSITIVES,
     DURATIONS,
+    FINING,
     FINITE_VERBS,
     FULL_ADJECTIVES,
     FUNCTION_WORDS,
+    GIVEN_IDIOMS,
     GIVEN_NOUNS,
     HANDLING,
+    HAVING,
     HELD,
     ING_NOUNS,
+    JUDGED,
+    JUDGING,
+    LEFT_SO,
     LET,
     LET_NOUNS,
+    LIKING,
     LY_NON_ADVERBS,
     MAKING,
     NAMING_VERBS,
+    NEVER_BEFORE_NOUNS,
     NOUN_OR_ADVERB,
     NOUN_VERBS,
     NUMBERS,
@@ -45,6 +54,10 @@ from evenhand_sdk.english_words import (
     PLURAL_VERBS,
     PREDICATES,
     PREPOSITIONS,
+    RANKING,
+    ROLE_GIVERS,
+    ROLES,
+    SO_MUCH,
     SOFT_ADVERBS,
     SPEECH_VERBS,
     STATE_VERBS,
@@ -88,7 +101,9 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
 
     if lowered in ("and", "or") and after and next_word in ("his", "her") and next_word != text[start:end].lower():
         return _shared_case(text, after.span(2), otherwise), GUESS
-    if not his and _set_apart(lowered, next_word, previous):
+    if lowered in ("left", "right") and next_word in BODY_PARTS:
+        return "determiner", LIKELY
+    if not his and (_set_apart(lowered, next_word, previous) or _counted(lowered, next_word, previous)):
         return "object", GUESS
     if lowered in NOUN_OR_ADVERB and word.islower():
         return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
@@ -186,6 +201,8 @@ def _her_before_content(
         return "object", LIKELY
     if previous in PERCEPTION_VERBS and lowered.endswith("ed") and (closed and next_word):
         return "object", GUESS
+    if lowered in NEVER_BEFORE_NOUNS or _said_of_her(lowered, next_word, previous, closed=closed):
+        return "object", LIKELY
     if closed and lowered in PREDICATES:
         return "object", LIKELY
     if (
@@ -210,6 +227,30 @@ def _her_before_content(
         ) or (counted and next_word not in ("own",)):
             return "object", GUESS
     return "determiner", LIKELY
+
+
+def _counted(word: str, next_word: str, previous: str) -> bool:
+    """Whether the word behind her says how much: likes her best, likes her more than, paid her little attention."""
+    if word in ("best", "most", "more", "better") and (next_word == "than" or (not next_word and previous in LIKING)):
+        return True
+    return word in SO_MUCH and previous in GIVEN_IDIOMS.get(next_word, ())
+
+
+def _said_of_her(word: str, next_word: str, previous: str, *, closed: bool) -> bool:
+    """Whether the word behind her is what somebody makes, calls, gives or wants her, and no thing of hers."""
+    if previous in ROLE_GIVERS and word in ROLES:
+        return closed and next_word not in OPENERS
+    if previous in JUDGING and word in JUDGED:
+        return closed
+    if previous in GIVEN_IDIOMS.get(word, ()):
+        return closed
+    if (previous in FINING and word in NUMBERS) or (previous in RANKING and word in ("number", "first", "second")):
+        return next_word not in FUNCTION_WORDS
+    if previous in HAVING and word in BARE_VERBS | NOUN_VERBS and next_word in ("the", "a", "an", "it", "them"):
+        return True
+    if previous in PERCEPTION_VERBS and word in BARE_VERBS | NOUN_VERBS | {"wrap"} and next_word in ("the", "a", "an"):
+        return True
+    return previous in LEFT_SO and word.endswith("ed") and len(word) > 4 and closed
 
 
 def _hers_to_let_go(word: str, next_word: str) -> bool:

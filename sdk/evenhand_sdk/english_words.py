@@ -172,7 +172,7 @@ GIVEN_NOUNS = _set(
     instructions information details stories french spanish english german italian latin maths math music
     gifts presents sweets candy cash soup bread juice milk medicine extra goodnight luck questions orders
     feedback access work-experience encouragement authority room power protection privacy refuge custody immunity asylum
-    recognition acclaim praise entry bail parole admission instruction"""
+    recognition acclaim praise entry bail parole admission instruction letters postcards poems lunch dinner breakfast"""
 )
 
 NUMBERS = _set("one two three four five six seven eight nine ten twenty fifty hundred several many few")
@@ -239,3 +239,65 @@ CLAUSE_OPENERS = _set(
     following like unlike for at on from given besides"""
 )
 """First words of a sentence that lets its subject wait behind a comma."""
+NEVER_BEFORE_NOUNS = _set(
+    """asleep awake alive alone afraid ashamed aboard ashore abroad adrift afloat overboard upstairs downstairs
+    unopposed unmolested undefeated indoors outdoors speechless"""
+)
+"""Adjectives and adverbs that no noun follows: behind her they are said of her."""
+ROLES = _set(
+    """captain director president governor king queen chairman chairwoman chair head leader mayor minister secretary
+    manager editor ambassador bishop pope member champion goalkeeper coach heir heiress partner guardian treasurer judge
+    professor chief commander consul emperor empress regent abbot abbess principal dean deputy assistant star citizen
+    knight duke duchess earl count baron patron spokesman spokeswoman chancellor"""
+)
+ROLE_GIVERS = _set(
+    """make makes made making name names named naming elect elects elected electing appoint appoints appointed
+    appointing crown crowns crowned declare declares declared proclaim proclaims proclaimed vote voted choose chose
+    create created"""
+)
+"""Verbs that give a person a role (made her captain of)."""
+JUDGING = _set(
+    """call calls called calling consider considers considered think thought believe believed deem deemed judge judged
+    find finds found label labelled labeled brand branded pronounce pronounced turn turns turned"""
+)
+JUDGED = _set(
+    """lazy innocent brilliant talented pale cruel stupid ugly beautiful pretty fat thin ill sane insane unfit eligible
+    incompetent insufferable unreliable ungrateful arrogant boring interesting amusing fascinating charming selfish
+    stubborn weird crazy foolish silly rude unkind disloyal guilty bankrupt unwell attractive"""
+)
+"""Adjectives behind such a verb and her, at the end of a clause."""
+GIVEN_IDIOMS = {
+    "pause": _set("give gives gave given giving"),
+    "good": _set("do does did doing done"),
+    "justice": _set("do does did doing done"),
+    "harm": _set("do does did doing done"),
+    "dear": _set("cost costs"),
+    "prize": _set("award awards awarded win wins won give gives gave earn earned"),
+    "place": _set("award awards awarded earn earned"),
+    "attention": _set("pay pays paid paying"),
+    "heed": _set("pay pays paid paying"),
+    "fame": _set("win wins won earn earns earned bring brings brought gain gains gained"),
+    "acclaim": _set("win wins won earn earns earned bring brings brought gain gains gained"),
+    "praise": _set("win wins won earn earns earned bring brings brought gain gains gained"),
+    "recognition": _set("win wins won earn earns earned bring brings brought gain gains gained"),
+}
+"""Nouns that a verb gives to a person without an article (gave her pause, did her justice)."""
+SO_MUCH = _set(
+    "little no much some scant close great more wide widespread critical international national first second"
+)
+"""Between her and such a noun."""
+FINING = _set("fine fines fined charge charges charged bet bets owe owed tax taxed")
+RANKING = _set("rate rates rated rank ranks ranked vote voted place placed seed seeded")
+HAVING = _set("have has had having")
+LEFT_SO = _set(
+    "leave leaves left find found keep kept declare declared get got want wanted have had see saw consider considered"
+)
+"""Verbs behind which a participle is said of the person (left her paralysed)."""
+LIKING = _set(
+    "like likes liked love loves loved know knows knew suit suits suited fit fits fitted please pleases pleased"
+)
+BODY_PARTS = _set(
+    """arm hand leg foot eye ear knee shoulder thigh elbow wrist ankle side breast cheek hip lung kidney index thumb
+    forearm temple heel calf shin"""
+)
+"""Behind left or right, which are no verb and no adverb then (her left arm)."""

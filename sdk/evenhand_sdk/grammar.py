@@ -71,7 +71,8 @@ class Grammar(Protocol):
     def names_person(
         self, text: str, start: int, end: int, row: WordTuple, is_group_word: Callable[[str], bool]
     ) -> bool:
-        """Whether the word describes or names a person: for rows with `context = "person"`."""
+        """Whether the word describes or names a person, says where one is from, or what one has or is in: for rows with
+        the `context` person, origin or state."""
 
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         """As `names_person`, from text[:end] alone."""

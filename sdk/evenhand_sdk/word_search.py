@@ -89,7 +89,7 @@ def find(text: str, fold: Folded, lexicon: Lexicon, *, one_part: bool = False) -
             if (
                 row.pos == "pronoun"
                 and not lexicon.grammar.pronouns_after_hyphen
-                and ("-" in text[start - 1 : end + 1] or text[start - 1 : start] == ")")
+                and ("-" in text[max(0, start - 1) : end + 1] or text[start - 1 : start] == ")")
                 and _hyphenated(text, start, start if one_part else end)
             ):
                 break

@@ -1,0 +1,185 @@
+"""Her as an object and as a determiner, in sentences that were written for this test."""
+
+from __future__ import annotations
+
+import pytest
+
+from evenhand_sdk import counterfactuals, load_axis
+
+HIM = """
+We found {} asleep on the sofa.
+They left {} alone in the house.
+The noise kept {} awake.
+I saw {} cross the street.
+We heard {} sing last night.
+She watched {} dance.
+They made {} captain of the team.
+The board named {} director.
+The film made {} famous.
+It made {} a star.
+The coach called {} lazy.
+They elected {} president in 1990.
+The news left {} speechless.
+I gave {} flowers and a card.
+We sent {} letters every week.
+They told {} stories about the sea.
+They offered {} shelter for the night.
+The court granted {} custody of the house.
+The school awarded {} first prize.
+The state denied {} entry in May.
+They taught {} French at home.
+She asked {} questions all day.
+The mistake cost {} dearly.
+I wished {} luck.
+They promised {} help with the roof.
+They bought {} lunch.
+You owe {} money.
+I envy {} that view.
+Please let {} in.
+The guard let {} pass.
+It helped {} win the race.
+I helped {} move house.
+They paid {} little attention.
+They paid {} well.
+The dog followed {} home.
+They drove {} home after work.
+They took {} there by car.
+She joined {} there in 1950.
+We met {} outside.
+I will call {} tomorrow.
+The crowd cheered {} loudly.
+Everyone likes {} best.
+They told {} everything.
+They gave {} nothing.
+They gave {} two weeks to answer.
+They fined {} five hundred dollars.
+They beat {} six times.
+She outlived {} by ten years.
+With {} gone, the shop closed.
+With {} away, nobody cooked.
+They stood behind {} as the doors closed.
+The letter reached {} late.
+The jury found {} guilty.
+The doctor declared {} dead at noon.
+They considers {} brilliant.
+I believe {} innocent.
+Critics thought {} too young for the part.
+They crowned {} queen of the fair.
+It drove {} mad.
+It turned {} pale.
+They set {} free in June.
+The rain soaked {} thoroughly.
+I have known {} since childhood.
+I have loved {} ever since.
+Nobody believed {} when it happened.
+They sent {} abroad to study.
+They want {} dead.
+They want {} back.
+The fans want {} gone.
+I need {} here.
+I like {} more than you do.
+They put {} under arrest.
+They caught {} stealing apples.
+I can hear {} coming.
+We saw {} being led away.
+The wave swept {} overboard.
+They hit {} twice.
+They rated {} number one.
+The paper called {} "the voice of a generation".
+The press dubbed {} The Iron Hand.
+It gave {} pause.
+It did {} good.
+It does {} justice.
+It cost {} dear.
+The story won {} fame.
+The book earned {} praise from all sides.
+The role brought {} wide acclaim.
+The plan saved {} time and money.
+The lawyer got {} bail.
+We find {} amusing.
+The trip made {} realise the danger.
+They watched {} grow up.
+The accident left {} paralysed.
+It kept {} busy.
+The editor had {} rewrite the piece.
+She had {} arrested.
+They saw {} perform live.
+They saw {} off at the station.
+I saw {} first.
+I knew {} well.
+I knew {} personally.
+The team signed {} last year.
+The police questioned {} further.
+The voters returned {} unopposed.
+They married {} soon after.
+"""
+HIS = """
+They left {} house at noon.
+I saw {} cross and chain.
+We heard {} song last night.
+They made {} captain resign.
+They told {} story to the press.
+The court granted {} custody petition.
+I like {} best friend.
+They gave {} two sons a home.
+They beat {} six brothers.
+They stood behind {} desk.
+The jury found {} guilty plea odd.
+I believe {} innocent smile.
+I need {} help.
+They hit {} left arm.
+It won {} fame-hungry friends money.
+The plan saved {} time capsule.
+They praised {} first novel.
+They saw {} live show.
+I knew {} well-kept garden.
+The team signed {} last contract in May.
+They married {} younger sister.
+The state denied {} entry visa.
+They bought {} lunch box.
+You owe {} money lender a visit.
+She asked {} question twice.
+The dog followed {} home-made trail.
+Despite {} being late we won.
+They objected to {} singing at night.
+The fans loved {} dancing.
+They admired {} quickly drawn maps.
+They lost {} only known copy.
+They read {} long, boring letters.
+They liked {} more recent songs.
+It was one of {} most famous roles.
+We used {} all-time record.
+They sang {} "Ode to Rain".
+They hid {} (very old) book.
+It ended {} ten-year reign.
+It ended {} 10 years in office.
+It marked {} 50th birthday.
+"""
+
+
+@pytest.mark.parametrize("text", HIM.strip().splitlines())
+def test_her_becomes_him(text: str) -> None:
+    assert counterfactuals(text.format("her"), load_axis("gender"), "male")[0].text == masculine(text, "him")
+
+
+@pytest.mark.parametrize("text", HIS.strip().splitlines())
+def test_her_becomes_his(text: str) -> None:
+    assert counterfactuals(text.format("her"), load_axis("gender"), "male")[0].text == masculine(text, "his")
+
+
+def masculine(text: str, pronoun: str) -> str:
+    """The sentence with the pronoun; the few other words of a group in these sentences change with it."""
+    for one, other in (
+        ("She ", "He "),
+        ("queen", "king"),
+        ("sister", "brother"),
+        ("brothers", "sisters"),
+        ("sons", "daughters"),
+    ):
+        text = text.replace(one, other) if one in text else text
+    return text.format(pronoun)
+
+
+@pytest.mark.parametrize("text", ["She-wolves slept.", "The she-wolf slept.", "A he-goat slept."])
+def test_a_pronoun_in_a_compound_stays_at_the_beginning_of_a_text_too(text: str) -> None:
+    assert counterfactuals(text, load_axis("gender")) == []
