@@ -488,3 +488,23 @@ def test_a_stopped_run_goes_on_to_the_same_model(
     again = evenhand.run(given, output=tmp_path / "broken", resume=True)
     one, two = (evenhand.load(run.folder).model.state_dict() for run in (whole, again))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_in_a_training_of_your_own(tiny: Any) -> None:
+    model, tokenizer = tiny()
+    before = weights(model)
+    handle = evenhand.apply(model, tokenizer, [Lora()])
+    moving = [p for p in model.parameters() if p.requires_grad]
+    assert handle.trainable and all(is_lora(name) for name in handle.trainable) and len(moving) == len(handle.trainable)
+    optimizer = torch.optim.AdamW(moving, lr=1e-2)
+    ids = tokenizer("The nurse said that she was good", return_tensors="pt")["input_ids"]
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(input_ids=ids, labels=ids).loss.backward()
+        optimizer.step()
+    behind = outputs(model, tokenizer).detach()
+    handle.finish()
+    assert handle.fold() == []
+    assert float((outputs(model, tokenizer) - behind).detach().abs().max()) < 1e-4
+    assert {name for name, _ in model.named_parameters()} == set(before)
+    assert all(p.requires_grad for p in model.parameters())

@@ -79,6 +79,7 @@ def prepare(model: PreTrainedModel) -> Preparation:
     logging.getLogger("adapters.model_mixin").addFilter(_alarming)
     record = Preparation()
     if not isinstance(model, ModelAdaptersMixin):  # somebody else may have prepared it: then nothing is ours to undo
+        _demand_no_lora(model)
         seen = _snapshot(model)
         if model._tied_weights_keys is not None:
             model._tied_weights_keys = list(model._tied_weights_keys)  # the library would extend the list of the class
@@ -95,6 +96,16 @@ def prepare(model: PreTrainedModel) -> Preparation:
             raise _unknown(model)
     setattr(model, RECORD, record)
     return record
+
+
+def _demand_no_lora(model: PreTrainedModel) -> None:
+    """Raises UsageError where the library would put layers of its own in the place of those that have LoRA now."""
+    if _interface(model) is None and any(".lora_A." in name for name, _ in model.named_parameters()):
+        raise UsageError(
+            f"adapters in models of the type {model.config.model_type!r} replace the layers that a step `lora` trains",
+            known="LoRA is merged as soon as its training is over",
+            do="put a `train` step between the two, or the adapter step first",
+        )
 
 
 def _alarming(record: logging.LogRecord) -> bool:

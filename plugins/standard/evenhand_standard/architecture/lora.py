@@ -43,6 +43,8 @@ class Lora(Mitigation):
     summary = "Trains low-rank changes beside the matrices of every layer, then merges them into the weights."
     source = "Hu et al. 2022, LoRA: low-rank adaptation of large language models"
     shapes_training = True
+    # What goes along the way of a training, or is subtracted behind it, would not reach what LoRA learns beside it.
+    claims = ("low-rank changes",)
     Options = LoraOptions
 
     @hookimpl

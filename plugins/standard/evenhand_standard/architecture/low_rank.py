@@ -105,6 +105,7 @@ class LiveLora:
         for name, part in {**parts, "lora_dropout": torch.nn.Dropout(self.settings.dropout)}.items():
             if not hasattr(module, name):
                 module.add_module(name, torch.nn.ModuleDict())
+            part.evenhand_part = True  # steps that let all weights move leave it alone
             getattr(module, name)[self.key] = part.train(module.training)
         self._handles.append(module.register_forward_hook(self._adding(), prepend=True))
 
