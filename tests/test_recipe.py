@@ -71,9 +71,11 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
             "save_every": 50,
             "language_modelling": 1.0,
             "normalise": False,
-            "constraint": "none",
+            "constraint": "auto",
             "dual_step": 1.0,
             "evaluate_every": 10,
+            "log_every": 10,
+            "report_to": [],
             "logits": "all",
         },
         "budget": {"perplexity": 1.02},
@@ -253,7 +255,8 @@ def test_every_problem_is_reported_at_once(sound: Catalogue) -> None:
         "training.warmup: nan is not a finite number",
         "training.max_step: unknown key; did you mean 'max_steps'? (known: max_steps, max_tokens, batch_size, "
         "learning_rate, max_length, warmup, weight_decay, gradient_clip, precision, gradient_accumulation, "
-        "save_every, language_modelling, normalise, constraint, dual_step, evaluate_every, logits)",
+        "save_every, language_modelling, normalise, constraint, dual_step, evaluate_every, log_every, "
+        "report_to, logits)",
         "run.seed: 1.5 is not a whole number",
         "run.offline: 'yes' is not true or false",
         "steps[3].use: is required: the name of a plugin",

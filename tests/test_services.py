@@ -119,3 +119,19 @@ def test_without_a_run_nothing_is_left_behind(tmp_path: Path, made: list[str]) -
     for _ in range(2):
         services(tmp_path, keep=False).train(ROWS, name="mine")
     assert made == ["mine", "mine"] and not list((tmp_path / "services").iterdir())
+
+
+def test_without_a_run_a_training_that_failed_stands_in_the_way_of_no_other(tmp_path: Path) -> None:
+    def failing(batch: Any, outputs: Any) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 4:
+            raise ValueError("a fault of the term's own")
+        return outputs.logits.float().pow(2).mean()
+
+    calls: list[int] = []
+    aside = services(tmp_path, keep=False)
+    with pytest.raises(ValueError, match="a fault of the term's own"):
+        aside.train(ROWS, [LossTerm(name="failing", fn=failing)])
+    assert (tmp_path / "services" / "extra" / "checkpoint-2").is_dir()
+    _, result = aside.train(ROWS, [LossTerm(name="small", fn=small)])
+    assert result.steps == 4 and "small" in result.terms

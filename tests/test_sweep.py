@@ -256,7 +256,7 @@ def test_every_problem_of_a_sweep_is_told_at_once(place: Path) -> None:
         "sweep.parameters.'training.batch_sice': unknown key training.batch_sice; did you mean 'batch_size'? "
         "(known: max_steps, max_tokens, batch_size, learning_rate, max_length, warmup, weight_decay, gradient_clip, "
         "precision, gradient_accumulation, save_every, language_modelling, normalise, constraint, dual_step, "
-        "evaluate_every, logits)",
+        "evaluate_every, log_every, report_to, logits)",
         "sweep.parameters.'training.max_steps': a choice is named twice",
         "sweep.objectives: no benchmark 'trial-lenght'; did you mean 'trial-length'? "
         "(benchmarks: trial-length, trial-quality)",

@@ -102,8 +102,8 @@ def test_a_term_on_pairs_without_a_pair_is_refused_before_anything_is_trained(tm
         "  train on text that names the groups, or set allow_no_effect = true for its step"
     )
     assert not list(tmp_path.glob("checkpoint*"))
-    for given in ({"idle": {"swap"}}, {"weight": 0.0}, {"anchor": True}):
-        paired(["Rain fell all day.", "Trees grow slowly."], {}, tmp_path / str(len(given)), **given)
+    for name, given in (("idle", {"swap"}), ("weight", 0.0), ("anchor", True)):
+        paired(["Rain fell all day.", "Trees grow slowly."], {}, tmp_path / name, **{name: given})
 
 
 def test_pairs_that_fold_to_nothing_are_counted(tmp_path: Path) -> None:

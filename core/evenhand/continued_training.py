@@ -27,7 +27,8 @@ LUCK = 0.03
 CODE = (
     "continued_training", "control_runs", "fast_products", "foreign_precision", "life", "models", "reference",
     "scoring_precision", "trainer", "training", "training_arguments", "training_batch", "training_checkpoints",
-    "training_checks", "training_data", "training_forward", "training_model", "training_terms", "training_watch",
+    "training_checks", "training_data", "training_forward", "training_log", "training_model",
+    "training_terms", "training_watch",
 )  # fmt: skip
 """The modules of the core that decide what a training makes of a model."""
 

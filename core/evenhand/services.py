@@ -89,6 +89,8 @@ class Services:
                 restore_terms(terms, settings.language_modelling, place / "final")
                 self.on_event(f"{title}: read from before the run was stopped")
                 return target, finished
+        else:
+            shutil.rmtree(place, ignore_errors=True)  # what an earlier one of this name left when it failed
         result = train(
             target,
             self.tokenizer,
