@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import torch
 
 from evenhand.around_requests import Ask, answered, in_step
 from evenhand.contributions import DecodingRule, Request, Response
@@ -80,6 +81,24 @@ def test_only_one_function_runs_at_a_time() -> None:
 
     in_step([work] * 6, upper([]))
     assert most == [1]
+
+
+def test_what_torch_keeps_by_thread_is_that_of_the_caller() -> None:
+    """A rule that reads a model itself computes as the measurement around it does, however many requests there are."""
+    seen: list[tuple[bool, bool, Any]] = []
+
+    def look(request: Request, ask: Any) -> Response:
+        seen.append((torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+        return ask(request)  # type: ignore[no-any-return]
+
+    rule = DecodingRule(name="look", around=look)
+    for count in (1, 3):
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            answered(requests(*"abc"[:count]), [rule], upper([]))
+    assert seen == [(False, True, torch.bfloat16)] * 4
+    seen.clear()
+    answered(requests("a", "b"), [rule], upper([]))
+    assert [(grad, cast) for grad, cast, _ in seen] == [(True, False)] * 2
 
 
 @pytest.mark.parametrize("who", ["rule", "model"])

@@ -17,7 +17,7 @@ from evenhand.recipe import Recipe, load_recipe
 from evenhand.techniques import NOT_RUN, read_not_run, techniques
 
 FOLDER = Path(__file__).parents[1] / "docs" / "evidence"
-PROTOCOLS = ("protocol", "protocol-decoding")
+PROTOCOLS = ("protocol", "protocol-decoding", "protocol-answers")
 NAMES = sorted(p.stem for p in FOLDER.glob("*.toml") if p.name != NOT_RUN and p.stem not in PROTOCOLS)
 
 
@@ -56,9 +56,15 @@ def test_the_dose_is_the_same_for_all_that_train(name: str) -> None:
     dose = load_recipe((FOLDER / "protocol.toml").read_text()).training.max_tokens
     own = recipe(name)
     trainings = [s for s in own.steps if s.use == "train"]
-    if "decoding" in str((FOLDER / f"{name}.toml").read_text().partition("[[")[0]):
+    extended = re.search(r'extends = "protocol-?(\w*)\.toml"', (FOLDER / f"{name}.toml").read_text())
+    if extended and extended[1]:
         assert trainings == [] and own.run.seeds == 1
-        assert own.benchmarks[-1].use == "bold" and own.benchmarks[-1].options == {"limit": 200}
+        last = [b.use for b in own.benchmarks]
+        if extended[1] == "answers":
+            assert last[-2:] == ["honest", "text-degeneration"] and own.benchmarks[-1].options["fluency"]
+            assert len(own.benchmarks[-1].options["prompts"]) == 16
+            last = last[:-2]
+        assert last[-1] == "bold" and own.benchmarks[len(last) - 1].options == {"limit": 200}
         return
     assert own.run.seeds == 3
     assert trainings

@@ -369,3 +369,22 @@ def test_sampling_is_seeded_and_keeps_to_top_p() -> None:
     assert drawn == [chosen(logp, 1.0, 1.0, random.Random(k)) for k in range(300)]
     assert drawn.count(" he") / 300 == pytest.approx(0.6 / 0.9, abs=0.09)
     assert {chosen(logp, 1.0, 0.8, random.Random(k)) for k in range(100)} == {" he", " she"}
+
+
+def test_masked_rewriting_has_an_infiller_of_its_own_or_is_refused(server: Server, tmp_path: Path) -> None:
+    from evenhand_sdk.tiny import save_tiny
+
+    server.reply = lambda path, body: said("Any policeman can help you.")
+    recipe = {
+        "model": {"name": "tiny", "endpoint": server.url},
+        "steps": [
+            {"use": "masked-rewriting", "strength": 1.0, "infiller": str(save_tiny(tmp_path / "mlm", family="bert"))}
+        ],
+    }
+    served = evenhand.connect(recipe)
+    answer = served.generate("Who can help me?")
+    [change] = served.served[0].request_changes
+    assert (change.before, change.after) == ("Any policeman can help you.", answer) and "policeman" not in answer
+    del recipe["steps"][0]["infiller"]  # type: ignore[attr-defined, index]
+    with pytest.raises(UsageError, match="an endpoint's model cannot look at a text word by word"):
+        evenhand.connect(recipe)

@@ -668,3 +668,23 @@ def test_measured_generates(llama):
     answers = measured.generate([Request(prompt="the nurse", max_new_tokens=3)] * 2)
     assert answers[0] == answers[1]
     assert len(answers[0].token_ids) == 3
+
+
+def test_a_measurement_in_float32_is_one_also_inside_a_measurement_in_bf16() -> None:
+    """A rule that reads a model itself does so while others measure in another format."""
+    import torch
+
+    from evenhand_sdk.tiny import tiny_causal
+
+    model, tokenizer = tiny_causal()
+    ids = torch.tensor([tokenizer("The nurse said that she")["input_ids"]])
+    with measuring(model, "float32"):
+        alone = model(input_ids=ids).logits
+    with measuring(model, "bf16"):
+        around = model(input_ids=ids).logits
+        with measuring(model, "float32"):
+            inside = model(input_ids=ids).logits
+        assert torch.equal(model(input_ids=ids).logits, around)
+    assert not [name for name, module in model.named_modules() if "forward" in vars(module)]
+    assert inside.dtype == torch.float32
+    torch.testing.assert_close(inside, alone, atol=1e-6, rtol=1e-5)

@@ -8,9 +8,12 @@ baton round again. So plugins need no locks, and the order of events is always t
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from evenhand.contributions import DecodingRule, Request, Response
 
@@ -69,6 +72,26 @@ def in_step(works: Sequence[Work], answer: Answer) -> list[Response]:
             strand.end()
 
 
+def _as_here() -> Callable[[], contextlib.AbstractContextManager[Any]]:
+    """What torch keeps by thread, gradients and the number format of autocast, as it is in this one; for another."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return contextlib.nullcontext
+    gradients = torch.is_grad_enabled()
+    kinds = [kind for kind in ("cpu", "cuda") if torch.is_autocast_enabled(kind)]
+    formats = {kind: torch.get_autocast_dtype(kind) for kind in kinds}
+
+    @contextlib.contextmanager
+    def alike() -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.set_grad_enabled(gradients))
+            for kind, dtype in formats.items():
+                stack.enter_context(torch.autocast(kind, dtype=dtype))
+            yield
+
+    return alike
+
+
 class _Ended(BaseException):
     """Raised where a function waits for an answer that nobody will give any more."""
 
@@ -86,8 +109,13 @@ class _Strand:
         self.ending = False
         self.turn, self.paused = threading.Event(), threading.Event()
         # Settings of the caller, such as the bar in which progress is shown, hold in the thread, too.
-        context = contextvars.copy_context()
-        self.thread = threading.Thread(target=lambda: context.run(self._run), daemon=True)
+        context, alike = contextvars.copy_context(), _as_here()
+
+        def run() -> None:
+            with alike():
+                context.run(self._run)
+
+        self.thread = threading.Thread(target=run, daemon=True)
 
     def go(self, given: Sequence[Response]) -> None:
         """Hand it the answers and the baton, and wait until it asks again or has ended; raises what it raised."""

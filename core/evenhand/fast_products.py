@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Linear = Callable[..., torch.Tensor]
 
+FORMAT = "evenhand_format"
+"""Attribute of an exchanged forward pass: the format it is for."""
 SAMPLE = 8
 """Rows on which a block must give the same before it is exchanged."""
 SAME = {"float32": 1e-5, "bf16": 3e-2, "bfloat16": 3e-2}
@@ -30,14 +32,20 @@ SAME = {"float32": 1e-5, "bf16": 3e-2, "bfloat16": 3e-2}
 
 
 @contextlib.contextmanager
-def fast_products(model: torch.nn.Module, precision: str, *, blocks: bool = True) -> Iterator[None]:
+def fast_products(
+    model: torch.nn.Module, precision: str, *, blocks: bool = True, within: bool = True
+) -> Iterator[None]:
     """A block in which the linear layers of `model` run by oneDNN; all is put back.
 
     `precision`: `float32`, `bfloat16` (of the weights), or `bf16` (autocast over float32 weights); others do nothing.
-    Without `blocks` only linear layers are exchanged, which costs next to nothing to begin and to end.
+    Without `blocks` only linear layers are exchanged, which costs next to nothing to begin and to end. A block around
+    this one, in another format, stays in force, unless `within` is false: then its products are put aside.
     """
     exchanged: list[torch.nn.Module] = []
+    aside = {} if within else _exchanged_otherwise(model, precision)
     try:
+        for module in aside:
+            del vars(module)["forward"]
         if _available(model, precision):
             products = _Products(precision)
             layers = [m for m in model.modules() if products.takes(m)]
@@ -53,6 +61,14 @@ def fast_products(model: torch.nn.Module, precision: str, *, blocks: bool = True
     finally:
         for module in exchanged:
             vars(module).pop("forward", None)
+        for module, forward in aside.items():
+            vars(module)["forward"] = forward
+
+
+def _exchanged_otherwise(model: torch.nn.Module, precision: str) -> dict[torch.nn.Module, Any]:
+    """The forward passes that another format's block has put in."""
+    found = {m: vars(m)["forward"] for m in model.modules() if "forward" in vars(m)}
+    return {m: forward for m, forward in found.items() if getattr(forward, FORMAT, precision) != precision}
 
 
 def _available(model: torch.nn.Module, precision: str) -> bool:
@@ -72,6 +88,7 @@ class _Products:
     def __init__(self, precision: str) -> None:
         import torch
 
+        self.precision = precision
         self.dtype = torch.float32 if precision == "float32" else torch.bfloat16
         self.read = (torch.float32, torch.bfloat16) if precision == "bf16" else (self.dtype,)
         """Formats of weights and inputs that the unchanged layer would take as well."""
@@ -133,6 +150,7 @@ class _Products:
             found: torch.Tensor = plain(x) if usual else fast(x)
             return found
 
+        setattr(forward, FORMAT, self.precision)
         return forward
 
 

@@ -15,6 +15,7 @@ from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcome
 from evenhand.processes import gathered, rank_and_count
 from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
+from evenhand.request_settings import in_force, wanted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,14 +53,15 @@ def generate(
     inner = [r for r in rules if r.around is None]
 
     def plain(batch: Sequence[Request]) -> list[Response]:
-        """Requests of one temperature are answered together, `batch_size` at a time."""
-        warmth = [temperature if r.temperature is None else r.temperature for r in batch]
+        """Requests of one temperature and setting of the model are answered together, `batch_size` at a time."""
+        kinds = [(temperature if r.temperature is None else r.temperature, wanted(model, r)) for r in batch]
         found: dict[int, Response] = {}
-        for each in dict.fromkeys(warmth):
-            mine = [k for k, own in enumerate(warmth) if own == each]
+        for warmth, settings in [kind for k, kind in enumerate(kinds) if kind not in kinds[:k]]:
+            mine = [k for k, own in enumerate(kinds) if own == (warmth, settings)]
             for start in range(0, len(mine), batch_size):
                 part = mine[start : start + batch_size]
-                made = _written(model, tokenizer, [batch[k] for k in part], inner, each, top_p, seed)
+                with in_force(model, settings):
+                    made = _written(model, tokenizer, [batch[k] for k in part], inner, warmth, top_p, seed)
                 found |= dict(zip(part, made, strict=True))
         return [found[k] for k in range(len(batch))]
 

@@ -54,6 +54,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "lora": "evenhand-standard",
     "lpbs": "evenhand-standard",
     "margin-equalisation": "evenhand-standard",
+    "masked-rewriting": "evenhand-standard",
     "mgda": "evenhand-standard",
     "model-editing": "evenhand-standard",
     "movement-pruning": "evenhand-standard",

@@ -68,7 +68,7 @@ def measuring(model: PreTrainedModel, precision: str) -> Iterator[None]:
     device: torch.device = next(model.parameters()).device
     try:
         # Not inference_mode: buffers that a model makes on the way must remain usable in training.
-        with torch.no_grad(), _autocast(device, precision), fast_products(model, precision), as_it_is():
+        with torch.no_grad(), _autocast(device, precision), fast_products(model, precision, within=False), as_it_is():
             yield
     finally:
         for module in training:
@@ -80,4 +80,6 @@ def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContex
 
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)  # a rule measures in float32 inside a measurement in bf16
     return contextlib.nullcontext()

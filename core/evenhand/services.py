@@ -179,17 +179,18 @@ class Services:
         model: PreTrainedModel | None = None,
         rules: Sequence[DecodingRule] = (),
         positions: Sequence[Sequence[int]] | None = None,
+        dtype: Precision = "auto",
     ) -> list[torch.Tensor]:
         """Next-token log-probabilities [n, V] of each sequence at `positions` (None: all), decoding rules applied.
 
-        Masked models: of each of these tokens when it is masked.
+        Masked models: of each of these tokens when it is masked. `dtype` as in `score`.
         """
         from evenhand.scoring import distributions
 
         where = positions if positions is not None else [range(len(row)) for row in ids]
         mask = self.tokenizer.mask_token_id if self.kind == "masked" else None
         texts, places = [list(r) for r in ids], [list(p) for p in where]
-        return distributions(model or self.model, texts, places, rules=rules, mask_id=mask)
+        return distributions(model or self.model, texts, places, rules=rules, mask_id=mask, dtype=dtype)
 
     def generate(
         self,

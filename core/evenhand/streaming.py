@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule, Request
+from evenhand.request_settings import in_force, wanted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -97,7 +98,8 @@ def streamed(
 
     def work() -> None:
         try:
-            write_batch(model, tokenizer, [request], rules, warmth, 1.0, seed, streamer=pieces)
+            with in_force(model, wanted(model, request)):
+                write_batch(model, tokenizer, [request], rules, warmth, 1.0, seed, streamer=pieces)
             pieces.pieces.put(_End())
         except _Stopped:
             pieces.pieces.put(_End())

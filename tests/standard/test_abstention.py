@@ -103,7 +103,9 @@ def test_what_the_text_says_is_answered_and_a_prejudice_against_it_is_not(tiny: 
     assert found.text == "The uncle." and found.request_changes == () and len(seen) == 4
     assert answers_of(run, lambda p: "The aunt.", SAID)[0].text == TEXT
     assert answers_of(run, lambda p: "Nobody knows.", OPEN)[0].text == "Nobody knows."
-    assert answers_of(run, the_reader, "Why is the sky blue?".replace("Why", "aunt uncle why"), strength=0.0001)[0]
+    # At a small strength this request is not among those that the rule acts on: one question, and its own answer.
+    plain, asked = answers_of(run, the_reader, OPEN, strength=0.0001)
+    assert (plain.text, asked, plain.request_changes) == (the_reader(OPEN), [OPEN], ())
 
 
 @settings(max_examples=80, deadline=None)

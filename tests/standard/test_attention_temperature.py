@@ -243,3 +243,32 @@ def test_what_a_search_was_fitted_on_is_told() -> None:
     assert AttentionTemperature(beta=0.9).material() is None
     texts = AttentionTemperature(pairs=10).material().texts["sentences it is fitted on"]
     assert len(list(texts)) == 20
+
+
+def test_each_request_of_a_batch_has_the_strength_it_asks_for(tiny: Any, run_of: Any) -> None:
+    from evenhand_sdk import Request
+
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    plain = run.services.generate([Request(prompt="The nurse said that she", max_new_tokens=12)])[0]
+    transform = AttentionTemperature(beta=0.05, folded=False).architecture(run, model)
+    transform.apply(model, transform.fit(model))
+
+    def asked(**meta: Any) -> Request:
+        return Request(prompt="The nurse said that she", max_new_tokens=12, meta=meta)
+
+    def alone(strength: float) -> Any:
+        with using(model, strength):
+            return run.services.generate([asked()])[0].token_ids
+
+    name = "attention-temperature"
+    batch = [asked(), asked(**{name: 0.0}), asked(**{name: 0.5}), asked(**{name: 0.0})]
+    found = [r.token_ids for r in run.services.generate(batch)]
+    assert found == [alone(1.0), plain.token_ids, alone(0.5), plain.token_ids]
+    assert found[0] != found[1]
+    with pytest.raises(UsageError, match="'full' is no strength of the attention temperature") as caught:
+        run.services.generate([*batch, asked(**{name: "full"})])
+    assert [a is None for a in caught.value.answers] == [False] * 4 + [True]
+    transform.revert(model)
+    assert not [key for key in vars(model) if key.startswith("evenhand")]
+    assert run.services.generate([asked(**{name: 0.5})])[0].token_ids == plain.token_ids

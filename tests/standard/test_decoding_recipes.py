@@ -21,6 +21,7 @@ OWN = (
     "contrastive-guidance",
     "expert-guidance",
     "gradient-decoding",
+    "masked-rewriting",
     "probability-balancing",
     "prompt-intervention",
     "reranking",

@@ -5,7 +5,7 @@
 Below 1 attention becomes more even, above 1 sharper. Scaling the scores is scaling the query, and rotary positions
 commute with it, so beta is multiplied into W_q and its bias at the end: nothing is left to compute. Where each head's
 query is normalised, the scale of that normalisation takes it. Until then, and with `folded = false` in the saved
-model, too, hooks multiply, and `using` switches them for a request.
+model, too, hooks multiply, and `using` switches them; a request can, too.
 
 Source: Zayed et al. 2023, Should we attend more or less? Modulating attention for fairness (one beta for the model);
 one beta for each layer is ours.
@@ -36,6 +36,7 @@ from evenhand_sdk import (
     load_axis,
     progress,
 )
+from evenhand_sdk.request_settings import offer, withdraw
 from evenhand_standard.architecture.families import family_of
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+SETTING = "attention-temperature"
+"""What a request may set in its meta: the strength with which the steps that were not folded act on its answer."""
 Beta = Annotated[float, Field(gt=0.0, le=4.0)]
 KEPT = "evenhand_attention_betas"
 """Attribute of a model: by step, (the full betas, the betas in force)."""
@@ -125,6 +128,7 @@ class LiveTemperature:
     def put(self, model: PreTrainedModel, betas: Sequence[float], strength: float = 1.0) -> None:
         """Multiply from now on, by 1 + strength (beta - 1)."""
         _state(model)[self.step] = (list(betas), _at(betas, strength))
+        offer(model, SETTING, using)
         for layer in layers_of(model):
             self._hook(model, layer)
 
@@ -151,6 +155,7 @@ class LiveTemperature:
         _state(model).pop(self.step, None)
         if not _state(model):
             delattr(model, KEPT)
+            withdraw(model, SETTING)
 
     def fold(self, model: PreTrainedModel) -> None:
         """Multiply the betas that are in force into the weights, and take the hooks away."""
@@ -180,8 +185,12 @@ def using(model: PreTrainedModel, strength: float) -> Iterator[None]:
 
     0 is the model without them. Threads that serve other requests with the same model are not disturbed.
 
-    Raises UsageError for a model on which no such step acts.
+    Raises UsageError for a model on which no such step acts, and for what is no strength.
     """
+    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
+        raise UsageError(
+            f"{strength!r} is no strength of the attention temperature", where="using", do="give a number from 0 to 1"
+        )
     state = getattr(model, KEPT, None)
     if not state:
         raise UsageError(

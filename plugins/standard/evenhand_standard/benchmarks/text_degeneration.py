@@ -18,6 +18,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,9 +88,13 @@ LONGEST = 4
 class TextDegenerationOptions(SamplingOptions):
     """Options of `text-degeneration`."""
 
+    prompts: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="Own prompts instead of the packaged neutral ones."
+    )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most prompts, from the beginning.")
     samples: Annotated[int, Field(ge=2)] = Field(4, description="Texts for each prompt.")
     max_new_tokens: Annotated[int, Field(ge=8)] = Field(48, description="Most tokens of a text.")
+    fluency: bool = Field(False, description="Measure, too, how likely the untouched model finds the texts.")
 
 
 class TextDegeneration(Plugin):
@@ -104,15 +109,17 @@ class TextDegeneration(Plugin):
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options
-        prompts = PROMPTS[: options.limit]
+        prompts = (options.prompts or PROMPTS)[: options.limit]
         sampling = options.sampling
+        of_whom = "the recipe's" if options.prompts else "own neutral"
+        fluency = Fluency(run) if options.fluency else None
         return Benchmark(
             name=self.name,
             title="Degeneration of text",
-            score=lambda measured: score(measured, prompts, sampling, run.folder),
-            metrics=METRICS,
+            score=lambda measured: score(measured, prompts, sampling, run.folder, fluency),
+            metrics=(*METRICS, FLUENCY) if options.fluency else METRICS,
             quality=True,
-            mode=f"own neutral prompts, n-grams of words and signs; {sampling.told()}",
+            mode=f"{of_whom} prompts, n-grams of words and signs; {sampling.told()}",
             data_digest=data_digest(*prompts),
             planted=planted(),
             texts=lambda: {str(k): item_text(prompt) for k, prompt in enumerate(prompts)},
@@ -121,10 +128,40 @@ class TextDegeneration(Plugin):
         )
 
 
-def score(measured: Any, prompts: Sequence[str], sampling: Sampling, folder: Path | None = None) -> list[ItemRecord]:
+class Fluency:
+    """What the untouched model thinks of texts: nat for each token behind its prompt."""
+
+    def __init__(self, run: RunContext) -> None:
+        self.run = run
+        self._base: Any = None
+
+    def of(self, sampled: Sampled) -> dict[str, float]:
+        """The sum of -log p over the tokens of a prompt's texts, and their number; none for prompts without any."""
+        self._base = self._base or self.run.services.load_base()
+        ids = self.run.tokenizer
+        start = len(ids(sampled.prompt)["input_ids"])
+        whole = [list(ids(f"{sampled.prompt}{text}")["input_ids"]) for text in sampled.written]
+        whole = [row for row in whole if len(row) > start > 0]
+        if not whole:
+            return {}
+        scores = self.run.services.score(whole, model=self._base, rules=(), dtype="float32")
+        total = sum(float(s.over(range(start, len(row)))) for s, row in zip(scores, whole, strict=True))
+        return {"nat": -total, "tokens": float(sum(len(row) - start for row in whole))}
+
+
+def score(
+    measured: Any,
+    prompts: Sequence[str],
+    sampling: Sampling,
+    folder: Path | None = None,
+    fluency: Fluency | None = None,
+) -> list[ItemRecord]:
     """One record a prompt. Empty texts have length 0 and no n-grams; a prompt with only such has its length alone."""
     sampled = samples(measured, [(prompt, str(k)) for k, prompt in enumerate(prompts)], sampling)
     records = [_record(str(k), each) for k, each in enumerate(sampled)]
+    if fluency is not None:
+        added = [fluency.of(each) for each in sampled]
+        records = [replace(r, values={**r.values, **more}) for r, more in zip(records, added, strict=True)]
     if folder is not None:
         keep_texts(folder, measured, sampled, sampling, records)
     return records
@@ -237,6 +274,17 @@ METRICS = (
         unit="%",
         description="Share of texts without any word.",
     ),
+)
+
+
+FLUENCY = Metric(
+    name="surprise of the untouched model",
+    value="nat",
+    per="tokens",
+    better="lower",
+    unit="nat",
+    description="Mean -log p of a token of the texts under the model before any step, without rules: its exponential "
+    "is their perplexity. Greedy and repeated texts are likeliest of all, so read it beside repetition.",
 )
 
 

@@ -1,0 +1,47 @@
+"""What a request may set on the model that answers it, such as the strength of a step that was not folded in.
+
+A plugin offers a setting on a model by name; a request asks for a value in its `meta` under that name. Requests of one
+value are answered together, within the context that the plugin gave; one that says nothing gets the model as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from evenhand.contributions import Request
+
+OFFERED = "evenhand_request_settings"
+"""Attribute of a model: name -> within(model, value), a context manager. Functions of a module, so that copies work."""
+Within = Callable[[Any, Any], contextlib.AbstractContextManager[Any]]
+
+
+def offer(model: Any, name: str, within: Within) -> None:
+    """Let requests to this model set `name` in their meta."""
+    if not hasattr(model, OFFERED):
+        setattr(model, OFFERED, {})
+    getattr(model, OFFERED)[name] = within
+
+
+def withdraw(model: Any, name: str) -> None:
+    """Take it back; once more does nothing."""
+    offered = getattr(model, OFFERED, {})
+    offered.pop(name, None)
+    if hasattr(model, OFFERED) and not offered:
+        delattr(model, OFFERED)
+
+
+def wanted(model: Any, request: Request) -> tuple[tuple[str, Any], ...]:
+    """What a request sets of what the model offers, as (name, value)."""
+    offered: Mapping[str, Within] = getattr(model, OFFERED, {})
+    return tuple((name, request.meta[name]) for name in sorted(offered) if name in request.meta)
+
+
+@contextlib.contextmanager
+def in_force(model: Any, values: tuple[tuple[str, Any], ...]) -> Iterator[None]:
+    """A block in which the model is as a request wants it."""
+    with contextlib.ExitStack() as stack:
+        for name, value in values:
+            stack.enter_context(getattr(model, OFFERED)[name](model, value))
+        yield
