@@ -59,7 +59,6 @@ def write_folder(
 
 def short_names(model: PreTrainedModel, paths: Sequence[str]) -> list[str]:
     """Ends of module names that mean these modules and no others, as `peft` reads them; else the whole paths."""
-    ends = sorted({path.rpartition(".")[2] for path in paths})
     for width in (1, 2):
         ends = sorted({".".join(path.split(".")[-width:]) for path in paths})
         meant = {name for name, _ in model.named_modules() if any(f".{name}".endswith(f".{end}") for end in ends)}
