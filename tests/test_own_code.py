@@ -65,7 +65,7 @@ def test_a_wrong_option_is_the_same_error_for_an_object_and_for_a_name() -> None
         PairParity(strenght=3, weight="x")
     assert str(several.value) == (
         "pair-parity.weight: 'x' is not a number; pair-parity.strenght: unknown option; did you mean 'strength'? "
-        "(known: strength, axes, locale, names, weight, retention, distance)"
+        "(known: strength, axes, locale, names, retention, weight, distance)"
     )
 
 
@@ -101,7 +101,7 @@ def test_transforming_data_shows_no_bars_of_the_library(capfd: pytest.CaptureFix
         (
             [("pair-parity", {"strenght": 1})],
             "plugins[1]: pair-parity.strenght: unknown option; did you mean 'strength'? (known: strength, axes, "
-            "locale, names, weight, retention, distance)",
+            "locale, names, retention, weight, distance)",
         ),
         ("pair-parity", "plugins come in a list\n  write [...] around it"),
         (
