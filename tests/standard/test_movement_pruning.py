@@ -180,3 +180,10 @@ def test_scores_that_moved_and_shut_no_head_are_no_effect(
     }
     with pytest.raises(NoEffect, match="largest change of a logit on probes: 0"):
         evenhand.run(recipe, output=tmp_path / "runs")
+
+
+def test_an_option_of_the_other_cut_is_no_option_of_this_one() -> None:
+    with pytest.raises(UsageError, match='threshold decides nothing with cut = "share"; set cut = "threshold"'):
+        MovementPruning(threshold=0.2)
+    with pytest.raises(UsageError, match='share decides nothing with cut = "threshold"; set cut = "share"'):
+        MovementPruning(cut="threshold", share=0.2)

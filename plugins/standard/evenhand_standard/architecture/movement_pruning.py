@@ -18,7 +18,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evenhand_sdk import (
     Artifact,
@@ -53,6 +53,14 @@ class MovementPruningOptions(StrengthOptions):
     penalty: Annotated[float, Field(ge=0.0)] = Field(
         1e-4, description="Weight of sigmoid(S) of each head in the loss; well below what the losses say about a head."
     )
+
+    @model_validator(mode="after")
+    def _of_one_cut(self) -> MovementPruningOptions:
+        fields = type(self).model_fields
+        other = "threshold" if self.cut == "share" else "share"
+        if getattr(self, other) != fields[other].default:
+            raise ValueError(f'{other} decides nothing with cut = "{self.cut}"; set cut = "{other}"')
+        return self
 
 
 class MovementPruning(Mitigation):
