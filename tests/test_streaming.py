@@ -124,9 +124,10 @@ class Cleaning:
         self.words = words
 
     def decode(self, ids: list[int], skip_special_tokens: bool = True) -> str:
-        from transformers import PreTrainedTokenizerFast
-
-        return str(PreTrainedTokenizerFast.clean_up_tokenization("".join(self.words[k] for k in ids)))
+        text = "".join(self.words[k] for k in ids)
+        for sign in (".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re"):
+            text = text.replace(f" {sign}", sign)
+        return text.replace(" ' ", "'")
 
 
 @pytest.mark.parametrize(

@@ -338,6 +338,8 @@ def test_it_works_from_end_to_end_and_tells_what_it_did(by: str, tiny: Any, run_
         options["expert_models"] = (str(save_tiny(tmp_path / "fair", family="bert", seed=1)),)
         options["anti_expert_models"] = (str(save_tiny(tmp_path / "bad", family="bert", seed=2)),)
     run = run_of(*tiny())
+    probe = torch.tensor([[5, 6, 7]])
+    before = run.services.model(input_ids=probe).logits
     said = "Any policeman can help you. The old town slept in the rain, and nobody was very kind to us."
     found = answered(run, said, Request(prompt="Who?", meta={"chat": True}), **options)
     assert found.text != said
@@ -350,7 +352,7 @@ def test_it_works_from_end_to_end_and_tells_what_it_did(by: str, tiny: Any, run_
     else:
         assert facts["why"] and facts["by rule"] and found.text.startswith("Any police officer can help you.")
     assert change.facts["words"]
-    assert not run.services.model.training and not [h for m in run.services.model.modules() for h in m._forward_hooks]
+    assert torch.equal(run.services.model(input_ids=probe).logits, before) and not run.services.model.training
 
 
 def test_strength_0_is_no_rule_and_bad_options_are_refused(tiny: Any, run_of: Any, tmp_path: Path) -> None:
