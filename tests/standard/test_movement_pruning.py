@@ -16,6 +16,7 @@ from evenhand_sdk.testing import train
 from evenhand_sdk.tiny import save_tiny
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.movement_pruning import (
+    FLOOR,
     MovementPruning,
     Scores,
     lowest,
@@ -131,7 +132,7 @@ def test_the_lowest_scores_by_hand() -> None:
     assert lowest(scores, 0.5) == pytest.approx(-0.2)
     assert lowest(scores, 0.01) == -3.0, "at least one"
     assert lowest(scores, 0.99) == pytest.approx(-0.1), "none that is not below 0"
-    assert lowest(scores, 0.0) == lowest(scores.abs(), 0.5) == -float("inf")
+    assert lowest(scores, 0.0) == lowest(scores.abs(), 0.5) == FLOOR
 
 
 def test_how_far_scores_go_is_the_sum_of_the_rates_of_the_schedule() -> None:
@@ -168,7 +169,7 @@ def test_scores_that_moved_and_shut_no_head_are_no_effect(
     """As where the losses want every head: no score is below 0."""
     from evenhand_standard.architecture import movement_pruning
 
-    monkeypatch.setattr(movement_pruning, "lowest", lambda scores, share: -float("inf"))
+    monkeypatch.setattr(movement_pruning, "lowest", lambda scores, share: FLOOR)
     text = tmp_path / "text.txt"
     text.write_text("The nurse asked her friend.\nThe doctor told his son.\n" * 4, encoding="utf-8")
     recipe = {

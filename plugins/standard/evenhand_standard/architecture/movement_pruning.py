@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+FLOOR = -100.0
+"""A score whose sigmoid is nothing: what is not above it is shut at every threshold."""
+
+
 class MovementPruningOptions(StrengthOptions):
     """Options of `movement-pruning`; `strength` is the share of its output that a pruned head loses."""
 
@@ -98,6 +102,8 @@ class MovementPruning(Mitigation):
             began[:] = [begun.settings] if begun.settings is not None else []
 
         def on_step(step: int, total: int) -> None:
+            if not scores.names(model):
+                return
             if o.cut == "share":
                 scores.set_cut(model, lowest(scores.read(model), scheduled(o.share, step, total)))
                 return
@@ -143,11 +149,11 @@ def scheduled(end: float, step: int, total: int) -> float:
 def lowest(scores: torch.Tensor, share: float) -> float:
     """The score at and below which heads go, so that it is this share of all at most, each of them below 0.
 
-    At least one may go for any share above 0. Minus infinity where none is below 0.
+    At least one may go for any share above 0. `FLOOR` where none is below 0.
     """
     ranked = scores.flatten().sort().values
     count = min(max(1, int(share * len(ranked) + 1e-9)) if share else 0, int((ranked < 0).sum()))
-    return float(ranked[count - 1]) if count else -math.inf
+    return float(ranked[count - 1]) if count else FLOOR
 
 
 def reach(learning_rate: float, warmup: float, updates: int) -> float:
@@ -189,7 +195,7 @@ class Scores:
             module.register_parameter(
                 self.name, torch.nn.Parameter(torch.zeros(layer.heads, device=module.weight.device))
             )
-            setattr(module, self._threshold, -math.inf)
+            setattr(module, self._threshold, FLOOR)
             self.hooks.handles.append(module.register_forward_pre_hook(self._gating(layer)))
 
     def _gating(self, layer: Layer) -> Any:
@@ -231,7 +237,7 @@ class Scores:
 
     def set_threshold(self, model: PreTrainedModel, tau: float) -> None:
         """From now on, heads are shut whose sigmoid(S) is not above tau."""
-        self.set_cut(model, math.log(tau / (1.0 - tau)) if tau else -math.inf)
+        self.set_cut(model, math.log(tau / (1.0 - tau)) if tau else FLOOR)
 
     def set_cut(self, model: PreTrainedModel, score: float) -> None:
         """From now on, heads are shut whose S is not above this."""
