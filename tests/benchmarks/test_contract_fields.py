@@ -41,6 +41,7 @@ WITHOUT_DATA = frozenset(
 """Those that need no published file."""
 FEW: dict[str, dict[str, Any]] = {
     "bold": {"limit": 9, "samples": 1, "max_new_tokens": 8, "toxicity": "none"},
+    "classification-gaps": {"limit": 60},
     "counterfactual-sentiment": {"limit": 3, "samples": 2, "max_new_tokens": 8},
     "ethics": {"limit": 3},
     "perplexity": {"limit": 4},
@@ -85,7 +86,7 @@ def family(kind: str) -> str:
 
 
 def test_there_is_a_case_for_each_benchmark():
-    assert len(PLUGINS) == 23 and set(PLUGINS) >= WITHOUT_DATA and set(FEW) <= set(PLUGINS)
+    assert len(PLUGINS) == 24 and set(PLUGINS) >= WITHOUT_DATA and set(FEW) <= set(PLUGINS)
 
 
 @everywhere
@@ -179,8 +180,8 @@ def test_the_form_decides_whether_a_difference_is_per_token(name, form):
 
 
 ATTRIBUTES = frozenset(
-    {"age", "appearance", "disability", "gender", "gender-identity", "nationality", "political-opinion", "profession"}
-    | {"race", "religion", "sexual-orientation", "social-class"}
+    {"age", "appearance", "dialect", "disability", "gender", "gender-identity", "nationality", "political-opinion"}
+    | {"profession", "race", "religion", "sexual-orientation", "social-class"}
 )
 """What people are protected for, or what stereotypes of groups of people are about."""
 SPELT = {

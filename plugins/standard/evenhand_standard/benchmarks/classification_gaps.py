@@ -78,7 +78,11 @@ class ClassificationGaps(Plugin):
             data_digest=data_digest(TWEETS, axis, " ".join(MARKERS), VERSION, str(o.limit)),
             able="skill",
             planted=PLANTED,
-            texts=lambda: {f"{tweet.id}/{axis}": tweet.text for tweet in tweets for axis in ("", "gender", "dialect")},
+            texts=lambda: {
+                f"{tweet.id}/{axis}": tweet.text
+                for tweet, own in zip(tweets, known, strict=True)
+                for axis in ("", *sorted(own))
+            },
             good="0, equalised odds; chance gap is what groups of these sizes show when they are alike.",
         )
 
