@@ -225,7 +225,9 @@ class MaskedInfiller(_Reader):
         whole = [[*opening, *told, *row, *closing] for row in rows]
         lead = len(opening) + len(told)
         found = []
-        with speaking(voice) as model, torch.autocast(self.device.type, enabled=False):
+        known = torch.amp.is_autocast_available(self.device.type)  # float32 also inside a measurement in bf16
+        exact = torch.autocast(self.device.type, enabled=False) if known else contextlib.nullcontext()
+        with speaking(voice) as model, exact:
             for start in range(0, len(whole), ROWS):
                 part = whole[start : start + ROWS]
                 width = max(map(len, part))
