@@ -294,28 +294,48 @@ class CausalInfiller(_Reader):
         first = begin if begin is not None else self.tokenizer.eos_token_id
         return [first, *(self._ids(f"{voice.words}\n") if voice.words else [])]
 
-    def _expected(self, voice: Voice, ids: Sequence[int], places: Sequence[int]) -> torch.Tensor:
-        """Log-probabilities [n, V] with which the tokens at some places of a text are expected."""
-        told = self._begun(voice)
-        where = [len(told) - 1 + place for place in places]
-        with speaking(voice) as model:
-            found = self.services.distributions([[*told, *ids]], model=model, positions=[where], dtype="float32")
-        return found[0].to(self.device)
+    @property
+    def _every(self) -> list[Voice]:
+        return [self.voices.base, *self.voices.towards, *self.voices.away]
 
-    def _rest(self, voice: Voice, rows: Sequence[Sequence[int]], start: int) -> list[float]:
-        """log p of each text from a place on."""
-        told = self._begun(voice)
-        with speaking(voice) as model:
-            scores = self.services.score([[*told, *row] for row in rows], model=model, dtype="float32")
-        return [
-            float(score.over(range(len(told) + start, len(told) + len(row))))
-            for score, row in zip(scores, rows, strict=True)
-        ]
+    def _parts(self, found: Sequence[Any]) -> tuple[Any, Sequence[Any], Sequence[Any]]:
+        """Of what each voice found: that of the base, of those that are followed, of those that are avoided."""
+        n = 1 + len(self.voices.towards)
+        return found[0], found[1:n], found[n:]
+
+    def _by_model(self) -> list[list[int]]:
+        """The numbers of the voices that one call can ask: those of one model without or with the same adapter."""
+        kinds = [(id(voice.model), id(voice.adapter)) for voice in self._every]
+        return [[k for k, kind in enumerate(kinds) if kind == each] for each in dict.fromkeys(kinds)]
 
     def _all(self, ids: Sequence[int], places: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        v = self.voices
-        towards = joined([self._expected(voice, ids, places) for voice in v.towards])
-        return self._expected(v.base, ids, places), towards, joined([self._expected(x, ids, places) for x in v.away])
+        """Log-probabilities [n, V] with which the tokens at some places of a text are expected: base, E and A."""
+        found: dict[int, torch.Tensor] = {}
+        for numbers in self._by_model():
+            told = [self._begun(self._every[k]) for k in numbers]
+            rows, where = [[*t, *ids] for t in told], [[len(t) - 1 + place for place in places] for t in told]
+            with speaking(self._every[numbers[0]]) as model:
+                parts = self.services.distributions(rows, model=model, positions=where, dtype="float32")
+            found |= {k: part.to(self.device) for k, part in zip(numbers, parts, strict=True)}
+        own, towards, away = self._parts([found[k] for k in range(len(found))])
+        return own, joined(towards), joined(away)
+
+    def _rest(self, rows: Sequence[Sequence[int]], start: int) -> tuple[list[float], list[float], list[float]]:
+        """log p of each text from a place on: by the base, and the means over both kinds of voice."""
+        found: dict[int, list[float]] = {}
+        for numbers in self._by_model():
+            told = [self._begun(self._every[k]) for k in numbers]
+            asked = [[*t, *row] for t in told for row in rows]
+            with speaking(self._every[numbers[0]]) as model:
+                scores = iter(self.services.score(asked, model=model, dtype="float32"))
+            for k, t in zip(numbers, told, strict=True):
+                found[k] = [float(next(scores).over(range(len(t) + start, len(t) + len(row)))) for row in rows]
+        own, towards, away = self._parts([found[k] for k in range(len(found))])
+
+        def mean(every: Sequence[list[float]]) -> list[float]:
+            return [sum(parts) / len(parts) for parts in zip(*every, strict=True)]
+
+        return own, mean(towards), mean(away)
 
     def read(self, text: Text) -> Reading:
         import torch
@@ -331,7 +351,7 @@ class CausalInfiller(_Reader):
         before = text[: span[0]].rstrip()
         until = min((a for a, _ in hidden if a > span[1]), default=len(text))
         after = text[span[1] : until].rstrip()
-        ids, v = self._ids(before), self.voices
+        ids = self._ids(before)
         own, towards, away = self._all(ids, [len(ids)])
         score = self.score(own[0], towards[0], away[0], self._ids(text), weights)
         best = score.topk(min(weights.shortlist, len(score)))
@@ -339,12 +359,7 @@ class CausalInfiller(_Reader):
         if not tried or not after:
             return [self.word(t) for t in tried]
         rows = [self._ids(f"{before} {self.word(t)}{after}") for t in tried]
-
-        def mean(voices: Sequence[Voice]) -> list[float]:
-            every = [self._rest(voice, rows, len(ids) + 1) for voice in voices]
-            return [sum(parts) / len(parts) for parts in zip(*every, strict=True)]
-
-        rest = zip(tried, mean([v.base]), mean(v.towards), mean(v.away), strict=True)
+        rest = zip(tried, *self._rest(rows, len(ids) + 1), strict=True)
         whole = {t: float(score[t]) + b + weights.towards * p - weights.away * m for t, b, p, m in rest}
         return [self.word(t) for t in sorted(tried, key=lambda t: -whole[t])]
 
