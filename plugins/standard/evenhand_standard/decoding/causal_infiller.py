@@ -1,7 +1,7 @@
 """A causal model as an infiller: it reads what stands before a word, and tries a word to put there on what follows.
 
-For each of the best words by the score of `infillers.py`, the same sum is taken over the log-probability of what follows
-it, up to the next hidden word; the whole decides. So a model that reads in one direction sees both sides of a gap.
+For each of the best words by the score of `infillers.py`, the same sum is taken over log p of what follows it, up to
+the next hidden word; the whole decides. So a model that reads in one direction sees both sides of a gap.
 """
 
 from __future__ import annotations
