@@ -80,6 +80,7 @@ def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContex
 
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
-    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
+    known = torch.amp.is_autocast_available(device.type)
+    if known and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)  # a rule measures in float32 inside a measurement in bf16
     return contextlib.nullcontext()

@@ -12,7 +12,8 @@ import torch
 
 from evenhand_sdk import Ask, Request, Response, UsageError, load_axis
 from evenhand_sdk.tiny import save_tiny
-from evenhand_standard.decoding.infillers import CausalInfiller, MaskedInfiller, Reading, Voice, Voices, Weights
+from evenhand_standard.decoding.causal_infiller import CausalInfiller
+from evenhand_standard.decoding.infillers import MaskedInfiller, Reading, Voice, Voices, Weights
 from evenhand_standard.decoding.infilling_models import infiller_of
 from evenhand_standard.decoding.masked_rewriting import MaskedRewriting, MaskedRewritingOptions, Rewriter
 from evenhand_standard.decoding.state_similarity import REFERENCE, Similarity
@@ -127,6 +128,27 @@ def test_a_masked_model_is_asked_for_a_word_with_later_words_hidden_too(tiny: An
         if base[k] >= floor
     }
     assert found == sorted(score, key=lambda name: -score[name])[:5]
+
+
+def test_adapters_and_whole_models_are_voices_of_their_own(tiny: Any, run_of: Any, tmp_path: Path) -> None:
+    """An adapter reads as the model with the adapter in its weights."""
+    from test_expert_adapters import merged, saved
+
+    from evenhand_standard.decoding.lora_experts import read_adapter
+
+    model, tokenizer = tiny("causal")
+    places = [saved(tmp_path / name, model, seed) for seed, name in enumerate(("fair", "bad", "worse"), 1)]
+    services = run_of(model, tokenizer).services
+    fair, *bad = [Voice(model, adapter=read_adapter(place, model)) for place in places]
+    found = CausalInfiller(tokenizer, Voices(Voice(model), [fair], bad), services)
+    one, *others = [Voice(merged(model, place)) for place in places]
+    expected = CausalInfiller(tokenizer, Voices(Voice(model), [one], others), services)
+    ours, theirs = found.read(TEXT), expected.read(TEXT)
+    assert ours.lean == pytest.approx(theirs.lean, abs=1e-3)
+    assert ours.divergence == pytest.approx(theirs.divergence, abs=1e-4) and max(ours.divergence) > 0.01
+    a = TEXT.index("kind")
+    weights = Weights(towards=2.0, away=1.0, penalty=1.0, plausible=0.01, shortlist=4)
+    assert found.proposed(TEXT, (a, a + 4), [], weights) == expected.proposed(TEXT, (a, a + 4), [], weights)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ class Infiller(Protocol):
         """Whether the model can read a text of this length."""
 
 
-class _Reader:
+class Reader:
     """What both kinds share: voices, words of one piece, states."""
 
     def __init__(self, tokenizer: Any, voices: Voices) -> None:
@@ -123,12 +123,12 @@ class _Reader:
     @cached_property
     def _most_told(self) -> int:
         every = (*self.voices.towards, *self.voices.away)
-        return max(len(self._ids(f"{voice.words}\n")) for voice in every)
+        return max(len(self.ids(f"{voice.words}\n")) for voice in every)
 
     def room(self, text: Text) -> bool:
-        return len(self._ids(text)) + self._most_told + 8 <= self.longest
+        return len(self.ids(text)) + self._most_told + 8 <= self.longest
 
-    def _ids(self, text: str) -> list[int]:
+    def ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def pieces(self, text: Text) -> tuple[list[int], list[Span], list[list[int]]]:
@@ -207,7 +207,7 @@ def speaking(voice: Voice) -> Iterator[Any]:
         voice.model.train(training)
 
 
-class MaskedInfiller(_Reader):
+class MaskedInfiller(Reader):
     """A masked model: each word is hidden in turn, and what stands on both sides of it is read."""
 
     @cached_property
@@ -220,12 +220,14 @@ class MaskedInfiller(_Reader):
         """Log-probabilities [n, V] at the places of rows of ids, behind what the voice is told."""
         import torch
 
-        told = self._ids(voice.words) if voice.words else []
+        told = self.ids(voice.words) if voice.words else []
         opening, closing = self._frame
         whole = [[*opening, *told, *row, *closing] for row in rows]
         lead = len(opening) + len(told)
         found = []
-        with speaking(voice) as model, torch.autocast(self.device.type, enabled=False):
+        known = torch.amp.is_autocast_available(self.device.type)  # float32 also inside a measurement in bf16
+        exact = torch.autocast(self.device.type, enabled=False) if known else contextlib.nullcontext()
+        with speaking(voice) as model, exact:
             for start in range(0, len(whole), ROWS):
                 part = whole[start : start + ROWS]
                 width = max(map(len, part))
@@ -259,7 +261,7 @@ class MaskedInfiller(_Reader):
         for a, b in sorted([span, *hidden]):
             shown += text[at:a] + gap
             at = b
-        ids = self._ids(shown + text[at:])
+        ids = self.ids(shown + text[at:])
         masks = [k for k, token in enumerate(ids) if token == self.tokenizer.mask_token_id]
         mine = masks[sum(other < span for other in hidden)]
         [(own, towards, away)] = self._all([ids], [[mine]])
@@ -271,87 +273,7 @@ class MaskedInfiller(_Reader):
         import torch
 
         opening, closing = self._frame
-        ids = [*opening, *self._ids(text), *closing]
+        ids = [*opening, *self.ids(text), *closing]
         with speaking(self.voices.base) as model:
             found = model(input_ids=torch.tensor([ids], device=self.device), output_hidden_states=True).hidden_states
         return found[len(found) // 2][0, len(opening) : len(ids) - len(closing)].float()  # type: ignore[no-any-return]
-
-
-class CausalInfiller(_Reader):
-    """A causal model: what stands before a word is read, and a word to put there is tried on what follows.
-
-    It is read by the host's scoring, in float32, which is independent of the format of a measurement around it.
-    """
-
-    def __init__(self, tokenizer: Any, voices: Voices, services: Any) -> None:
-        super().__init__(tokenizer, voices)
-        self.services = services
-
-    def _begun(self, voice: Voice) -> list[int]:
-        begin = self.tokenizer.bos_token_id
-        first = begin if begin is not None else self.tokenizer.eos_token_id
-        return [first, *(self._ids(f"{voice.words}\n") if voice.words else [])]
-
-    def _expected(self, voice: Voice, ids: Sequence[int], places: Sequence[int]) -> torch.Tensor:
-        """Log-probabilities [n, V] with which the tokens at some places of a text are expected."""
-        told = self._begun(voice)
-        where = [len(told) - 1 + place for place in places]
-        with speaking(voice) as model:
-            found = self.services.distributions([[*told, *ids]], model=model, positions=[where], dtype="float32")
-        return found[0].to(self.device)
-
-    def _rest(self, voice: Voice, rows: Sequence[Sequence[int]], start: int) -> list[float]:
-        """log p of each text from a place on."""
-        told = self._begun(voice)
-        with speaking(voice) as model:
-            scores = self.services.score([[*told, *row] for row in rows], model=model, dtype="float32")
-        return [
-            float(score.over(range(len(told) + start, len(told) + len(row))))
-            for score, row in zip(scores, rows, strict=True)
-        ]
-
-    def _all(self, ids: Sequence[int], places: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        v = self.voices
-        towards = joined([self._expected(voice, ids, places) for voice in v.towards])
-        return self._expected(v.base, ids, places), towards, joined([self._expected(x, ids, places) for x in v.away])
-
-    def read(self, text: Text) -> Reading:
-        import torch
-
-        ids, words, places = self.pieces(text)
-        if not words:
-            return Reading((), (), (), ())
-        own, towards, away = self._all(ids, range(len(ids)))
-        tokens = torch.tensor(ids, device=self.device)
-        return self.reading(words, [(own[at], towards[at], away[at]) for at in places], [tokens[at] for at in places])
-
-    def proposed(self, text: Text, span: Span, hidden: Sequence[Span], weights: Weights) -> list[str]:
-        before = text[: span[0]].rstrip()
-        until = min((a for a, _ in hidden if a > span[1]), default=len(text))
-        after = text[span[1] : until].rstrip()
-        ids, v = self._ids(before), self.voices
-        own, towards, away = self._all(ids, [len(ids)])
-        score = self.score(own[0], towards[0], away[0], self._ids(text), weights)
-        best = score.topk(min(weights.shortlist, len(score)))
-        tried = [t for t, s in zip(best.indices.tolist(), best.values.tolist(), strict=True) if s > -math.inf]
-        if not tried or not after:
-            return [self.word(t) for t in tried]
-        rows = [self._ids(f"{before} {self.word(t)}{after}") for t in tried]
-
-        def mean(voices: Sequence[Voice]) -> list[float]:
-            every = [self._rest(voice, rows, len(ids) + 1) for voice in voices]
-            return [sum(parts) / len(parts) for parts in zip(*every, strict=True)]
-
-        rest = zip(tried, mean([v.base]), mean(v.towards), mean(v.away), strict=True)
-        whole = {t: float(score[t]) + b + weights.towards * p - weights.away * m for t, b, p, m in rest}
-        return [self.word(t) for t in sorted(tried, key=lambda t: -whole[t])]
-
-    def states(self, text: Text) -> torch.Tensor:
-        import torch
-
-        ids = [*self._begun(self.voices.base), *self._ids(text)]
-        with speaking(self.voices.base) as model:
-            found = model(
-                input_ids=torch.tensor([ids], device=self.device), output_hidden_states=True, use_cache=False
-            ).hidden_states
-        return found[len(found) // 2][0, 1:].float()  # type: ignore[no-any-return]

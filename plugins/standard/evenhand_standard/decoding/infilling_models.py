@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import UsageError
-from evenhand_standard.decoding.infillers import CausalInfiller, MaskedInfiller, Voice, Voices
+from evenhand_standard.decoding.causal_infiller import CausalInfiller
+from evenhand_standard.decoding.infillers import MaskedInfiller, Voice, Voices
 from evenhand_standard.decoding.lora_experts import read_adapter
 
 if TYPE_CHECKING:
