@@ -103,6 +103,7 @@ CLAIMING = {
     "weights": {"selective-update", "weight-interpolation", "task-vector-negation"},
     "adapters": {"debiasing-adapter", "task-adapter", "adapter-fusion", "adapter-sum", "task-vector-negation"},
     "head scores": {"movement-pruning", "task-vector-negation"},
+    "low-rank changes": {"lora", "weight-interpolation", "task-vector-negation"},
 }
 """What one training can serve one step with. Nothing else may be learnt while a bias is learnt in order to be
 subtracted, so `task-vector-negation` claims all. A sum trains nothing, but needs its adapters trained."""

@@ -69,7 +69,7 @@ class TaskVectorNegation(Mitigation):
     source = "Ilharco et al. 2023, Editing models with task arithmetic; Shirafuji et al. 2025, Bias vector"
     shapes_training = True
     # What else is trained beside it would learn the bias, and keep it.
-    claims = ("weights", "adapters", "head scores")
+    claims = ("weights", "adapters", "head scores", "low-rank changes")
     Options = TaskVectorNegationOptions
     example_options: ClassVar[Mapping[str, Any]] = {}
 

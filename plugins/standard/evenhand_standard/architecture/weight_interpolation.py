@@ -37,7 +37,7 @@ class WeightInterpolation(Mitigation):
     summary = "Goes only part of the way from the untouched weights to those of the training that follows."
     source = "Wortsman et al. 2022, Robust fine-tuning of zero-shot models"
     shapes_training = True
-    claims = ("weights",)
+    claims = ("weights", "low-rank changes")
     Options = WeightInterpolationOptions
 
     @hookimpl
