@@ -22,10 +22,10 @@ from evenhand_standard.objective.hidden_orthogonality import AttributeVectors, L
 from evenhand_standard.objective.unlearning import (
     KEY,
     OTHER,
+    PAIRS,
     STEREOTYPE,
     Swap,
     UnlearningOptions,
-    both_texts,
     unlearning,
 )
 
@@ -69,7 +69,7 @@ def with_states(tokenizer: Any) -> tuple[Dataset, list[LossTerm], dict[str, Any]
     pairs = [(" she left early.", " he left early.") if k % ROWS < ROWS // 2 else ("", "") for k in range(len(read))]
     columns = {STEREOTYPE: [s for s, _ in pairs], OTHER: [a for _, a in pairs]}
     swap, needs = Swap(tolerance=0.02), Needs(columns=("text", STEREOTYPE, OTHER), reference=True, hidden_states=True)
-    pairing = Pairing(key=KEY, pair=lambda text: [], of_row=both_texts, aligned=False)
+    pairing = Pairing(key=KEY, pair=lambda text: [], of_row=PAIRS.both_texts, aligned=False)
     robust = RobustLoss(load_axis("gender"), names=True, eta=0.3, causal=True)
     words = frozenset(i for w in ("she", "he", "her", "his") for i in tokenizer(f" {w}")["input_ids"])
     vectors = AttributeVectors(words, every=2)

@@ -183,8 +183,8 @@ def identity_of(
 
 
 ENGINE = (
-    "around_requests", "decoding_loop", "fast_products", "filling", "generation", "measured", "model_insides", "pairs",
-    "processes", "scoring", "scoring_continuations", "scoring_forward", "scoring_packing", "scoring_precision",
+    "around_requests", "decoding_loop", "failing_requests", "fast_products", "filling", "generation", "measured",
+    "model_insides", "pairs", "processes", "request_settings", "scoring", "scoring_continuations", "scoring_forward", "scoring_packing", "scoring_precision",
     "scoring_rules",
 )  # fmt: skip
 """The modules of the core that decide a score."""

@@ -20,6 +20,8 @@ _WORDS = {
     "object": "table",
     "null": "nothing",
 }
+MANY, SOME = 8, 1
+"""Of more choices than the first number, so many are named in a table."""
 _LIMITS = {
     "minimum": "at least",
     "maximum": "at most",
@@ -96,7 +98,10 @@ def _accepts(entry: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if "$ref" in entry:
         return _accepts(definitions.get(entry["$ref"].rpartition("/")[2], {}), definitions)
     if "enum" in entry:
-        return " or ".join(toml_text(choice) for choice in entry["enum"])
+        choices = [toml_text(choice) for choice in entry["enum"]]
+        if len(choices) > MANY:  # a name that is none of them is told all of them
+            return f"{' or '.join(choices[:SOME])} or one of {len(choices) - SOME} more"
+        return " or ".join(choices)
     if "const" in entry:
         return toml_text(entry["const"])
     if "anyOf" in entry:

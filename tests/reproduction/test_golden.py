@@ -27,8 +27,9 @@ def test_which_benchmarks_have_no_golden_records() -> None:
     """Generated text is none, words have no scores, and Korean is thousands of pieces to an English tokenizer."""
     generating = {"bold", "real-toxicity-prompts", "counterfactual-sentiment", "text-degeneration"}
     words, missing = {"disco"}, {"kobbq"}
+    trained = {"classification-gaps"}  # of a classifier, which a run must train first
     known = {name for one in kept.GOLDEN for name in NAMES if one.name.removesuffix("-harness").endswith(f"-{name}")}
-    assert known == NAMES - generating - words - missing
+    assert known == NAMES - generating - words - missing - trained
 
 
 @pytest.mark.parametrize("one", kept.GOLDEN, ids=lambda one: one.name)
