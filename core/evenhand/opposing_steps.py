@@ -55,4 +55,5 @@ def _moves(step: ResolvedStep) -> Mapping[str, str]:
 
 
 def _strength(step: ResolvedStep) -> float:
-    return float(getattr(step.options, "strength", 1.0))
+    value = getattr(step.options, "strength", 1.0)
+    return value if isinstance(value, int | float) else 1.0  # an option of a plugin's own may be called so, too

@@ -197,7 +197,9 @@ class FaultyMoves(Mitigation):
 
     name = "trial-faulty-moves"
     summary = "Fails where it says what it moves."
-    Options = At
+
+    class Options(At):
+        strength: str = "a word, which is no dose"
 
     @hookimpl
     def decoding(self, run, model):
