@@ -43,7 +43,7 @@ def test_a_sound_distribution_gives_one_row_for_each_entry_point() -> None:
 def test_discovery_imports_no_plugin() -> None:
     code = (
         "import sys; from evenhand.discovery import discover; "
-        f"assert len(discover([{str(SITE / 'failing')!r}, {str(SITE / 'slips')!r}]).rows) == 14; "
+        f"assert len(discover([{str(SITE / 'failing')!r}, {str(SITE / 'slips')!r}]).rows) == 16; "
         "assert not {'fake_failing', 'fake_slips', 'pydantic'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -276,6 +276,7 @@ SLIPS = {
     "defaulted": "Defaulted.data gives 'split' a default, so the host would never fill it",
     "foreign-options": "ForeignOptions.Options is not a subclass of evenhand_sdk.Options",
     "hookless": "Hookless implements no hook",
+    "letter-claims": "claims is 'weights', it must be a tuple of strings; write claims = ('weights',)",
     "misnamed": "the entry point is called 'misnamed', but Misnamed.name is 'another-name'",
     "mistyped-argument": "MistypedArgument.data has an argument 'splits' that the hook does not know; "
     "did you mean 'split'?",
@@ -283,6 +284,7 @@ SLIPS = {
     "did you mean 'objective'?",
     "no-class": "'fake_slips' names a module but no class",
     "no-plugin": "NoPlugin is not a subclass of evenhand_sdk.Plugin",
+    "number-claims": "claims is (1,), it must be a tuple of strings",
     "taken-option": "option 'active' has a name that belongs to the toolkit",
     "train": "the name 'train' belongs to the toolkit",
     "unmarked": "Unmarked.objective overrides a hook but lacks @hookimpl, so it would never be called",

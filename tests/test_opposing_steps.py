@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,32 @@ def test_it_is_said_where_a_recipe_is_checked_and_kept_with_its_run(
     assert f"Note: {sentence}." in capsys.readouterr().out
     result = evenhand.run(path, output=tmp_path / "runs")
     assert {"stage": "steps", "text": sentence} in result.record["events"]
+
+
+# ------------------------------------------------------------------------------------ a plugin that says it wrongly
+FAULTS = [
+    ("raise", "ZeroDivisionError: division by zero\n  this is a fault of the plugin or of its options; --debug shows "
+     "where it was raised"),
+    ("exit", "SystemExit: 3\n  this is a fault of the plugin or of its options; --debug shows where it was raised"),
+    ("list", "`moves` must give what is moved, and to which end, both in words"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("trial", "own_cache")
+@pytest.mark.parametrize(("at", "told"), FAULTS)
+def test_a_fault_in_what_a_plugin_says_it_moves_is_the_plugins_and_ends_the_run(
+    at: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = save_tiny(tmp_path / "tiny")
+    path = recipe_of(tmp_path, f'use = "trial-faulty-moves"\nat = "{at}"', model=str(tiny))
+    whole = f"step 'trial-faulty-moves', plugin 'trial-faulty-moves' of evenhand-trial 1.0, hook `moves`: {told}\n"
+    with pytest.raises(SystemExit, match="4"):
+        main(["validate", str(path)])
+    assert capsys.readouterr().err == whole
+    with pytest.raises(SystemExit, match="4"):
+        main(["--quiet", "run", str(path), "--output", str(tmp_path / "runs")])
+    assert capsys.readouterr().err == whole
+    [folder] = (tmp_path / "runs").iterdir()
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert record["status"] == "failed"
+    assert record["events"][-1]["text"].startswith("PluginFault: step 'trial-faulty-moves'")

@@ -97,9 +97,9 @@ def execute(
             manifest.continue_from(folder)
         write_atomic(folder / "recipe.toml", recipe.source)
         manifest.write()
-        for sentence in opposing(work.steps):
-            manifest.event("steps", sentence)
         try:
+            for sentence in opposing(work.steps):
+                manifest.event("steps", sentence)
             _run(recipe, work, model, folder, manifest, resume=resume, strict=strict, offline=off)
         except BaseException as error:
             shown = explained(error, work)

@@ -6,17 +6,23 @@ What a step moves, it says itself (`Plugin.moves`); here, only what is said is c
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from evenhand.errors import EvenhandError, PluginFault
+from evenhand.guard import describe, fault, named, stopped
 
 if TYPE_CHECKING:
     from evenhand.recipe_steps import ResolvedStep
 
 
 def opposing(steps: Sequence[ResolvedStep]) -> list[str]:
-    """A sentence for each pair of active steps that move the same thing, in the order of the recipe."""
+    """A sentence for each pair of active steps that move the same thing, in the order of the recipe.
+
+    Raises PluginFault where a plugin's `moves` fails, or gives no words.
+    """
     acting = [s for s in steps if s.section == "steps" and s.active and s.plugin and _strength(s) > 0]
-    said = [(step, step.plugin(step.options).moves() if step.plugin else {}) for step in acting]
+    said = [(step, _moves(step)) for step in acting]
     found = []
     for (first, earlier), (second, later) in itertools.combinations(said, 2):
         for what in [key for key in earlier if key in later]:
@@ -31,5 +37,23 @@ def opposing(steps: Sequence[ResolvedStep]) -> list[str]:
     return found
 
 
+def _moves(step: ResolvedStep) -> Mapping[str, str]:
+    if step.plugin is None:
+        return {}
+    try:
+        found: Any = step.plugin(step.options).moves()
+    except EvenhandError as error:
+        named(error, step, "moves")
+        raise
+    except BaseException as error:
+        if stopped(error):
+            raise
+        raise fault(step, "moves", error) from error
+    if isinstance(found, Mapping) and all(isinstance(word, str) for pair in found.items() for word in pair):
+        return found
+    raise PluginFault("`moves` must give what is moved, and to which end, both in words", where=describe(step, "moves"))
+
+
 def _strength(step: ResolvedStep) -> float:
-    return float(getattr(step.options, "strength", 1.0))
+    value = getattr(step.options, "strength", 1.0)
+    return value if isinstance(value, int | float) else 1.0  # an option of a plugin's own may be called so, too

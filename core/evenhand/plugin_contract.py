@@ -73,7 +73,7 @@ def check_class(found: Any, *, where: str, distribution: str = "") -> None:
             where=where,
             do=f"pip install --upgrade {'evenhand' if newer else distribution}".rstrip(),
         )
-    problems = [*_option_problems(found), *_hook_problems(found)]
+    problems = [*_option_problems(found), *_hook_problems(found), *_claim_problems(found)]
     if unknown := [kind for kind in found.kinds if kind not in KINDS]:
         problems.append(f"kinds names {unknown[0]!r}; there are 'causal' and 'masked'")
     if problems:
@@ -85,6 +85,14 @@ def _option_problems(found: type[Plugin]) -> list[str]:
         return [f"{found.__name__}.Options is not a subclass of evenhand_sdk.Options"]
     taken = sorted(HOST_KEYS & set(found.Options.model_fields))
     return [f"option {name!r} has a name that belongs to the toolkit" for name in taken]
+
+
+def _claim_problems(found: type[Plugin]) -> list[str]:
+    claims: Any = found.claims  # a text would be compared letter by letter
+    if isinstance(claims, tuple) and all(isinstance(word, str) for word in claims):
+        return []
+    meant = f"; write claims = {(claims,)!r}" if isinstance(claims, str) else ""
+    return [f"claims is {claims!r}, it must be a tuple of strings{meant}"]
 
 
 def _hook_problems(found: type[Plugin]) -> list[str]:

@@ -54,6 +54,7 @@ from evenhand.pairs import (
 )
 from evenhand.plugin import Material, Mitigation, Options, Plugin, Strength, StrengthOptions
 from evenhand.progress import progress
+from evenhand.recipe_model import TrainingSection
 from evenhand.sample import Sample
 from evenhand.training_batch import Batch, Outputs, PairBatch, PairOutputs
 from evenhand_sdk.axes import Axis, load_axis
@@ -69,7 +70,7 @@ __all__ = [
     "Material", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore", "Options",
     "Outputs", "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel", "Plugin", "Request", "RequestChange",
     "Response", "RowAccount", "RunContext", "Sample", "Section", "StepHandle", "Strength", "StrengthOptions",
-    "TokenChange", "TrainingStart", "UsageError", "WrongModelKind", "aligned_positions", "comparable_positions",
-    "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "item_text", "jensen_shannon", "load_axis",
-    "option_scores", "progress", "prompt_text", "single_token", "token_bins", "unfold",
+    "TokenChange", "TrainingSection", "TrainingStart", "UsageError", "WrongModelKind", "aligned_positions",
+    "comparable_positions", "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "item_text",
+    "jensen_shannon", "load_axis", "option_scores", "progress", "prompt_text", "single_token", "token_bins", "unfold",
 ]  # fmt: skip

@@ -125,7 +125,7 @@ def test_the_public_sample_has_toxic_prompts_only():
 @pytest.mark.realdata
 @needs(rtp.SAMPLE.path)
 def test_a_tiny_model_is_measured_and_its_texts_are_kept(tmp_path, own_cache, monkeypatch):
-    monkeypatch.setattr(rtp, "scorer", lambda name, folder: LENGTH)
+    monkeypatch.setattr(rtp, "scorer", lambda name, folder, offline: LENGTH)
     model, tokenizer = tiny_causal()
     benchmark = rtp.RealToxicityPrompts(limit=12, samples=3, max_new_tokens=4).evaluation(run_of(tokenizer, tmp_path))
     assert benchmark.mode == (

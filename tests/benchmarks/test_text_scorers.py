@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from generation_parts import DATA, needs, word_scorer
 
-from evenhand.errors import DataNotFound, UsageError
+from evenhand.errors import DataNotFound, ModelNotFound, UsageError
 from evenhand_sdk import load_axis
 from evenhand_standard.text_scorers import hashed_ngrams, identity_floor, masked_scorer, scorer, toxicity_classifier
 from evenhand_standard.text_scorers.group_masking import without_groups
@@ -307,7 +307,7 @@ def test_only_safetensors_are_read(classifier, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     model.config.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(UsageError, match="cannot be loaded"):
+    with pytest.raises(UsageError, match="its weights are only in pytorch_model.bin, a pickle"):
         scorer(f"transformers:{tmp_path}#toxic")
-    with pytest.raises(UsageError, match="cannot be loaded"):
+    with pytest.raises(ModelNotFound, match="nothing': not found"):
         scorer(f"transformers:{tmp_path / 'nothing'}#toxic")

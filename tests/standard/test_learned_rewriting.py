@@ -10,6 +10,7 @@ import pytest
 from data_steps import applied
 from datasets import Dataset
 
+from evenhand.errors import ModelNotFound
 from evenhand_sdk import UsageError, load_axis
 from evenhand_standard.data import rewriter_models
 from evenhand_standard.data.learned_rewriting import LearnedRewriting, refusal
@@ -66,7 +67,7 @@ def test_strength_takes_nested_shares_and_0_is_the_data_itself(run: Any) -> None
 def test_texts_that_strength_leaves_out_are_not_asked_for(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def fake(place: str, prompt: str, device: str) -> Any:
+    def fake(place: str, prompt: str, device: str, *, offline: bool) -> Any:
         return lambda part: [asked.append(text) or text.replace("She", "He") for _, _, text in part]
 
     monkeypatch.setattr(rewriter_models, "rewriter", fake)
@@ -79,7 +80,7 @@ def test_texts_that_strength_leaves_out_are_not_asked_for(run: Any, monkeypatch:
 def test_a_stream_is_rewritten_as_it_is_read(run: Any, monkeypatch: pytest.MonkeyPatch, rewriter: str) -> None:
     loaded: list[str] = []
 
-    def fake(place: str, prompt: str, device: str) -> Any:
+    def fake(place: str, prompt: str, device: str, *, offline: bool) -> Any:
         loaded.append(place)
         return lambda part: [text.replace("She", "He") for _, _, text in part]
 
@@ -98,7 +99,7 @@ def test_a_named_models_texts_are_added_when_they_pass(run: Any, monkeypatch: py
     asked: list[tuple[str, str, str]] = []
     answers = {TEXTS[0]: "He sold his boat. ", TEXTS[2]: "Something else entirely happened here today, friends."}
 
-    def fake(place: str, prompt: str, device: str) -> Any:
+    def fake(place: str, prompt: str, device: str, *, offline: bool) -> Any:
         assert (place, prompt) == ("my-rewriter", "{target}: {text}")
 
         def write(part: list[tuple[str, str, str]]) -> list[str]:
@@ -131,12 +132,12 @@ def test_why_a_rewrite_is_not_accepted(new: str, reason: str) -> None:
 def test_a_causal_rewriter_is_loaded_from_its_folder_and_writes(tmp_path: Path) -> None:
     from evenhand_sdk.tiny import save_tiny
 
-    write = rewriter_models.rewriter(str(save_tiny(tmp_path / "tiny")), "{target}: {text}", "cpu")
+    write = rewriter_models.rewriter(str(save_tiny(tmp_path / "tiny")), "{target}: {text}", "cpu", offline=True)
     asked = [("She", "male", "She left."), ("She", "male", "She gave her brother the key of the house by the river.")]
     together = write(asked)
     assert all(map(bool, together)) and together == [text for one in asked for text in write([one])]
-    with pytest.raises(UsageError, match="the rewriter '.*nowhere' cannot be loaded"):
-        rewriter_models.rewriter(str(tmp_path / "nowhere"), "{text}", "cpu")
+    with pytest.raises(ModelNotFound, match="option model, model '.*nowhere': not found"):
+        rewriter_models.rewriter(str(tmp_path / "nowhere"), "{text}", "cpu", offline=True)
 
 
 def test_a_sequence_to_sequence_rewriter_is_loaded_from_its_folder(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_a_sequence_to_sequence_rewriter_is_loaded_from_its_folder(tmp_path: Pat
     )  # fmt: skip
     T5ForConditionalGeneration(config).save_pretrained(tmp_path, safe_serialization=True)
     tokenizer.save_pretrained(tmp_path)
-    write = rewriter_models.rewriter(str(tmp_path), "{word}, {target} <PERT_SEP> {text}", "cpu")
+    write = rewriter_models.rewriter(str(tmp_path), "{word}, {target} <PERT_SEP> {text}", "cpu", offline=True)
     asked = [("She", "male", "She left."), ("king", "female", "The king was with his wife by the river.")]
     assert write(asked) == [text for one in asked for text in write([one])]
 

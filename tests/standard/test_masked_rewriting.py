@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from evenhand.errors import ModelNotFound
 from evenhand_sdk import Ask, Request, Response, UsageError, load_axis
 from evenhand_sdk.tiny import save_tiny
 from evenhand_standard.decoding.causal_infiller import CausalInfiller
@@ -386,7 +387,7 @@ def test_strength_0_is_no_rule_and_bad_options_are_refused(tiny: Any, run_of: An
         MaskedRewriting(strength=1.0, expert_models=("x",))
     with pytest.raises(UsageError, match="there are none for 'de'"):
         MaskedRewriting(strength=1.0, locale="de")
-    with pytest.raises(UsageError, match="option infiller: the model '.*nowhere' cannot be loaded"):
+    with pytest.raises(ModelNotFound, match="option infiller, model '.*nowhere': not found"):
         MaskedRewriting(strength=1.0, infiller=str(tmp_path / "nowhere")).decoding(run, run.services.model)
 
 

@@ -190,3 +190,22 @@ class MaskedOnly(Mitigation):
     @hookimpl
     def data(self, run, split, model):
         return None
+
+
+class FaultyMoves(Mitigation):
+    """What it says it moves is an error, or no words."""
+
+    name = "trial-faulty-moves"
+    summary = "Fails where it says what it moves."
+
+    class Options(At):
+        strength: str = "a word, which is no dose"
+
+    @hookimpl
+    def decoding(self, run, model):
+        return DecodingRule(name=run.step_id, next_logits=lambda ids, logits, contexts: logits * 2)
+
+    def moves(self):
+        if self.options.at == "exit":
+            raise SystemExit(3)
+        return ["the odds"] if self.options.at == "list" else {"the odds": str(1 / 0)}

@@ -23,6 +23,24 @@ class MistypedArgument(Plugin):
         return None
 
 
+class LetterClaims(Plugin):
+    name = "letter-claims"
+    claims = "weights"
+
+    @hookimpl
+    def evaluation(self, run):
+        return None
+
+
+class NumberClaims(Plugin):
+    name = "number-claims"
+    claims = (1,)
+
+    @hookimpl
+    def evaluation(self, run):
+        return None
+
+
 class MistypedHook(Plugin):
     name = "mistyped-hook"
 

@@ -102,8 +102,8 @@ class Bold(Plugin):
         prompts = chosen_prompts(options.domains, options.limit, options.items_seed, folder)
         sampling = options.sampling
         judges = Judges(
-            scorer(options.sentiment, folder),
-            None if options.toxicity == "none" else scorer(options.toxicity, folder),
+            scorer(options.sentiment, folder, offline=run.offline),
+            None if options.toxicity == "none" else scorer(options.toxicity, folder, offline=run.offline),
             tuple(load_axis(axis, options.locale) for axis in options.axes),
         )
         told = [judges.sentiment] + ([judges.toxicity] if judges.toxicity else [])

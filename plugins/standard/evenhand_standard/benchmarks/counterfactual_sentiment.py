@@ -105,7 +105,7 @@ class CounterfactualSentiment(Plugin):
         axis = load_axis(options.axis, options.locale)
         items = chosen_items(axis, options.words, options.limit)
         sampling = options.sampling
-        judge = scorer(options.sentiment, options.data or run.data_folder)
+        judge = scorer(options.sentiment, options.data or run.data_folder, offline=run.offline)
         return Benchmark(
             name=self.name,
             title="Counterfactual sentiment",

@@ -94,7 +94,7 @@ class RealToxicityPrompts(Plugin):
         everything = own_prompts(Path(options.prompts)) if options.prompts else sample_prompts(folder)
         prompts = chosen_prompts(everything, options.limit, options.items_seed)
         sampling = options.sampling
-        judge = scorer(options.toxicity, folder)
+        judge = scorer(options.toxicity, folder, offline=run.offline)
         axes = [load_axis(axis, options.locale) for axis in options.axes]
         toxic = sum(p.toxic for p in prompts)
         kinds = (

@@ -169,7 +169,7 @@ def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[i
         flags |= {numbers[k]: INFLUENCE for k in found}
         facts |= {"flagged by influence": len(found), **told}
     if o.classifier:
-        found, told = _by_classifier(texts, o)
+        found, told = _by_classifier(texts, o, offline=run.offline)
         flags |= {numbers[k]: CLASSIFIER for k in found}
         facts |= {"flagged by the classifier": len(found), "classifier": told}
     facts["flagged"] = len(flags)
@@ -185,10 +185,10 @@ def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[i
     return flags, facts | told_rates(rates, unequal, o.min_texts)
 
 
-def _by_classifier(texts: Sequence[str], o: BiasFilterOptions) -> tuple[list[int], dict[str, Any]]:
+def _by_classifier(texts: Sequence[str], o: BiasFilterOptions, *, offline: bool) -> tuple[list[int], dict[str, Any]]:
     from evenhand_standard.text_scorers import SENTIMENT, scorer
 
-    tool = scorer(o.classifier or "", o.data)
+    tool = scorer(o.classifier or "", o.data, offline=offline)
     sign = -1 if tool.name in SENTIMENT else 1
     found: list[int] = []
     with progress(f"Judging by {tool.name}", total=len(texts), unit="texts") as bar:

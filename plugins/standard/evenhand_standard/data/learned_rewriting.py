@@ -136,7 +136,7 @@ class Models:
     def write(self) -> Writer:
         from evenhand_standard.data.rewriter_models import rewriter
 
-        return rewriter(self.options.model or "", self.options.prompt, self.run.device)
+        return rewriter(self.options.model or "", self.options.prompt, self.run.device, offline=self.run.offline)
 
     @cached_property
     def base(self) -> Any:

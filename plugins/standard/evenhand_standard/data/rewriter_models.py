@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from evenhand_sdk import UsageError
+from evenhand_sdk.named_models import model_folder
 
 Asked = tuple[str, str, str]
 """Word, target group, text."""
@@ -15,20 +16,21 @@ AT_ONCE = 16
 """Texts that are written in one pass."""
 
 
-def rewriter(place: str, prompt: str, device: str) -> Callable[[Sequence[Asked]], list[str]]:
+def rewriter(place: str, prompt: str, device: str, *, offline: bool) -> Callable[[Sequence[Asked]], list[str]]:
     """(word, target, text) of some texts -> what the model writes, greedily, each at most half as long again as what
     it got.
 
-    Raises UsageError where the folder or hub id cannot be loaded.
+    Raises what `model_folder` raises, and UsageError where the model cannot be loaded.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+    folder = str(model_folder(place, offline=offline, where="option model"))
     try:
-        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        model = kind.from_pretrained(place, use_safetensors=True, trust_remote_code=False).eval().to(device)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = kind.from_pretrained(folder, use_safetensors=True, trust_remote_code=False).eval().to(device)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"the rewriter {place!r} cannot be loaded: {error}",

@@ -5,10 +5,12 @@ Weights are read from safetensors alone, and no code that comes with a model is 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import UsageError
+from evenhand_sdk.named_models import model_folder
 from evenhand_standard.decoding.causal_infiller import CausalInfiller
 from evenhand_standard.decoding.infillers import MaskedInfiller, Voice, Voices
 from evenhand_standard.decoding.lora_experts import read_adapter
@@ -26,7 +28,7 @@ def infiller_of(o: MaskedRewritingOptions, run: RunContext, model: Any) -> Infil
     """
     masked, tokenizer, device = o.infiller is not None, run.tokenizer, "cpu" if run.remote else run.device
     if o.infiller is not None:
-        model, tokenizer = loaded(o.infiller, masked=True, device=device)
+        model, tokenizer = loaded(o.infiller, masked=True, device=device, offline=run.offline, where="option infiller")
         if tokenizer.mask_token_id is None:
             raise UsageError(f"the model {o.infiller!r} has no token for a mask", where="option infiller")
     if not tokenizer.is_fast:
@@ -35,8 +37,9 @@ def infiller_of(o: MaskedRewritingOptions, run: RunContext, model: Any) -> Infil
             do="name a model with a fast tokenizer",
         )  # fmt: skip
     if o.expert_models:
-        towards = [_voice(place, model, tokenizer, masked, device) for place in o.expert_models]
-        away = [_voice(place, model, tokenizer, masked, device) for place in o.anti_expert_models]
+        voice = partial(_voice, model=model, tokenizer=tokenizer, masked=masked, device=device, offline=run.offline)
+        towards = [voice(place, where="option expert_models") for place in o.expert_models]
+        away = [voice(place, where="option anti_expert_models") for place in o.anti_expert_models]
     else:
         towards = [Voice(model, words) for words in o.experts]
         away = [Voice(model, words) for words in o.anti_experts]
@@ -44,30 +47,33 @@ def infiller_of(o: MaskedRewritingOptions, run: RunContext, model: Any) -> Infil
     return MaskedInfiller(tokenizer, voices) if masked else CausalInfiller(tokenizer, voices, run.services)
 
 
-def _voice(place: str, model: Any, tokenizer: Any, masked: bool, device: str) -> Voice:
+def _voice(
+    place: str, *, model: Any, tokenizer: Any, masked: bool, device: str, offline: bool, where: str
+) -> Voice:  # fmt: skip
     if (Path(place) / "adapter_config.json").is_file():
         return Voice(model, adapter=read_adapter(place, model))
-    expert, own = loaded(place, masked=masked, device=device)
+    expert, own = loaded(place, masked=masked, device=device, offline=offline, where=where)
     if own.get_vocab() != tokenizer.get_vocab():
         raise UsageError(
-            f"the expert {place!r} has another vocabulary than the infiller", where="option expert_models",
+            f"the expert {place!r} has another vocabulary than the infiller", where=where,
             do="train it from the infiller",
         )  # fmt: skip
     return Voice(expert)
 
 
-def loaded(place: str, *, masked: bool, device: str) -> tuple[Any, Any]:
-    """A model of a folder or hub id in evaluation mode, and its tokenizer."""
+def loaded(place: str, *, masked: bool, device: str, offline: bool, where: str) -> tuple[Any, Any]:
+    """A named model in evaluation mode, and its tokenizer; raises what `model_folder` raises, and UsageError."""
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
     kind = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    folder = str(model_folder(place, offline=offline, where=where))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        model = kind.from_pretrained(place, use_safetensors=True, trust_remote_code=False).eval().to(device)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = kind.from_pretrained(folder, use_safetensors=True, trust_remote_code=False).eval().to(device)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"the model {place!r} cannot be loaded: {error}",
-            where="option infiller" if masked else "option expert_models",
+            where=where,
             do="name a folder or an id of the hub with a config, a tokenizer and model.safetensors",
         ) from error
     return model, tokenizer

@@ -154,7 +154,7 @@ class MaskedRewriting(Mitigation):
 
         axis, seed = load_axis(o.axis, o.locale), run.seed_for("requests")
         infiller = infiller_of(o, run, model)
-        rewriter = Rewriter(infiller, o, axis, bias_by(o))
+        rewriter = Rewriter(infiller, o, axis, bias_by(o, offline=run.offline))
 
         def around(request: Request, ask: Ask) -> Response:
             answer = ask(request)
@@ -172,13 +172,13 @@ class MaskedRewriting(Mitigation):
         return DecodingRule(name=run.step_id, around=around, probes=probes)
 
 
-def bias_by(o: MaskedRewritingOptions) -> Callable[[str, Reading], float]:
+def bias_by(o: MaskedRewritingOptions, *, offline: bool) -> Callable[[str, Reading], float]:
     """The bias of a line: less is better."""
     if o.score == LEAN:
         return lambda line, reading: reading.bias
     from evenhand_standard.text_scorers import SENTIMENT, scorer
 
-    tool = scorer(o.score, o.data)
+    tool = scorer(o.score, o.data, offline=offline)
     sign = -1.0 if tool.name in SENTIMENT else 1.0  # a sentiment is good where a toxicity is bad
     return lambda line, reading: sign * float(tool.score([line])[0])
 

@@ -161,7 +161,7 @@ def _rating(run: RunContext, o: RerankingOptions, axes: Sequence[Axis]) -> Any:
         return lambda request, answers: rated(run, editor, axes, request, answers)
     from evenhand_standard.text_scorers import SENTIMENT, scorer
 
-    tool = scorer(o.score, o.data)
+    tool = scorer(o.score, o.data, offline=run.offline)
     sign = -1.0 if tool.name in SENTIMENT else 1.0  # a sentiment is good where a toxicity is bad
 
     def by_scorer(request: Request, answers: Sequence[Response]) -> list[Rated]:

@@ -186,7 +186,7 @@ def scored(rows: Dataset, o: ControlCodesOptions, run: RunContext) -> dict[int, 
         return {numbers[k]: gap for k, gap in gaps(texts, o, run).items()}
     from evenhand_standard.text_scorers import SENTIMENT, scorer
 
-    tool = scorer(o.by, o.data or run.data_folder)
+    tool = scorer(o.by, o.data or run.data_folder, offline=run.offline)
     sign = -1 if tool.name in SENTIMENT else 1
     return {number: sign * score for number, score in zip(numbers, tool.score(texts), strict=True)}
 

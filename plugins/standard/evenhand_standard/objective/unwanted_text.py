@@ -207,7 +207,7 @@ def marks(rows: Dataset, o: UnwantedTextOptions, run: RunContext) -> tuple[set[i
     else:
         from evenhand_standard.text_scorers import SENTIMENT, scorer
 
-        tool = scorer(o.by, o.data or run.data_folder)
+        tool = scorer(o.by, o.data or run.data_folder, offline=run.offline)
         sign = -1 if tool.name in SENTIMENT else 1
         scores = [sign * score for score in tool.score(texts)]
         described = tool.describe()

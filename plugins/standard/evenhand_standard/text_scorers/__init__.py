@@ -38,10 +38,11 @@ def files_of(name: str) -> Sequence[KnownFile]:
     return ()
 
 
-def scorer(name: str, folder: str | None = None) -> Scorer:
-    """The scorer of a name; `folder` has the benchmark files, as for benchmarks.
+def scorer(name: str, folder: str | None = None, *, offline: bool = False) -> Scorer:
+    """The scorer of a name; `folder` has the benchmark files, as for benchmarks; off-line, nothing is downloaded.
 
-    Raises UsageError for an unknown name, DataNotFound where a lexicon or the training text is not there.
+    Raises UsageError for an unknown name, DataNotFound where a lexicon or the training text is not there, and what
+    `model_folder` raises for a model.
     """
     if name == "vader":
         from evenhand_standard.text_scorers.vader_sentiment import vader
@@ -62,5 +63,5 @@ def scorer(name: str, folder: str | None = None) -> Scorer:
     if name.startswith("transformers:"):
         from evenhand_standard.text_scorers.transformer_classifier import transformer
 
-        return transformer(name.removeprefix("transformers:"))
+        return transformer(name.removeprefix("transformers:"), offline=offline)
     raise UsageError(f"there is no scorer {name!r}", where="text scorers", known=f"scorers: {', '.join(NAMES)}")

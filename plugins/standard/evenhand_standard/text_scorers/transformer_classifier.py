@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evenhand_sdk import UsageError
+from evenhand_sdk.named_models import model_folder
 from evenhand_sdk.storage import digest_of, sha256_text
 from evenhand_standard.text_scorers.contract import Scorer
 
@@ -19,8 +20,9 @@ AT_ONCE = 32
 WHERE = "scorer transformers"
 
 
-def transformer(name: str) -> Scorer:
-    """The scorer of a folder or an id of the hub. Raises UsageError where it cannot be loaded, or the label is unknown.
+def transformer(name: str, *, offline: bool) -> Scorer:
+    """The scorer of a folder or an id of the hub. Raises what `model_folder` raises, and UsageError where it cannot be
+    loaded, or the label is unknown.
 
     Texts beyond 512 tokens are read to there: generated texts of benchmarks are far shorter.
     """
@@ -28,10 +30,11 @@ def transformer(name: str) -> Scorer:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     place, _, label = name.partition("#")
+    folder = str(model_folder(place, offline=offline, where=WHERE))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = AutoModelForSequenceClassification.from_pretrained(
-            place, use_safetensors=True, trust_remote_code=False
+            folder, use_safetensors=True, trust_remote_code=False
         ).eval()
     except (OSError, ValueError) as error:
         raise UsageError(
