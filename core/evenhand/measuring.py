@@ -184,8 +184,8 @@ def identity_of(
 
 ENGINE = (
     "around_requests", "decoding_loop", "failing_requests", "fast_products", "filling", "generation", "measured",
-    "model_insides", "pairs", "processes", "request_settings", "scoring", "scoring_continuations", "scoring_forward", "scoring_packing", "scoring_precision",
-    "scoring_rules",
+    "model_insides", "pairs", "processes", "request_settings", "scoring", "scoring_continuations", "scoring_forward",
+    "scoring_packing", "scoring_precision", "scoring_rules",
 )  # fmt: skip
 """The modules of the core that decide a score."""
 
