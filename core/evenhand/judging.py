@@ -1,8 +1,8 @@
 """What is left of an "improved" when it is held against all that could explain it otherwise.
 
 *Improved* stands only if, in this order: every control that applies and was made is beaten; language quality was
-measured, and its loss is shown to be within the budget; no axis became worse beyond its margin; the result is the
-declared primary one, or survives the correction for the number of bias benchmarks; and the controls that it must beat
+measured, and its loss is shown to be within the budget; no axis became worse beyond its margin, here or on another
+bias benchmark of the run; the result is the declared primary one, or survives the correction for the number of bias benchmarks; and the controls that it must beat
 were made. The first that fails is the one reason that is given. A run must beat *all* of its controls, so that no
 correction for their number is needed; a change for the worse is reported without any correction.
 """
