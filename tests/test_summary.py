@@ -66,7 +66,7 @@ What changed (same items before and after, 95 % intervals)
   CrowS-Pairs.
 
   - CrowS-Pairs: no demonstrated effect (one training seed), the interval of the change includes
-    zero
+  zero
   - CrowS-Pairs, 2 axes: worse beyond its margin: religion; undecided: age
 
 What it cost in language quality
