@@ -16,6 +16,7 @@ from evenhand_sdk import (
     Mitigation,
     ModelTransform,
     Options,
+    Planted,
     Plugin,
     hookimpl,
 )
@@ -92,9 +93,18 @@ class Surprise(Plugin):
                 for k, s in enumerate(measured.score(texts))
             ]
 
+        def known() -> list[ItemRecord]:
+            return [ItemRecord(id="0", cluster="0", values={"nll": 2.0, "one": 1.0})]
+
         metric = Metric(name="surprise", value="nll", better="lower", primary=True, unit="nat")
         return Benchmark(
-            name=self.name, title="Surprise", score=score, metrics=[metric], quality=self.options.quality, mode="whole"
+            name=self.name,
+            title="Surprise",
+            score=score,
+            metrics=[metric],
+            quality=self.options.quality,
+            mode="whole",
+            planted=[Planted(name="known", records=known, expect={"surprise": (2.0, 2.0)})],
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_records import ACCURACY, GAP, SHARE, benchmark, compare, records
-from evenhand.axis_results import AXIS_MARGIN, demand_defined
+from evenhand.axis_results import AXIS_MARGIN, WITHIN, WORSE, demand_defined
 from evenhand.contributions import Metric
 from evenhand.errors import PluginFault
 from evenhand.sample import Table
@@ -115,3 +115,14 @@ def test_a_statistic_that_fails_on_an_axis_is_told_of_before_the_run():
         "  a metric that is not defined within one axis says so: by_axis=False"
     )
     demand_defined(benchmark(Metric(name="between", statistic=between_axes, target=0, by_axis=False)), table)
+
+
+def test_a_benchmark_of_one_axis_is_the_result_of_that_axis():
+    """Worse by 0.2 where a tenth of 1.0 is allowed. One without an axis, of two, and of quality are of no one axis."""
+
+    def state(axes, **options):
+        return compare(GAP, *sides(axes), **options).get("one_axis")
+
+    assert state({"a": 0.2}) == {"axis": "a", "margin": pytest.approx(AXIS_MARGIN), "state": WORSE}
+    assert state({"a": 0.05})["state"] == WITHIN
+    assert [state({"": 0.2}), state({"a": 0.2, "b": 0.2}), state({"a": 0.2}, quality=True)] == [None] * 3

@@ -214,7 +214,7 @@ def test_continued_training_moves_the_same_parameters_and_is_measured_on_the_sam
     assert titles == ["Training", "Training the control continued-training"]
     assert not list(result.folder.glob(".state/controls/*")), "a complete run keeps no control"
     found = {c["id"]: c for c in result.record["controls"]}
-    assert list(found) == [CONTINUED, *DEGRADATION]
+    assert list(found) == [CONTINUED, *DEGRADATION, "weight-rounding"]
     control = found[CONTINUED]
     assert control["state"] == "run"
     # the run read counterfactuals beside its rows; the control makes more updates on plain rows instead
@@ -228,6 +228,7 @@ def test_continued_training_moves_the_same_parameters_and_is_measured_on_the_sam
     assert {(found[n]["state"], found[n]["reason"]) for n in DEGRADATION} == {
         ("not applicable", "language quality did not fall")
     }
+    assert not found["weight-rounding"]["required"]
     entry = next(b for b in result.record["benchmarks"] if b["id"] == "pair-gap")
     assert "continued training alone" in entry["verdict_text"]
     items = pq.read_table(result.folder / "items" / f"pair-gap.{CONTINUED}.parquet").to_pylist()
@@ -235,7 +236,10 @@ def test_continued_training_moves_the_same_parameters_and_is_measured_on_the_sam
     assert {i["id"] for i in items} == {i["id"] for i in own}
     page = (result.folder / "report.html").read_text()
     assert "What it had to beat" in page
-    assert "weight-noise, unigram-mix and temperature: not applicable, language quality did not fall" in page
+    assert (
+        "weight-noise, unigram-mix, temperature and weight-rounding: not applicable, language quality did not fall"
+        in page
+    )
 
 
 DEGRADED = """
@@ -248,7 +252,7 @@ resamples = 200
 limit = 0
 [[steps]]
 use = "weight-noise"
-strength = 0.06
+strength = {noise}
 [[benchmarks]]
 use = "pair-gap"
 limit = 40
@@ -276,17 +280,18 @@ text = "known.txt"
 
 
 @pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize(("family", "updates", "noise"), [("llama", 80, 0.06), ("bert", 400, 0.1)])
 def test_each_degradation_is_matched_to_the_cost_of_the_run_as_its_own_items_show(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, updates: int, noise: float
 ) -> None:
-    """A tiny model that knows forty sentences forgets some of it by noise; each control costs as much, to 0.005 nat."""
+    """A tiny model that knows forty sentences forgets some by noise; each control costs as much, to 0.005 nat."""
     monkeypatch.chdir(tmp_path)
-    save_tiny(tmp_path / "tiny")
+    save_tiny(tmp_path / "tiny", family=family)
     sentences = builtin_lines("everyday")[:40]
     (tmp_path / "rows.txt").write_text("\n".join(sentences))
     (tmp_path / "known.txt").write_text("\n\n".join(sentences))
-    learned = api.run(LEARNED)
-    result = api.run(DEGRADED.format(model=learned.folder / "model"))
+    learned = api.run(LEARNED.replace("max_steps = 80", f"max_steps = {updates}"))
+    result = api.run(DEGRADED.format(model=learned.folder / "model", noise=noise))
     lost = math.log(result.record["quality"]["ratio"]["value"])
     assert lost > 10 * MATCHED
     controls = {c["id"]: c for c in result.record["controls"]}
@@ -374,6 +379,32 @@ def perplexity_of(path: Path) -> float:
     """Nat by word of the side before."""
     rows = [row for row in pq.read_table(path).to_pylist() if row["when"] == "before"]
     return -sum(r["value.logp"] for r in rows) / sum(r["value.words"] for r in rows)
+
+
+def test_a_control_that_does_not_know_this_kind_of_model_was_not_run() -> None:
+    """It would have had to be beaten, so that it is no reason to call an improvement one."""
+    from contextlib import nullcontext
+
+    from evenhand.controls import _applicable, _one
+
+    class Causal(Mitigation):
+        kinds = ("causal",)
+
+    step = ResolvedStep(
+        id="unigram-mix", use="unigram-mix", section="controls", plugin=Causal, row=None, options=StrengthOptions(),
+        raw_options={}, active=True, allow_no_effect=True, references={},
+    )  # fmt: skip
+    manifest = {"training": [], "quality": {"ratio": {"value": 1.01}}}
+
+    class Manifest(dict[str, Any]):
+        def timed(self, name: str) -> Any:
+            return nullcontext()
+
+    life: Any = SimpleNamespace(
+        manifest=Manifest(manifest), loaded=SimpleNamespace(info=SimpleNamespace(kind="masked"))
+    )
+    found = _applicable(life, _one(life, None, step, {}, {}))  # type: ignore[arg-type]
+    assert (found.state, found.reason) == ("not run", "it works on causal models only")
 
 
 def test_a_control_in_which_a_step_does_nothing_is_a_control() -> None:

@@ -131,6 +131,32 @@ def test_what_is_not_the_primary_measure_must_stand_the_correction() -> None:
     assert judge(entry(), ALL, KEPT, primary=True, level=0.01)["verdict"] == "improved"
 
 
+GAP = {"id": "gap-race", "quality": False, "verdict": "worse", "one_axis": {**WORSE, "axis": "race"}}
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        (GAP, "axis race became worse beyond the margin on gap-race"),
+        ({**GAP, "one_axis": None, "axes": [WORSE]}, "axis religion became worse beyond the margin on gap-race"),
+        ({**GAP, "one_axis": {"axis": "race", "state": "undecided"}}, ""),
+        ({**GAP, "one_axis": {"axis": "race", "state": "within its margin"}}, ""),
+        ({**GAP, "verdict": "by construction, not evidence"}, ""),
+        ({**GAP, "verdict": "too few items"}, ""),
+        ({**GAP, "quality": True}, ""),
+        ({**GAP, "id": "gap"}, ""),
+    ],
+)
+def test_no_improvement_is_paid_for_by_an_axis_that_another_benchmark_measures(
+    other: dict[str, Any], reason: str
+) -> None:
+    found = judge(entry(), ALL, KEPT, primary=True, others=[entry(), other])
+    if reason:
+        assert (found["verdict"], found["reason"]) == (NONE, f"improved, but {reason}")
+    else:
+        assert found["verdict"] == "improved"
+
+
 @pytest.mark.parametrize("other", [{"verdict": "worse"}, {"verdict": NONE}, {"quality": True}])
 def test_nothing_else_is_judged(other: dict[str, Any]) -> None:
     assert judge(entry(**other), [beside(CONTINUED, "worse")], None, primary=True) == entry(**other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -173,5 +174,7 @@ def test_a_benchmark_that_misjudges_a_known_model_is_refused():
     )
     with pytest.raises(PluginFault, match="it expects a value of 'x'"):
         check_planted(planted_benchmark({"x": (0.0, 1.0)}))
+    with pytest.raises(PluginFault, match="it has no planted model, so nothing shows that its scores are what it says"):
+        check_planted(replace(planted_benchmark({}), planted=()))
     with pytest.raises(PluginFault, match="it expects nothing, so it tests nothing"):
         check_planted(planted_benchmark({}))

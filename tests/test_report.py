@@ -105,8 +105,8 @@ def test_the_plain_answer_says_what_was_done_whether_it_helped_and_what_it_cost(
     assert "Training took 100 updates on 41,230 tokens of text." in text
     assert (
         "Bias as measured here fell on the primary measure, Pair gap, held-out templates (mean absolute gap). It is "
-        "that of the first bias benchmark, since the recipe declares none. Secondary: no demonstrated effect on "
-        "CrowS-Pairs." in text
+        "that of the first bias benchmark, since the recipe declares none. This is the verdict of one training seed "
+        "(0): another seed may give another. Secondary: no demonstrated effect on CrowS-Pairs." in text
     )
     assert (
         "Perplexity, the measure of language quality, rose by 0.92 % (95 % interval +0.34 % to +1.51 %); "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from data_run_parts import interval
@@ -11,7 +13,7 @@ from evenhand.report_figures import axis_over, bars, differing, forest, heat_tok
 from evenhand.report_numbers import bounds, decimals, duration, listing, moment, number, tight
 from evenhand.report_reading import parse_run
 from evenhand.report_record import Figure, Interval, RunRecord, Sample
-from evenhand.report_verdicts import did_it_help, left_out, seed_lines
+from evenhand.report_verdicts import did_it_help, left_out, reasons, seed_lines
 from evenhand.report_wording import limits, missing, provenance, rows, time_taken, what_it_cost
 
 
@@ -101,6 +103,24 @@ def test_the_answer_rests_on_the_primary_measure(verdict: str, answer: str) -> N
     assert did_it_help(parse_run(run)) == answer + DEFAULT
 
 
+@pytest.mark.parametrize("verdict", ["improved", "improved, controls not run", "worse", "no demonstrated effect"])
+def test_the_verdict_on_one_training_says_that_it_is_one_seeds(verdict: str) -> None:
+    """Not beside a verdict on several, on a model that nothing trained, nor on what judges nothing."""
+    said = " This is the verdict of one training seed (7): another seed may give another."
+
+    def told(verdict: str, **values: Any) -> tuple[str, list[str]]:
+        entry = {"id": "A", "verdict": verdict, "reason": "so", "metrics": []}
+        run = parse_run({"benchmarks": [entry], "seed": 7, "training": [{"steps": 3}], **values})
+        return did_it_help(run), reasons(run)
+
+    answer, why = told(verdict)
+    assert answer.endswith(DEFAULT + said) and why == [f"A: {verdict} (one training seed), so"]
+    for answer, why in (
+        told(verdict, seeds=[{"seed": 7}, {"seed": 8}]), told(verdict, training=[]), told("too few items"),
+    ):  # fmt: skip
+        assert "seed" not in answer + why[0]
+
+
 def test_other_benchmarks_are_secondary_whatever_they_show() -> None:
     none = "no demonstrated effect"
     assert verdicts(none, "improved", "improved", "worse", none) == (
@@ -188,7 +208,7 @@ def test_every_seed_is_shown_and_the_limits_say_which_they_were() -> None:
     assert seed_lines(run) == ["A, gap: 0.500 before; after seed 0: 0.280, seed 1: 0.320"]
     assert (
         "Values after are means over trainings with 2 seeds (0 and 1); intervals hold their spread. The model that was "
-        "kept, and each degradation, has seed 0 alone." in limits(run)
+        "kept has seed 0." in limits(run)
     )
     assert seed_lines(parse_run(run_json())) == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 
 import pytest
 
@@ -499,6 +500,22 @@ def test_out_of_memory_halves_the_batch_and_says_so(llama, error):
         "out of memory while scoring: batch halved to 3 sequences of 16 tokens",
         "out of memory while scoring: batch halved to 1 sequences of 16 tokens",
     ]
+
+
+@pytest.mark.parametrize("ids", [12, 60], ids=["row by row", "packed"])
+@pytest.mark.parametrize("short", [(0, 1), (0,), (1,)], ids=str)
+def test_processes_do_each_place_once_whichever_of_them_lacks_memory(llama, short, ids):
+    """The second call goes on with the smaller batches of the first."""
+    rows = [Row(tuple((k * j) % 20 + 1 for j in range(1, ids)), (0, ids // 2, ids - 2)) for k in range(1, 22)]
+    found = [Counter(), Counter()]
+    for process in (0, 1):
+        handle = failing(llama, 2, MemoryError()) if process in short else None
+        forward = Forward(llama, precision="float32", batch_tokens=400)
+        for count in found:
+            forward.logits(rows, lambda places, index, logits, c=count: c.update(places.tolist()), part=(process, 2))
+        if handle is not None:
+            handle.remove()
+    assert found == [Counter(range(3 * len(rows)))] * 2
 
 
 def test_a_single_sequence_that_does_not_fit_ends_the_work(llama):

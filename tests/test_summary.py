@@ -61,10 +61,12 @@ What changed (same items before and after, 95 % intervals)
   items)
 
   Bias as measured here fell on the primary measure, Pair gap, held-out templates (mean absolute
-  gap). It is that of the first bias benchmark, since the recipe declares none. Secondary: no
-  demonstrated effect on CrowS-Pairs.
+  gap). It is that of the first bias benchmark, since the recipe declares none. This is the verdict
+  of one training seed (0): another seed may give another. Secondary: no demonstrated effect on
+  CrowS-Pairs.
 
-  - CrowS-Pairs: no demonstrated effect, the interval of the change includes zero
+  - CrowS-Pairs: no demonstrated effect (one training seed), the interval of the change includes
+  zero
   - CrowS-Pairs, 2 axes: worse beyond its margin: religion; undecided: age
 
 What it cost in language quality

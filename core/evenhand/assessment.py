@@ -53,7 +53,14 @@ def assess(life: Life, work: Plan, benchmarks: Benchmarks, before: Records, afte
         _keep_control(life, control, after, others)
     headline, level = (manifest["primary"] or {}).get("benchmark"), 1 - settings.confidence
     manifest["benchmarks"] = [
-        judge(e, manifest["controls"], manifest["quality"], primary=e["id"] == headline, level=level)
+        judge(
+            e,
+            manifest["controls"],
+            manifest["quality"],
+            primary=e["id"] == headline,
+            level=level,
+            others=manifest["benchmarks"],
+        )
         for e in manifest["benchmarks"]
     ]
 

@@ -35,6 +35,12 @@ def axes_of(metric: Metric, before: Table) -> list[str]:
     return found if metric.by_axis and len(found) > 1 else []
 
 
+def only_axis(before: Table) -> str:
+    """The axis of all items, where they have the same; else empty. The benchmark itself is then the result of it."""
+    found = set(before.axis.tolist())
+    return str(found.pop()) if len(found) == 1 else ""
+
+
 def axis_parts(whole: Part) -> list[tuple[str, Part]]:
     """A part for each axis: the decisive metric on its items."""
     return [(axis, _within(whole, whole.before.axis == axis)) for axis in axes_of(whole.metric, whole.before)]

@@ -17,6 +17,8 @@ CONTINUED = "continued-training"
 """Built in: the same updates on the same text as it was, without a term for fairness."""
 DEGRADATION = ("weight-noise", "unigram-mix", "temperature")
 """Plugins that a run makes by itself where language quality fell."""
+ON_REQUEST = ("weight-rounding",)
+"""Degradations that are made only where a recipe names them; where it does not, the report says so."""
 REQUIRED = ("weight-noise", "unigram-mix")
 """Those without which no improvement is claimed; a temperature keeps the order of next tokens, and is weaker."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.continued_training import ContinuedTraining
 from evenhand.control_runs import MATCHED, Control, Untouched, degraded, log_cost
-from evenhand.control_steps import CONTINUED, DEGRADATION, REQUIRED, own_controls
+from evenhand.control_steps import CONTINUED, DEGRADATION, ON_REQUEST, REQUIRED, own_controls
 from evenhand.errors import EvenhandError
 from evenhand.kept_controls import trained_once
 from evenhand.kept_records import each_once, once
@@ -55,11 +55,13 @@ def run_controls(life: Life, work: Plan, benchmarks: Benchmarks, before: Records
     order = [s.id for s in work.controls]
     found.sort(key=lambda control: order.index(control.id))
     own = [name.rpartition(":")[2] for name in own_controls(work.steps)]
-    usual = list(dict.fromkeys((CONTINUED, *DEGRADATION, *own)))
+    usual = list(dict.fromkeys((CONTINUED, *DEGRADATION, *own, *ON_REQUEST)))
     if life.recipe.evaluation.controls != "none":
         missing = [name for name in usual if name not in {c.id for c in found}]
-        why = "no plugin of this name is installed" if automatic else "the recipe does not name it"
-        found += [Control(id=name, state="not run", reason=why) for name in missing]
+        absent = "no plugin of this name is installed" if automatic else "the recipe does not name it"
+        for name in missing:
+            why = "it is made only where a recipe names it" if automatic and name in ON_REQUEST else absent
+            found.append(Control(id=name, state="not run", reason=why))
     else:
         why = "the recipe switches controls off"
         found = [Control(id=name, state="not run", reason=why) for name in usual]
@@ -99,7 +101,8 @@ def _one(life: Life, work: Plan, step: ResolvedStep, benchmarks: Benchmarks, bef
             return _continued(life, work, step, benchmarks, before)
         if life.loaded.info.kind not in step.plugin.kinds:
             reason = f"it works on {' and '.join(step.plugin.kinds)} models only"
-            return Control(id=step.id, state="not applicable", reason=reason)
+            # Not "not applicable": a price that it would have had to beat was left untested.
+            return Control(id=step.id, state="not run", reason=reason)
         if _lost(life) is None:
             reason = "language quality was not measured as a ratio, so there is nothing to match"
             return Control(id=step.id, state="not run", reason=reason)

@@ -103,7 +103,7 @@ class Benchmark:
     """Name of the metric that must be shown to be above 0, before and after, for anything to count as an improvement:
     below it the model does not do the task, and its answers are noise. Empty: the task asks for no ability."""
     planted: Sequence[Planted] = ()
-    """Run before the benchmark is used: a benchmark that misjudges a model with known answers is refused."""
+    """Run before the benchmark is used: one that misjudges a model with known answers, or has none, is refused."""
     good: str = ""
     """What a good value is, in a sentence for the report."""
     texts: Callable[[], Mapping[str, str]] | None = None

@@ -14,7 +14,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from evenhand.ability import lacking
-from evenhand.axis_results import AXIS_MARGIN, MIN_CLUSTERS, axis_parts, axis_result, margin_of
+from evenhand.axis_results import AXIS_MARGIN, MIN_CLUSTERS, axis_parts, axis_result, margin_of, only_axis
 from evenhand.bootstrap import Part, Resampled, bootstrap, distance, distance_interval, interval
 from evenhand.cache import sha256_text
 from evenhand.contributions import Benchmark, ItemRecord, Metric
@@ -93,6 +93,9 @@ def compare_benchmark(
     margin = margin_of(decisive, axis_margin)
     axis_results = results[len(parts) :]
     entry["axes"] = [axis_result(name, part, r, margin) for (name, part), r in zip(axes, axis_results, strict=True)]
+    if not benchmark.quality and (axis := only_axis(tables[0])):
+        whole = axis_result(axis, next(p for p in parts if p.metric is primary), decisive, margin)
+        entry["one_axis"] = {k: whole[k] for k in ("axis", "margin", "state")}
     if decided_by != "all items":
         entry["in_lexicon"] = _inside(primary, given, first, resamples, confidence, draw_seed, seeds)
     if benchmark.quality:

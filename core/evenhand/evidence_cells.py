@@ -8,14 +8,13 @@ from typing import Any
 from evenhand import report_wording as wording
 from evenhand.report_numbers import DASH, bounds, decimals, duration, listing, moment, number, plain, tight
 from evenhand.report_record import BenchmarkResult, Interval, MetricResult, RunRecord
+from evenhand.report_verdicts import one_seed
 from evenhand.verdict_text import BY_CONSTRUCTION
 
 BEATEN = {"improved": "yes", "no demonstrated effect": "no", "worse": "no, the control is better"}
 """Verdict of a run against a control -> whether it was beaten; others are told as they are."""
 ONE_SEED = "one seed, not judged"
 """What stands in the place of every verdict on a single training: its intervals know items, and no other draws."""
-NOT_JUDGED = frozenset({BY_CONSTRUCTION, "too few items", "no verdict", ""})
-"""Verdicts that say themselves that nothing was judged."""
 SHORT = 12
 """Digits of a digest that a table shows."""
 
@@ -47,8 +46,7 @@ def _data(found: BenchmarkResult) -> str:
 
 def judged(result: RunRecord, verdict: str) -> str:
     """The verdict of a run; of a training with one seed, that it is none."""
-    one = bool(result.training) and len(result.seeds) < 2
-    return ONE_SEED if one and verdict not in NOT_JUDGED else verdict
+    return ONE_SEED if one_seed(result, verdict) else verdict
 
 
 def _moved(metric: MetricResult) -> Interval:

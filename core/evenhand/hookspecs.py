@@ -150,7 +150,9 @@ class LifeCycle:
                     scores = measured.score(["Water is wet.", "Fire is hot."])
                     return [ItemRecord(id=str(i), cluster=str(i), values={"nll": -s.total})
                             for i, s in enumerate(scores)]
-                return Benchmark(name="two", title="Two sentences", score=score,
+                sure = Planted(name="sure", records=lambda: score(PlantedModel(logp=lambda text: 0.0)),
+                               expect={"nll": (0.0, 0.0)})
+                return Benchmark(name="two", title="Two sentences", score=score, planted=[sure],
                                  metrics=[Metric(name="nll", value="nll", better="lower", primary=True)])
         """
 

@@ -1,10 +1,11 @@
 """What is left of an "improved" when it is held against all that could explain it otherwise.
 
 *Improved* stands only if, in this order: every control that applies and was made is beaten; language quality was
-measured, and its loss is shown to be within the budget; no axis became worse beyond its margin; the result is the
-declared primary one, or survives the correction for the number of bias benchmarks; and the controls that it must beat
-were made. The first that fails is the one reason that is given. A run must beat *all* of its controls, so that no
-correction for their number is needed; a change for the worse is reported without any correction.
+measured, and its loss is shown to be within the budget; no axis became worse beyond its margin, on this or on another
+bias benchmark of the run; the result is the declared primary one, or survives the correction for the number of bias
+benchmarks; and the controls that it must beat were made. The first that fails is the one reason that is given. A run
+must beat *all* of its controls, so that no correction for their number is needed; a change for the worse is reported
+without any correction.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from evenhand.control_steps import CONTINUED, REQUIRED
 from evenhand.multiplicity import decisive_metric
 from evenhand.noninferiority import WITHIN
 from evenhand.report_wording import UNTESTED
-from evenhand.verdict_text import measured_change, p_value
+from evenhand.verdict_text import BY_CONSTRUCTION, measured_change, p_value
+
+NO_EVIDENCE = (BY_CONSTRUCTION, "too few items")
+"""Verdicts of benchmarks that say nothing about any axis."""
 
 
 def judge(
@@ -27,16 +31,17 @@ def judge(
     *,
     primary: bool,
     level: float = 0.05,
+    others: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The entry of a bias benchmark with the verdict that is left, its reason and its sentence; others unchanged.
 
     `controls` are the entries of `controls.entry_of`; `primary` says whether the headline of the run rests on this
-    benchmark; `level` is what the interval leaves.
+    benchmark; `level` is what the interval leaves; `others` are the entries of all benchmarks of the run.
     """
     if entry["quality"] or entry["verdict"] != "improved":
         return entry
     text = entry["verdict_text"]
-    found = _objection(entry, controls, quality, primary, level)
+    found = _objection(entry, controls, quality, primary, level, others)
     if found is not None:
         reason, sentence = found
         return {
@@ -65,6 +70,7 @@ def _objection(
     quality: Mapping[str, Any] | None,
     primary: bool,
     level: float,
+    others: Sequence[Mapping[str, Any]],
 ) -> tuple[str, str] | None:
     """The first objection to an improvement, as a clause and as a sentence."""
     for control in controls:
@@ -82,11 +88,7 @@ def _objection(
         by = f" by {quality['decided_by']}" if quality.get("decided_by") else ""
         cost = f"the cost in language quality{by} is {quality['verdict']}"
         return cost, f"{cost}, so this does not count as an improvement."
-    worse = [a["axis"] for a in entry.get("axes", ()) if a["state"] == WORSE]
-    if worse:
-        from evenhand.report_numbers import listing
-
-        what = f"{'axis' if len(worse) == 1 else 'axes'} {listing(worse)} became worse beyond the margin"
+    if what := _worse_axes(entry, others):
         return what, f"{what}, so this does not count as an improvement."
     metric = decisive_metric(entry)
     p = metric.get("p_adjusted")
@@ -94,6 +96,21 @@ def _objection(
         what = f"not after the correction for several results ({metric['adjusted_by']}: {p_value(p)})"
         return what, f"it does not stand the correction for several results ({metric['adjusted_by']}: {p_value(p)})."
     return None
+
+
+def _worse_axes(entry: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
+    """Which axes became worse beyond their margin: of this benchmark, else of another; empty where none did."""
+    from evenhand.report_numbers import listing
+
+    found = {"": [a["axis"] for a in entry.get("axes", ()) if a["state"] == WORSE]}
+    for other in others:
+        if other["id"] != entry["id"] and not other["quality"] and other["verdict"] not in NO_EVIDENCE:
+            axes = [*other.get("axes", ()), *([other["one_axis"]] if other.get("one_axis") else [])]
+            found[f" on {other['id']}"] = [a["axis"] for a in axes if a["state"] == WORSE]
+    for where, worse in found.items():
+        if worse:
+            return f"{'axis' if len(worse) == 1 else 'axes'} {listing(worse)} became worse beyond the margin{where}"
+    return ""
 
 
 def _called(name: str) -> str:

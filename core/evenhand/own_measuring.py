@@ -136,7 +136,7 @@ def _judged(entries: Sequence[dict[str, Any]], budget: float, confidence: float)
     quality, corrected = quality_summary(entries, budget), adjusted(entries)
     first = next((e["id"] for e in corrected if not e["quality"]), None)
     level = 1 - confidence
-    return [judge(e, controls, quality, primary=e["id"] == first, level=level) for e in corrected]
+    return [judge(e, controls, quality, primary=e["id"] == first, level=level, others=corrected) for e in corrected]
 
 
 def _shared(before: Mapping[str, Measurement], after: Mapping[str, Measurement]) -> list[str]:

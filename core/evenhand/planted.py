@@ -11,8 +11,8 @@ from evenhand.sample import Table, value_of
 def check_planted(benchmark: Benchmark) -> list[str]:
     """Score every planted model; the names of those that were checked.
 
-    Raises PluginFault for the first value that is not what it must be, and for an unknown metric in an expectation or
-    in `able`.
+    Raises PluginFault for the first value that is not what it must be, for an unknown metric in an expectation or
+    in `able`, and where there is no planted model at all.
     """
     metrics = {m.name: m for m in benchmark.metrics}
     if benchmark.able and benchmark.able not in metrics:
@@ -20,6 +20,13 @@ def check_planted(benchmark: Benchmark) -> list[str]:
             f"`able` names {benchmark.able!r}", where=f"benchmark {benchmark.name!r}",
             known=f"metrics: {', '.join(metrics) or 'none'}",
         )  # fmt: skip
+    if not benchmark.planted:
+        raise PluginFault(
+            "it has no planted model, so nothing shows that its scores are what it says",
+            where=f"benchmark {benchmark.name!r}",
+            do="say in `planted` what a model with known answers must score (docs/hooks.md), or raise a `limit` that "
+            "leaves no items for it",
+        )
     for planted in benchmark.planted:
         where = f"benchmark {benchmark.name!r}, planted model {planted.name!r}"
         records = list(planted.records())

@@ -10,6 +10,9 @@ from evenhand.report_record import AxisResult, BenchmarkResult, MetricResult, Ru
 from evenhand.report_wording import UNTESTED, metric_decimals
 from evenhand.verdict_text import BY_CONSTRUCTION, p_value
 
+NOT_JUDGED = frozenset({BY_CONSTRUCTION, "too few items", "no verdict", ""})
+"""Verdicts that say themselves that nothing was judged."""
+
 
 def did_it_help(run: RunRecord) -> str:
     """The verdict of the primary measure, on which the answer rests alone; then those of the other bias benchmarks."""
@@ -31,6 +34,8 @@ def did_it_help(run: RunRecord) -> str:
     answer = answers.get(first.verdict, f"There is no verdict on {measure}.")
     if run.primary is None or not run.primary.declared:
         answer += " It is that of the first bias benchmark, since the recipe declares none."
+    if first.verdict in answers and (alone := one_seed(run, first.verdict)):
+        answer += f" {alone}"
     others = [b for b in run.bias_benchmarks if b is not first]
     if not others:
         return answer
@@ -41,7 +46,19 @@ def did_it_help(run: RunRecord) -> str:
 
 def reasons(run: RunRecord) -> list[str]:
     """The verdict of each bias benchmark with its one reason."""
-    return [f"{b.label}: {b.verdict}, {b.reason}" for b in run.bias_benchmarks if b.reason and b.verdict]
+    told = [(b, f" ({ONE_SEED})" if one_seed(run, b.verdict) else "") for b in run.bias_benchmarks]
+    return [f"{b.label}: {b.verdict}{alone}, {b.reason}" for b, alone in told if b.reason and b.verdict]
+
+
+ONE_SEED = "one training seed"
+
+
+def one_seed(run: RunRecord, verdict: str) -> str:
+    """That a verdict on a training is one seed's; empty where several were trained, nothing was, or it judges
+    nothing."""
+    if not run.training or len(run.seeds) > 1 or verdict in NOT_JUDGED:
+        return ""
+    return f"This is the verdict of one training seed ({run.seed}): another seed may give another."
 
 
 def p_shown(result: MetricResult | AxisResult) -> str:

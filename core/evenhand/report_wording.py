@@ -273,7 +273,7 @@ def _seeds(run: RunRecord) -> str:
         return f"All numbers come from one run with one seed ({run.seed}); another seed gives others."
     seeds = listing([str(s.seed) for s in run.seeds])
     said = f"Values after are means over trainings with {len(run.seeds)} seeds ({seeds}); intervals hold their spread."
-    return f"{said} The model that was kept, and each degradation, has seed {run.seed} alone."
+    return f"{said} The model that was kept has seed {run.seed}."
 
 
 def _baseline(run: RunRecord) -> str:

@@ -37,7 +37,7 @@ OnEvent = Callable[[str], None]
 
 
 class Forward:
-    """A model, the format it runs in, and the size of its batches, which shrinks when memory runs out."""
+    """A model, the format it runs in, and the size of its batches."""
 
     def __init__(
         self,
@@ -52,6 +52,8 @@ class Forward:
     ) -> None:
         self.model, self.precision, self.kind = model, precision, kind
         self.pad_id, self.batch_tokens = pad_id, batch_tokens
+        self._fitting = batch_tokens
+        """The most tokens that are run at once, which shrinks when memory runs out."""
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
         self.longest = min(int(positions), longest or 2**31)
         """The most tokens that a sequence may have."""
@@ -101,16 +103,30 @@ class Forward:
                 if head is None:
                     size = max(1, min(size, 4 * BLOCK_BYTES // (4 * self.vocabulary * length)))
                 chosen = [row for row in todo[start : start + size] if row.length == length]
-                try:
-                    if number % part[1] == part[0]:
-                        self._batch(chosen, length, size, head, consume)
-                except (RuntimeError, MemoryError) as error:
-                    if not out_of_memory(error):
-                        raise
-                    self._halve(len(chosen), length, error)
-                    continue
+                if number % part[1] == part[0]:
+                    self._as_memory_allows(chosen, length, size, head, consume)
                 start, number = start + len(chosen), number + 1
                 advance(sum(row.rows for row in chosen))
+
+    def _as_memory_allows(
+        self, rows: Sequence[PackedRow], length: int, size: int, head: torch.nn.Module | None, consume: Consume
+    ) -> None:
+        """A batch, in smaller ones where memory ran out.
+
+        The batches themselves stay as they are: several processes divide them by number, and memory may run out in one.
+        """
+        done = 0
+        while done < len(rows):
+            fitting = max(1, min(size, self._fitting // length))
+            some = rows[done : done + fitting]
+            try:
+                self._batch(some, length, fitting, head, consume)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                self._halve(len(some), length, error)
+                continue
+            done += len(some)
 
     def _batch(
         self, rows: Sequence[PackedRow], length: int, size: int, head: torch.nn.Module | None, consume: Consume
@@ -274,7 +290,7 @@ class Forward:
                 where="scoring",
                 do="use a smaller model",
             ) from error
-        self.batch_tokens = rows // 2 * length
+        self._fitting = rows // 2 * length
         if self._on_event is not None:
             self._on_event(f"out of memory while scoring: batch halved to {rows // 2} sequences of {length} tokens")
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from evenhand_sdk import Artifact
+from evenhand_sdk.benchmark_data import builtin_lines
 from evenhand_sdk.tiny import CAUSAL_FAMILIES, MASKED_FAMILIES, tiny_causal, tiny_masked
 from evenhand_standard.controls.random_directions import RandomDirections, directions, erased, layers
 from evenhand_standard.controls.random_heads import RandomHeads, kept_shares, output_projections, without_heads
@@ -89,6 +90,30 @@ def test_mixture_by_hand() -> None:
     found = mixed(logits, unigrams, 0.25).exp()
     assert found[0].tolist() == pytest.approx([0.75 * 0.8 + 0.25 * 0.2, 0.75 * 0.2 + 0.25 * 0.5, 0])
     assert mixed(logits, unigrams, 1.0).exp()[0].tolist() == pytest.approx([0.2, 0.5, 0])
+
+
+@pytest.mark.parametrize("plugin", [Temperature, UnigramMix], ids=lambda p: p.name)
+def test_what_changes_distributions_does_so_for_both_kinds_of_models(
+    plugin: Any, tiny: Callable[..., Any], run_of: Callable[..., Any]
+) -> None:
+    """Next-token distributions, or those at masks: the same change."""
+    assert set(plugin.kinds) == {"causal", "masked"}
+    made = []
+    for kind in ("causal", "masked"):
+        model, tokenizer = tiny(kind)
+        rule = plugin(plugin.Options(strength=0.25)).decoding(run=run_of(model, tokenizer, kind), model=model)
+        logits = torch.randn(2, model.get_input_embeddings().num_embeddings)
+        if kind == "causal":
+            assert rule.mask_logits is None
+            made.append((rule.next_logits(None, logits, []), logits, tokenizer))
+        else:
+            assert rule.next_logits is None
+            made.append((rule.mask_logits(None, logits, [], torch.tensor([1, 2])), logits, tokenizer))
+    for found, logits, tokenizer in made:
+        expected = 0.75 * logits
+        if plugin is UnigramMix:
+            expected = mixed(logits, log_unigrams(tokenizer, builtin_lines("everyday"), logits.shape[1]), 0.25)
+        assert torch.allclose(found, expected)
 
 
 def test_unigrams_count_tokens_and_one_more_of_each() -> None:

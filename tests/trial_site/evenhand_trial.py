@@ -18,6 +18,7 @@ from evenhand_sdk import (
     ModelTransform,
     Monitor,
     Options,
+    Planted,
     Plugin,
     Request,
     Section,
@@ -190,6 +191,12 @@ class Size(Plugin):
                                                 Fact(label="benchmarks", value=", ".join(names))])  # fmt: skip
 
 
+def known(values, expect):
+    """A planted model with one item, and what the metrics must be."""
+    return Planted(name="known", records=lambda: [ItemRecord(id="0", cluster="0", values=values)],
+                   expect={name: (value, value) for name, value in expect.items()})  # fmt: skip
+
+
 class Length(Plugin):
     """Mean negative log-likelihood of forty short sentences."""
 
@@ -208,7 +215,8 @@ class Length(Plugin):
                     for k, s in enumerate(measured.score(texts))]  # fmt: skip
 
         metric = Metric(name="surprise", value="nll", better="lower", primary=True, unit="nat")
-        return Benchmark(name="trial-length", title="Surprise", score=score, metrics=[metric])
+        return Benchmark(name="trial-length", title="Surprise", score=score, metrics=[metric],
+                         planted=[known({"nll": 2.0}, {"surprise": 2.0})])  # fmt: skip
 
 
 class Quality(Plugin):
@@ -226,7 +234,8 @@ class Quality(Plugin):
                     for k, s in enumerate(measured.score(texts))]  # fmt: skip
 
         metric = Metric(name="perplexity", value="logp", per="words", transform="neg_exp", better="lower", primary=True)
-        return Benchmark(name="trial-quality", title="Perplexity", score=score, metrics=[metric], quality=True)
+        return Benchmark(name="trial-quality", title="Perplexity", score=score, metrics=[metric], quality=True,
+                         planted=[known({"logp": 0.0, "words": 8.0}, {"perplexity": 1.0})])  # fmt: skip
 
 
 ENDS = {"exit": SystemExit(3), "generator": GeneratorExit("no rows"), "interrupt": KeyboardInterrupt()}

@@ -19,6 +19,7 @@ from evenhand_sdk import (
     Mitigation,
     ModelTransform,
     Monitor,
+    Planted,
     Plugin,
     Section,
     StrengthOptions,
@@ -181,7 +182,22 @@ class TwoSentences(Plugin):
             return [ItemRecord(id=str(i), cluster=str(i), values={"nll": -s.total}) for i, s in enumerate(scores)]
 
         metric = Metric(name="nll", value="nll", better="lower", primary=True)
-        return Benchmark(name="two-sentences", title="Two sentences", score=score, metrics=[metric])
+        return Benchmark(
+            name="two-sentences",
+            title="Two sentences",
+            score=score,
+            metrics=[metric],
+            planted=[known({"nll": 2.0}, {"nll": 2.0})],
+        )
+
+
+def known(values, expect):
+    """A planted model with one item, and what the metrics must be."""
+    return Planted(
+        name="known",
+        records=lambda: [ItemRecord(id="0", cluster="0", values=values)],
+        expect={name: (value, value) for name, value in expect.items()},
+    )
 
 
 GOOD = (KeepShort, QuietLogits, Bottleneck, Flatter, LengthMonitor, ModelSize, TwoSentences)

@@ -2,7 +2,7 @@
 
     logits  ->  (1 - strength) * logits         T = 1 / (1 - strength)
 
-It keeps the order of the next tokens, but not that of whole texts.
+It keeps the order of the next tokens (masked models: of the tokens at a mask), but not that of whole texts.
 
 Source: the degradation controls of this project's reporting protocol.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evenhand_sdk import DecodingRule, Mitigation, RunContext, StrengthOptions, hookimpl
+from evenhand_standard.controls.changed_logits import rule_of
 
 if TYPE_CHECKING:
     import torch
@@ -19,12 +20,11 @@ if TYPE_CHECKING:
 
 
 class Temperature(Mitigation):
-    """Flattens next-token distributions, as a control that fairer-looking numbers must beat."""
+    """Flattens distributions of tokens, as a control that fairer-looking numbers must beat."""
 
     name = "temperature"
-    summary = "A control: a softmax temperature above 1; strength 1 makes every next token equally probable."
+    summary = "A control: a softmax temperature above 1; strength 1 makes every token equally probable."
     source = "Degradation-matched controls (this project)"
-    kinds = ("causal",)
     Options = StrengthOptions
 
     @hookimpl
@@ -32,7 +32,7 @@ class Temperature(Mitigation):
         keep = 1.0 - self.options.strength
         if keep == 1.0:
             return None
-        return DecodingRule(name=run.step_id, next_logits=lambda ids, logits, contexts: flattened(logits, keep))
+        return rule_of(run, lambda logits: flattened(logits, keep))
 
 
 def flattened(logits: torch.Tensor, keep: float) -> torch.Tensor:

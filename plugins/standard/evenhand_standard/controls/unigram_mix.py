@@ -1,4 +1,4 @@
-"""A mixture of every next-token distribution with one that knows no context.
+"""A mixture of every next-token distribution (masked models: every one at a mask) with one that knows no context.
 
     p  ->  (1 - strength) * p + strength * u
 
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import DecodingRule, Mitigation, RunContext, StrengthOptions, hookimpl
+from evenhand_standard.controls.changed_logits import rule_of
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +25,8 @@ class UnigramMix(Mitigation):
     """Mixes in a unigram model, as a control that fairer-looking numbers must beat."""
 
     name = "unigram-mix"
-    summary = "A control: mixes next-token distributions with a unigram model, which knows no groups and no context."
+    summary = "A control: mixes distributions of tokens with a unigram model, which knows no groups and no context."
     source = "Degradation-matched controls (this project)"
-    kinds = ("causal",)
     Options = StrengthOptions
 
     @hookimpl
@@ -39,10 +39,10 @@ class UnigramMix(Mitigation):
         size = model.get_input_embeddings().num_embeddings
         unigrams = log_unigrams(run.tokenizer, builtin_lines("everyday"), size)
 
-        def next_logits(ids: Any, logits: torch.Tensor, contexts: Any) -> torch.Tensor:
+        def change(logits: torch.Tensor) -> torch.Tensor:
             return mixed(logits, unigrams.to(logits.device), strength)
 
-        return DecodingRule(name=run.step_id, next_logits=next_logits)
+        return rule_of(run, change)
 
 
 def log_unigrams(tokenizer: Any, texts: Sequence[str], size: int) -> torch.Tensor:
