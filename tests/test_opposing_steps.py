@@ -104,6 +104,7 @@ def test_a_fault_in_what_a_plugin_says_it_moves_is_the_plugins_and_ends_the_run(
     at: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny = save_tiny(tmp_path / "tiny")
+    capsys.readouterr()  # transformers 5 shows a bar while it saves
     path = recipe_of(tmp_path, f'use = "trial-faulty-moves"\nat = "{at}"', model=str(tiny))
     whole = f"step 'trial-faulty-moves', plugin 'trial-faulty-moves' of evenhand-trial 1.0, hook `moves`: {told}\n"
     with pytest.raises(SystemExit, match="4"):
