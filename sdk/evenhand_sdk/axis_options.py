@@ -9,14 +9,30 @@ No pack is loaded for it, except one that is named by its path: names are those 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from evenhand.errors import EvenhandError
-from evenhand_sdk.axes import axis_names, near_match, packaged, used_locale
+from evenhand_sdk.axes import Axis, axis_names, load_axis, near_match, packaged, used_locale
+
+
+@contextlib.contextmanager
+def _told_as_value_error() -> Iterator[None]:
+    """A validator's way to refuse, with the words of the error that was raised."""
+    try:
+        yield
+    except EvenhandError as error:
+        raise ValueError(str(error).replace("\n", "\n    ")) from error
+
+
+def loaded_for_options(name: str, locale: str) -> Axis:
+    """The pack of an axis, for a validator of options that looks into it. Raises ValueError where it cannot be had."""
+    with _told_as_value_error():
+        return load_axis(name, locale)
 
 
 def _known(name: str) -> str:
@@ -24,10 +40,8 @@ def _known(name: str) -> str:
     if name.endswith(".toml"):
         from evenhand_sdk.axis_packs import read_axis
 
-        try:
+        with _told_as_value_error():
             read_axis(Path(name))
-        except EvenhandError as error:
-            raise ValueError(str(error).replace("\n", "\n    ")) from error
         return name
     if name not in _names(packaged()):
         known = _names(axis_names())

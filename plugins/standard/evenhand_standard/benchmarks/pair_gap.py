@@ -27,7 +27,6 @@ from evenhand_sdk import (
     Axis,
     AxisName,
     Benchmark,
-    EvenhandError,
     ItemRecord,
     Locale,
     Metric,
@@ -46,6 +45,7 @@ from evenhand_sdk import (
     progress,
     token_bins,
 )
+from evenhand_sdk.axis_options import loaded_for_options
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.held_distributions import chunks
 from evenhand_standard.benchmarks.known_preferences import bare
@@ -117,10 +117,7 @@ class PairGapOptions(Options):
     def _has_pairs(self) -> PairGapOptions:
         from evenhand_standard.pair_bank import GROUPS, knows
 
-        try:
-            axis = load_axis(self.axis, self.locale)
-        except EvenhandError as error:
-            raise ValueError(str(error).replace("\n", "\n    ")) from error
+        axis = loaded_for_options(self.axis, self.locale)
         if not knows(axis) and not axis.templates:
             raise ValueError(
                 f"there are no pairs for the axis {self.axis!r}: its pack has no templates, and the pair bank needs "

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
-from evenhand_sdk import AxisName, Criterion, EvenhandError, Locale, Options, Plugin, RunContext, hookimpl, load_axis
+from evenhand_sdk import AxisName, Criterion, Locale, Options, Plugin, RunContext, hookimpl, load_axis
+from evenhand_sdk.axis_options import loaded_for_options
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,10 +40,7 @@ class EarlyStoppingOptions(Options):
     def _has_validation_pairs(self) -> EarlyStoppingOptions:
         from evenhand_standard.pair_bank import knows
 
-        try:
-            axis = load_axis(self.axis, self.locale)
-        except EvenhandError as error:
-            raise ValueError(str(error).replace("\n", "\n    ")) from error
+        axis = loaded_for_options(self.axis, self.locale)
         if not knows(axis):
             raise ValueError(
                 f"the pair bank has no validation split for the axis {self.axis!r}; it has one for English packs with "

@@ -16,7 +16,6 @@ from evenhand_sdk import (
     AxisName,
     Batch,
     DataTransform,
-    EvenhandError,
     Locale,
     Outputs,
     Pairing,
@@ -24,6 +23,7 @@ from evenhand_sdk import (
     RunContext,
     load_axis,
 )
+from evenhand_sdk.axis_options import loaded_for_options
 from evenhand_sdk.data_rows import Made, RowOptions, RowWork
 from evenhand_standard.data.preference_sets import Comparison, banked
 from evenhand_standard.data.whole_corpus import demand_whole, with_own
@@ -45,10 +45,7 @@ class ListedPairOptions(RowOptions):
     def _has_labels(self) -> ListedPairOptions:
         from evenhand_standard.pair_bank import knows
 
-        try:
-            axis = load_axis(self.axis, self.locale)
-        except EvenhandError as error:
-            raise ValueError(str(error).replace("\n", "\n    ")) from error
+        axis = loaded_for_options(self.axis, self.locale)
         if not knows(axis):
             raise ValueError(
                 f"the pair bank says of no pair of the axis {self.axis!r} which side is stereotypical; it does of "
