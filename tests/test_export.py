@@ -217,21 +217,21 @@ def test_steps_that_were_put_back_in_part_are_not_put_back_twice(
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    from evenhand import portable
+    from evenhand import restoring
 
     model = AutoModelForCausalLM.from_pretrained(run_with(LIVE) / "model")
-    right = portable.restore
+    right = restoring.restore
 
     def failing(*args: Any) -> Any:
         right(*args)
         raise RuntimeError("the second step fails")
 
-    monkeypatch.setattr(portable, "restore", failing)
+    monkeypatch.setattr(restoring, "restore", failing)
     with pytest.raises(RuntimeError, match="the second step fails"):
-        portable.complete(model)
-    monkeypatch.setattr(portable, "restore", right)
+        restoring.complete(model)
+    monkeypatch.setattr(restoring, "restore", right)
     with pytest.raises(RunNotFound, match="could not all be put back, and some of them are in place"):
-        portable.complete(model)
+        restoring.complete(model)
 
 
 def test_the_steps_are_those_of_the_revision_of_the_weights(
@@ -240,7 +240,7 @@ def test_the_steps_are_those_of_the_revision_of_the_weights(
     import huggingface_hub
     from transformers import AutoModelForCausalLM
 
-    from evenhand import portable
+    from evenhand import restoring
 
     folder = run_with(LIVE) / "model"
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -252,7 +252,7 @@ def test_the_steps_are_those_of_the_revision_of_the_weights(
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", downloaded)
-    portable.complete(model)
+    restoring.complete(model)
     assert asked == [("someone/model", "0123abc")]
 
 

@@ -68,7 +68,7 @@ def load(folder: str | Path, *, dtype: str = "auto", device: str = "cpu") -> Any
     `model, tokenizer = evenhand.load(folder)` works, and so does `evenhand.load(folder).generate("Hello")`, or for a
     masked model `.fill("Paris is the [MASK] of France.")`.
     """
-    from evenhand.portable import load_result
+    from evenhand.restoring import load_result
 
     return load_result(folder, dtype=dtype, device=device)
 

@@ -62,7 +62,7 @@ def generate_with_rules(model: Any, inputs: Sequence[Any], arguments: dict[str, 
 
 
 def _rules_of(model: Any) -> tuple[Any, list[DecodingRule]]:
-    from evenhand.portable import NAME, restore
+    from evenhand.restoring import NAME, restore
     from evenhand.tokenizer_loading import load_tokenizer
 
     folder = Path(getattr(model.config, "_name_or_path", "") or model.name_or_path)

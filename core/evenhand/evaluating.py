@@ -219,8 +219,8 @@ def _finished(name: str) -> Path | None:
 
     Raises RunNotFound for a run folder without a model, and ModelNotFound for a name that certainly leads to none.
     """
-    from evenhand.portable import finished_folder
     from evenhand.resolution import impossible
+    from evenhand.restoring import finished_folder
 
     place = Path(name).expanduser()
     found = finished_folder(place)
@@ -241,7 +241,7 @@ def _finished(name: str) -> Path | None:
 def _load(recipe: Recipe, finished: Path | None, manifest: Manifest) -> tuple[LoadedModel, list[DecodingRule], bool]:
     """The model, its decoding rules, and whether it may be kept in the cache of measurements under its digest."""
     from evenhand import devices, models
-    from evenhand.portable import load_finished
+    from evenhand.restoring import load_finished
 
     section = recipe.model
     device = devices.chosen(section.device, where="model.device")

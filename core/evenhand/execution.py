@@ -52,7 +52,7 @@ class RunResult:
 
     def load(self) -> Any:
         """The resulting model, as `evenhand.load` gives it."""
-        from evenhand.portable import load_result
+        from evenhand.restoring import load_result
 
         return load_result(self.folder)
 

@@ -38,7 +38,7 @@ CODE = '''"""Decodes as the model was measured: needs evenhand and the plugins i
 
 def generate(model, *args, **kwargs):
     """As `model.generate`, with the steps that weights cannot hold; they stay in the model from the first call on."""
-    from evenhand.portable import complete
+    from evenhand.restoring import complete
 
     complete(model)
     return model.generate(*args, **kwargs)

@@ -1,0 +1,271 @@
+"""The way back from a saved result: the model, and beside it each step that no weights hold, in the recipe's order.
+
+The counterpart of `portable`: what that writes into `model/`, this reads, after a look at whether it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenhand.cache import damage
+from evenhand.errors import DigestMismatch, RunNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evenhand.contributions import DecodingRule
+    from evenhand.models import LoadedModel
+    from evenhand.text_pipeline import TextGeneration
+
+NAME = "evenhand.json"
+COMPLETED = "evenhand_completed"
+"""Attribute of a model that plain transformers has loaded: its steps are back in place, or, False, were begun with."""
+
+
+def put_back(transform: Any, model: Any, folder: Path) -> None:
+    from evenhand.kept_steps import demand_artifact
+
+    if transform.load:
+        transform.load(model, folder)
+    elif transform.apply:
+        transform.apply(model, demand_artifact(folder / "artifact"))
+
+
+def load_result(folder: Path | str, *, dtype: str = "auto", device: str = "cpu") -> Any:
+    """Model and tokenizer of a finished run (or of its `model/` folder), live steps and decoding rules in place.
+
+    Raises as `load_finished`.
+    """
+    finished = load_finished(folder, dtype=dtype, device=device)
+    return Usable(finished.loaded.model, finished.loaded.tokenizer, finished.rules, finished.loaded.info.kind)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The model that a run has left."""
+
+    loaded: LoadedModel
+    rules: list[DecodingRule]
+    facts: dict[str, Any]
+    """What `model/evenhand.json` says."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether its files alone are the model: no step was put back."""
+        return not self.facts["steps"]
+
+
+def finished_folder(folder: Path | str) -> Path | None:
+    """Where the finished model of a run lies: in its `model/`, or in the given folder itself; None without one."""
+    return next((place for place in (Path(folder) / "model", Path(folder)) if (place / NAME).is_file()), None)
+
+
+def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu") -> Finished:
+    """The finished model of a run with the facts about it.
+
+    Raises `RunNotFound` when there is no finished model, and the discovery errors when a plugin is missing.
+    """
+    from evenhand.models import load, resolve
+
+    place = finished_folder(folder)
+    if place is None:
+        raise RunNotFound(
+            f"{str(folder)!r} holds no finished model: it has no {NAME}", do="give the folder of a run that is complete"
+        )
+    facts = read_facts(place)
+    loaded = load(resolve(str(place), offline=True), kind=facts["kind"], dtype=dtype, device=device)  # type: ignore[arg-type]
+    return Finished(loaded, restore(loaded, facts, place) if facts["steps"] else [], facts)
+
+
+def read_facts(place: Path) -> dict[str, Any]:
+    """What `evenhand.json` of a folder says; raises RunNotFound."""
+    try:
+        return dict(json.loads((place / NAME).read_text(encoding="utf-8")))
+    except FileNotFoundError as problem:
+        raise RunNotFound(f"there is no {NAME}", where=str(place)) from problem
+    except (UnicodeDecodeError, json.JSONDecodeError) as problem:
+        raise RunNotFound(f"{NAME} is damaged: {problem}", where=str(place)) from problem
+
+
+def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
+    """Call the steps' hooks again, in order, and put their saved parts back; gives the decoding rules."""
+    import logging
+    import tempfile
+
+    from evenhand.compose import Composer
+    from evenhand.context import RunContext, StepHandle, axes_of
+    from evenhand.contributions import Artifact
+    from evenhand.discovery import discover
+    from evenhand.kept_steps import demand_artifact
+    from evenhand.recipe_model import StepEntry, TrainingSection
+    from evenhand.recipe_steps import match_steps
+    from evenhand.services import Services
+
+    _demand_whole(folder / "evenhand", facts)  # before anything is changed
+    entries = [StepEntry(use=e["use"], id=e["id"], active=e["active"], options=e["options"]) for e in facts["steps"]]
+    steps, problems = match_steps(entries, (), discover(), training=TrainingSection(), kind=facts["kind"])
+    if problems:
+        raise RunNotFound("the model's steps cannot be put back", where=str(folder), known="; ".join(problems))
+    plugins = [s.plugin(s.options) for s in steps if s.plugin]
+    composer = Composer(list(zip(steps, plugins, strict=True)))
+    services = Services(
+        model=loaded.model, tokenizer=loaded.tokenizer, kind=facts["kind"], seed=facts["seed"],
+        folder=Path(tempfile.gettempdir()), settings=TrainingSection(), load_base=lambda: loaded.model,
+    )  # fmt: skip
+    handles: dict[str, StepHandle] = {}
+    rules: list[Any] = []
+    for step, plugin, entry in zip(steps, plugins, facts["steps"], strict=True):
+        handle = StepHandle(id=step.id, plugin=plugin, active=step.active, folder=folder)
+        handles[step.id] = handle
+        run = RunContext(
+            step_id=step.id, seed=facts["seed"], kind=facts["kind"], tokenizer=loaded.tokenizer,
+            device=str(loaded.model.device), folder=folder, axes=axes_of([plugin.options]), offline=True,
+            logger=logging.getLogger(f"evenhand.{step.id}"), services=services,
+            steps={k: h for k, h in handles.items() if k != step.id},
+        )  # fmt: skip
+        if entry["live"]:
+            found = composer.call("architecture", step, run=run, model=loaded.model)
+            handle.contributions["architecture"] = found
+            for index in entry["live"]:
+                own = folder / "evenhand" / f"{step.id}-{index}"
+                handle.artifact = demand_artifact(own / "artifact") if (own / "artifact").is_dir() else Artifact()
+                put_back(found[index], loaded.model, own)
+        elif entry.get("artifact"):
+            handle.artifact = demand_artifact(folder / "evenhand" / f"{step.id}-artifact")
+        if "decoding" in plugin.stages():
+            found = composer.call("decoding", step, run=run, model=loaded.model)
+            handle.contributions["decoding"] = found
+            if entry["decodes"]:
+                rules += found
+    return rules
+
+
+def _demand_whole(beside: Path, facts: dict[str, Any]) -> None:
+    """DigestMismatch when a file of what was saved beside the model is not the one that was written."""
+    from evenhand.kept_steps import demand_artifact
+
+    for sealed in sorted(beside.glob("*/artifact")) + sorted(beside.glob("*-artifact")):
+        demand_artifact(sealed)
+    for entry in facts["steps"]:
+        for own in (beside / f"{entry['id']}-{index}" for index in entry["live"]):
+            if (own / "artifact").is_dir() or not facts.get("sealed"):
+                continue  # sealed by itself, or saved by a version that did not seal it
+            if what := damage(own):
+                raise DigestMismatch(
+                    f"the saved part of a step is damaged: {what}",
+                    where=str(own),
+                    do="copy the folder again, or run the recipe again",
+                )
+
+
+def complete(model: Any) -> None:
+    """Put the steps of an exported folder back onto the model that plain transformers has loaded from it, once.
+
+    From then on the model and its own `generate` are those that were measured. Raises RunNotFound where the model's
+    folder has no steps, or where an earlier call failed midway, and the discovery errors when a plugin is missing.
+    """
+    from types import MethodType, SimpleNamespace
+
+    from transformers import AutoTokenizer
+
+    from evenhand import generation
+
+    begun = getattr(model, COMPLETED, None)
+    if begun is True:
+        return
+    if begun is False:
+        raise RunNotFound(
+            "the steps of this model could not all be put back, and some of them are in place",
+            do="load the model again, and mend what the first error told",
+        )
+    place = Path(model.name_or_path)
+    if not place.is_dir():
+        from huggingface_hub import snapshot_download
+
+        # The steps of the very revision that the weights are of.
+        place = Path(snapshot_download(model.name_or_path, revision=getattr(model.config, "_commit_hash", None)))
+    facts = read_facts(place)
+    tokenizer = AutoTokenizer.from_pretrained(str(place))
+    if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
+        tokenizer.pad_token = tokenizer.eos_token
+    setattr(model, COMPLETED, False)
+    rules = restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, place)
+    model.generate = MethodType(type(model).generate, model)  # not the code that has called this
+    if rules:
+        generation.attach(model, tokenizer, [r for r in rules if r.around is None])
+    setattr(model, COMPLETED, True)
+
+
+class Usable:
+    """A finished model: `model` and `tokenizer` (it unpacks into both), `generate` for plain text, `fill` for masks."""
+
+    def __init__(self, model: Any, tokenizer: Any, rules: list[Any], kind: str) -> None:
+        from evenhand import filling, generation
+
+        self.model, self.tokenizer, self.rules = model, tokenizer, rules
+        if rules and kind == "masked":
+            filling.attach(model, tokenizer, rules)
+        elif rules:
+            generation.attach(model, tokenizer, [r for r in rules if r.around is None])
+
+    def __iter__(self) -> Any:
+        return iter((self.model, self.tokenizer))
+
+    def generate(
+        self,
+        prompts: str | list[str],
+        *,
+        max_new_tokens: int = 40,
+        temperature: float = 0.0,
+        seed: int = 0,
+        chat: bool = False,
+    ) -> Any:
+        """Continue a prompt, or each of several, with the run's decoding rules; gives the new text only.
+
+        `temperature` 0 is greedy; above, the same prompt and `seed` give the same text. `chat` puts the prompt into the
+        tokenizer's chat template.
+        """
+        from evenhand.contributions import Request
+        from evenhand.generation import generate
+
+        many = [prompts] if isinstance(prompts, str) else list(prompts)
+        requests = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
+        how: dict[str, Any] = {"rules": self.rules, "temperature": temperature, "seed": seed}
+        texts = [r.text for r in generate(self.model, self.tokenizer, requests, **how)]
+        return texts[0] if isinstance(prompts, str) else texts
+
+    def stream(
+        self, prompt: str, *, max_new_tokens: int = 40, temperature: float = 0.0, seed: int = 0, chat: bool = False
+    ) -> Iterator[str]:
+        """What `generate` gives, in pieces, as it is written; stop reading, and it stops writing.
+
+        A rule around whole requests may change all of an answer: with one there is one piece, when it is done.
+        """
+        from evenhand.contributions import Request
+        from evenhand.streaming import streamed
+
+        request = Request(prompt=prompt, max_new_tokens=max_new_tokens, meta={"chat": chat})
+        return streamed(self.model, self.tokenizer, request, rules=self.rules, temperature=temperature, seed=seed)
+
+    def pipeline(self) -> TextGeneration:
+        """An object with the interface of transformers' text-generation pipeline, with all decoding rules."""
+        from evenhand.text_pipeline import TextGeneration
+
+        return TextGeneration(self.model, self.tokenizer, self.rules)
+
+    def fill(self, texts: str | list[str], *, k: int = 5) -> Any:
+        """Masked models: the k likeliest words at the mask of a text, or of each of several, with the decoding rules.
+
+        The mask is written as `tokenizer.mask_token`; each word has its `text`, `token` and `logp`. The model itself
+        follows the rules, too: `transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer)` gives the same.
+        """
+        from evenhand.filling import fill
+
+        return fill(self.model, self.tokenizer, texts, rules=self.rules, k=k)
+
+    def __repr__(self) -> str:
+        names = ", ".join(r.name for r in self.rules) or "none"
+        return f"<{type(self.model).__name__} with decoding rules: {names}>"
