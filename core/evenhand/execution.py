@@ -18,10 +18,12 @@ from evenhand.examination import examined
 from evenhand.expectations import demand_reproduced
 from evenhand.guard import blamed, memory_ran_out, stopped
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
+from evenhand.named_models import model_folder
 from evenhand.opposing_steps import opposing
 from evenhand.plan import Plan, check_kinds, stages_of
 from evenhand.processes import count
 from evenhand.recipe import Recipe
+from evenhand.recipe_inputs import other_models
 from evenhand.report_reading import raw_run
 from evenhand.row_keeping import keep_refused
 from evenhand.training_log import integrations
@@ -133,6 +135,8 @@ def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel
         if step.plugin is None and step.active:
             integrations(step.options.report_to)  # type: ignore[union-attr]
     resolved = models.resolve(section.name, offline=offline)
+    for where, name in other_models([*work.steps, *work.benchmarks]):
+        model_folder(name, offline=offline, where=where)
     kind = models.checked_kind(resolved, kind=section.kind, trust_remote_code=section.trust_remote_code)
     check_kinds([*work.steps, *work.benchmarks], kind, resolved.display_name)
     return resolved

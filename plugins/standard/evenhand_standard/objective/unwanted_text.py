@@ -117,6 +117,12 @@ class UnwantedText(Mitigation):
 
         return (*files_of(options.by), *(files_of("toxicity") if options.texts == TWEETS else ()))
 
+    @classmethod
+    def models_for(cls, options: Any) -> Sequence[tuple[str, str]]:
+        from evenhand_standard.text_scorers import models_of
+
+        return models_of(by=options.by)
+
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
         o = self.options
