@@ -16,6 +16,8 @@ from evenhand.processes import gathered, rank_and_count
 from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
+from evenhand.rule_application import finishing, token_changes
+from evenhand.special_tokens import end_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -120,7 +122,8 @@ def write_batch(
     """Answers of one batch, by rules that act while text is written; a `streamer` gets the tokens of a single one."""
     import torch
 
-    from evenhand.decoding_loop import Decoder, end_tokens, numbers_only, token_changes
+    from evenhand.decoding_loop import Decoder
+    from evenhand.finite_logits import numbers_only
 
     was_training = model.training
     model.eval()
@@ -132,7 +135,7 @@ def write_batch(
         tokenizer.padding_side = side
     longest = max(r.max_new_tokens for r in requests)
     generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
-    decoder = Decoder(rules, tokenizer, generators if temperature > 0 else None, streamer)
+    decoder = Decoder(rules, generators if temperature > 0 else None, streamer)
     options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": 1}
     if temperature > 0:
         options |= {"temperature": temperature, "top_k": 0, "top_p": top_p}
@@ -262,8 +265,6 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
     `UsageError`, as for the ways of decoding in which rules cannot act (`OTHER_WAYS`). What the rules changed in each
     sequence of the last call is `model.generate.changes`.
     """
-    from evenhand.decoding_loop import token_changes
-
     plain = model.generate
     names = list(inspect.signature(plain).parameters)
 
@@ -271,7 +272,8 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
         import torch
         from transformers import LogitsProcessorList
 
-        from evenhand.decoding_loop import Decoder, RuleProcessor, finishing
+        from evenhand.decoding_loop import Decoder
+        from evenhand.rule_processor import RuleProcessor
 
         if kwargs.get("custom_generate") is not None:
             return plain(*args, **kwargs)
@@ -300,7 +302,7 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
                 out = plain(logits_processor=processors, **kwargs)
             found = processor.changes_of(out if isinstance(out, torch.Tensor) else out.sequences)
         else:
-            decoder = Decoder(rules, tokenizer, streamer=kwargs.pop("streamer", None))
+            decoder = Decoder(rules, streamer=kwargs.pop("streamer", None))
             out = plain(**{**kwargs, "custom_generate": decoder})
             found = decoder.changes
         with_rules.changes = [token_changes(row, tokenizer) for row in found]  # type: ignore[attr-defined]
