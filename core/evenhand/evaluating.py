@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 from evenhand.cache import storing
 from evenhand.compose import Composer
 from evenhand.errors import DataNotFound, EvenhandError, RecipeError, RecipeProblem, RunNotFound, UsageError
-from evenhand.execution import explained, new_folder
+from evenhand.failed_run import explained
 from evenhand.manifest import Manifest, environment, provenance
 from evenhand.plan import Plan, check_kinds
 from evenhand.processes import is_first, rank_and_count
 from evenhand.recipe import Recipe, ResolvedStep, recipe_of, resolve_steps
 from evenhand.report_reading import parse_run, raw_run
+from evenhand.run_folders import new_folder
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, DecodingRule, ItemRecord
