@@ -424,7 +424,7 @@ def test_a_run_is_not_continued_with_other_data_another_model_or_another_version
             return [{"name": "evenhand", "version": "0.1", "origin": ""},
                     {"name": "evenhand-trial", "version": "1.1", "origin": ""}]  # fmt: skip
 
-        monkeypatch.setattr("evenhand.execution.provenance", newer)
+        monkeypatch.setattr("evenhand.life_cycle.provenance", newer)
         monkeypatch.setattr(manifest, "__version__", "0.1")
         told = "evenhand-trial (1.0, now 1.1)"
     result = call(body, "--resume")

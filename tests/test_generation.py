@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from evenhand.attached_rules import attach
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
-from evenhand.generation import attach, generate
+from evenhand.generation import generate
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
 PROMPTS = ["The nurse said that she", "My brother is tired, so he went home and", "Rain fell"]

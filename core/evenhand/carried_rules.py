@@ -44,7 +44,7 @@ def write(folder: Path, rules: Sequence[DecodingRule]) -> None:
 
 def generate_with_rules(model: Any, inputs: Sequence[Any], arguments: dict[str, Any]) -> Any:
     """`model.generate` with the rules of the folder that the model was loaded from; the model stays as it is."""
-    from evenhand.generation import attach
+    from evenhand.attached_rules import attach
 
     given = {name: value for name, value in arguments.items() if value is not None}
     given |= given.pop("kwargs", {})

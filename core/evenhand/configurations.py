@@ -44,7 +44,8 @@ def ran(recipe: Recipe, parent: Path, *, offline: bool | None = None) -> Ran:
 
     Raises what `execute` raises.
     """
-    from evenhand.execution import execute, runs_of
+    from evenhand.execution import execute
+    from evenhand.run_folders import runs_of
 
     there = runs_of(recipe, parent)
     statuses = [_status(folder) for folder in there]

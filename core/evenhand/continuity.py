@@ -1,8 +1,8 @@
 """What a run began with, so that `--resume` continues the same run or says why it cannot.
 
-The recipe is compared when the folder is chosen (`execution`); here are the things that a recipe only names: the model,
-the texts, and the versions of the code. A plugin whose file was edited under the same version may go on, since mending
-it is a reason to resume, but the record says so.
+The recipe is compared when the folder is chosen (`run_folders`); here are the things that a recipe only names: the
+model, the texts, and the versions of the code. A plugin whose file was edited under the same version may go on, since
+mending it is a reason to resume, but the record says so.
 """
 
 from __future__ import annotations

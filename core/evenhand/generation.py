@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.around_requests import answered
@@ -16,6 +15,8 @@ from evenhand.processes import gathered, rank_and_count
 from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
+from evenhand.rule_application import token_changes
+from evenhand.special_tokens import end_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -120,7 +121,8 @@ def write_batch(
     """Answers of one batch, by rules that act while text is written; a `streamer` gets the tokens of a single one."""
     import torch
 
-    from evenhand.decoding_loop import Decoder, end_tokens, numbers_only, token_changes
+    from evenhand.decoding_loop import Decoder
+    from evenhand.finite_logits import numbers_only
 
     was_training = model.training
     model.eval()
@@ -132,7 +134,7 @@ def write_batch(
         tokenizer.padding_side = side
     longest = max(r.max_new_tokens for r in requests)
     generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
-    decoder = Decoder(rules, tokenizer, generators if temperature > 0 else None, streamer)
+    decoder = Decoder(rules, generators if temperature > 0 else None, streamer)
     options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": 1}
     if temperature > 0:
         options |= {"temperature": temperature, "top_k": 0, "top_p": top_p}
@@ -228,83 +230,3 @@ def seed_of(request: Request, seed: int) -> int:
         return request.seed
     digest = hashlib.sha256(f"{seed}\n{request.prompt}".encode()).digest()
     return int.from_bytes(digest[:6], "big")
-
-
-OTHER_WAYS = {
-    "assistant_model": "with an assistant model",
-    "prompt_lookup_num_tokens": "by looking up the prompt",
-    "assistant_early_exit": "with an early exit as the assistant",
-    "penalty_alpha": "by contrastive search",
-    "dola_layers": "by contrasting layers (DoLa)",
-    "force_words_ids": "with words that must occur",
-    "constraints": "with constraints",
-}
-"""Ways of decoding that do not choose each token from the distribution after the text so far, by their argument."""
-
-
-def _demand_known_way(asked: Callable[[str], Any]) -> None:
-    """Rules act in greedy decoding, sampling and beam search; another way would be left out without a word."""
-    way = next((words for name, words in OTHER_WAYS.items() if asked(name)), None)
-    if way is None and (asked("num_beam_groups") or 1) > 1:
-        way = "with groups of beams"
-    if way is not None:
-        raise UsageError(
-            f"decoding rules are in force, and they cannot act where text is written {way}",
-            where="generate",
-            do="decode greedily, by sampling or with plain beams, or undo the rules first",
-        )
-
-
-def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
-    """Make `model.generate` itself decode with the rules, in place.
-
-    Beam search uses them as a logits processor, which rules on the key-value cache cannot be: then it raises
-    `UsageError`, as for the ways of decoding in which rules cannot act (`OTHER_WAYS`). What the rules changed in each
-    sequence of the last call is `model.generate.changes`.
-    """
-    from evenhand.decoding_loop import token_changes
-
-    plain = model.generate
-    names = list(inspect.signature(plain).parameters)
-
-    def with_rules(*args: Any, **kwargs: Any) -> Any:
-        import torch
-        from transformers import LogitsProcessorList
-
-        from evenhand.decoding_loop import Decoder, RuleProcessor, finishing
-
-        if kwargs.get("custom_generate") is not None:
-            return plain(*args, **kwargs)
-        kwargs |= dict(zip(names, args, strict=False))
-        config = kwargs.get("generation_config") or model.generation_config
-
-        def asked(name: str) -> Any:
-            found = kwargs.get(name)
-            return getattr(config, name, None) if found is None else found
-
-        _demand_known_way(asked)
-        beams = asked("num_beams") or 1
-        if beams > 1:
-            if caching := [r.name for r in rules if r.step is not None]:
-                raise UsageError(
-                    f"the decoding rule {caching[0]!r} acts on the key-value cache, which beams share",
-                    where="generate",
-                    do="generate with num_beams=1",
-                )
-            mask = kwargs.get("attention_mask")
-            padding = None if mask is None else (mask == 0).sum(-1).repeat_interleave(beams).tolist()
-            processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or ())
-            processor = RuleProcessor(model, rules, tokenizer, padding=padding)
-            processors.append(processor)
-            with finishing(rules):
-                out = plain(logits_processor=processors, **kwargs)
-            found = processor.changes_of(out if isinstance(out, torch.Tensor) else out.sequences)
-        else:
-            decoder = Decoder(rules, tokenizer, streamer=kwargs.pop("streamer", None))
-            out = plain(**{**kwargs, "custom_generate": decoder})
-            found = decoder.changes
-        with_rules.changes = [token_changes(row, tokenizer) for row in found]  # type: ignore[attr-defined]
-        return out
-
-    with_rules.evenhand_rules = tuple(rules)  # type: ignore[attr-defined]  # `measure` scores with them, too
-    model.generate = with_rules

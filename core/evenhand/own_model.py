@@ -144,7 +144,8 @@ class Decoding:
     """Decoding rules in force on a model; made by `decode_with`, and undone at the end of its `with` or by `undo`."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule], kind: Kind) -> None:
-        from evenhand import filling, generation
+        from evenhand import filling
+        from evenhand.attached_rules import attach
 
         if "generate" in vars(model) or active_rules(model):
             known = ", ".join(rule.name for rule in active_rules(model))
@@ -160,7 +161,7 @@ class Decoding:
         if self.rules and kind == "masked":
             self._hook = filling.attach(model, tokenizer, self.rules)
         elif self.rules:
-            generation.attach(model, tokenizer, [rule for rule in self.rules if rule.around is None])
+            attach(model, tokenizer, [rule for rule in self.rules if rule.around is None])
             setattr(model.generate, RULES, self.rules)
             if all(rule.around is not None for rule in self.rules):
                 names = ", ".join(rule.name for rule in self.rules)

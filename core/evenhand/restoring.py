@@ -171,7 +171,7 @@ def complete(model: Any) -> None:
 
     from transformers import AutoTokenizer
 
-    from evenhand import generation
+    from evenhand.attached_rules import attach
 
     begun = getattr(model, COMPLETED, None)
     if begun is True:
@@ -195,7 +195,7 @@ def complete(model: Any) -> None:
     rules = restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, place)
     model.generate = MethodType(type(model).generate, model)  # not the code that has called this
     if rules:
-        generation.attach(model, tokenizer, [r for r in rules if r.around is None])
+        attach(model, tokenizer, [r for r in rules if r.around is None])
     setattr(model, COMPLETED, True)
 
 
@@ -203,13 +203,14 @@ class Usable:
     """A finished model: `model` and `tokenizer` (it unpacks into both), `generate` for plain text, `fill` for masks."""
 
     def __init__(self, model: Any, tokenizer: Any, rules: list[Any], kind: str) -> None:
-        from evenhand import filling, generation
+        from evenhand import filling
+        from evenhand.attached_rules import attach
 
         self.model, self.tokenizer, self.rules = model, tokenizer, rules
         if rules and kind == "masked":
             filling.attach(model, tokenizer, rules)
         elif rules:
-            generation.attach(model, tokenizer, [r for r in rules if r.around is None])
+            attach(model, tokenizer, [r for r in rules if r.around is None])
 
     def __iter__(self) -> Any:
         return iter((self.model, self.tokenizer))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from evenhand.contributions import DecodingRule
 from evenhand.errors import PluginFault
+from evenhand.rule_application import finishing
 from evenhand.scoring_forward import Consume, Forward
 from evenhand.scoring_packing import Row
 
@@ -48,8 +49,6 @@ def logits_under_rules(
     or asks for a context that there cannot be.
     """
     import torch
-
-    from evenhand.decoding_loop import finishing
 
     active = mapping_rules(rules, forward.kind)
     if not active:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule, Request
 from evenhand.request_settings import in_force, wanted
+from evenhand.special_tokens import end_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -87,7 +88,6 @@ def streamed(
     A rule around requests may change the whole answer, so with one there is one piece, when it is done. Closing the
     iterator ends the generation before its next token. Errors are raised where the next piece was asked for.
     """
-    from evenhand.decoding_loop import end_tokens
     from evenhand.generation import generate, write_batch
 
     if any(rule.around is not None for rule in rules):

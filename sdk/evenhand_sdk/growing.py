@@ -17,13 +17,13 @@ class GrowingSequences:
     """
 
     def __init__(self, model: Any, pad: int = 0) -> None:
-        from evenhand.decoding_loop import _Reader
+        from evenhand.decoding_reader import Reader
 
-        self._reader = _Reader(model, (), pad)
+        self._reader = Reader(model, (), pad)
 
     def free(self) -> None:
         """Forget the sequences and their cache; the next call reads anew."""
-        self._reader.cache, self._reader.mask, self._reader.cached = None, None, []
+        self._reader.forget()
 
     def next_logits(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
         """[n, V] in float32, behind the last token of each sequence; none may be empty."""

@@ -10,8 +10,9 @@ import torch
 from data_steps import applied
 from datasets import Dataset
 
+from evenhand.attached_rules import attach
 from evenhand.errors import UsageError
-from evenhand.generation import attach, generate
+from evenhand.generation import generate
 from evenhand.scoring import distributions
 from evenhand_sdk import Request
 from evenhand_standard.objective.control_codes import ControlCodes, conditioned, forbidden, quantised, written

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from evenhand.generation import attach
+from evenhand.attached_rules import attach
 from evenhand.scoring import distributions
 from evenhand_sdk import UsageError
 from evenhand_sdk.tiny import tiny_causal

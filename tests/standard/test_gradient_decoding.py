@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from evenhand.generation import attach
+from evenhand.attached_rules import attach
 from evenhand.scoring import distributions
 from evenhand_sdk import UsageError, fold, jensen_shannon, load_axis, token_bins
 from evenhand_standard.decoding.counterfactual_averaging import swapped_contexts

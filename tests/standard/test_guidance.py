@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evenhand.generation import attach
+from evenhand.attached_rules import attach
 from evenhand.scoring import distributions
 from evenhand_sdk import UsageError
 from evenhand_standard.decoding.contrastive_guidance import ContrastiveGuidance

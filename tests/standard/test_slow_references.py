@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
+from evenhand.attached_rules import attach
 from evenhand.contributions import DecodingRule
-from evenhand.generation import attach
 from evenhand_sdk.tiny import tiny_causal
 from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging
 from evenhand_standard.decoding.gradient_decoding import GradientDecoding

@@ -1,0 +1,145 @@
+"""Reads next-token logits of sequences that grow by a token at a time, and of the contexts that decoding rules ask for.
+
+Extra contexts of all rows share one batched forward pass with the rows themselves and have their own place in the
+key-value cache. While every sequence is one that was read before and one token more, one token a sequence is computed,
+also where beams change places or a context comes to its end; when a context changes further back (a word was completed
+differently), the batch is read anew, which keeps every rule a pure function of the prefix. Imported lazily: it loads
+torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch  # noqa: TID253 - imported inside functions only
+
+from evenhand.contributions import DecodingRule
+from evenhand.errors import UsageError
+from evenhand.fast_products import fast_products
+from evenhand.finite_logits import demand_numbers
+
+
+class Reader:
+    """Next-token logits of growing sequences and of their rules' contexts, with one key-value cache for all."""
+
+    def __init__(self, model: Any, rules: Sequence[DecodingRule], pad: int, room: int = 1) -> None:
+        self.model, self.pad = model, pad
+        self.room = room
+        """How many tokens may still be written."""
+        self.longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+        self.asking = [(k, r) for k, r in enumerate(rules) if r.contexts is not None]
+        self.touching = [r for r in rules if r.step is not None]
+        self.rules = rules
+        self.cached: list[list[int]] = []
+        self.cache: Any = None
+        self.mask: torch.Tensor | None = None
+        self._products = contextlib.ExitStack()
+        self._fast = False
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Whatever has happened: the model computes as before, and the cache is free."""
+        self.multiply_many(False)
+        self.forget()
+
+    def forget(self) -> None:
+        """Free the cache; the next call reads all anew."""
+        self.cache, self.mask, self.cached = None, None, []
+
+    def multiply_many(self, many: bool) -> None:
+        """On a processor, MKL multiplies a few rows at twice the price of one, oneDNN at nearly the same price.
+
+        Rows without contexts are left to the library's own products, so that they stay plain `generate` bit by bit.
+        """
+        if many != self._fast:
+            self._fast = many
+            if many and self.model.dtype == torch.float32:
+                self._products.enter_context(fast_products(self.model, "float32", blocks=False))
+            else:
+                self._products.close()
+
+    def read(self, texts: list[list[int]]) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
+        """Logits [B, V] of the texts, and for each rule the logits [k, V] of each text's contexts."""
+        wanted = [list(t) for t in texts]
+        slots: dict[int, list[list[int]]] = {}
+        for number, rule in self.asking:
+            assert rule.contexts is not None
+            slots[number] = []
+            for text in texts:
+                found = [list(c) for c in rule.contexts(tuple(text))]
+                self.demand_room(rule.name, found)
+                slots[number].append(list(range(len(wanted), len(wanted) + len(found))))
+                wanted += found
+        self.room -= 1
+        self.multiply_many(len(wanted) > len(texts))
+        logits = self.forward(wanted)
+        self._demand_numbers(logits, len(texts), slots)
+        none: list[list[int]] = [[]] * len(texts)
+        contexts = [[logits[rows] for rows in slots.get(k, none)] for k in range(len(self.rules))]
+        return logits[: len(texts)], contexts
+
+    def _demand_numbers(self, logits: torch.Tensor, texts: int, slots: dict[int, list[list[int]]]) -> None:
+        """The model's own logits are numbers; those after a rule's contexts are the model's, not the rule's."""
+        if bool(torch.isfinite(logits.amax(-1)).all()):
+            return
+        demand_numbers(logits[:texts], None)
+        name = next(self.rules[k].name for k, rows in slots.items() if rows)
+        demand_numbers(logits[texts:], None, f"after a context of the rule {name!r}")
+
+    def demand_room(self, rule: str, contexts: Sequence[Sequence[int]]) -> None:
+        """Before anything is written, a context that cannot hold the answer is refused."""
+        most = max((len(c) for c in contexts), default=0)
+        if most and most + self.room - 1 > self.longest:
+            raise UsageError(
+                f"a context of the rule has {most:,} tokens and up to {self.room:,} more are to be written, but the "
+                f"model takes at most {self.longest:,}",
+                where=f"decoding rule {rule!r}",
+                do="give a shorter prompt, or ask for fewer new tokens",
+            )
+
+    @torch.no_grad()
+    def forward(self, wanted: list[list[int]]) -> torch.Tensor:
+        """The next-token logits [n, V] of sequences; those that continue what was read before cost one token each."""
+        device = self.model.device
+        place = {tuple(old): k for k, old in enumerate(self.cached)}
+        found = [place.get(tuple(new[:-1])) for new in wanted]
+        if self.mask is not None and None not in found:
+            order = [k for k in found if k is not None]
+            if order != list(range(len(self.cached))):
+                index = torch.tensor(order, device=device)
+                self.cache.reorder_cache(index)
+                self.mask = self.mask[index]
+            ids = torch.tensor([w[-1:] for w in wanted], device=device)
+            self.mask = torch.cat([self.mask, torch.ones_like(self.mask[:, :1])], dim=1)
+            positions = torch.tensor([[len(w) - 1] for w in wanted], device=device)
+        else:
+            from transformers import DynamicCache
+
+            width = max(len(w) for w in wanted)
+            ids = torch.tensor([[self.pad] * (width - len(w)) + w for w in wanted], device=device)
+            self.mask = torch.tensor([[0] * (width - len(w)) + [1] * len(w) for w in wanted], device=device)
+            positions = (self.mask.cumsum(-1) - 1).clamp_min(0)
+            self.cache = DynamicCache(config=self.model.config)
+        for rule in self.touching:
+            assert rule.step is not None
+            rule.step(self.model, self.cache)
+        out = self.model(
+            input_ids=ids,
+            attention_mask=self.mask,
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self.cache, self.cached = out.past_key_values, wanted
+        return out.logits[:, -1].float()  # type: ignore[no-any-return]
+
+
+def left_padded(texts: Sequence[Sequence[int]], device: Any) -> torch.Tensor:
+    """Prefixes as a rule sees them: [B, T] with -1 before the shorter ones."""
+    width = max(len(t) for t in texts)
+    return torch.tensor([[-1] * (width - len(t)) + list(t) for t in texts], device=device)

@@ -1,0 +1,35 @@
+"""How an error ends a run or an evaluation: the record says so, and the user reads what can be done about it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from evenhand.errors import EvenhandError, OutOfMemory, told
+from evenhand.guard import blamed, memory_ran_out, stopped
+from evenhand.manifest import Manifest
+from evenhand.plan import Plan
+
+
+@contextlib.contextmanager
+def recorded(manifest: Manifest, work: Plan) -> Iterator[None]:
+    """A block whose error makes the run a failed one; raised is the error as a user should read it."""
+    try:
+        yield
+    except BaseException as error:
+        shown = explained(error, work)
+        manifest.event("end", f"{type(shown).__name__}: {told(shown)}")
+        manifest.finish("failed")
+        if shown is error:
+            raise
+        raise shown from error
+
+
+def explained(error: BaseException, work: Plan) -> BaseException:
+    """The error as a user should read it: what memory or a plugin did is not a defect of the toolkit."""
+    if isinstance(error, EvenhandError | OSError) or stopped(error):
+        return error
+    if memory_ran_out(error):
+        do = "use a smaller model, or lower evaluation.batch_tokens or training.batch_size"
+        return OutOfMemory("memory ran out", known=str(error).partition("\n")[0][:160], do=do)
+    return blamed(error, [*work.steps, *work.benchmarks]) or error

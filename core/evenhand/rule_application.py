@@ -1,0 +1,70 @@
+"""A decoding rule at work on a batch of logits: its result is checked, its moves are noted, what it holds is freed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import DecodingRule, TokenChange
+from evenhand.finite_logits import demand_numbers
+
+if TYPE_CHECKING:
+    import torch
+
+VISIBLE = 1e-6
+"""Total variation below which a change of the distribution is rounding, not a change."""
+
+Move = tuple[int, int, int, float]
+"""Of a row whose distribution changed: (row, likeliest token before, after, total variation)."""
+Change = tuple[int, str, int, int, float]
+"""Of a sequence: (position among the new tokens, rule, likeliest token before, after, total variation)."""
+
+
+def mapped(
+    rule: DecodingRule, ids: torch.Tensor, logits: torch.Tensor, contexts: list[torch.Tensor]
+) -> tuple[torch.Tensor, list[Move]]:
+    """The logits [B, V] after a rule with `next_logits`, and the rows that it moved.
+
+    Raises PluginFault for a row of which no token can be drawn any more.
+    """
+    assert rule.next_logits is not None
+    changed = rule.next_logits(ids, logits, contexts)
+    if changed is not logits:
+        demand_numbers(changed, rule.name)
+    return changed, moves(logits, changed)
+
+
+def moves(before: torch.Tensor, after: torch.Tensor) -> list[Move]:
+    """The rows whose distribution changed. All at once, so that a model elsewhere than on the processor is waited for
+    once."""
+    if after is before:
+        return []
+    chosen = (before != after).any(-1).nonzero().flatten().tolist()
+    if not chosen:
+        return []
+    old, new = before[chosen].float(), after[chosen].float()
+    moved = (0.5 * (old.softmax(-1) - new.softmax(-1)).abs().sum(-1)).tolist()
+    found = zip(chosen, old.argmax(-1).tolist(), new.argmax(-1).tolist(), moved, strict=True)
+    return [change for change in found if change[3] > VISIBLE]
+
+
+def token_changes(found: Sequence[Change], tokenizer: Any) -> list[TokenChange]:
+    """The record of one sequence in words."""
+    return [
+        TokenChange(
+            position=place, rule=rule, before=tokenizer.decode([a]), after=tokenizer.decode([b]), total_variation=moved
+        )
+        for place, rule, a, b, moved in found
+    ]
+
+
+@contextlib.contextmanager
+def finishing(rules: Sequence[DecodingRule]) -> Iterator[None]:
+    """A block behind which, however it ends, the rules free what they hold."""
+    try:
+        yield
+    finally:
+        for rule in rules:
+            if rule.finish is not None:
+                rule.finish()

@@ -1,0 +1,83 @@
+"""Decoding rules as a plain logits processor, for beam search. Imported lazily: it loads torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch  # noqa: TID253 - imported inside functions only
+
+from evenhand.contributions import DecodingRule
+from evenhand.decoding_reader import Reader, left_padded
+from evenhand.fast_products import fast_products
+from evenhand.finite_logits import demand_numbers
+from evenhand.rule_application import Change, mapped
+from evenhand.special_tokens import pad_token
+
+
+class RuleProcessor:
+    """Rules as a plain `LogitsProcessor`: for beam search, pipelines, and anything else that takes one.
+
+    Contexts keep a key-value cache of their own, which follows the beams when these change places. `padding` says how
+    many tokens on the left of each row are padding; without it, all leading padding tokens are taken for padding. What
+    the rules changed is kept by prefix, so that `changes_of` can tell it of the sequences that were not given up.
+    """
+
+    def __init__(
+        self, model: Any, rules: Sequence[DecodingRule], tokenizer: Any, *, padding: Sequence[int] | None = None
+    ) -> None:
+        self.model, self.rules = model, [r for r in rules if r.next_logits is not None]
+        self.padding = padding
+        self.pad = pad_token(tokenizer)
+        self.readers = [Reader(model, (), self.pad) for _ in self.rules]
+        self._changed: dict[tuple[int, ...], dict[int, tuple[str, int, int, float]]] = {}
+        """By prefix and number of the rule: beams begin alike, and that is one change."""
+        self._width = 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if not self.rules:
+            return scores
+        demand_numbers(scores, None)
+        given = scores
+        rows = input_ids.tolist()
+        self._width = min(self._width or input_ids.shape[1], input_ids.shape[1])
+        padding = self.padding or [next((k for k, t in enumerate(row) if t != self.pad), 0) for row in rows]
+        texts = [row[start:] for row, start in zip(rows, padding, strict=True)]
+        ids = left_padded(texts, scores.device)
+        for number, (rule, reader) in enumerate(zip(self.rules, self.readers, strict=True)):
+            scores, moved = mapped(rule, ids, scores, self._contexts(rule, reader, texts, scores))
+            for b, before, after, size in moved:
+                self._changed.setdefault(tuple(rows[b]), {})[number] = (rule.name, before, after, size)
+        if scores is given:
+            return scores
+        # Beam search adds up what it is given, so these must be log-probabilities; a row that no rule touched is.
+        touched = (scores != given).any(-1, keepdim=True)
+        return torch.where(touched, scores.log_softmax(-1), scores)
+
+    def _contexts(
+        self, rule: DecodingRule, reader: Reader, texts: list[list[int]], scores: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """For each text the logits [k, V] of the rule's contexts; k may be 0."""
+        asked = [[list(c) for c in rule.contexts(tuple(t))] if rule.contexts is not None else [] for t in texts]
+        flat = [c for row in asked for c in row]
+        reader.demand_room(rule.name, flat)
+        if not flat:
+            return [scores[:0]] * len(texts)
+        precision = "float32" if self.model.dtype == torch.float32 else ""
+        with fast_products(self.model, precision, blocks=False):
+            logits = reader.forward(flat).to(scores.device)
+        demand_numbers(logits, None, f"after a context of the rule {rule.name!r}")
+        return list(torch.split(logits, [len(row) for row in asked]))
+
+    def changes_of(self, sequences: torch.Tensor) -> list[list[Change]]:
+        """For each sequence [T] that came out, as `Decoder.changes`."""
+        start = self._width
+        found: list[list[Change]] = []
+        for row in sequences.tolist():
+            known = [
+                (t - start, change)
+                for t in range(start, len(row))
+                for change in self._changed.get(tuple(row[:t]), {}).values()
+            ]
+            found.append([(place, *change) for place, change in known])
+        return found

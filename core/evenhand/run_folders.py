@@ -1,0 +1,70 @@
+"""Where runs lie: the folder of a new one, and those of earlier runs of the same recipe."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from evenhand.cache import digest_of, make_folder, storing, write_atomic
+from evenhand.errors import EvenhandError, RunNotFound
+from evenhand.recipe import Recipe
+from evenhand.report_reading import raw_run
+
+
+def run_name(recipe: Recipe) -> str:
+    """What a run is called: by its recipe, else after the recipe's file."""
+    return recipe.run.name or (Path(recipe.origin).stem if recipe.origin != "recipe" else "run")
+
+
+def _identity(recipe: Recipe) -> str:
+    """What must be equal for a run to be continued."""
+    return digest_of(json.loads(json.dumps(recipe.model_dump(mode="json"))))
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Make the folder of a new run: its name with the time, and a number where that is taken."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = next(p for k in range(1000) if not (p := parent / f"{name}-{stamp}{f'-{k}' if k else ''}").exists())
+    with storing(folder):
+        make_folder(folder / ".state")
+    return folder
+
+
+def run_folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
+    """A new run folder, or the newest unfinished one of the same recipe."""
+    parent = Path(output or recipe.run.output or "runs")
+    name = run_name(recipe)
+    if not resume:
+        folder = new_folder(parent, name)
+        with storing(folder):
+            write_atomic(folder / ".state" / "identity", _identity(recipe))
+        return folder
+    found, same = _runs_there(recipe, parent), runs_of(recipe, parent)
+    unfinished = [p for p in same if _status(p) != "complete"]
+    if unfinished:
+        return unfinished[-1]
+    if same:
+        raise RunNotFound(f"the newest run of {name!r} is complete, there is nothing to resume", known=str(same[-1]))
+    changed = f"{len(found)} unfinished or finished runs there belong to another version of the recipe" if found else ""
+    raise RunNotFound(
+        f"no run of {name!r} to resume in {str(parent)!r}", known=changed, do="start a new run without --resume"
+    )
+
+
+def _runs_there(recipe: Recipe, parent: Path) -> list[Path]:
+    found = parent.glob(f"{run_name(recipe)}-*/.state/identity")
+    return sorted((p.parent.parent for p in found), key=lambda folder: folder.name)
+
+
+def runs_of(recipe: Recipe, parent: Path) -> list[Path]:
+    """The folders of this recipe's runs, the oldest first; those of another version of it are left out."""
+    identity = _identity(recipe)
+    return [p for p in _runs_there(recipe, parent) if (p / ".state" / "identity").read_text() == identity]
+
+
+def _status(folder: Path) -> str:
+    try:
+        return str(raw_run(folder).get("status", "unreadable"))
+    except EvenhandError:
+        return "unreadable"
