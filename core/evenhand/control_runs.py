@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evenhand.compose import Composer
 from evenhand.contributions import LossTerm
-from evenhand.life import STATE, Life
+from evenhand.life import Life
 from evenhand.manifest import Manifest
+from evenhand.run_folders import STATE
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord
@@ -83,7 +84,7 @@ class Untouched(Life):
         if stage in ("objective", "architecture") or step.section == "controls":
             super()._place(stage, step, found)
 
-    def _prove(self, step: ResolvedStep, found: Sequence[Proof]) -> None:
+    def prove(self, step: ResolvedStep, found: Sequence[Proof]) -> None:
         """What is shown is kept, and nothing is demanded: a step that does nothing on plain text is a valid control."""
         self.record_proofs(step, found)
 
