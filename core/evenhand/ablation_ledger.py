@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from evenhand.ablation import TRAINING, Ablation, Configuration, whole_of
 from evenhand.bootstrap import Part, bootstrap, distance, distance_interval, interval
 from evenhand.cache import sha256_text
-from evenhand.report_record import Interval
+from evenhand.report_results import Interval
 
 if TYPE_CHECKING:
     from evenhand.contributions import ItemRecord, Metric

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from evenhand import report_rows as training_rows
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
+from evenhand.report_caveats import missing
 from evenhand.report_contamination import note as overlap_note
 from evenhand.report_controls import controls
+from evenhand.report_cost import time_taken, what_it_cost
 from evenhand.report_expectations import reproductions
 from evenhand.report_numbers import bounds, counted, decimals, number, percent
 from evenhand.report_reading import read_run
@@ -110,7 +112,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
     if quality is None or (quality.ratio.value is None and not quality.parts):
         line("Not measured, so the cost is unknown.")
     elif quality.further:
-        line(wording.what_it_cost(run.model_copy(update={"seconds": 0.0})))
+        line(what_it_cost(run.model_copy(update={"seconds": 0.0})))
     else:
         places = max(3, decimals(quality.ratio))
         line(
@@ -138,7 +140,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         for finding in run.monitoring.findings:
             line(f"- {finding.monitor}: {finding.title}{f': {finding.detail}' if finding.detail else ''}")
 
-    notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
+    notes = [*missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
     notes += [f"{s.id}: changed nothing" for s in run.took_nothing]
     notes += search_words(run)
     notes += [found] if (found := overlap_note(run)) else []
@@ -158,7 +160,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         line("Load it with evenhand.load: some of its steps cannot be folded into the weights.")
     if run.seconds:
         out.print()
-        out.print(Text(f"Took {wording.time_taken(run)}."))
+        out.print(Text(f"Took {time_taken(run)}."))
 
 
 def longest_word(texts: Iterable[str]) -> int:
