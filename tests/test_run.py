@@ -432,7 +432,7 @@ def test_a_run_killed_in_its_training_ends_with_the_same_numbers(place: Path, tr
     assert resumed["benchmarks"] == expected["benchmarks"]
     assert resumed["samples"] == expected["samples"]
     assert resumed["training"][0]["terms"] == expected["training"][0]["terms"]
-    from evenhand.evidence import read_records
+    from evenhand.item_records import read_records
 
     for name in ("trial-length", "trial-quality"):
         a, b = (read_records(f / "items" / f"{name}.parquet") for f in (folders[0], uninterrupted))

@@ -90,7 +90,8 @@ def ledgers(found: Ablation, steps: Sequence[ResolvedStep]) -> list[Ledger]:
 
 def _ledger(found: Ablation, steps: Sequence[ResolvedStep], name: str) -> Ledger:
     from evenhand.compare import definition_of
-    from evenhand.evidence import deciding, primary_of
+    from evenhand.evidence import deciding
+    from evenhand.result_entries import primary_of
 
     ran = [c for c in found.configurations if c.record is not None]
     record = ran[0].record

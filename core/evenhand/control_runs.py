@@ -170,9 +170,10 @@ def degraded(
 
 def log_cost(benchmark: Benchmark, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> float:
     """Language quality lost, in the logarithm of the primary metric: above 0 for a loss; nan where undefined."""
+    from evenhand.result_entries import primary_of
     from evenhand.sample import Table, value_of
 
-    metric = next((m for m in benchmark.metrics if m.primary), benchmark.metrics[0])
+    metric = primary_of(benchmark)
     values = [value_of(metric, Table.of(records)) for records in (before, after)]
     if not all(value > 0 and math.isfinite(value) for value in values):
         return math.nan

@@ -197,7 +197,8 @@ def entry_of(
 
     `others` are the run's records with further seeds; a control has the same ones where it depends on the seed.
     """
-    from evenhand.evidence import compare_benchmark, primary_of
+    from evenhand.evidence import compare_benchmark
+    from evenhand.result_entries import primary_of
 
     settings = life.recipe.evaluation
     found = []

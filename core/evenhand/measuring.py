@@ -133,7 +133,7 @@ def baseline(
     `on_reuse` is told of each benchmark that was not measured again. Raises UsageError for a model whose outputs are
     not finite.
     """
-    from evenhand.evidence import read_records, write_records
+    from evenhand.item_records import read_records, write_records
     from evenhand.measured import Measured
 
     demand_finite(loaded)
