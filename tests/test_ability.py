@@ -16,7 +16,7 @@ from evenhand.evaluation_summary import caution
 from evenhand.evidence import compare_benchmark
 from evenhand.judging import judge
 from evenhand.planted import check_planted
-from evenhand.report_record import BenchmarkResult
+from evenhand.report_results import BenchmarkResult
 
 ABOVE = Metric(name="above chance", value="above", better="higher", unit="points")
 TEST = replace(benchmark(GAP, ABOVE), able="above chance")

@@ -16,7 +16,7 @@ from evenhand.contributions import Metric
 from evenhand.discovery import discover
 from evenhand.errors import RecipeError
 from evenhand.recipe import load_recipe, resolve_steps
-from evenhand.report_record import Interval
+from evenhand.report_results import Interval
 from evenhand_sdk.tiny import save_tiny
 
 pytestmark = pytest.mark.usefixtures("trial", "own_cache")

@@ -10,7 +10,7 @@ import pytest
 
 from evenhand import api
 from evenhand.errors import NoEffect, RunNotFound, TrainingDiverged, UsageError
-from evenhand.life import shared_selections
+from evenhand.life_training import shared_selections
 from evenhand.report_reading import raw_run
 from evenhand_sdk.tiny import save_tiny
 

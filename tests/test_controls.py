@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenhand import api, control_runs, life
+from evenhand import api, control_runs, life_training
 from evenhand.contributions import ItemRecord, Metric
 from evenhand.control_runs import MATCHED, log_cost, matched_strength
 from evenhand.control_steps import CONTINUED, DEGRADATION, controls_of
@@ -208,8 +208,8 @@ def test_continued_training_moves_the_same_parameters_and_is_measured_on_the_sam
     save_tiny(tmp_path / "tiny")
     (tmp_path / "r.toml").write_text(RUN)
     titles: list[str] = []
-    original = life.train
-    monkeypatch.setattr(life, "train", lambda *a, **k: titles.append(k["title"]) or original(*a, **k))
+    original = life_training.train
+    monkeypatch.setattr(life_training, "train", lambda *a, **k: titles.append(k["title"]) or original(*a, **k))
     result = api.run(tmp_path / "r.toml")
     assert titles == ["Training", "Training the control continued-training"]
     assert not list(result.folder.glob(".state/controls/*")), "a complete run keeps no control"
@@ -423,8 +423,8 @@ def test_a_control_in_which_a_step_does_nothing_is_a_control() -> None:
         one = made.__new__(made)
         one.manifest = {"steps": [entry]}  # type: ignore[assignment]
         if made is Untouched:
-            one._prove(step, [proof])
+            one.prove(step, [proof])
         else:
             with pytest.raises(NoEffect, match="no head was shut"):
-                one._prove(step, [proof])
+                one.prove(step, [proof])
         assert entry["proofs"] == [proof.as_dict()]

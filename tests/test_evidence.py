@@ -11,12 +11,8 @@ from data_records import GAP, PERPLEXITY, SHARE, benchmark, compare, records
 from evenhand.bootstrap import Part, bootstrap, interval, multiplicities
 from evenhand.contributions import ItemRecord, Metric
 from evenhand.errors import PluginFault
-from evenhand.evidence import (
-    bias_verdict,
-    compare_benchmark,
-    read_records,
-    write_records,
-)
+from evenhand.evidence import bias_verdict, compare_benchmark
+from evenhand.item_records import read_records, write_records
 from evenhand.sample import Sample, Table, aggregate, value_of
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from evenhand import api
 from evenhand.contributions import ItemRecord
 from evenhand.errors import UsageError
-from evenhand.evidence import read_records
 from evenhand.item_halves import counting, half_of
+from evenhand.item_records import read_records
 from evenhand_sdk.tiny import save_tiny
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from evenhand import api, cache, continued_training, controls, life
+from evenhand import api, cache, continued_training, controls, life_training
 from evenhand.continued_training import CODE, ContinuedTraining, _file_digests, with_equal_tokens
 from evenhand.contributions import ModelTransform
 from evenhand.kept_controls import FILE, _places
@@ -63,8 +63,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The titles of all trainings."""
     titles: list[str] = []
-    original = life.train
-    monkeypatch.setattr(life, "train", lambda *a, **k: titles.append(k["title"]) or original(*a, **k))
+    original = life_training.train
+    monkeypatch.setattr(life_training, "train", lambda *a, **k: titles.append(k["title"]) or original(*a, **k))
     return titles
 
 

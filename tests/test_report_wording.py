@@ -8,13 +8,18 @@ import pytest
 
 from data_run_parts import interval
 from data_runs import run_json
+from evenhand.report_caveats import limits, missing
 from evenhand.report_controls import controls
+from evenhand.report_cost import time_taken, what_it_cost
 from evenhand.report_figures import axis_over, bars, differing, forest, heat_tokens
 from evenhand.report_numbers import bounds, decimals, duration, listing, moment, number, tight
+from evenhand.report_provenance import provenance
 from evenhand.report_reading import parse_run
-from evenhand.report_record import Figure, Interval, RunRecord, Sample
+from evenhand.report_record import RunRecord
+from evenhand.report_results import Interval
 from evenhand.report_verdicts import did_it_help, left_out, reasons, seed_lines
-from evenhand.report_wording import limits, missing, provenance, rows, time_taken, what_it_cost
+from evenhand.report_wording import rows
+from evenhand.shown_record import Figure, Sample
 
 
 @pytest.mark.parametrize(

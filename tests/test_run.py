@@ -266,7 +266,7 @@ def test_what_is_no_recipe_at_all() -> None:
 
 def test_all_that_a_step_does_happens_below_a_bar(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hook, a fit or a proof of any plugin may take long: the time of a step is the time below its bar."""
-    from evenhand import life, proofs
+    from evenhand import life, life_training, proofs
 
     open_bars: list[str] = []
     seen: list[tuple[str, ...]] = []
@@ -286,10 +286,11 @@ def test_all_that_a_step_does_happens_below_a_bar(place: Path, monkeypatch: pyte
         original = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, **k: (seen.append((name, *open_bars)), original(*a, **k))[1])
 
-    monkeypatch.setattr(life, "progress", Bar)
+    for module in (life, life_training):
+        monkeypatch.setattr(module, "progress", Bar)
     for name in ("probe_logits", "output_proof", "tensor_digests"):
         watched(proofs, name)
-    watched(life, "write_training")
+    watched(life_training, "write_training")
     steps = '[[steps]]\nuse = "trial-norms"\n[[steps]]\nuse = "train"\n[[steps]]\nuse = "trial-scale"\n'
     api.run(recipe(place, steps))
     assert ("probe_logits", "Step trial-norms") in seen
@@ -431,7 +432,7 @@ def test_a_run_killed_in_its_training_ends_with_the_same_numbers(place: Path, tr
     assert resumed["benchmarks"] == expected["benchmarks"]
     assert resumed["samples"] == expected["samples"]
     assert resumed["training"][0]["terms"] == expected["training"][0]["terms"]
-    from evenhand.evidence import read_records
+    from evenhand.item_records import read_records
 
     for name in ("trial-length", "trial-quality"):
         a, b = (read_records(f / "items" / f"{name}.parquet") for f in (folders[0], uninterrupted))

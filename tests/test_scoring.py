@@ -12,7 +12,8 @@ from evenhand import scoring
 from evenhand.contributions import DecodingRule, Request
 from evenhand.errors import OutOfMemory, PluginFault, UsageError
 from evenhand.measured import Measured
-from evenhand.scoring import describe_mode, distributions, next_logprobs, pll, score_texts, token_ids
+from evenhand.scored_text import token_ids
+from evenhand.scoring import describe_mode, distributions, next_logprobs, pll, score_texts
 from evenhand.scoring_continuations import score_continuations
 from evenhand.scoring_forward import Forward, out_of_memory
 from evenhand.scoring_packing import Row

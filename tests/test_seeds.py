@@ -14,7 +14,7 @@ from data_records import GAP, compare, records
 from evenhand import api
 from evenhand.bootstrap import Part, bootstrap, seed_shares
 from evenhand.errors import RecipeError
-from evenhand.evidence import read_records
+from evenhand.item_records import read_records
 from evenhand.plan import plan
 from evenhand.recipe import load_recipe
 from evenhand.sample import Table

@@ -18,8 +18,8 @@ from evenhand import api, sweep_study
 from evenhand.cli import toolkit
 from evenhand.discovery import discover
 from evenhand.errors import PluginFault, RecipeError, UsageError
-from evenhand.evidence import read_records
 from evenhand.item_halves import half_of
+from evenhand.item_records import read_records
 from evenhand.recipe import load_recipe
 from evenhand.report_reading import read_run
 from evenhand.sweep import Sweep, sweep

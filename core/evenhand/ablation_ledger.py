@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from evenhand.ablation import TRAINING, Ablation, Configuration, whole_of
 from evenhand.bootstrap import Part, bootstrap, distance, distance_interval, interval
 from evenhand.cache import sha256_text
-from evenhand.report_record import Interval
+from evenhand.report_results import Interval
 
 if TYPE_CHECKING:
     from evenhand.contributions import ItemRecord, Metric
@@ -90,7 +90,8 @@ def ledgers(found: Ablation, steps: Sequence[ResolvedStep]) -> list[Ledger]:
 
 def _ledger(found: Ablation, steps: Sequence[ResolvedStep], name: str) -> Ledger:
     from evenhand.compare import definition_of
-    from evenhand.evidence import deciding, primary_of
+    from evenhand.evidence import deciding
+    from evenhand.result_entries import primary_of
 
     ran = [c for c in found.configurations if c.record is not None]
     record = ran[0].record

@@ -9,7 +9,7 @@ from evenhand.ablation import Ablation
 from evenhand.ablation_ledger import EARNS, HARMS, SPARE, TOGETHER, Ledger
 from evenhand.report_figures import Mark, Panel, axis_over, position, tick_labels
 from evenhand.report_numbers import bounds, decimals, listing, number
-from evenhand.report_record import Interval
+from evenhand.report_results import Interval
 from evenhand.search_page import PageView, PanelView, TableView, print_page, write_page
 
 if TYPE_CHECKING:

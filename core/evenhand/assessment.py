@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.controls import entry_of, run_controls
-from evenhand.evidence import compare_benchmark, write_records
+from evenhand.evidence import compare_benchmark
+from evenhand.item_records import write_records
 from evenhand.judging import judge
 from evenhand.multiplicity import adjusted
 from evenhand.noninferiority import quality_summary

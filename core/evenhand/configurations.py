@@ -20,7 +20,8 @@ from evenhand.errors import (
     StorageFault,
 )
 from evenhand.report_reading import read_run
-from evenhand.report_record import MetricResult, RunRecord
+from evenhand.report_record import RunRecord
+from evenhand.report_results import MetricResult
 
 if TYPE_CHECKING:
     from evenhand.recipe import Recipe

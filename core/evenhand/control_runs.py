@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evenhand.compose import Composer
 from evenhand.contributions import LossTerm
-from evenhand.life import STATE, Life
+from evenhand.life import Life
 from evenhand.manifest import Manifest
+from evenhand.run_folders import STATE
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord
@@ -83,7 +84,7 @@ class Untouched(Life):
         if stage in ("objective", "architecture") or step.section == "controls":
             super()._place(stage, step, found)
 
-    def _prove(self, step: ResolvedStep, found: Sequence[Proof]) -> None:
+    def prove(self, step: ResolvedStep, found: Sequence[Proof]) -> None:
         """What is shown is kept, and nothing is demanded: a step that does nothing on plain text is a valid control."""
         self.record_proofs(step, found)
 
@@ -169,9 +170,10 @@ def degraded(
 
 def log_cost(benchmark: Benchmark, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> float:
     """Language quality lost, in the logarithm of the primary metric: above 0 for a loss; nan where undefined."""
+    from evenhand.result_entries import primary_of
     from evenhand.sample import Table, value_of
 
-    metric = next((m for m in benchmark.metrics if m.primary), benchmark.metrics[0])
+    metric = primary_of(benchmark)
     values = [value_of(metric, Table.of(records)) for records in (before, after)]
     if not all(value > 0 and math.isfinite(value) for value in values):
         return math.nan

@@ -18,9 +18,9 @@ from evenhand.control_steps import CONTINUED, DEGRADATION, ON_REQUEST, REQUIRED,
 from evenhand.errors import EvenhandError
 from evenhand.kept_controls import trained_once
 from evenhand.kept_records import each_once, once
-from evenhand.life import STATE
 from evenhand.manifest import CONTROL
 from evenhand.parking import parked
+from evenhand.run_folders import STATE
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord
@@ -197,7 +197,8 @@ def entry_of(
 
     `others` are the run's records with further seeds; a control has the same ones where it depends on the seed.
     """
-    from evenhand.evidence import compare_benchmark, primary_of
+    from evenhand.evidence import compare_benchmark
+    from evenhand.result_entries import primary_of
 
     settings = life.recipe.evaluation
     found = []

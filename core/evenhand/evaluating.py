@@ -25,7 +25,7 @@ from evenhand.plan import Plan, check_kinds
 from evenhand.processes import is_first, rank_and_count
 from evenhand.recipe import Recipe, ResolvedStep
 from evenhand.report_reading import raw_run
-from evenhand.run_folders import new_folder
+from evenhand.run_folders import STATE, new_folder
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord
@@ -191,7 +191,7 @@ def _benchmarks(
     recipe: Recipe, steps: Sequence[ResolvedStep], loaded: LoadedModel, folder: Path, manifest: Manifest
 ) -> Benchmarks:
     """The benchmarks of a run that takes no step."""
-    from evenhand.life import STATE, Life
+    from evenhand.life import Life
     from evenhand.measuring import benchmarks_of
     from evenhand.services import Services
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evenhand.ability import lacking
+from evenhand.axis_results import MIN_CLUSTERS
+from evenhand.bootstrap import multiplicities
 from evenhand.contributions import Benchmark, ItemRecord
+from evenhand.item_records import check_records
+from evenhand.result_entries import benchmark_facts, definition, metric_facts, primary_of, seed_of_draws, with_interval
+from evenhand.sample import Sample, Table, aggregate, value_of
 
 
 def measured_entry(
@@ -24,51 +30,26 @@ def measured_entry(
     """
     import numpy as np
 
-    from evenhand.ability import lacking
-    from evenhand.axis_results import MIN_CLUSTERS
-    from evenhand.bootstrap import interval, multiplicities
-    from evenhand.cache import sha256_text
-    from evenhand.errors import PluginFault
-    from evenhand.evidence import _definition, _plain
-    from evenhand.item_records import check_records
-    from evenhand.sample import Sample, Table, aggregate, value_of
-
     check_records(benchmark.name, records, records)
-    if not benchmark.metrics:
-        raise PluginFault("it names no metric", where=f"benchmark {benchmark.name!r}")
+    primary = primary_of(benchmark)
     table = Table.of(records)
     drawn: list[list[Any]] = [[] for _ in benchmark.metrics]
-    for draws in multiplicities(table.clusters, resamples, int(sha256_text(f"{seed}/{benchmark.name}")[:8], 16)):
+    for draws in multiplicities(table.clusters, resamples, seed_of_draws(benchmark, seed)):
         sample = Sample(table, draws)
         for metric, kept in zip(benchmark.metrics, drawn, strict=True):
             kept.append(aggregate(metric, sample))
-    primary = next((m for m in benchmark.metrics if m.primary), benchmark.metrics[0])
-    metrics = []
-    for metric, parts in zip(benchmark.metrics, drawn, strict=True):
-        low, high = interval(np.concatenate(parts), confidence)
-        metrics.append(
-            {
-                "name": metric.name,
-                "unit": metric.unit,
-                "description": metric.description,
-                "target": metric.target,
-                "better": metric.better,
-                "primary": metric is primary,
-                "after": {"value": _plain(value_of(metric, table)), "low": _plain(low), "high": _plain(high)},
-                "definition": _definition(metric),
-            }
-        )
+    metrics = [
+        {
+            **metric_facts(metric),
+            "primary": metric is primary,
+            "after": with_interval(value_of(metric, table), np.concatenate(parts), confidence),
+            "definition": definition(metric),
+        }
+        for metric, parts in zip(benchmark.metrics, drawn, strict=True)
+    ]
     flags = sorted({name for record in records for name, on in record.flags.items() if on})
     return {
-        "id": benchmark.name,
-        "name": benchmark.name,
-        "title": benchmark.title,
-        "mode": benchmark.mode,
-        "version": benchmark.version,
-        "quality": benchmark.quality,
-        "data_digest": benchmark.data_digest,
-        "good": benchmark.good,
-        "able": benchmark.able,
+        **benchmark_facts(benchmark),
         "unable": lacking(metrics, benchmark.able, ["after"]),
         "n_items": len(records),
         "n_clusters": table.clusters,

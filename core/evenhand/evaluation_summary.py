@@ -12,7 +12,8 @@ from evenhand import report_contamination as contamination
 from evenhand import report_wording as wording
 from evenhand.report_numbers import bounds, counted, decimals, duration, listing, number, percent
 from evenhand.report_reading import read_run
-from evenhand.report_record import BenchmarkResult, MetricResult, RunRecord
+from evenhand.report_record import RunRecord
+from evenhand.report_results import BenchmarkResult, MetricResult
 from evenhand.summary import NARROW, WIDTH, in_lines, longest_word, plain_console, tidy
 
 if TYPE_CHECKING:

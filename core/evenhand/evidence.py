@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from evenhand.ability import lacking
 from evenhand.axis_results import AXIS_MARGIN, MIN_CLUSTERS, axis_parts, axis_result, margin_of, only_axis
-from evenhand.bootstrap import Part, Resampled, bootstrap, distance, distance_interval, interval
-from evenhand.cache import sha256_text
+from evenhand.bootstrap import Part, Resampled, bootstrap, distance, distance_interval
 from evenhand.contributions import Benchmark, ItemRecord, Metric
-from evenhand.errors import PluginFault
 from evenhand.item_counts import counts, out_of_lexicon
 from evenhand.item_records import check_records
 from evenhand.item_records import read_records as read_records
-from evenhand.item_records import write_records as write_records
 from evenhand.noninferiority import loss_verdict, quality_loss
 from evenhand.paired_tests import PairedTest, bootstrap_test, paired_tests
+from evenhand.result_entries import (
+    benchmark_facts,
+    defined,
+    definition,
+    metric_facts,
+    primary_of,
+    seed_of_draws,
+    with_interval,
+)
 from evenhand.sample import Table
 from evenhand.verdict_text import BY_CONSTRUCTION, reason_of, verdict_text
 
@@ -58,16 +63,15 @@ def compare_benchmark(
     all seeds. `others_before` are those of what is compared with, if it was trained with the same seeds. Raises
     PluginFault for records that do not belong together, and for a benchmark without metrics.
     """
-    if not benchmark.metrics:
-        raise PluginFault("it names no metric", where=f"benchmark {benchmark.name!r}")
+    primary = primary_of(benchmark)
     befores = [before_records, *(others_before or {}).values()]
     given = [*befores, after_records, *(others or {}).values()]
     for side in given[1:]:
         check_records(benchmark.name, before_records, side)
-    primary, first = primary_of(benchmark), len(befores)
+    first = len(befores)
     decided_by, used = deciding(benchmark, given)
     tables = tables_of(used)
-    draw_seed = int(sha256_text(f"{seed}/{benchmark.name}")[:8], 16)
+    draw_seed = seed_of_draws(benchmark, seed)
     parts = [Part(m, tables[:first], tables[first:]) for m in benchmark.metrics]
     axes = [] if benchmark.quality else axis_parts(next(p for p in parts if p.metric is primary))
     every = [*parts, *(part for _, part in axes)]
@@ -76,15 +80,7 @@ def compare_benchmark(
     decisive, place = next((r, k) for k, r in enumerate(results) if every[k].metric is primary)
     decisive["primary"] = True
     entry: dict[str, Any] = {
-        "id": benchmark.name,
-        "name": benchmark.name,
-        "title": benchmark.title,
-        "mode": benchmark.mode,
-        "version": benchmark.version,
-        "quality": benchmark.quality,
-        "data_digest": benchmark.data_digest,
-        "good": benchmark.good,
-        "able": benchmark.able,
+        **benchmark_facts(benchmark),
         "n_items": len(used[0]),
         "n_clusters": tables[0].clusters,
         "counts": counts(primary, before_records, after_records),
@@ -100,25 +96,28 @@ def compare_benchmark(
         entry["in_lexicon"] = _inside(primary, given, first, resamples, confidence, draw_seed, seeds)
     if benchmark.quality:
         entry.update(quality_loss(primary, drawn[place], confidence, budget))
-    if len(used[0]) < benchmark.min_items or tables[0].clusters < MIN_CLUSTERS:
-        entry["verdict"] = "too few items"
-    elif decided_by == "construction":
-        entry["verdict"] = BY_CONSTRUCTION
-    elif benchmark.quality and (budget is not None or primary.margin is not None):
-        entry["verdict"] = loss_verdict(entry, budget or 1.0)
-    else:
-        entry["verdict"] = bias_verdict(decisive)
-        if entry["verdict"] == "improved" and (why := lacking(results[: len(parts)], benchmark.able)):
-            entry["verdict"], entry["unable"] = "no demonstrated effect", why
+    entry |= _verdict(benchmark, entry, decisive, by_construction=decided_by == "construction", budget=budget)
     needed = benchmark.min_items, MIN_CLUSTERS
     entry["reason"] = reason_of(entry, decisive, needed=needed)
     entry["verdict_text"] = verdict_text(entry, decisive, confidence=confidence, budget=budget, needed=needed)
     return entry
 
 
-def primary_of(benchmark: Benchmark) -> Metric:
-    """The metric that the verdict rests on: the one that says so, else the first."""
-    return next((m for m in benchmark.metrics if m.primary), benchmark.metrics[0])
+def _verdict(
+    benchmark: Benchmark, entry: Mapping[str, Any], decisive: Mapping[str, Any], *, by_construction: bool,
+    budget: float | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The `verdict` of an entry, and what it is `unable` to do where an improvement was taken back for that."""
+    if entry["n_items"] < benchmark.min_items or entry["n_clusters"] < MIN_CLUSTERS:
+        return {"verdict": "too few items"}
+    if by_construction:
+        return {"verdict": BY_CONSTRUCTION}
+    if benchmark.quality and (budget is not None or primary_of(benchmark).margin is not None):
+        return {"verdict": loss_verdict(entry, budget or 1.0)}
+    verdict = bias_verdict(decisive)
+    if verdict == "improved" and (why := lacking(entry["metrics"], benchmark.able)):
+        return {"verdict": "no demonstrated effect", "unable": why}
+    return {"verdict": verdict}
 
 
 def bias_verdict(metric: Mapping[str, Any]) -> str:
@@ -173,7 +172,7 @@ def _results(
     results = [_metric_result(p.metric, d, t, confidence) for p, d, t in zip(parts, drawn, tests, strict=True)]
     if len(seeds) > 1:
         for result, found in zip(results, drawn, strict=True):
-            result["seeds"] = [{"seed": s, "after": _plain(v)} for s, v in zip(seeds, found.seeds, strict=True)]
+            result["seeds"] = [{"seed": s, "after": defined(v)} for s, v in zip(seeds, found.seeds, strict=True)]
     return results, drawn
 
 
@@ -181,35 +180,21 @@ def _metric_result(metric: Metric, drawn: Resampled, test: PairedTest, confidenc
     change = drawn.after - drawn.before
     decisive = change
     result: dict[str, Any] = {
-        "name": metric.name,
-        "unit": metric.unit,
-        "description": metric.description,
-        "target": metric.target,
-        "better": metric.better,
-        "primary": metric.primary,
-        "before": _with_interval(drawn.value_before, drawn.before, confidence),
-        "after": _with_interval(drawn.value_after, drawn.after, confidence),
-        "change": _with_interval(drawn.value_after - drawn.value_before, change, confidence),
+        **metric_facts(metric),
+        "before": with_interval(drawn.value_before, drawn.before, confidence),
+        "after": with_interval(drawn.value_after, drawn.after, confidence),
+        "change": with_interval(drawn.value_after - drawn.value_before, change, confidence),
         "distance_change": None,
-        "definition": _definition(metric),
+        "definition": definition(metric),
     }
     if metric.better == "nearer":
         decisive = distance(metric, drawn.after) - distance(metric, drawn.before)
         moved = float(distance(metric, drawn.value_after) - distance(metric, drawn.value_before))
         low, high = distance_interval(moved, decisive, confidence)
-        result["distance_change"] = {"value": _plain(moved), "low": _plain(low), "high": _plain(high)}
-    result["p"], result["test"] = _plain(test.p), test.name
-    result["detectable"] = _plain(_detectable(decisive, confidence))
+        result["distance_change"] = {"value": defined(moved), "low": defined(low), "high": defined(high)}
+    result["p"], result["test"] = defined(test.p), test.name
+    result["detectable"] = defined(_detectable(decisive, confidence))
     return result
-
-
-def _definition(metric: Metric) -> dict[str, Any]:
-    """All that decides the numbers; a statistic by the place of its function."""
-    told = ("name", "description", "unit", "primary", "statistic")
-    found = {f.name: getattr(metric, f.name) for f in fields(metric) if f.name not in told}
-    if metric.statistic is not None:
-        found["statistic"] = f"{metric.statistic.__module__}:{metric.statistic.__qualname__}"
-    return found
 
 
 def _detectable(draws: Array, confidence: float) -> float:
@@ -221,12 +206,3 @@ def _detectable(draws: Array, confidence: float) -> float:
         return math.nan
     normal = NormalDist()
     return (normal.inv_cdf((1 + confidence) / 2) + normal.inv_cdf(POWER)) * float(np.std(defined, ddof=1))
-
-
-def _with_interval(value: float, draws: Array, confidence: float) -> dict[str, float | None]:
-    low, high = interval(draws, confidence)
-    return {"value": _plain(value), "low": _plain(low), "high": _plain(high)}
-
-
-def _plain(value: Any) -> float | None:
-    return float(value) if math.isfinite(value) else None

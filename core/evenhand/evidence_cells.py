@@ -7,7 +7,8 @@ from typing import Any
 
 from evenhand import report_wording as wording
 from evenhand.report_numbers import DASH, bounds, decimals, duration, listing, moment, number, plain, tight
-from evenhand.report_record import BenchmarkResult, Interval, MetricResult, RunRecord
+from evenhand.report_record import RunRecord
+from evenhand.report_results import BenchmarkResult, Interval, MetricResult
 from evenhand.report_verdicts import one_seed
 from evenhand.verdict_text import BY_CONSTRUCTION
 

@@ -24,7 +24,8 @@ from evenhand.evidence_cells import (
     untouched_cell,
 )
 from evenhand.report_numbers import counted, listing, percent
-from evenhand.report_record import BenchmarkResult, RunRecord
+from evenhand.report_record import RunRecord
+from evenhand.report_results import BenchmarkResult
 from evenhand.techniques import STAGES, Technique
 
 NOTE = "<!-- Written by `toolkit evidence` from the files in results/. Do not edit. -->\n\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from evenhand.cache import atomic_folder, damage
-from evenhand.life import STATE
+from evenhand.run_folders import STATE
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand import proofs
-from evenhand.compose import Composer, fold_data
+from evenhand.compose import Composer
 from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import (
     Aggregator,
     Artifact,
     Criterion,
-    DataTransform,
     DecodingRule,
     LossTerm,
     ModelTransform,
-    TrainingStart,
 )
 from evenhand.errors import WrongModelKind
-from evenhand.kept_steps import read_artifact, read_training, write_artifact, write_training
-from evenhand.models import note_moved
+from evenhand.kept_steps import read_artifact, write_artifact
+from evenhand.life_training import train_step
 from evenhand.plan import stages_of
 from evenhand.progress import progress
 from evenhand.recipe_inputs import heldout_of
-from evenhand.row_keeping import keep, settled
+from evenhand.run_folders import STATE
 from evenhand.services import Services
-from evenhand.training import TrainingResult, restore_terms, train
 from evenhand.training_terms import LANGUAGE_MODELLING
-from evenhand.training_watch import retention_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,11 +37,6 @@ if TYPE_CHECKING:
     from evenhand.manifest import Manifest
     from evenhand.models import LoadedModel
     from evenhand.recipe import Recipe, ResolvedStep
-
-STATE = ".state"
-"""Folder inside the run folder for what a resume needs."""
-LOGS = "training"
-"""Folder inside the run folder with a log of each training."""
 
 
 @dataclass(kw_only=True)
@@ -117,7 +107,7 @@ class Life:
         with self.manifest.timed(f"step {step.id}"):
             if step.plugin is None:
                 if step.active:
-                    self.train(step)
+                    train_step(self, step)
                 return
             handle = StepHandle(id=step.id, plugin=plugin, active=step.active)
             handle.folder = self.folder / STATE / "steps" / step.id
@@ -176,7 +166,7 @@ class Life:
             self.rules += [(step, c) for c in found]
             self.services.rules = [rule for _, rule in self.rules]
             if found:
-                self._prove(step, [proofs.decoding_proof(self.loaded.model, self.loaded.tokenizer, found)])
+                self.prove(step, [proofs.decoding_proof(self.loaded.model, self.loaded.tokenizer, found)])
         elif stage == "monitoring":
             self.monitors += [(step, c) for c in found]
 
@@ -225,11 +215,12 @@ class Life:
         if not transform.trainable:
             proof = proofs.output_proof(before, look(model, tokenizer))
             placed.effect = 0.0 if shaping else proof.size
-            self._prove(step, [replace(proof, what=f"{proof.what}, while it trains") if shaping else proof])
+            self.prove(step, [replace(proof, what=f"{proof.what}, while it trains") if shaping else proof])
         if transform.on_step and placed not in self.pending_models:
             self.pending_models.append(placed)
 
-    def _prove(self, step: ResolvedStep, found: Sequence[proofs.Proof]) -> None:
+    def prove(self, step: ResolvedStep, found: Sequence[proofs.Proof]) -> None:
+        """As `record_proofs`; raises NoEffect for a step that must have an effect and was shown to have none."""
         self.record_proofs(step, found)
         proofs.demand(step, found)
 
@@ -246,156 +237,4 @@ class Life:
         place = next((k for k, s in enumerate(self.step_order) if s.id == step.id), -1)
         if not any(s.plugin is None and s.active for s in self.step_order[place + 1 :]):
             what = "it shapes a training, but no training follows it"
-            self._prove(step, [proofs.Proof("architecture", False, what, 0.0)])
-
-    # ------------------------------------------------------------------------------------------ training
-    def train(self, step: ResolvedStep) -> None:
-        """Compose what is pending into one training, prove each part, and clear the table for the next."""
-        if self.rows is None:
-            raise RuntimeError("a training was planned but no data was loaded")
-        rows, retention = self.rows, None
-        if self.recipe.holds_budget(step.options):  # type: ignore[arg-type]
-            rows, retention = self._retention(rows)
-        elif "perplexity" in self.recipe.budget.model_fields_set and step.options.constraint == "auto":  # type: ignore[union-attr]
-            self._told("the budget is checked after the run; with data.retention it would hold while training, too")
-        for owner, transform in self.pending_data:
-            changed = fold_data(rows, [(owner, transform)])
-            self._record_rows(owner, transform, rows, changed)
-            proof = proofs.reading_proof(rows) if transform.looks_on else proofs.data_proof(rows, changed)
-            self._prove(owner, [proof])
-            rows = changed
-        self.manifest["data"]["rows_after"] = len(rows)
-        if self.contamination is not None:
-            self.contamination.training(rows, step.id)
-        for placed in self.pending_models:
-            if placed.transform.on_start:
-                with self.manifest.timed(f"step {placed.step.id}"):
-                    begun = TrainingStart(
-                        model=self.loaded.model,
-                        rows=rows,
-                        tell=self._told,
-                        settings=step.options,  # type: ignore[arg-type]
-                    )
-                    placed.transform.on_start(begun)
-        selections = [p for p in self.pending_models if p.transform.trainable]
-        model = self.loaded.model
-        chosen_by = [(p.step.id, set(p.transform.trainable(model))) for p in selections if p.transform.trainable]
-        names = {name for _, chosen in chosen_by for name in chosen}
-        for text in shared_selections(chosen_by):
-            self._told(text)
-        with progress("Taking digests of the weights"):
-            before = proofs.tensor_digests(model)
-        finishing = any(p.transform.finish for p in self.pending_models)
-        outputs = proofs.probe_logits(model, self.loaded.tokenizer) if finishing else None
-        result = self._run_training(step, rows, names if selections else None, retention)
-        with progress("Comparing the weights with those before"):
-            after = proofs.tensor_digests(model)
-        note_moved(model, [name for name, digest in after.items() if digest != before[name]])
-        for placed in self.pending_models:
-            idle = result.watch is not None and result.watch["kept"] == 0  # no moment kept the budget: nothing moved
-            demand = self.record_proofs if idle else self._prove
-            if placed.transform.trainable:
-                chosen = list(placed.transform.trainable(model))
-                others = [n for n in names if n not in set(chosen)]
-                proof = proofs.selection_proof(_without(before, others), _without(after, others), chosen)
-                if placed.transform.selection:
-                    proof = replace(proof, what=f"{proof.what}; {placed.transform.selection()}")
-                demand(placed.step, [proof])
-            if placed.transform.finish:
-                placed.artifact = placed.transform.finish(model) or placed.artifact
-                self.handles[placed.step.id].artifact = placed.artifact
-                gone = names - {name for name, _ in model.named_parameters()}
-                if gone and outputs is not None:  # what moved has left the model: the outputs must tell of it
-                    now = proofs.probe_logits(model, self.loaded.tokenizer)
-                    demand(placed.step, [proofs.output_proof(outputs, now)])
-        self._prove_terms(result)
-        self.manifest["training"].append({"id": step.id, **result.as_dict()})
-        for text in result.events:
-            self._told(text)
-        self.pending_data, self.pending_terms, self.pending_models = [], [], []
-
-    def _told(self, text: str) -> None:
-        self.manifest.event("training", text)
-
-    def _retention(self, rows: Dataset) -> tuple[Dataset, Dataset]:
-        """The training text and the text that language quality is held on."""
-        from evenhand.data import load_data
-
-        name, given = self.recipe.data.retention, None
-        if name is not None:
-            section = self.recipe.data.model_copy(update={"train": name, "limit": None})
-            mirrors = self.recipe.evaluation.data
-            given = load_data(section, offline=self.offline, folders=self.recipe.folders, mirrors=mirrors).rows
-        kept, retention = retention_text(rows, given)
-        told = f"{len(retention)} of {len(rows)} rows are held out of the training"
-        if name is not None:
-            told = f"{len(retention)} rows of {name} serve"
-        self.manifest.event("training", f"{told} as retention text")
-        return kept, retention
-
-    def _record_rows(self, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset) -> None:
-        entry = next(e for e in self.manifest["steps"] if e["id"] == owner.id)
-        told = entry.setdefault("rows", [])
-        told.append(keep(self.folder, owner, settled(owner, transform, before, after), transform, earlier=len(told)))
-
-    def _run_training(
-        self, step: ResolvedStep, rows: Dataset, names: set[str] | None, retention: Dataset | None
-    ) -> TrainingResult:
-        folder = self.folder / STATE / "training" / step.id
-        model = self.loaded.model
-        finished = read_training(folder, model) if self.resume else None
-        if finished is not None:
-            terms = [term for _, term in self.pending_terms]
-            restore_terms(terms, step.options.language_modelling, folder / "final")  # type: ignore[union-attr]
-            return finished
-        folder.mkdir(parents=True, exist_ok=True)
-        result = train(
-            model,
-            self.loaded.tokenizer,
-            rows,
-            [term for _, term in self.pending_terms],
-            kind=self.loaded.info.kind,
-            settings=step.options,  # type: ignore[arg-type]
-            folder=folder,
-            seed=self.recipe.run.seed,
-            trainable=names,
-            transforms=[p.transform for p in self.pending_models],
-            reference=self.services.reference,
-            retention=retention,
-            budget=self.recipe.budget.perplexity,
-            idle={term.name for owner, term in self.pending_terms if owner.allow_no_effect},
-            resume=self.resume,
-            log=self.folder / LOGS / f"{step.id}.jsonl",
-            title=f"Training {self.aside}".rstrip() + (f" ({step.id})" if step.id != "train" else ""),
-            on_event=self._told,
-        )
-        gc.collect()  # a trainer refers to itself in circles, and would keep its optimiser and the reference model
-        with progress("Keeping what the training moved"):
-            write_training(folder, model, result, names)
-        return result
-
-    def _prove_terms(self, result: TrainingResult) -> None:
-        for owner, term in self.pending_terms:
-            if isinstance(term, LossTerm) and (term.weight != 0):
-                proof = proofs.objective_proof(term.name, result.terms[term.name])
-                if term.anchor and not proof.took:
-                    continue  # an anchor may stay at zero: then nothing pulled away from it
-                self._prove(owner, [proof])
-
-
-def shared_selections(chosen_by: Sequence[tuple[str, set[str]]]) -> list[str]:
-    """One sentence for each two steps that select the same parameters: neither has them to itself."""
-    told = []
-    for place, (one, first) in enumerate(chosen_by):
-        for other, second in chosen_by[place + 1 :]:
-            if shared := sorted(first & second):
-                more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
-                told.append(
-                    f"{one} and {other} both select {shared[0]}{more}; what both select is trained once, for both"
-                )
-    return told
-
-
-def _without(digests: dict[str, str], names: Sequence[str]) -> dict[str, str]:
-    left_out = set(names)
-    return {k: v for k, v in digests.items() if k not in left_out}
+            self.prove(step, [proofs.Proof("architecture", False, what, 0.0)])

@@ -17,7 +17,7 @@ from evenhand.contamination import Contamination
 from evenhand.contributions import Request
 from evenhand.execution import RunResult
 from evenhand.kept_records import MEASURED, each_once
-from evenhand.life import STATE, Life
+from evenhand.life import Life
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
 from evenhand.measured import Measured
 from evenhand.model_card import write_card
@@ -27,6 +27,7 @@ from evenhand.progress import progress
 from evenhand.recipe import Recipe, ResolvedStep
 from evenhand.report import write_report
 from evenhand.row_keeping import keep_refused
+from evenhand.run_folders import STATE
 from evenhand.sample import Table
 from evenhand.services import Services
 
@@ -225,7 +226,7 @@ def _prove_monitors(life: Life, served: bool) -> None:
         return
     seen = life.manifest["monitoring"]["requests"]
     for step, _ in life.monitors:
-        life._prove(step, [proofs.Proof("monitoring", seen > 0, f"{seen} responses seen", float(seen))])
+        life.prove(step, [proofs.Proof("monitoring", seen > 0, f"{seen} responses seen", float(seen))])
 
 
 def _explain(life: Life, work: Plan) -> None:

@@ -12,20 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from evenhand.contributions import DecodingRule, Kind, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
-from evenhand.scoring import (
-    SequenceScore,
-    Text,
-    describe_mode,
-    distributions,
-    forward_of,
-    gold_logp,
-    pll,
-    score_of,
-    score_texts,
-    token_ids,
-)
+from evenhand.scored_text import SequenceScore, Text, score_of, token_ids
+from evenhand.scoring import describe_mode, distributions, forward_of, pll, score_texts
 from evenhand.scoring_continuations import closing_tokens as _closing
 from evenhand.scoring_continuations import score_continuations
+from evenhand.scoring_gold import gold_logp
 from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import Precision, measuring, resolve
 

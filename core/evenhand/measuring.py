@@ -133,7 +133,7 @@ def baseline(
     `on_reuse` is told of each benchmark that was not measured again. Raises UsageError for a model whose outputs are
     not finite.
     """
-    from evenhand.evidence import read_records, write_records
+    from evenhand.item_records import read_records, write_records
     from evenhand.measured import Measured
 
     demand_finite(loaded)
@@ -185,8 +185,8 @@ def identity_of(
 ENGINE = (
     "around_requests", "decoding_loop", "decoding_reader", "failing_requests", "fast_products", "filling",
     "finite_logits", "generation", "measured", "model_insides", "pairs", "processes", "request_settings",
-    "rule_application", "rule_processor", "scoring", "scoring_continuations", "scoring_forward", "scoring_packing",
-    "scoring_precision", "scoring_rules", "special_tokens",
+    "rule_application", "rule_processor", "scored_text", "scoring", "scoring_continuations", "scoring_forward",
+    "scoring_gold", "scoring_packing", "scoring_precision", "scoring_rules", "special_tokens",
 )  # fmt: skip
 """The modules of the core that decide a score."""
 

@@ -16,7 +16,10 @@ from evenhand import report_numbers as numbers
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
+from evenhand.report_caveats import how_to_read, limits, missing
+from evenhand.report_cost import what_it_cost
 from evenhand.report_expectations import reproductions
+from evenhand.report_provenance import provenance
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
 
@@ -85,16 +88,16 @@ def render_card(run: RunRecord, *, exported: Literal["", "plain", "code"] = "") 
         reproductions=reproductions(run),
         done=wording.what_was_done(run),
         helped=verdicts.did_it_help(run),
-        cost=wording.what_it_cost(run),
-        quality_words=wording.what_it_cost(run.model_copy(update={"seconds": 0.0})),
+        cost=what_it_cost(run),
+        quality_words=what_it_cost(run.model_copy(update={"seconds": 0.0})),
         rows=wording.rows,
         direction=wording.direction,
         states=wording.STATES,
         step_label=wording.step_label,
-        missing=wording.missing(run),
-        limits=wording.limits(run),
-        how_to_read=wording.how_to_read(run),
-        provenance=provenance(run),
+        missing=missing(run),
+        limits=limits(run),
+        how_to_read=how_to_read(run),
+        provenance=_provenance(run),
         ratio_places=3 if run.quality is None else max(3, numbers.decimals(run.quality.ratio)),
         bounds=numbers.bounds,
     )
@@ -177,11 +180,11 @@ def languages(run: RunRecord) -> list[str]:
     return sorted(found)
 
 
-def provenance(run: RunRecord) -> list[tuple[str, str]]:
+def _provenance(run: RunRecord) -> list[tuple[str, str]]:
     """The facts of the report, the data of each benchmark, and the distributions, as one table."""
     data = [(f"Data of {b.id} (SHA-256)", b.data_digest) for b in run.benchmarks if b.data_digest]
     parts = [f"{d.name} {d.version}" + (f" ({d.shown_origin})" if d.origin else "") for d in run.distributions]
-    return [*wording.provenance(run), *data, *([("Distributions", ", ".join(parts))] if parts else [])]
+    return [*provenance(run), *data, *([("Distributions", ", ".join(parts))] if parts else [])]
 
 
 def _yaml(value: str) -> str:

@@ -66,6 +66,6 @@ def declared(
 
 
 def _decisive(benchmark: Benchmark) -> str:
-    from evenhand.evidence import primary_of
+    from evenhand.result_entries import primary_of
 
     return primary_of(benchmark).name if benchmark.metrics else ""

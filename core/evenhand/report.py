@@ -15,8 +15,11 @@ from evenhand import report_numbers as numbers
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
+from evenhand.report_caveats import failed_parts, how_to_read, limits, missing
 from evenhand.report_controls import controls
+from evenhand.report_cost import what_it_cost
 from evenhand.report_expectations import reproductions
+from evenhand.report_provenance import provenance
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
 
@@ -84,7 +87,7 @@ def _evaluation_view(run: RunRecord) -> dict[str, Any]:
         "direction": wording.direction,
         "notes": shown.notes(run),
         "how_to_read": shown.how_to_read(run),
-        "provenance": wording.provenance(run),
+        "provenance": provenance(run),
     }
 
 
@@ -95,7 +98,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "run": run,
         "model": run.model_label,
         "level": numbers.percent(run.confidence),
-        "answer": [wording.what_was_done(run), verdicts.did_it_help(run), wording.what_it_cost(run)],
+        "answer": [wording.what_was_done(run), verdicts.did_it_help(run), what_it_cost(run)],
         "rows": wording.rows,
         "direction": wording.direction,
         "states": wording.STATES,
@@ -118,11 +121,11 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "left_out": verdicts.left_out(run),
         "seed_lines": verdicts.seed_lines(run),
         "has_axes": any(b.axes for b in run.bias_benchmarks),
-        "quality_words": wording.what_it_cost(run.model_copy(update={"seconds": 0.0})),
+        "quality_words": what_it_cost(run.model_copy(update={"seconds": 0.0})),
         "reproductions": reproductions(run),
-        "missing": wording.missing(run),
-        "failed": len(wording.failed_parts(run)),
-        "how_to_read": wording.how_to_read(run),
-        "limits": wording.limits(run),
-        "provenance": wording.provenance(run),
+        "missing": missing(run),
+        "failed": len(failed_parts(run)),
+        "how_to_read": how_to_read(run),
+        "limits": limits(run),
+        "provenance": provenance(run),
     }

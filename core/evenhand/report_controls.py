@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from evenhand.control_steps import CONTINUED
 from evenhand.report_numbers import bounds, counted, listing, number
-from evenhand.report_record import ControlRecord, RunRecord
+from evenhand.report_record import RunRecord
+from evenhand.report_results import ControlRecord
 from evenhand.report_wording import metric_decimals
 
 NO_SWAP = f"{CONTINUED}, the no-swap control on the text as it was"

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evenhand.report_numbers import bounds, decimals, number
-from evenhand.report_record import Figure, Interval, MetricResult, Quality, RunRecord, Sample
+from evenhand.report_record import RunRecord
+from evenhand.report_results import Interval, MetricResult, Quality
 from evenhand.report_wording import tone
 from evenhand.row_record import RowExample
+from evenhand.shown_record import Figure, Sample
 
 
 @dataclass(frozen=True)

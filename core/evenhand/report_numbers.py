@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from evenhand.report_record import Interval
+from evenhand.report_results import Interval
 
 DASH = "\u2013"
 MINUS = "\u2212"

@@ -10,202 +10,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from evenhand.contamination_record import ContaminationRecord
-from evenhand.report_results import AxisResult as AxisResult
+from evenhand.record_part import Part
 from evenhand.report_results import BenchmarkResult as BenchmarkResult
-from evenhand.report_results import ControlRecord as ControlRecord
-from evenhand.report_results import Interval as Interval
+from evenhand.report_results import ControlRecord, Interval, Primary, Quality
 from evenhand.report_results import MetricResult as MetricResult
-from evenhand.report_results import Part as Part
-from evenhand.report_results import Primary as Primary
-from evenhand.report_results import Quality as Quality
-from evenhand.report_results import QualityPart as QualityPart
-from evenhand.row_record import RowRecord as RowRecord
+from evenhand.shown_record import Monitoring, Sample, SectionRecord
+from evenhand.work_record import Data, Distribution, Model, Portability, SeedRecord, Step, Training
 
 SCHEMA = 1
 """The version of `run.json` that this file reads."""
-
-
-class Proof(Part):
-    """Whether a stage of a step took effect, and how that was seen."""
-
-    stage: str = ""
-    took: bool = False
-    what: str = ""
-    size: float | None = None
-
-
-class Step(Part):
-    """One configured use of a plugin."""
-
-    id: str
-    use: str = ""
-    distribution: str = ""
-    version: str = ""
-    summary: str = ""
-    source: str = ""
-    stages: list[str] = Field(default_factory=list)
-    options: dict[str, Any] = Field(default_factory=dict)
-    active: bool = True
-    state: str = ""
-    seconds: float = 0.0
-    artifact_bytes: int | None = None
-    """What it saved beside the model, or the tensors that it folded into the weights; None of a step without any."""
-    proofs: list[Proof] = Field(default_factory=list)
-    rows: list[RowRecord] = Field(default_factory=list)
-    """One for each data transform of the step."""
-
-
-class Term(Part):
-    """One loss term of a training."""
-
-    weight: float | None = None
-    first: float | None = None
-    last: float | None = None
-    gradient_norm: float | None = None
-    share: float | None = None
-
-
-class Training(Part):
-    """One training and its loss terms."""
-
-    id: str = "train"
-    steps: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    trainable: int = 0
-    total: int = 0
-    terms: dict[str, Term] = Field(default_factory=dict)
-    events: list[str] = Field(default_factory=list)
-
-
-class Model(Part):
-    """The model before anything was done to it."""
-
-    name: str = ""
-    display_name: str = ""
-    kind: str = ""
-    source: str = ""
-    origin: dict[str, Any] = Field(default_factory=dict)
-    base_model: str = ""
-    licence: str = ""
-    digest: str = ""
-    tokenizer_fingerprint: str = ""
-    adds_bos: bool | None = None
-    parameters: int | None = None
-    dtype: str = ""
-    rules: list[str] = Field(default_factory=list)
-    """Of the finished model of a run: its decoding rules."""
-
-
-class Data(Part):
-    """What the model was trained on."""
-
-    source: str = ""
-    rows: int | None = None
-    rows_after: int | None = None
-    digest: str = ""
-    licence: str = ""
-    quarantined: dict[str, int] = Field(default_factory=dict)
-    """Reason -> rows of the source that hold no text."""
-    quarantine: str = ""
-    """Where they lie in the run folder."""
-
-
-class Distribution(Part):
-    """An installed distribution that took part."""
-
-    name: str
-    version: str = ""
-    origin: str = ""
-    code: str = ""
-    """SHA-256 over its source files, since a version in the making does not say which code it was."""
-
-    @property
-    def shown_origin(self) -> str:
-        """Where it came from, without the folders of the machine it ran on; those stay in run.json."""
-        if self.origin.startswith("editable"):
-            return "editable folder"
-        return "local file" if self.origin.startswith(("file:", "/")) else self.origin
-
-
-class FindingRecord(Part):
-    """What a monitor noticed."""
-
-    monitor: str = ""
-    title: str = ""
-    detail: str = ""
-    level: str = "info"
-    facts: dict[str, Any] = Field(default_factory=dict)
-
-
-class Monitoring(Part):
-    """What the monitors saw of the traffic."""
-
-    requests: int = 0
-    probes: int = 0
-    findings: list[FindingRecord] = Field(default_factory=list)
-
-
-class FactRecord(Part):
-    """A labelled value."""
-
-    label: str = ""
-    value: Any = None
-
-
-class Figure(Part):
-    """Token heat or bars."""
-
-    type: Literal["heat", "bars"]
-    tokens: list[str] = Field(default_factory=list)
-    weights: list[float | None] = Field(default_factory=list)
-    """None, as any number in run.json, where it was not finite."""
-    labels: list[str] = Field(default_factory=list)
-    values: list[float | None] = Field(default_factory=list)
-    caption: str = ""
-    positive: str = "positive weight"
-    negative: str = "negative weight"
-    doubt: str = ""
-
-
-class SectionRecord(Part):
-    """What a step wrote about itself."""
-
-    step: str = ""
-    title: str = ""
-    text: str = ""
-    facts: list[FactRecord] = Field(default_factory=list)
-    figures: list[Figure] = Field(default_factory=list)
-
-
-class Change(Part):
-    """One generated token whose distribution a rule changed."""
-
-    position: int = 0
-    rule: str = ""
-    before: str = ""
-    after: str = ""
-    total_variation: float | None = None
-
-
-class WholeChange(Part):
-    """What a rule around a request did to it, or to its answer."""
-
-    rule: str = ""
-    what: str = ""
-    before: str = ""
-    after: str = ""
-    facts: dict[str, Any] = Field(default_factory=dict)
-
-
-class Sample(Part):
-    """What the model wrote before and after, for one prompt."""
-
-    prompt: str = ""
-    before: str = ""
-    after: str = ""
-    changes: list[Change] = Field(default_factory=list)
-    request_changes: list[WholeChange] = Field(default_factory=list)
 
 
 class Fault(Part):
@@ -228,20 +41,6 @@ class Baseline(Part):
 
     measured: list[str] = Field(default_factory=list)
     reused: list[str] = Field(default_factory=list)
-
-
-class Portability(Part):
-    """What loading the saved model again showed."""
-
-    largest_difference: float | None = None
-    answers: int = 0
-
-
-class SeedRecord(Part):
-    """The trainings with one seed."""
-
-    seed: int
-    training: list[Training] = Field(default_factory=list)
 
 
 class ExpectationRecord(Part):

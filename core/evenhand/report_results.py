@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from evenhand.record_part import Part as Part
+from evenhand.record_part import Part
 
 
 class Interval(Part):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evenhand.report_numbers import bounds, counted, decimals, listing, number
-from evenhand.report_record import AxisResult, BenchmarkResult, MetricResult, RunRecord
+from evenhand.report_record import RunRecord
+from evenhand.report_results import AxisResult, BenchmarkResult, MetricResult
 from evenhand.report_wording import UNTESTED, metric_decimals
 from evenhand.verdict_text import BY_CONSTRUCTION, p_value
 

@@ -11,6 +11,9 @@ from evenhand.errors import EvenhandError, RunNotFound
 from evenhand.recipe import Recipe
 from evenhand.report_reading import raw_run
 
+STATE = ".state"
+"""Folder inside the run folder for what a resume needs."""
+
 
 def run_name(recipe: Recipe) -> str:
     """What a run is called: by its recipe, else after the recipe's file."""
@@ -27,7 +30,7 @@ def new_folder(parent: Path, name: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = next(p for k in range(1000) if not (p := parent / f"{name}-{stamp}{f'-{k}' if k else ''}").exists())
     with storing(folder):
-        make_folder(folder / ".state")
+        make_folder(folder / STATE)
     return folder
 
 
@@ -38,7 +41,7 @@ def run_folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
     if not resume:
         folder = new_folder(parent, name)
         with storing(folder):
-            write_atomic(folder / ".state" / "identity", _identity(recipe))
+            write_atomic(folder / STATE / "identity", _identity(recipe))
         return folder
     found, same = _runs_there(recipe, parent), runs_of(recipe, parent)
     unfinished = [p for p in same if _status(p) != "complete"]
@@ -53,14 +56,14 @@ def run_folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
 
 
 def _runs_there(recipe: Recipe, parent: Path) -> list[Path]:
-    found = parent.glob(f"{run_name(recipe)}-*/.state/identity")
+    found = parent.glob(f"{run_name(recipe)}-*/{STATE}/identity")
     return sorted((p.parent.parent for p in found), key=lambda folder: folder.name)
 
 
 def runs_of(recipe: Recipe, parent: Path) -> list[Path]:
     """The folders of this recipe's runs, the oldest first; those of another version of it are left out."""
     identity = _identity(recipe)
-    return [p for p in _runs_there(recipe, parent) if (p / ".state" / "identity").read_text() == identity]
+    return [p for p in _runs_there(recipe, parent) if (p / STATE / "identity").read_text() == identity]
 
 
 def _status(folder: Path) -> str:

@@ -7,51 +7,22 @@ from all others, one mask per copy. Logarithms are natural: all scores are in na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from evenhand.contributions import DecodingRule, Kind
 from evenhand.errors import UsageError
 from evenhand.processes import rank_and_count, summed
-from evenhand.progress import progress
+from evenhand.scored_text import SequenceScore, Text, adds_start_token, score_of, token_ids
 from evenhand.scoring_forward import Forward, OnEvent
+from evenhand.scoring_gold import demand_numbers, gold_logp
 from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import Precision, resolve
-from evenhand.scoring_precision import fast_bf16 as fast_bf16
 from evenhand.scoring_rules import logits_under_rules, mapping_rules
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-CACHED_ROWS = 4
-"""Distributions that are normalised at once by each thread of a processor."""
-Text = str | Sequence[int]
-"""A text, or its token ids with every special token that the model should see."""
-
-
-@dataclass(frozen=True)
-class SequenceScore:
-    """The log-probability of each token of a sequence."""
-
-    ids: tuple[int, ...]
-    logp: np.ndarray[Any, Any]
-    """[T] float32 in nat; nan at tokens that were not scored, such as a first one without a start token."""
-    total: float
-    """The sum over scored tokens."""
-    n: int
-    """The number of scored tokens."""
-
-    @property
-    def mean(self) -> float:
-        """Nat per scored token; nan when none was scored."""
-        return self.total / self.n if self.n else float("nan")
-
-    def over(self, positions: Iterable[int]) -> float:
-        """The sum over chosen positions; nan when one of them was not scored."""
-        return float(sum((float(self.logp[p]) for p in positions), 0.0))
 
 
 def forward_of(
@@ -74,20 +45,6 @@ def forward_of(
         longest=longest if longest and longest < 2**31 else None,
         on_event=on_event,
     )
-
-
-def token_ids(tokenizer: PreTrainedTokenizerBase, text: Text) -> tuple[int, ...]:
-    """The ids that the model sees: of a text with the tokenizer's own special tokens; ids are left as they
-    are."""
-    if isinstance(text, str):
-        return tuple(int(i) for i in tokenizer(text)["input_ids"])
-    return tuple(int(i) for i in text)
-
-
-def adds_start_token(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer puts a special token before a text."""
-    ids = token_ids(tokenizer, "a")
-    return bool(ids) and ids[0] in set(tokenizer.all_special_ids)
 
 
 def describe_mode(
@@ -140,15 +97,9 @@ def score_texts(
     """
     if kind == "masked":
         return pll(
-            model,
-            tokenizer,
-            texts,
-            rules=rules,
-            dtype=dtype,
-            batch_tokens=batch_tokens,
-            on_event=on_event,
+            model, tokenizer, texts, rules=rules, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event,
             progress_title=progress_title,
-        )
+        )  # fmt: skip
     forward = forward_of(model, tokenizer, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
     all_ids = [token_ids(tokenizer, text) for text in texts]
     asked = list(zip(all_ids, [None] * len(all_ids) if ends is None else ends, strict=True))
@@ -263,71 +214,6 @@ def distributions(
         return [found[row] for row in rows]
     each = iter(rows)
     return [torch.cat([held[:0], *(found[next(each)] for _ in ps)]) for ps in positions]
-
-
-def gold_logp(
-    forward: Forward,
-    rows: Sequence[Row],
-    gold: Sequence[int],
-    rules: Sequence[DecodingRule],
-    title: str | None,
-) -> np.ndarray[Any, Any]:
-    """The log-probability of one token at each position of all rows. Raises UsageError where one is not a number."""
-    import torch
-
-    wanted = torch.tensor(gold, dtype=torch.long)
-    out = torch.zeros(len(wanted))
-
-    def keep(places: torch.Tensor, index: torch.Tensor, logits: torch.Tensor) -> None:
-        order = index.argsort()
-        places, index = places[order], index[order]
-        tokens = wanted[places]
-        # A few rows at a time stay in the processor's cache: six times faster than all rows at once.
-        rows = CACHED_ROWS * torch.get_num_threads() if logits.device.type == "cpu" else len(logits)
-        ends = torch.searchsorted(index, torch.arange(rows, len(logits) + rows, rows)).tolist()
-        begin = 0
-        for k, end in enumerate(ends):
-            if end > begin:
-                logp = torch.log_softmax(logits[k * rows : (k + 1) * rows], -1, dtype=torch.float32)
-                at = index[begin:end].to(logp.device) - k * rows
-                out[places[begin:end]] = logp[at, tokens[begin:end].to(logp.device)].to(out.device)
-            begin = end
-
-    def run(advance: Callable[[int], None]) -> None:
-        logits_under_rules(forward, rows, rules, keep, advance=advance, part=rank_and_count())
-
-    if title is None:
-        run(lambda done: None)
-    else:
-        with progress(title, total=len(rows), unit="texts") as bar:
-            run(bar.advance)
-    out = summed(out)
-    demand_numbers(out.isnan())
-    return out.numpy()
-
-
-def demand_numbers(broken: torch.Tensor) -> None:
-    """Raises UsageError where a model gave no number: a sum that leaves such places out would call them certain.
-
-    `broken` says which scores are not numbers. Minus infinity is one: a decoding rule may forbid a token.
-    """
-    if count := int(broken.sum()):
-        raise UsageError(
-            f"the model gives no number for {count:,} of {broken.numel():,} tokens",
-            where="scoring",
-            known="its outputs are nan there: weights or activations overflow, or a step of the run has broken it",
-            do="load it with dtype = 'float32', or lower the strength or the learning rate of the steps",
-        )
-
-
-def score_of(ids: tuple[int, ...], values: dict[int, float]) -> SequenceScore:
-    """A score from the log-probabilities of the positions that were scored."""
-    import numpy as np
-
-    logp = np.full(len(ids), np.nan, dtype=np.float32)
-    for position, value in values.items():
-        logp[position] = value
-    return SequenceScore(ids, logp, float(np.sum(list(values.values()), dtype=np.float64)), len(values))
 
 
 def _mask_id(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from evenhand.contributions import DecodingRule, Kind
 from evenhand.errors import UsageError
-from evenhand.scoring import SequenceScore, forward_of, gold_logp, pll, score_of, token_ids
+from evenhand.scored_text import SequenceScore, score_of, token_ids
+from evenhand.scoring import forward_of, pll
 from evenhand.scoring_forward import OnEvent
+from evenhand.scoring_gold import gold_logp
 from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import Precision
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from evenhand.compose import Composer
 from evenhand.control_runs import Aside
 from evenhand.kept_records import each_once, once
-from evenhand.life import STATE, Life
+from evenhand.life import Life
 from evenhand.manifest import plain
 from evenhand.parking import parked
+from evenhand.run_folders import STATE
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from evenhand.recipe import TrainingSection
     from evenhand.reference import ReferenceModel
-    from evenhand.scoring import SequenceScore, Text
+    from evenhand.scored_text import SequenceScore, Text
     from evenhand.scoring_precision import Precision
     from evenhand.training import TrainingResult
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from evenhand import report_rows as training_rows
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
+from evenhand.report_caveats import missing
 from evenhand.report_contamination import note as overlap_note
 from evenhand.report_controls import controls
+from evenhand.report_cost import time_taken, what_it_cost
 from evenhand.report_expectations import reproductions
 from evenhand.report_numbers import bounds, counted, decimals, number, percent
 from evenhand.report_reading import read_run
@@ -22,7 +24,7 @@ from evenhand.report_record import RunRecord
 from evenhand.report_search import search_words
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Console, Group, RenderableType
     from rich.table import Table
     from rich.text import Text
 
@@ -64,101 +66,89 @@ def print_summary(result: Any, *, console: Console | None = None) -> None:
 
 
 def _print(folder: Path, run: RunRecord, out: Console) -> None:
+    """The sections of the summary, each with its heading; those that have nothing to say are left out."""
     from rich.padding import Padding
     from rich.text import Text
 
-    def heading(words: str) -> None:
+    def section(title: str, *told: str | RenderableType) -> None:
         out.print()
-        out.print(Text(words, style="bold"))
+        out.print(Text(title, style="bold"))
+        for part in told:
+            out.print(Padding(Text(part) if isinstance(part, str) else part, (0, 0, 0, 2)))
 
-    def line(words: str, style: str = "") -> None:
-        out.print(Padding(Text(words, style=style), (0, 0, 0, 2)))
+    def listed(title: str, words: Iterable[str]) -> None:
+        if points := [f"- {each}" for each in words]:
+            section(title, *points)
 
     name = f"Run {run.name}: " if run.name else ""
     out.print(Text(f"{name}{run.model_label}", style="bold"))
     if run.status != "complete":
-        line(
-            {"failed": "The run failed before its end.", "running": "The run has not ended."}.get(
-                run.status, run.status
-            )
-        )
-
-    heading("What was done")
+        unfinished = {"failed": "The run failed before its end.", "running": "The run has not ended."}
+        out.print(Padding(Text(unfinished.get(run.status, run.status)), (0, 0, 0, 2)))
     narrow = out.width < NARROW
-    if run.steps:
-        out.print(Padding(_steps_in_lines(run) if narrow else _steps(run), (0, 0, 0, 2)))
-    else:
-        line("No step: this run is a measurement only.")
-    if found_rows := training_rows.lines(run):
-        heading("What became of the training rows")
-        for words in found_rows:
-            line(f"- {words}")
-
-    heading(f"What changed (same items before and after, {percent(run.confidence)} intervals)")
-    if run.benchmarks:
-        out.print(Padding(_benchmarks_in_lines(run) if narrow else _benchmarks(run, out.width), (0, 0, 0, 2)))
-        out.print()
-    line(verdicts.did_it_help(run))
-    told = [*verdicts.reasons(run), *verdicts.axes(run), *verdicts.seed_lines(run)]
-    if told:
-        out.print()
-    for words in told:
-        line(f"- {words}")
-
-    heading("What it cost in language quality")
-    quality = run.quality
-    if quality is None or (quality.ratio.value is None and not quality.parts):
-        line("Not measured, so the cost is unknown.")
-    elif quality.further:
-        line(wording.what_it_cost(run.model_copy(update={"seconds": 0.0})))
-    else:
-        places = max(3, decimals(quality.ratio))
-        line(
-            f"cost ratio by {quality.metric or 'perplexity'} (above 1 is a loss): "
-            f"{number(quality.ratio.value, places)} "
-            f"{bounds(quality.ratio, places)}; budget {number(quality.budget, 3)}: "
-            f"{quality.verdict or 'no verdict'}"
-        )
-
-    if run.controls:
-        heading("What it had to beat (models that nobody meant to be fairer; the run minus each)")
-        for words in controls(run):
-            line(f"- {words}")
-
-    if run.expectations:
-        heading("Published values, and what was found in their place")
-        for words in reproductions(run):
-            line(f"- {words}")
-    if run.benchmarks:
-        heading("What was counted (items before and after)")
-        for words in verdicts.left_out(run):
-            line(f"- {words}")
-    if run.monitoring is not None and run.monitoring.findings:
-        heading("What the monitors found")
-        for finding in run.monitoring.findings:
-            line(f"- {finding.monitor}: {finding.title}{f': {finding.detail}' if finding.detail else ''}")
-
-    notes = [*wording.missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
-    notes += [f"{s.id}: changed nothing" for s in run.took_nothing]
-    notes += search_words(run)
-    notes += [found] if (found := overlap_note(run)) else []
-    if notes:
-        heading("Notes")
-        for note in notes:
-            line(f"- {note}")
-
-    heading("Where it is")
-    places_table = _grid()
-    for label, relative in (("report", "report.html"), ("model", "model"), ("card", "README.md")):
-        if (folder / relative).exists():
-            places_table.add_row(label, Text(str(folder / relative), overflow="fold"))
-    places_table.add_row("all", Text(str(folder), overflow="fold"))
-    out.print(Padding(places_table, (0, 0, 0, 2)))
-    if not run.portable and (folder / "model").exists():
-        line("Load it with evenhand.load: some of its steps cannot be folded into the weights.")
+    steps = _steps_in_lines(run) if narrow else _steps(run)
+    section("What was done", steps if run.steps else "No step: this run is a measurement only.")
+    listed("What became of the training rows", training_rows.lines(run))
+    section(
+        f"What changed (same items before and after, {percent(run.confidence)} intervals)",
+        *_changed(run, narrow=narrow, width=out.width),
+    )
+    section("What it cost in language quality", _cost(run))
+    listed("What it had to beat (models that nobody meant to be fairer; the run minus each)", controls(run))
+    listed("Published values, and what was found in their place", reproductions(run))
+    listed("What was counted (items before and after)", verdicts.left_out(run))
+    listed("What the monitors found", _findings(run))
+    listed("Notes", _notes(run))
+    section("Where it is", *_places(folder, run))
     if run.seconds:
         out.print()
-        out.print(Text(f"Took {wording.time_taken(run)}."))
+        out.print(Text(f"Took {time_taken(run)}."))
+
+
+def _changed(run: RunRecord, *, narrow: bool, width: int) -> list[str | RenderableType]:
+    """The benchmarks, the answer, and what it rests on, with an empty line between them."""
+    told = [*verdicts.reasons(run), *verdicts.axes(run), *verdicts.seed_lines(run)]
+    table = [_benchmarks_in_lines(run) if narrow else _benchmarks(run, width), ""] if run.benchmarks else []
+    return [*table, verdicts.did_it_help(run), *([""] if told else []), *(f"- {words}" for words in told)]
+
+
+def _cost(run: RunRecord) -> str:
+    quality = run.quality
+    if quality is None or (quality.ratio.value is None and not quality.parts):
+        return "Not measured, so the cost is unknown."
+    if quality.further:
+        return what_it_cost(run.model_copy(update={"seconds": 0.0}))
+    places = max(3, decimals(quality.ratio))
+    return (
+        f"cost ratio by {quality.metric or 'perplexity'} (above 1 is a loss): {number(quality.ratio.value, places)} "
+        f"{bounds(quality.ratio, places)}; budget {number(quality.budget, 3)}: {quality.verdict or 'no verdict'}"
+    )
+
+
+def _findings(run: RunRecord) -> list[str]:
+    findings = run.monitoring.findings if run.monitoring is not None else []
+    return [f"{f.monitor}: {f.title}{f': {f.detail}' if f.detail else ''}" for f in findings]
+
+
+def _notes(run: RunRecord) -> list[str]:
+    notes = [*missing(run), *(f"{e.stage}: {e.text}" if e.stage else e.text for e in run.events)]
+    notes += [f"{s.id}: changed nothing" for s in run.took_nothing]
+    notes += search_words(run)
+    return notes + ([found] if (found := overlap_note(run)) else [])
+
+
+def _places(folder: Path, run: RunRecord) -> list[str | RenderableType]:
+    """What of the run folder there is, and how the model is loaded."""
+    from rich.text import Text
+
+    table = _grid()
+    for label, relative in (("report", "report.html"), ("model", "model"), ("card", "README.md")):
+        if (folder / relative).exists():
+            table.add_row(label, Text(str(folder / relative), overflow="fold"))
+    table.add_row("all", Text(str(folder), overflow="fold"))
+    if run.portable or not (folder / "model").exists():
+        return [table]
+    return [table, "Load it with evenhand.load: some of its steps cannot be folded into the weights."]
 
 
 def longest_word(texts: Iterable[str]) -> int:

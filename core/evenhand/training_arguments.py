@@ -61,7 +61,7 @@ def warmup_updates(settings: TrainingSection) -> int:
 
 def in_bf16(settings: TrainingSection, model: PreTrainedModel) -> bool:
     """Whether products are made in bfloat16, over float32 weights."""
-    from evenhand.scoring import fast_bf16
+    from evenhand.scoring_precision import fast_bf16
 
     return settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(model.device))
 

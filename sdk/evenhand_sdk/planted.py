@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from evenhand.measured import Filling
-    from evenhand.scoring import SequenceScore
+    from evenhand.scored_text import SequenceScore
 
 _TOKEN = re.compile(r"\s*\[(?:MASK|END)\]|\s*\w+|\s*[^\w\s]")
 
@@ -92,7 +92,7 @@ class PlantedModel:
         self, texts: Sequence[str | Sequence[int]], positions: Sequence[Sequence[int]] | None = None
     ) -> list[SequenceScore]:
         """As `score`, at chosen positions."""
-        from evenhand.scoring import score_of
+        from evenhand.scored_text import score_of
 
         rule = self._given("logp", self.logp)
         found = []
@@ -109,7 +109,7 @@ class PlantedModel:
 
     def continuations(self, pairs: Sequence[tuple[str, str]]) -> list[SequenceScore]:
         """The given log-probability, spread evenly over the tokens of the continuation."""
-        from evenhand.scoring import score_of
+        from evenhand.scored_text import score_of
 
         rule = self._given("continuation", self.continuation)
         found = []

@@ -148,8 +148,7 @@ def test_a_decoding_rule_is_distilled_into_the_weights(place: Path) -> None:
 def test_a_training_that_a_step_ordered_is_not_repeated_when_a_run_is_resumed(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evenhand import training
-    from evenhand.life import Life
+    from evenhand import life_training, training
 
     body = '[[steps]]\nuse = "probe-hard-rows"\n[[steps]]\nuse = "train"\n'
     straight = run(place, body, name="straight")
@@ -159,7 +158,7 @@ def test_a_training_that_a_step_ordered_is_not_repeated_when_a_run_is_resumed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Life, "_run_training", stop)
+        patched.setattr(life_training, "_trained", stop)
         with pytest.raises(KeyboardInterrupt):
             run(place, body, name="stopped")
     titles = []
