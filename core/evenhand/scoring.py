@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule, Kind
 from evenhand.errors import UsageError
+from evenhand.pairs import framing_tokens
 from evenhand.processes import rank_and_count, summed
 from evenhand.progress import progress
 from evenhand.scoring_forward import Forward, OnEvent
@@ -87,7 +88,7 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, text: Text) -> tuple[int, ...]
 def adds_start_token(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the tokenizer puts a special token before a text."""
     ids = token_ids(tokenizer, "a")
-    return bool(ids) and ids[0] in set(tokenizer.all_special_ids)
+    return bool(ids) and ids[0] in framing_tokens(tokenizer)
 
 
 def describe_mode(
@@ -185,15 +186,15 @@ def pll(
 ) -> list[SequenceScore]:
     """Pseudo-log-likelihood of a masked model: each token predicted from all others (Salazar et al. 2020).
 
-    `positions` are the tokens to score, for each text; by default all that are not special. Equal questions
-    are computed once. Raises UsageError when the tokenizer has no mask token.
+    `positions` are the tokens to score, for each text; by default all that belong to it, one for an unknown
+    piece included. Equal questions are computed once. Raises UsageError when the tokenizer has no mask token.
     """
     mask = _mask_id(tokenizer)
     forward = forward_of(model, tokenizer, kind="masked", dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
     all_ids = [token_ids(tokenizer, text) for text in texts]
-    special = set(tokenizer.all_special_ids)
+    framing = framing_tokens(tokenizer)
     asked = (
-        [tuple(p for p, i in enumerate(ids) if i not in special) for ids in all_ids]
+        [tuple(p for p, i in enumerate(ids) if i not in framing) for ids in all_ids]
         if positions is None
         else [tuple(ps) for ps in positions]
     )

@@ -55,7 +55,7 @@ class Forward:
         self._fitting = batch_tokens
         """The most tokens that are run at once, which shrinks when memory runs out."""
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-        self.longest = min(int(positions), longest or 2**31)
+        self.longest = min(int(positions) - _never_taken(model), longest or 2**31)
         """The most tokens that a sequence may have."""
         self._on_event = on_event
 
@@ -217,7 +217,7 @@ class Forward:
             not isinstance(found, torch.nn.Module)
             or foreign_hooks(self.model)
             # A cap is nearly the identity on small logits, so that the comparison below could miss it.
-            or getattr(self.model.config, "final_logit_softcapping", None)
+            or getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
         ):
             return None
         entered: list[torch.Tensor] = []
@@ -306,6 +306,13 @@ def _attends_to_all(model: PreTrainedModel, longest: int) -> bool:
     if any(isinstance(r, int) and 0 < r < longest for r in reach):
         return False
     return "position_ids" in inspect.signature(model.forward).parameters
+
+
+def _never_taken(model: PreTrainedModel) -> int:
+    """The positions that no token has: RoBERTa and its kin count from behind the index of padding."""
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    index = getattr(table, "padding_idx", None)
+    return 0 if index is None else int(index) + 1
 
 
 def out_of_memory(error: BaseException) -> bool:
