@@ -15,7 +15,7 @@ from evenhand.measured import Measured
 from evenhand.pairs import framing_tokens
 from evenhand.scoring import describe_mode, distributions, next_logprobs, pll, score_texts, token_ids
 from evenhand.scoring_continuations import score_continuations
-from evenhand.scoring_forward import Forward, out_of_memory
+from evenhand.scoring_forward import WORTH_PACKING, Forward, out_of_memory
 from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import fast_bf16, measuring, resolve
 from evenhand_sdk.tiny import LENGTH, tiny_masked
@@ -625,6 +625,27 @@ def test_a_model_that_knows_no_explicit_mask_is_read_text_by_text():
     scores = score_texts(model, tokenizer, SENTENCES, dtype="float32")
     for score, text in list(zip(scores, SENTENCES, strict=True))[::7]:
         assert score.logp[1:] == pytest.approx(plain_scores(model, token_ids(tokenizer, text)), abs=1e-4)
+
+
+@pytest.mark.parametrize("preamble", ["", " ".join(WORDS + WORDS[:4]) + " "], ids=["none", "20 tokens"])
+def test_a_model_that_passes_over_explicit_masks_is_found_out_whatever_texts_begin_with(llama, preamble):
+    """A beginning that all texts share is longer than what is tried of a text."""
+    tokenizer = word_tokenizer()
+    texts = [preamble + text for text in SENTENCES]
+    assert sum(len(text.split()) for text in texts) > WORTH_PACKING
+
+    def plain_masks_only(module, args, given):
+        if given["attention_mask"].dim() == 4:
+            given = {**given, "attention_mask": None, "position_ids": None}
+        return args, given
+
+    handle = llama.register_forward_pre_hook(plain_masks_only, with_kwargs=True)
+    try:
+        scores = score_texts(llama, tokenizer, texts, dtype="float32")
+    finally:
+        handle.remove()
+    for score, text in list(zip(scores, texts, strict=True))[::29]:
+        assert score.logp[1:] == pytest.approx(plain_scores(llama, token_ids(tokenizer, text)), abs=1e-4)
 
 
 def test_a_window_of_attention_that_is_shorter_than_a_text_forbids_packing():

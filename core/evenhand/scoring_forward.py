@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import OutOfMemory, UsageError
 from evenhand.filling import foreign_hooks
-from evenhand.scoring_packing import LENGTH_STEP, PackedRow, Row, plan
+from evenhand.scoring_packing import LENGTH_STEP, SHARED, PackedRow, Row, common, plan
 from evenhand.scoring_precision import measuring
 
 if TYPE_CHECKING:
@@ -234,8 +234,9 @@ class Forward:
         return found if same else None
 
     def _takes_packed_rows(self, rows: Sequence[Row], head: torch.nn.Module | None) -> bool:
-        """Whether the model reads several texts in one row as it reads each alone; tried on its first texts.
+        """Whether the model reads several texts in one row as it reads each alone; tried on parts of some texts.
 
+        The parts begin just before the first place where texts differ: beginnings that all share would try nothing.
         Models that know no explicit mask or positions (recurrent ones, attention with biases) do not, nor do those
         whose attention reaches less far than the longest text.
         """
@@ -245,8 +246,10 @@ class Forward:
         ):
             return False
         ordered = sorted(rows, key=lambda row: row.ids)
-        chosen = [ordered[0], *ordered[len(rows) // 2 :][:2]]
-        sample = [Row(row.ids[:TRIED], tuple(range(len(row.ids[:TRIED])))) for row in chosen]
+        chosen = [ordered[0], *ordered[len(rows) // 2 :][:2], ordered[-1]]
+        start = max(0, common(ordered[0].ids, ordered[-1].ids) - SHARED)
+        parts = [row.ids[start : start + TRIED] for row in chosen]
+        sample = [Row(ids, tuple(range(len(ids)))) for ids in parts]
         alone = self._states(sample, head, packed=False)
         try:
             together = self._states(sample, head, packed=True)
