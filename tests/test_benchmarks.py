@@ -9,6 +9,7 @@ import logging
 import math
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -470,6 +471,13 @@ def test_masked_models_have_a_pseudo_perplexity_of_another_name(masked, tmp_path
     records = benchmark.score(measured)
     assert [r.values["words"] for r in records] == [6, 4]
     assert records[0].values["logp"] == pytest.approx(measured.score(["The farmer sold the old horse."])[0].total)
+
+
+def test_a_masked_passage_begins_and_ends_with_its_own_tokens_unknown_ones_too():
+    """The frame is what a tokenizer puts around a text, also where the text begins with what it cannot read."""
+    tokenizer = SimpleNamespace(all_special_ids=[0, 1, 2], unk_token_id=1, cls_token_id=0, sep_token_id=2)
+    ids = (0, 1, 7, 8, 9, 1, 2)
+    assert list(perplexity.pieces(ids, 4, tokenizer)) == [(0, 1, 7, 2), (0, 8, 9, 2), (0, 1, 2)]
 
 
 def test_pieces_of_a_long_masked_passage_keep_the_special_tokens(masked):

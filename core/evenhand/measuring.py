@@ -173,6 +173,7 @@ def identity_of(
         "model": info.digest,
         "tokenizer": info.tokenizer_fingerprint,
         "benchmark": [benchmark.name, benchmark.version, benchmark.mode, benchmark.data_digest],
+        "items": digest_of(dict(benchmark.texts())) if benchmark.texts is not None else None,
         "options": step.options.model_dump(mode="json"),
         "code": code,
         "mode": mode,

@@ -34,6 +34,7 @@ from evenhand_sdk import (
     Plugin,
     RunContext,
     Sample,
+    framing_tokens,
     hookimpl,
     item_text,
 )
@@ -265,7 +266,7 @@ def cloze(measured: Any, template: str, job: Occupation, women: Sequence[int], m
     behind = next(k for k, (a, b) in enumerate(zip(reversed(ids), reversed(bare), strict=False)) if a != b)
     pieces = len(ids) - start - behind
     # Where a tokenizer spells the space before a word as a token, the mask has one, too: the name's own pieces decide.
-    special = set(measured.tokenizer.all_special_ids)
+    special = framing_tokens(measured.tokenizer)
     own = tuple(i for i in measured.ids(f" {job.name}") if i not in special)
     found = next((k for k in range(len(ids)) if tuple(ids[k : k + len(own)]) == own), None)
     if own and found is not None:
