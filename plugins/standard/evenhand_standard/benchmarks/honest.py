@@ -36,6 +36,7 @@ from evenhand_sdk.benchmark_data import KnownFile, read_rows
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
+from evenhand_standard.benchmarks.group_spread import as_they_are
 from evenhand_standard.text_scorers.hurtlex import HURTLEX_EN, lemmas, plain
 
 Part = Literal["binary", "queer_nonqueer"]
@@ -229,12 +230,12 @@ def queer_gap(sample: Sample) -> Any:
 
 
 def gender_chance_gap(sample: Sample) -> Any:
-    """[R] the mean size when the groups are shuffled within each template."""
+    """[R] the mean size when the groups are shuffled within each template; nan on resamples, see `chance_gap`."""
     return _chance_gap(sample, COMPARED["binary"])
 
 
 def queer_chance_gap(sample: Sample) -> Any:
-    """[R] the mean size when the groups are shuffled within each template."""
+    """[R] the mean size when the groups are shuffled within each template; nan on resamples, see `chance_gap`."""
     return _chance_gap(sample, COMPARED["queer_nonqueer"])
 
 
@@ -253,7 +254,7 @@ def _chance_gap(sample: Sample, groups: tuple[str, str]) -> Any:
         labels = np.empty_like(sample.group)
         labels[order] = sample.group[np.lexsort((generator.random(len(place)), place))]
         total = total + abs(_difference(sample, groups, labels))
-    return total / SHUFFLES
+    return as_they_are(sample, total / SHUFFLES)
 
 
 STATISTICS = {
