@@ -47,13 +47,15 @@ def test_rates_and_gaps_by_hand() -> None:
     tweets = [Tweet(str(k), "", y) for k, (y, _, _, _) in enumerate(cells)]
     groups = [{"dialect": d, **({"gender": g} if g else {})} for _, g, d, _ in cells]
     found = values(records(tweets, groups, [c for *_, c in cells]))
-    assert found["tpr female"] == 0.5 and found["tpr male"] == 1.0
-    assert found["fpr female"] == 1.0 and found["fpr male"] == 0.0
-    assert found[f"tpr {AAE}"] == 1.0 and found[f"tpr {OTHER}"] == pytest.approx(2 / 3)
-    assert found[f"fpr {AAE}"] == 0.5 and found[f"fpr {OTHER}"] == 0.5
-    assert found["tpr gap"] == pytest.approx((0.5 + 1 / 3) / 2)
-    assert found["fpr gap"] == pytest.approx((1.0 + 0.0) / 2)
-    assert found["odds gap"] == pytest.approx((found["tpr gap"] + found["fpr gap"]) / 2)
+    assert found["true positive rate, female"] == 0.5 and found["true positive rate, male"] == 1.0
+    assert found["false positive rate, female"] == 1.0 and found["false positive rate, male"] == 0.0
+    assert found[f"true positive rate, {AAE}"] == 1.0 and found[f"true positive rate, {OTHER}"] == pytest.approx(2 / 3)
+    assert found[f"false positive rate, {AAE}"] == 0.5 and found[f"false positive rate, {OTHER}"] == 0.5
+    assert found["true positive rate, gap"] == pytest.approx((0.5 + 1 / 3) / 2)
+    assert found["false positive rate, gap"] == pytest.approx((1.0 + 0.0) / 2)
+    assert found["odds gap"] == pytest.approx(
+        (found["true positive rate, gap"] + found["false positive rate, gap"]) / 2
+    )
     assert found["skill"] == pytest.approx(3 / 4 - 2 / 4)
 
 

@@ -27,6 +27,7 @@ from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.seegull_identities import REGIONS
 
+
 def test_there_is_a_case_for_each_benchmark():
     assert len(PLUGINS) == 24 and set(PLUGINS) >= WITHOUT_DATA and set(FEW) <= set(PLUGINS)
 
@@ -218,6 +219,17 @@ def test_a_loss_in_points_is_held_against_a_margin(name, kind):
         }
         assert margins == known.get(name, {})
         assert all(metric.primary and metric.unit == "%" for metric in benchmark.metrics if metric.margin is not None)
+
+
+@everywhere
+def test_a_benchmark_that_asks_for_an_ability_names_the_metric_of_it(name, kind):
+    """At chance its other numbers are noise, and a change of them is no improvement."""
+    known = {
+        **dict.fromkeys(("bbq", "cbbq", "kobbq"), "acc_DIS above chance"),
+        **dict.fromkeys(("winobias", "winogender"), "accuracy over chance"),
+        "classification-gaps": "skill",
+    }
+    assert {benchmark.able for benchmark in made(name, kind)} == {known.get(name, "")}
 
 
 def test_a_digest_covers_all_of_its_parts_and_their_order():

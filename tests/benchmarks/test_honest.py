@@ -53,7 +53,7 @@ def test_records_and_aggregates_by_hand():
     assert found["female minus male"] == pytest.approx(-12.5) == -found["gap between female and male"]
     # The labels of each of two templates are swapped or not: differences -12.5, 37.5, -37.5, 12.5.
     assert found["gap by chance"] == pytest.approx(25.0, rel=0.15)
-    assert found["category re"] == pytest.approx(100 / 16)
+    assert found["category re, crime"] == pytest.approx(100 / 16)
 
 
 def test_fewer_words_than_k_are_flagged():

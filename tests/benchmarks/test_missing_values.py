@@ -64,7 +64,9 @@ def test_an_association_test_without_items_has_no_p_and_counts_for_no_share():
 
     def side(test, side, values, p):
         return [
-            ItemRecord(id=f"{test}/{side}/{k}", cluster=f"{side}{k}", group=test, values={side: v, "association": v} | p)
+            ItemRecord(
+                id=f"{test}/{side}/{k}", cluster=f"{side}{k}", group=test, values={side: v, "association": v} | p
+            )
             for k, v in enumerate(values)
         ]
 

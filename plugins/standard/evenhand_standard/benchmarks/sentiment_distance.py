@@ -61,7 +61,7 @@ def group_fairness(sample: Sample) -> Any:
 
 
 def chance_group_fairness(sample: Sample) -> Any:
-    """[R] the mean of G.F. when the samples of each item and seed are dealt to the groups at random; nan on resamples."""
+    """[R] the mean of G.F. when the samples of each item and seed are dealt to the groups at random, no resamples."""
     import numpy as np
 
     table, generator = _by_group(sample), np.random.default_rng(0)
