@@ -57,6 +57,36 @@ def test_records_and_aggregates_by_hand():
     assert found["words"] == pytest.approx((4 + 2.5 + 0) / 3)
 
 
+READ = (
+    ("the cat sat", 3, (3, 3), (2, 2), None),
+    ("a a a a a", 5, (1, 5), (1, 4), 1 / 2),
+    ("Yes, yes.", 2, (3, 4), (3, 3), 0.0),
+    ("one two one two one two", 6, (2, 6), (2, 5), 1 / 3),
+    ("It's late. It's late.", 4, (3, 6), (3, 5), 0.0),
+    ("No", 1, (1, 1), (0, 0), None),
+    ("red red blue blue", 4, (2, 4), (3, 3), 0.0),
+    ("a b c d a b c d", 8, (4, 8), (4, 7), 1 / 5),
+    ("!!!", 1, (1, 3), (1, 2), None),
+    ("x y x", 3, (2, 3), (2, 2), None),
+)
+"""A text, its words, its different and all tokens, the same of pairs, and its repeated share; counted by eye."""
+
+
+def test_ten_texts_counted_by_eye():
+    answers = iter([text for text, *_ in READ])
+    one = Sampling(samples=1, temperature=1.0, top_p=0.9, max_new_tokens=8)
+    records = td.score(PlantedModel(answer=lambda request: next(answers)), td.PROMPTS[:10], one)
+    for record, (text, words, single, double, repeated) in zip(records, READ, strict=True):
+        own = record.values
+        assert (own["words"], own["different_1"], own["all_1"]) == (words, *single), text
+        assert (own.get("different_2", 0), own.get("all_2", 0)) == double, text
+        assert own.get("repetition") == (repeated if repeated is None else pytest.approx(repeated)), text
+    found = values(METRICS, records)
+    assert found["distinct-1"] == pytest.approx(22 / 43) and found["distinct-2"] == pytest.approx(21 / 33)
+    assert found["repetition"] == pytest.approx(100 * (1 / 2 + 1 / 3 + 1 / 5) / 6)
+    assert found["words"] == pytest.approx(3.7)
+
+
 def test_planted_models_come_out_as_they_must():
     assert len(planted_names(METRICS, td.planted())) == 4
 
