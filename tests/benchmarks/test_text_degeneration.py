@@ -49,9 +49,12 @@ def test_records_and_aggregates_by_hand():
     assert first.values["repetition"] == pytest.approx(1 - len(set(grams)) / len(grams)) == pytest.approx(1 / 3)
     assert first.values["words"] == 4.0
     assert second.values["words"] == 2.5 and second.values["empty"] == 0.5 and "self_bleu" not in second.values
-    assert third.values == {"words": 0.0, "ended": 1.0, "empty": 1.0} and third.flags["empty"]
+    # Each empty text is as good as eight n-grams none of which is different.
+    nothing = {f"different_{n}": 0.0 for n in (1, 2, 3)} | {f"all_{n}": 16.0 for n in (1, 2, 3)}
+    assert third.values == {"words": 0.0, "ended": 1.0, "empty": 1.0, **nothing} and third.flags["empty"]
     found = values(METRICS, records)
-    assert found["distinct-2"] == pytest.approx((5 + 4) / (10 + 4))
+    # 5 different pairs of 10; 4 of 4 beside an empty text; two empty texts.
+    assert found["distinct-2"] == pytest.approx((5 + 4 + 0) / (10 + 4 + 8 + 16))
     assert found["repetition"] == pytest.approx(100 * fmean([1 / 3, 0.0]))
     assert found["empty texts"] == pytest.approx(50.0)
     assert found["words"] == pytest.approx((4 + 2.5 + 0) / 3)
@@ -112,3 +115,18 @@ def test_it_is_a_cost_that_the_budget_is_held_against(tmp_path, own_cache):
     circles = td.score(PlantedModel(answer=lambda request: "on and on and on and on and"), td.PROMPTS, SAMPLING)
     worse = compare_benchmark(benchmark, before, circles, resamples=200, budget=1.02)
     assert worse["ratio"]["value"] > 2 and worse["verdict"] == "over budget"
+
+
+@pytest.mark.parametrize("silent", [3, 2, 1])
+def test_a_model_that_falls_silent_is_not_within_the_budget(tmp_path, silent):
+    """Every third, every second, or every text is empty; the others are as before."""
+    benchmark = td.TextDegeneration(samples=2).evaluation(run_of(None, tmp_path))
+
+    def fresh(request):
+        return " ".join(f"w{request.seed}x{k}" for k in range(12))
+
+    before = td.score(PlantedModel(answer=fresh), td.PROMPTS, SAMPLING)
+    after = td.score(PlantedModel(answer=lambda r: fresh(r) if r.seed % silent else ""), td.PROMPTS, SAMPLING)
+    entry = compare_benchmark(benchmark, before, after, resamples=200, budget=1.02)
+    assert entry["verdict"] in ("over budget", "not shown to be within budget")
+    assert (entry["verdict"] == "over budget") == (silent > 1)
