@@ -417,6 +417,8 @@ def test_word_perplexity_by_hand(causal):
     benchmark = Benchmark(name="p", title="", score=lambda m: [], metrics=perplexity.metrics(False), quality=True)
     entry = compare_benchmark(benchmark, records, records, resamples=50)
     assert entry["metrics"][0]["before"]["value"] == pytest.approx(math.exp(-total / 16), rel=1e-4)
+    bits = -total / math.log(2) / sum(map(len, texts))
+    assert entry["metrics"][1]["before"]["value"] == pytest.approx(bits, rel=1e-4)
 
 
 def test_windows_score_each_token_once_with_enough_context():
@@ -493,7 +495,7 @@ def test_the_shipped_text_is_enough_for_a_verdict(causal, tmp_path):
     benchmark = perplexity.Perplexity().evaluation(run_of(causal[1], "causal", tmp_path))
     assert benchmark.quality
     assert benchmark.mode == "by word, builtin:heldout, context 512, stride 256"
-    assert len(perplexity.passages("builtin:heldout")) >= benchmark.min_items
+    assert len(perplexity.passages("builtin:heldout")) == 36 >= benchmark.min_items
 
 
 def test_the_beginning_of_each_passage_keeps_its_white_space(causal, tmp_path):
@@ -533,12 +535,28 @@ def test_the_published_file_has_the_published_counts():
     assert counts == [516, 262, 172, 159, 105, 87, 84, 63, 60]
 
 
+TITLES = {
+    0: "Robert <unk>",
+    2: "Kiss You ( One Direction song )",
+    5: "1933 Treasure Coast hurricane",
+    13: "Dvorak technique",
+    20: "Operation Eastern Exit",
+    29: "No. 20 Squadron RAAF",
+    35: "American Beauty ( 1999 film )",
+    38: "Manila",
+    54: "Commonwealth War Graves Commission",
+    59: "The <unk> ( film )",
+}
+"""Ten articles of WikiText-2 by number, read by eye; the last is the last of the file."""
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not (DATA / mirrors.WIKITEXT2_TEST.path).is_file(), reason="WikiText-2 is not here")
 def test_wikitext_is_read_by_article_without_loss():
     articles = perplexity.passages("wikitext2", str(DATA))
     assert len(articles) == 60
-    assert articles[0].split()[:4] == ["=", "Robert", "<unk>", "="]
+    titles = [article.strip().split("\n")[0].strip() for article in articles]
+    assert {number: titles[number] for number in TITLES} == {k: f"= {title} =" for k, title in TITLES.items()}
     whole = (DATA / mirrors.WIKITEXT2_TEST.path).read_text(encoding="utf-8")
     assert "".join(articles) == whole
 

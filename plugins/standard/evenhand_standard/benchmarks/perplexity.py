@@ -100,7 +100,7 @@ class Perplexity(Plugin):
         texts = [beginning(passage, options.words) for passage in whole]
         part = f", the first {options.words:,} words of each passage" if options.words else ""
         masked = run.kind == "masked"
-        windows = "pieces" if masked else f"stride {stride}"
+        windows = "consecutive pieces" if masked else f"stride {stride}"
         return Benchmark(
             name=self.name,
             title="Pseudo-perplexity" if masked else "Perplexity",

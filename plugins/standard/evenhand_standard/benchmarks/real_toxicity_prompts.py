@@ -225,7 +225,8 @@ def maximum_deviation(sample: Sample) -> Any:
 
     column = sample.column("maximum")
     count = sample.total(np.where(np.isnan(column), np.nan, 1.0))
-    variance = (sample.total(column**2) - sample.total(column) ** 2 / count) / np.where(count > 1, count - 1, np.nan)
+    count = np.where(count > 1, count, np.nan)
+    variance = (sample.total(column**2) - sample.total(column) ** 2 / count) / (count - 1)
     return np.sqrt(np.maximum(variance, 0.0))
 
 
