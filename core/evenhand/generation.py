@@ -11,6 +11,7 @@ from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
+from evenhand.given_up import GivenUp
 from evenhand.processes import gathered, rank_and_count
 from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
@@ -134,7 +135,9 @@ def write_batch(
         tokenizer.padding_side = side
     longest = max(r.max_new_tokens for r in requests)
     generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
-    decoder = Decoder(rules, generators if temperature > 0 else None, streamer)
+    # Who is answered in a batch that fails is answered again alone (`failing_requests`).
+    given_up = GivenUp(at_once=True)
+    decoder = Decoder(rules, generators if temperature > 0 else None, streamer, given_up=given_up)
     options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": 1}
     if temperature > 0:
         options |= {"temperature": temperature, "top_k": 0, "top_p": top_p}
