@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.around_requests import answered
@@ -17,6 +17,7 @@ from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
 from evenhand.rule_application import token_changes
+from evenhand.sound_requests import demand_sampling, demand_sound
 from evenhand.special_tokens import end_tokens
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def generate(
     shows no progress. Raises `WrongModelKind` for models that cannot continue a text. A request that cannot be answered
     does not keep the others from their answers: these are the `answers` of the error that is raised at the end.
     """
+    demand_sampling(temperature, top_p)
     if isinstance(model, RemoteModel):
         return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)
     if not model.can_generate():
@@ -174,7 +176,7 @@ def write_batch(
                 request=request,
                 text=tokenizer.decode(ids, skip_special_tokens=True),
                 token_ids=tuple(ids),
-                changes=tuple(c for c in changes if c.position < len(ids)),
+                changes=tuple(c for c in changes if c.position < len(ids) + bool(ends)),  # ending is a choice, too
             )
         )
     return answers
@@ -185,8 +187,8 @@ def prompt_text(tokenizer: Any, request: Request) -> str:
 
     Raises UsageError for an empty prompt that nothing can stand for, a chat without a template, and unknown roles.
     """
-    if not isinstance(request.prompt, str):
-        raise UsageError(f"the prompt is {type(request.prompt).__name__}, not text", where="generate")
+    demand_sound(request)
+    begins = tokenizer("")["input_ids"][:1]
     if not request.meta.get("chat"):
         if request.turns:
             what = 'the request has earlier turns, and is none of a chat: set `meta={"chat": True}`'
@@ -194,7 +196,7 @@ def prompt_text(tokenizer: Any, request: Request) -> str:
         if not (request.prompt or tokenizer.bos_token):
             what = "the prompt is empty, and this tokenizer has no token to begin a text with"
             raise UsageError(what, where="generate")
-        return request.prompt or str(tokenizer.bos_token)
+        return request.prompt or ("" if begins == [tokenizer.bos_token_id] else str(tokenizer.bos_token))
     if tokenizer.chat_template is None:
         raise UsageError(
             "the request is one of a chat, and this tokenizer has no chat template",
@@ -204,11 +206,25 @@ def prompt_text(tokenizer: Any, request: Request) -> str:
     if unknown := [role for role, _ in request.turns if role not in ROLES]:
         raise UsageError(f"there is no role {unknown[0]!r}", where="generate", known=f"roles: {', '.join(ROLES)}")
     turns = [{"role": role, "content": text} for role, text in (*request.turns, ("user", request.prompt))]
-    text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    added = tokenizer("")["input_ids"][:1]
-    if tokenizer.bos_token and added == [tokenizer.bos_token_id]:
+    text = in_template(tokenizer, turns)
+    if tokenizer.bos_token and begins == [tokenizer.bos_token_id]:
         text = text.removeprefix(tokenizer.bos_token)  # the tokenizer writes it, too
     return text
+
+
+def in_template(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> str:
+    """A chat as its model reads it, up to where the answer begins; UsageError for one that its template refuses."""
+    from jinja2 import TemplateError
+
+    try:
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        raise UsageError(
+            f"the model's chat template refuses this chat: {error}",
+            where="generate",
+            known=f"its roles are {', '.join(turn['role'] for turn in turns)}",
+            do="give the turns that the template knows, mostly user and assistant in turn",
+        ) from error
 
 
 def positions_of(model: Any) -> int:
