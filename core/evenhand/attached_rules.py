@@ -8,6 +8,7 @@ from typing import Any
 
 from evenhand.contributions import DecodingRule
 from evenhand.errors import UsageError
+from evenhand.given_up import GivenUp
 from evenhand.rule_application import Change, finishing, token_changes
 
 OTHER_WAYS = {
@@ -96,10 +97,10 @@ def _by_beams(
     beams, mask, ids = asked("num_beams"), asked("attention_mask"), asked("input_ids")
     ids = asked("inputs") if ids is None else ids
     width = 1 if ids is None else ids.shape[1]
-    padding = None if mask is None else (mask == 0).sum(-1).repeat_interleave(beams).tolist()
+    padding = None if mask is None else (mask == 0).sum(-1).tolist()
     with RuleProcessor(
-        model, rules, tokenizer, padding=padding, beams=beams,
-        room=asked("max_new_tokens") or max(1, asked("max_length") - width), end=asked("eos_token_id"),
+        model, rules, tokenizer, padding=padding, beams=beams, given_up=GivenUp(), end=asked("eos_token_id"),
+        room=asked("max_new_tokens") or max(1, asked("max_length") - width),
     ) as processor, finishing(rules):  # fmt: skip
         processors = LogitsProcessorList([*(kwargs.pop("logits_processor", None) or ()), processor])
         out = plain(logits_processor=processors, **kwargs)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch  # noqa: TID253 - imported inside functions only
+from transformers import LogitsProcessor  # noqa: TID253
 
 from evenhand.contributions import DecodingRule
 from evenhand.decoding_reader import Reader, demand_tokens, left_padded
@@ -17,7 +18,7 @@ from evenhand.rule_application import Change, mapped
 from evenhand.special_tokens import pad_token
 
 
-class RuleProcessor:
+class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
     """Rules as a plain `LogitsProcessor`: for beam search, pipelines, and anything else that takes one.
 
     Contexts keep a key-value cache of their own, which follows the beams when these change places; it is freed at the
@@ -25,22 +26,24 @@ class RuleProcessor:
     tokens are taken for padding. `room` is how many tokens may be written, as far as that is known. What the rules
     changed is kept by prefix, so that `changes_of` can tell it of the sequences that the search has not dropped.
 
-    A prompt (`beams` rows each) that cannot be written any further is given up: it ends in the token `end`.
+    A prompt (`beams` rows each) that cannot be written any further raises, or with `given_up` is noted there and ends
+    in the token `end`.
     """
 
     def __init__(
         self, model: Any, rules: Sequence[DecodingRule], tokenizer: Any, *, padding: Sequence[int] | None = None,
-        beams: int = 1, room: int = 1, end: int | list[int] | None = None,
+        beams: int = 1, room: int = 1, end: int | list[int] | None = None, given_up: GivenUp | None = None,
     ) -> None:  # fmt: skip
         self.model, self.rules = model, [r for r in rules if r.next_logits is not None]
         self.padding, self.beams = padding, beams
         self.pad = pad_token(tokenizer)
         self.end = self.pad if end is None else end[0] if isinstance(end, list) else end
-        self.given_up = GivenUp()
+        self.given_up = GivenUp(at_once=True) if given_up is None else given_up
         self.readers = [Reader(model, (), self.pad, room) for _ in self.rules]
         self._changed: dict[tuple[int, ...], dict[int, tuple[str, int, int, float]]] = {}
         """By prefix and number of the rule: beams begin alike, and that is one change."""
-        self._width = 0
+        self._begun = self._last = 0
+        """The widths of the prompts and of what was last read."""
 
     def __enter__(self) -> RuleProcessor:
         return self
@@ -52,9 +55,13 @@ class RuleProcessor:
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if not self.rules:
             return scores
-        self._width = min(self._width or input_ids.shape[1], input_ids.shape[1])
+        if input_ids.shape[1] != self._last + 1:
+            self._begun = input_ids.shape[1]
+        self._last = input_ids.shape[1]
         rows = input_ids.tolist()
-        padding = self.padding or [next((k for k, t in enumerate(row) if t != self.pad), 0) for row in rows]
+        padding = [next((k for k, t in enumerate(row) if t != self.pad), 0) for row in rows]
+        if self.padding is not None:
+            padding = [blank for blank in self.padding for _ in range(len(rows) // len(self.padding))]
         while still := [b for b in range(len(rows)) if b // self.beams not in self.given_up.errors]:
             given = scores if len(still) == len(rows) else scores[still]
             try:
@@ -110,7 +117,7 @@ class RuleProcessor:
 
     def changes_of(self, sequences: torch.Tensor) -> list[list[Change]]:
         """For each sequence [T] that came out, as `Decoder.changes`."""
-        start = self._width
+        start = self._begun
         found: list[list[Change]] = []
         for row in sequences.tolist():
             known = [
