@@ -16,7 +16,8 @@ import pytest
 
 from evenhand import gguf_conversion, hub, resolution, shelf, wheels
 from evenhand.errors import DigestMismatch, ModelNotFound, Offline, StorageFault, UsageError, WrongModelKind
-from evenhand.models import checked_kind, kind_of, list_shelf, load, model_digest, resolve, tokenizer_fingerprint
+from evenhand.model_kind import kind_of
+from evenhand.models import checked_kind, list_shelf, load, model_digest, resolve, tokenizer_fingerprint
 from evenhand.progress import configure
 from evenhand_sdk.tiny import save_tiny
 from tiny_gguf import write_tiny_gguf

@@ -140,7 +140,7 @@ def fill(
     for a text without a mask, or with several, and for a k below 1.
     """
     from evenhand.measured import Measured
-    from evenhand.models import kind_of
+    from evenhand.model_kind import kind_of
 
     # Some models that continue text have a mask among their tokens; nobody has taught them what it is.
     if tokenizer.mask_token_id is None or kind_of(model.config, where="fill") != "masked":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.around_requests import answered
@@ -16,7 +16,7 @@ from evenhand.processes import gathered, rank_and_count
 from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
-from evenhand.rule_application import token_changes
+from evenhand.rule_application import Change, token_changes
 from evenhand.sound_requests import demand_sampling, demand_sound
 from evenhand.special_tokens import end_tokens
 
@@ -129,12 +129,7 @@ def write_batch(
 
     was_training = model.training
     model.eval()
-    side, tokenizer.padding_side = tokenizer.padding_side, "left"
-    try:
-        texts = [prompt_text(tokenizer, r) for r in requests]
-        inputs = tokenizer(texts, return_tensors="pt", padding=len(texts) > 1).to(model.device)
-    finally:
-        tokenizer.padding_side = side
+    inputs = _inputs(model, tokenizer, requests)
     longest = max(r.max_new_tokens for r in requests)
     generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
     # Who is answered in a batch that fails is answered again alone (`failing_requests`).
@@ -163,23 +158,39 @@ def write_batch(
     finally:
         if was_training:
             model.train()
-    answers = []
     start = inputs["input_ids"].shape[1]
     last = {tokenizer.eos_token_id, *end_tokens(model.generation_config)}
-    for k, request in enumerate(requests):
-        ids = out[k, start : start + request.max_new_tokens].tolist()
-        ends = [i for i, token in enumerate(ids) if token in last]
-        ids = ids[: ends[0]] if ends else ids
-        changes = token_changes(decoder.changes[k], tokenizer) if decoder.changes else []
-        answers.append(
-            Response(
-                request=request,
-                text=tokenizer.decode(ids, skip_special_tokens=True),
-                token_ids=tuple(ids),
-                changes=tuple(c for c in changes if c.position < len(ids) + bool(ends)),  # ending is a choice, too
-            )
-        )
-    return answers
+    changes = decoder.changes or [[] for _ in requests]
+    return [
+        _response(tokenizer, request, row[start : start + request.max_new_tokens].tolist(), last, changed)
+        for request, row, changed in zip(requests, out, changes, strict=True)
+    ]
+
+
+def _inputs(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Any:
+    """The prompts of a batch as token ids, padded on the left."""
+    side, tokenizer.padding_side = tokenizer.padding_side, "left"
+    try:
+        texts = [prompt_text(tokenizer, r) for r in requests]
+        return tokenizer(texts, return_tensors="pt", padding=len(texts) > 1).to(model.device)
+    finally:
+        tokenizer.padding_side = side
+
+
+def _response(
+    tokenizer: Any, request: Request, ids: list[int], last: Collection[int | None], changed: Sequence[Change]
+) -> Response:
+    """An answer up to the first token that ends one, with what the rules moved in it."""
+    end = next((k for k, token in enumerate(ids) if token in last), None)
+    ids = ids[:end]
+    changes = token_changes(changed, tokenizer)
+    counted = len(ids) + (end is not None)  # ending is a choice, too
+    return Response(
+        request=request,
+        text=tokenizer.decode(ids, skip_special_tokens=True),
+        token_ids=tuple(ids),
+        changes=tuple(c for c in changes if c.position < counted),
+    )
 
 
 def prompt_text(tokenizer: Any, request: Request) -> str:

@@ -9,7 +9,7 @@ from evenhand.contributions import Artifact
 from evenhand.errors import DigestMismatch
 
 if TYPE_CHECKING:
-    from evenhand.training import TrainingResult
+    from evenhand.training_result import TrainingResult
 
 
 def write_artifact(folder: Path, artifact: Artifact) -> None:
@@ -63,7 +63,8 @@ def write_training(folder: Path, model: Any, result: TrainingResult, names: set[
     from safetensors.torch import save_file
 
     from evenhand.cache import atomic_folder
-    from evenhand.training import STATE_OF_TERMS, write_result
+    from evenhand.training_checkpoints import STATE_OF_TERMS
+    from evenhand.training_result import write_result
 
     moved = {n: p.detach().contiguous() for n, p in model.named_parameters() if names is None or n in names}
     with atomic_folder(folder / "final") as temporary:
@@ -80,7 +81,7 @@ def read_training(folder: Path, model: Any) -> TrainingResult | None:
     from safetensors.torch import load_file
 
     from evenhand.cache import damage
-    from evenhand.training import read_result
+    from evenhand.training_result import read_result
 
     final = folder / "final"
     if not final.is_dir() or damage(final, full=True):

@@ -15,7 +15,8 @@ from evenhand.models import note_moved
 from evenhand.progress import progress
 from evenhand.row_keeping import keep, settled
 from evenhand.run_folders import STATE
-from evenhand.training import TrainingResult, restore_terms, train
+from evenhand.training import restore_terms, train
+from evenhand.training_result import TrainingResult
 from evenhand.training_watch import retention_text
 
 if TYPE_CHECKING:

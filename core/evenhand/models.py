@@ -7,7 +7,6 @@ loaded.model, loaded.tokenizer, loaded.info.tokenizer_fingerprint
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,13 @@ from evenhand.body_conversion import UNTRAINED
 from evenhand.cache import COMPLETE, STAMP, damage, digest_of, digests_of, sha256_file
 from evenhand.errors import DigestMismatch, UsageError, WrongModelKind
 from evenhand.folder_names import any_folder_name
+from evenhand.model_kind import checked_kind, configuration_of, demanded_kind
 from evenhand.near_match import did_you_mean
 from evenhand.progress import progress
 from evenhand.resolution import ResolvedModel, Source, resolve
 from evenhand.shelf import ModelKind, list_shelf
 from evenhand.tokenizer_identity import adds_bos, tokenizer_fingerprint
-from evenhand.tokenizer_loading import demand_tokenizer, load_tokenizer
+from evenhand.tokenizer_loading import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -35,7 +35,6 @@ __all__ = [
     "ResolvedModel",
     "adds_bos",
     "checked_kind",
-    "kind_of",
     "list_shelf",
     "load",
     "model_digest",
@@ -97,35 +96,20 @@ def load(
     when it needs its own code and that was not allowed, its files cannot be understood, or the format or device is not
     there, DigestMismatch when files are damaged.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
-
     where = f"model {resolved.name!r}"
     if dtype not in get_args(Dtype):
         near, known = did_you_mean(dtype, get_args(Dtype)), ", ".join(get_args(Dtype))
         raise UsageError(f"there is no number format {dtype!r}{near}", where=where, known=f"known: {known}")
-    folder, device = str(resolved.folder), devices.chosen(device)
+    device = devices.chosen(device)
     quiet = any_folder_name(trust_remote_code=trust_remote_code)
     with progress(f"Loading {resolved.display_name}"), own_bars_off(), quiet:
-        config = _configuration(resolved, trust_remote_code=trust_remote_code)
-        found = _demanded(kind, config, where)
+        config = configuration_of(resolved, trust_remote_code=trust_remote_code)
+        found = demanded_kind(kind, config, where)
         _check_weights(resolved.folder)
         tokenizer: Any = load_tokenizer(resolved.folder, where=where, trust_remote_code=trust_remote_code)
-        model_class: Any = AutoModelForCausalLM if found == "causal" else AutoModelForMaskedLM
-        options = {"attn_implementation": attention} if attention is not None else {}
-        model, report = model_class.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-            **options,
-        )
-        _check_complete(report["missing_keys"], where)
-        vars(model).pop("generate", None)  # a run's own file for other libraries; the rules are put back here
-        model = model.eval().to(device)
+        model = _with_weights(
+            resolved, config, found, dtype, trust_remote_code=trust_remote_code, attention=attention
+        ).to(device)
         digest = model_digest(resolved.folder)
     info = ModelInfo(
         name=resolved.name,
@@ -146,62 +130,29 @@ def load(
     return LoadedModel(model=model, tokenizer=tokenizer, info=info)
 
 
-def checked_kind(
-    resolved: ResolvedModel, *, kind: ModelKind | None = None, trust_remote_code: bool = False
-) -> ModelKind:
-    """Which kind of model a resolved folder holds, from its configuration alone; raises as `load` does for it.
+def _with_weights(
+    resolved: ResolvedModel, config: PretrainedConfig, kind: ModelKind, dtype: Dtype, *, trust_remote_code: bool,
+    attention: str | None,
+) -> Any:  # fmt: skip
+    """The model with all weights of its head, in evaluation mode, on the processor."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-    A folder without a tokenizer is refused, too.
-    """
-    config = _configuration(resolved, trust_remote_code=trust_remote_code)
-    found = _demanded(kind, config, f"model {resolved.name!r}")
-    demand_tokenizer(resolved.folder, where=f"model {resolved.name!r}")
-    return found
-
-
-def _demanded(kind: ModelKind | None, config: PretrainedConfig, where: str) -> ModelKind:
-    found = kind_of(config, where=where)
-    if kind is not None and kind != found:
-        raise WrongModelKind(
-            f"a {kind} language model is needed, and this is a {found} one",
-            where=where,
-            known=f"its configuration names {_architectures(config)}",
-            do=f"name a {kind} model, or take out what needs one",
-        )
-    return found
-
-
-def kind_of(config: PretrainedConfig, *, where: str = "model") -> ModelKind:
-    """Whether a configuration describes a causal or a masked language model.
-
-    The architecture that it names decides; a bare body (`BertModel`) or none is judged by the family. Raises
-    WrongModelKind for classifiers, encoder-decoders and other models without such a head.
-    """
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    model_class: Any = AutoModelForCausalLM if kind == "causal" else AutoModelForMaskedLM
+    options = {"attn_implementation": attention} if attention is not None else {}
+    model, report = model_class.from_pretrained(
+        str(resolved.folder),
+        config=config,
+        dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=trust_remote_code,
+        output_loading_info=True,
+        **options,
     )
-
-    families = {"causal": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, "masked": MODEL_FOR_MASKED_LM_MAPPING_NAMES}
-    classes = {kind: set(_flat(mapping.values())) for kind, mapping in families.items()}
-    names = list(config.architectures or ())
-    for name in names:
-        if name in classes["masked"] or name.endswith("ForMaskedLM"):
-            return "masked"
-        if name in classes["causal"] or name.endswith(("ForCausalLM", "LMHeadModel")):
-            return "causal"
-    bare = not names or any(name.endswith(("Model", "ForPreTraining")) for name in names)
-    if bare and not getattr(config, "is_encoder_decoder", False):
-        if config.model_type in families["masked"] and not getattr(config, "is_decoder", False):
-            return "masked"
-        if config.model_type in families["causal"]:
-            return "causal"
-    raise WrongModelKind(
-        "this is neither a causal nor a masked language model",
-        where=where,
-        known=f"its configuration names {_architectures(config)}",
-        do="name a model whose class ends in ForCausalLM or ForMaskedLM",
-    )
+    _check_complete(report["missing_keys"], f"model {resolved.name!r}")
+    vars(model).pop("generate", None)  # a run's own file for other libraries; the rules are put back here
+    return model.eval()
 
 
 def model_digest(folder: Path) -> str:
@@ -234,37 +185,6 @@ def note_moved(model: PreTrainedModel, moved: Iterable[str]) -> None:
             delattr(model.config, UNTRAINED)
 
 
-def _configuration(resolved: ResolvedModel, *, trust_remote_code: bool) -> PretrainedConfig:
-    import transformers
-    from transformers import CONFIG_MAPPING, AutoConfig
-
-    path = resolved.folder / "config.json"
-    where = f"model {resolved.name!r}"
-    try:
-        fields: Mapping[str, Any] = dict(json.loads(path.read_text("utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UsageError("this is no model configuration", where=str(path), known=str(error)) from error
-    family = fields.get("model_type")
-    if not trust_remote_code and family not in CONFIG_MAPPING:
-        if "auto_map" in fields:
-            raise UsageError(
-                "this model wants to run Python code of its own, which is not allowed",
-                where=where,
-                known=f"{path} points to {', '.join(sorted(set(_flat(fields['auto_map'].values()))))}",
-                do="read that code, and set trust_remote_code = true under [model] if you trust it",
-            )
-        raise UsageError(
-            f"transformers {transformers.__version__} does not know the model type {family!r}",
-            where=where,
-            do="take another model, or another version of transformers",
-        )
-    with any_folder_name(trust_remote_code=trust_remote_code):
-        config: PretrainedConfig = AutoConfig.from_pretrained(
-            str(resolved.folder), local_files_only=True, trust_remote_code=trust_remote_code
-        )
-    return config
-
-
 def _check_weights(folder: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
@@ -290,18 +210,6 @@ def _check_complete(missing: Iterable[str], where: str) -> None:
             known=f"missing: {', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}",
             do="name a model that was saved with its head",
         )
-
-
-def _architectures(config: PretrainedConfig) -> str:
-    return ", ".join(config.architectures or ()) or f"no class, and the model type {config.model_type!r}"
-
-
-def _flat(values: Iterable[Any]) -> Iterator[str]:
-    for value in values:
-        if isinstance(value, str):
-            yield value
-        elif value is not None:
-            yield from _flat(value)
 
 
 @contextlib.contextmanager

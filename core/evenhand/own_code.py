@@ -88,7 +88,7 @@ class OwnSteps:
         kind: Kind | None = None,
         seed: int = 0,
     ) -> None:
-        from evenhand.models import kind_of
+        from evenhand.model_kind import kind_of
         from evenhand.remote import RemoteModel
 
         if not isinstance(model, RemoteModel):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evenhand.own_model import Applied
-    from evenhand.training import TrainingResult
+    from evenhand.training_result import TrainingResult
 
 
 def train(

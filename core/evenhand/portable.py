@@ -14,10 +14,14 @@ from evenhand import carried_rules, proofs
 from evenhand.cache import make_readable, seal, write_atomic
 from evenhand.errors import NotPortable
 from evenhand.guard import describe
+from evenhand.kept_steps import write_artifact
+from evenhand.manifest import plain
+from evenhand.models import own_bars_off
 from evenhand.restoring import NAME, load_result, put_back
 
 if TYPE_CHECKING:
     from evenhand.life import Life, Placed
+    from evenhand.recipe import ResolvedStep
 
 FORMAT = 1
 PROOF_TOKENS = 8
@@ -49,28 +53,16 @@ def fold_all(life: Life) -> list[Placed]:
 
 def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
     """Write `model/`; gives the state of each step that changed the model."""
-    from evenhand.kept_steps import write_artifact
-    from evenhand.manifest import plain
-    from evenhand.models import own_bars_off
-
     folder = life.folder / "model"
     folder.mkdir(parents=True, exist_ok=True)
-    model, tokenizer = life.loaded.model, life.loaded.tokenizer
-    beside = folder / "evenhand"
-    for placed in live:
-        own = beside / f"{placed.step.id}-{placed.index}"
-        own.mkdir(parents=True, exist_ok=True)
-        if placed.transform.save:
-            placed.transform.save(model, own)
-            seal(own)
-        else:
-            write_artifact(own / "artifact", placed.artifact)
+    model, beside = life.loaded.model, folder / "evenhand"
+    _save_beside(model, live, beside)
     for placed in reversed(live):
         if placed.transform.revert:
             placed.transform.revert(model)
     with own_bars_off():
         model.save_pretrained(str(folder), safe_serialization=True)
-    tokenizer.save_pretrained(str(folder))
+    life.loaded.tokenizer.save_pretrained(str(folder))
     for placed in live:
         put_back(placed.transform, model, beside / f"{placed.step.id}-{placed.index}")
     if life.loaded.info.kind == "causal":
@@ -79,34 +71,46 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
     kept = {p.step.id: p for p in life.placed if p.step.id in needed and p not in live}
     for placed in kept.values():
         write_artifact(beside / f"{placed.step.id}-artifact", placed.artifact)
-    entries = [
-        {
-            "id": step.id,
-            "use": step.use,
-            "distribution": step.row.distribution if step.row else "",
-            "version": step.row.version if step.row else "",
-            "options": step.options.model_dump(mode="json"),
-            "active": step.active,
-            "live": [p.index for p in live if p.step.id == step.id],
-            "decodes": any(s.id == step.id for s, _ in life.rules),
-            "artifact": step.id in kept,
-        }
-        for step in life.step_order
-        if step.id in needed
-    ]
     facts = {
         "format": FORMAT,
         "sealed": True,
         "kind": life.loaded.info.kind,
         "base": life.loaded.info.display_name,
         "seed": life.recipe.run.seed,
-        "steps": entries,
+        "steps": [_entry(life, step, live, kept=step.id in kept) for step in life.step_order if step.id in needed],
     }
     write_atomic(folder / NAME, json.dumps(plain(facts), indent=1))
     make_readable(folder)  # libraries write weights for their owner alone
     _record_sizes(life, live, beside)
     states = {p.step.id: "folded" for p in life.placed}
     return states | {p.step.id: "saved beside the model" for p in live}
+
+
+def _save_beside(model: Any, live: list[Placed], beside: Path) -> None:
+    """What each transform that stays live is put back from."""
+    for placed in live:
+        own = beside / f"{placed.step.id}-{placed.index}"
+        own.mkdir(parents=True, exist_ok=True)
+        if placed.transform.save:
+            placed.transform.save(model, own)
+            seal(own)
+        else:
+            write_artifact(own / "artifact", placed.artifact)
+
+
+def _entry(life: Life, step: ResolvedStep, live: list[Placed], *, kept: bool) -> dict[str, Any]:
+    """A step as `evenhand.json` tells of it; `kept` where its artifact lies beside the model though it was folded."""
+    return {
+        "id": step.id,
+        "use": step.use,
+        "distribution": step.row.distribution if step.row else "",
+        "version": step.row.version if step.row else "",
+        "options": step.options.model_dump(mode="json"),
+        "active": step.active,
+        "live": [p.index for p in live if p.step.id == step.id],
+        "decodes": any(s.id == step.id for s, _ in life.rules),
+        "artifact": kept,
+    }
 
 
 def _record_sizes(life: Life, live: list[Placed], beside: Path) -> None:

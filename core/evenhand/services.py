@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from evenhand.reference import ReferenceModel
     from evenhand.scored_text import SequenceScore, Text
     from evenhand.scoring_precision import Precision
-    from evenhand.training import TrainingResult
+    from evenhand.training_result import TrainingResult
 
 
 @dataclass(kw_only=True)

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +20,12 @@ from evenhand.foreign_precision import own_precision
 from evenhand.processes import is_first
 from evenhand.scoring_forward import out_of_memory
 from evenhand.training_arguments import arguments_of, current_device_kept, in_bf16
-from evenhand.training_checkpoints import STATE_OF_TERMS as STATE_OF_TERMS
-from evenhand.training_checkpoints import demand_fresh, go, last_checkpoint
+from evenhand.training_checkpoints import STATE_OF_TERMS, demand_fresh, go, last_checkpoint
 from evenhand.training_checks import demand_pairs, demand_sound, one_aggregator, one_criterion
 from evenhand.training_data import Collator, EncodedRow, encode, rows_that_are_read
 from evenhand.training_log import TrainingLog, integrations
 from evenhand.training_model import eager_if_needed, in_float32, moved, put_back, release, select
+from evenhand.training_result import TrainingResult
 from evenhand.training_terms import Terms
 from evenhand.training_watch import watch_of
 
@@ -38,24 +36,6 @@ if TYPE_CHECKING:
 
     from evenhand.recipe import TrainingSection
     from evenhand.reference import ReferenceModel
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingResult:
-    """What one training did."""
-
-    steps: int
-    tokens: int
-    seconds: float
-    trainable: int
-    total: int
-    terms: dict[str, dict[str, float | None]]
-    events: list[str] = field(default_factory=list)
-    watch: dict[str, Any] | None = None
-    """The looks at budget and criterion, and the step whose parameters were kept; None when nobody looked."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
 
 
 def train(
@@ -98,31 +78,15 @@ def train(
     demand_sound(losses, data, model, settings.language_modelling, where=title)
     if not resume:
         demand_fresh(folder, where=title)
-    pairings = [n.counterfactual for n in needs if n.counterfactual]
     events: list[str] = []
 
     def tell(text: str) -> None:
         events.append(text)
         on_event(text)
 
-    read = rows_that_are_read(data, settings, tokenizer, seed)
-    if read is not data:
-        tell(f"of {len(data):,} rows {len(read):,} were drawn, which is more than the training reads")
-    folded: dict[str, int] = {}
-    rows, bins = encode(
-        read,
-        tokenizer,
-        kind=kind,
-        max_length=settings.max_length,
-        pairings=pairings,
-        columns=tuple(dict.fromkeys(c for n in needs for c in n.columns)),
-        vocabulary=model.get_input_embeddings().num_embeddings,
-        folded=folded,
+    rows, bins = _encoded(
+        data, losses, model, tokenizer, kind=kind, settings=settings, seed=seed, idle=idle, title=title, tell=tell
     )
-    if not rows:
-        raise UsageError("no row has two tokens or more, there is nothing to learn from", where=title)
-    for text in demand_pairs(losses, rows, folded, idle=idle, where=title):
-        tell(text)
     settings = in_updates(settings, rows)
     lines = TrainingLog(log or folder / "log.jsonl") if is_first() else None
     looks_back = any(n.reference for n in needs) or retention is not None
@@ -133,13 +97,7 @@ def train(
         stack.enter_context(in_float32(reference_model.model if reference_model is not None else None))
         stack.enter_context(current_device_kept())
         flags = select(model, trainable)
-        try:
-            for term in losses:
-                if term.on_start:
-                    term.on_start(TrainingStart(model=model, rows=data, tell=tell, settings=settings))
-        except BaseException:
-            release(model, flags)
-            raise
+        _start(losses, TrainingStart(model=model, rows=data, tell=tell, settings=settings), flags)
         before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
         attention = eager_if_needed(model, needs)
         batch, accumulation = settings.batch_size, settings.gradient_accumulation
@@ -172,15 +130,7 @@ def train(
                     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                         if not out_of_memory(error):
                             raise
-                        if batch == 1:
-                            raise OutOfMemory(
-                                "one row at a time does not fit into memory",
-                                where=title,
-                                do="lower training.max_length",
-                            ) from error
-                        too_large, (batch, accumulation) = batch, smaller(batch, effective)
-                        word = "halved" if batch * 2 == too_large else "cut"
-                        tell(f"out of memory: micro-batch {word} to {batch}, gradients accumulated over {accumulation}")
+                        batch, accumulation = _cut(batch, effective, error, title=title, tell=tell)
                         resume = last_checkpoint(folder) is not None  # the update of a step is the same: it can go on
                         put_back(model, before)
                     finally:
@@ -191,10 +141,8 @@ def train(
                 model.set_attn_implementation(attention)
             model.eval()
         if watch is not None:
-            told = watch.finish(model, before)
-            events += told
-            for text in told:
-                on_event(text)
+            for text in watch.finish(model, before):
+                tell(text)
     left = watch is not None and watch.kept == 0  # no moment kept the budget: the model is as it was, which is told
     if trainer.updates and not left and not idle and not moved(model, trainer.went_on_from or before):
         raise _nothing_moved(trainer.updates, settings, formats, title)
@@ -210,6 +158,58 @@ def train(
         events=events,
         watch=watch.facts() if watch is not None else None,
     )
+
+
+def _encoded(
+    data: Dataset, losses: Sequence[LossTerm], model: PreTrainedModel, tokenizer: Any, *, kind: Kind,
+    settings: TrainingSection, seed: int, idle: Collection[str], title: str, tell: Callable[[str], None],
+) -> tuple[list[EncodedRow], dict[str, torch.Tensor]]:  # fmt: skip
+    """The rows that are read, as the model reads them, with the pairs and columns that the terms need."""
+    needs = [t.needs for t in losses]
+    read = rows_that_are_read(data, settings, tokenizer, seed)
+    if read is not data:
+        tell(f"of {len(data):,} rows {len(read):,} were drawn, which is more than the training reads")
+    folded: dict[str, int] = {}
+    rows, bins = encode(
+        read,
+        tokenizer,
+        kind=kind,
+        max_length=settings.max_length,
+        pairings=[n.counterfactual for n in needs if n.counterfactual],
+        columns=tuple(dict.fromkeys(c for n in needs for c in n.columns)),
+        vocabulary=model.get_input_embeddings().num_embeddings,
+        folded=folded,
+    )
+    if not rows:
+        raise UsageError("no row has two tokens or more, there is nothing to learn from", where=title)
+    for text in demand_pairs(losses, rows, folded, idle=idle, where=title):
+        tell(text)
+    return rows, bins
+
+
+def _start(losses: Sequence[LossTerm], start: TrainingStart, flags: dict[str, bool]) -> None:
+    """Show the terms what they are trained on; the model is released when one refuses."""
+    try:
+        for term in losses:
+            if term.on_start:
+                term.on_start(start)
+    except BaseException:
+        release(start.model, flags)
+        raise
+
+
+def _cut(
+    batch: int, effective: int, error: BaseException, *, title: str, tell: Callable[[str], None]
+) -> tuple[int, int]:
+    """A smaller micro-batch and its accumulation, after memory ran out. Raises OutOfMemory for a single row."""
+    if batch == 1:
+        raise OutOfMemory(
+            "one row at a time does not fit into memory", where=title, do="lower training.max_length"
+        ) from error
+    fitting, accumulation = smaller(batch, effective)
+    word = "halved" if fitting * 2 == batch else "cut"
+    tell(f"out of memory: micro-batch {word} to {fitting}, gradients accumulated over {accumulation}")
+    return fitting, accumulation
 
 
 def _nothing_moved(updates: int, settings: TrainingSection, formats: str, title: str) -> NoEffect:
@@ -292,15 +292,3 @@ def _trainer(
             *integrations(settings.report_to, board),
         ],
     )
-
-
-def write_result(folder: Path, result: TrainingResult) -> None:
-    """Keep the facts of a finished training, so that a resumed run need not repeat it."""
-    from evenhand.cache import write_atomic
-
-    write_atomic(folder / "result.json", json.dumps(result.as_dict(), indent=1).encode())
-
-
-def read_result(folder: Path) -> TrainingResult:
-    """The counterpart of `write_result`."""
-    return TrainingResult(**json.loads((folder / "result.json").read_text()))

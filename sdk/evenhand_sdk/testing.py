@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evenhand.plugin import Plugin
-    from evenhand.training import TrainingResult
+    from evenhand.training_result import TrainingResult
 
 PROMPTS = ("The nurse said that", "He is an engineer and", "My sister works as a", "The farmer and his son")
 """Beginnings of sentences on which models are compared."""
