@@ -62,6 +62,27 @@ def test_contexts_in_one_batch_equal_one_sequence_at_a_time(family: str) -> None
         assert list(response.token_ids) == by_hand(model, tokenizer, response.request.prompt, rules, 8)
 
 
+@pytest.mark.parametrize("family", ["bloom", "mamba"])
+def test_models_without_positions_or_without_a_cache_follow_the_rules(family: str) -> None:
+    from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig
+
+    _, tokenizer = tiny_causal()
+    torch.manual_seed(0)
+    size = {"vocab_size": len(tokenizer), "hidden_size": 32, "pad_token_id": tokenizer.pad_token_id}
+    bloom = BloomConfig(**size, n_layer=2, n_head=4, eos_token_id=None)
+    mamba = MambaConfig(**size, num_hidden_layers=2, state_size=4, eos_token_id=None)
+    model = AutoModelForCausalLM.from_config(bloom if family == "bloom" else mamba).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3.0)  # so that it does not write one word again and again
+    for response in generate(model, tokenizer, requests(), rules=[shifted(3)]):
+        assert list(response.token_ids) == by_hand(model, tokenizer, response.request.prompt, [shifted(3)], 8)
+    touching = DecodingRule(name="touching", step=lambda model, cache: None)
+    if family == "mamba":
+        with pytest.raises(UsageError, match="'touching': MambaForCausalLM has no key-value cache, on which this rule"):
+            generate(model, tokenizer, requests(), rules=[touching])
+
+
 def test_without_rules_it_is_plain_generate_bit_for_bit() -> None:
     model, tokenizer = tiny_causal()
     for response in generate(model, tokenizer, requests()):

@@ -10,6 +10,7 @@ torch.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ class Reader:
         self.asking = [(k, r) for k, r in enumerate(rules) if r.contexts is not None]
         self.touching = [r for r in rules if r.step is not None]
         self.rules = rules
+        self.takes = inspect.signature(model.forward).parameters
         self.cached: list[list[int]] = []
         self.cache: Any = None
         self.mask: torch.Tensor | None = None
@@ -135,16 +137,29 @@ class Reader:
         for rule in self.touching:
             assert rule.step is not None
             rule.step(self.model, self.cache)
+        extra = {"position_ids": positions, "logits_to_keep": 1}
         out = self.model(
             input_ids=ids,
             attention_mask=self.mask,
-            position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=1,
+            **{name: value for name, value in extra.items() if name in self.takes or "kwargs" in self.takes},
         )
-        self.cache, self.cached = out.past_key_values, wanted
+        self._keep(getattr(out, "past_key_values", None), wanted)
         return out.logits[:, -1].float()  # type: ignore[no-any-return]
+
+    def _keep(self, cache: Any, read: list[list[int]]) -> None:
+        """What the next call goes on from; a model without such a cache (Mamba) is read anew for each token."""
+        if cache is not None:
+            self.cache, self.cached = cache, read
+            return
+        self.forget()
+        if self.touching:
+            raise UsageError(
+                f"{type(self.model).__name__} has no key-value cache, on which this rule acts",
+                where=f"decoding rule {self.touching[0].name!r}",
+                do="use a model with attention, or another step",
+            )
 
 
 def demand_tokens(texts: Sequence[Sequence[int]]) -> None:
