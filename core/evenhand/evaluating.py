@@ -112,7 +112,7 @@ def evaluate(
         catalogue,
         limit,
     )  # fmt: skip
-    finished = _finished(recipe.model.name)
+    finished = finished_model(recipe.model.name)
     name = recipe.run.name or f"eval-{_short(recipe.model.name)}"
     rank_and_count()  # joins the processes, each with a device of its own, before anything is loaded
     devices.chosen(recipe.model.device, where="model.device")
@@ -214,7 +214,7 @@ def _short(name: str) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------- the model
-def _finished(name: str) -> Path | None:
+def finished_model(name: str) -> Path | None:
     """The folder with a run's finished model; None where the name means another model.
 
     Raises RunNotFound for a run folder without a model, and ModelNotFound for a name that certainly leads to none.
