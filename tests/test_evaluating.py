@@ -14,7 +14,7 @@ from rich.console import Console
 import evenhand
 from evenhand import api, measured
 from evenhand.cli import toolkit
-from evenhand.errors import EvenhandError, NoEffect, PluginFault, RecipeError, RunNotFound, UsageError
+from evenhand.errors import EvenhandError, ModelNotFound, NoEffect, PluginFault, RecipeError, RunNotFound, UsageError
 from evenhand.evaluation_entry import measured_entry
 from evenhand.evaluation_summary import print_evaluation
 from evenhand.evidence import compare_benchmark
@@ -466,6 +466,12 @@ def test_two_models_are_measured_and_compared_by_one_command(place: Path) -> Non
     assert [read_run(folder).seed for folder in (a, b)] == [3, 3]
     same = evenhand.compare(*(e.folder for e in apart))
     assert evenhand.compare(a, b).benchmarks == same.benchmarks
+
+
+def test_a_second_model_that_is_not_there_is_told_before_the_first_is_measured(place: Path) -> None:
+    found = CliRunner().invoke(toolkit, ["compare", "./tiny", "./nowhere", "--benchmark", "trial-length"])
+    assert (found.exit_code, found.stdout) == (ModelNotFound.exit_code, "")
+    assert "./nowhere" in found.stderr and not (place / "runs").exists()
 
 
 def test_models_without_a_benchmark_are_told_what_is_missing(place: Path) -> None:
