@@ -190,7 +190,11 @@ def score(measured: Any, templates: Sequence[Template], lexicon: Mapping[str, st
                 values=values,
                 axis=template.axis,
                 group=template.group,
-                flags={"too long": not fit, "fewer than K words": fit and len(words) < k, "no word": fit and not words},
+                flags={
+                    "too long": not fit,
+                    "with fewer than K words": fit and len(words) < k,
+                    "without any word": fit and not words,
+                },
             )
         )
     return records
