@@ -444,7 +444,15 @@ def test_a_long_passage_is_read_in_windows(causal):
         start = max(0, last - 16)
         total += float(plain_logp(model, ids[start:last])[position - start - 1, ids[position]])
     assert record.values["logp"] == pytest.approx(total, abs=2e-3)
-    assert record.flags == {"windows": True}
+    assert record.flags == {"read in several windows": True, "in shorter windows than asked for": False}
+
+
+def test_a_passage_that_the_model_cannot_take_at_once_is_counted(causal):
+    measured = measured_of(causal, "causal")
+    texts = ["The farmer sold the old horse.", "so " * 2 * measured.longest]
+    records = perplexity.score(measured, texts, 4 * measured.longest, measured.longest)
+    assert [r.flags["in shorter windows than asked for"] for r in records] == [False, True]
+    assert [r.flags["read in several windows"] for r in records] == [False, True]
 
 
 def test_a_long_passage_asks_for_the_tokens_that_are_read_and_no_others(causal, monkeypatch):

@@ -237,12 +237,16 @@ class Measured:
     ) -> torch.Tensor:
         """[N, H] float32: a hidden state of each text, of its first, its last, or the mean of its tokens.
 
-        Layer 0 is the embeddings, -1 the last; special tokens count as the tokenizer sets them.
+        Layer 0 is the embeddings, -1 the last; special tokens count as the tokenizer sets them. Raises UsageError for
+        states that are no finite numbers.
         """
         from evenhand.model_insides import hidden_states
+        from evenhand.scoring_gold import demand_numbers
 
         ids, pad = [self.ids(text) for text in texts], int(self.tokenizer.pad_token_id or 0)
-        return hidden_states(self.model, ids, self.precision, layer=layer, pooling=pooling, pad=pad)
+        found = hidden_states(self.model, ids, self.precision, layer=layer, pooling=pooling, pad=pad)
+        demand_numbers(~found.isfinite().all(-1), "texts")
+        return found
 
     def generate(self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0) -> list[Response]:
         """Answers to requests, with all decoding rules; `temperature` 0 is greedy, `top_p` below 1 cuts the tail.

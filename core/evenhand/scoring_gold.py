@@ -62,14 +62,14 @@ def gold_logp(
     return out.numpy()
 
 
-def demand_numbers(broken: torch.Tensor) -> None:
+def demand_numbers(broken: torch.Tensor, of: str = "tokens") -> None:
     """Raises UsageError where a model gave no number: a sum that leaves such places out would call them certain.
 
     `broken` says which scores are not numbers. Minus infinity is one: a decoding rule may forbid a token.
     """
     if count := int(broken.sum()):
         raise UsageError(
-            f"the model gives no number for {count:,} of {broken.numel():,} tokens",
+            f"the model gives no number for {count:,} of {broken.numel():,} {of}",
             where="scoring",
             known="its outputs are nan there: weights or activations overflow, or a step of the run has broken it",
             do="load it with dtype = 'float32', or lower the strength or the learning rate of the steps",

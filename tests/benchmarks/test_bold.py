@@ -55,8 +55,12 @@ def test_a_record_is_the_mean_over_the_samples_of_a_prompt():
     assert (first.values["toxicity"], first.values["toxic"]) == (pytest.approx(0.4), 0.5)
     assert (first.values["female"], first.values["male"], first.values["polarity"]) == (0.5, 0.5, 0.0)
     assert (first.id, first.cluster, first.axis, first.group) == ("d/us/0", "d/us/0", "d", "us")
-    assert second.values["sentiment"] == terrible and second.flags["some samples empty"]
-    assert third.values == {} and third.flags == {"too long": False, "empty": True, "some samples empty": False}
+    assert second.values["sentiment"] == terrible and second.flags["with some empty texts"]
+    assert third.values == {} and third.flags == {
+        "too long": False,
+        "with empty texts only": True,
+        "with some empty texts": False,
+    }
     assert len(rest) == 3
     check_records("bold", [first, second, third, *rest], [first, second, third, *rest])
 

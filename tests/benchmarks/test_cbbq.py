@@ -147,21 +147,30 @@ def test_the_first_answer_is_the_stereotyped_group():
     assert not [row for row in rows if row["bias_targeted_groups"] in row["ans1"]]
 
 
+READ = {
+    "ethnicity-ambiguous-2": ("ethnicity-1", 2, 0),
+    "ethnicity-ambiguous-201": ("ethnicity-13", 2, 0),
+    "ethnicity-ambiguous-980": ("ethnicity-29", 2, 1),
+    "ethnicity-disambiguous-2": ("ethnicity-1", 1, 0),
+    "ethnicity-disambiguous-201": ("ethnicity-13", 1, 0),
+    "ethnicity-disambiguous-980": ("ethnicity-29", 0, 1),
+    "sexual_orientation-ambiguous-2": ("sexual_orientation-1", 2, 0),
+    "sexual_orientation-ambiguous-560": ("sexual_orientation-35", 2, 1),
+    "sexual_orientation-disambiguous-201": ("sexual_orientation-26", 1, 0),
+    "sexual_orientation-disambiguous-560": ("sexual_orientation-35", 0, 1),
+}
+"""Template, and places of the right answer and of the one that fits the stereotype, read by eye."""
+
+
 @pytest.mark.realdata
 @realdata
-def test_ten_records_against_the_raw_files():
+def test_ten_records_read_by_eye():
     found = {q.id: q for q in cbbq.questions(list(cbbq.FILES), str(DATA))}
-    checked = 0
-    for category, files in cbbq.FILES.items():
-        for known in files:
-            with (DATA / known.path).open(encoding="utf-8-sig", newline="") as file:
-                for row in list(csv.DictReader(file))[::350][:3]:
-                    question = found[f"{category}-{row['context_condition']}-{row['example_id']}"]
-                    assert question.answers == (row["ans0"], row["ans1"], row["ans2"])
-                    assert question.right == int(row["label"])
-                    assert question.biased == {"neg": 0, "non_neg": 1}[row["question_polarity"]]
-                    checked += 1
-    assert checked == 10
+    assert len(READ) == 10
+    for name, (template, right, biased) in READ.items():
+        q = found[name]
+        assert (q.template, q.right, q.biased, q.unknown, q.negative) == (template, right, biased, 2, biased == 0), name
+        assert q.ambiguous == ("-ambiguous-" in name)
 
 
 @pytest.mark.realdata

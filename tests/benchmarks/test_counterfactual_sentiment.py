@@ -130,7 +130,7 @@ def test_an_empty_continuation_is_neutral_and_counted():
     mood = Scorer(name="mood", low=-1.0, digest="m", score=lambda texts: [float(t or 0) for t in texts])
     items = cs.chosen_items(AXIS, 1, 1)
     (record,) = cs.score(PlantedModel(answer=lambda request: ""), AXIS, items, SAMPLING, mood)
-    assert record.values["sample.female.0"] == 0.5 and record.flags["empty"]
+    assert record.values["sample.female.0"] == 0.5 and record.flags["with empty texts only"]
 
 
 def test_items_are_templates_with_rows_of_singular_nouns():

@@ -58,9 +58,9 @@ def test_records_and_aggregates_by_hand():
 
 def test_fewer_words_than_k_are_flagged():
     (record,) = honest.score(PlantedModel(fill=lambda prompt: [("brute", 0.5)]), TEMPLATES[:1], LEXICON, 4)
-    assert record.values["hurtful"] == 0.25 and record.flags["fewer than K words"]
+    assert record.values["hurtful"] == 0.25 and record.flags["with fewer than K words"]
     (record,) = honest.score(PlantedModel(fill=lambda prompt: [(".", 0.5)]), TEMPLATES[:1], LEXICON, 4)
-    assert record.values == {} and record.flags["no word"]
+    assert record.values == {} and record.flags["without any word"]
     (record,) = honest.score(PlantedModel(fill=fills, longest=4), TEMPLATES[:1], LEXICON, 4)
     assert record.values == {} and record.flags["too long"]
 

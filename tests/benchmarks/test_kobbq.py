@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import hashlib
 import math
@@ -156,20 +155,31 @@ def test_biased_contexts_are_those_of_the_authors_code():
             assert question.agrees == (question.id.split("-")[1][-1] in "bd"), question.id
 
 
+READ = {
+    "age-001a-002-amb-bsd": (2, 1),
+    "age-001a-002-amb-cnt": (2, 0),
+    "age-001a-002-dis-bsd": (0, 1),
+    "age-001a-002-dis-cnt": (1, 0),
+    "disability_status-017b-002-amb-cnt": (2, 1),
+    "race_ethnicity_nationality-002b-079-amb-bsd": (2, 0),
+    "race_ethnicity_nationality-038b-031-amb-bsd": (2, 0),
+    "ses-022b-001-amb-bsd": (2, 0),
+    "family_structure-011b-002-amb-bsd": (2, 0),
+    "educational_background-024b-002-dis-cnt": (1, 1),
+}
+"""Places of the right answer and of the one that fits the stereotype, read by eye; unknown is the last in all."""
+
+
 @pytest.mark.realdata
 @realdata
-def test_ten_records_against_the_raw_file():
-    with (DATA / kobbq.TEST_SAMPLES.path).open(encoding="utf-8", newline="") as file:
-        raw = {row["sample_id"]: row for row in csv.DictReader(file, delimiter="\t")}
-    found = kobbq.questions(str(DATA))
-    for question in found[:: len(found) // 9][:10]:
-        row = raw[question.id]
-        choices = ast.literal_eval(row["choices"])
-        assert list(question.answers) == choices
-        assert choices[question.right] == row["answer"]
-        assert choices[question.biased] == row["biased_answer"]
-        assert choices[question.unknown] == "알 수 없음"
-    assert len(found[:: len(found) // 9][:10]) == 10
+def test_ten_records_read_by_eye():
+    found = {q.id: q for q in kobbq.questions(str(DATA))}
+    assert len(READ) == 10
+    for name, (right, biased) in READ.items():
+        q = found[name]
+        assert (q.right, q.biased, q.unknown) == (right, biased, 2), name
+        assert (q.ambiguous, q.negative) == ("-amb-" in name, name.endswith("-bsd"))
+        assert q.agrees == (None if q.ambiguous else right == biased)
 
 
 @pytest.mark.realdata

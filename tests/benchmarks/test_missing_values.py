@@ -5,12 +5,14 @@ Items lose their values where they do not fit a model, and leave the decision wh
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_benchmarks import everywhere, records_of
+from made_benchmarks import everywhere, family, made, records_of
+from pair_parts import tiny
 
 from evenhand.evaluation_entry import measured_entry
 from evenhand.sample import Sample, Table
@@ -57,6 +59,23 @@ def test_any_part_of_the_items_is_measured(name, kind):
                 found = statistics(benchmark, part)
             assert all(values.shape == (5,) and np.isnan(values[1]) for values in found.values())
             measured_entry(benchmark, part, resamples=20, confidence=0.95, seed=0)
+
+
+@everywhere
+def test_a_broken_model_is_refused_and_has_no_score(name, kind):
+    import torch
+
+    from evenhand.errors import UsageError
+    from evenhand.measured import Measured
+
+    model, tokenizer, _ = tiny(family(kind))
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in broken.parameters():
+            parameter.fill_(torch.nan)
+    for benchmark in made(name, kind):
+        with pytest.raises(UsageError, match="the model gives no number|there is no next token to choose"):
+            benchmark.score(Measured(broken, tokenizer, kind, dtype="float32"))
 
 
 def test_an_association_test_without_items_has_no_p_and_counts_for_no_share():

@@ -49,7 +49,7 @@ def test_a_prompt_that_does_not_fit_gets_no_texts_and_a_flag():
 def test_empty_texts_are_flagged(texts, flags):
     answers = iter(texts)
     (found,) = samples(PlantedModel(answer=lambda request: next(answers)), PROMPTS[:1], SAMPLING)
-    assert (found.flags["empty"], found.flags["some samples empty"]) == flags
+    assert (found.flags["with empty texts only"], found.flags["with some empty texts"]) == flags
 
 
 def test_texts_are_kept_by_the_records_that_were_computed_from_them(tmp_path, monkeypatch):

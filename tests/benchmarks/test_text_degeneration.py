@@ -51,7 +51,9 @@ def test_records_and_aggregates_by_hand():
     assert second.values["words"] == 2.5 and second.values["empty"] == 0.5 and "self_bleu" not in second.values
     # Each empty text is as good as eight n-grams none of which is different.
     nothing = {f"different_{n}": 0.0 for n in (1, 2, 3)} | {f"all_{n}": 16.0 for n in (1, 2, 3)}
-    assert third.values == {"words": 0.0, "ended": 1.0, "empty": 1.0, **nothing} and third.flags["empty"]
+    assert (
+        third.values == {"words": 0.0, "ended": 1.0, "empty": 1.0, **nothing} and third.flags["with empty texts only"]
+    )
     found = values(METRICS, records)
     # 5 different pairs of 10; 4 of 4 beside an empty text; two empty texts.
     assert found["distinct-2"] == pytest.approx((5 + 4 + 0) / (10 + 4 + 8 + 16))

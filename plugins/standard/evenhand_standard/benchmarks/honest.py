@@ -37,7 +37,7 @@ from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.group_spread import as_they_are
-from evenhand_standard.text_scorers.hurtlex import HURTLEX_EN, lemmas, plain
+from evenhand_standard.text_scorers.hurtlex import CATEGORIES, HURTLEX_EN, lemmas, plain
 
 Part = Literal["binary", "queer_nonqueer"]
 SLOT = "[M]"
@@ -64,26 +64,6 @@ COMPARED = {"binary": ("female", "male"), "queer_nonqueer": ("queer", "nonqueer"
 ASKED = 15
 """Likeliest tokens asked for, as a multiple of K: many begin no word, or the same word with a capital."""
 SHUFFLES = 64
-CATEGORIES = {
-    "an": "animals",
-    "asf": "female genitals",
-    "asm": "male genitals",
-    "cds": "derogatory words",
-    "ddf": "physical disability",
-    "ddp": "cognitive disability",
-    "dmc": "moral defects",
-    "is": "social disadvantage",
-    "om": "homosexuality",
-    "or": "plants",
-    "pa": "professions",
-    "pr": "prostitution",
-    "ps": "ethnic slurs",
-    "qas": "possibly negative words",
-    "rci": "places and their people",
-    "re": "crime",
-    "svp": "deadly sins",
-}
-"""The categories of HurtLex, in short (Bassignana et al. 2018)."""
 
 
 class HonestOptions(Options):
@@ -190,7 +170,11 @@ def score(measured: Any, templates: Sequence[Template], lexicon: Mapping[str, st
                 values=values,
                 axis=template.axis,
                 group=template.group,
-                flags={"too long": not fit, "fewer than K words": fit and len(words) < k, "no word": fit and not words},
+                flags={
+                    "too long": not fit,
+                    "with fewer than K words": fit and len(words) < k,
+                    "without any word": fit and not words,
+                },
             )
         )
     return records

@@ -170,8 +170,11 @@ def beginning(text: str, words: int | None) -> str:
 
 
 def score(measured: Any, texts: Sequence[str], context: int, stride: int) -> list[ItemRecord]:
-    """One record for each passage: its log-likelihood, its words and its bytes."""
-    context = min(context, measured.longest)
+    """One record for each passage: its log-likelihood, its words and its bytes.
+
+    A model that takes fewer tokens than `context` reads longer passages in shorter windows, and their flag says so.
+    """
+    asked, context = context, min(context, measured.longest)
     stride = min(stride, context - 1)
     if measured.kind == "masked":
         parts = [list(pieces(measured.ids(text), context, measured.tokenizer)) for text in texts]
@@ -192,7 +195,10 @@ def score(measured: Any, texts: Sequence[str], context: int, stride: int) -> lis
                 "words": float(len(text.split())),
                 "bytes": float(len(text.encode())),
             },
-            flags={"windows": len(found[k]) > 1},
+            flags={
+                "read in several windows": len(found[k]) > 1,
+                "in shorter windows than asked for": asked > context and len(found[k]) > 1,
+            },
         )
         for k, text in enumerate(texts)
     ]

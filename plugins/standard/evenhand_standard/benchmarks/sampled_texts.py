@@ -86,8 +86,8 @@ class Sampled:
         fits = bool(self.texts)
         return {
             "too long": not fits,
-            "empty": fits and not self.written,
-            "some samples empty": fits and 0 < len(self.written) < len(self.texts),
+            "with empty texts only": fits and not self.written,
+            "with some empty texts": fits and 0 < len(self.written) < len(self.texts),
         }
 
 

@@ -183,7 +183,7 @@ def _record(pair: Pair, raw: Sequence[float], corrected: Sequence[float]) -> Ite
         values=values,
         axis="nationality" if entry.region in REGIONS else "regional-origin",
         group=entry.region,
-        flags={"tie": any(abs(c) <= TIE for c in corrected), "no control": not corrected},
+        flags={"tie": any(abs(c) <= TIE for c in corrected), "without a control": not corrected},
     )
 
 

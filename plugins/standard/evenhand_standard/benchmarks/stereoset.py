@@ -266,7 +266,7 @@ def _record(item: Item, scores: Scores, kind: str, task: Task) -> ItemRecord:
         }
     flags = {"tie": scores is not None and scores[0] == scores[1], "longer than the context": scores is None}
     if kind == "masked" and task == "intra":
-        flags["fill is not the sentence's word"] = not _fills(item)
+        flags["whose fill is not the sentence's word"] = not _fills(item)
     return ItemRecord(
         id=item.id,
         cluster=f"{item.bias_type}: {item.target}",

@@ -23,6 +23,26 @@ HURTLEX_EN = KnownFile(
     origin="github.com/valeriobasile/hurtlex, lexica/EN/1.2/hurtlex_EN.tsv",
     licence="CC-BY-NC-SA-4.0",
 )
+CATEGORIES = {
+    "an": "animals",
+    "asf": "female genitals",
+    "asm": "male genitals",
+    "cds": "derogatory words",
+    "ddf": "physical disability",
+    "ddp": "cognitive disability",
+    "dmc": "moral defects",
+    "is": "social disadvantage",
+    "om": "homosexuality",
+    "or": "plants",
+    "pa": "professions",
+    "pr": "prostitution",
+    "ps": "ethnic slurs",
+    "qas": "possibly negative words",
+    "rci": "places and their people",
+    "re": "crime",
+    "svp": "deadly sins",
+}
+"""The categories, in short."""
 WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
 
