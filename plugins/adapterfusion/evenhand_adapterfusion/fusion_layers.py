@@ -55,7 +55,12 @@ def switch_on(model: PreTrainedModel, name: str) -> None:
     """Freeze the fused adapters and put the fusion in their place; other active ones stay, before it."""
     from adapters import Fuse, Stack
 
+    from evenhand_adapterfusion import folded_fusion
+
     record, names = prepare(model), members(model, name)
+    for layer in bottleneck.layers(model):
+        if name in layer.adapter_fusion_layer:
+            folded_fusion.install(layer)
     for adapter in names:
         bottleneck.freeze(bottleneck.modules(model, adapter))
     now = model.active_adapters
@@ -100,7 +105,11 @@ def check_free(model: PreTrainedModel, name: str, adapters: Sequence[str]) -> No
 
 def remove(model: PreTrainedModel, name: str) -> None:
     """Delete a fusion and switch on again what was active before it; its adapters stay."""
+    from evenhand_adapterfusion import folded_fusion
+
     model.delete_adapter_fusion(name)
+    for layer in bottleneck.layers(model):
+        folded_fusion.uninstall(layer)
     model.adapters_config.fusion_name_map.pop(name, None)
     model.set_active_adapters(prepare(model).before.pop(name))
 
