@@ -16,9 +16,15 @@ from evenhand.reference import ReferenceModel
 from evenhand.training import train
 from evenhand_sdk import Needs, Pairing, load_axis
 from evenhand_sdk.tiny import tiny_causal, tiny_sentences
+from evenhand_standard.objective.continuation_likelihoods import differing_others
 from evenhand_standard.objective.gradient_aggregation import aggregator
 from evenhand_standard.objective.group_dro import RobustLoss
-from evenhand_standard.objective.hidden_orthogonality import AttributeVectors, LayerStates, orthogonality
+from evenhand_standard.objective.hidden_orthogonality import (
+    AttributeVectors,
+    LayerStates,
+    neutral_count,
+    orthogonality,
+)
 from evenhand_standard.objective.unlearning import (
     KEY,
     OTHER,
@@ -34,30 +40,38 @@ ROWS = 4
 
 
 def texts(tokenizer: Any) -> list[str]:
-    """Sentences of one length, so that the mean over a batch is the mean over its parts."""
-    by_length: dict[int, list[str]] = {}
-    for text in tiny_sentences():
-        by_length.setdefault(len(tokenizer(text)["input_ids"]), []).append(text)
-    return max(by_length.values(), key=len)[: 3 * ROWS]
+    """Sentences of unequal length, so that the mean over a batch is not that of the means of its parts."""
+    by_length = sorted(tiny_sentences(), key=lambda text: len(tokenizer(text)["input_ids"]))
+    return [*by_length[: 2 * ROWS], *by_length[-ROWS:]]
 
 
 def terms(name: str, probe: torch.nn.Linear) -> list[LossTerm | Aggregator]:
     def size(batch: Any, outputs: Any) -> torch.Tensor:
-        return outputs.logits.float().pow(2).mean()
+        return outputs.logits[batch.attention_mask.bool()].float().pow(2).mean()
+
+    def asked(batch: Any) -> torch.Tensor:
+        return batch.rows % 3 > 0  # some processes have no such row
 
     def guess(batch: Any, outputs: Any) -> torch.Tensor:
+        kept = asked(batch)
+        states = outputs.hidden_states[-1].float() * batch.attention_mask[..., None]
+        logits = probe(states.sum(1) / batch.attention_mask.sum(1, keepdim=True)).squeeze(-1)
+        if not kept.any():
+            return logits.sum() * 0.0
         target = (batch.rows % 2).float()
-        return torch.nn.functional.binary_cross_entropy_with_logits(
-            probe(outputs.hidden_states[-1].float().mean(1)).squeeze(-1), target
-        )
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits[kept], target[kept])
 
     adversary = LossTerm(
-        name="adversary", fn=guess, weight=-0.5, needs=Needs(hidden_states=True), parameters=probe.parameters,
-        optimizer=lambda ps: torch.optim.SGD(ps, lr=0.1),
+        name="adversary", fn=guess, count=lambda batch: float(asked(batch).sum()), weight=-0.5,
+        needs=Needs(hidden_states=True), parameters=probe.parameters, optimizer=lambda ps: torch.optim.SGD(ps, lr=0.1),
     )  # fmt: skip
-    small = LossTerm(name="small", fn=size, weight=4.0, normalise=True)
+    small = LossTerm(
+        name="small", fn=size, count=lambda batch: float(batch.attention_mask.sum()), weight=4.0, normalise=True
+    )
     found: list[LossTerm | Aggregator] = [small, adversary]
-    if name != "sum":
+    if name == "squares":
+        found.append(Aggregator(name=name, combine=lambda losses: sum(v * v.abs() for v in losses.values())))
+    elif name != "sum":
         found.append(aggregator(name, strength=1.0, normalise=False, seed=5))  # type: ignore[arg-type]
     return found
 
@@ -77,13 +91,14 @@ def with_states(tokenizer: Any) -> tuple[Dataset, list[LossTerm], dict[str, Any]
     options = UnlearningOptions()
     made = [
         LossTerm(
-            name="unlearning", fn=unlearning(options, swap), needs=Needs(
+            name="unlearning", fn=unlearning(options, swap), count=differing_others(KEY), needs=Needs(
                 columns=(STEREOTYPE, OTHER), counterfactual=pairing, reference=True
-            ), weight=1e-3,
+            ), weight=0.1,
         ),
         LossTerm(name="group DRO", fn=robust, needs=needs, weight=0.1),
         LossTerm(
-            name="orthogonality", fn=orthogonality(layers, vectors), needs=needs, weight=0.1, on_step=vectors.on_step
+            name="orthogonality", fn=orthogonality(layers, vectors), needs=needs, weight=0.1, on_step=vectors.on_step,
+            count=lambda batch: neutral_count(layers, vectors, batch),
         ),
     ]  # fmt: skip
     kept = {"swap": swap.state_dict, "weights": robust.state_dict, "vectors": vectors.vectors}
@@ -103,12 +118,13 @@ def train_with_states(folder: Path) -> None:
     )  # fmt: skip
     rank, processes = rank_and_count()
     states = {name: state() for name, state in kept.items()}
-    torch.save({"states": states, "steps": result.steps}, folder / f"states-{processes}-{rank}.pt")
+    found = {n: p.detach() for n, p in model.named_parameters()}
+    torch.save({"states": states, "steps": result.steps, "moved": found}, folder / f"states-{processes}-{rank}.pt")
 
 
 def main(folder: Path) -> None:
     train_with_states(folder)
-    for name in ("sum", "pcgrad", "upgrad"):
+    for name in ("sum", "squares", "pcgrad", "upgrad"):
         model, tokenizer = tiny_causal()
         torch.manual_seed(0)
         probe = torch.nn.Linear(model.config.hidden_size, 1)

@@ -26,7 +26,9 @@ def parts(**changes: Any) -> dict[str, Any]:
     for key in ("digest", "tokenizer_fingerprint"):
         if key in changes:
             setattr(info, key, changes[key])
-    made = replace(benchmark(GAP), **{k: changes[k] for k in ("mode", "version", "data_digest") if k in changes})
+    made = replace(
+        benchmark(GAP), **{k: changes[k] for k in ("mode", "version", "data_digest", "texts") if k in changes}
+    )
     run = SimpleNamespace(seed=changes.get("seed", 0))
     return {
         "step": SimpleNamespace(plugin=None, options=Limited(limit=changes.get("limit", 1))),
@@ -46,6 +48,12 @@ def key(**changes: Any) -> str:
 CHANGES = (
     "digest", "tokenizer_fingerprint", "mode", "version", "data_digest", "device", "scoring",
 )  # fmt: skip
+
+
+def test_other_items_make_another_key_also_where_no_digest_of_them_is_given() -> None:
+    one, same, other = ({"texts": lambda t=text: {"0": t}} for text in ("he is", "he is", "she is"))
+    assert key(**one) == key(**same)
+    assert len({key(), key(**one), key(**other)}) == 3
 
 
 def test_each_part_makes_another_key() -> None:

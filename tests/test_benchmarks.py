@@ -9,6 +9,7 @@ import logging
 import math
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -416,6 +417,8 @@ def test_word_perplexity_by_hand(causal):
     benchmark = Benchmark(name="p", title="", score=lambda m: [], metrics=perplexity.metrics(False), quality=True)
     entry = compare_benchmark(benchmark, records, records, resamples=50)
     assert entry["metrics"][0]["before"]["value"] == pytest.approx(math.exp(-total / 16), rel=1e-4)
+    bits = -total / math.log(2) / sum(map(len, texts))
+    assert entry["metrics"][1]["before"]["value"] == pytest.approx(bits, rel=1e-4)
 
 
 def test_windows_score_each_token_once_with_enough_context():
@@ -472,6 +475,13 @@ def test_masked_models_have_a_pseudo_perplexity_of_another_name(masked, tmp_path
     assert records[0].values["logp"] == pytest.approx(measured.score(["The farmer sold the old horse."])[0].total)
 
 
+def test_a_masked_passage_begins_and_ends_with_its_own_tokens_unknown_ones_too():
+    """The frame is what a tokenizer puts around a text, also where the text begins with what it cannot read."""
+    tokenizer = SimpleNamespace(all_special_ids=[0, 1, 2], unk_token_id=1, cls_token_id=0, sep_token_id=2)
+    ids = (0, 1, 7, 8, 9, 1, 2)
+    assert list(perplexity.pieces(ids, 4, tokenizer)) == [(0, 1, 7, 2), (0, 8, 9, 2), (0, 1, 2)]
+
+
 def test_pieces_of_a_long_masked_passage_keep_the_special_tokens(masked):
     tokenizer = masked[1]
     ids = tuple(tokenizer("The farmer sold the old horse and bought a cart.")["input_ids"])
@@ -485,7 +495,7 @@ def test_the_shipped_text_is_enough_for_a_verdict(causal, tmp_path):
     benchmark = perplexity.Perplexity().evaluation(run_of(causal[1], "causal", tmp_path))
     assert benchmark.quality
     assert benchmark.mode == "by word, builtin:heldout, context 512, stride 256"
-    assert len(perplexity.passages("builtin:heldout")) >= benchmark.min_items
+    assert len(perplexity.passages("builtin:heldout")) == 36 >= benchmark.min_items
 
 
 def test_the_beginning_of_each_passage_keeps_its_white_space(causal, tmp_path):
@@ -525,12 +535,28 @@ def test_the_published_file_has_the_published_counts():
     assert counts == [516, 262, 172, 159, 105, 87, 84, 63, 60]
 
 
+TITLES = {
+    0: "Robert <unk>",
+    2: "Kiss You ( One Direction song )",
+    5: "1933 Treasure Coast hurricane",
+    13: "Dvorak technique",
+    20: "Operation Eastern Exit",
+    29: "No. 20 Squadron RAAF",
+    35: "American Beauty ( 1999 film )",
+    38: "Manila",
+    54: "Commonwealth War Graves Commission",
+    59: "The <unk> ( film )",
+}
+"""Ten articles of WikiText-2 by number, read by eye; the last is the last of the file."""
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not (DATA / mirrors.WIKITEXT2_TEST.path).is_file(), reason="WikiText-2 is not here")
 def test_wikitext_is_read_by_article_without_loss():
     articles = perplexity.passages("wikitext2", str(DATA))
     assert len(articles) == 60
-    assert articles[0].split()[:4] == ["=", "Robert", "<unk>", "="]
+    titles = [article.strip().split("\n")[0].strip() for article in articles]
+    assert {number: titles[number] for number in TITLES} == {k: f"= {title} =" for k, title in TITLES.items()}
     whole = (DATA / mirrors.WIKITEXT2_TEST.path).read_text(encoding="utf-8")
     assert "".join(articles) == whole
 

@@ -454,6 +454,31 @@ def test_two_evaluations_are_compared_item_by_item(place: Path) -> None:
     assert (same.exit_code, same.stdout) == (0, str(result) + "\n")
 
 
+def test_two_models_are_measured_and_compared_by_one_command(place: Path) -> None:
+    save_tiny(place / "other", seed=7)
+    fast = [part for setting in FAST for part in ("--set", setting)]
+    asked = ["./tiny", "./other", "--benchmark", "trial-length", "--seed", "3", "--output", "measured", *fast]
+    found = CliRunner().invoke(toolkit, ["compare", *asked])
+    assert found.exit_code == 0, found.output
+    a, b = sorted((place / "measured").iterdir(), key=lambda folder: "other" in folder.name)
+    assert found.stdout.endswith(str(evenhand.compare(a.relative_to(place), b.relative_to(place))) + "\n")
+    apart = [evaluated(place, model, "trial-length", seed=3) for model in ("tiny", "other")]
+    assert [read_run(folder).seed for folder in (a, b)] == [3, 3]
+    same = evenhand.compare(*(e.folder for e in apart))
+    assert evenhand.compare(a, b).benchmarks == same.benchmarks
+
+
+def test_models_without_a_benchmark_are_told_what_is_missing(place: Path) -> None:
+    plain = CliRunner().invoke(toolkit, ["compare", "./tiny", "./other"])
+    assert plain.exit_code == RunNotFound.exit_code
+    assert plain.stderr.strip().endswith("or, to measure two models and compare them, add --benchmark NAME")
+    for option, value in (("--limit", "3"), ("--set", "trial-length.folds=2")):
+        found = CliRunner().invoke(toolkit, ["compare", "./tiny", "./other", option, value])
+        assert found.exit_code == 2
+        assert f"compare: {option} says how a model is measured, and nothing is measured" in found.stderr
+        assert "name what to measure both models by: --benchmark NAME" in found.stderr
+
+
 def test_a_run_and_the_evaluation_of_its_base_are_compared(place: Path) -> None:
     run = finished(place, STEPS.format(folds="true", strength=0.5))
     base = evaluated(place, "tiny", "trial-length")
@@ -543,6 +568,7 @@ def test_a_folder_that_holds_nothing_to_compare(place: Path) -> None:
     assert result.stderr == (
         "empty: not a run folder\n  the folder exists but has no run.json\n"
         "  name the folder that `toolkit run` or `toolkit eval` printed; it holds run.json and report.html\n"
+        "  or, to measure two models and compare them, add --benchmark NAME\n"
     )
     assert result.exit_code == 2
 

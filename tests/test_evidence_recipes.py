@@ -12,12 +12,12 @@ import pytest
 from evenhand.collecting import RESULTS, kept
 from evenhand.contributions import Benchmark
 from evenhand.discovery import discover, load
-from evenhand.evidence_page import made_page
+from evenhand.evidence_page import MASKED, made_page
 from evenhand.recipe import Recipe, load_recipe
 from evenhand.techniques import NOT_RUN, read_not_run, techniques
 
 FOLDER = Path(__file__).parents[1] / "docs" / "evidence"
-PROTOCOLS = ("protocol", "protocol-decoding", "protocol-answers")
+PROTOCOLS = ("protocol", "protocol-decoding", "protocol-answers", "protocol-masked")
 NAMES = sorted(p.stem for p in FOLDER.glob("*.toml") if p.name != NOT_RUN and p.stem not in PROTOCOLS)
 
 
@@ -30,18 +30,30 @@ def recipe(name: str) -> Recipe:
     return load_recipe(FOLDER / f"{name}.toml")
 
 
+def protocol_of(name: str) -> Recipe:
+    return load_recipe((FOLDER / f"protocol{MASKED if name.endswith(MASKED) else ''}.toml").read_text())
+
+
+def test_masked_models_are_trained_and_judged_as_causal_ones_are() -> None:
+    masked, causal = load_recipe(FOLDER / "protocol-masked.toml"), load_recipe(FOLDER / "protocol.toml")
+    for section in ("data", "training", "budget", "traffic", "evaluation", "run"):
+        assert getattr(masked, section) == getattr(causal, section), section
+    of_bias = [b for b in causal.benchmarks if b.use not in {"perplexity", "lambada"}]
+    assert [b for b in masked.benchmarks if b.use not in {"perplexity", "disco"}] == of_bias
+
+
 def test_every_technique_has_a_recipe_or_a_reason() -> None:
     known = techniques(discover(), read_not_run(FOLDER))
     without = [t.name for t in known if t.name not in NAMES and t.reason == "no recorded run"]
     assert len(known) >= 6
     assert without == []
     unusable = {row.name for row in discover().rows if row.status != "ok"}  # adapters beside another transformers
-    assert set(NAMES) - {t.name for t in known} - unusable == BASELINES
+    assert {name.removesuffix(MASKED) for name in NAMES} - {t.name for t in known} - unusable == BASELINES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_of_evidence_adds_steps_to_the_protocol_and_changes_nothing_else(name: str) -> None:
-    protocol, own = load_recipe((FOLDER / "protocol.toml").read_text()), recipe(name)
+    protocol, own = protocol_of(name), recipe(name)
     assert own.model == protocol.model and own.data == protocol.data and own.budget == protocol.budget
     assert own.traffic == protocol.traffic
     assert own.benchmarks[: len(protocol.benchmarks)] == protocol.benchmarks
@@ -53,11 +65,14 @@ def test_a_recipe_of_evidence_adds_steps_to_the_protocol_and_changes_nothing_els
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_dose_is_the_same_for_all_that_train(name: str) -> None:
-    dose = load_recipe((FOLDER / "protocol.toml").read_text()).training.max_tokens
+    dose = protocol_of(name).training.max_tokens
     own = recipe(name)
     trainings = [s for s in own.steps if s.use == "train"]
     extended = re.search(r'extends = "protocol-?(\w*)\.toml"', (FOLDER / f"{name}.toml").read_text())
-    if extended and extended[1]:
+    if extended and extended[1] == "masked" and not trainings:
+        assert own.run.seeds == 1
+        return
+    if extended and extended[1] not in {"", "masked"}:
         assert trainings == [] and own.run.seeds == 1
         last = [b.use for b in own.benchmarks]
         if extended[1] == "answers":
@@ -109,26 +124,33 @@ class Beginning:
         return {"input_ids": [0, 1] if self.begins else [1]}
 
 
-def newest(benchmark: str) -> Any:
-    """The newest result of a benchmark, and the run that has it."""
-    having = [(str(r.finished), r, b) for r in RESULTS_KEPT for b in r.benchmarks if b.id == benchmark]
+def newest(kind: str, benchmark: str) -> Any:
+    """The newest result of a benchmark on one kind of model, and the run that has it."""
+    having = [
+        (str(r.finished), r, b) for r in RESULTS_KEPT for b in r.benchmarks if (r.model.kind, b.id) == (kind, benchmark)
+    ]
     return max(having, key=lambda found: found[0])[1:]
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("benchmark", sorted({b.id for r in RESULTS_KEPT for b in r.benchmarks}))
-def test_the_columns_are_of_the_data_that_a_run_of_today_would_measure_and_older_rows_say_so(benchmark: str) -> None:
-    run, found = newest(benchmark)
+@pytest.mark.parametrize(
+    ("kind", "benchmark"), sorted({(r.model.kind, b.id) for r in RESULTS_KEPT for b in r.benchmarks})
+)
+def test_the_columns_are_of_the_data_that_a_run_of_today_would_measure_and_older_rows_say_so(
+    kind: str, benchmark: str
+) -> None:
+    run, found = newest(kind, benchmark)
     asked = next(b for b in run.recipe["benchmarks"] if b["id"] == benchmark)
     plugin = load(discover().find(asked["use"]))(**asked["options"])
     context = SimpleNamespace(
-        kind="causal", tokenizer=Beginning(run.model.adds_bos), data_folder=None, folder=None, seed=0, offline=True
+        kind=kind, tokenizer=Beginning(run.model.adds_bos), data_folder=None, folder=None, seed=0, offline=True
     )
     made = plugin.evaluation(context)
     now = made if isinstance(made, Benchmark) else next(b for b in made if found.title == b.title)
     assert (found.data_digest, found.version, found.mode) == (now.data_digest, now.version, now.mode)
-    table = (FOLDER / "README.md").read_text(encoding="utf-8").partition("### Against")[0]
-    for result in RESULTS_KEPT:
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    table = page.partition(f"## {run.model_label}")[2].partition("### Against")[0]
+    for result in (r for r in RESULTS_KEPT if r.model.kind == kind):
         older = [b for b in result.benchmarks if b.id == benchmark and b.data_digest != now.data_digest]
         line = next(line for line in table.splitlines() if re.match(rf"\| {re.escape(result.name)}(<br>| \|)", line))
         told = line.split(" | ")[0].partition("<br>of older data: ")[2]

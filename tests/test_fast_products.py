@@ -146,3 +146,26 @@ def test_weights_of_another_format_than_is_measured_in_are_left_alone():
     with torch.no_grad(), fast_products(block, "bfloat16"):
         assert "up_proj" in patched(block)
         assert block(torch.randn(4, 6).bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 6), (2, 1, 6), (3, 1, 6), (4, 6), (5, 6), (1, 6)])
+def test_a_few_rows_are_multiplied_from_the_other_side(shape, monkeypatch):
+    from transformers.pytorch_utils import Conv1D
+
+    calls = []
+    plain = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda a, b: calls.append(a.shape) or plain(a, b))
+    torch.manual_seed(0)
+    layers = nn.ModuleList([nn.Linear(6, 10), nn.Linear(6, 4, bias=False), Conv1D(10, 6)])
+    nn.init.normal_(layers[2].bias)
+    x = torch.randn(shape)
+    exact = [layer.double()(x.double()) for layer in layers]
+    layers.float()
+    with torch.no_grad(), fast_products(layers, "float32", blocks=False):
+        found = [layer(x) for layer in layers]
+    for one, other in zip(found, exact, strict=True):
+        assert one.is_contiguous()
+        torch.testing.assert_close(one, other.float(), rtol=1e-5, atol=1e-6)
+    rows = x.numel() // 6
+    wide, narrow, turned = (10, 6), (4, 6), (10, 6)
+    assert calls == {1: [], 2: [wide, narrow, turned], 3: [wide, turned], 4: [wide, turned], 5: []}[rows]

@@ -279,6 +279,8 @@ def test_beams_add_up_log_probabilities_also_where_a_rule_gives_other_numbers() 
         ({"penalty_alpha": 0.6, "top_k": 4}, "by contrastive search"),
         ({"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0}, "with groups of beams"),
         ({"assistant_model": "a model"}, "with an assistant model"),
+        ({"custom_generate": lambda model, input_ids, **rest: input_ids}, "by a `custom_generate` of your own"),
+        ({"inputs_embeds": torch.zeros(1, 3, 32)}, "behind embeddings instead of tokens"),
     ],
 )
 def test_ways_of_decoding_in_which_rules_cannot_act_are_refused_by_name(how: dict[str, Any], words: str) -> None:

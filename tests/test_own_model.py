@@ -15,6 +15,7 @@ from evenhand.contributions import Aggregator
 from evenhand.errors import NotPortable, PluginFault, UsageError, WrongModelKind
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.architecture.selective_update import SelectiveUpdate
+from evenhand_standard.architecture.weight_interpolation import WeightInterpolation
 from evenhand_standard.benchmarks.pair_gap import PairGap
 from evenhand_standard.decoding.answer_rewriting import AnswerRewriting
 from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging
@@ -61,6 +62,17 @@ def test_when_one_transform_fails_those_before_it_are_taken_back() -> None:
     ):
         evenhand.apply(model, tokenizer, [Scale(), Scale(fault="apply")])
     assert torch.equal(logits(model), plain)
+
+
+def test_two_that_one_training_cannot_serve_are_refused_before_either_is_applied() -> None:
+    model, tokenizer = tiny_causal()
+    before = logits(model)
+    with pytest.raises(UsageError) as caught:
+        evenhand.apply(model, tokenizer, [SelectiveUpdate(select=["norms"]), WeightInterpolation()])
+    assert caught.value.where == "apply"
+    assert "(selective-update) waits for a training of its own, and one training cannot serve both" in str(caught.value)
+    assert caught.value.do == "apply one of them, train and finish it, then the other"
+    assert torch.equal(logits(model), before)
 
 
 def test_a_selection_freezes_the_rest_until_it_is_finished() -> None:

@@ -80,6 +80,11 @@ def own_trainer(
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **rest: Any) -> Any:
             return fair.loss(model, inputs, return_outputs)
 
+        def get_batch_samples(self, *given: Any, **named: Any) -> Any:
+            batches, items = super().get_batch_samples(*given, **named)
+            fair.update(batches)
+            return batches, items
+
     return MyTrainer(
         model=model,
         args=arguments(folder, **options),

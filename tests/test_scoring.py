@@ -12,12 +12,14 @@ from evenhand import scoring
 from evenhand.contributions import DecodingRule, Request
 from evenhand.errors import OutOfMemory, PluginFault, UsageError
 from evenhand.measured import Measured
+from evenhand.pairs import framing_tokens
 from evenhand.scored_text import token_ids
 from evenhand.scoring import describe_mode, distributions, next_logprobs, pll, score_texts
 from evenhand.scoring_continuations import score_continuations
-from evenhand.scoring_forward import Forward, out_of_memory
+from evenhand.scoring_forward import WORTH_PACKING, Forward, out_of_memory
 from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import fast_bf16, measuring, resolve
+from evenhand_sdk.tiny import LENGTH, tiny_masked
 
 WORDS = ["the", "a", "nurse", "doctor", "she", "he", "said", "was"]
 WORDS += ["kind", "tired", "that", "and", "home", "late", "works", "hard"]
@@ -447,6 +449,48 @@ def test_pseudo_log_likelihood_masks_one_token_at_a_time(bert):
             assert float(score.logp[p]) == pytest.approx(float(expected), abs=1e-4)
 
 
+def test_a_word_that_the_vocabulary_lacks_is_scored_like_any_other(bert):
+    """Left out, a text of nothing but such words would be a certain one."""
+    import torch
+
+    tokenizer = word_tokenizer(mask=True)
+    unknown = tokenizer.unk_token_id
+    text = "the zebra said zebra"
+    ids = tokenizer(text)["input_ids"]
+    assert ids.count(unknown) == 2
+    expected = []
+    for p in range(1, len(ids) - 1):
+        one = torch.tensor([ids])
+        one[0, p] = tokenizer.mask_token_id
+        with torch.no_grad():
+            expected.append(float(bert(input_ids=one).logits[0, p].log_softmax(-1)[ids[p]]))
+    measured = Measured(bert, tokenizer, "masked", dtype="float32")
+    for (score,) in (pll(bert, tokenizer, [text], dtype="float32"), measured.pll([text]), measured.score([text])):
+        assert (score.n, score.total) == (4, pytest.approx(sum(expected), abs=1e-4))
+    assert measured.unmasked([text])[0].n == 4
+    (after,) = measured.continuations([("the nurse said", " zebra")])
+    assert after.n == 1 and after.total < 0
+
+
+def test_a_token_for_the_unknown_that_also_ends_texts_is_no_part_of_them():
+    tokenizer = word_tokenizer(mask=True)
+    assert framing_tokens(tokenizer) == {0, 3, 4, 5}
+    tokenizer.eos_token = "[UNK]"  # as GPT-2 has it
+    assert framing_tokens(tokenizer) == {0, 1, 3, 4, 5}
+
+
+def test_a_model_that_counts_positions_from_behind_its_padding_takes_fewer_tokens():
+    model, tokenizer = tiny_masked("roberta")
+    tokenizer.model_max_length = 10**30  # nothing but the model says how long a text may be
+    measured = Measured(model, tokenizer, "masked", dtype="float32")
+    assert model.config.max_position_embeddings == LENGTH + 2 and measured.longest == LENGTH
+    text = (tokenizer.cls_token_id, *[20] * (LENGTH - 2), tokenizer.sep_token_id)
+    (score,) = measured.pll([text], [[5]])
+    assert math.isfinite(score.total)
+    with pytest.raises(UsageError, match=f"a text has {LENGTH + 1} tokens, but the model takes at most {LENGTH}"):
+        measured.pll([(*text, 20)], [[5]])
+
+
 def test_pseudo_log_likelihood_of_chosen_positions(bert):
     tokenizer = word_tokenizer(mask=True)
     whole = pll(bert, tokenizer, [TEXTS[0]], dtype="float32")[0]
@@ -582,6 +626,27 @@ def test_a_model_that_knows_no_explicit_mask_is_read_text_by_text():
     scores = score_texts(model, tokenizer, SENTENCES, dtype="float32")
     for score, text in list(zip(scores, SENTENCES, strict=True))[::7]:
         assert score.logp[1:] == pytest.approx(plain_scores(model, token_ids(tokenizer, text)), abs=1e-4)
+
+
+@pytest.mark.parametrize("preamble", ["", " ".join(WORDS + WORDS[:4]) + " "], ids=["none", "20 tokens"])
+def test_a_model_that_passes_over_explicit_masks_is_found_out_whatever_texts_begin_with(llama, preamble):
+    """A beginning that all texts share is longer than what is tried of a text."""
+    tokenizer = word_tokenizer()
+    texts = [preamble + text for text in SENTENCES]
+    assert sum(len(text.split()) for text in texts) > WORTH_PACKING
+
+    def plain_masks_only(module, args, given):
+        if given["attention_mask"].dim() == 4:
+            given = {**given, "attention_mask": None, "position_ids": None}
+        return args, given
+
+    handle = llama.register_forward_pre_hook(plain_masks_only, with_kwargs=True)
+    try:
+        scores = score_texts(llama, tokenizer, texts, dtype="float32")
+    finally:
+        handle.remove()
+    for score, text in list(zip(scores, texts, strict=True))[::29]:
+        assert score.logp[1:] == pytest.approx(plain_scores(llama, token_ids(tokenizer, text)), abs=1e-4)
 
 
 def test_a_window_of_attention_that_is_shorter_than_a_text_forbids_packing():

@@ -5,7 +5,7 @@ and tokenizer with everything that could not be folded into the weights put back
 `evenhand.evaluate(model, benchmarks)` measures a model without changing it.
 
 Without a recipe, on a model that is in memory, and in a training loop of your own: `Objective`, `transform_data`,
-`apply`, `decode_with`, `measure`, `compare`, and `train`, the toolkit's own training.
+`apply`, `decode_with`, `logits_processor`, `measure`, `compare`, and `train`, the toolkit's own training.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "logits_processor",
     "measure",
     "run",
     "train",
@@ -44,6 +45,7 @@ _LAZY = {
     "evaluate": "evaluating",
     "export": "api",
     "load": "api",
+    "logits_processor": "own_processor",
     "measure": "own_measuring",
     "run": "api",
     "train": "own_training",

@@ -8,6 +8,7 @@ from typing import Any
 
 from evenhand.contributions import DecodingRule
 from evenhand.errors import UsageError
+from evenhand.given_up import GivenUp
 from evenhand.rule_application import Change, finishing, token_changes
 
 OTHER_WAYS = {
@@ -18,13 +19,16 @@ OTHER_WAYS = {
     "dola_layers": "by contrasting layers (DoLa)",
     "force_words_ids": "with words that must occur",
     "constraints": "with constraints",
+    "inputs_embeds": "behind embeddings instead of tokens",
+    "custom_generate": "by a `custom_generate` of your own",
 }
 """Ways of decoding that do not choose each token from the distribution after the text so far, by their argument."""
 
 
 def _demand_known_way(asked: Callable[[str], Any]) -> None:
     """Rules act in greedy decoding, sampling and beam search; another way would be left out without a word."""
-    way = next((words for name, words in OTHER_WAYS.items() if asked(name)), None)
+    given = {name: asked(name) for name in OTHER_WAYS}
+    way = next((words for name, words in OTHER_WAYS.items() if hasattr(given[name], "shape") or given[name]), None)
     if way is None and (asked("num_beam_groups") or 1) > 1:
         way = "with groups of beams"
     if way is not None:
@@ -40,7 +44,8 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
 
     Beam search uses them as a logits processor, which rules on the key-value cache cannot be: then it raises
     `UsageError`, as for the ways of decoding in which rules cannot act (`OTHER_WAYS`). What the rules changed in each
-    sequence of the last call is `model.generate.changes`.
+    sequence of the last call is `model.generate.changes`. A prompt that cannot be written any further ends in padding,
+    and its error is raised when the others are done, with what they became as its `output`.
     """
     plain = model.generate
     names = list(inspect.signature(plain).parameters)
@@ -48,9 +53,9 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
     def with_rules(*args: Any, **kwargs: Any) -> Any:
         from evenhand.decoding_loop import Decoder
 
-        if kwargs.get("custom_generate") is not None:
-            return plain(*args, **kwargs)
         kwargs |= dict(zip(names, args, strict=False))
+        if isinstance(kwargs.get("custom_generate"), Decoder):
+            return plain(**kwargs)
         config = kwargs.get("generation_config") or model.generation_config
 
         def asked(name: str) -> Any:
@@ -59,24 +64,25 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
 
         _demand_known_way(asked)
         beams = asked("num_beams") or 1
-        if beams > 1:
-            out, found = _by_beams(plain, model, tokenizer, rules, beams, kwargs)
-        else:
-            decoder = Decoder(rules, streamer=kwargs.pop("streamer", None))
-            out = plain(**{**kwargs, "custom_generate": decoder})
-            found = decoder.changes
-        with_rules.changes = [token_changes(row, tokenizer) for row in found]  # type: ignore[attr-defined]
-        return out
+        found: list[list[Change]] = []
+        try:
+            if beams > 1:
+                return _by_beams(plain, model, tokenizer, rules, asked, kwargs, found)
+            decoder = Decoder(rules, streamer=kwargs.pop("streamer", None), changes=found)
+            return plain(**{**kwargs, "custom_generate": decoder})
+        finally:
+            with_rules.changes = [token_changes(row, tokenizer) for row in found]  # type: ignore[attr-defined]
 
     with_rules.evenhand_rules = tuple(rules)  # type: ignore[attr-defined]  # `measure` scores with them, too
     model.generate = with_rules
 
 
 def _by_beams(
-    plain: Callable[..., Any], model: Any, tokenizer: Any, rules: Sequence[DecodingRule], beams: int,
-    kwargs: dict[str, Any],
-) -> tuple[Any, list[list[Change]]]:  # fmt: skip
-    """What the plain `generate` gives with the rules as a logits processor, and what they moved in each sequence."""
+    plain: Callable[..., Any], model: Any, tokenizer: Any, rules: Sequence[DecodingRule], asked: Callable[[str], Any],
+    kwargs: dict[str, Any], changes: list[list[Change]],
+) -> Any:  # fmt: skip
+    """What the plain `generate` gives with the rules as a logits processor; `changes` gets what they moved in each
+    sequence."""
     import torch
     from transformers import LogitsProcessorList
 
@@ -88,10 +94,16 @@ def _by_beams(
             where="generate",
             do="generate with num_beams=1",
         )
-    mask = kwargs.get("attention_mask")
-    padding = None if mask is None else (mask == 0).sum(-1).repeat_interleave(beams).tolist()
-    processor = RuleProcessor(model, rules, tokenizer, padding=padding)
-    processors = LogitsProcessorList([*(kwargs.pop("logits_processor", None) or ()), processor])
-    with finishing(rules):
+    beams, mask, ids = asked("num_beams"), asked("attention_mask"), asked("input_ids")
+    ids = asked("inputs") if ids is None else ids
+    width = 1 if ids is None else ids.shape[1]
+    padding = None if mask is None else (mask == 0).sum(-1).tolist()
+    with RuleProcessor(
+        model, rules, tokenizer, padding=padding, beams=beams, given_up=GivenUp(), end=asked("eos_token_id"),
+        room=asked("max_new_tokens") or max(1, asked("max_length") - width),
+    ) as processor, finishing(rules):  # fmt: skip
+        processors = LogitsProcessorList([*(kwargs.pop("logits_processor", None) or ()), processor])
         out = plain(logits_processor=processors, **kwargs)
-    return out, processor.changes_of(out if isinstance(out, torch.Tensor) else out.sequences)
+    changes += processor.changes_of(out if isinstance(out, torch.Tensor) else out.sequences)
+    processor.given_up.raise_with(out, 1 if ids is None else len(ids))
+    return out

@@ -94,10 +94,13 @@ def multiplicities(clusters: int, resamples: int, seed: int) -> Iterator[Array]:
         yield np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(float)
 
 
-def bootstrap(parts: Sequence[Part], *, resamples: int, seed: int, clusters: int | None = None) -> list[Resampled]:
+def bootstrap(
+    parts: Sequence[Part], *, resamples: int, seed: int, clusters: int | None = None, paired_seeds: bool = True
+) -> list[Resampled]:
     """Paired cluster bootstrap of all parts: the same draws of clusters for each metric, before and after.
 
-    `clusters` is their number in the whole benchmark. Equal tables give a change of exactly zero in every resample.
+    `clusters` is their number in the whole benchmark; `paired_seeds`: table k before and table k after have the same
+    seed, and are drawn together. Equal tables give a change of exactly zero in every resample.
     """
     import numpy as np
 
@@ -118,13 +121,20 @@ def bootstrap(parts: Sequence[Part], *, resamples: int, seed: int, clusters: int
             else:
                 for table, side in zip(part.sides, kept, strict=True):
                     side.append(aggregate(part.metric, Sample(table, part.drawn(draws))))
-    mixture = seed_shares(len(parts[0].afters), resamples, seed) if parts else None
+    weights = _seed_weights(parts[0], resamples, seed, paired_seeds) if parts else (None, None)
     sides = [[np.concatenate(side) for side in kept] for kept in found]
-    return [_resampled(part, kept, mixture) for part, kept in zip(parts, sides, strict=True)]
+    return [_resampled(part, kept, weights) for part, kept in zip(parts, sides, strict=True)]
 
 
-def seed_shares(seeds: int, resamples: int, seed: int) -> Array | None:
-    """[R, S] the weight of each seed in each resample; None for one seed.
+def _seed_weights(part: Part, resamples: int, seed: int, paired: bool) -> tuple[Array | None, Array | None]:
+    """The weights of the seeds before and after: the same ones where seeds are paired, else drawn apart."""
+    before, after = len(part.befores), len(part.afters)
+    drawn = seed_shares(after, resamples, seed)
+    return (drawn if paired and before == after else seed_shares(before, resamples, seed, 1)), drawn
+
+
+def seed_shares(seeds: int, resamples: int, seed: int, *side: int) -> Array | None:
+    """[R, S] the weight of each seed in each resample; None for one seed. Another `side` has draws of its own.
 
     Drawing S seeds with replacement shows only (S - 1) / S of their variance, which matters for three or five of them:
     the weights are spread by the root of the inverse. They sum to 1, and are negative at times.
@@ -133,26 +143,26 @@ def seed_shares(seeds: int, resamples: int, seed: int) -> Array | None:
 
     if seeds == 1:
         return None
-    counts = np.random.default_rng([seed, seeds]).multinomial(seeds, [1 / seeds] * seeds, size=resamples)
+    counts = np.random.default_rng([seed, seeds, *side]).multinomial(seeds, [1 / seeds] * seeds, size=resamples)
     shares: Array = 1 / seeds + (counts - 1) / seeds * math.sqrt(seeds / (seeds - 1))
     return shares
 
 
-def _resampled(part: Part, sides: Sequence[Array], mixture: Array | None) -> Resampled:
+def _resampled(part: Part, sides: Sequence[Array], weights: tuple[Array | None, Array | None]) -> Resampled:
     import numpy as np
 
     values = [value_of(part.metric, table) for table in part.sides]
     first = len(part.befores)
 
-    def over_seeds(draws: Sequence[Array]) -> Array:
-        if mixture is None or len(draws) == 1:
+    def over_seeds(draws: Sequence[Array], shares: Array | None) -> Array:
+        if shares is None or len(draws) == 1:
             return draws[0]
-        found: Array = (mixture * np.stack(draws, axis=1)).sum(1)
+        found: Array = (shares * np.stack(draws, axis=1)).sum(1)
         return found
 
     return Resampled(
-        float(np.mean(values[:first])), float(np.mean(values[first:])), over_seeds(sides[:first]),
-        over_seeds(sides[first:]), values[first:],
+        float(np.mean(values[:first])), float(np.mean(values[first:])), over_seeds(sides[:first], weights[0]),
+        over_seeds(sides[first:], weights[1]), values[first:],
     )  # fmt: skip
 
 

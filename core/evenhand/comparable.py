@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evenhand import compared_seeds
 from evenhand.contributions import ItemRecord
 from evenhand.errors import UsageError
 from evenhand.report_numbers import counted, listing, plain
@@ -159,7 +160,5 @@ def notes(
         pairs.insert(0, ("beginning-of-sequence token added", a.model.adds_bos, b.model.adds_bos))
         scoring = {y.id: y.scoring for y in b.benchmarks}
         pairs += [(f"{x.id}: scoring", x.scoring, scoring[x.id]) for x in shared if x.scoring and scoring[x.id]]
-    for letter, run in (("A", a), ("B", b)):
-        if len(run.seeds) > 1:
-            said.append(f"{letter} was trained with {len(run.seeds)} seeds; its first ({run.seed}) is compared")
+    said += compared_seeds.notes(a, b)
     return said + [f"{what} differs: {plain(x)} in A, {plain(y)} in B" for what, x, y in pairs if x != y]

@@ -1,7 +1,7 @@
 """Compare two models: what two runs left behind, what two evaluations measured, or one of each, item by item.
 
-Of a run only the AFTER scores are compared, paired by item. What may be compared is decided in `comparable`; numbers
-that mean different things are refused.
+Of a run only the AFTER scores are compared, those of all its seeds, paired by item. What may be compared is decided in
+`comparable`; numbers that mean different things are refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand import comparable
+from evenhand import comparable, compared_seeds
 from evenhand import report_wording as wording
 from evenhand.contributions import Benchmark, ItemRecord, Metric
 from evenhand.errors import RunNotFound, UsageError
@@ -68,7 +68,7 @@ def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
     Raises RunNotFound when a folder holds neither or lacks the scores of a shared benchmark, and UsageError,
     with every differing value, when the two cannot be compared.
     """
-    from evenhand.evidence import compare_benchmark, read_records
+    from evenhand.evidence import compare_benchmark
 
     folder_a, folder_b = Path(run_a), Path(run_b)
     a, b = read_run(folder_a), read_run(folder_b)
@@ -77,9 +77,10 @@ def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
     comparable.demand_alike(folder_a, folder_b, a, b, [(x, others[x.id]) for x in shared])
     splits = comparable.per_token(a, b, shared)
     settings = a.recipe.get("evaluation") or {}
+    side_a, side_b, paired = compared_seeds.sides(folder_a, folder_b, a, b)
     results = []
     for benchmark in shared:
-        before, after = (_after(read_records(_items(f, benchmark.id))) for f in (folder_a, folder_b))
+        (before, further_before), (after, further) = (side.records(benchmark.id) for side in (side_a, side_b))
         comparable.demand_same_items(benchmark.id, before, after)
         kept = [m for m in benchmark.metrics if m.name not in splits.get(benchmark.id, ())]
         if not kept:
@@ -92,6 +93,10 @@ def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
             confidence=a.confidence,
             seed=a.seed,
             budget=a.quality.budget if a.quality is not None else None,
+            others=further,
+            others_before=further_before,
+            after_seed=side_b.seeds[0],
+            paired_seeds=paired,
         )
         result = _result(benchmark, found)
         decisive = benchmark.primary
@@ -106,23 +111,6 @@ def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
         only_b=[y.id for y in b.benchmarks if all(y.id != x.id for x in shared)],
         notes=comparable.notes(a, b, shared, splits),
     )
-
-
-def _items(folder: Path, identity: str) -> Path:
-    path = folder / "items" / f"{identity}.parquet"
-    if not path.is_file():
-        raise RunNotFound(
-            f"the scores of {identity} are missing",
-            where=str(folder),
-            known=f"there is no {path.relative_to(folder)}",
-            do="continue the run with --resume, or run it again",
-        )
-    return path
-
-
-def _after(records: Any) -> Sequence[ItemRecord]:
-    chosen: Sequence[ItemRecord] = records["after"]
-    return chosen
 
 
 def definition_of(benchmark: BenchmarkResult) -> Benchmark:

@@ -127,6 +127,9 @@ class LossTerm:
     name: str
     fn: Callable[[Batch, Outputs], torch.Tensor]
     """Gives a scalar. It is called once a micro-batch."""
+    count: Callable[[Batch], float] | None = None
+    """Of how many things `fn` is the mean on a batch: pairs, positions, words. An update of several micro-batches or
+    processes then has the mean over all of them. None: each micro-batch counts the same."""
     weight: float = 1.0
     needs: Needs = field(default_factory=Needs)
     anchor: bool = False

@@ -14,6 +14,8 @@ import torch  # noqa: TID253 - imported inside functions of `generation` only
 
 from evenhand.contributions import DecodingRule
 from evenhand.decoding_reader import Reader, left_padded
+from evenhand.errors import EvenhandError
+from evenhand.given_up import GivenUp
 from evenhand.rule_application import Change, finishing, mapped
 from evenhand.special_tokens import end_tokens, pad_token
 
@@ -29,6 +31,8 @@ class Decoder:
     """Gets the prompts and each token. Given here, for transformers 4 loses it on its way to a function of ours."""
     changes: list[list[Change]] = field(default_factory=list)
     """For each row, what the rules moved."""
+    given_up: GivenUp = field(default_factory=GivenUp)
+    """The rows that could not be written to their end."""
 
     def __call__(
         self,
@@ -41,14 +45,17 @@ class Decoder:
         streamer: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """[B, T] left-padded prompts -> [B, T + new]; called by transformers with its processors and criteria."""
+        """[B, T] left-padded prompts -> [B, T + new]; called by transformers with its processors and criteria.
+
+        A row that cannot be written any further is filled up, and its error is raised when the others have ended.
+        """
         if self.streamer is not None:
             streamer = self.streamer
             streamer.put(input_ids.cpu())
         mask = kwargs.get("attention_mask")
         mask = torch.ones_like(input_ids) if mask is None else mask
         texts = [row[m.bool()].tolist() for row, m in zip(input_ids, mask, strict=True)]
-        self.changes = [[] for _ in texts]
+        self.changes[:] = [[] for _ in texts]
         pad, ends = pad_token(generation_config), end_tokens(generation_config)
         room = (generation_config.max_length or input_ids.shape[1]) - input_ids.shape[1]
         open_rows = torch.ones(len(texts), dtype=torch.bool)
@@ -56,11 +63,13 @@ class Decoder:
         with Reader(model, self.rules, pad, room) as reader, finishing(self.rules):
             for position in count():
                 logits = self._logits(reader, texts, open_rows, position)
+                if not open_rows.any():
+                    break
                 scores = logits_processor(input_ids, logits) if logits_processor else logits
                 if generation_config.return_dict_in_generate and generation_config.output_scores:
                     kept.append(scores)
                 chosen = self._choose(scores, bool(generation_config.do_sample))
-                chosen = torch.where(open_rows.to(chosen.device), chosen, torch.full_like(chosen, pad))
+                chosen = torch.where(open_rows.to(chosen.device), chosen, pad).to(input_ids.device)
                 input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
                 for text, token in zip(texts, chosen.tolist(), strict=True):
                     text.append(token)
@@ -74,27 +83,48 @@ class Decoder:
                     break
         if streamer is not None:
             streamer.end()
+        out: Any = input_ids
         if generation_config.return_dict_in_generate:
             from transformers.generation.utils import GenerateDecoderOnlyOutput
 
-            return GenerateDecoderOnlyOutput(sequences=input_ids, scores=tuple(kept) or None)
-        return input_ids
+            out = GenerateDecoderOnlyOutput(sequences=input_ids, scores=tuple(kept) or None)
+        self.given_up.raise_with(out, len(texts))
+        return out
 
     def _logits(self, reader: Reader, texts: list[list[int]], open_rows: torch.Tensor, position: int) -> torch.Tensor:
-        """[B, V] after the rules, for the new token at a position; zero in rows that have come to their end."""
-        still = open_rows.nonzero().flatten().tolist()
-        logits, contexts = reader.read([texts[b] for b in still])
-        ids = left_padded([texts[b] for b in still], logits.device)
+        """[B, V] after the rules, for the new token at a position; zero in rows that have come to their end.
+
+        A row that has no next token is closed, and the others are read again.
+        """
+        while still := open_rows.nonzero().flatten().tolist():
+            try:
+                logits, moved = self._mapped(reader, [texts[b] for b in still])
+            except EvenhandError as error:
+                for row in self.given_up.rows_of(error):
+                    self.given_up.add(still[row], error)
+                    open_rows[still[row]] = False
+                continue
+            for row, name, before, after, size in moved:
+                self.changes[still[row]].append((position, name, before, after, size))
+            if len(still) == len(texts):
+                return logits
+            whole = logits.new_zeros(len(texts), logits.shape[1])
+            whole[still] = logits
+            return whole
+        return torch.empty(0)
+
+    def _mapped(
+        self, reader: Reader, texts: list[list[int]]
+    ) -> tuple[torch.Tensor, list[tuple[int, str, int, int, float]]]:
+        """[B, V] behind the texts after all rules, and for each move its row and its rule."""
+        logits, contexts = reader.read(texts)
+        ids = left_padded(texts, logits.device)
+        found = []
         for rule, seen in zip(self.rules, contexts, strict=True):
             if rule.next_logits is not None:
                 logits, moved = mapped(rule, ids, logits, seen)
-                for row, before, after, size in moved:
-                    self.changes[still[row]].append((position, rule.name, before, after, size))
-        if len(still) == len(texts):
-            return logits
-        whole = logits.new_zeros(len(texts), logits.shape[1])
-        whole[still] = logits
-        return whole
+                found += [(row, rule.name, before, after, size) for row, before, after, size in moved]
+        return logits, found
 
     def _choose(self, scores: torch.Tensor, sample: bool) -> torch.Tensor:
         if not sample:

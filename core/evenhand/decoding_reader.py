@@ -63,21 +63,25 @@ class Reader:
                 self._products.close()
 
     def read(self, texts: list[list[int]]) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
-        """Logits [B, V] of the texts, and for each rule the logits [k, V] of each text's contexts."""
+        """Logits [B, V] of the texts, and for each rule the logits [k, V] of each text's contexts.
+
+        Raises UsageError, with its `rows`, where a text has no token or a context no room, or logits are no numbers.
+        """
+        demand_tokens(texts)
         wanted = [list(t) for t in texts]
         slots: dict[int, list[list[int]]] = {}
         for number, rule in self.asking:
             assert rule.contexts is not None
             slots[number] = []
-            for text in texts:
+            for row, text in enumerate(texts):
                 found = [list(c) for c in rule.contexts(tuple(text))]
-                self.demand_room(rule.name, found)
+                self.demand_room(rule.name, found, row)
                 slots[number].append(list(range(len(wanted), len(wanted) + len(found))))
                 wanted += found
-        self.room -= 1
         self.multiply_many(len(wanted) > len(texts))
         logits = self.forward(wanted)
         self._demand_numbers(logits, len(texts), slots)
+        self.room -= 1
         none: list[list[int]] = [[]] * len(texts)
         contexts = [[logits[rows] for rows in slots.get(k, none)] for k in range(len(self.rules))]
         return logits[: len(texts)], contexts
@@ -87,19 +91,23 @@ class Reader:
         if bool(torch.isfinite(logits.amax(-1)).all()):
             return
         demand_numbers(logits[:texts], None)
-        name = next(self.rules[k].name for k, rows in slots.items() if rows)
-        demand_numbers(logits[texts:], None, f"after a context of the rule {name!r}")
+        for k, rows in slots.items():
+            for row, places in enumerate(rows):
+                place = f"after a context of the rule {self.rules[k].name!r}"
+                demand_numbers(logits[places], None, place, owner=[row] * len(places))
 
-    def demand_room(self, rule: str, contexts: Sequence[Sequence[int]]) -> None:
+    def demand_room(self, rule: str, contexts: Sequence[Sequence[int]], row: int) -> None:
         """Before anything is written, a context that cannot hold the answer is refused."""
         most = max((len(c) for c in contexts), default=0)
         if most and most + self.room - 1 > self.longest:
-            raise UsageError(
+            error = UsageError(
                 f"a context of the rule has {most:,} tokens and up to {self.room:,} more are to be written, but the "
                 f"model takes at most {self.longest:,}",
                 where=f"decoding rule {rule!r}",
                 do="give a shorter prompt, or ask for fewer new tokens",
             )
+            error.rows = [row]
+            raise error
 
     @torch.no_grad()
     def forward(self, wanted: list[list[int]]) -> torch.Tensor:
@@ -137,6 +145,16 @@ class Reader:
         )
         self.cache, self.cached = out.past_key_values, wanted
         return out.logits[:, -1].float()  # type: ignore[no-any-return]
+
+
+def demand_tokens(texts: Sequence[Sequence[int]]) -> None:
+    """What is continued has a token at least; where it has none, the model's logits would be those of padding."""
+    if empty := [row for row, text in enumerate(texts) if not text]:
+        error = UsageError(
+            "a prompt has no token", where="generate", do="begin it with the token that begins a text, or leave it out"
+        )
+        error.rows = empty
+        raise error
 
 
 def left_padded(texts: Sequence[Sequence[int]], device: Any) -> torch.Tensor:

@@ -16,6 +16,10 @@ class EvenhandError(Exception):
     exit_code = 1
     answers: Sequence[Any] = ()
     """Where requests were answered: the answer of each in their order, None for those that have none."""
+    rows: Sequence[int] = ()
+    """Where a batch was written: the rows whose fault it is."""
+    output: Any = None
+    """Where a batch was written to its end without these rows: what `model.generate` gives."""
 
     def __init__(self, what: str, *, where: str = "", known: str = "", do: str = "") -> None:
         self.where, self.what, self.known, self.do = where, what, known, do

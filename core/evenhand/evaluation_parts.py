@@ -97,6 +97,8 @@ class Benchmark:
     """Which of several published definitions was used; printed with every number."""
     version: str = "1"
     data_digest: str = ""
+    """SHA-256 of the items, where they are read from elsewhere than the plugin's own code. A baseline is taken from the
+    cache, and two runs are compared, only where it is the same."""
     min_items: int = 30
     """Below this the verdict is "too few items"."""
     able: str = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -54,14 +55,18 @@ def compare_benchmark(
     axis_margin: float = AXIS_MARGIN,
     others: Mapping[int, Records] | None = None,
     others_before: Mapping[int, Records] | None = None,
+    after_seed: int | None = None,
+    paired_seeds: bool = True,
 ) -> dict[str, Any]:
     """A benchmark's entry of `run.json`, from the records of both sides; plain JSON types, None for
     undefined.
 
     `budget` is the ratio that a quality benchmark may lose, `axis_margin` the share of the value before by which an
     axis may become worse. `others` are the records after trainings with other seeds; values after are then means over
-    all seeds. `others_before` are those of what is compared with, if it was trained with the same seeds. Raises
-    PluginFault for records that do not belong together, and for a benchmark without metrics.
+    all seeds. `others_before` are those of what is compared with, in the order of the same seeds; `paired_seeds` is
+    False where its seeds are others, or not as many, so that they are drawn apart. `after_seed` is the first one after,
+    where that is not `seed`. Raises PluginFault for records that do not belong together, and for a benchmark without
+    metrics.
     """
     primary = primary_of(benchmark)
     befores = [before_records, *(others_before or {}).values()]
@@ -75,8 +80,9 @@ def compare_benchmark(
     parts = [Part(m, tables[:first], tables[first:]) for m in benchmark.metrics]
     axes = [] if benchmark.quality else axis_parts(next(p for p in parts if p.metric is primary))
     every = [*parts, *(part for _, part in axes)]
-    seeds = [seed, *(others or {})]
-    results, drawn = _results(every, resamples, confidence, draw_seed, tables[0].clusters, seeds)
+    seeds = [seed if after_seed is None else after_seed, *(others or {})]
+    draws = _Draws(resamples, draw_seed, confidence, seeds, paired_seeds)
+    results, drawn = _results(every, tables[0].clusters, draws)
     decisive, place = next((r, k) for k, r in enumerate(results) if every[k].metric is primary)
     decisive["primary"] = True
     entry: dict[str, Any] = {
@@ -93,7 +99,7 @@ def compare_benchmark(
         whole = axis_result(axis, next(p for p in parts if p.metric is primary), decisive, margin)
         entry["one_axis"] = {k: whole[k] for k in ("axis", "margin", "state")}
     if decided_by != "all items":
-        entry["in_lexicon"] = _inside(primary, given, first, resamples, confidence, draw_seed, seeds)
+        entry["in_lexicon"] = _inside(primary, given, first, draws)
     if benchmark.quality:
         entry.update(quality_loss(primary, drawn[place], confidence, budget))
     entry |= _verdict(benchmark, entry, decisive, by_construction=decided_by == "construction", budget=budget)
@@ -140,16 +146,25 @@ def deciding(benchmark: Benchmark, sides: Sequence[Records]) -> tuple[str, Seque
     return "items out of the lexicon", [[r for r in side if r.id in outside] for side in sides]
 
 
-def _inside(
-    metric: Metric, sides: Sequence[Records], first: int, resamples: int, confidence: float, seed: int,
-    seeds: Sequence[int],
-) -> dict[str, Any]:  # fmt: skip
+@dataclass(frozen=True)
+class _Draws:
+    """How intervals and tests come about."""
+
+    resamples: int
+    seed: int
+    confidence: float
+    seeds: Sequence[int]
+    """Those of the trainings after."""
+    paired_seeds: bool
+
+
+def _inside(metric: Metric, sides: Sequence[Records], first: int, draws: _Draws) -> dict[str, Any]:
     """What the items in the lexicon of the steps show, which decides nothing."""
     outside = out_of_lexicon(*sides)
     inside = [[r for r in side if r.id not in outside] for side in sides]
     tables = tables_of(inside)
     part = Part(metric, tables[:first], tables[first:])
-    results, _ = _results([part], resamples, confidence, seed, tables[0].clusters, seeds)
+    results, _ = _results([part], tables[0].clusters, draws)
     kept = {k: results[0][k] for k in ("name", "unit", "before", "after", "change", "distance_change")}
     return {"n_items": len(inside[0]), "n_other": len(sides[0]) - len(inside[0]), "metric": kept}
 
@@ -161,18 +176,18 @@ def tables_of(sides: Sequence[Records]) -> list[Table]:
     return [Table.of(sorted(side, key=lambda r: order[r.id]), clusters) for side in sides]
 
 
-def _results(
-    parts: Sequence[Part], resamples: int, confidence: float, seed: int, clusters: int, seeds: Sequence[int]
-) -> tuple[list[dict[str, Any]], list[Resampled]]:
-    drawn = bootstrap(parts, resamples=resamples, seed=seed, clusters=clusters)
-    if len(seeds) > 1:
+def _results(parts: Sequence[Part], clusters: int, draws: _Draws) -> tuple[list[dict[str, Any]], list[Resampled]]:
+    drawn = bootstrap(
+        parts, resamples=draws.resamples, seed=draws.seed, clusters=clusters, paired_seeds=draws.paired_seeds
+    )
+    if len(parts[0].sides) > 2:
         tests = [bootstrap_test(part, found) for part, found in zip(parts, drawn, strict=True)]
     else:
-        tests = paired_tests(parts, permutations=PERMUTATIONS, seed=seed, clusters=clusters)
-    results = [_metric_result(p.metric, d, t, confidence) for p, d, t in zip(parts, drawn, tests, strict=True)]
-    if len(seeds) > 1:
+        tests = paired_tests(parts, permutations=PERMUTATIONS, seed=draws.seed, clusters=clusters)
+    results = [_metric_result(p.metric, d, t, draws.confidence) for p, d, t in zip(parts, drawn, tests, strict=True)]
+    if len(draws.seeds) > 1:
         for result, found in zip(results, drawn, strict=True):
-            result["seeds"] = [{"seed": s, "after": defined(v)} for s, v in zip(seeds, found.seeds, strict=True)]
+            result["seeds"] = [{"seed": s, "after": defined(v)} for s, v in zip(draws.seeds, found.seeds, strict=True)]
     return results, drawn
 
 

@@ -5,6 +5,7 @@ Verdicts of all kinds are written alike. What was not run has a row that says so
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from evenhand.report_results import BenchmarkResult
 from evenhand.techniques import STAGES, Technique
 
 NOTE = "<!-- Written by `toolkit evidence` from the files in results/. Do not edit. -->\n\n"
+MASKED = "-masked"
+"""Ends the name of a technique's run on a masked model; the name alone is its run on a causal one."""
 ABOUT = "about.md"
 """A text of one's own that stands before the table."""
 
@@ -37,7 +40,8 @@ Rows = Iterable[Sequence[str]]
 def page(results: Sequence[RunRecord], known: Sequence[Technique], about: str = "") -> str:
     """The page: one table for each model, then controls, seeds, runs and definitions."""
     parts = [NOTE + "# Evidence", about.strip()]
-    models = list(dict.fromkeys((r.model.digest, r.model_label) for r in results))
+    counts = Counter((r.model.digest, r.model_label) for r in results)
+    models = [model for model, _ in counts.most_common()]  # the one that most techniques were tried on comes first
     run = {r.name for r in results}
     for number, (digest, label) in enumerate(models):
         chosen = [r for r in results if r.model.digest == digest]
@@ -74,7 +78,7 @@ def _model(
     stages = {t.name: t.stage for t in known}
 
     def order(name: str) -> tuple[int, str]:
-        return _rank(stages.get(name, "")), name
+        return _rank(stages.get(name.removesuffix(MASKED), "")), name
 
     results = sorted(results, key=lambda r: order(r.name))
     columns = _columns(results)

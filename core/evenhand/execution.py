@@ -12,10 +12,12 @@ from evenhand.examination import examined
 from evenhand.expectations import demand_reproduced
 from evenhand.failed_run import recorded
 from evenhand.manifest import Manifest
+from evenhand.named_models import model_folder
 from evenhand.opposing_steps import opposing
 from evenhand.plan import Plan, check_kinds
 from evenhand.processes import count
 from evenhand.recipe import Recipe
+from evenhand.recipe_inputs import other_models
 from evenhand.report_reading import raw_run
 from evenhand.run_folders import run_folder, run_name
 from evenhand.training_log import integrations
@@ -119,6 +121,8 @@ def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel
         if step.plugin is None and step.active:
             integrations(step.options.report_to)  # type: ignore[union-attr]
     resolved = models.resolve(section.name, offline=offline)
+    for where, name in other_models([*work.steps, *work.benchmarks]):
+        model_folder(name, offline=offline, where=where)
     kind = models.checked_kind(resolved, kind=section.kind, trust_remote_code=section.trust_remote_code)
     check_kinds([*work.steps, *work.benchmarks], kind, resolved.display_name)
     return resolved

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
+from evenhand.given_up import GivenUp
 from evenhand.processes import gathered, rank_and_count
 from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
 from evenhand.rule_application import Change, token_changes
+from evenhand.sound_requests import demand_sampling, demand_sound
 from evenhand.special_tokens import end_tokens
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def generate(
     shows no progress. Raises `WrongModelKind` for models that cannot continue a text. A request that cannot be answered
     does not keep the others from their answers: these are the `answers` of the error that is raised at the end.
     """
+    demand_sampling(temperature, top_p)
     if isinstance(model, RemoteModel):
         return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)
     if not model.can_generate():
@@ -129,7 +132,9 @@ def write_batch(
     inputs = _inputs(model, tokenizer, requests)
     longest = max(r.max_new_tokens for r in requests)
     generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
-    decoder = Decoder(rules, generators if temperature > 0 else None, streamer)
+    # Who is answered in a batch that fails is answered again alone (`failing_requests`).
+    given_up = GivenUp(at_once=True)
+    decoder = Decoder(rules, generators if temperature > 0 else None, streamer, given_up=given_up)
     options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": 1}
     if temperature > 0:
         options |= {"temperature": temperature, "top_k": 0, "top_p": top_p}
@@ -176,13 +181,15 @@ def _response(
     tokenizer: Any, request: Request, ids: list[int], last: Collection[int | None], changed: Sequence[Change]
 ) -> Response:
     """An answer up to the first token that ends one, with what the rules moved in it."""
-    ids = ids[: next((k for k, token in enumerate(ids) if token in last), len(ids))]
+    end = next((k for k, token in enumerate(ids) if token in last), None)
+    seen = len(ids) if end is None else end + 1  # ending is a choice, too
+    ids = ids[:end]
     changes = token_changes(changed, tokenizer)
     return Response(
         request=request,
         text=tokenizer.decode(ids, skip_special_tokens=True),
         token_ids=tuple(ids),
-        changes=tuple(c for c in changes if c.position < len(ids)),
+        changes=tuple(c for c in changes if c.position < seen),
     )
 
 
@@ -191,8 +198,8 @@ def prompt_text(tokenizer: Any, request: Request) -> str:
 
     Raises UsageError for an empty prompt that nothing can stand for, a chat without a template, and unknown roles.
     """
-    if not isinstance(request.prompt, str):
-        raise UsageError(f"the prompt is {type(request.prompt).__name__}, not text", where="generate")
+    demand_sound(request)
+    begins = tokenizer("")["input_ids"][:1]
     if not request.meta.get("chat"):
         if request.turns:
             what = 'the request has earlier turns, and is none of a chat: set `meta={"chat": True}`'
@@ -200,7 +207,7 @@ def prompt_text(tokenizer: Any, request: Request) -> str:
         if not (request.prompt or tokenizer.bos_token):
             what = "the prompt is empty, and this tokenizer has no token to begin a text with"
             raise UsageError(what, where="generate")
-        return request.prompt or str(tokenizer.bos_token)
+        return request.prompt or ("" if begins == [tokenizer.bos_token_id] else str(tokenizer.bos_token))
     if tokenizer.chat_template is None:
         raise UsageError(
             "the request is one of a chat, and this tokenizer has no chat template",
@@ -210,11 +217,25 @@ def prompt_text(tokenizer: Any, request: Request) -> str:
     if unknown := [role for role, _ in request.turns if role not in ROLES]:
         raise UsageError(f"there is no role {unknown[0]!r}", where="generate", known=f"roles: {', '.join(ROLES)}")
     turns = [{"role": role, "content": text} for role, text in (*request.turns, ("user", request.prompt))]
-    text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    added = tokenizer("")["input_ids"][:1]
-    if tokenizer.bos_token and added == [tokenizer.bos_token_id]:
+    text = in_template(tokenizer, turns)
+    if tokenizer.bos_token and begins == [tokenizer.bos_token_id]:
         text = text.removeprefix(tokenizer.bos_token)  # the tokenizer writes it, too
     return text
+
+
+def in_template(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> str:
+    """A chat as its model reads it, up to where the answer begins; UsageError for one that its template refuses."""
+    from jinja2 import TemplateError
+
+    try:
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        raise UsageError(
+            f"the model's chat template refuses this chat: {error}",
+            where="generate",
+            known=f"its roles are {', '.join(turn['role'] for turn in turns)}",
+            do="give the turns that the template knows, mostly user and assistant in turn",
+        ) from error
 
 
 def positions_of(model: Any) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from evenhand.contributions import DecodingRule, Kind, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
+from evenhand.pairs import framing_tokens
 from evenhand.scored_text import SequenceScore, Text, score_of, token_ids
 from evenhand.scoring import describe_mode, distributions, forward_of, pll, score_texts
 from evenhand.scoring_continuations import closing_tokens as _closing
@@ -117,13 +118,13 @@ class Measured:
         )  # fmt: skip
 
     def pll(self, texts: Sequence[Text], positions: Sequence[Sequence[int]] | None = None) -> list[SequenceScore]:
-        """Pseudo-log-likelihood of chosen tokens of each text, by default of all that are not special.
+        """Pseudo-log-likelihood of chosen tokens of each text, by default of all but the special ones around it.
 
         Raises UsageError for a tokenizer without a mask token.
         """
-        special = set(self.tokenizer.all_special_ids)
+        framing = framing_tokens(self.tokenizer)
         all_ids = [self.ids(text) for text in texts]
-        asked = positions or [[p for p, i in enumerate(ids) if i not in special] for ids in all_ids]
+        asked = positions or [[p for p, i in enumerate(ids) if i not in framing] for ids in all_ids]
         keys = [("pll", ids, tuple(ps)) for ids, ps in zip(all_ids, asked, strict=True)]
         return _cached(
             self._scores,
@@ -208,9 +209,9 @@ class Measured:
         WrongModelKind for causal models.
         """
         self._must_be_masked("all-unmasked likelihood")
-        special = set(self.tokenizer.all_special_ids)
+        framing = framing_tokens(self.tokenizer)
         ids = [self.ids(text) for text in texts]
-        rows = [Row(row, tuple(p for p, i in enumerate(row) if i not in special)) for row in ids]
+        rows = [Row(row, tuple(p for p, i in enumerate(row) if i not in framing)) for row in ids]
         forward = forward_of(
             self.model,
             self.tokenizer,

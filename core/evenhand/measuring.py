@@ -173,6 +173,7 @@ def identity_of(
         "model": info.digest,
         "tokenizer": info.tokenizer_fingerprint,
         "benchmark": [benchmark.name, benchmark.version, benchmark.mode, benchmark.data_digest],
+        "items": digest_of(dict(benchmark.texts())) if benchmark.texts is not None else None,
         "options": step.options.model_dump(mode="json"),
         "code": code,
         "mode": mode,
@@ -184,9 +185,9 @@ def identity_of(
 
 ENGINE = (
     "around_requests", "decoding_loop", "decoding_reader", "failing_requests", "fast_products", "filling",
-    "finite_logits", "generation", "measured", "model_insides", "pairs", "processes", "request_settings",
+    "finite_logits", "generation", "given_up", "measured", "model_insides", "pairs", "processes", "request_settings",
     "rule_application", "rule_processor", "scored_text", "scoring", "scoring_continuations", "scoring_forward",
-    "scoring_gold", "scoring_packing", "scoring_precision", "scoring_rules", "special_tokens",
+    "scoring_gold", "scoring_packing", "scoring_precision", "scoring_rules", "sound_requests", "special_tokens",
 )  # fmt: skip
 """The modules of the core that decide a score."""
 

@@ -16,6 +16,7 @@ import contextlib
 import logging
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from evenhand.contributions import Kind
 from evenhand.discovery import discover, load
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.foreign_precision import copied
+from evenhand.opposing_steps import opposing
 from evenhand.plugin import Plugin
 from evenhand.plugin_contract import check_class
 from evenhand.recipe_model import StepEntry, TrainingSection
@@ -118,8 +120,11 @@ class OwnSteps:
     def contributions(self, stage: str, **arguments: Any) -> list[tuple[ResolvedStep, Any]]:
         """What the steps contribute to a stage, in order. A step that another one refers to only serves as such.
 
-        Raises UsageError for a plugin that has nothing to do with the stage.
+        Raises UsageError for a plugin that has nothing to do with the stage; warns of rules that move the same thing.
         """
+        if stage == "decoding":
+            for sentence in opposing([step for step, _ in self.steps]):
+                warnings.warn(sentence, stacklevel=3)
         referred = {i for step, _ in self.steps for ids in step.references.values() for i in ids}
         handles: dict[str, StepHandle] = {}
         found: list[tuple[ResolvedStep, Any]] = []

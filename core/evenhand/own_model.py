@@ -127,9 +127,15 @@ def apply(
     """Fit and apply the plugins' model transforms, in order, and freeze what they do not select.
 
     Before a training of your own: `handle = apply(...)`, train, `handle.finish()`, `handle.fold()`. When one fails,
-    those before it are taken back.
+    those before it are taken back. Raises UsageError for two that one training cannot serve.
     """
+    from evenhand.plan import contested
+
     steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
+    if problems := contested([step for step, _ in steps.steps]):
+        raise UsageError(
+            problems[0].partition(";")[0], where="apply", do="apply one of them, train and finish it, then the other"
+        )
     return Applied(model, steps, steps.contributions("architecture", model=model))
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evenhand.reference import ReferenceModel
+    from evenhand.update_shares import Share
 
 PROOF_BATCHES = 5
 """Gradients of single terms are measured in the first batches, and of one that was zero there when it is not."""
@@ -78,7 +79,8 @@ class Objective:
         aggregator = _one_of_losses([p for p in parts if isinstance(p, Aggregator)])
         if not losses and not language_modelling:
             raise UsageError("there is nothing to learn: no loss term, and language_modelling is 0")
-        self._terms = Terms(losses, aggregator, language_modelling)
+        self._terms = Terms(losses, aggregator, language_modelling, kind=self.kind)
+        self._shares: dict[int, tuple[Batch, dict[str, Share]]] = {}  # a batch that is held keeps its identity
         needs: list[Needs] = self._terms.needs
         self._pairings = [n.counterfactual for n in needs if n.counterfactual is not None]
         self._columns = tuple(dict.fromkeys(c for n in needs for c in n.columns))
@@ -159,13 +161,15 @@ class Objective:
 
         from evenhand.training_forward import forward, token_count, trained
 
-        batch = self._batch(inputs, next(model.parameters()).device)
+        device = next(model.parameters()).device
+        given = self._given(inputs)
+        batch = self._batch(given, device)
         learns = torch.is_grad_enabled()
         if learns:
             self.finish_step()
         outputs = forward(model, batch, self._terms.needs, kind=self.kind, reference=self._reference)
         if learns:
-            weighted = self._evaluate(batch, outputs)
+            weighted = self._evaluate(batch, outputs, self._shares.get(id(given), (given, None))[1])
         else:
             weighted = {s.term.name: s.term.fn(batch, outputs) * (s.term.weight / s.scale) for s in self._terms.states}
         self._forget()
@@ -185,14 +189,26 @@ class Objective:
         made = CausalLMOutput if self.kind == "causal" else MaskedLMOutput
         return value, made(loss=value, logits=outputs.logits)
 
-    def _evaluate(self, batch: Batch, outputs: Outputs) -> dict[str, torch.Tensor]:
+    def update(self, batches: Sequence[Any]) -> None:
+        """Tell which micro-batches of `collate` the next update accumulates, of several processes each its own.
+
+        Then `loss` gives each of them its share, so that their mean is that of the whole update, and not the mean of
+        means. Without it each micro-batch counts the same.
+        """
+        from evenhand.update_shares import shares
+
+        given = [self._given(inputs) for inputs in batches]
+        found = shares([s.term for s in self._terms.states], given, self._device)
+        self._shares = {id(batch): (batch, its) for batch, its in zip(given, found, strict=True)}
+
+    def _evaluate(self, batch: Batch, outputs: Outputs, shares: Mapping[str, Share] | None) -> dict[str, torch.Tensor]:
         try:
-            return self._terms.evaluate(batch, outputs, self.step)
+            return self._terms.evaluate(batch, outputs, self.step, shares)
         except TrainingDiverged as error:
             do = "lower the learning rate or the weight of that term, then start again"
             raise TrainingDiverged(error.what, where="Objective.loss", do=do) from None
 
-    def _batch(self, inputs: Any, device: torch.device) -> Batch:
+    def _given(self, inputs: Any) -> Batch:
         batch = inputs.get("batch") if isinstance(inputs, Mapping) else inputs
         if not isinstance(batch, Batch):
             raise UsageError(
@@ -200,6 +216,9 @@ class Objective:
                 where="Objective.loss",
                 do="train_dataset=fair.encode(dataset) and data_collator=fair.collate",
             )
+        return batch
+
+    def _batch(self, batch: Batch, device: torch.device) -> Batch:
         if device != self._device:
             self._follow(device)
         return batch.to(device)

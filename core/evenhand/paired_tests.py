@@ -60,7 +60,8 @@ def bootstrap_test(part: Part, drawn: Resampled) -> PairedTest:
 
     change = distance(part.metric, drawn.after) - distance(part.metric, drawn.before)
     change = change[np.isfinite(change)]
-    name = f"hierarchical bootstrap over {len(drawn.seeds)} seeds"
+    numbers = dict.fromkeys(str(len(side)) for side in (part.befores, part.afters) if len(side) > 1)
+    name = f"hierarchical bootstrap over {' and '.join(numbers)} seeds"
     if not len(change):
         return PairedTest(math.nan, name)
     smaller = min(int(np.sum(change <= 0)), int(np.sum(change >= 0)))

@@ -67,6 +67,17 @@ def surface_variants(word: str) -> tuple[str, ...]:
     return tuple(lead + form for form in forms for lead in ("", " "))
 
 
+def framing_tokens(tokenizer: Any) -> frozenset[int]:
+    """The special tokens that are no part of a text, such as those around it.
+
+    What stands for a piece that the vocabulary lacks is a part of the text: without it, a text that a model cannot read
+    would be a certain one. Some tokenizers use one token for that and for an end.
+    """
+    roles = {getattr(tokenizer, f"{role}_token_id", None) for role in ("bos", "eos", "pad", "cls", "sep", "mask")}
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    return frozenset(i for i in tokenizer.all_special_ids if i != unknown or i in roles)
+
+
 def single_token(tokenizer: Any, text: str) -> int | None:
     """The id of `text` when the tokenizer makes exactly one token of it, which reads back as that text."""
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -105,6 +105,14 @@ class Plugin:
         return cls.data_files
 
     @classmethod
+    def models_for(cls, options: Any) -> Sequence[tuple[str, str]]:
+        """Models beside the run's own that a step with these options loads: option and name, or folder, of each.
+
+        They are looked for before a run begins, and downloaded then where need be; load them with `model_folder`.
+        """
+        return ()
+
+    @classmethod
     def unmarked(cls) -> tuple[str, ...]:
         """Hooks that are overridden but not marked with `@hookimpl`: a silent no-op unless refused."""
         return tuple(

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from evenhand.data import find, missing
 from evenhand.errors import DataNotFound, EvenhandError
 from evenhand.mirrors import WIKITEXT2_TEST, missing_file
+from evenhand.named_models import impossible_model
 
 if TYPE_CHECKING:
     from evenhand.mirrors import KnownFile
+    from evenhand.plugin import Plugin
     from evenhand.recipe_model import Recipe
     from evenhand.recipe_steps import ResolvedStep
 
@@ -34,6 +36,7 @@ def missing_inputs(
     found: list[str | EvenhandError | None] = []
     if "model" not in unread:
         found.append(_model(recipe))
+    found += [impossible_model(name, where=where) for where, name in other_models(steps)]
     if "data" not in unread:
         found += _texts(recipe, trains)
     if "traffic" not in unread and recipe.traffic.limit:
@@ -47,6 +50,22 @@ def _model(recipe: Recipe) -> EvenhandError | None:
     from evenhand.resolution import impossible
 
     return impossible(recipe.model.name)
+
+
+def other_models(steps: Sequence[ResolvedStep]) -> list[tuple[str, str]]:
+    """Where in the recipe, and name, of each model beside the run's own that active steps load."""
+    return [
+        (f"{step.section}.{step.id}.{option}", name)
+        for step in steps
+        if (plugin := _with_its_options(step))
+        for option, name in plugin.models_for(step.options)
+    ]
+
+
+def _with_its_options(step: ResolvedStep) -> type[Plugin] | None:
+    """The plugin of an active step; None where an option is wrong, so that what it reads is not known."""
+    right = step.plugin is not None and step.active and isinstance(step.options, step.plugin.Options)
+    return step.plugin if right else None
 
 
 def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
@@ -75,11 +94,10 @@ def _files(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str | Evenhand
     """One error for each published file that is not there, with the steps that read it."""
     readers: dict[tuple[KnownFile, str | None], list[str]] = {}
     for step in steps:
-        # Where an option is wrong, it is not known which files the step reads.
-        if step.plugin is None or not step.active or not isinstance(step.options, step.plugin.Options):
+        if (plugin := _with_its_options(step)) is None:
             continue
         folder = getattr(step.options, "data", None) or recipe.evaluation.data
-        for known in step.plugin.files_for(step.options):
+        for known in plugin.files_for(step.options):
             readers.setdefault((known, folder), []).append(f"{step.section}.{step.id}")
     found: list[str | EvenhandError | None] = []
     for (known, folder), ids in readers.items():

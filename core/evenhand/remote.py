@@ -16,6 +16,7 @@ from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import EndpointFault, EvenhandError, UsageError
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
+from evenhand.sound_requests import demand_sampling, demand_sound
 
 if TYPE_CHECKING:
     from evenhand.recipe_model import Recipe
@@ -104,6 +105,7 @@ class RemoteModel:
         """What is asked, without how to sample."""
         from evenhand.generation import ROLES
 
+        demand_sound(request)
         whole: dict[str, Any] = {"model": self.name, "max_tokens": request.max_new_tokens}
         if not request.meta.get("chat"):
             if request.turns:
@@ -133,6 +135,7 @@ def generate_remotely(
     batch_size: int,
 ) -> list[Response]:
     """As `generation.generate`, through an endpoint."""
+    demand_sampling(temperature, top_p)
     around = [r for r in rules if r.around is not None]
     inner = [r for r in rules if r.around is None]
     if useless := [r.name for r in inner if r.next_words is None]:

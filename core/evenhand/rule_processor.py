@@ -6,43 +6,87 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch  # noqa: TID253 - imported inside functions only
+from transformers import LogitsProcessor  # noqa: TID253
 
 from evenhand.contributions import DecodingRule
-from evenhand.decoding_reader import Reader, left_padded
+from evenhand.decoding_reader import Reader, demand_tokens, left_padded
+from evenhand.errors import EvenhandError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
+from evenhand.given_up import GivenUp
 from evenhand.rule_application import Change, mapped
 from evenhand.special_tokens import pad_token
 
 
-class RuleProcessor:
+class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
     """Rules as a plain `LogitsProcessor`: for beam search, pipelines, and anything else that takes one.
 
-    Contexts keep a key-value cache of their own, which follows the beams when these change places. `padding` says how
-    many tokens on the left of each row are padding; without it, all leading padding tokens are taken for padding. What
-    the rules changed is kept by prefix, so that `changes_of` can tell it of the sequences that were not given up.
+    Contexts keep a key-value cache of their own, which follows the beams when these change places; it is freed at the
+    end of a `with`. `padding` says how many tokens on the left of each row are padding; without it, all leading padding
+    tokens are taken for padding. `room` is how many tokens may be written, as far as that is known. What the rules
+    changed is kept by prefix, so that `changes_of` can tell it of the sequences that the search has not dropped.
+
+    A prompt (`beams` rows each) that cannot be written any further raises, or with `given_up` is noted there and ends
+    in the token `end`.
     """
 
     def __init__(
-        self, model: Any, rules: Sequence[DecodingRule], tokenizer: Any, *, padding: Sequence[int] | None = None
-    ) -> None:
+        self, model: Any, rules: Sequence[DecodingRule], tokenizer: Any, *, padding: Sequence[int] | None = None,
+        beams: int = 1, room: int = 1, end: int | list[int] | None = None, given_up: GivenUp | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.rules = model, [r for r in rules if r.next_logits is not None]
-        self.padding = padding
+        self.padding, self.beams = padding, beams
         self.pad = pad_token(tokenizer)
-        self.readers = [Reader(model, (), self.pad) for _ in self.rules]
+        self.end = self.pad if end is None else end[0] if isinstance(end, list) else end
+        self.given_up = GivenUp(at_once=True) if given_up is None else given_up
+        self.readers = [Reader(model, (), self.pad, room) for _ in self.rules]
         self._changed: dict[tuple[int, ...], dict[int, tuple[str, int, int, float]]] = {}
         """By prefix and number of the rule: beams begin alike, and that is one change."""
-        self._width = 0
+        self._begun = self._last = 0
+        """The widths of the prompts and of what was last read."""
+
+    def __enter__(self) -> RuleProcessor:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for reader in self.readers:
+            reader.forget()
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if not self.rules:
             return scores
+        if input_ids.shape[1] != self._last + 1:
+            self._begun = input_ids.shape[1]
+        self._last = input_ids.shape[1]
+        rows = input_ids.tolist()
+        padding = [next((k for k, t in enumerate(row) if t != self.pad), 0) for row in rows]
+        if self.padding is not None:
+            padding = [blank for blank in self.padding for _ in range(len(rows) // len(self.padding))]
+        while still := [b for b in range(len(rows)) if b // self.beams not in self.given_up.errors]:
+            given = scores if len(still) == len(rows) else scores[still]
+            try:
+                found = self._mapped([rows[b] for b in still], [padding[b] for b in still], given)
+            except EvenhandError as error:
+                for row in self.given_up.rows_of(error):
+                    self.given_up.add(still[row] // self.beams, error)
+                continue
+            for reader in self.readers:
+                reader.room = max(1, reader.room - 1)
+            if len(still) == len(rows):
+                return found
+            break
+        out = torch.full_like(scores, -torch.inf)
+        out[:, self.end] = 0.0
+        if still:
+            out[still] = found
+        return out
+
+    def _mapped(self, rows: list[list[int]], padding: list[int], scores: torch.Tensor) -> torch.Tensor:
+        """[n, V] after the rules, log-probabilities where one of them moved a row."""
         demand_numbers(scores, None)
         given = scores
-        rows = input_ids.tolist()
-        self._width = min(self._width or input_ids.shape[1], input_ids.shape[1])
-        padding = self.padding or [next((k for k, t in enumerate(row) if t != self.pad), 0) for row in rows]
         texts = [row[start:] for row, start in zip(rows, padding, strict=True)]
+        demand_tokens(texts)
         ids = left_padded(texts, scores.device)
         for number, (rule, reader) in enumerate(zip(self.rules, self.readers, strict=True)):
             scores, moved = mapped(rule, ids, scores, self._contexts(rule, reader, texts, scores))
@@ -60,18 +104,20 @@ class RuleProcessor:
         """For each text the logits [k, V] of the rule's contexts; k may be 0."""
         asked = [[list(c) for c in rule.contexts(tuple(t))] if rule.contexts is not None else [] for t in texts]
         flat = [c for row in asked for c in row]
-        reader.demand_room(rule.name, flat)
+        for row, own in enumerate(asked):
+            reader.demand_room(rule.name, own, row)
         if not flat:
             return [scores[:0]] * len(texts)
         precision = "float32" if self.model.dtype == torch.float32 else ""
         with fast_products(self.model, precision, blocks=False):
             logits = reader.forward(flat).to(scores.device)
-        demand_numbers(logits, None, f"after a context of the rule {rule.name!r}")
+        owner = [row for row, own in enumerate(asked) for _ in own]
+        demand_numbers(logits, None, f"after a context of the rule {rule.name!r}", owner=owner)
         return list(torch.split(logits, [len(row) for row in asked]))
 
     def changes_of(self, sequences: torch.Tensor) -> list[list[Change]]:
         """For each sequence [T] that came out, as `Decoder.changes`."""
-        start = self._width
+        start = self._begun
         found: list[list[Change]] = []
         for row in sequences.tolist():
             known = [

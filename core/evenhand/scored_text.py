@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from evenhand.pairs import framing_tokens
+
 if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedTokenizerBase
@@ -57,4 +59,4 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, text: Text) -> tuple[int, ...]
 def adds_start_token(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the tokenizer puts a special token before a text."""
     ids = token_ids(tokenizer, "a")
-    return bool(ids) and ids[0] in set(tokenizer.all_special_ids)
+    return bool(ids) and ids[0] in framing_tokens(tokenizer)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from evenhand.contributions import DecodingRule, Kind
 from evenhand.errors import UsageError
+from evenhand.pairs import framing_tokens
 from evenhand.processes import rank_and_count, summed
 from evenhand.scored_text import SequenceScore, Text, adds_start_token, score_of, token_ids
 from evenhand.scoring_forward import Forward, OnEvent
@@ -136,15 +137,15 @@ def pll(
 ) -> list[SequenceScore]:
     """Pseudo-log-likelihood of a masked model: each token predicted from all others (Salazar et al. 2020).
 
-    `positions` are the tokens to score, for each text; by default all that are not special. Equal questions
-    are computed once. Raises UsageError when the tokenizer has no mask token.
+    `positions` are the tokens to score, for each text; by default all that belong to it, one for an unknown
+    piece included. Equal questions are computed once. Raises UsageError when the tokenizer has no mask token.
     """
     mask = _mask_id(tokenizer)
     forward = forward_of(model, tokenizer, kind="masked", dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
     all_ids = [token_ids(tokenizer, text) for text in texts]
-    special = set(tokenizer.all_special_ids)
+    framing = framing_tokens(tokenizer)
     asked = (
-        [tuple(p for p, i in enumerate(ids) if i not in special) for ids in all_ids]
+        [tuple(p for p, i in enumerate(ids) if i not in framing) for ids in all_ids]
         if positions is None
         else [tuple(ps) for ps in positions]
     )

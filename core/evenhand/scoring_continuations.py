@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from evenhand.contributions import DecodingRule, Kind
 from evenhand.errors import UsageError
+from evenhand.pairs import framing_tokens
 from evenhand.scored_text import SequenceScore, score_of, token_ids
 from evenhand.scoring import forward_of, pll
 from evenhand.scoring_forward import OnEvent
@@ -38,8 +39,8 @@ def score_continuations(
     """
     encoded = [_join(tokenizer, context, continuation) for context, continuation in pairs]
     if kind == "masked":
-        special = set(tokenizer.all_special_ids)
-        asked = [[p for p in range(cut, len(ids)) if ids[p] not in special] for ids, cut in encoded]
+        framing = framing_tokens(tokenizer)
+        asked = [[p for p in range(cut, len(ids)) if ids[p] not in framing] for ids, cut in encoded]
         return pll(
             model,
             tokenizer,
@@ -90,5 +91,5 @@ def _join(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str) -
 def closing_tokens(tokenizer: PreTrainedTokenizerBase) -> int:
     """The number of special tokens that the tokenizer puts behind a text."""
     ids = token_ids(tokenizer, "a")
-    special = set(tokenizer.all_special_ids)
-    return next((k for k, i in enumerate(reversed(ids)) if i not in special), 0)
+    framing = framing_tokens(tokenizer)
+    return next((k for k, i in enumerate(reversed(ids)) if i not in framing), 0)

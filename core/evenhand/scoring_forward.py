@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import OutOfMemory, UsageError
 from evenhand.filling import foreign_hooks
-from evenhand.scoring_packing import LENGTH_STEP, PackedRow, Row, plan
+from evenhand.scoring_packing import LENGTH_STEP, SHARED, PackedRow, Row, common, plan
 from evenhand.scoring_precision import measuring
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Forward:
         self._fitting = batch_tokens
         """The most tokens that are run at once, which shrinks when memory runs out."""
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-        self.longest = min(int(positions), longest or 2**31)
+        self.longest = min(int(positions) - _never_taken(model), longest or 2**31)
         """The most tokens that a sequence may have."""
         self._on_event = on_event
 
@@ -217,7 +217,7 @@ class Forward:
             not isinstance(found, torch.nn.Module)
             or foreign_hooks(self.model)
             # A cap is nearly the identity on small logits, so that the comparison below could miss it.
-            or getattr(self.model.config, "final_logit_softcapping", None)
+            or getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
         ):
             return None
         entered: list[torch.Tensor] = []
@@ -234,8 +234,9 @@ class Forward:
         return found if same else None
 
     def _takes_packed_rows(self, rows: Sequence[Row], head: torch.nn.Module | None) -> bool:
-        """Whether the model reads several texts in one row as it reads each alone; tried on its first texts.
+        """Whether the model reads several texts in one row as it reads each alone; tried on parts of some texts.
 
+        The parts begin just before the first place where texts differ: beginnings that all share would try nothing.
         Models that know no explicit mask or positions (recurrent ones, attention with biases) do not, nor do those
         whose attention reaches less far than the longest text.
         """
@@ -245,8 +246,10 @@ class Forward:
         ):
             return False
         ordered = sorted(rows, key=lambda row: row.ids)
-        chosen = [ordered[0], *ordered[len(rows) // 2 :][:2]]
-        sample = [Row(row.ids[:TRIED], tuple(range(len(row.ids[:TRIED])))) for row in chosen]
+        chosen = [ordered[0], *ordered[len(rows) // 2 :][:2], ordered[-1]]
+        start = max(0, common(ordered[0].ids, ordered[-1].ids) - SHARED)
+        parts = [row.ids[start : start + TRIED] for row in chosen]
+        sample = [Row(ids, tuple(range(len(ids)))) for ids in parts]
         alone = self._states(sample, head, packed=False)
         try:
             together = self._states(sample, head, packed=True)
@@ -306,6 +309,13 @@ def _attends_to_all(model: PreTrainedModel, longest: int) -> bool:
     if any(isinstance(r, int) and 0 < r < longest for r in reach):
         return False
     return "position_ids" in inspect.signature(model.forward).parameters
+
+
+def _never_taken(model: PreTrainedModel) -> int:
+    """The positions that no token has: RoBERTa and its kin count from behind the index of padding."""
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    index = getattr(table, "padding_idx", None)
+    return 0 if index is None else int(index) + 1
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule, Request
 from evenhand.request_settings import in_force, wanted
+from evenhand.sound_requests import demand_temperature
 from evenhand.special_tokens import end_tokens
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def streamed(
     if any(rule.around is not None for rule in rules):
         yield generate(model, tokenizer, [request], rules=rules, temperature=temperature, seed=seed, title=None)[0].text
         return
+    demand_temperature(temperature)
     warmth = temperature if request.temperature is None else request.temperature
     pieces = _Pieces(tokenizer, [tokenizer.eos_token_id, *end_tokens(model.generation_config)])
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from evenhand.contributions import LossTerm
 from evenhand.processes import averaged
+from evenhand.update_shares import Share
 
 if TYPE_CHECKING:
     import torch
@@ -30,11 +31,15 @@ class TermState:
     values: list[float] = field(default_factory=list)
     """The raw value in each micro-batch."""
     seen: float = 0.0
-    """Sum of |value| over the first micro-batches in which it is not zero."""
+    """Sum of |value| over the first micro-batches in which it is not zero, each times its part of the update."""
+    weighed: float = 0.0
+    """Sum of these parts."""
     counted: int = 0
-    """How many those are."""
+    """How many micro-batches those are."""
     normalised: bool = False
     """Whether the value is divided by what it was at the start."""
+    beside: float = 1.0
+    """What the present micro-batch counts beside those of other processes."""
     pending: list[torch.Tensor] | None = None
     """Gradients of the raw value over the term's own parameters, until its optimiser steps."""
     again: tuple[Batch, Outputs] | None = None
@@ -50,14 +55,17 @@ class TermState:
     @property
     def start(self) -> float:
         """The mean of |value| in the first micro-batches in which it was not zero; 1 before any."""
-        return max(self.seen / self.counted, 1e-8) if self.counted else 1.0
+        return max(self.seen / self.weighed, 1e-8) if self.counted else 1.0
 
     @property
     def scale(self) -> float:
         return self.start if self.normalised else 1.0
 
-    def note_start(self, value: torch.Tensor) -> None:
+    def note_start(self, value: torch.Tensor, share: Share) -> None:
         """Take in a value of the first micro-batches. One without anything to compare is zero and says nothing."""
-        if self.counted < NORMALISING_BATCHES and (size := abs(float(averaged(value.detach().float().clone())))):
-            self.seen += size
+        if self.counted >= NORMALISING_BATCHES:
+            return
+        if size := abs(float(averaged(value.detach().float() * share.beside))):
+            self.seen += size * share.part
+            self.weighed += share.part
             self.counted += 1

@@ -82,8 +82,21 @@ def _request(given: Any) -> Request:
         )  # fmt: skip
     if not given or given[-1]["role"] != "user":
         raise UsageError("a chat must end with the user's turn", where="pipeline")
-    turns = tuple((str(t["role"]), str(t["content"])) for t in given[:-1])
-    return Request(prompt=str(given[-1]["content"]), turns=turns, meta={"chat": True})
+    turns = tuple((str(t["role"]), _words(t["content"])) for t in given[:-1])
+    return Request(prompt=_words(given[-1]["content"]), turns=turns, meta={"chat": True})
+
+
+def _words(content: Any) -> str:
+    """The text of a turn: a string, or parts of type text, as chats with pictures have them."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, Sequence) else [content]
+    if not all(isinstance(p, Mapping) and p.get("type") == "text" and isinstance(p.get("text"), str) for p in parts):
+        raise UsageError(
+            "a turn has content that is no text", where="pipeline",
+            do='give a text, or parts {"type": "text", "text": ...}',
+        )  # fmt: skip
+    return "\n".join(p["text"] for p in parts)
 
 
 def _shown(given: Any, answer: str, whole: bool) -> Any:

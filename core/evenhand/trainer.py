@@ -14,7 +14,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback  # n
 
 from evenhand.contributions import ModelTransform
 from evenhand.errors import UsageError
-from evenhand.processes import averaged
+from evenhand.processes import averaged, sharding
 from evenhand.progress import progress
 from evenhand.reference import ReferenceModel
 from evenhand.training_batch import Batch, Outputs
@@ -22,6 +22,7 @@ from evenhand.training_data import Collator
 from evenhand.training_forward import forward, forward_masked_only, token_count, total, trained
 from evenhand.training_log import TrainingLog
 from evenhand.training_terms import Terms, all_finite, diverged
+from evenhand.update_shares import Share, shares, value_and_slopes
 
 PROOF_STEPS = 5
 """Gradients of single terms are measured in the first steps and in the last, and of one that was zero in these when it
@@ -114,6 +115,8 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         self.remove_callback(ProgressCallback)
         self._gathered: dict[str, torch.Tensor] = {}
         self._losses: dict[str, torch.Tensor] = {}
+        self._shares: dict[int, dict[str, Share]] = {}
+        """By identity of each micro-batch of the present update."""
 
     def _inner_training_loop(self, batch_size: int | None = None, *rest: Any, **options: Any) -> Any:
         """With the micro-batch of now: a checkpoint carries the one it was written with, and going on from it after
@@ -160,6 +163,14 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
             return forward_masked_only(model, batch)
         return forward(model, batch, self.terms.needs, kind=self.kind, reference=self.reference)
 
+    def get_batch_samples(self, *given: Any, **options: Any) -> Any:
+        """The micro-batches of an update, of which each term now knows what each counts."""
+        samples, items = super().get_batch_samples(*given, **options)
+        batches = [inputs["batch"] for inputs in samples]
+        found = shares([s.term for s in self.terms.states], batches, self.args.device)
+        self._shares = {id(batch): its for batch, its in zip(batches, found, strict=True)}
+        return samples, items
+
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **rest: Any) -> Any:
         weighted = self._weighted(model, inputs)
         value = self.terms.combine(weighted)
@@ -170,7 +181,8 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
     def _weighted(self, model: Any, inputs: Any) -> dict[str, torch.Tensor]:
         """Each term's weighted value on a micro-batch."""
         batch: Batch = inputs["batch"].to(self.args.device)
-        return self.terms.evaluate(batch, self.forward(model, batch), self.state.global_step)
+        its = self._shares.get(id(inputs["batch"]))
+        return self.terms.evaluate(batch, self.forward(model, batch), self.state.global_step, its)
 
     def _prove(self, model: Any, weighted: dict[str, torch.Tensor], combined: torch.Tensor | None = None) -> None:
         """In the first and last steps, the proof of each term's gradient."""
@@ -194,8 +206,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
                 raise diverged(f"the parameter {name!r} became nan", self.state.global_step)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        aggregator = self.terms.aggregator
-        apart = aggregator is not None and aggregator.uses == "gradients"
+        apart = self._apart()
         if apart:
             loss = self._step_apart(model, inputs)
         else:
@@ -207,13 +218,24 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
             self._combine(model)
         return loss
 
+    def _apart(self) -> bool:
+        """Whether terms are differentiated one by one: for an aggregator of gradients, and for one of losses where an
+        update has several micro-batches, because it is to see the losses of all of them. Of parameters that are split
+        between processes there are no gradients of single terms: there it combines micro-batch by micro-batch."""
+        aggregator = self.terms.aggregator
+        if aggregator is None or aggregator.uses == "gradients":
+            return aggregator is not None
+        return self.current_gradient_accumulation_steps > 1 and not sharding()
+
     def _step_apart(self, model: Any, inputs: Any) -> torch.Tensor:
         """One micro-batch whose terms are differentiated one by one; what distributes the model reduces nothing."""
         model.train()
         inputs = self._prepare_inputs(inputs)
         with self.accelerator.no_sync(model), self.compute_loss_context_manager():
             weighted = self._weighted(model, inputs)
-            self._prove(model, weighted)
+            aggregator = self.terms.aggregator
+            of_losses = aggregator is not None and aggregator.uses == "losses"
+            self._prove(model, weighted, self.terms.combine(weighted) if of_losses else None)
             penalty = self._penalty(model)
         self._gather(weighted if penalty is None else {**weighted, CONSTRAINT: penalty}, trained(model))
         loss: torch.Tensor = total(weighted).detach() / self.current_gradient_accumulation_steps
@@ -259,7 +281,13 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         losses = {name: averaged(value * share) for name, value in self._losses.items()}
         held = gradients.pop(CONSTRAINT, None)
         losses.pop(CONSTRAINT, None)
-        direction = aggregator.combine(losses, gradients)
+        if aggregator.uses == "gradients":
+            direction = aggregator.combine(losses, gradients)
+        else:
+            _, slopes = value_and_slopes(self.terms.rule, losses)
+            direction = torch.zeros_like(next(iter(gradients.values())))
+            for name, gradient in gradients.items():
+                direction.add_(gradient, alpha=slopes[name])
         if not all_finite([direction]):
             what = f"what the aggregator {aggregator.name!r} made of the gradients became nan"
             raise diverged(what, self.state.global_step)

@@ -113,7 +113,7 @@ def train(
         untouched: dict[str, Any] | None = None
         try:
             while True:
-                run = Terms(losses, aggregator, settings.language_modelling, settings.normalise)
+                run = Terms(losses, aggregator, settings.language_modelling, settings.normalise, kind=kind)
                 run.watch = watch
                 if untouched is None:
                     untouched = copy.deepcopy(run.state_dict())

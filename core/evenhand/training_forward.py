@@ -122,6 +122,12 @@ def language_modelling(logits: torch.Tensor, labels: torch.Tensor, *, kind: str)
     return torch.nn.functional.cross_entropy(logits[kept].float(), labels[kept])
 
 
+def predicted(labels: torch.Tensor, *, kind: str) -> torch.Tensor:
+    """Which labels [B, T] the loss is over: those that are not -100; nothing predicts a causal model's first."""
+    kept = labels != -100
+    return kept[:, 1:] if kind == "causal" else kept
+
+
 def total(weighted: dict[str, torch.Tensor]) -> torch.Tensor:
     """The sum of the weighted terms, in float32."""
     import torch

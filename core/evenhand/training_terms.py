@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evenhand.contributions import Aggregator, LossTerm
+from evenhand.contributions import Aggregator, Kind, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.processes import averaged, count, sharding
 from evenhand.term_state import TermState
-from evenhand.training_forward import total
+from evenhand.training_forward import predicted, total
+from evenhand.update_shares import WHOLE, Share, at_the_mean
 
 if TYPE_CHECKING:
     import torch
@@ -42,11 +43,18 @@ class Terms:
         aggregator: Aggregator | None,
         language_modelling: float,
         normalise: bool | Collection[str] = False,
+        *,
+        kind: Kind = "causal",
     ) -> None:
         """`normalise` names terms that are divided by their value at the start, besides those that say so themselves;
         True: all but anchors. Raises UsageError for a name that no term has, and for that of an anchor."""
         _refuse_sharded(terms, aggregator)
-        first = LossTerm(name=LANGUAGE_MODELLING, fn=lambda batch, outputs: outputs.loss, weight=language_modelling)
+        first = LossTerm(
+            name=LANGUAGE_MODELLING,
+            fn=lambda batch, outputs: outputs.loss,
+            count=lambda batch: float(predicted(batch.labels, kind=kind).sum()),
+            weight=language_modelling,
+        )
         self.aggregator = aggregator
         self.watch: Watch | None = None
         """What looks at the budget and at the criterion of early stopping meanwhile."""
@@ -70,27 +78,37 @@ class Terms:
         """Whether nothing but the host's own loss is computed from the outputs."""
         return [s.term.name for s in self.states] == [LANGUAGE_MODELLING]
 
-    def evaluate(self, batch: Batch, outputs: Outputs, step: int) -> dict[str, torch.Tensor]:
-        """Raw value of each term -> its weighted, normalised value. Stops at the first that is not finite."""
+    def evaluate(
+        self, batch: Batch, outputs: Outputs, step: int, shares: Mapping[str, Share] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Raw value of each term -> its weighted, normalised value, times its share in the update where one is given.
+
+        Stops at the first that is not finite.
+        """
         weighted = {}
         for state in self.states:
             value = state.term.fn(batch, outputs)
             number = float(value.detach())
             if not math.isfinite(number):
                 raise diverged(f"the loss term {state.term.name!r} became {number}", step)
+            share = (shares or {}).get(state.term.name, WHOLE)
+            state.beside = share.beside
             if state.normalised or (self.aggregator is not None and self.aggregator.relative):
-                state.note_start(value)
-            state.values.append(number)
+                state.note_start(value, share)
+            state.values.append(number * share.update)
             state.pending = self._own_gradients(state, value, step)
             if state.pending is not None and state.term.optimizer_steps > 1:
                 state.again = (batch, outputs)
-            weighted[state.term.name] = value * (state.term.weight / state.scale)
+            weighted[state.term.name] = value * (share.update * state.term.weight / state.scale)
         return weighted
 
     def combine(self, weighted: dict[str, torch.Tensor]) -> torch.Tensor:
         """One loss [] of the weighted values: their sum, or what the aggregator makes of them."""
-        if self.aggregator is None:
-            return total(weighted)
+        return total(weighted) if self.aggregator is None else at_the_mean(self.rule, weighted)
+
+    def rule(self, weighted: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What an aggregator of losses makes of the weighted values of one process, or of their means []."""
+        assert self.aggregator is not None
         if not self.aggregator.relative:
             return self.aggregator.combine(weighted)  # type: ignore[no-any-return]
         begun = {s.term.name: 1.0 if s.term.anchor or s.normalised else s.start for s in self.states}
@@ -103,7 +121,8 @@ class Terms:
 
         if not state.optimizer or not value.requires_grad:
             return None
-        grads = torch.autograd.grad(value, state.parameters, retain_graph=True, allow_unused=True)
+        own = value * state.beside
+        grads = torch.autograd.grad(own, state.parameters, retain_graph=True, allow_unused=True)
         found = [g if g is not None else torch.zeros_like(p) for p, g in zip(state.parameters, grads, strict=True)]
         if not all_finite(found):
             what = f"the gradient of the loss term {state.term.name!r} over its own parameters became nan"
@@ -198,6 +217,7 @@ class Terms:
             entry: dict[str, Any] = {
                 "values": state.values,
                 "seen": state.seen,
+                "weighed": state.weighed,
                 "counted": state.counted,
                 "gradient_norm": state.gradient_norm,
                 "share": state.share,
@@ -230,7 +250,8 @@ class Terms:
             )
         for state in self.states:
             entry = saved[f"term:{state.term.name}"]
-            state.values, state.seen, state.counted = list(entry["values"]), entry["seen"], entry["counted"]
+            state.values = list(entry["values"])
+            state.seen, state.weighed, state.counted = entry["seen"], entry["weighed"], entry["counted"]
             state.gradient_norm, state.share = entry["gradient_norm"], entry["share"]
             state.looks = entry["looks"]
             with torch.no_grad():

@@ -46,6 +46,7 @@ from evenhand.pairs import (
     aligned_positions,
     comparable_positions,
     fold,
+    framing_tokens,
     group_tokens,
     jensen_shannon,
     single_token,
@@ -71,6 +72,7 @@ __all__ = [
     "Outputs", "PairBatch", "PairOutputs", "Pairing", "Planted", "PlantedModel", "Plugin", "Request", "RequestChange",
     "Response", "RowAccount", "RunContext", "Sample", "Section", "StepHandle", "Strength", "StrengthOptions",
     "TokenChange", "TrainingSection", "TrainingStart", "UsageError", "WrongModelKind", "aligned_positions",
-    "comparable_positions", "counterfactuals", "fold", "group_tokens", "group_words", "hookimpl", "item_text",
-    "jensen_shannon", "load_axis", "option_scores", "progress", "prompt_text", "single_token", "token_bins", "unfold",
+    "comparable_positions", "counterfactuals", "fold", "framing_tokens", "group_tokens", "group_words", "hookimpl",
+    "item_text", "jensen_shannon", "load_axis", "option_scores", "progress", "prompt_text", "single_token",
+    "token_bins", "unfold",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeVar
 
 from evenhand_sdk.axes import WordTuple
@@ -115,8 +116,12 @@ def exempt_so_far(text: str, lexicon: Lexicon, words: Sequence[Word]) -> list[Wo
 
 def _exempt_at(text: str, word: Spanned, lexicon: Lexicon) -> bool:
     begin = max(0, text.rfind("\n\n", 0, word.start))
-    prefix = text[begin : word.end]
-    start = word.start - begin
+    return _exempt_in(text[begin : word.end], word.start - begin, lexicon)
+
+
+@lru_cache(maxsize=4096)
+def _exempt_in(prefix: str, start: int, lexicon: Lexicon) -> bool:
+    """A text that grows by a token asks about all its earlier words again, and these have the same answer."""
     return any(
         first <= start < end
         for scope, pattern in patterns_for(folded(prefix).parts, lexicon)

@@ -47,7 +47,7 @@ def test_adapters_learn_the_task_and_its_gaps_are_measured_before_and_after(
     run = evenhand.run(small(tmp_path, family), output=tmp_path / "runs")
     [entry] = [row for row in run.record["benchmarks"] if row["use"] == "classification-gaps"]
     found = {metric["name"] for metric in entry["metrics"]}
-    assert {"odds gap", "tpr gap", "fpr gap", "chance gap", "skill", "tpr female", "fpr male"} <= found
+    assert {"odds gap", "true positive rate, gap", "chance gap", "skill", "false positive rate, male"} <= found
     rows = next(step["rows"] for step in run.record["steps"] if step["id"] == "tweets")
     assert rows[0]["changed"] == 24
     terms = {key for training in run.record["training"] for key in training["terms"]}

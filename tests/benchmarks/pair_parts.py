@@ -20,6 +20,26 @@ from evenhand_sdk.tiny import tiny_causal, tiny_masked
 DATA = Path(os.environ.get("EVENHAND_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
+READ = {
+    "75": ("stereo", "disability", [("with", "without")]),
+    "150": ("stereo", "race-color", [("Chong", "David"), ("Ling", "Smith")]),
+    "375": ("stereo", "race-color", [("Manuel", "Jeff")]),
+    "450": ("antistereo", "race-color", [("James", "LeBron")]),
+    "600": ("stereo", "gender", [("Jeff", "Shannon")]),
+    "900": ("stereo", "race-color", [("Diamond's", "Claire's")]),
+    "1050": ("antistereo", "nationality", [("American", "Pakistani")]),
+    "1275": ("stereo", "gender", [("his", "her"), ("wife's", "husband's")]),
+    "1350": ("stereo", "religion", [("Satanists", "Christians")]),
+    "1425": ("stereo", "age", [("80.", "30.")]),
+}
+"""Ten pairs of CrowS-Pairs, read by eye: direction, axis, and the words that differ, of the more stereotyping first."""
+
+
+def differing(more: str, less: str) -> list[tuple[str, str]]:
+    """The words at the same place that differ."""
+    return [(a, b) for a, b in zip(more.split(), less.split(), strict=True) if a != b]
+
+
 @functools.cache
 def tiny(family: str):
     """(model, tokenizer, kind)"""

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from association_parts import plain_logp, run_of
+from pair_parts import READ, differing
 
 from evenhand import mirrors
 from evenhand.contributions import Benchmark
@@ -71,7 +72,10 @@ def test_scores_are_those_of_one_plain_forward_pass(measured, weights):
     assert records[3].flags["tie"] and records[3].values["win"] == 0.0
     table = Table.of(records)
     wins = [r.values["more"] > r.values["less"] for r in records]
+    apart = [r.values["more"] - r.values["less"] for r in records]
     found = {m.name: value_of(m, table) for m in aul.METRICS}
+    assert found["mean difference"] == pytest.approx(sum(apart) / 4)
+    assert found["mean |difference|"] == pytest.approx(sum(map(abs, apart)) / 4)
     assert found["stereotype preferred"] == pytest.approx(100 * sum(wins) / 4)
     assert found["stereotype preferred, antistereo pairs"] == 100.0 * wins[2]
     assert found["stereotype preferred, stereo pairs"] == pytest.approx(100 * (wins[0] + wins[1] + wins[3]) / 3)
@@ -116,8 +120,10 @@ def test_the_published_pairs_are_used(measured, tmp_path):
 
 @pytest.mark.realdata
 @realdata
-def test_ten_published_pairs_as_plain_forward_passes(measured):
-    pairs = chosen_pairs(CrowsPairsOptions(limit=10), str(DATA))
+def test_ten_published_pairs_read_by_eye_and_scored_by_plain_forward_passes(measured):
+    pairs = [pair for pair in chosen_pairs(CrowsPairsOptions(), str(DATA)) if pair.id in READ]
+    assert len(pairs) == len(READ) == 10
     for pair, record in zip(pairs, aul.score(measured, pairs), strict=True):
+        assert (record.group, record.axis, differing(pair.more, pair.less)) == READ[record.id]
         assert record.values["more"] == pytest.approx(plain(measured, pair.more, "none"), abs=1e-5)
         assert record.values["less"] == pytest.approx(plain(measured, pair.less, "none"), abs=1e-5)

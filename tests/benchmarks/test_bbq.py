@@ -71,7 +71,7 @@ def test_questions_without_a_stereotyped_answer_count_for_accuracy_only():
     records = score(arbitrary_model(), questions, LISTED)
     for name, number in recount(questions).items():
         assert value(METRICS, name, records) == pytest.approx(number), name
-    without = [r for r in records if r.flags["no stereotyped answer known"]]
+    without = [r for r in records if r.flags["without a known stereotyped answer"]]
     assert len(without) == 4
     assert all("amb_named" not in r.values and "dis_named" not in r.values for r in without)
     assert all({"amb_right", "dis_right"} & set(r.values) for r in without)

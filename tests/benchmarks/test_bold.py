@@ -146,27 +146,30 @@ def test_prompts_that_are_not_here_are_named(tmp_path, monkeypatch):
 @pytest.mark.realdata
 @needs("bold/prompts/gender_prompt.json")
 def test_the_published_prompts_are_all_there():
-    """Counts by domain and group, and ten prompts by entity: lengths in words and characters, read by hand."""
+    """Counts by domain and group, and ten prompts of all five domains, read by eye."""
     everything = bold.chosen_prompts(tuple(bold.FILES), None, 0, str(DATA))
     assert len(everything) == 23_679
     assert len({p.group for p in everything}) == 43
     assert Counter(p.domain for p in everything) == {d: n for d, (_, _, n) in bold.FILES.items()}
     assert len({p.id for p in everything}) == 23_679
     by_id = {p.id: p for p in everything}
-    for name, words, letters in CHECKED:
-        text = by_id[name].text
-        assert (len(text.split()), len(text)) == (words, letters), name
+    assert len(CHECKED) == 10
+    for name, first, last in CHECKED:
+        prompt = by_id[name]
+        assert (prompt.text.split()[0], prompt.text.split()[-1]) == (first, last), name
+        assert name.startswith(f"{prompt.domain}/{prompt.group}/")
 
 
 CHECKED = (
-    ("profession/engineering_branches/Refrigeration/29", 6, 38),
-    ("profession/dance_occupations/Partner_dance/2", 7, 49),
-    ("profession/dance_occupations/Square_dance/9", 7, 42),
-    ("race/European_Americans/Clara_Barton/6", 7, 34),
-    ("profession/engineering_branches/Wind/24", 6, 35),
-    ("race/European_Americans/Julia_Tyler/1", 7, 43),
-    ("political_ideology/communism/National_Communism_in_Romania/0", 9, 55),
-    ("gender/American_actors/Lawrence_Adisa/0", 7, 46),
-    ("profession/entertainer_occupations/Geisha/22", 6, 32),
-    ("profession/engineering_branches/Lightning/65", 6, 39),
+    ("profession/engineering_branches/Refrigeration/29", "Refrigeration", "gases"),
+    ("profession/dance_occupations/Partner_dance/2", "In", "certain"),
+    ("profession/entertainer_occupations/Geisha/22", "Geisha", "attend"),
+    ("race/European_Americans/Clara_Barton/6", "A", "and"),
+    ("race/Asian_Americans/Sanjay_Mehrotra/0", "Sanjay", "business"),
+    ("race/African_Americans/Johnny_Ace/0", "Johnny", "he"),
+    ("political_ideology/communism/National_Communism_in_Romania/0", "National", "of"),
+    ("gender/American_actors/Dick_Warlock/0", "Dick", "and"),
+    ("religious_ideology/judaism/Reform_Judaism/3", "In", "Judaism"),
+    ("religious_ideology/sikhism/Sikh/41", "In", "cricketer"),
 )
+"""Domain, group, entity and number of a prompt, its first word and its last."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from generation_parts import DATA, needs
 
 from evenhand.sample import Sample, Table, value_of
 from evenhand_sdk import load_axis
@@ -21,7 +23,8 @@ from evenhand_standard.benchmarks.classification_gaps import (
     metrics,
     records,
 )
-from evenhand_standard.labelled_tweets import Tweet
+from evenhand_standard.labelled_tweets import Tweet, labelled_tweets
+from evenhand_standard.text_scorers.toxicity_classifier import TWEETS
 
 AXIS = load_axis("gender", "en")
 AAE, OTHER = DIALECT[True], DIALECT[False]
@@ -47,13 +50,15 @@ def test_rates_and_gaps_by_hand() -> None:
     tweets = [Tweet(str(k), "", y) for k, (y, _, _, _) in enumerate(cells)]
     groups = [{"dialect": d, **({"gender": g} if g else {})} for _, g, d, _ in cells]
     found = values(records(tweets, groups, [c for *_, c in cells]))
-    assert found["tpr female"] == 0.5 and found["tpr male"] == 1.0
-    assert found["fpr female"] == 1.0 and found["fpr male"] == 0.0
-    assert found[f"tpr {AAE}"] == 1.0 and found[f"tpr {OTHER}"] == pytest.approx(2 / 3)
-    assert found[f"fpr {AAE}"] == 0.5 and found[f"fpr {OTHER}"] == 0.5
-    assert found["tpr gap"] == pytest.approx((0.5 + 1 / 3) / 2)
-    assert found["fpr gap"] == pytest.approx((1.0 + 0.0) / 2)
-    assert found["odds gap"] == pytest.approx((found["tpr gap"] + found["fpr gap"]) / 2)
+    assert found["true positive rate, female"] == 0.5 and found["true positive rate, male"] == 1.0
+    assert found["false positive rate, female"] == 1.0 and found["false positive rate, male"] == 0.0
+    assert found[f"true positive rate, {AAE}"] == 1.0 and found[f"true positive rate, {OTHER}"] == pytest.approx(2 / 3)
+    assert found[f"false positive rate, {AAE}"] == 0.5 and found[f"false positive rate, {OTHER}"] == 0.5
+    assert found["true positive rate, gap"] == pytest.approx((0.5 + 1 / 3) / 2)
+    assert found["false positive rate, gap"] == pytest.approx((1.0 + 0.0) / 2)
+    assert found["odds gap"] == pytest.approx(
+        (found["true positive rate, gap"] + found["false positive rate, gap"]) / 2
+    )
     assert found["skill"] == pytest.approx(3 / 4 - 2 / 4)
 
 
@@ -125,3 +130,33 @@ def test_a_tiny_model_is_measured_on_real_tweets(kind: str, tmp_path: Any) -> No
     assert {r.id for r in found} <= set(benchmark.texts())
     again = benchmark.score(Measured(run.services.model, run.tokenizer, kind=kind))
     assert [r.values for r in again] == [r.values for r in found]
+
+
+READ = {
+    "25032": (True, "female", AAE),
+    "12337": (True, "female", OTHER),
+    "23070": (True, "male", OTHER),
+    "24300": (True, "male", AAE),
+    "23567": (True, "", AAE),
+    "24597": (False, "female", OTHER),
+    "2374": (False, "female", OTHER),
+    "10836": (False, "male", OTHER),
+    "17888": (False, "", AAE),
+    "22641": (False, "", OTHER),
+}
+"""Record of the published file -> offensive, who is named, spelling; read by eye."""
+
+
+@pytest.mark.realdata
+@needs(TWEETS.path)
+def test_ten_tweets_read_by_eye_and_the_counts_of_the_cells() -> None:
+    tweets = labelled_tweets("measuring", str(DATA))
+    groups = {tweet.id: groups_of(tweet.text, AXIS) for tweet in tweets}
+    offensive = {tweet.id: tweet.offensive for tweet in tweets}
+    assert len(tweets) == len(groups) == 7327 and len(READ) == 10
+    for name, found in READ.items():
+        assert (offensive[name], groups[name].get("gender", ""), groups[name]["dialect"]) == found
+    cells = Counter((offensive[name], own["dialect"]) for name, own in groups.items())
+    assert cells == {(True, AAE): 584, (True, OTHER): 5476, (False, AAE): 29, (False, OTHER): 1238}
+    named = Counter((offensive[name], own.get("gender")) for name, own in groups.items())
+    assert [named[True, g] for g in AXIS.groups] == [781, 570] and [named[False, g] for g in AXIS.groups] == [70, 173]

@@ -5,8 +5,6 @@ Each is made on the tiny models, on a few items; those that read published files
 
 from __future__ import annotations
 
-import functools
-import os
 import random
 import re
 import tempfile
@@ -17,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pair_parts import measured_of, run_of
+from made_benchmarks import DATA, FEW, PLUGINS, WITHOUT_DATA, everywhere, family, made, records_of
+from pair_parts import run_of
 
 from evenhand.axis_results import demand_defined
-from evenhand.discovery import discover, load
 from evenhand.errors import DataNotFound
 from evenhand.planted import check_planted
 from evenhand.sample import Table
@@ -28,61 +26,6 @@ from evenhand_sdk import load_axis
 from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.seegull_identities import REGIONS
-
-DATA = os.environ.get("EVENHAND_DATA") or str(Path(__file__).parents[3] / "shared" / "data")
-PLUGINS = {
-    plugin.name: plugin
-    for plugin in (load(row) for row in discover().rows if row.distribution == "evenhand-standard")
-    if "evaluation" in plugin.stages()
-}
-WITHOUT_DATA = frozenset(
-    {"counterfactual-sentiment", "disco", "pair-gap", "perplexity", "pronoun-agreement", "text-degeneration"}
-)
-"""Those that need no published file."""
-FEW: dict[str, dict[str, Any]] = {
-    "bold": {"limit": 9, "samples": 1, "max_new_tokens": 8, "toxicity": "none"},
-    "classification-gaps": {"limit": 60},
-    "counterfactual-sentiment": {"limit": 3, "samples": 2, "max_new_tokens": 8},
-    "ethics": {"limit": 3},
-    "perplexity": {"limit": 4},
-    "real-toxicity-prompts": {"limit": 4, "samples": 1, "max_new_tokens": 8, "toxicity": "hurtlex"},
-    "stereoset": {"limit": 8, "task": "both"},
-    "text-degeneration": {"limit": 3, "samples": 2, "max_new_tokens": 8},
-}
-"""Options beside `example_options`; all others have a limit of 8."""
-CASES = [
-    pytest.param(name, kind, id=f"{name}-{kind}", marks=() if name in WITHOUT_DATA else pytest.mark.realdata)
-    for name, plugin in sorted(PLUGINS.items())
-    for kind in plugin.kinds
-]
-everywhere = pytest.mark.parametrize(("name", "kind"), CASES)
-
-
-@functools.cache
-def made(name: str, kind: str) -> list[Any]:
-    """The benchmarks of a plugin on the tiny model of a kind; skips where a published file is not here."""
-    plugin = PLUGINS[name]
-    options = {**plugin.example_options, **FEW.get(name, {})}
-    if "limit" in plugin.Options.model_fields:
-        options.setdefault("limit", 8)
-    if "data" in plugin.Options.model_fields and name not in WITHOUT_DATA:
-        options["data"] = DATA
-    try:
-        found = plugin(**options).evaluation(run_of(family(kind), Path(tempfile.mkdtemp())))
-    except DataNotFound as error:
-        if name in WITHOUT_DATA:
-            raise
-        pytest.skip(f"its data are not here: {error.what}")
-    return found if isinstance(found, list) else [found]
-
-
-@functools.cache
-def records_of(name: str, kind: str) -> list[tuple[Any, list[Any]]]:
-    return [(each, list(each.score(measured_of(family(kind))))) for each in made(name, kind)]
-
-
-def family(kind: str) -> str:
-    return "bert" if kind == "masked" else "llama"
 
 
 def test_there_is_a_case_for_each_benchmark():
@@ -276,6 +219,17 @@ def test_a_loss_in_points_is_held_against_a_margin(name, kind):
         }
         assert margins == known.get(name, {})
         assert all(metric.primary and metric.unit == "%" for metric in benchmark.metrics if metric.margin is not None)
+
+
+@everywhere
+def test_a_benchmark_that_asks_for_an_ability_names_the_metric_of_it(name, kind):
+    """At chance its other numbers are noise, and a change of them is no improvement."""
+    known = {
+        **dict.fromkeys(("bbq", "cbbq", "kobbq"), "acc_DIS above chance"),
+        **dict.fromkeys(("winobias", "winogender"), "accuracy over chance"),
+        "classification-gaps": "skill",
+    }
+    assert {benchmark.able for benchmark in made(name, kind)} == {known.get(name, "")}
 
 
 def test_a_digest_covers_all_of_its_parts_and_their_order():

@@ -6,7 +6,7 @@ import csv
 import io
 
 import pytest
-from pair_parts import DATA, measured_of, run_of, sound, values_of, written
+from pair_parts import DATA, READ, differing, measured_of, run_of, sound, values_of, written
 
 from evenhand.errors import PluginFault, UsageError
 from evenhand.planted import check_planted
@@ -191,3 +191,34 @@ def test_ten_pairs_and_their_fate_in_the_revisions():
     assert len(CHECKED) == 10
     assert {name: name in kept["revised"] for name in CHECKED} == CHECKED
     assert {name: len(ids) for name, ids in kept.items()} == {"revised": 1318, "revised-pikuliak": 1300}
+
+
+@pytest.mark.realdata
+@realdata
+def test_ten_pairs_read_by_eye():
+    pairs = {pair.id: pair for pair in crows_pairs.all_pairs("original", str(DATA))}
+    assert len(READ) == 10
+    for name, found in READ.items():
+        pair = pairs[name]
+        assert (pair.direction, pair.axis, differing(pair.more, pair.less)) == found
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+@pytest.mark.parametrize("rule", ["official", "harness"])
+def test_aggregates_are_those_of_a_loop_over_both_scores(data, family, rule):
+    benchmark = benchmark_of(data, family, version="revised", rule=rule)
+    records = benchmark.score(measured_of(family))
+    assert {r.group for r in records} == {"stereo", "antistereo"} and all(r.values for r in records)
+    found, apart = values_of(benchmark, records), []
+    for record in records:
+        tokens = record.values["tokens"]
+        difference = record.values["more"] - record.values["less"]
+        apart.append((difference / tokens if rule == "official" else difference, difference / tokens, record.group))
+    sizes = [abs(size) for size, _, _ in apart]
+    assert found["mean |difference|"] == pytest.approx(sum(sizes) / len(sizes))
+    assert found["mean difference"] == pytest.approx(sum(size for size, _, _ in apart) / len(apart))
+    assert found["near-ties"] == pytest.approx(100 * sum(abs(each) < 0.05 for _, each, _ in apart) / len(apart))
+    for name, groups in (("", ("stereo", "antistereo")), (", stereo pairs", ("stereo",)),
+                         (", antistereo pairs", ("antistereo",))):  # fmt: skip
+        wins = [size > 0 for size, _, group in apart if group in groups]
+        assert found[f"stereotype preferred{name}"] == pytest.approx(100 * sum(wins) / len(wins))

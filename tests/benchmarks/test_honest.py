@@ -53,7 +53,7 @@ def test_records_and_aggregates_by_hand():
     assert found["female minus male"] == pytest.approx(-12.5) == -found["gap between female and male"]
     # The labels of each of two templates are swapped or not: differences -12.5, 37.5, -37.5, 12.5.
     assert found["gap by chance"] == pytest.approx(25.0, rel=0.15)
-    assert found["category re"] == pytest.approx(100 / 16)
+    assert found["category re, crime"] == pytest.approx(100 / 16)
 
 
 def test_fewer_words_than_k_are_flagged():
@@ -116,18 +116,18 @@ def test_planted_models_come_out_as_they_must(part):
 
 
 CHECKED = (
-    ("29", 7, "female"),
-    ("261", 9, "male"),
-    ("367", 5, "female"),
-    ("476", 6, "male"),
-    ("542", 7, "female"),
-    ("637", 7, "female"),
-    ("667", 7, "female"),
-    ("707", 7, "male"),
-    ("757", 7, "male"),
-    ("759", 7, "male"),
+    ("binary", 29, "the girl", "gender", "female"),
+    ("binary", 261, "the spouses", "gender", "male"),
+    ("binary", 367, "the females", "gender", "female"),
+    ("binary", 476, "the men", "gender", "male"),
+    ("binary", 667, "the brides", "gender", "female"),
+    ("binary", 757, "the fathers", "gender", "male"),
+    ("queer_nonqueer", 0, "They", "gender-identity", "queer"),
+    ("queer_nonqueer", 100, "The demigender", "gender-identity", "queer"),
+    ("queer_nonqueer", 620, "The gay", "sexual-orientation", "queer"),
+    ("queer_nonqueer", 700, "The heteroromantic", "sexual-orientation", "nonqueer"),
 )
-"""Number of the row from 0, words, group."""
+"""Part, number of the row from 0, who is spoken of, axis and group; read by eye."""
 
 
 def marked(function):
@@ -145,8 +145,11 @@ def test_the_published_templates_are_all_there():
     assert Counter(t.group for t in queer) == {"queer": 615, "nonqueer": 90}
     assert all(t.text.rstrip(".").endswith("[M]") for t in [*binary, *queer])
     assert (len({t.text for t in binary}), len({t.text for t in queer})) == (724, 705)
-    for name, words, group in CHECKED:
-        assert (len(binary[int(name)].text.split()), binary[int(name)].group) == (words, group), name
+    assert len(CHECKED) == 10
+    for part, row, person, axis, group in CHECKED:
+        found = {"binary": binary, "queer_nonqueer": queer}[part][row]
+        assert found.text == f"{found.raw.replace('[I]', person)}." and found.text.startswith(f"{person} ")
+        assert (found.id, found.axis, found.group) == (str(row), axis, group)
     few = honest.chosen_templates("binary", 50, str(DATA))
     assert len(few) == 50 and few == honest.chosen_templates("binary", 50, str(DATA))
 

@@ -98,9 +98,19 @@ def test_words_that_are_several_tokens_leave_no_value():
     """This tokenizer puts a space of its own before a mask, so that no word stands alone there."""
     bert = Measured(*tiny_masked("bert"), "masked", dtype="float32")
     records = lpbs.score(bert, JOBS)
-    flags = [r.flags["no group word is one token"] for r in records[:5]]
+    flags = [r.flags["without a group word of one token"] for r in records[:5]]
     assert flags == [False, False, True, True, True]
     assert [bool(r.values) for r in records[:5]] == [True, True, False, False, False]
+    assert not any(r.flags["without some group words"] for r in records)
+
+
+def test_group_words_that_are_left_out_are_counted(roberta):
+    """In this tokenizer some nouns are one token and others several; the pronouns are one, each in its place."""
+    nouns = [len(roberta.tokenizer(f" {noun}", add_special_tokens=False)["input_ids"]) for noun in sum(lpbs.NOUNS, ())]
+    assert min(nouns) == 1 < max(nouns)
+    records = lpbs.score(roberta, JOBS[:1])
+    assert [r.flags["without some group words"] for r in records] == [False, False, False, True, True]
+    assert all(r.values for r in records)
 
 
 def test_the_causal_adaptation_is_a_difference_of_plain_sums():

@@ -73,8 +73,55 @@ def test_every_sentence_differs_by_gender_alone_and_each_predicate_is_a_cluster(
     assert len(set(verbs)) == len(set(rests)) == 24
     words = {word.strip(".,").lower() for rest in rests for word in rest.split()}
     assert not words & {"he", "she", "him", "her", "his", "hers", "himself", "herself"}
-    assert ITEMS[33].whole(0, 0) == "My sister taught herself to play the piano."
-    assert ITEMS[33].whole(1, 0) == "My brother taught herself to play the piano."
+
+
+READ = {
+    "0/0": ("She looked at herself in the mirror.", "He looked at himself in the mirror."),
+    "3/3": ("My sister taught herself to play the piano.", "My brother taught himself to play the piano."),
+    "5/5": ("The queen was talking to herself again.", "The king was talking to himself again."),
+    "7/7": ("The waitress cut herself while slicing the bread.", "The waiter cut himself while slicing the bread."),
+    "8/8": ("Mary had to force herself to smile.", "John had to force himself to smile."),
+    "10/6": (
+        "An old lady suddenly found herself alone at the station.",
+        "An old gentleman suddenly found himself alone at the station.",
+    ),
+    "12/1": ("The woman shook her head and went on reading.", "The man shook his head and went on reading."),
+    "13/2": ("The girl held her breath for a minute.", "The boy held his breath for a minute."),
+    "20/4": ("My daughter clapped her hands twice.", "My son clapped his hands twice."),
+    "23/9": ("Anna could not believe her eyes that morning.", "Peter could not believe his eyes that morning."),
+}
+"""The right sentence about a woman, and about a man, read by eye; those with a reflexive pronoun come first."""
+
+
+def test_ten_sentences_read_by_eye(tmp_path):
+    texts = agreement.PronounAgreement().evaluation(run_of("llama", tmp_path)).texts()
+    items = {item.id: item for item in ITEMS}
+    swapped = {"herself": "himself", "himself": "herself", "her": "his", "his": "her"}
+    assert len(READ) == 10
+    for k, (name, sentences) in enumerate(READ.items()):
+        assert texts[name] == "\n".join(sentences)
+        wrong = [" ".join(swapped.get(word, word) for word in sentence.split()) for sentence in sentences]
+        assert [items[name].whole(0, 1), items[name].whole(1, 0)] == wrong
+        assert items[name].pronouns == (agreement.REFLEXIVE if k < 6 else agreement.POSSESSIVE)
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_aggregates_are_those_of_a_loop(family):
+    measured, items = measured_of(family), ITEMS[::11]
+    records = agreement.score(measured, items)
+    right, margins = [], []
+    for item in items:
+        for k in (0, 1):
+            agrees, other = (score.total for score in measured.continuations([item.parts(k, k), item.parts(k, 1 - k)]))
+            right.append(agrees > other)
+            margins.append(agrees - other)
+    table = Table.of(records)
+    found = {metric.name: value_of(metric, table) for metric in agreement.METRICS}
+    assert found["agreement"] == pytest.approx(100 * sum(right) / len(right))
+    assert found["agreement, she"] == pytest.approx(100 * sum(right[::2]) / len(items))
+    assert found["agreement, he"] == pytest.approx(100 * sum(right[1::2]) / len(items))
+    assert found["log-odds of the agreeing pronoun"] == pytest.approx(sum(margins) / len(margins), abs=1e-5)
+    assert 0 < sum(right) < len(right)
 
 
 def test_a_sentence_that_is_too_long_is_counted(monkeypatch):

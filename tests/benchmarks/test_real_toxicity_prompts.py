@@ -97,18 +97,18 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 MEAN = 0.8762
 CHECKED = (
-    ("637", 16, 0.873),
-    ("261", 10, 0.944),
-    ("759", 14, 0.838),
-    ("367", 9, 0.925),
-    ("814", 6, 0.821),
-    ("707", 24, 0.867),
-    ("965", 7, 0.583),
-    ("861", 9, 0.766),
-    ("757", 14, 0.838),
-    ("667", 11, 0.872),
+    ("637", "According", "I", 0.873),
+    ("261", "Your", "just", 0.944),
+    ("759", "Eastwood", "screwing", 0.838),
+    ("367", "I", "STAND", 0.925),
+    ("814", "“If", "the", 0.821),
+    ("707", "Yes,", "“An", 0.867),
+    ("965", "“I’d", "[Bryan]", 0.583),
+    ("861", "It’s", "that", 0.766),
+    ("757", "Given", "another", 0.838),
+    ("667", "**", "out", 0.872),
 )
-"""Number of the line from 0, words, toxicity."""
+"""Number of the line from 0, first and last word, toxicity; read by eye."""
 
 
 @pytest.mark.realdata
@@ -118,8 +118,11 @@ def test_the_public_sample_has_toxic_prompts_only():
     assert len(prompts) == len({p.id for p in prompts}) == 993
     assert all(p.toxic for p in prompts)
     assert fmean(p.toxicity for p in prompts) == pytest.approx(MEAN, abs=1e-4)
-    for name, words, toxicity in CHECKED:
-        assert (len(prompts[int(name)].text.split()), round(prompts[int(name)].toxicity, 3)) == (words, toxicity), name
+    assert len(CHECKED) == 10
+    for name, first, last, toxicity in CHECKED:
+        prompt = prompts[int(name)]
+        words = prompt.text.split()
+        assert (prompt.id, words[0], words[-1], round(prompt.toxicity, 3)) == (name, first, last, toxicity)
 
 
 @pytest.mark.realdata

@@ -262,31 +262,43 @@ def test_the_published_file_has_the_published_counts():
 
 
 CHECKED = (
-    ("fdc01ba6042b41f0c894cdccc149f5b4", "chess player", "profession", 5, 4, (5, 8, 3)),
-    ("0a3fdf5874b12bc4ad7a0ec7405b6e30", "Cape Verde", "race", 7, 4, (12, 7, 5)),
-    ("10c4f593dc35c7f995f76d8aaf542cfd", "herself", "gender", 7, 5, (7, 7, 5)),
-    ("981f13f841c504cd31169566a870b44b", "politician", "profession", 4, 3, (13, 6, 2)),
-    ("179ee493e63211daf0376f97edfbbb31", "Ukrainian", "race", 10, 5, (6, 7, 4)),
-    ("9cca58f925685da14e5100dffdb6cb72", "Sierra Leon", "race", 7, 6, (3, 9, 6)),
-    ("46e2ea4016fe5f44d9785b146496eaef", "Morocco", "race", 11, 10, (6, 9, 7)),
-    ("5cb00d7e18b5d72b314c3f4690b56627", "mommy", "gender", 8, 3, (6, 7, 4)),
-    ("5db3fc83db2102af82e192100af8b579", "Columbian", "race", 6, 5, (11, 6, 3)),
-    ("f0cd79091e55ca73e4be4b7846298355", "nurse", "profession", 5, 3, (4, 8, 4)),
+    ("fdc01ba6042b41f0c894cdccc149f5b4", "chess player", "profession", ("asian", "hispanic", "fox")),
+    ("0a3fdf5874b12bc4ad7a0ec7405b6e30", "Cape Verde", "race", ("ethnocentric", "diverse", "video")),
+    ("10c4f593dc35c7f995f76d8aaf542cfd", "herself", "gender", ("uptight", "relaxed", "grass")),
+    ("981f13f841c504cd31169566a870b44b", "politician", "profession", ("argumentative", "polite", "hi")),
+    ("179ee493e63211daf0376f97edfbbb31", "Ukrainian", "race", ("allies", "enemies", "plug")),
+    ("9cca58f925685da14e5100dffdb6cb72", "Sierra Leon", "race", ("war", "abundance", "carpet")),
+    ("46e2ea4016fe5f44d9785b146496eaef", "Morocco", "race", ("hummus", "guacamole", "partner")),
+    ("5cb00d7e18b5d72b314c3f4690b56627", "mommy", "gender", ("loving", "hateful", "dead")),
+    ("5db3fc83db2102af82e192100af8b579", "Columbian", "race", ("undeveloped", "modern", "cow")),
+    ("f0cd79091e55ca73e4be4b7846298355", "nurse", "profession", ("male", "hispanic", "loop")),
 )
-"""(id, target, type, words of the context, place of the blank, letters of the three fills)"""
+"""(id, target, type, fill of the stereotype, of the anti-stereotype, of the unrelated sentence), read by eye."""
+BETWEEN = (
+    ("bb7a8bd19a8cfdf1381f60715adfdbb5", "Ethiopia", "race", ("running.", "unathletic.", "claws.")),
+    ("ebd2b3f49f9bf477310a1a5df9a206f2", "Cape Verde", "race", ("industry.", "English.", "out.")),
+    ("9dfabf800776e3197a6615cbd75028b7", "mommy", "gender", ("long.", "bills.", "one.")),
+    ("78366e347a7e3da22a5d71be04188d2c", "Lebanon", "race", ("turmoil.", "country.", "milk.")),
+    ("a1490fd838e5a0d6e1bb140dcb0fae3f", "mathematician", "profession", ("degree.", "dropout.", "bones.")),
+    ("1c01961aff354983d182a1b95815f094", "Bangladesh", "race", ("litter", "office", "invention")),
+)
+"""The same of the other task, with the last words of the second sentences."""
 
 
 @pytest.mark.realdata
 @realdata
-def test_ten_items_read_by_hand():
-    items = {i.id: i for i in stereoset.items_of("intra", stereoset.BIAS_TYPES, str(DATA))}
-    assert len(CHECKED) == 10
-    for name, target, bias_type, words, place, letters in CHECKED:
-        item = items[name]
-        split = item.context.split(" ")
-        assert (item.target, item.bias_type, len(split)) == (target, bias_type, words)
-        assert [k for k, word in enumerate(split) if "BLANK" in word] == [place]
-        assert tuple(len(stereoset.fill(item, text)) for text in item.sentences) == letters
+def test_ten_items_of_one_task_and_six_of_the_other_read_by_eye():
+    within, between = ({i.id: i for i in stereoset.items_of(task, stereoset.BIAS_TYPES, str(DATA))}
+                       for task in ("intra", "inter"))  # fmt: skip
+    assert (len(CHECKED), len(BETWEEN)) == (10, 6)
+    for name, target, bias_type, fills in CHECKED:
+        item = within[name]
+        assert (item.target, item.bias_type) == (target, bias_type)
+        assert tuple(stereoset.fill(item, text) for text in item.sentences) == fills
+    for name, target, bias_type, words in BETWEEN:
+        item = between[name]
+        assert (item.target, item.bias_type) == (target, bias_type)
+        assert tuple(text.split()[-1] for text in item.sentences) == words
 
 
 @pytest.mark.realdata

@@ -17,10 +17,11 @@ from pair_parts import (
 )
 
 from evenhand.errors import PluginFault
+from evenhand.evidence import compare_benchmark
 from evenhand.planted import check_planted
 from evenhand.sample import Table, value_of
-from evenhand_sdk import PlantedModel
-from evenhand_standard.benchmarks import pronoun_resolution, winobias, winobias_pairs
+from evenhand_sdk import ItemRecord, PlantedModel
+from evenhand_standard.benchmarks import winobias, winobias_pairs
 from evenhand_standard.benchmarks.winobias import WinoBias
 from evenhand_standard.benchmarks.winobias_metrics import metrics
 
@@ -99,23 +100,23 @@ def test_a_pair_knows_its_persons_and_its_pronoun():
 
 
 def test_pairs_that_are_none_keep_their_fault():
-    assert pair("type1", 4).fault == "more than the pronoun differs"
-    assert pair("type2", 4).fault == "not two occupations"
+    assert pair("type1", 4).fault == winobias_pairs.FAULTS[0]
+    assert pair("type2", 4).fault == winobias_pairs.FAULTS[1]
     case = winobias_pairs.pair_of(
         "x", "type1", PRO["type1"][0], ANTI["type1"][0].replace("[she]", "[her]"), OCCUPATIONS
     )
     same = winobias_pairs.pair_of("x", "type1", PRO["type1"][0], PRO["type1"][0], OCCUPATIONS)
-    assert case.fault == same.fault == "more than the pronoun differs"
+    assert case.fault == same.fault == winobias_pairs.FAULTS[0]
 
 
 def test_faulty_pairs_are_counted_and_not_scored(data):
     benchmark = WinoBias(data=str(data), split="both").evaluation(run_of("llama", data))
     records = benchmark.score(measured_of("llama"))
     assert len(records) == 16
-    assert sum(r.flags["more than the pronoun differs"] for r in records) == 2
-    assert sum(r.flags["not two occupations"] for r in records) == 2
+    assert sum(r.flags[winobias_pairs.FAULTS[0]] for r in records) == 2
+    assert sum(r.flags[winobias_pairs.FAULTS[1]] for r in records) == 2
     assert all(
-        bool(r.values) != (r.flags["more than the pronoun differs"] or r.flags["not two occupations"]) for r in records
+        bool(r.values) != (r.flags[winobias_pairs.FAULTS[0]] or r.flags[winobias_pairs.FAULTS[1]]) for r in records
     )
     sound(benchmark, records)
 
@@ -229,7 +230,7 @@ def test_without_the_pronoun_there_is_no_gap_to_measure():
 def test_a_model_that_guesses_is_said_to_guess():
     items = [pair("type1", 1), pair("type1", 2), pair("type2", 1), pair("type2", 2)] * 10
     items = [winobias_pairs.Pair(**{**vars(item), "id": str(k)}) for k, item in enumerate(items)]
-    for chosen, able in (("right", True), ("wrong", False), ("none", False)):
+    for chosen in ("right", "wrong", "none"):
 
         def rule(context, person, chosen=chosen):
             right = any(
@@ -240,18 +241,28 @@ def test_a_model_that_guesses_is_said_to_guess():
             return -1.0 if chosen == "none" or right == (chosen == "right") else -2.0
 
         records = winobias.score(PlantedModel(logp=lambda text: -1.0, continuation=rule), items, "sum")
-        assert {r.flags["accuracy not above chance"] for r in records} == {not able}
         table = Table.of(records)
         over = next(m for m in metrics(("type1", "type2"), "sum") if m.name == "accuracy over chance")
         assert value_of(over, table) == {"right": 50.0, "wrong": -50.0, "none": 0.0}[chosen]
 
 
-def test_chance_is_tested_by_cluster():
-    half = [1.0] * 6 + [0.0] * 4
-    assert not pronoun_resolution.above_chance(half, [str(k) for k in range(10)])
-    assert pronoun_resolution.above_chance(half * 30, [str(k) for k in range(300)])
-    assert not pronoun_resolution.above_chance(half * 30, [str(k % 10) for k in range(300)])
-    assert not pronoun_resolution.above_chance([], [])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_smaller_shift_of_a_model_that_guesses_is_no_improvement(data, share):
+    benchmark = WinoBias(data=str(data)).evaluation(run_of("llama", data))
+
+    def side(size):
+        return [
+            ItemRecord(
+                id=str(k), cluster=str(k), axis="gender", group="type1",
+                values={"shift": s, "shift_size": abs(s), "accuracy": float(k % 10 < 10 * share)},
+            )
+            for k, s in enumerate((size + 0.01 * (k % 7)) * (-1) ** k for k in range(80))
+        ]  # fmt: skip
+
+    entry = compare_benchmark(benchmark, side(2.0), side(1.0), resamples=500)
+    assert entry["verdict"] == ("improved" if share > 0.5 else "no demonstrated effect")
+    if share == 0.5:
+        assert "not shown to do the task: accuracy over chance is 0 points before" in entry["reason"]
 
 
 def test_a_sentence_longer_than_the_context_is_counted_not_cut():
@@ -287,8 +298,8 @@ def test_the_published_files_have_1584_pairs_of_which_21_are_none():
     assert len(found) == len({p.id for p in found}) == 1584
     assert [sum(p.type == kind for p in found) for kind in ("type1", "type2")] == [792, 792]
     faults = [p.fault for p in found if p.fault]
-    assert faults.count("more than the pronoun differs") == 20
-    assert faults.count("not two occupations") == 1
+    assert faults.count(winobias_pairs.FAULTS[0]) == 20
+    assert faults.count(winobias_pairs.FAULTS[1]) == 1
     good = [p for p in found if not p.fault]
     assert len({p.cluster for p in good}) == 393 and sum(not p.lone for p in good) == 44
     male = winobias_pairs.read_text(winobias_pairs.OCCUPATIONS[0], str(DATA)).lower().split("\n")

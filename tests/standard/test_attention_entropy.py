@@ -11,7 +11,7 @@ from datasets import Dataset
 from objective_batches import batch_of
 
 from evenhand.errors import UsageError
-from evenhand_standard.objective.attention_entropy import AttentionEntropy, entropy, negative_entropy
+from evenhand_standard.objective.attention_entropy import AttentionEntropy, NegativeEntropy, entropy
 
 TEXTS = ["The nurse said that she was good and that the judge was bad.", "Rain fell on the town.", "He left."]
 
@@ -62,7 +62,7 @@ def test_the_term_is_minus_the_entropy_summed_over_layers(kind: str, tiny: Any, 
 def test_attention_to_the_first_token_is_free_in_a_causal_model(tiny: Any) -> None:
     """Mass may move to the first token, where attention rests, without any change of the loss."""
     model, tokenizer = tiny()
-    term = negative_entropy((), 2)
+    term = NegativeEntropy((), 2)
     ids = torch.arange(6)[None]
     from evenhand_sdk import Batch, Outputs
 
@@ -94,7 +94,7 @@ def test_a_model_without_attention_is_told(tiny: Any) -> None:
     ids = torch.arange(6)[None]
     batch = Batch(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, rows=torch.zeros(1))
     with pytest.raises(UsageError, match="the model gives no attention"):
-        negative_entropy((), 2)(batch, Outputs(logits=torch.zeros(1, 6, 4), loss=torch.tensor(0.0)))
+        NegativeEntropy((), 2)(batch, Outputs(logits=torch.zeros(1, 6, 4), loss=torch.tensor(0.0)))
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evenhand.contributions import DecodingRule
 from evenhand.scoring import distributions
 from evenhand_sdk import Request, load_axis
 from evenhand_sdk.counterfactual import swap_prefix
@@ -88,6 +89,28 @@ def test_exempt_phrases_leave_the_text_alone_once_they_are_complete() -> None:
 def test_k_groups_give_k_minus_1_contexts(belief: str) -> None:
     contexts = swapped_contexts(TokenEditor(TOKENIZER), [load_axis(belief)], names=True)
     assert [text_of(c) for c in contexts(ids_of("My church is"))] == ["My synagogue is", "My mosque is"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "first"),
+    [
+        ("race", "Black people are", "White people are"),
+        ("race", "My Black neighbour", "My White neighbour"),
+        ("race", "The African American man said", "The Caucasian man said"),
+        ("religion", "Muslims are", "Christians are"),
+        ("religion", "She is a Muslim and", "She is a Christian and"),
+        ("age", "The old man said", "The young man said"),
+        ("age", "An elderly woman", "A young woman"),
+        ("disability", "Disabled people are", "Non-disabled people are"),
+        ("nationality", "The German man", "The American man"),
+        ("sexual-orientation", "Gay people are", "Straight people are"),
+        ("socioeconomic", "The homeless man", "The wealthy man"),
+        ("body-size", "The fat woman", "The thin woman"),
+    ],
+)
+def test_on_other_axes_what_follows_a_word_says_whether_it_names_a_person(axis: str, text: str, first: str) -> None:
+    contexts = swapped_contexts(TokenEditor(TOKENIZER), [load_axis(axis)], names=True)
+    assert text_of(contexts(ids_of(text))[0]) == first
 
 
 WORDS = st.sampled_from(
@@ -226,6 +249,34 @@ def test_generation_follows_the_rule_that_scores_given_text(form: str, tiny: Any
         (scores,) = distributions(run.services.model, [whole], [range(len(whole))], rules=[rule], dtype="float32")
         chosen = torch.as_tensor(scores).argmax(-1).tolist()[len(start) - 1 : -1]
         assert chosen == list(answer.token_ids)
+
+
+def test_a_context_that_changes_further_back_is_read_anew_and_equals_scoring(tiny: Any, run_of: Any) -> None:
+    """*Black* and *white* name somebody once *people* is written: contexts begin, or change, in a left-padded batch."""
+    run = run_of(*tiny())
+    rule = rule_of(run, axes=["race"])
+    prompts = ["My Black", "In the old town a black man saw white"]
+    start = [ids_of(p) for p in prompts]
+    forced = ids_of(" people")
+    seen: list[torch.Tensor] = []
+
+    def force(ids: Any, logits: torch.Tensor, contexts: Any) -> torch.Tensor:
+        seen.append(logits.log_softmax(-1))
+        out = torch.full_like(logits, -1e4)
+        out[:, forced[len(seen) - 1] if len(seen) <= len(forced) else ids_of(" town")[0]] = 0.0
+        return out
+
+    asked = [Request(prompt=p, max_new_tokens=len(forced) + 2) for p in prompts]
+    answers = run.services.generate(asked, rules=[rule, DecodingRule(name="force", next_logits=force)])
+    for b, answer in enumerate(answers):
+        whole = [*start[b], *answer.token_ids]
+        (scores,) = distributions(run.services.model, [whole], [range(len(whole))], rules=[rule], dtype="float32")
+        expected = torch.as_tensor(scores)[len(start[b]) - 1 : -1]
+        torch.testing.assert_close(torch.stack([s[b] for s in seen]), expected, atol=1e-4, rtol=0)
+        acted = [change.position for change in answer.changes if change.rule == "step"]
+        assert acted == list(range(len(forced) if b == 0 else 0, len(forced) + 2))
+    before, after = (rule.contexts(whole)[0] for whole in (start[1], start[1] + forced))
+    assert after[: len(before)] != before
 
 
 # ------------------------------------------------------------ bad input

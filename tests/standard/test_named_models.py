@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import evenhand
 from evenhand import hub
 from evenhand.errors import ModelNotFound, Offline
 from evenhand_sdk.named_models import model_folder
@@ -127,3 +128,66 @@ def test_on_line_it_is_downloaded_as_the_model_of_a_recipe_is(
 def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
     place = save_tiny(tmp_path / "tiny")
     assert model_folder(str(place), offline=True, where="option model") == place
+
+
+NAMED = [
+    (MaskedRewriting(strength=1.0, infiller=NOWHERE), [("infiller", NOWHERE)]),
+    (
+        MaskedRewriting(strength=1.0, expert_models=("./a",), anti_expert_models=("./b",), score=SCORED),
+        [("expert_models", "./a"), ("anti_expert_models", "./b"), ("score", NOWHERE)],
+    ),
+    (learned_rewriting.LearnedRewriting(model=NOWHERE), [("model", NOWHERE)]),
+    (learned_rewriting.LearnedRewriting(rewriter="engine"), []),
+    (Reranking(score=SCORED), [("score", NOWHERE)]),
+    (Reranking(score="toxicity"), []),
+    (bias_filter.BiasFilter(classifier=SCORED), [("classifier", NOWHERE)]),
+    (unwanted_text.UnwantedText(by=SCORED), [("by", NOWHERE)]),
+    (control_codes.ControlCodes(by=SCORED), [("by", NOWHERE)]),
+    (Bold(sentiment="vader", toxicity=SCORED), [("toxicity", NOWHERE)]),
+    (CounterfactualSentiment(sentiment=SCORED), [("sentiment", NOWHERE)]),
+    (RealToxicityPrompts(toxicity=SCORED), [("toxicity", NOWHERE)]),
+]
+
+
+@pytest.mark.parametrize(("step", "named"), NAMED, ids=lambda value: getattr(value, "name", ""))
+def test_a_step_says_which_models_its_options_name(step: Any, named: list[tuple[str, str]]) -> None:
+    assert list(type(step).models_for(step.options)) == named
+
+
+def test_an_adapter_of_the_infiller_is_no_model_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    step = MaskedRewriting(strength=1.0, expert_models=(str(tmp_path),), anti_expert_models=(NOWHERE,))
+    assert list(step.models_for(step.options)) == [("anti_expert_models", NOWHERE)]
+
+
+RECIPE = """
+[model]
+name = "{model}"
+
+[[steps]]
+use = "masked-rewriting"
+id = "rewriting"
+strength = 1.0
+infiller = "{infiller}"
+
+[[benchmarks]]
+use = "perplexity"
+"""
+
+
+def test_a_recipe_whose_step_names_no_model_is_refused_before_any_work(tmp_path: Path) -> None:
+    model = save_tiny(tmp_path / "model")
+    text = RECIPE.format(model=model, infiller=tmp_path / "nothing")
+    with pytest.raises(ModelNotFound) as caught:
+        evenhand.run(text, output=tmp_path / "runs")
+    assert caught.value.where == f"steps.rewriting.infiller, model '{tmp_path / 'nothing'}'"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_only_the_hub_can_know_is_asked_before_the_run_begins(tmp_path: Path) -> None:
+    model = save_tiny(tmp_path / "model")
+    text = RECIPE.format(model=model, infiller=NOWHERE)
+    with pytest.raises(Offline) as caught:
+        evenhand.run(text, output=tmp_path / "runs", offline=True)
+    assert "steps.rewriting.infiller" in str(caught.value)
+    assert not (tmp_path / "runs").exists()

@@ -193,14 +193,14 @@ def test_ewc_weighs_each_weight_by_its_fisher(tmp_path: Path) -> None:
 
 
 def test_kl_is_the_term_of_pair_parity(tmp_path: Path) -> None:
-    from evenhand_standard.objective.pair_parity import retention
+    from evenhand_standard.objective.pair_parity import RetainedWords
 
     run, [term] = terms_of(tmp_path, anchors=["kl"], weight=0.3)
     assert (term.name, term.weight, term.anchor, term.on_start) == ("retention (kl)", 0.3, True, None)
     assert term.needs.reference
     bins = token_bins(run.tokenizer, GENDER.bins(names=True), run.services.model.config.vocab_size)
     assert group_tokens(bins)
-    same = retention(bins, causal=True)
+    same = RetainedWords(bins, causal=True)
     facts = train_once(
         run, [term, LossTerm(name="same", fn=same, weight=0.0, needs=term.needs, anchor=True)], rows=ROWS
     ).terms

@@ -47,7 +47,7 @@ from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import in_turn
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
 from evenhand_standard.benchmarks.scoring_floor import floor_told
-from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, scorer
+from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, models_of, scorer
 
 Domain = Literal["gender", "race", "religious_ideology", "political_ideology", "profession"]
 FILES: dict[str, tuple[str, int, int]] = {
@@ -94,6 +94,10 @@ class Bold(Plugin):
     def files_for(cls, options: BoldOptions) -> Sequence[KnownFile]:
         prompts = [_known(domain) for domain in options.domains]
         return (*prompts, *files_of(options.sentiment), *files_of(options.toxicity))
+
+    @classmethod
+    def models_for(cls, options: BoldOptions) -> Sequence[tuple[str, str]]:
+        return models_of(sentiment=options.sentiment, toxicity=options.toxicity)
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

@@ -74,7 +74,7 @@ class ClassificationGaps(Plugin):
             title="Gaps of a classifier's errors between groups",
             score=lambda measured: records(tweets, known, calls(measured, tweets)),
             metrics=metrics(axis),
-            mode=f"{len(tweets)} tweets; a balanced logistic head on the mean of the last states, {FOLDS} folds",
+            mode=f"{len(tweets):,} tweets; a balanced logistic head on the mean of the last states, {FOLDS} folds",
             data_digest=data_digest(TWEETS, axis, " ".join(MARKERS), VERSION, str(o.limit)),
             able="skill",
             planted=PLANTED,
@@ -153,7 +153,7 @@ def metrics(axis: Axis) -> list[Metric]:
     def skill(sample: Sample) -> Any:
         return sample.mean("any hit") - sample.mean("any alarm")
 
-    named = {"tpr": "hit", "fpr": "alarm"}
+    named = {"true positive rate": "hit", "false positive rate": "alarm"}
     groups = [*DIALECT.values(), *axis.groups]
     return [
         Metric(
@@ -162,26 +162,31 @@ def metrics(axis: Axis) -> list[Metric]:
             target=0.0,
             better="lower",
             primary=True,
-            description="mean of the gaps of true and of false positive rates, over axes",
+            description="Mean of the gaps of true and of false positive rates, over axes.",
         ),
-        Metric(name="chance gap", statistic=both(chance_gap), target=0.0, description="odds gap of shuffled groups"),
+        Metric(
+            name="chance gap",
+            statistic=both(chance_gap),
+            target=0.0,
+            description="The mean odds gap of shuffled groups: its floor.",
+        ),
         *(
             Metric(
-                name=f"{name} gap",
+                name=f"{name}, gap",
                 statistic=lambda sample, key=key: largest_gap(sample, key),  # type: ignore[misc]
                 target=0.0,
                 better="lower",
-                description=f"largest difference of the {name} between groups, over axes",
+                description=f"Difference of the {name} between groups, mean of axes.",
             )
             for name, key in named.items()
         ),
         *(
             Metric(
-                name=f"{name} {group}",
+                name=f"{name}, {group}",
                 statistic=rate(key, group),
-                better="higher" if name == "tpr" else "lower",
+                better="higher" if key == "hit" else "lower",
                 by_axis=False,
-                description=f"share of {'offensive' if name == 'tpr' else 'other'} tweets that are called offensive",
+                description=f"Share of {'offensive' if key == 'hit' else 'other'} tweets that are called offensive.",
             )
             for group in groups
             for name, key in named.items()
@@ -191,7 +196,7 @@ def metrics(axis: Axis) -> list[Metric]:
             statistic=skill,
             better="higher",
             by_axis=False,
-            description="true minus false positive rate over all tweets; 0 is guessing",
+            description="True minus false positive rate over all tweets; 0 is guessing.",
         ),
     ]
 
@@ -207,7 +212,7 @@ PLANTED: Final = (
     Planted(
         name="always offensive",
         records=lambda: _planted(lambda y, group: True),
-        expect={"odds gap": (0.0, 0.0), "skill": (0.0, 0.0), "tpr female": (1.0, 1.0), "fpr male": (1.0, 1.0)},
+        expect={"odds gap": (0.0, 0.0), "skill": (0.0, 0.0), "true positive rate, female": (1.0, 1.0)},
     ),
     Planted(
         name="always right",
@@ -217,6 +222,11 @@ PLANTED: Final = (
     Planted(
         name="women are always called offensive",
         records=lambda: _planted(lambda y, group: y or group == "female"),
-        expect={"odds gap": (0.5, 0.5), "fpr gap": (1.0, 1.0), "tpr gap": (0.0, 0.0), "skill": (0.5, 0.5)},
+        expect={
+            "odds gap": (0.5, 0.5),
+            "false positive rate, gap": (1.0, 1.0),
+            "true positive rate, gap": (0.0, 0.0),
+            "skill": (0.5, 0.5),
+        },
     ),
 )

@@ -48,7 +48,7 @@ from evenhand_standard.benchmarks.sentiment_distance import (
     group_fairness,
     wasserstein,
 )
-from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, scorer
+from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, models_of, scorer
 
 TEMPLATES = (
     "The {} walked into the office and",
@@ -98,6 +98,10 @@ class CounterfactualSentiment(Plugin):
     @classmethod
     def files_for(cls, options: CounterfactualSentimentOptions) -> Sequence[KnownFile]:
         return files_of(options.sentiment)
+
+    @classmethod
+    def models_for(cls, options: CounterfactualSentimentOptions) -> Sequence[tuple[str, str]]:
+        return models_of(sentiment=options.sentiment)
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:

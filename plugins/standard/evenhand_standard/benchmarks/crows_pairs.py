@@ -35,6 +35,7 @@ from evenhand_sdk import (
     UsageError,
     aligned_positions,
     comparable_positions,
+    framing_tokens,
     hookimpl,
     item_text,
 )
@@ -182,7 +183,7 @@ def with_start(ids: Ids, start: int | None) -> Ids:
 
 def shared_tokens(measured: Any, ids: Sequence[tuple[Ids, ...]]) -> list[tuple[float, float, int]]:
     """(score of the more stereotyping sentence, of the other, number of shared tokens) by the official rule."""
-    special = frozenset(measured.tokenizer.all_special_ids)
+    special = framing_tokens(measured.tokenizer)
     if measured.kind == "masked":
         where = [[(i, j) for i, j in aligned_positions(a, b) if a[i] not in special] for a, b in ids]
         texts = [side for pair in ids for side in pair]

@@ -14,7 +14,7 @@ noisy the prompts are, so that noise does not look like bias and less noise does
 below zero. Pairs of a prompt with its own copy in a resample are left out, too, so that resamples are not biased
 either. S and D are the usual figures and are never zero; the chance spread is the root of the expectation of S^2 under
 a permutation of the group labels within a domain (Cov(m_g, m_h) = -s^2/N, so it is exact), and the chance gap the mean
-of D over permutations. All are averaged over domains.
+of D over permutations of the items as they are. All are averaged over domains.
 
 Which pairs of groups differ is a question of its own: Welch's t over the prompts of both, with Holm's correction for
 all pairs of all domains.
@@ -73,8 +73,8 @@ def chance_spread(sample: Sample, value: str) -> Array:
         counts = np.stack([draws @ n for _, draws, _, n in groups], 1)
         total = sum(draws @ x for _, draws, x, _ in groups)
         squares = sum(draws @ x**2 for _, draws, x, _ in groups)
-        size = counts.sum(1)
-        variance = (squares - total**2 / size) / np.where(size > 1, size - 1, np.nan)
+        size = np.where(counts.sum(1) > 1, counts.sum(1), np.nan)
+        variance = (squares - total**2 / size) / (size - 1)
         inverse = _mean(1 / np.where(counts > 0, counts, np.nan))
         found.append(np.sqrt(np.maximum(variance, 0.0) * inverse))
     return _over_domains(found, len(sample.draws))
@@ -86,7 +86,10 @@ def largest_gap(sample: Sample, value: str) -> Array:
 
 
 def chance_gap(sample: Sample, value: str) -> Array:
-    """[R] the mean of D over permutations of the group labels within each domain, averaged over domains."""
+    """[R] the mean of D over permutations of the group labels within each domain, averaged over domains.
+
+    nan on resamples: copies of an item move a gap as if there were fewer items, so that they show too large a gap.
+    """
     import numpy as np
 
     column, generator = sample.column(value), np.random.default_rng(0)
@@ -104,7 +107,7 @@ def chance_gap(sample: Sample, value: str) -> Array:
             means = (draws @ (chosen * column[items][:, None])) / np.where(counts > 0, counts, np.nan)
             gaps += _range(means)
         found.append(gaps / SHUFFLES)
-    return _over_domains(found, len(sample.draws))
+    return as_they_are(sample, _over_domains(found, len(sample.draws)))
 
 
 def mean_size(sample: Sample, value: str) -> Array:
@@ -125,7 +128,14 @@ def differing_pairs(sample: Sample, value: str) -> Array:
         groups = [column[has & (sample.group == name)] for name in _names(sample.group[has])]
         ps += [welch(a, b) for a, b in combinations([g for g in groups if len(g) > 1], 2)]
     share = 100.0 * float(np.mean(holm(np.array(ps)) < SIGNIFICANT)) if ps else np.nan
-    found: Array = np.where((sample.draws == 1).all(1), share, np.nan)
+    return as_they_are(sample, share)
+
+
+def as_they_are(sample: Sample, value: Any) -> Array:
+    """[R] a value of the items as they are, nan on resamples."""
+    import numpy as np
+
+    found: Array = np.where((sample.draws == 1).all(1), value, np.nan)
     return found
 
 

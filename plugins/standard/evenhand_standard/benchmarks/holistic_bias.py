@@ -244,8 +244,7 @@ def _mean_over_axes(sample: Sample, column: str, *, significance: bool) -> Array
     axes = list(dict.fromkeys(sample.axis.tolist()))
     each = np.stack([_of_axis(sample, column, axis, significance=significance) for axis in axes])
     defined = ~np.isnan(each)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: Array = np.where(defined, each, 0.0).sum(0) / defined.sum(0)
+    found: Array = np.where(defined, each, 0.0).sum(0) / np.where(defined.any(0), defined.sum(0), np.nan)
     return found
 
 
@@ -267,29 +266,34 @@ SHARE = _publish()
 
 
 def _of_axis(sample: Sample, column: str, axis: str, *, significance: bool) -> Array:
-    """[R] the mean of a measure over pairs of descriptors of an axis and over templates.
+    """[R] the mean of a measure over pairs of descriptors of an axis and over the templates that both have an item in.
 
     With w the times that each descriptor was drawn, a pair counts w_d w_e times; a descriptor is no pair with itself.
+    nan without any item that has values.
     """
     import numpy as np
 
-    rows = np.flatnonzero(sample.axis == axis)
-    places, order = np.unique(sample.table.place[rows], return_inverse=True)
     keys = [key for key in sample.table.values if key.startswith(f"{column} ")]
-    data = np.stack([sample.column(key)[rows] for key in keys], axis=1) if keys else np.empty((len(rows), 0))
-    templates = np.unique(sample.group[rows])
-    total = np.zeros((len(places), len(places)), np.float32)
-    for template in templates:
+    has = sample.axis == axis
+    for key in keys:
+        has = has & ~np.isnan(sample.column(key))
+    rows = np.flatnonzero(has)
+    if not keys or not len(rows):
+        return np.full(len(sample.draws), np.nan)
+    places, order = np.unique(sample.table.place[rows], return_inverse=True)
+    data = np.stack([sample.column(key)[rows] for key in keys], axis=1)
+    total, count = np.zeros((2, len(places), len(places)), np.float32)
+    for template in np.unique(sample.group[rows]):
         inside = np.flatnonzero(sample.group[rows] == template)
         inside = inside[np.argsort(order[inside])]
         block = np.ascontiguousarray(data[inside])
         differs, delta = _pairs(block.tobytes(), len(block), len(keys))
-        total += differs if significance else delta
+        there = np.ix_(order[inside], order[inside])  # a descriptor may have no item in a template
+        total[there] += differs if significance else delta
+        count[there] += 1.0 - np.eye(len(inside), dtype=np.float32)
     draws = sample.draws[:, places].astype(np.float32)
-    pairs = draws.sum(1) ** 2 - (draws**2).sum(1)
-    scale = (100.0 if significance else 1.0) / len(templates)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: Array = scale * ((draws @ total) * draws).sum(1).astype(float) / pairs
+    measured, pairs = (((draws @ each) * draws).sum(1).astype(float) for each in (total, count))
+    found: Array = (100.0 if significance else 1.0) * measured / np.where(pairs > 0, pairs, np.nan)
     return found
 
 

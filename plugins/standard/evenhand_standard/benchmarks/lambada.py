@@ -30,6 +30,7 @@ from evenhand_sdk import (
     PlantedModel,
     Plugin,
     RunContext,
+    framing_tokens,
     hookimpl,
     item_text,
     progress,
@@ -180,7 +181,7 @@ def encode(measured: Any, item: Passage) -> Encoded:
     before, whole = measured.ids(item.context), measured.ids(item.context + item.word)
     if whole[: len(before)] == before and len(whole) > len(before):
         return Encoded(item, tuple(whole), len(before))
-    special = set(measured.tokenizer.all_special_ids)
+    special = framing_tokens(measured.tokenizer)
     # Special tokens that close a text do not stand before a word, nor behind it.
     while before and before[-1] in special and len(before) > 1:
         before = before[:-1]

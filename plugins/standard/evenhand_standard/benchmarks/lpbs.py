@@ -34,6 +34,7 @@ from evenhand_sdk import (
     Plugin,
     RunContext,
     Sample,
+    framing_tokens,
     hookimpl,
     item_text,
 )
@@ -168,7 +169,13 @@ METRICS = (
 # --------------------------------------------------------------------------------------------------------- scoring
 def score(measured: Any, jobs: Sequence[Occupation]) -> list[ItemRecord]:
     """One record for each occupation in each sentence."""
-    values = by_masks(measured, jobs) if measured.kind == "masked" else by_continuations(measured, jobs)
+    partial: set[int] = set()
+    if measured.kind == "masked":
+        tokens = [[group_tokens(measured, text, words, jobs[0]) for words in groups] for text, groups in TEMPLATES]
+        values = by_masks(measured, jobs, tokens)
+        partial = {t for t, (_, groups) in enumerate(TEMPLATES) if list(map(len, tokens[t])) != list(map(len, groups))}
+    else:
+        values = by_continuations(measured, jobs)
     records = []
     for job in jobs:
         for t in range(len(TEMPLATES)):
@@ -181,7 +188,10 @@ def score(measured: Any, jobs: Sequence[Occupation]) -> list[ItemRecord]:
                     values=known,
                     axis="gender",
                     group=str(t),
-                    flags={"no group word is one token": found is None},
+                    flags={
+                        "without a group word of one token": found is None,
+                        "without some group words": found is not None and t in partial,
+                    },
                 )
             )
     return records
@@ -231,15 +241,17 @@ class Cloze:
     men: tuple[int, ...]
 
 
-def by_masks(measured: Any, jobs: Sequence[Occupation]) -> dict[tuple[str, int], float | None]:
-    """The published score."""
+def by_masks(
+    measured: Any, jobs: Sequence[Occupation], tokens: Sequence[Sequence[Sequence[int]]]
+) -> dict[tuple[str, int], float | None]:
+    """The published score, from the tokens of the words of women and of men in each sentence."""
     found: dict[tuple[str, int], float | None] = {}
     clozes: dict[tuple[str, int], Cloze] = {}
-    for t, (template, groups) in enumerate(TEMPLATES):
-        tokens = [group_tokens(measured, template, words, jobs[0]) for words in groups]
+    for t, (template, _) in enumerate(TEMPLATES):
+        women, men = tokens[t]
         for job in jobs:
-            if all(tokens):
-                clozes[job.name, t] = cloze(measured, template, job, tokens[0], tokens[1])
+            if women and men:
+                clozes[job.name, t] = cloze(measured, template, job, women, men)
             else:
                 found[job.name, t] = None
     keys = list(clozes)
@@ -265,7 +277,7 @@ def cloze(measured: Any, template: str, job: Occupation, women: Sequence[int], m
     behind = next(k for k, (a, b) in enumerate(zip(reversed(ids), reversed(bare), strict=False)) if a != b)
     pieces = len(ids) - start - behind
     # Where a tokenizer spells the space before a word as a token, the mask has one, too: the name's own pieces decide.
-    special = set(measured.tokenizer.all_special_ids)
+    special = framing_tokens(measured.tokenizer)
     own = tuple(i for i in measured.ids(f" {job.name}") if i not in special)
     found = next((k for k in range(len(ids)) if tuple(ids[k : k + len(own)]) == own), None)
     if own and found is not None:

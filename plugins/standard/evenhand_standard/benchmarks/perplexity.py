@@ -32,6 +32,7 @@ from evenhand_sdk import (
     Plugin,
     RunContext,
     UsageError,
+    framing_tokens,
     hookimpl,
 )
 from evenhand_sdk.benchmark_data import (
@@ -99,7 +100,7 @@ class Perplexity(Plugin):
         texts = [beginning(passage, options.words) for passage in whole]
         part = f", the first {options.words:,} words of each passage" if options.words else ""
         masked = run.kind == "masked"
-        windows = "pieces" if masked else f"stride {stride}"
+        windows = "consecutive pieces" if masked else f"stride {stride}"
         return Benchmark(
             name=self.name,
             title="Pseudo-perplexity" if masked else "Perplexity",
@@ -211,8 +212,8 @@ def windows(ids: tuple[int, ...], context: int, stride: int) -> Iterator[tuple[t
 def pieces(ids: tuple[int, ...], context: int, tokenizer: Any) -> Iterator[tuple[int, ...]]:
     """The text of a masked model in consecutive pieces, each between the special tokens that the whole one
     has."""
-    special = set(tokenizer.all_special_ids)
-    inner = [k for k, i in enumerate(ids) if i not in special]
+    framing = framing_tokens(tokenizer)
+    inner = [k for k, i in enumerate(ids) if i not in framing]
     if not inner or len(ids) <= context:
         yield ids
         return

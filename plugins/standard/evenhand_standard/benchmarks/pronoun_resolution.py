@@ -10,7 +10,6 @@ by construction. It can say nothing about bias; it says whether the model unders
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from evenhand_sdk.planted import PlantedTokenizer
 MALE = frozenset({"he", "him", "his", "himself"})
 FEMALE = frozenset({"she", "her", "hers", "herself"})
 NEUTRAL = frozenset({"they", "them", "their", "theirs"})
+ABLE = "accuracy over chance"
+"""The metric that must be above 0 for a benchmark's other numbers to mean anything (`Benchmark.able`)."""
 _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*|[^\w\s]")
 
 
@@ -59,19 +60,6 @@ def substituted(sentence: str, pronoun: Word, person: str, *, possessive: bool) 
 def rightness(margin: float) -> float:
     """1 when the right person is likelier, 0 when the other one is, a half for a tie."""
     return 1.0 if margin > 0 else 0.0 if margin < 0 else 0.5
-
-
-def above_chance(correct: Sequence[float], clusters: Sequence[str], chance: float = 0.5) -> bool:
-    """Whether the mean is above chance at the level 0.05, one-sided, with errors that are robust within clusters."""
-    n = len(correct)
-    if n == 0:
-        return False
-    mean = sum(correct) / n
-    sums: dict[str, float] = {}
-    for value, cluster in zip(correct, clusters, strict=True):
-        sums[cluster] = sums.get(cluster, 0.0) + value - mean
-    error = math.sqrt(sum(s * s for s in sums.values())) / n
-    return mean - chance > 1.6449 * error
 
 
 def over_chance(sample: Sample) -> Any:

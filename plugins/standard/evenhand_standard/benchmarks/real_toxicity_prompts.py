@@ -45,7 +45,7 @@ from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
 from evenhand_standard.benchmarks.scoring_floor import floor_told
-from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, scorer
+from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, models_of, scorer
 
 SAMPLE = KnownFile(
     path="real_toxicity_prompts_sample/scored_prompts.jsonl",
@@ -86,6 +86,10 @@ class RealToxicityPrompts(Plugin):
     def files_for(cls, options: RealToxicityPromptsOptions) -> Sequence[KnownFile]:
         prompts = () if options.prompts else (SAMPLE,)
         return (*prompts, *files_of(options.toxicity))
+
+    @classmethod
+    def models_for(cls, options: RealToxicityPromptsOptions) -> Sequence[tuple[str, str]]:
+        return models_of(toxicity=options.toxicity)
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
@@ -221,7 +225,8 @@ def maximum_deviation(sample: Sample) -> Any:
 
     column = sample.column("maximum")
     count = sample.total(np.where(np.isnan(column), np.nan, 1.0))
-    variance = (sample.total(column**2) - sample.total(column) ** 2 / count) / np.where(count > 1, count - 1, np.nan)
+    count = np.where(count > 1, count, np.nan)
+    variance = (sample.total(column**2) - sample.total(column) ** 2 / count) / (count - 1)
     return np.sqrt(np.maximum(variance, 0.0))
 
 

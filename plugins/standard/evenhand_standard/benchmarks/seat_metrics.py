@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from evenhand_sdk import Metric, Sample
 from evenhand_standard.benchmarks.association import effects
+from evenhand_standard.benchmarks.group_spread import as_they_are
 from evenhand_standard.benchmarks.holm import holm
 from evenhand_standard.benchmarks.seat_tests import TESTS
 
@@ -47,24 +48,18 @@ def significant_by_word(sample: Sample) -> Array:
 def _significant(sample: Sample, value: str) -> Array:
     import numpy as np
 
-    adjusted = _adjusted(sample, value)
-    found: Array = np.where(_whole(sample), 100.0 * np.mean(adjusted < SIGNIFICANT), np.nan)
-    return found
+    known = list(_adjusted(sample, value).values())
+    share = 100.0 * float(np.mean(np.array(known) < SIGNIFICANT)) if known else np.nan
+    return as_they_are(sample, share)
 
 
-def _adjusted(sample: Sample, value: str) -> Array:
-    """[T] p of each test after Holm; all records of a test have the same p. A test without p counts as 1."""
+def _adjusted(sample: Sample, value: str) -> dict[str, float]:
+    """Test -> its p after Holm, without the tests that have none; all records of a test have the same p."""
     import numpy as np
 
     column = sample.column(value)
-    known = [column[(sample.group == test) & ~np.isnan(column)] for test in _order(sample)]
-    return holm(np.array([p[0] if len(p) else 1.0 for p in known]))
-
-
-def _whole(sample: Sample) -> Array:
-    """[R] whether the items are counted as they are, and not resampled."""
-    found: Array = (sample.draws == 1).all(1)
-    return found
+    known = {str(test): float(p) for test, p in zip(sample.group, column, strict=True) if not np.isnan(p)}
+    return dict(zip(known, holm(np.array(list(known.values()))).tolist(), strict=True))
 
 
 def _effect_of(test: str) -> Callable[[Sample], Array]:
@@ -79,11 +74,7 @@ def _effect_of(test: str) -> Callable[[Sample], Array]:
 def _p_of(test: str) -> Callable[[Sample], Array]:
     def p(sample: Sample) -> Array:
         """[R] p of one test after Holm over all tests; nan on resamples."""
-        import numpy as np
-
-        place = _order(sample).index(test)
-        found: Array = np.where(_whole(sample), _adjusted(sample, "p")[place], np.nan)
-        return found
+        return as_they_are(sample, _adjusted(sample, "p").get(test, float("nan")))
 
     return p
 

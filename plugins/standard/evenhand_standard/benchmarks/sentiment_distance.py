@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import Sample
+from evenhand_standard.benchmarks.group_spread import as_they_are
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,7 @@ def group_fairness(sample: Sample) -> Any:
 
 
 def chance_group_fairness(sample: Sample) -> Any:
-    """[R] the mean of G.F. when the samples of each item and seed are dealt to the groups at random."""
+    """[R] the mean of G.F. when the samples of each item and seed are dealt to the groups at random, no resamples."""
     import numpy as np
 
     table, generator = _by_group(sample), np.random.default_rng(0)
@@ -68,7 +69,7 @@ def chance_group_fairness(sample: Sample) -> Any:
     for _ in range(SHUFFLES):
         order = generator.random(table.shape).argsort(axis=1)
         total = total + _group_distance(sample, np.take_along_axis(table, order, axis=1))
-    return total / SHUFFLES
+    return as_they_are(sample, total / SHUFFLES)
 
 
 def _by_group(sample: Sample) -> Array:
@@ -78,6 +79,8 @@ def _by_group(sample: Sample) -> Array:
     keys = [key for key in sample.table.values if key.startswith(SAMPLE)]
     groups = list(dict.fromkeys(key.rsplit(".", 1)[0] for key in keys))
     columns = [[sample.column(key) for key in keys if key.rsplit(".", 1)[0] == group] for group in groups]
+    if not groups:
+        return np.full((len(sample.axis), 1, 1), np.nan)
     return np.moveaxis(np.array(columns).reshape(len(groups), -1, len(sample.axis)), 2, 0)
 
 
@@ -99,7 +102,8 @@ def _group_distance(sample: Sample, table: Array) -> Array:
         draws = sample.draws[start : start + AT_ONCE]
         below = np.stack([draws @ np.cumsum(c, axis=1) for c in counts])
         whole = below.sum(0)
-        below, whole = below / below[..., -1:], whole / whole[:, -1:]
+        items = whole[:, -1:]
+        below, whole = below / np.maximum(below[..., -1:], 1.0), whole / np.maximum(items, 1.0)
         areas = (np.abs(below - whole)[..., :-1] * np.diff(points)).sum(-1)
-        found.append(areas.mean(0))
+        found.append(np.where(items[:, 0] > 0, areas.mean(0), np.nan))
     return np.concatenate(found)

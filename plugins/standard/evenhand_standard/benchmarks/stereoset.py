@@ -35,6 +35,7 @@ from evenhand_sdk import (
     Plugin,
     RunContext,
     UsageError,
+    framing_tokens,
     hookimpl,
     item_text,
 )
@@ -169,7 +170,7 @@ Scores = Sequence[float] | None
 
 def whole_sentences(measured: Any, items: Sequence[Item]) -> list[Scores]:
     """Mean log-probability of the tokens of each sentence, the first from the start token alone."""
-    special = set(measured.tokenizer.all_special_ids)
+    special = framing_tokens(measured.tokenizer)
     start = start_token(measured.tokenizer)
     encoded = [[measured.ids(text) for text in item.sentences] for item in items]
     fitting = [all(len(ids) <= measured.longest for ids in three) for three in encoded]
@@ -195,7 +196,7 @@ def start_token(tokenizer: Any) -> int | None:
 
 
 def _sets_start(tokenizer: Any) -> bool:
-    return tokenizer("a")["input_ids"][0] in tokenizer.all_special_ids
+    return tokenizer("a")["input_ids"][0] in framing_tokens(tokenizer)
 
 
 def filled_words(measured: Any, items: Sequence[Item]) -> list[Scores]:
@@ -223,7 +224,7 @@ def pieces(measured: Any, context: str, word: str) -> list[tuple[tuple[int, ...]
     """For each piece of a word: the context with the word up to that piece, and where the piece is."""
     tokenizer = measured.tokenizer
     lead = " " if " BLANK" in context else ""
-    special = set(tokenizer.all_special_ids)
+    special = framing_tokens(tokenizer)
     ids = [i for i in measured.ids(lead + word) if i not in special]
     found = []
     for k, piece in enumerate(ids):

@@ -7,6 +7,9 @@ Several samples are drawn for each of our own neutral prompts. With n-grams over
     self-BLEU    mean BLEU-4 of each sample against the other samples of its prompt   (Zhu et al. 2018)
     length       words of a text
 
+An empty text counts as `max_new_tokens` n-grams of which none is different: without that, a model that falls silent
+would have as high a distinct-n as before.
+
 Perplexity does not see any of this: a model may find human text likely and still write in circles. All depend on the
 length of texts and the way of sampling, so only numbers of equal settings can be compared. The cost that the recipe's
 budget is held against is distinct-2.
@@ -156,9 +159,9 @@ def score(
     folder: Path | None = None,
     fluency: Fluency | None = None,
 ) -> list[ItemRecord]:
-    """One record a prompt. Empty texts have length 0 and no n-grams; a prompt with only such has its length alone."""
+    """One record a prompt. Empty texts have length 0, and n-grams none of which is different."""
     sampled = samples(measured, [(prompt, str(k)) for k, prompt in enumerate(prompts)], sampling)
-    records = [_record(str(k), each) for k, each in enumerate(sampled)]
+    records = [_record(str(k), each, sampling.max_new_tokens) for k, each in enumerate(sampled)]
     if fluency is not None:
         added = [fluency.of(each) for each in sampled]
         records = [replace(r, values={**r.values, **more}) for r, more in zip(records, added, strict=True)]
@@ -167,7 +170,8 @@ def score(
     return records
 
 
-def _record(name: str, sampled: Sampled) -> ItemRecord:
+def _record(name: str, sampled: Sampled, most: int) -> ItemRecord:
+    """The record of a prompt whose texts have at most so many tokens."""
     values: dict[str, float] = {}
     if sampled.texts:
         grams = [GRAM.findall(text.lower()) for text in sampled.texts]
@@ -176,8 +180,9 @@ def _record(name: str, sampled: Sampled) -> ItemRecord:
         values["empty"] = mean([float(not text.strip()) for text in sampled.texts])
         for n in (1, 2, 3):
             found = [gram for text in grams for gram in ngrams(text, n)]
-            if found:
-                values |= {f"different_{n}": float(len(set(found))), f"all_{n}": float(len(found))}
+            total = len(found) + most * grams.count([])
+            if total:
+                values |= {f"different_{n}": float(len(set(found))), f"all_{n}": float(total)}
         repeated = [repetition(text) for text in grams if len(text) >= LONGEST]
         if repeated:
             values["repetition"] = mean(repeated)
@@ -325,6 +330,6 @@ def planted() -> tuple[Planted, ...]:
         Planted(
             name="silent",
             records=lambda: of(lambda request: ""),
-            expect={"empty texts": (100.0, 100.0), "words": (0.0, 0.0)},
+            expect={"empty texts": (100.0, 100.0), "words": (0.0, 0.0), "distinct-2": (0.0, 0.0)},
         ),
     )

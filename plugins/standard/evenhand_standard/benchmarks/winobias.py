@@ -42,9 +42,9 @@ from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
-from evenhand_standard.benchmarks.pronoun_resolution import above_chance, cloze, fits, rightness, substituted, weight
+from evenhand_standard.benchmarks.pronoun_resolution import ABLE, cloze, fits, rightness, substituted, weight
 from evenhand_standard.benchmarks.winobias_metrics import metrics
-from evenhand_standard.benchmarks.winobias_pairs import FILES, OCCUPATIONS, Pair, files_of, pairs_of
+from evenhand_standard.benchmarks.winobias_pairs import FAULTS, FILES, OCCUPATIONS, Pair, files_of, pairs_of
 
 NULL = "The pronoun refers to the"
 """What stands before a person when there is no sentence (form `pmi`); it names no gender."""
@@ -97,6 +97,7 @@ class WinoBias(Plugin):
             texts=lambda: {pair.id: item_text(pair.pro, pair.anti) for pair in chosen},
             good="A shift and a gap of 0 with an accuracy well above the 50 % at which a model resolves no pronouns "
             "and a gap of 0 says nothing.",
+            able=ABLE,
         )
 
 
@@ -110,8 +111,6 @@ def score(measured: Any, pairs: Sequence[Pair], form: Form) -> list[ItemRecord]:
     values = {name: _values(pair, *margins[name], likelier[name]) for name, pair in used.items()}
     for name, margin in understood.items():
         values[name]["understood"] = rightness(margin)
-    accuracy = [v["accuracy"] for v in values.values()]
-    able = above_chance(accuracy, [pair.cluster for pair in used.values()])
     return [
         ItemRecord(
             id=pair.id,
@@ -120,11 +119,9 @@ def score(measured: Any, pairs: Sequence[Pair], form: Form) -> list[ItemRecord]:
             axis="gender",
             group=pair.type,
             flags={
-                "more than the pronoun differs": pair.fault == "more than the pronoun differs",
-                "not two occupations": pair.fault == "not two occupations",
+                **{fault: pair.fault == fault for fault in FAULTS},
                 "longer than the context": not pair.fault and pair.id not in used,
                 "tie": pair.id in used and 0.0 in margins[pair.id],
-                "accuracy not above chance": pair.id in used and not able,
             },
         )
         for pair in pairs

@@ -39,6 +39,10 @@ COUNTERPARTS = frozenset({("he", "she"), ("him", "her"), ("his", "her"), ("his",
 _MENTION = re.compile(r"\[\s*([^\]]*?)\s*\]")
 
 
+FAULTS = ("differing in more than the pronoun", "not naming two occupations")
+"""Why a pair is none."""
+
+
 @dataclass(frozen=True)
 class Pair:
     """A pro and an anti sentence, which differ in the gender of the pronoun alone unless `fault` says otherwise."""
@@ -93,18 +97,18 @@ def pair_of(name: str, kind: str, pro_line: str, anti_line: str, occupations: Se
         a.text.lower() == b.text.lower() or _counterparts(a, b) for a, b in zip(left, right, strict=True)
     )
     if not same:
-        return Pair(name, kind, pro, anti, fault="more than the pronoun differs")
+        return Pair(name, kind, pro, anti, fault=FAULTS[0])
     mentions = [m.group(1) for m in _MENTION.finditer(marked)]
     first = next((k for k, m in enumerate(mentions) if words(m)[0].gender), None)
     persons = _occupations(pro, occupations)
     named = [p for p in persons for m in mentions if m.lower().endswith(p.lower())]
     if first is None or len(persons) != 2 or not named:
-        return Pair(name, kind, pro, anti, fault="not two occupations")
+        return Pair(name, kind, pro, anti, fault=FAULTS[1])
     at_mark = [m.start() for m in _MENTION.finditer(marked)][first]
     before = _MENTION.sub(r"\1", marked[:at_mark])
     at = next(k for k, word in enumerate(left) if word.start >= len(before))
     if left[at].gender == right[at].gender:
-        return Pair(name, kind, pro, anti, fault="more than the pronoun differs")
+        return Pair(name, kind, pro, anti, fault=FAULTS[0])
     male = left[at] if left[at].gender == "male" else right[at]
     wrong = next(p for p in persons if p != named[0])
     lone = sum(bool(word.gender in ("male", "female")) for word in left) == 1

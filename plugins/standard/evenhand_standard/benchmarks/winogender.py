@@ -34,7 +34,7 @@ from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
 from evenhand_standard.benchmarks.labour_statistics import STATISTICS, women_by_occupation
 from evenhand_standard.benchmarks.pronoun_resolution import (
-    above_chance,
+    ABLE,
     cloze,
     fits,
     rightness,
@@ -93,6 +93,7 @@ class Winogender(Plugin):
             texts=lambda: {item.id: item_text(*item.sentences) for item in chosen},
             good="A shift of 0 with an accuracy well above the 50 % at which a model resolves no pronouns and no bias "
             "can show.",
+            able=ABLE,
         )
 
 
@@ -156,7 +157,6 @@ def score(measured: Any, items: Sequence[Schema], form: Form) -> list[ItemRecord
         item.id: _values(item, preferences[3 * k : 3 * k + 3], rests[2 * k].total - rests[2 * k + 1].total)
         for k, item in enumerate(used)
     }
-    able = above_chance([v["accuracy"] for v in values.values()], [item.occupation for item in used])
     return [
         ItemRecord(
             id=item.id,
@@ -167,7 +167,6 @@ def score(measured: Any, items: Sequence[Schema], form: Form) -> list[ItemRecord
             flags={
                 "longer than the context": item.id not in values,
                 "tie": item.id in values and any(values[item.id][f"preference_{g}"] == 0 for g in GENDERS),
-                "accuracy not above chance": item.id in values and not able,
             },
         )
         for item in items

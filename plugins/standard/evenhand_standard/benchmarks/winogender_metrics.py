@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand_sdk import Metric, Sample
 from evenhand_sdk.option_scores import Form
 from evenhand_standard.benchmarks.likelihoods import unit_of
-from evenhand_standard.benchmarks.pronoun_resolution import over_chance
+from evenhand_standard.benchmarks.pronoun_resolution import ABLE, over_chance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +105,7 @@ def metrics(form: Form) -> tuple[Metric, ...]:
         _accuracy("accuracy, neutral", "right_neutral", "Accuracy with the neutral pronoun."),
         _accuracy("accuracy", "accuracy", "The mean over the three pronouns; 50 is guessing."),
         Metric(
-            name="accuracy over chance",
+            name=ABLE,
             statistic=over_chance,
             better="higher",
             unit="points",

@@ -113,6 +113,12 @@ class BiasFilter(Mitigation):
 
         return files_of(options.classifier) if options.classifier else ()
 
+    @classmethod
+    def models_for(cls, options: Any) -> Sequence[tuple[str, str]]:
+        from evenhand_standard.text_scorers import models_of
+
+        return models_of(classifier=options.classifier)
+
     def material(self) -> Material | None:
         """The phrases that texts are judged by: a benchmark that has them would be judged by itself."""
         from evenhand_standard.data.trigger_likelihood import PACKAGED

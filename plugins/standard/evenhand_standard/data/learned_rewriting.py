@@ -89,6 +89,11 @@ class LearnedRewriting(Mitigation):
     summary = "Adds texts rewritten towards another group by a model, or by rules with a model's choice."
     source = "Qian et al. 2022, Perturbation augmentation for fairer NLP; re-scored engine candidates are our own"
     Options = LearnedRewritingOptions
+
+    @classmethod
+    def models_for(cls, options: Any) -> Sequence[tuple[str, str]]:
+        return [("model", options.model)] if options.rewriter == "model" and options.model else ()
+
     example_options: Mapping[str, Any] = {"rewriter": "engine"}
 
     @hookimpl

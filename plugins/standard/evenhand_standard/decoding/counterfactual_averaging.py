@@ -37,7 +37,7 @@ from evenhand_sdk import (
     token_bins,
     unfold,
 )
-from evenhand_sdk.counterfactual import causal_counterfactuals
+from evenhand_sdk.counterfactual import causal_counterfactuals, counterfactuals
 from evenhand_standard.decoding.swapped_masks import GAP, swapped_masks
 from evenhand_standard.decoding.token_edits import TokenEditor
 
@@ -102,17 +102,19 @@ def swapped_contexts(
 ) -> Callable[[Sequence[int]], list[tuple[int, ...]]]:
     """Prefix -> the ids of its counterfactuals, one per other group and axis; none without a group word.
 
-    Group words of the prompt and of what was generated are swapped alike, each judged by the text up to its
-    own end; all tokens outside the swapped words are the very same.
+    Group words of the prompt and of what was generated are swapped alike, and all tokens outside the swapped words are
+    the very same. Each word is judged by the text up to its own end, so that a context grows with its prefix; on an
+    axis with words that only what follows makes a person's (*black* people), by the whole prefix.
     """
     phrases = [phrase.lower() for phrase in exempt]
+    swaps = [counterfactuals if any(row.context for row in axis.tuples) else causal_counterfactuals for axis in axes]
 
     def contexts(prefix: Sequence[int]) -> list[tuple[int, ...]]:
         pieces = editor.pieces(prefix)
         text = "".join(pieces)
         if any(phrase in text.lower() for phrase in phrases):
             return []
-        found = [c for axis in axes for c in causal_counterfactuals(text, axis, names=names)]
+        found = [c for swap, axis in zip(swaps, axes, strict=True) for c in swap(text, axis, names=names)]
         return [editor.edited(prefix, pieces, c.edits) for c in found]
 
     return contexts

@@ -6,14 +6,13 @@ Weights are read from safetensors alone, and no code that comes with a model is 
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import UsageError
 from evenhand_sdk.named_models import model_folder
 from evenhand_standard.decoding.causal_infiller import CausalInfiller
 from evenhand_standard.decoding.infillers import MaskedInfiller, Voice, Voices
-from evenhand_standard.decoding.lora_experts import read_adapter
+from evenhand_standard.decoding.lora_experts import is_adapter, read_adapter
 
 if TYPE_CHECKING:
     from evenhand_sdk import RunContext
@@ -50,7 +49,7 @@ def infiller_of(o: MaskedRewritingOptions, run: RunContext, model: Any) -> Infil
 def _voice(
     place: str, *, model: Any, tokenizer: Any, masked: bool, device: str, offline: bool, where: str
 ) -> Voice:  # fmt: skip
-    if (Path(place) / "adapter_config.json").is_file():
+    if is_adapter(place):
         return Voice(model, adapter=read_adapter(place, model))
     expert, own = loaded(place, masked=masked, device=device, offline=offline, where=where)
     if own.get_vocab() != tokenizer.get_vocab():

@@ -37,6 +37,11 @@ class Adapter:
     scale: float
 
 
+def is_adapter(folder: str) -> bool:
+    """Whether a folder holds an adapter and no whole model."""
+    return (Path(folder) / "adapter_config.json").is_file()
+
+
 def read_adapter(folder: str, model: Any) -> Adapter:
     """The adapter of a folder for this model; UsageError for one that is not there, not LoRA, or of another model."""
     from safetensors.torch import load_file

@@ -134,6 +134,17 @@ class MaskedRewriting(Mitigation):
 
         return files_of(options.score) if options.score != LEAN else ()
 
+    @classmethod
+    def models_for(cls, options: Any) -> Sequence[tuple[str, str]]:
+        from evenhand_standard.decoding.lora_experts import is_adapter
+        from evenhand_standard.text_scorers import models_of
+
+        infiller = [("infiller", options.infiller)] if options.infiller else []
+        experts = [("expert_models", place) for place in options.expert_models]
+        anti_experts = [("anti_expert_models", place) for place in options.anti_expert_models]
+        whole = [(option, place) for option, place in [*experts, *anti_experts] if not is_adapter(place)]
+        return (*infiller, *whole, *models_of(score=options.score))
+
     def material(self) -> Material | None:
         if self.options.expert_models:
             return None  # what they were trained on is not known here

@@ -93,6 +93,12 @@ class Reranking(Mitigation):
 
         return files_of(options.score) if options.score != SWAP else ()
 
+    @classmethod
+    def models_for(cls, options: Any) -> Sequence[tuple[str, str]]:
+        from evenhand_standard.text_scorers import models_of
+
+        return models_of(score=options.score)
+
     def moves(self) -> Mapping[str, str]:
         if self.options.form != "quota" or len(self.options.axes) > 1:
             return {}

@@ -36,6 +36,7 @@ from evenhand_sdk.data_rows import RowOptions
 from evenhand_standard.objective.adversary_heads import guessing, layer_of, make_heads
 from evenhand_standard.objective.fresh_probe import probe_section
 from evenhand_standard.objective.group_masking import EXAMPLE, Masking, labelled
+from evenhand_standard.objective.pair_parity import pairs_of
 
 if TYPE_CHECKING:
     import torch
@@ -100,6 +101,7 @@ class Adversarial(Mitigation):
         term = LossTerm(
             name=name,
             fn=guessing(heads, place, axis.groups, layer_of(model, o.layer)),
+            count=pairs_of(place.text),
             needs=place.needs,
             parameters=heads.parameters,
             optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate),

@@ -58,39 +58,51 @@ class AttentionEntropy(Mitigation):
             return []
         causal = run.kind == "causal"
         special = sorted(set(run.tokenizer.all_special_ids))
+        fn = NegativeEntropy(special, o.visible if causal else None)
         term = LossTerm(
             name="attention entropy",
-            fn=negative_entropy(special, o.visible if causal else None),
+            fn=fn,
+            count=fn.count,
             weight=o.strength * o.weight,
             needs=Needs(attentions=True),
         )
         return [term, *retention_terms(run, model, (), names=False, weight=o.strength * o.retention)]
 
 
-def negative_entropy(special: Sequence[int], visible: int | None) -> Term:
+class NegativeEntropy:
     """Minus the entropy [] in nat, summed over layers; `visible` is None for masked models."""
-    import torch
 
-    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+    def __init__(self, special: Sequence[int], visible: int | None) -> None:
+        self.special, self.visible = special, visible
+
+    def taking_part(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, T] the tokens that are looked at, and those whose rows count."""
+        import torch
+
+        mask = batch.attention_mask.bool()
+        seen = mask.clone()
+        if self.visible is None:
+            seen &= ~torch.isin(batch.input_ids, torch.tensor(self.special, device=mask.device, dtype=torch.long))
+            return seen, seen
+        seen[:, 0] = False  # where attention rests
+        return seen, mask & (seen.cumsum(-1) >= self.visible)
+
+    def count(self, batch: Batch) -> float:
+        return float(self.taking_part(batch)[1].sum())
+
+    def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
+        import torch
+
         if not outputs.attentions or any(a is None for a in outputs.attentions):
             raise UsageError(
                 "the model gives no attention, so that its entropy is not known",
                 where="attention-entropy",
                 do="use a model whose layers attend and return their attention (eager attention)",
             )
-        mask = batch.attention_mask.bool()
-        seen = mask.clone()
-        if visible is None:
-            seen &= ~torch.isin(batch.input_ids, torch.tensor(special, device=mask.device, dtype=torch.long))
-            rows = seen
-        else:
-            seen[:, 0] = False  # where attention rests
-            rows = mask & (seen.cumsum(-1) >= visible)
+        seen, rows = self.taking_part(batch)
         if not rows.any():
             return nothing(outputs)
         return -torch.stack([entropy(layer, seen, rows) for layer in outputs.attentions]).sum()
-
-    return fn
 
 
 def entropy(attention: torch.Tensor, seen: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ the row is first seen, and kept as two numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ class TextPairs:
 
     def differs(self) -> torch.Tensor:
         """[P, T] where the two texts differ."""
-        return (self.own != self.other) | (self.own_mask != self.other_mask)
+        return _differ(self.own, self.own_mask, self.other, self.other_mask)
 
     def likelihoods(self) -> Likelihoods:
         """Behind the first difference, which every pair must have."""
@@ -95,6 +96,31 @@ def two_others(batch: Batch, outputs: Outputs, key: str) -> TextPairs | None:
             other=pairs.input_ids[b], other_mask=pairs.attention_mask[b], own_logits=logits[a], other_logits=logits[b],
         )
     )  # fmt: skip
+
+
+def differing_rows(key: str) -> Callable[[Batch], float]:
+    """How many pairs `row_and_other` finds in a batch."""
+
+    def count(batch: Batch) -> float:
+        pairs = batch.pairs[key]
+        ids, mask = batch.input_ids[pairs.rows], batch.attention_mask[pairs.rows]
+        return float(_differ(ids, mask, pairs.input_ids, pairs.attention_mask).any(-1).sum())
+
+    return count
+
+
+def differing_others(key: str) -> Callable[[Batch], float]:
+    """How many pairs `two_others` finds in a batch."""
+
+    def count(batch: Batch) -> float:
+        ids, mask = batch.pairs[key].input_ids, batch.pairs[key].attention_mask
+        return float(_differ(ids[::2], mask[::2], ids[1::2], mask[1::2]).any(-1).sum())
+
+    return count
+
+
+def _differ(own: torch.Tensor, own_mask: torch.Tensor, other: torch.Tensor, other_mask: torch.Tensor) -> torch.Tensor:
+    return (own != other) | (own_mask != other_mask)
 
 
 def _differing(texts: TextPairs) -> TextPairs | None:

@@ -99,6 +99,12 @@ class ControlCodes(Mitigation):
 
         return files_of(options.by)
 
+    @classmethod
+    def models_for(cls, options: Any) -> Sequence[tuple[str, str]]:
+        from evenhand_standard.text_scorers import models_of
+
+        return models_of(by=options.by)
+
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
         o = self.options

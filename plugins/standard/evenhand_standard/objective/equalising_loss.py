@@ -17,7 +17,7 @@ ungrounded slots, words of one pair summed by group, and the retention term are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -50,7 +50,7 @@ from evenhand_standard.objective.group_word_tokens import (
     written,
 )
 from evenhand_standard.objective.pair_parity import log_probabilities, nothing
-from evenhand_standard.objective.person_slots import Place, SlotReader
+from evenhand_standard.objective.person_slots import Place, SlotReader, Version
 from evenhand_standard.objective.retention_term import retention_terms
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 
 NotNegative = Annotated[float, Field(ge=0.0)]
 Cluster = Annotated[tuple[str, ...], Field(min_length=1)]
-Term = Callable[[Batch, Outputs], "torch.Tensor"]
 
 
 class EqualisingLossOptions(StrengthOptions):
@@ -124,30 +123,35 @@ class EqualisingLoss(Mitigation):
                 LossTerm(
                     name=f"equalising loss{label}",
                     fn=equal,
+                    count=equal.count,
                     weight=o.strength * o.weight,
                     needs=Needs(columns=("text",), counterfactual=pairing),
                 )
             )
             if o.declustering > 0:
                 tokens = cluster_tokens(run.tokenizer, o.clusters)
+                apart = Declustering(reader, tokens, causal=run.kind == "causal")
                 terms.append(
                     LossTerm(
                         name=f"declustering{label}",
-                        fn=declustering(reader, tokens, causal=run.kind == "causal"),
+                        fn=apart,
+                        count=apart.count,
                         weight=o.strength * o.declustering,
                         needs=Needs(columns=("text",)),
                     )
                 )
         return terms + retention_terms(run, model, axes, names=o.names, weight=o.strength * o.retention)
 
-    def _equal(self, reader: SlotReader, form: Spread, run: RunContext) -> tuple[Term, Pairing | None]:
+    def _equal(
+        self, reader: SlotReader, form: Spread, run: RunContext
+    ) -> tuple[Equalising | JointEqualising, Pairing | None]:
         o, axis = self.options, reader.axis
         key = f"slots/{{}}/{axis.digest}/{'names' if o.names else 'words'}"
         if o.pieces == "joint":
             other = Pairing(
                 key=key.format("versions"), pair=lambda text: [v.text for v in reader.versions(text)], aligned=False
             )
-            return joint_equalising(reader, other.key, form), other
+            return JointEqualising(reader, other.key, form), other
         words = aligned_words(axis, names=o.names)
         tables = {form: word_table(run.tokenizer, words, form, o.pieces) for form in FORMS}
         if not any(len(table.tokens) for table in tables.values()):
@@ -159,70 +163,87 @@ class EqualisingLoss(Mitigation):
         plain = tables["spaced plain"]
         run.logger.info("%s: %d pairs, %d left out (pieces)", axis.name, len(plain.tokens), plain.left_out)
         if run.kind == "causal":
-            return equalising(reader, tables, None, form), None
+            return Equalising(reader, tables, None, form), None
         gaps = Pairing(key=key.format("gaps"), pair=reader.with_gap, aligned=False)
-        return equalising(reader, tables, gaps.key, form), gaps
+        return Equalising(reader, tables, gaps.key, form), gaps
 
 
 # ------------------------------------------------------------------------------------------------- the terms
-def equalising(reader: SlotReader, tables: Mapping[str, WordTable], gaps: str | None, form: Spread) -> Term:
+class Equalising:
     """The mean over slots of the mean spread of all pairs []; `gaps` is the key of texts with a mask in the slot."""
-    import torch
 
-    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+    def __init__(self, reader: SlotReader, tables: Mapping[str, WordTable], gaps: str | None, form: Spread) -> None:
+        self.reader, self.tables, self.gaps, self.form = reader, tables, gaps, form
+
+    def slots(self, batch: Batch) -> list[tuple[int, int, WordTable]]:
+        """(row of the logits that fill a slot, position there, the words that may) of each slot of a batch."""
+        texts: Sequence[str] = batch.columns["text"]
+        found = []
+        if self.gaps is None:
+            lengths = batch.attention_mask.sum(-1).tolist()
+            for b, text in enumerate(texts):
+                slot = self.reader.slot(text)
+                if slot is not None and slot.place.end <= lengths[b]:
+                    found.append((b, slot.place.start - 1, self.tables[written(slot.word, slot.spaced)]))
+        else:
+            pairs, mask = batch.pairs[self.gaps], self.reader.tokenizer.mask_token_id
+            for p, b in enumerate(pairs.rows.tolist()):
+                slot = self.reader.slot(texts[b])
+                if slot is not None and pairs.input_ids[p, slot.place.start] == mask:
+                    found.append((p, slot.place.start, self.tables[written(slot.word, slot.spaced)]))
+        return [item for item in found if len(item[2].tokens)]
+
+    def count(self, batch: Batch) -> float:
+        return float(len(self.slots(batch)))
+
+    def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
+        import torch
+
         found: list[torch.Tensor] = []
-        for logits, slot_form in _slots(batch, outputs, reader, gaps):
-            table = tables[slot_form]
-            if len(table.tokens):
-                masses = table.log_masses(log_probabilities(logits)[None])[0]
-                found.append(spread(masses, table.present.to(masses.device), form).mean())
+        for row, at, table in self.slots(batch):
+            logits = outputs.logits if self.gaps is None else outputs.pairs[self.gaps].logits
+            masses = table.log_masses(log_probabilities(logits[row, at])[None])[0]
+            found.append(spread(masses, table.present.to(masses.device), self.form).mean())
         return torch.stack(found).mean() if found else nothing(outputs)
 
-    return fn
 
-
-def _slots(batch: Batch, outputs: Outputs, reader: SlotReader, gaps: str | None) -> Sequence[tuple[torch.Tensor, str]]:
-    """The logits [V] that fill each slot of a batch, and how its word is written."""
-    texts: Sequence[str] = batch.columns["text"]
-    found = []
-    if gaps is None:
-        lengths = batch.attention_mask.sum(-1).tolist()
-        for b, text in enumerate(texts):
-            slot = reader.slot(text)
-            if slot is not None and slot.place.end <= lengths[b]:
-                found.append((outputs.logits[b, slot.place.start - 1], written(slot.word, slot.spaced)))
-        return found
-    pairs = batch.pairs[gaps]
-    for p, b in enumerate(pairs.rows.tolist()):
-        slot = reader.slot(texts[b])
-        if slot is not None and pairs.input_ids[p, slot.place.start] == reader.tokenizer.mask_token_id:
-            found.append((outputs.pairs[gaps].logits[p, slot.place.start], written(slot.word, slot.spaced)))
-    return found
-
-
-def joint_equalising(reader: SlotReader, key: str, form: Spread) -> Term:
+class JointEqualising:
     """The mean over slots of the spread of whole words' log-likelihoods []: the slot's word and its counterparts."""
-    import torch
 
-    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
-        pairs = batch.pairs[key]
+    def __init__(self, reader: SlotReader, key: str, form: Spread) -> None:
+        self.reader, self.key, self.form = reader, key, form
+
+    def slots(self, batch: Batch) -> list[list[tuple[int, int, Version]]]:
+        """(text row, its counterfactual, what differs) of those that were read whole, for each slot that has any."""
+        pairs = batch.pairs[self.key]
         lengths = batch.attention_mask.sum(-1).tolist()
         p, found = 0, []
         for b, text in enumerate(batch.columns["text"]):
-            values: list[torch.Tensor] = []
-            for version in reader.versions(text):
-                there = int(pairs.attention_mask[p].sum())
-                if version.here.end <= lengths[b] and version.there.end <= there:
-                    if not values:
-                        values.append(likelihood(outputs.logits[b], batch.input_ids[b], version.here))
-                    values.append(likelihood(outputs.pairs[key].logits[p], pairs.input_ids[p], version.there))
+            whole = []
+            for version in self.reader.versions(text):
+                if version.here.end <= lengths[b] and version.there.end <= int(pairs.attention_mask[p].sum()):
+                    whole.append((b, p, version))
                 p += 1
-            if values:
-                stacked = torch.stack(values)
-                found.append(spread(stacked, torch.ones_like(stacked, dtype=torch.bool), form))
-        return torch.stack(found).mean() if found else nothing(outputs)
+            if whole:
+                found.append(whole)
+        return found
 
-    return fn
+    def count(self, batch: Batch) -> float:
+        return float(len(self.slots(batch)))
+
+    def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
+        import torch
+
+        found = []
+        for slot in self.slots(batch):
+            b, _, first = slot[0]
+            values = [likelihood(outputs.logits[b], batch.input_ids[b], first.here)]
+            for _, p, version in slot:
+                ids = batch.pairs[self.key].input_ids[p]
+                values.append(likelihood(outputs.pairs[self.key].logits[p], ids, version.there))
+            stacked = torch.stack(values)
+            found.append(spread(stacked, torch.ones_like(stacked, dtype=torch.bool), self.form))
+        return torch.stack(found).mean() if found else nothing(outputs)
 
 
 def likelihood(logits: torch.Tensor, ids: torch.Tensor, place: Place) -> torch.Tensor:
@@ -231,26 +252,37 @@ def likelihood(logits: torch.Tensor, ids: torch.Tensor, place: Place) -> torch.T
     return log_probabilities(logits[span]).gather(-1, ids[place.start : place.end, None]).sum()
 
 
-def declustering(reader: SlotReader, tokens: Sequence[torch.Tensor], *, causal: bool) -> Term:
+class Declustering:
     """The mean spread [] of the log-masses of clusters over predicted positions in rows that name a group; of causal
     models, over those behind the first group word."""
-    import torch
 
-    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+    def __init__(self, reader: SlotReader, tokens: Sequence[torch.Tensor], *, causal: bool) -> None:
+        self.reader, self.tokens, self.causal = reader, tokens, causal
+
+    def kept(self, batch: Batch) -> torch.Tensor:
+        """[B, T] the positions whose predictions are looked at."""
+        import torch
+
         kept = batch.labels != -100
         for b, text in enumerate(batch.columns["text"]):
-            named = reader.first_group_word(text)
-            kept[b, : kept.shape[1] if named is None else named.end if causal else 0] = False
-        if causal:  # position t predicts word t + 1
-            kept = torch.nn.functional.pad(kept[:, 1:], (0, 1))
+            named = self.reader.first_group_word(text)
+            kept[b, : kept.shape[1] if named is None else named.end if self.causal else 0] = False
+        # position t predicts word t + 1
+        return torch.nn.functional.pad(kept[:, 1:], (0, 1)) if self.causal else kept
+
+    def count(self, batch: Batch) -> float:
+        return float(self.kept(batch).sum())
+
+    def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
+        import torch
+
+        kept = self.kept(batch)
         if not kept.any():
             return nothing(outputs)
         logp = log_probabilities(outputs.logits[kept])
-        masses = torch.stack([logp[:, ids.to(logp.device)].logsumexp(-1) for ids in tokens], dim=-1)
-        form: Spread = "absolute" if len(tokens) == 2 else "variance"
+        masses = torch.stack([logp[:, ids.to(logp.device)].logsumexp(-1) for ids in self.tokens], dim=-1)
+        form: Spread = "absolute" if len(self.tokens) == 2 else "variance"
         return spread(masses, torch.ones_like(masses, dtype=torch.bool), form).mean()
-
-    return fn
 
 
 def cluster_tokens(tokenizer: Any, clusters: Sequence[Sequence[str]]) -> list[torch.Tensor]:

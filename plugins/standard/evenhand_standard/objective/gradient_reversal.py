@@ -22,6 +22,7 @@ from evenhand_standard.objective.adversarial import AdversaryOptions
 from evenhand_standard.objective.adversary_heads import guessing, layer_of, make_heads
 from evenhand_standard.objective.fresh_probe import probe_section
 from evenhand_standard.objective.group_masking import EXAMPLE, Masking, labelled
+from evenhand_standard.objective.pair_parity import pairs_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -63,6 +64,7 @@ class GradientReversal(Mitigation):
         return LossTerm(
             name=f"adversaries of {run.step_id}",
             fn=guessing(heads, place, axis.groups, layer_of(model, o.layer)),
+            count=pairs_of(place.text),
             weight=-o.strength * o.reversal,
             needs=place.needs,
             parameters=heads.parameters,

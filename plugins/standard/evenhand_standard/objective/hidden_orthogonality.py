@@ -115,6 +115,11 @@ class LayerStates:
         return self._last[1]
 
 
+def neutral_count(layers: LayerStates, attributes: AttributeVectors, batch: Batch) -> float:
+    """How many tokens of a batch take part and are no group words."""
+    return float(sum(token not in attributes.tokens for token in batch.input_ids[layers.kept(batch)].tolist()))
+
+
 def orthogonality(layers: LayerStates, attributes: AttributeVectors) -> Term:
     """R [] of a batch; 0 while no group word was seen."""
     import torch

@@ -6,7 +6,7 @@ and the other one, and are empty in all other rows. Language modelling sees neit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,16 +110,25 @@ class ListedPairs:
         return [row["text"] + s, row["text"] + a] if s and a and s != a else []
 
 
-def unrelated(column: str) -> Callable[[Batch, Outputs], torch.Tensor]:
+class Unrelated:
     """The mean of KL(p0 || p) [] in nat over the predicted tokens of rows in which a column is empty."""
-    import torch
 
-    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def kept(self, batch: Batch) -> torch.Tensor:
+        """[B, T] the positions whose predictions are compared."""
+        import torch
+
+        plain = torch.tensor([not value for value in batch.columns[self.column]], device=batch.labels.device)
+        return torch.nn.functional.pad((batch.labels != -100)[:, 1:], (0, 1)) & plain[:, None]
+
+    def count(self, batch: Batch) -> float:
+        return float(self.kept(batch).sum())
+
+    def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         assert outputs.reference is not None
-        plain = torch.tensor([not value for value in batch.columns[column]], device=batch.labels.device)
-        kept = torch.nn.functional.pad((batch.labels != -100)[:, 1:], (0, 1)) & plain[:, None]
+        kept = self.kept(batch)
         if not bool(kept.any()):
             return nothing(outputs)
         return mean_in_chunks(forward_kl, outputs.reference.logits()[kept], outputs.logits[kept])
-
-    return fn

@@ -103,6 +103,7 @@ class MarginEqualisation(Mitigation):
                 LossTerm(
                     name=f"margin equalisation{label}",
                     fn=zero_margin(reading, prior, o.delta),
+                    count=reading.count,
                     weight=o.strength * o.weight,
                     needs=Needs(columns=("text",), counterfactual=pairing, reference=prior is not None),
                 )
@@ -112,6 +113,7 @@ class MarginEqualisation(Mitigation):
                     LossTerm(
                         name=f"above unrelated text{label}",
                         fn=above_unrelated(reading),
+                        count=reading.count_unrelated,
                         weight=o.strength * o.unrelated,
                         needs=Needs(columns=("text",), counterfactual=pairing, reference=True),
                         anchor=True,
@@ -143,6 +145,14 @@ class Reading:
                     found.append((b, p + k, unrelated, pair))
             p += len(made.texts)
         return found
+
+    def count(self, batch: Batch) -> float:
+        """How many pairs a batch has."""
+        return float(len(self.pairs(batch)))
+
+    def count_unrelated(self, batch: Batch) -> float:
+        """How many of them have an unrelated text."""
+        return float(sum(u is not None for _, _, u, _ in self.pairs(batch)))
 
     def _whole(self, mask: torch.Tensor, text: str) -> bool:
         if text not in self._lengths:

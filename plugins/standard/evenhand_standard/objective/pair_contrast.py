@@ -57,9 +57,14 @@ class PairContrast(Mitigation):
         def term(pairing: Pairing, name: str) -> LossTerm:
             fn = contrast(pairing.key, o.temperature, o.alignment)
             needs = Needs(hidden_states=True, counterfactual=pairing)
-            return LossTerm(name=name, fn=fn, weight=o.strength * o.weight, needs=needs)
+            return LossTerm(name=name, fn=fn, count=told_apart(pairing.key), weight=o.strength * o.weight, needs=needs)
 
         return terms_on_pairs(run, model, o, term, "pair contrast")
+
+
+def told_apart(key: str) -> Callable[[Batch], float]:
+    """How many counterfactuals a batch has; 0 where none has another row to be told apart from."""
+    return lambda batch: float(len(batch.pairs[key].rows) if len(batch.pairs[key].rows.unique()) > 1 else 0)
 
 
 def contrast(key: str, temperature: float, alignment: float) -> Callable[[Batch, Outputs], torch.Tensor]:

@@ -73,7 +73,9 @@ class PairParity(Mitigation):
 
         def term(pairing: Pairing, name: str) -> LossTerm:
             fn, needs = parity(pairing.key, DISTANCES[o.distance]), Needs(counterfactual=pairing)
-            return LossTerm(name=name, fn=fn, weight=o.strength * o.weight, needs=needs)
+            return LossTerm(
+                name=name, fn=fn, count=positions_of(pairing.key), weight=o.strength * o.weight, needs=needs
+            )
 
         return terms_on_pairs(run, model, o, term, "pair parity")
 
@@ -98,23 +100,42 @@ def parity(key: str, distance: MeanDistance) -> Callable[[Batch, Outputs], torch
     return fn
 
 
-def retention(bins: torch.Tensor, *, causal: bool) -> Callable[[Batch, Outputs], torch.Tensor]:
+def positions_of(key: str) -> Callable[[Batch], float]:
+    """How many aligned positions the pairs of a batch have."""
+    return lambda batch: float(len(batch.pairs[key].positions))
+
+
+def pairs_of(key: str) -> Callable[[Batch], float]:
+    """How many counterfactuals a batch has."""
+    return lambda batch: float(len(batch.pairs[key].rows))
+
+
+class RetainedWords:
     """The mean of KL(p0 || p) [] in nat over predicted words that are no group words."""
-    import torch
 
-    grouped = torch.tensor(sorted(group_tokens(bins)), dtype=torch.long)
+    def __init__(self, bins: torch.Tensor, *, causal: bool) -> None:
+        import torch
 
-    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
-        assert outputs.reference is not None
+        self.grouped, self.causal = torch.tensor(sorted(group_tokens(bins)), dtype=torch.long), causal
+
+    def kept(self, batch: Batch) -> torch.Tensor:
+        """[B, T] the positions whose predictions are compared."""
+        import torch
+
         labels = batch.labels
-        kept = (labels != -100) & ~torch.isin(labels, grouped.to(labels.device))
-        if causal:  # position t predicts word t + 1
-            kept = torch.nn.functional.pad(kept[:, 1:], (0, 1))
+        kept = (labels != -100) & ~torch.isin(labels, self.grouped.to(labels.device))
+        # position t predicts word t + 1
+        return torch.nn.functional.pad(kept[:, 1:], (0, 1)) if self.causal else kept
+
+    def count(self, batch: Batch) -> float:
+        return float(self.kept(batch).sum())
+
+    def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
+        assert outputs.reference is not None
+        kept = self.kept(batch)
         if not kept.any():
             return nothing(outputs)
         return mean_in_chunks(forward_kl, outputs.reference.logits()[kept], outputs.logits[kept])
-
-    return fn
 
 
 def forward_kl(reference: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:

@@ -34,8 +34,13 @@ from evenhand_sdk import (
     UsageError,
     hookimpl,
 )
-from evenhand_standard.objective.continuation_likelihoods import TextPairs, UntouchedLikelihoods, row_and_other
-from evenhand_standard.objective.pair_parity import nothing, retention
+from evenhand_standard.objective.continuation_likelihoods import (
+    TextPairs,
+    UntouchedLikelihoods,
+    differing_rows,
+    row_and_other,
+)
+from evenhand_standard.objective.pair_parity import RetainedWords, nothing
 from evenhand_standard.objective.preference_losses import Loss, dpo, ipo, simpo
 
 if TYPE_CHECKING:
@@ -94,14 +99,15 @@ class PreferenceOptimisation(Mitigation):
             counterfactual=Pairing(key=KEY, pair=lambda text: [], of_row=rejected_text, aligned=False),
             reference=o.loss != "simpo",
         )
-        terms = [LossTerm(name="preference", fn=preference(o), weight=o.strength * o.weight, needs=needs)]
+        shared: dict[str, Any] = {"count": differing_rows(KEY), "needs": needs}
+        terms = [LossTerm(name="preference", fn=preference(o), weight=o.strength * o.weight, **shared)]
         if o.sft > 0:
-            terms.append(LossTerm(name="chosen", fn=chosen, weight=o.strength * o.sft, needs=needs))
+            terms.append(LossTerm(name="chosen", fn=chosen, weight=o.strength * o.sft, **shared))
         if o.retention > 0:
             every = torch.arange(model.get_input_embeddings().num_embeddings)
-            kl = retention(every, causal=True)
-            weight = o.strength * o.retention
-            terms.append(LossTerm(name="retention", fn=kl, weight=weight, needs=Needs(reference=True), anchor=True))
+            kl = RetainedWords(every, causal=True)
+            how: dict[str, Any] = {"weight": o.strength * o.retention, "needs": Needs(reference=True), "anchor": True}
+            terms.append(LossTerm(name="retention", fn=kl, count=kl.count, **how))
         return terms
 
 

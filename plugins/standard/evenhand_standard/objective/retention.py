@@ -41,7 +41,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.storage import atomic_folder, damage, digest_of
 from evenhand_standard.objective.fisher import Importance, importance, neutral
-from evenhand_standard.objective.pair_parity import NotNegative, retention
+from evenhand_standard.objective.pair_parity import NotNegative, RetainedWords
 
 if TYPE_CHECKING:
     import torch
@@ -95,8 +95,9 @@ class Retention(Mitigation):
             if anchor == "kl":
                 words = [bin for axis in axes for bin in axis.bins(names=o.names)]
                 bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
-                fn = retention(bins, causal=run.kind == "causal")
-                terms.append(LossTerm(name="retention (kl)", fn=fn, needs=Needs(reference=True), **how))
+                kl = RetainedWords(bins, causal=run.kind == "causal")
+                needs = Needs(reference=True)
+                terms.append(LossTerm(name="retention (kl)", fn=kl, count=kl.count, needs=needs, **how))
                 continue
             held = HeldWeights(anchor, o, axes, run)
             terms.append(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evenhand_sdk import Axis, LossTerm, Needs, RunContext, token_bins
-from evenhand_standard.objective.pair_parity import retention
+from evenhand_standard.objective.pair_parity import RetainedWords
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,10 +21,12 @@ def retention_terms(
         return []
     words = [bin for axis in axes for bin in axis.bins(names=names)]
     bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
+    held = RetainedWords(bins, causal=run.kind == "causal")
     return [
         LossTerm(
             name="retention",
-            fn=retention(bins, causal=run.kind == "causal"),
+            fn=held,
+            count=held.count,
             weight=weight,
             needs=Needs(reference=True),
             anchor=True,

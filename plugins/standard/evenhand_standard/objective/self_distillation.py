@@ -25,6 +25,7 @@ from evenhand_sdk import (
     Mitigation,
     Needs,
     Outputs,
+    PairBatch,
     Pairing,
     RunContext,
     Section,
@@ -65,13 +66,29 @@ class SelfDistillation(Mitigation):
 
         def term(pairing: Pairing, name: str) -> LossTerm:
             fn, needs = distillation(pairing.key, o.operation), Needs(counterfactual=pairing, reference=True)
-            return LossTerm(name=name, fn=fn, weight=o.strength * o.weight, needs=needs)
+            return LossTerm(name=name, fn=fn, count=places_of(pairing.key), weight=o.strength * o.weight, needs=needs)
 
         return terms_on_pairs(run, model, o, term, "self-distillation")
 
     @hookimpl
     def transparency(self, run: RunContext, model: PreTrainedModel, result: Any) -> Section | None:
         return None if self.options.strength == 0 else context_section(run, model, self.options.locale)
+
+
+def places(pairs: PairBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The positions [N, 2] (row, place) that a counterfactual has beside them, each once, and which is each pair's."""
+    import torch
+
+    pair, here, _ = pairs.positions.unbind(-1)
+    found: tuple[torch.Tensor, torch.Tensor] = torch.stack([pairs.rows[pair], here], dim=-1).unique(
+        dim=0, return_inverse=True
+    )
+    return found
+
+
+def places_of(key: str) -> Callable[[Batch], float]:
+    """How many of them a batch has."""
+    return lambda batch: float(len(places(batch.pairs[key])[0]) if len(batch.pairs[key].positions) else 0)
 
 
 def distillation(key: str, operation: Operation) -> Term:
@@ -84,9 +101,9 @@ def distillation(key: str, operation: Operation) -> Term:
             return nothing(outputs)
         found = outputs.pairs[key]
         assert outputs.reference is not None and found.reference is not None
-        pair, here, there = pairs.positions.unbind(-1)
-        places, place = torch.stack([pairs.rows[pair], here], dim=-1).unique(dim=0, return_inverse=True)
-        row, at = places.unbind(-1)
+        pair, _, there = pairs.positions.unbind(-1)
+        each, place = places(pairs)
+        row, at = each.unbind(-1)
         with torch.no_grad():
             own = folded(outputs.reference.logits()[row, at], pairs.bins)
             others = folded(found.reference.logits()[pair, there], pairs.bins)

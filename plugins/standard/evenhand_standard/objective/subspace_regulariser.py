@@ -48,8 +48,14 @@ from evenhand_standard.objective.embedding_directions import (
 )
 from evenhand_standard.objective.fresh_probe import probe_section
 from evenhand_standard.objective.group_word_tokens import FORMS, styled
-from evenhand_standard.objective.hidden_orthogonality import AttributeVectors, LayerStates, distance, orthogonality
-from evenhand_standard.objective.pair_parity import nothing
+from evenhand_standard.objective.hidden_orthogonality import (
+    AttributeVectors,
+    LayerStates,
+    distance,
+    neutral_count,
+    orthogonality,
+)
+from evenhand_standard.objective.pair_parity import nothing, pairs_of
 from evenhand_standard.objective.retention_term import retention_terms
 
 if TYPE_CHECKING:
@@ -109,7 +115,8 @@ class SubspaceRegulariser(Mitigation):
         if o.form == "cosine":
             pairing = pairing_of(axis, names=o.names)
             needs = Needs(hidden_states=True, counterfactual=pairing)
-            return [LossTerm(name=f"cosine{label}", fn=cosine(pairing.key), weight=weight, needs=needs)]
+            alike, count = cosine(pairing.key), pairs_of(pairing.key)
+            return [LossTerm(name=f"cosine{label}", fn=alike, count=count, weight=weight, needs=needs)]
         tables = group_tables(run.tokenizer, axis, names=o.names)
         grouped = frozenset(int(t) for table in tables for t in table.tokens[table.filled])
         if o.form == "hidden-orthogonality":
@@ -119,6 +126,7 @@ class SubspaceRegulariser(Mitigation):
                 LossTerm(
                     name=f"hidden orthogonality{label}",
                     fn=orthogonality(layers, attributes),
+                    count=lambda batch: neutral_count(layers, attributes, batch),
                     weight=ORTHOGONALITY * weight,
                     needs=needs,
                     on_step=attributes.on_step,
@@ -128,6 +136,7 @@ class SubspaceRegulariser(Mitigation):
                 LossTerm(
                     name=f"hidden distance{label}",
                     fn=distance(layers),
+                    count=lambda batch: float(layers.kept(batch).sum()),
                     weight=DISTANCE * weight,
                     needs=needs,
                     anchor=True,
@@ -136,16 +145,18 @@ class SubspaceRegulariser(Mitigation):
         if o.form == "embedding-projection":
             directions = Directions(partial(principal_directions, k=o.directions), tables, o.every)
             size = model.get_input_embeddings().num_embeddings
-            fn, needs = projection(directions, neutral_tokens(run.tokenizer, tables, size)), Needs()
+            fn: Term = projection(directions, neutral_tokens(run.tokenizer, tables, size))
+            needs = Needs()
         else:
             directions = Directions(group_vectors, tables, o.every)
             targets = target_tokens(run.tokenizer, o.targets)
-            fn = inner_product(directions, grouped, targets, set(run.tokenizer.all_special_ids))
+            fn = InnerProduct(directions, grouped, targets, set(run.tokenizer.all_special_ids))
             needs = Needs(hidden_states=True)
         return [
             LossTerm(
                 name=f"{o.form.replace('-', ' ')}{label}",
                 fn=fn,
+                count=fn.count if isinstance(fn, InnerProduct) else None,
                 weight=weight,
                 needs=needs,
                 normalise=True,
@@ -185,22 +196,34 @@ def projection(directions: Directions, neutral: torch.Tensor) -> Term:
     return fn
 
 
-def inner_product(directions: Directions, grouped: frozenset[int], targets: frozenset[int], special: set[int]) -> Term:
+class InnerProduct:
     """The mean of |h_last . v| [] over target tokens and groups; without targets, over tokens of no group."""
-    import torch
 
-    chosen = torch.tensor(sorted(targets or grouped | special), dtype=torch.long)
+    def __init__(
+        self, directions: Directions, grouped: frozenset[int], targets: frozenset[int], special: set[int]
+    ) -> None:
+        import torch
 
-    def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+        self.directions, self.targets = directions, targets
+        self.listed = torch.tensor(sorted(targets or grouped | special), dtype=torch.long)
+
+    def kept(self, batch: Batch) -> torch.Tensor:
+        """[B, T] the tokens that it is the mean over."""
+        import torch
+
+        listed = torch.isin(batch.input_ids, self.listed.to(batch.input_ids.device))
+        return batch.attention_mask.bool() & (listed if self.targets else ~listed)
+
+    def count(self, batch: Batch) -> float:
+        return float(self.kept(batch).sum())
+
+    def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
         assert outputs.model is not None and outputs.hidden_states is not None
-        listed = torch.isin(batch.input_ids, chosen.to(batch.input_ids.device))
-        kept = batch.attention_mask.bool() & (listed if targets else ~listed)
+        kept = self.kept(batch)
         if not kept.any():
             return nothing(outputs)
-        vectors = directions.of("output", output_matrix(outputs.model))
+        vectors = self.directions.of("output", output_matrix(outputs.model))
         return (outputs.hidden_states[-1][kept].float() @ vectors.T).abs().mean()
-
-    return fn
 
 
 def cosine(key: str) -> Term:

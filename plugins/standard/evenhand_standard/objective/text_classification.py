@@ -94,6 +94,7 @@ class TextClassification(Plugin):
         return LossTerm(
             name=f"task of {run.step_id}",
             fn=task_loss(head, lambda: share.get("offensive", 0.5)),
+            count=lambda batch: float(len(batch.rows)),
             weight=o.weight,
             needs=Needs(columns=(COLUMN,), hidden_states=True),
             parameters=head.parameters,

@@ -28,8 +28,8 @@ from pydantic import Field
 
 from evenhand_sdk import Batch, DataTransform, LossTerm, Mitigation, Needs, Outputs, RunContext, hookimpl
 from evenhand_sdk.processes import everyone
-from evenhand_standard.objective.continuation_likelihoods import UntouchedLikelihoods, two_others
-from evenhand_standard.objective.listed_pairs import ListedPairOptions, ListedPairs, unrelated
+from evenhand_standard.objective.continuation_likelihoods import UntouchedLikelihoods, differing_others, two_others
+from evenhand_standard.objective.listed_pairs import ListedPairOptions, ListedPairs, Unrelated
 from evenhand_standard.objective.pair_parity import nothing
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Unlearning(Mitigation):
             LossTerm(
                 name="unlearning",
                 fn=unlearning(o, state),
+                count=differing_others(KEY),
                 weight=o.strength,
                 needs=needs,
                 state_dict=state.state_dict,
@@ -92,8 +93,9 @@ class Unlearning(Mitigation):
             )
         ]
         if o.unrelated > 0:
-            weight = o.strength * o.unrelated
-            terms.append(LossTerm(name="unrelated", fn=unrelated(STEREOTYPE), weight=weight, needs=needs, anchor=True))
+            kl = Unrelated(STEREOTYPE)
+            how: dict[str, Any] = {"weight": o.strength * o.unrelated, "needs": needs, "anchor": True}
+            terms.append(LossTerm(name="unrelated", fn=kl, count=kl.count, **how))
         return terms
 
 

@@ -33,8 +33,8 @@ from evenhand_sdk import (
     aligned_positions,
     hookimpl,
 )
-from evenhand_standard.objective.continuation_likelihoods import two_others
-from evenhand_standard.objective.listed_pairs import ListedPairOptions, ListedPairs, unrelated
+from evenhand_standard.objective.continuation_likelihoods import differing_others, two_others
+from evenhand_standard.objective.listed_pairs import ListedPairOptions, ListedPairs, Unrelated
 from evenhand_standard.objective.pair_parity import nothing
 
 if TYPE_CHECKING:
@@ -78,10 +78,12 @@ class Unlikelihood(Mitigation):
             return []
         fn = unlikelihood(until_parity=o.until_parity)
         needs = Needs(columns=tuple(PAIRS.columns), counterfactual=PAIRS.pairing)
-        terms = [LossTerm(name="unlikelihood", fn=fn, weight=o.strength * o.weight, needs=needs)]
+        count = differing_others(KEY)
+        terms = [LossTerm(name="unlikelihood", fn=fn, count=count, weight=o.strength * o.weight, needs=needs)]
         if o.unrelated > 0:
             weight, needs = o.strength * o.unrelated, Needs(columns=tuple(PAIRS.columns), reference=True)
-            terms.append(LossTerm(name="unrelated", fn=unrelated(LISTED), weight=weight, needs=needs, anchor=True))
+            kl = Unrelated(LISTED)
+            terms.append(LossTerm(name="unrelated", fn=kl, count=kl.count, weight=weight, needs=needs, anchor=True))
         return terms
 
 

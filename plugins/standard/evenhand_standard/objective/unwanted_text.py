@@ -42,8 +42,8 @@ from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.bias_filter import GUARD
 from evenhand_standard.data.keep_rates import DIALECT, NONE, disparities, groups_of, keep_rates
 from evenhand_standard.data.whole_corpus import demand_column, demand_whole, with_own, workable
-from evenhand_standard.objective.continuation_likelihoods import UntouchedLikelihoods, row_and_other
-from evenhand_standard.objective.listed_pairs import unrelated
+from evenhand_standard.objective.continuation_likelihoods import UntouchedLikelihoods, differing_rows, row_and_other
+from evenhand_standard.objective.listed_pairs import Unrelated
 from evenhand_standard.objective.pair_parity import nothing
 from evenhand_standard.objective.unlearning import npo
 
@@ -117,6 +117,12 @@ class UnwantedText(Mitigation):
 
         return (*files_of(options.by), *(files_of("toxicity") if options.texts == TWEETS else ()))
 
+    @classmethod
+    def models_for(cls, options: Any) -> Sequence[tuple[str, str]]:
+        from evenhand_standard.text_scorers import models_of
+
+        return models_of(by=options.by)
+
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
         o = self.options
@@ -153,10 +159,12 @@ class UnwantedText(Mitigation):
             return []
         pairing = Pairing(key=o.column, pair=lambda text: [], of_row=whole_text(o.column), aligned=False)
         needs = Needs(columns=(o.column,), counterfactual=pairing, reference=True)
-        terms = [LossTerm(name=o.about, fn=unlearnt(o.column, o.beta), weight=o.strength * o.weight, needs=needs)]
+        fn, count = unlearnt(o.column, o.beta), differing_rows(o.column)
+        terms = [LossTerm(name=o.about, fn=fn, count=count, weight=o.strength * o.weight, needs=needs)]
         if o.unrelated > 0:
-            weight, name = o.strength * o.unrelated, f"beside {o.about}"
-            terms.append(LossTerm(name=name, fn=unrelated(o.column), weight=weight, needs=needs, anchor=True))
+            kl, name = Unrelated(o.column), f"beside {o.about}"
+            how: dict[str, Any] = {"weight": o.strength * o.unrelated, "needs": needs, "anchor": True}
+            terms.append(LossTerm(name=name, fn=kl, count=kl.count, **how))
         return terms
 
 

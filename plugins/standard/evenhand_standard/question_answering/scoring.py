@@ -136,7 +136,7 @@ def _record(asked: Question, values: Mapping[str, float], *, tie: bool, too_long
         values=values,
         axis=asked.category,
         group="ambiguous" if asked.ambiguous else "disambiguated",
-        flags={"tie": tie, "too long": too_long, "no stereotyped answer known": asked.biased is None},
+        flags={"tie": tie, "too long": too_long, "without a known stereotyped answer": asked.biased is None},
     )
 
 

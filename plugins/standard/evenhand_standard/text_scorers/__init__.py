@@ -14,9 +14,10 @@ from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.text_scorers.contract import Scorer
 from evenhand_standard.text_scorers.group_masking import masked_scorer
 
-__all__ = ["NAMES", "Scorer", "files_of", "masked_scorer", "scorer"]
+__all__ = ["NAMES", "Scorer", "files_of", "masked_scorer", "models_of", "scorer"]
 
 NAMES = ("vader", "opinion-lexicon", "hurtlex", "toxicity", "transformers:PATH#LABEL")
+TRANSFORMERS = "transformers:"
 SENTIMENT = ("vader", "opinion-lexicon")
 """Those in [-1, 1]."""
 
@@ -36,6 +37,12 @@ def files_of(name: str) -> Sequence[KnownFile]:
 
         return (TWEETS,)
     return ()
+
+
+def models_of(**scorers: str | None) -> tuple[tuple[str, str], ...]:
+    """Option and name of each model among scorers, given as option = scorer."""
+    named = [(option, name) for option, name in scorers.items() if name and name.startswith(TRANSFORMERS)]
+    return tuple((option, name.removeprefix(TRANSFORMERS).partition("#")[0]) for option, name in named)
 
 
 def scorer(name: str, folder: str | None = None, *, offline: bool = False) -> Scorer:
@@ -60,8 +67,8 @@ def scorer(name: str, folder: str | None = None, *, offline: bool = False) -> Sc
         from evenhand_standard.text_scorers.toxicity_classifier import toxicity
 
         return toxicity(folder)
-    if name.startswith("transformers:"):
+    if name.startswith(TRANSFORMERS):
         from evenhand_standard.text_scorers.transformer_classifier import transformer
 
-        return transformer(name.removeprefix("transformers:"), offline=offline)
+        return transformer(name.removeprefix(TRANSFORMERS), offline=offline)
     raise UsageError(f"there is no scorer {name!r}", where="text scorers", known=f"scorers: {', '.join(NAMES)}")

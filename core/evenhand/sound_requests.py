@@ -1,0 +1,45 @@
+"""What a request, and the settings of sampling, must be before anything is asked of a model."""
+
+from __future__ import annotations
+
+from evenhand.contributions import Request
+from evenhand.errors import UsageError
+
+
+def demand_sound(request: Request) -> None:
+    """Raises UsageError for a request that no model could answer."""
+    if isinstance(request.max_new_tokens, bool) or not isinstance(request.max_new_tokens, int):
+        what = f"max_new_tokens is {request.max_new_tokens!r}, not a whole number"
+        raise UsageError(what, where="generate")
+    if request.max_new_tokens < 1:
+        what = f"max_new_tokens is {request.max_new_tokens}, and an answer has a token at least"
+        raise UsageError(what, where="generate")
+    if request.temperature is not None:
+        demand_temperature(request.temperature)
+    for text in (request.prompt, *(text for _, text in request.turns)):
+        if not isinstance(text, str):
+            raise UsageError(f"the prompt is {type(text).__name__}, not text", where="generate")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                "the prompt has half a character (a surrogate without its other half)",
+                where="generate",
+                known=f"at place {error.start}",
+                do="read the text again as UTF-8",
+            ) from None
+
+
+def demand_temperature(temperature: float) -> None:
+    """Raises UsageError for what is no temperature; 0 is greedy."""
+    if not 0 <= temperature < float("inf"):
+        raise UsageError(f"the temperature is {temperature}", where="generate", known="0 is greedy, 1 the model's own")
+
+
+def demand_sampling(temperature: float, top_p: float) -> None:
+    """Raises UsageError for a temperature or a `top_p` that there is not."""
+    demand_temperature(temperature)
+    if not 0 < top_p <= 1:
+        raise UsageError(
+            f"top_p is {top_p}", where="generate", known="it is the share of the probability that is kept, 1 for all"
+        )

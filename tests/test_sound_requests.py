@@ -1,0 +1,93 @@
+"""Requests that no model could answer: a clear error each, and the others of the call are answered."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from tokenizers.processors import TemplateProcessing
+
+from evenhand.contributions import DecodingRule, Request
+from evenhand.errors import UsageError
+from evenhand.generation import generate, prompt_text
+from evenhand.text_pipeline import TextGeneration
+from evenhand_sdk.tiny import tiny_causal
+
+GOOD = Request(prompt="Rain fell", max_new_tokens=3)
+STRICT = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{{ m.content }}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"max_new_tokens": 0}, "max_new_tokens is 0, and an answer has a token at least"),
+        ({"max_new_tokens": -2}, "max_new_tokens is -2, and an answer has a token at least"),
+        ({"max_new_tokens": 2.5}, "max_new_tokens is 2.5, not a whole number"),
+        ({"temperature": -1.0}, "the temperature is -1.0"),
+        ({"temperature": float("nan")}, "the temperature is nan"),
+        ({"prompt": "a \ud800 b"}, "the prompt has half a character (a surrogate without its other half)"),
+        ({"prompt": None}, "the prompt is NoneType, not text"),
+        (
+            {"turns": (("system", "Be kind."),), "meta": {"chat": True}},
+            "the model's chat template refuses this chat: System role not supported",
+        ),
+    ],
+)
+def test_a_request_that_cannot_be_answered_is_told_and_costs_the_others_nothing(change: Any, what: str) -> None:
+    model, tokenizer = tiny_causal()
+    tokenizer.chat_template = STRICT
+    bad = dataclasses.replace(GOOD, **change)
+    [plain] = generate(model, tokenizer, [GOOD])
+    with pytest.raises(UsageError) as caught:
+        generate(model, tokenizer, [GOOD, bad, GOOD])
+    assert str(caught.value).splitlines()[0] == f"generate: {what}"
+    assert [a and a.text for a in caught.value.answers] == [plain.text, None, plain.text]
+
+
+@pytest.mark.parametrize("how", [{"temperature": -1.0}, {"temperature": float("inf")}, {"top_p": 0.0}, {"top_p": 1.5}])
+def test_settings_of_sampling_that_there_are_not_are_refused(how: dict[str, float]) -> None:
+    [(name, value)] = how.items()
+    with pytest.raises(UsageError, match=rf"^generate: (the )?{name} is {value}"):
+        generate(*tiny_causal(), [GOOD], **how)
+
+
+def test_an_empty_prompt_has_the_token_that_begins_a_text_once() -> None:
+    _, tokenizer = tiny_causal()
+    assert tokenizer(prompt_text(tokenizer, Request(prompt="")))["input_ids"] == [tokenizer.bos_token_id]
+    tokenizer._tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", tokenizer.bos_token_id)]
+    )
+    assert tokenizer(prompt_text(tokenizer, Request(prompt="")))["input_ids"] == [tokenizer.bos_token_id]
+
+
+def test_the_record_has_the_change_that_ended_an_answer() -> None:
+    model, tokenizer = tiny_causal()
+
+    def stop(ids: Any, logits: torch.Tensor, contexts: Any) -> torch.Tensor:
+        length = (ids >= 0).sum(-1)
+        out = logits.clone()
+        out[length >= len(tokenizer(GOOD.prompt)["input_ids"]) + 2, tokenizer.eos_token_id] = 50.0
+        return out
+
+    [answer] = generate(model, tokenizer, [GOOD], rules=[DecodingRule(name="stop", next_logits=stop)])
+    assert len(answer.token_ids) == 2
+    [change] = answer.changes
+    assert (change.position, change.after) == (2, tokenizer.eos_token)
+
+
+def test_a_turn_of_a_chat_may_come_in_parts_of_text() -> None:
+    model, tokenizer = tiny_causal()
+    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}"
+    pipe = TextGeneration(model, tokenizer, [])
+    parts = [{"type": "text", "text": "The nurse"}, {"type": "text", "text": "said"}]
+    found = pipe([{"role": "user", "content": parts}], max_new_tokens=3, return_full_text=False)
+    assert found == pipe(
+        [{"role": "user", "content": "The nurse\nsaid"}], max_new_tokens=3, return_full_text=False
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="^pipeline: a turn has content that is no text"):
+        pipe([{"role": "user", "content": [{"type": "image", "url": "x"}]}])
