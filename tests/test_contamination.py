@@ -24,8 +24,9 @@ from evenhand.recipe_steps import ResolvedStep
 from evenhand.report import render_report
 from evenhand.report_reading import raw_run, read_run
 from evenhand.summary import print_summary
+from evenhand.text_words import lines_of, words_of
 from evenhand.word_lists import WordFinder, lists_of
-from evenhand.word_windows import Place, Search, lines_of, words_of
+from evenhand.word_windows import Place, Search
 from evenhand_sdk import StrengthOptions, hookimpl, load_axis
 from evenhand_sdk.tiny import save_tiny
 
@@ -96,7 +97,7 @@ def test_the_first_place_is_told_and_runs_do_not_cross_texts() -> None:
 
 def test_hits_are_those_of_a_plain_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against substring search on random words, in batches that cut through the texts."""
-    monkeypatch.setattr("evenhand.word_windows.AT_ONCE", 150)
+    monkeypatch.setattr("evenhand.word_hashes.AT_ONCE", 150)
     rng = random.Random(0)
 
     def sentence(low: int, high: int) -> str:

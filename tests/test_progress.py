@@ -8,13 +8,15 @@ import types
 import pytest
 
 from evenhand import progress as module
-from evenhand.progress import configure, duration, progress
+from evenhand import progress_views
+from evenhand.progress import configure, progress
+from evenhand.progress_views import duration
 
 
 @pytest.fixture(autouse=True)
 def fast_and_restored(monkeypatch):
     monkeypatch.setattr(module, "SHOW_AFTER", 0.05)
-    monkeypatch.setattr(module._PlainView, "every", 0.05)
+    monkeypatch.setattr(progress_views.PlainView, "every", 0.05)
     monkeypatch.delenv("RANK", raising=False)
     yield
     configure("auto")

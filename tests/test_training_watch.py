@@ -14,8 +14,9 @@ from datasets import Dataset
 from evenhand.contributions import Aggregator, Criterion, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection
+from evenhand.retention_text import retention_text
 from evenhand.training import train
-from evenhand.training_watch import Look, Watch, retention_text
+from evenhand.training_watch import Look, Watch
 from evenhand_sdk.tiny import tiny_causal, tiny_masked, tiny_sentences
 
 SENTENCES = tiny_sentences()

@@ -13,11 +13,11 @@ from evenhand.contributions import DataTransform, LossTerm, TrainingStart
 from evenhand.kept_steps import read_training, write_training
 from evenhand.models import note_moved
 from evenhand.progress import progress
+from evenhand.retention_text import retention_text
 from evenhand.row_keeping import keep, settled
 from evenhand.run_folders import STATE
 from evenhand.training import restore_terms, train
 from evenhand.training_result import TrainingResult
-from evenhand.training_watch import retention_text
 
 if TYPE_CHECKING:
     import torch

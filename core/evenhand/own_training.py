@@ -11,7 +11,7 @@ from evenhand.errors import UsageError
 from evenhand.own_code import Given, require_text
 from evenhand.own_objective import terms_of
 from evenhand.recipe_model import BudgetSection, TrainingSection
-from evenhand.training_watch import retention_text
+from evenhand.retention_text import retention_text
 from evenhand.wording import validated
 
 if TYPE_CHECKING:

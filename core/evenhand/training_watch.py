@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Criterion, Kind
 from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.retention_text import FEWEST
 from evenhand.training_data import Collator, EncodedRow, encode
 from evenhand.training_forward import language_modelling
 
@@ -34,35 +35,6 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from transformers import PreTrainedModel
-
-RETENTION_ROWS = 128
-"""Rows of retention text, at most; half of them are measured, half are read when m > 0."""
-FEWEST = 8
-"""Retention rows with which perplexity can be held to anything."""
-
-
-def retention_text(rows: Dataset, given: Dataset | None = None) -> tuple[Dataset, Dataset]:
-    """The training text, and the retention text: some rows of what is given, else every n-th training row.
-
-    Of the training text at most a tenth is held out. Raises UsageError when there are too few rows.
-    """
-    source = rows if given is None else given
-    count = min(RETENTION_ROWS, len(source) // 10 if given is None else len(source))
-    if count < FEWEST:
-        what = f"{len(rows)} rows are too few to hold some out" if given is None else f"{len(source)} rows are too few"
-        share = "a tenth of the rows is held out" if given is None else "its rows are spread over the text"
-        raise UsageError(
-            f"{what} as retention text",
-            where='training.constraint = "lagrangian"',
-            known=f"{share}, at least {FEWEST} and at most {RETENTION_ROWS}",
-            do="train on more text, or leave the constraint out" if given is None else "give more of it",
-        )
-    stride = len(source) // count
-    chosen = {k * stride for k in range(count)}
-    kept = source.select(sorted(chosen))
-    if given is not None:
-        return rows, kept
-    return rows.select([k for k in range(len(rows)) if k not in chosen]), kept
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import EvenhandError
 from evenhand.guard import describe
-from evenhand.word_windows import split_words
+from evenhand.text_words import split_words
 
 if TYPE_CHECKING:
     from evenhand.plugin import Plugin

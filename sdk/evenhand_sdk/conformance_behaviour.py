@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from evenhand.context import RunContext
-from evenhand.contributions import DataTransform, DecodingRule, LossTerm, ModelTransform
+from evenhand.contributions import LossTerm, ModelTransform
 from evenhand.errors import NoEffect, UsageError
 from evenhand.mirrors import asked_for
 from evenhand.row_account import derived_account
 from evenhand.scoring_rules import mapping_rules
 from evenhand_sdk import testing
 from evenhand_sdk.conformance_case import Case, CheckFailed, Skipped
+from evenhand_sdk.conformance_neighbours import NEIGHBOURS, flatter_at_masks
+from evenhand_sdk.conformance_network import refusing_connections
 from evenhand_sdk.conformance_outcomes import (
     decoded,
     exact,
@@ -184,7 +184,7 @@ def check_composes(case: Case) -> None:
                     hook(second, stage, other)
                 continue
             one, two = hook(first, stage, run), hook(second, stage, other)
-            near = _flatter_at_masks if stage == "decoding" and case.kind == "masked" else NEIGHBOURS[stage]
+            near = flatter_at_masks if stage == "decoding" and case.kind == "masked" else NEIGHBOURS[stage]
             ring = [near(), *one, near(), *two, near()]
             try:
                 _together(case, stage, ring[::-1] if flip else ring)
@@ -220,54 +220,6 @@ def _together(case: Case, stage: str, parts: list[Any]) -> None:
         decoded(run, parts)
 
 
-def _louder() -> DataTransform:
-    """A neighbour that adds one row."""
-    from datasets import concatenate_datasets
-
-    return DataTransform(fn=lambda rows: concatenate_datasets([rows, rows.select([0])]))
-
-
-def _z_loss() -> LossTerm:
-    """A neighbour that keeps the normaliser small."""
-    return LossTerm(
-        name="neighbour",
-        fn=lambda batch, outputs: outputs.logits.float().logsumexp(-1).pow(2).mean(),
-        weight=1e-4,
-    )
-
-
-def _scaled_embedding() -> ModelTransform:
-    """A neighbour that scales what the embeddings give, by a hook that it can take away."""
-    handles: list[Any] = []
-
-    def apply(model: Any, artifact: Any) -> None:
-        layer = model.get_input_embeddings()
-        handles.append(layer.register_forward_hook(lambda module, args, out: out * 1.01))
-
-    def revert(model: Any) -> None:
-        handles.pop().remove()
-
-    return ModelTransform(apply=apply, revert=revert)
-
-
-def _flatter() -> DecodingRule:
-    """A neighbour that flattens distributions."""
-    return DecodingRule(name="neighbour", next_logits=lambda ids, logits, contexts: logits / 1.1)
-
-
-def _flatter_at_masks() -> DecodingRule:
-    """The same for masked models."""
-    return DecodingRule(name="neighbour", mask_logits=lambda ids, logits, contexts, places: logits / 1.1)
-
-
-NEIGHBOURS: dict[str, Any] = {
-    "data": _louder,
-    "objective": _z_loss,
-    "architecture": _scaled_embedding,
-    "decoding": _flatter,
-}
-
-
 # -------------------------------------------------------------------------------------------------- network
 def check_offline(case: Case) -> None:
     """Nothing is fetched, and published files that it reads are declared, so that a recipe is checked for them."""
@@ -283,31 +235,3 @@ def check_offline(case: Case) -> None:
                     f"it reads {undeclared[0]}, which it does not declare: put `data_files = (...)` with its KnownFile "
                     "into the class, or override `files_for`, so that `toolkit validate` can look for it"
                 )
-
-
-@contextmanager
-def refusing_connections() -> Iterator[list[str]]:
-    """Within it, every network connection of this process is refused and noted."""
-    tried: list[str] = []
-    plain, plain_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
-
-    def refuse(where: Any) -> None:
-        tried.append(str(where[0] if isinstance(where, tuple) else where))
-        raise ConnectionRefusedError("the conformance checks allow no network")
-
-    def connect(self: socket.socket, address: Any) -> Any:
-        return plain(self, address) if self.family == getattr(socket, "AF_UNIX", None) else refuse(address)
-
-    def connect_ex(self: socket.socket, address: Any) -> Any:
-        return plain_ex(self, address) if self.family == getattr(socket, "AF_UNIX", None) else refuse(address)
-
-    def getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
-        refuse(host)
-
-    socket.socket.connect, socket.socket.connect_ex = connect, connect_ex  # type: ignore[method-assign, assignment]
-    socket.getaddrinfo = getaddrinfo
-    try:
-        yield tried
-    finally:
-        socket.socket.connect, socket.socket.connect_ex = plain, plain_ex  # type: ignore[method-assign]
-        socket.getaddrinfo = look_up
