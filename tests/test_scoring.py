@@ -14,7 +14,7 @@ from evenhand.errors import OutOfMemory, PluginFault, UsageError
 from evenhand.measured import Measured
 from evenhand.pairs import framing_tokens
 from evenhand.scored_text import token_ids
-from evenhand.scoring import describe_mode, distributions, next_logprobs, pll, score_texts
+from evenhand.scoring import describe_mode, distributions, pll, score_texts
 from evenhand.scoring_continuations import score_continuations
 from evenhand.scoring_forward import WORTH_PACKING, Forward, out_of_memory
 from evenhand.scoring_packing import Row
@@ -292,18 +292,6 @@ def test_a_continuation_needs_a_token_before_it(llama):
 def test_a_continuation_in_a_masked_model_leaves_out_the_closing_token(bert):
     score = score_continuations(bert, word_tokenizer(mask=True), [("the nurse", " was kind")], kind="masked")[0]
     assert [math.isnan(x) for x in score.logp] == [True, True, True, False, False, True]
-
-
-def test_next_logprobs_are_read_at_the_end_of_each_row(llama):
-    import torch
-
-    batch = [[6, 8, 12], [6, 8, 12, 16, 10, 13, 15], [9]]
-    got = next_logprobs(llama, batch, dtype="float32")
-    assert got.shape == (3, 22)
-    for row, ids in zip(got, batch, strict=True):
-        with torch.no_grad():
-            expected = llama(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(-1)
-        torch.testing.assert_close(row, expected, atol=1e-4, rtol=0)
 
 
 def test_distributions_come_in_the_order_asked_for(llama):

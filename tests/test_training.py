@@ -686,13 +686,13 @@ def test_a_term_without_a_gradient_is_looked_at_a_few_times_only(
     from evenhand import training_terms
 
     looked: list[float] = []
-    norm = training_terms._gradient_norm
+    norm = training_terms.gradient_norm
 
     def count(value: Any, parameters: Any) -> float:
         looked.append(1)
         return norm(value, parameters)
 
-    monkeypatch.setattr(training_terms, "_gradient_norm", count)
+    monkeypatch.setattr(training_terms, "gradient_norm", count)
     model, tokenizer = tiny_causal()
     constant = LossTerm(name="constant", fn=lambda batch, outputs: outputs.logits.new_tensor(2.0))
     result = run(model, tokenizer, tmp_path, [constant], max_steps=20)

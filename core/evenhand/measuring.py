@@ -204,8 +204,3 @@ def package_digest(name: str) -> str:
     path = Path(inspect.getsourcefile(module) or "")
     files = sorted(path.parent.rglob("*.py")) if hasattr(module, "__path__") else [path]
     return digest_of([[file.name, sha256_text(file.read_text(encoding="utf-8"))] for file in files])
-
-
-def digest_of_records(records: Sequence[ItemRecord]) -> str:
-    """To check that a resumed run ends with the same numbers."""
-    return digest_of([[r.id, r.cluster, dict(r.values)] for r in records])

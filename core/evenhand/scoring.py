@@ -157,24 +157,6 @@ def pll(
     return [score_of(ids, {p: found[ids, p] for p in ps}) for ids, ps in zip(all_ids, asked, strict=True)]
 
 
-def next_logprobs(
-    model: PreTrainedModel,
-    batch: Sequence[Sequence[int]],
-    *,
-    rules: Sequence[DecodingRule] = (),
-    dtype: Precision = "auto",
-    batch_tokens: int = 4096,
-    on_event: OnEvent | None = None,
-) -> torch.Tensor:
-    """Log-probabilities [B, V] of the token after each sequence of a causal model; sequences need no equal
-    length."""
-    import torch
-
-    last = [(len(ids) - 1,) for ids in batch]
-    rows = distributions(model, batch, last, rules=rules, dtype=dtype, batch_tokens=batch_tokens, on_event=on_event)
-    return torch.cat(rows)
-
-
 def distributions(
     model: PreTrainedModel,
     ids: Sequence[Sequence[int]],

@@ -1,4 +1,4 @@
-"""What a training keeps of one of its loss terms: its values, its size at the start, and what was seen of its gradient.
+"""One loss term during a training: its values, its size at the start, its own parameters, and what was seen to act.
 
 `training_terms.Terms` holds one for each term.
 """
@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import LossTerm
 from evenhand.processes import averaged
+from evenhand.term_gradients import all_finite, diverged
 from evenhand.update_shares import Share
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 NORMALISING_BATCHES = 4
 """So many of the first micro-batches say how large a term is at the start."""
+KEPT = ("values", "seen", "weighed", "counted", "gradient_norm", "share", "looks")
+"""The fields that are kept for a resumed training as they are."""
 
 
 @dataclass
@@ -69,3 +72,83 @@ class TermState:
             self.seen += size * share.part
             self.weighed += share.part
             self.counted += 1
+
+    # ------------------------------------------------------------------------------------------ own parameters
+    def note_own_gradients(self, value: torch.Tensor, step: int, batch: Batch, outputs: Outputs) -> None:
+        """Keep the gradients of the raw value over the term's own parameters, and what it was computed from."""
+        self.pending = self._own_gradients(value, step)
+        if self.pending is not None and self.term.optimizer_steps > 1:
+            self.again = (batch, outputs)
+
+    def _own_gradients(self, value: torch.Tensor, step: int) -> list[torch.Tensor] | None:
+        """Own parameters always descend the raw value, whatever the sign of the weight: that makes an adversary."""
+        import torch
+
+        if not self.optimizer or not value.requires_grad:
+            return None
+        own = value * self.beside
+        grads = torch.autograd.grad(own, self.parameters, retain_graph=True, allow_unused=True)
+        found = [g if g is not None else torch.zeros_like(p) for p, g in zip(self.parameters, grads, strict=True)]
+        if not all_finite(found):
+            what = f"the gradient of the loss term {self.term.name!r} over its own parameters became nan"
+            raise diverged(what, step)
+        return found
+
+    def step_own_optimizer(self, step: int) -> None:
+        """After the backward pass: the term's own optimiser descends the raw value, in one step or in several."""
+        for p in self.parameters:
+            p.grad = None
+        self._descend()
+        for _ in range(self.term.optimizer_steps - 1 if self.again is not None else 0):
+            assert self.again is not None
+            self.pending = self._own_gradients(self.term.fn(*self.again), step)
+            self._descend()
+        self.again = None
+
+    def _descend(self) -> None:
+        """One step on the gradients that wait for it."""
+        if self.optimizer is None or self.pending is None:
+            return
+        for p, g in zip(self.parameters, self.pending, strict=True):
+            p.grad = averaged(g)  # every process has its own part of the batch, and all the same adversary
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.pending = None
+
+    # ------------------------------------------------------------------------------------------ what is kept and told
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed training needs to go on."""
+        entry: dict[str, Any] = {name: getattr(self, name) for name in KEPT}
+        entry["parameters"] = [p.detach().clone() for p in self.parameters]
+        if self.optimizer is not None:
+            entry["optimizer"] = self.optimizer.state_dict()
+        if self.term.state_dict:
+            entry["own"] = self.term.state_dict()
+        return entry
+
+    def load_state_dict(self, entry: dict[str, Any]) -> None:
+        """The counterpart of `state_dict`."""
+        import torch
+
+        for name in KEPT:
+            setattr(self, name, entry[name])
+        self.values = list(self.values)
+        with torch.no_grad():
+            for p, value in zip(self.parameters, entry["parameters"], strict=True):
+                p.copy_(value)
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict(entry["optimizer"])
+        if self.term.load_state_dict and "own" in entry:
+            self.term.load_state_dict(entry["own"])
+
+    def facts(self) -> dict[str, float | None]:
+        """As `Terms.facts` tells of it."""
+        span = max(1, len(self.values) // 5)
+        head, tail = self.values[:span], self.values[-span:]
+        found = {
+            "weight": self.term.weight,
+            "first": sum(head) / max(1, len(head)),
+            "last": sum(tail) / max(1, len(tail)),
+            "gradient_norm": self.gradient_norm,
+        }
+        return found if self.share is None else {**found, "share": self.share}

@@ -17,11 +17,12 @@ from evenhand.errors import UsageError
 from evenhand.processes import averaged, sharding
 from evenhand.progress import progress
 from evenhand.reference import ReferenceModel
+from evenhand.term_gradients import all_finite, diverged
 from evenhand.training_batch import Batch, Outputs
 from evenhand.training_data import Collator
 from evenhand.training_forward import forward, forward_masked_only, token_count, total, trained
 from evenhand.training_log import TrainingLog
-from evenhand.training_terms import Terms, all_finite, diverged
+from evenhand.training_terms import Terms
 from evenhand.update_shares import Share, shares, value_and_slopes
 
 PROOF_STEPS = 5

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Kind, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.processes import averaged, count, sharding
+from evenhand.term_gradients import derivatives, diverged, diverged_gradient, gradient_norm
 from evenhand.term_state import TermState
 from evenhand.training_forward import predicted, total
 from evenhand.update_shares import WHOLE, Share, at_the_mean
@@ -96,9 +97,7 @@ class Terms:
             if state.normalised or (self.aggregator is not None and self.aggregator.relative):
                 state.note_start(value, share)
             state.values.append(number * share.update)
-            state.pending = self._own_gradients(state, value, step)
-            if state.pending is not None and state.term.optimizer_steps > 1:
-                state.again = (batch, outputs)
+            state.note_own_gradients(value, step, batch, outputs)
             weighted[state.term.name] = value * (share.update * state.term.weight / state.scale)
         return weighted
 
@@ -114,20 +113,6 @@ class Terms:
         begun = {s.term.name: 1.0 if s.term.anchor or s.normalised else s.start for s in self.states}
         weights = {s.term.name: s.term.weight for s in self.states}
         return self.aggregator.combine(weighted, begun, weights)  # type: ignore[no-any-return]
-
-    def _own_gradients(self, state: TermState, value: torch.Tensor, step: int) -> list[torch.Tensor] | None:
-        """Own parameters always descend the raw value, whatever the sign of the weight: that makes an adversary."""
-        import torch
-
-        if not state.optimizer or not value.requires_grad:
-            return None
-        own = value * state.beside
-        grads = torch.autograd.grad(own, state.parameters, retain_graph=True, allow_unused=True)
-        found = [g if g is not None else torch.zeros_like(p) for p, g in zip(state.parameters, grads, strict=True)]
-        if not all_finite(found):
-            what = f"the gradient of the loss term {state.term.name!r} over its own parameters became nan"
-            raise diverged(what, step)
-        return found
 
     def prove(
         self,
@@ -150,7 +135,7 @@ class Terms:
         unseen = {s.term.name for s in self.states if not s.gradient_norm and s.looks < LOOKS} & acting
         if not all_terms and not unseen - {LANGUAGE_MODELLING}:
             return
-        factors = _derivatives(combined, weighted) if combined is not None and self.aggregator else None
+        factors = derivatives(combined, weighted) if combined is not None and self.aggregator else None
         found: dict[str, float] = {}
         for state in self.states:
             name = state.term.name
@@ -158,9 +143,9 @@ class Terms:
                 continue  # the host's own loss needs no proof, and the extra backward pass would cost time
             if factors is None and not all_terms and name not in unseen:
                 continue
-            norm = _gradient_norm(weighted[name], parameters)
+            norm = gradient_norm(weighted[name], parameters)
             if not math.isfinite(norm):
-                raise _diverged_gradient(name, norm, step)
+                raise diverged_gradient(name, norm, step)
             found[name] = norm * (abs(factors[name]) if factors is not None else 1.0)
             if name != LANGUAGE_MODELLING:
                 state.gradient_norm = max(state.gradient_norm or 0.0, found[name])
@@ -175,22 +160,15 @@ class Terms:
     ) -> TrainingDiverged:
         """The error for a gradient that is not finite, with the first term that it comes from."""
         for name, value in weighted.items():
-            norm = _gradient_norm(value, parameters)
+            norm = gradient_norm(value, parameters)
             if not math.isfinite(norm):
-                return _diverged_gradient(name, norm, step)
+                return diverged_gradient(name, norm, step)
         return diverged("the gradient became nan, though that of no single term did", step)
 
     def step_own_optimizers(self, step: int) -> None:
         """After the backward pass: each term's own optimiser descends the raw value, in one step or in several."""
         for state in self.states:
-            for p in state.parameters:
-                p.grad = None
-            _descend(state)
-            for _ in range(state.term.optimizer_steps - 1 if state.again is not None else 0):
-                assert state.again is not None
-                state.pending = self._own_gradients(state, state.term.fn(*state.again), step)
-                _descend(state)
-            state.again = None
+            state.step_own_optimizer(step)
 
     def on_step(self, step: int, total: int) -> None:
         for state in self.states:
@@ -212,23 +190,7 @@ class Terms:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for state in self.states:
-            entry: dict[str, Any] = {
-                "values": state.values,
-                "seen": state.seen,
-                "weighed": state.weighed,
-                "counted": state.counted,
-                "gradient_norm": state.gradient_norm,
-                "share": state.share,
-                "looks": state.looks,
-                "parameters": [p.detach().clone() for p in state.parameters],
-            }
-            if state.optimizer is not None:
-                entry["optimizer"] = state.optimizer.state_dict()
-            if state.term.state_dict:
-                entry["own"] = state.term.state_dict()
-            out[f"term:{state.term.name}"] = entry
+        out: dict[str, Any] = {f"term:{state.term.name}": state.state_dict() for state in self.states}
         if self.aggregator and self.aggregator.state_dict:
             out["aggregator"] = self.aggregator.state_dict()
         if self.watch is not None:
@@ -237,8 +199,6 @@ class Terms:
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """The counterpart of `state_dict`. Raises UsageError for the state of other terms."""
-        import torch
-
         had = [key.removeprefix("term:") for key in saved if key.startswith("term:")]
         have = [state.term.name for state in self.states]
         if sorted(had) != sorted(have):
@@ -249,18 +209,7 @@ class Terms:
                 do="go on with the same terms, or begin again in another folder",
             )
         for state in self.states:
-            entry = saved[f"term:{state.term.name}"]
-            state.values = list(entry["values"])
-            state.seen, state.weighed, state.counted = entry["seen"], entry["weighed"], entry["counted"]
-            state.gradient_norm, state.share = entry["gradient_norm"], entry["share"]
-            state.looks = entry["looks"]
-            with torch.no_grad():
-                for p, value in zip(state.parameters, entry["parameters"], strict=True):
-                    p.copy_(value)
-            if state.optimizer is not None:
-                state.optimizer.load_state_dict(entry["optimizer"])
-            if state.term.load_state_dict and "own" in entry:
-                state.term.load_state_dict(entry["own"])
+            state.load_state_dict(saved[f"term:{state.term.name}"])
         if self.aggregator and self.aggregator.load_state_dict and "aggregator" in saved:
             self.aggregator.load_state_dict(saved["aggregator"])
         if self.watch is not None and "watch" in saved:
@@ -272,19 +221,7 @@ class Terms:
         The norm is None where no gradient was measured, as that of the language-modelling loss never is. Where an
         aggregator of losses weighs the terms anew, each has its largest share of the update's gradient besides.
         """
-        out: dict[str, dict[str, float | None]] = {}
-        for state in self.states:
-            span = max(1, len(state.values) // 5)
-            head, tail = state.values[:span], state.values[-span:]
-            out[state.term.name] = {
-                "weight": state.term.weight,
-                "first": sum(head) / max(1, len(head)),
-                "last": sum(tail) / max(1, len(tail)),
-                "gradient_norm": state.gradient_norm,
-            }
-            if state.share is not None:
-                out[state.term.name]["share"] = state.share
-        return out
+        return {state.term.name: state.facts() for state in self.states}
 
 
 def _normalise(states: Sequence[TermState], chosen: bool | Collection[str]) -> None:
@@ -308,17 +245,6 @@ def _normalise(states: Sequence[TermState], chosen: bool | Collection[str]) -> N
         state.normalised = (asked or state.term.normalise) and not state.term.anchor
 
 
-def _descend(state: TermState) -> None:
-    """One step of a term's own optimiser on the gradients that wait for it."""
-    if state.optimizer is None or state.pending is None:
-        return
-    for p, g in zip(state.parameters, state.pending, strict=True):
-        p.grad = averaged(g)  # every process has its own part of the batch, and all the same adversary
-    state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
-    state.pending = None
-
-
 def _refuse_sharded(terms: Sequence[LossTerm], aggregator: Aggregator | None) -> None:
     """Gradients of single terms need whole parameters on each process."""
     by = sharding()
@@ -330,46 +256,3 @@ def _refuse_sharded(terms: Sequence[LossTerm], aggregator: Aggregator | None) ->
             where="training",
             do="train with plain data parallelism, or choose an aggregator of losses",
         )
-
-
-def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
-    """Whether no entry of any tensor is infinite or not a number."""
-    import torch
-
-    return all(bool(torch.isfinite(t.detach().sum(dtype=torch.float32))) for t in tensors)
-
-
-def diverged(what: str, step: int) -> TrainingDiverged:
-    """The error for a training that cannot go on; the one that runs it adds where the last good checkpoint is."""
-    return TrainingDiverged(
-        f"{what} at step {step}",
-        where="training",
-        do="lower training.learning_rate or the weight of that term, then start again",
-    )
-
-
-def _diverged_gradient(name: str, norm: float, step: int) -> TrainingDiverged:
-    return diverged(f"the gradient of the loss term {name!r} became {norm}", step)
-
-
-def _derivatives(combined: torch.Tensor, weighted: dict[str, torch.Tensor]) -> dict[str, float]:
-    """The derivative of a combination [] by each of the values that it was made of; 0 for those it does not follow."""
-    import torch
-
-    moving = {name: value for name, value in weighted.items() if value.requires_grad}
-    found = dict.fromkeys(weighted, 0.0)
-    if combined.requires_grad and moving:
-        grads = torch.autograd.grad(combined, list(moving.values()), retain_graph=True, allow_unused=True)
-        found |= {name: float(g) for name, g in zip(moving, grads, strict=True) if g is not None}
-    return found
-
-
-def _gradient_norm(value: torch.Tensor, parameters: Sequence[torch.nn.Parameter]) -> float:
-    """Euclidean norm of the gradient of a scalar over all parameters; 0 when it depends on none."""
-    import torch
-
-    if not value.requires_grad:
-        return 0.0
-    grads = torch.autograd.grad(value, list(parameters), retain_graph=True, allow_unused=True)
-    square = sum(float(g.detach().float().pow(2).sum()) for g in grads if g is not None)
-    return math.sqrt(square) if square >= 0 else square

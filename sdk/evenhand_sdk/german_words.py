@@ -76,7 +76,6 @@ WEAK = {
     "Pilot": "Piloten",
     "Student": "Studenten",
 }
-NOT_WEAK = _set("Magistrat Arrest Magnet")
 GENITIVES = {
     "Mann": "Mannes",
     "Arzt": "Arztes",
