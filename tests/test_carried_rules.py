@@ -104,6 +104,8 @@ def test_samples_differ_and_are_the_same_again(run: Path) -> None:
     how: dict[str, Any] = {"max_new_tokens": 8, "do_sample": True, "num_return_sequences": 3, "seed": 5}
     found = pipe(PROMPT, **how)
     assert len({f["generated_text"] for f in found}) == 3 and pipe(PROMPT, **how) == found
+    texts = {f["generated_text"] for seed in (5, 6, 7) for f in pipe(PROMPT, **{**how, "seed": seed})}
+    assert len(texts) == 9  # the third sample of one seed is not the second of the next
 
 
 def test_chats_and_what_is_neither(run: Path) -> None:

@@ -242,6 +242,19 @@ def test_contexts_that_grow_or_end_are_never_read_again() -> None:
     assert {length for _, length in shapes[1:]} == {1}
 
 
+def test_prompts_that_are_the_same_keep_their_places_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import DynamicCache
+
+    moves: list[Any] = []
+    monkeypatch.setattr(DynamicCache, "reorder_cache", lambda self, index: moves.append(index))
+    model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = None
+    asked = [Request(prompt=PROMPTS[0], max_new_tokens=6)] * 3
+    every = DecodingRule(name="every", next_logits=shifted(3).next_logits, contexts=lambda prefix: [list(prefix)])
+    first, *others = generate(model, tokenizer, asked, rules=[every])
+    assert moves == [] and all(other.token_ids == first.token_ids for other in others)
+
+
 def test_beams_carry_the_caches_of_their_contexts() -> None:
     model, tokenizer = tiny_causal()
     rule = told(tokenizer, "The old town")

@@ -115,10 +115,8 @@ class Reader:
     def forward(self, wanted: list[list[int]]) -> torch.Tensor:
         """The next-token logits [n, V] of sequences; those that continue what was read before cost one token each."""
         device = self.model.device
-        place = {tuple(old): k for k, old in enumerate(self.cached)}
-        found = [place.get(tuple(new[:-1])) for new in wanted]
-        if self.mask is not None and None not in found:
-            order = [k for k in found if k is not None]
+        order = self._continued(wanted)
+        if self.mask is not None and order is not None:
             if order != list(range(len(self.cached))):
                 index = torch.tensor(order, device=device)
                 self.cache.reorder_cache(index)
@@ -147,6 +145,14 @@ class Reader:
         )
         self._keep(getattr(out, "past_key_values", None), wanted)
         return out.logits[:, -1].float()  # type: ignore[no-any-return]
+
+    def _continued(self, wanted: list[list[int]]) -> list[int] | None:
+        """The places of the sequences that were read before and are continued here; None where one was not read."""
+        if len(wanted) == len(self.cached) and all(w[:-1] == c for w, c in zip(wanted, self.cached, strict=True)):
+            return list(range(len(wanted)))  # also where several are the same
+        place = {tuple(old): k for k, old in enumerate(self.cached)}
+        found = [place.get(tuple(new[:-1])) for new in wanted]
+        return None if None in found else [k for k in found if k is not None]
 
     def _keep(self, cache: Any, read: list[list[int]]) -> None:
         """What the next call goes on from; a model without such a cache (Mamba) is read anew for each token."""

@@ -52,8 +52,8 @@ class TextGeneration:
                 f"greedy decoding has one answer, not {num_return_sequences}", where="pipeline", do="set do_sample=True"
             )
         asked = [
-            replace(_request(each), max_new_tokens=max_new_tokens, seed=None if number == 0 else seed + number)
-            for each in many
+            replace(request, max_new_tokens=max_new_tokens, seed=_seed(request, seed, number))
+            for request in map(_request, many)
             for number in range(num_return_sequences)
         ]
         self.responses = generate(
@@ -68,6 +68,13 @@ class TextGeneration:
             for k, each in enumerate(many)
         ]
         return found[0] if one else found
+
+
+def _seed(request: Request, seed: int, number: int) -> int | None:
+    """Of one of several samples: another one for each prompt, number and seed; the first is what `generate` gives."""
+    from evenhand.generation import seed_of
+
+    return None if number == 0 else seed_of(replace(request, prompt=f"{number}\n{request.prompt}"), seed)
 
 
 def _request(given: Any) -> Request:
