@@ -159,9 +159,13 @@ class Bench:
         self.per_token("G5 expert-guidance, 3 contexts", [UNNAMED], self.rule("expert-guidance"), 1.55)
 
     def gradient(self) -> None:
-        """G7: no target but to be told, and to cost nothing where nobody is named."""
+        """G7: no target but to be told, and to cost nothing where it does not act: nobody is named, or below the gate,
+        where only the context is read."""
         rules = self.rule("gradient-decoding", gate=0.0)
         self.compare("G7 gradient-decoding, no group word", [UNNAMED], rules, 1.10)
+        self.per_token(
+            "G7 gradient-decoding, 1 context, below gate", [NAMED], self.rule("gradient-decoding", gate=1.0), 1.35
+        )
         ours, bare = alternately(self.ours([NAMED], rules), self.bare([NAMED]), max(2, self.rounds // 2), self.device)
         price = (statistics.median(ours) - statistics.median(bare)) / self.tokens
         print(f"G7 gradient-decoding, each word moved: {1000 * price:.0f} ms more a word", flush=True)

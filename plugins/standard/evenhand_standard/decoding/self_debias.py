@@ -110,6 +110,6 @@ def suppressed(own: torch.Tensor, others: torch.Tensor, decay: float, floor: flo
     likelier = (others.softmax(-1).amax(0) - p).clamp_min(0.0)
     kept = (-decay * likelier).exp().clamp_min(floor)
     ratio = kept / (p * kept).sum()  # p' / p
-    moved = 0.5 * float((p * (ratio - 1)).abs().sum())
-    part = min(1.0, most / moved) if moved else 1.0
+    moved = 0.5 * (p * (ratio - 1)).abs().sum()
+    part = (most / moved).clamp_max(1.0)  # 1 where nothing moved
     return log_p + ((1 - part) + part * ratio).log()
