@@ -39,3 +39,17 @@ def test_a_package_without_sources_in_one_folder_has_none(tmp_path: Path, monkey
     (tmp_path / "no_init_here").mkdir()
     step = step_of(tmp_path / "no_init_here", "some-distribution", monkeypatch)
     assert provenance([step])[1]["code"] == ""
+
+
+def test_a_sample_has_every_token_that_a_rule_changed_and_none_that_it_only_moved() -> None:
+    from evenhand.contributions import Request, Response, TokenChange
+    from evenhand.manifest import sample_dict
+
+    asked = Request(prompt="The nurse said")
+    changes = [
+        TokenChange(position=k, rule="rule", before=" a", after=" a" if k % 2 else " the", total_variation=0.2)
+        for k in range(60)
+    ]
+    plain = Response(request=asked, text=" so")
+    found = sample_dict(plain, Response(request=asked, text=" this", changes=changes))
+    assert [change["position"] for change in found["changes"]] == list(range(0, 60, 2))

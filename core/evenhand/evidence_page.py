@@ -101,7 +101,7 @@ def _model(
         f"Differences are paired by item, with intervals of {levels}: the value after minus the value before, or the "
         "change of the distance from the ideal value where there is one. The untouched model has its own values, for "
         "each definition that was in use. A training with one seed has no verdict. "
-        f"{counted(len(results), 'run')}, {counted(len(missing), 'technique')} not run.",
+        f"{counted(len(results), 'run')}" + (f", {counted(len(missing), 'technique')} not run." if missing else "."),
         _table(header, [untouched, *(row for _, row in rows)]),
         "### Against controls",
         "The run's difference from models that nobody meant to be fairer, on the same items. Only an interval on the "

@@ -194,7 +194,7 @@ def sample_dict(before: Response, after: Response) -> dict[str, Any]:
         "prompt": after.request.prompt,
         "before": before.text,
         "after": after.text,
-        "changes": [asdict(c) for c in after.changes if c.before != c.after][:12],
+        "changes": [asdict(c) for c in after.changes if c.before != c.after],
         "request_changes": [plain(asdict(c)) for c in after.request_changes],
     }
 

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from evenhand_sdk import Finding, Intervention, Monitor, Observation, Request, Response, load_axis
+from evenhand_sdk import (
+    Finding,
+    Intervention,
+    Monitor,
+    Observation,
+    Request,
+    RequestChange,
+    Response,
+    TokenChange,
+    load_axis,
+)
 from evenhand_standard.monitoring.answer_scores import masked, scorer, sentiment
 from evenhand_standard.monitoring.canaries import TEMPLATES, canaries
 from evenhand_standard.monitoring.parity_monitor import ParityMonitor
@@ -52,6 +62,19 @@ def test_a_prompt_with_a_group_is_asked_again_with_the_other(monitor: Any) -> No
     (probe,) = monitor().probes(Observation(response=answered(request, "Fine.")))
     assert (probe.prompt, probe.max_new_tokens, probe.seed) == ("He met his sister.", 7, 11)
     assert monitor().probes(Observation(response=answered(Request(prompt="It rains."), "Fine."))) == []
+
+
+def test_it_tells_how_many_answers_the_record_says_were_changed_by_rules(monitor: Any) -> None:
+    watch = monitor()
+    asked = Request(prompt="It rains.")
+    moved, other = (
+        TokenChange(position=0, rule="rule", before=" a", after=after, total_variation=0.1) for after in (" a", " the")
+    )
+    whole = RequestChange(rule="rule", what="rewriting", before="He may go.", after="They may go.")
+    for record in ({}, {"changes": (moved,)}, {"changes": (moved, other)}, {"request_changes": (whole,)}):
+        watch.observe(Observation(response=Response(request=asked, text="Fine.", **record)))
+    facts = watch.summary().facts
+    assert (facts["served answers"], facts["of these changed by decoding rules"]) == (4, 2)
 
 
 def test_differences_are_first_group_minus_second_whichever_was_served(monitor: Any) -> None:

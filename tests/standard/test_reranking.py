@@ -78,13 +78,17 @@ def test_the_choice_by_hand() -> None:
     assert change.facts == {"answers": 2, "rejected": 2, "bias": [0.9, 0.8], "fluency": [-1.0, -9.0]}
 
 
-def best_by_trying_all(groups: list[str | None], fluency: list[float], k: int, target: dict[str, float]) -> float:
-    """The least distance that any set of k answers has, with as many of nobody as there must be."""
+def best_by_trying_all(
+    groups: list[str | None], fluency: list[float], k: int, target: dict[str, float]
+) -> tuple[float, float]:
+    """The least distance that any set of k answers has, with as many of nobody as there must be, and the greatest
+    fluency of a set with this distance."""
     n, nobody = len(groups), groups.count(None)
     free = min(nobody, max(k - (n - nobody), round(k * nobody / n)))
     sets = [s for s in itertools.combinations(range(n), k) if sum(groups[i] is None for i in s) == free]
-    counts = [{g: sum(groups[i] == g for i in s) for g in target} for s in sets]
-    return min(distance(c, target) for c in counts)
+    rated = [(distance({g: sum(groups[i] == g for i in s) for g in target}, target), s) for s in sets]
+    least = min(far for far, _ in rated)
+    return least, max(sum(fluency[i] for i in s) for far, s in rated if far < least + 1e-9)
 
 
 @settings(max_examples=80, deadline=None)
@@ -100,7 +104,29 @@ def test_quotas_are_the_optimum_over_all_sets(groups: list[str | None], k: int, 
     assert len(places) == min(k, len(groups)) and places == sorted(set(places))
     if len(groups) > k:
         counts = {g: sum(groups[i] == g for i in places) for g in target}
-        assert distance(counts, target) == pytest.approx(best_by_trying_all(groups, fluency, k, target), abs=1e-9)
+        found = (distance(counts, target), sum(fluency[i] for i in places))
+        assert found == pytest.approx(best_by_trying_all(groups, fluency, k, target), abs=1e-9)
+
+
+def test_a_quota_over_many_groups_is_found_at_once() -> None:
+    groups = [f"group {k % 30}" for k in range(60)]
+    places = chosen(groups, [-float(k) for k in range(60)], 24, {f"group {k}": 1.0 for k in range(30)})
+    assert places == list(range(24))  # one of each of 24 groups, the most fluent
+
+
+@pytest.mark.parametrize("items", ["four", 0, 1, -1, 2.5, True, 33, 10**9])
+def test_a_request_cannot_ask_for_just_any_number_of_items(items: Any, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    rule = Reranking(form="quota").decoding(run_of(model, tokenizer), model)
+    asked = [
+        Request(prompt="The nurse said", max_new_tokens=2, meta={"items": items}),
+        Request(prompt="Rain fell", max_new_tokens=2, meta={"items": 2}),
+    ]
+    with pytest.raises(
+        UsageError, match=r"^reranking: the request asks for .* items\n  ask for 2 to 32 in its meta"
+    ) as caught:
+        generate(model, tokenizer, asked, rules=[rule])
+    assert caught.value.answers[0] is None and caught.value.answers[1].text
 
 
 def test_of_equally_balanced_sets_the_most_fluent_is_given_and_nobody_is_erased() -> None:

@@ -5,13 +5,14 @@ With k answers to choose, c_g how many of them name group g (and no other), and 
     minimise   (1/2) sum_g | c_g / sum c  -  t_g |,     among those the one with the greatest sum of fluency
 
 Answers that name nobody, or several groups, keep the share that they have among the samples: a set must not become
-balanced by erasing everybody. The number of count vectors is small, so all are tried: the optimum is exact.
+balanced by erasing everybody. Both are sums of convex functions of the c_g, so taking the best next answer again and
+again gives the exact optimum, however many groups there are.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from evenhand_sdk import Axis, group_words
 
@@ -37,14 +38,17 @@ def chosen(groups: Sequence[str | None], fluency: Sequence[float], k: int, targe
     nobody = of_group.get(None, [])
     named = n - len(nobody)
     free = min(len(nobody), max(k - named, round(k * len(nobody) / n)))
-    names = list(target)
-    best: tuple[float, float] | None = None
-    picked: list[int] = []
-    for counts in compositions(k - free, [len(of_group.get(g, ())) for g in names]):
-        mine = [i for g, count in zip(names, counts, strict=True) for i in of_group.get(g, ())[:count]]
-        value = (-distance(dict(zip(names, counts, strict=True)), target), sum(fluency[i] for i in mine))
-        if best is None or value > best:
-            best, picked = value, mine
+    wanted, whole = k - free, sum(target.values())
+    counts = dict.fromkeys(target, 0)
+
+    def further(g: str) -> tuple[float, float]:
+        """By how much the distance grows with one more of a group, and what that costs in fluency."""
+        goal, now = wanted * target[g] / whole, counts[g]
+        return round(abs(now + 1 - goal) - abs(now - goal), 9), -fluency[of_group[g][now]]
+
+    for _ in range(wanted):
+        counts[min((g for g in target if counts[g] < len(of_group.get(g, ()))), key=further)] += 1
+    picked = [i for g, count in counts.items() for i in of_group.get(g, ())[:count]]
     return sorted([*picked, *nobody[:free]])
 
 
@@ -54,17 +58,6 @@ def distance(counts: Mapping[str, int], target: Mapping[str, float]) -> float:
     if not whole:
         return 0.0
     return 0.5 * sum(abs(counts.get(g, 0) / whole - t / total) for g, t in target.items())
-
-
-def compositions(k: int, most: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """All ways to write k as an ordered sum with at most `most[i]` in place i."""
-    if not most:
-        if k == 0:
-            yield ()
-        return
-    for first in range(max(0, k - sum(most[1:])), min(k, most[0]) + 1):
-        for rest in compositions(k - first, most[1:]):
-            yield (first, *rest)
 
 
 def shares(groups: Sequence[str | None]) -> dict[str, int]:

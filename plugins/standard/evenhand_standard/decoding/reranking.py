@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SWAP = "swap"
+MOST_ITEMS = 32
 Share = Annotated[float, Field(gt=0.0)]
 
 
@@ -69,7 +70,7 @@ class RerankingOptions(StrengthOptions):
     )
     axes: Axes = ("gender",)
     locale: Locale = "en"
-    items: Annotated[int, Field(ge=2, le=32)] = Field(
+    items: Annotated[int, Field(ge=2, le=MOST_ITEMS)] = Field(
         4, description="Of a quota: how many answers are given, one a line; a request can say `items` in its meta."
     )
     target: Mapping[str, Share] = Field(
@@ -119,7 +120,7 @@ class Reranking(Mitigation):
         def around(request: Request, ask: Ask) -> Response:
             if not acts_on(request, o.strength, share_seed):
                 return ask(request)
-            items = int(request.meta.get("items", o.items))
+            items = items_of(request, o.items)
             count = o.samples if o.form == "best" else max(o.samples, items)
             found = rate(request, sampled(ask, request, count, o.temperature, seed))
             if o.form == "quota":
@@ -128,6 +129,16 @@ class Reranking(Mitigation):
 
         probes = _probes(run) if o.score == SWAP else ()
         return DecodingRule(name=run.step_id, around=around, probes=probes)
+
+
+def items_of(request: Request, default: int) -> int:
+    """How many answers a quota gives: what the request says in its meta, within what the option may be."""
+    items = request.meta.get("items", default)
+    if isinstance(items, bool) or not isinstance(items, int) or not 2 <= items <= MOST_ITEMS:
+        raise UsageError(
+            f"the request asks for {items!r} items", where="reranking", do=f"ask for 2 to {MOST_ITEMS} in its meta"
+        )
+    return items
 
 
 def _probes(run: RunContext) -> list[Response]:

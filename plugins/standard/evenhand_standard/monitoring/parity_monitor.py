@@ -132,6 +132,8 @@ class Watch:
         self.pairs: list[Pair] = []
         self.seen: set[str] = set()
         self.reused = self.canary_pairs = self.canaries_asked = 0
+        self.served = self.ruled = 0
+        """Answers to users, and how many of them a decoding rule has changed, by their record."""
         self.alarm_at: int | None = None
         self._canaries = canaries(axes, run.seed_for("canaries"))
         self._waiting: dict[int, tuple[str, str, float]] = {}
@@ -186,6 +188,9 @@ class Watch:
         """Takes in the answer to a probe; an alarm is raised once."""
         answer = observation.response
         about = answer.request.meta.get(self.key)
+        if observation.probe_of is None:
+            self.served += 1
+            self.ruled += bool(answer.request_changes) or any(c.before != c.after for c in answer.changes)
         if observation.probe_of is None or about is None:
             return []
         probe = Probe(**about)
@@ -231,6 +236,8 @@ class Watch:
             "pairs": len(self.pairs),
             "of these canaries": self.canary_pairs,
             "reused prompts, not counted": self.reused,
+            "served answers": self.served,
+            "of these changed by decoding rules": self.ruled,
             "wealth": self.wealth,
             "alarm at a wealth of": 1 / self.options.alpha,
         }
