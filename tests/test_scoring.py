@@ -12,11 +12,12 @@ from evenhand import scoring
 from evenhand.contributions import DecodingRule, Request
 from evenhand.errors import OutOfMemory, PluginFault, UsageError
 from evenhand.measured import Measured
+from evenhand.memory_errors import out_of_memory
 from evenhand.pairs import framing_tokens
 from evenhand.scored_text import token_ids
 from evenhand.scoring import describe_mode, distributions, pll, score_texts
 from evenhand.scoring_continuations import score_continuations
-from evenhand.scoring_forward import WORTH_PACKING, Forward, out_of_memory
+from evenhand.scoring_forward import WORTH_PACKING, Forward
 from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import fast_bf16, measuring, resolve
 from evenhand_sdk.tiny import LENGTH, tiny_masked

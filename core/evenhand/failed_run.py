@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator
 
 from evenhand.errors import EvenhandError, OutOfMemory, told
-from evenhand.guard import blamed, memory_ran_out, stopped
+from evenhand.guard import blamed, stopped
 from evenhand.manifest import Manifest
+from evenhand.memory_errors import memory_ran_out
 from evenhand.plan import Plan
 
 

@@ -28,6 +28,7 @@ from evenhand.contributions import (
     RowAccount,
 )
 from evenhand.errors import EvenhandError, PluginFault
+from evenhand.memory_errors import memory_ran_out
 from evenhand.plan import stages_of
 
 if TYPE_CHECKING:
@@ -115,13 +116,6 @@ def _guard(
 def stopped(error: BaseException) -> bool:
     """Whether it is the user who ends the process; whatever else a plugin raises, SystemExit too, is its fault."""
     return isinstance(error, KeyboardInterrupt)
-
-
-def memory_ran_out(error: BaseException) -> bool:
-    """Whether an exception says that memory was not enough."""
-    from evenhand.scoring_forward import out_of_memory
-
-    return isinstance(error, MemoryError | RuntimeError) and out_of_memory(error)
 
 
 def blamed(error: BaseException, steps: Iterable[ResolvedStep]) -> PluginFault | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import OutOfMemory, UsageError
 from evenhand.filling import foreign_hooks
+from evenhand.memory_errors import out_of_memory
 from evenhand.scoring_packing import LENGTH_STEP, SHARED, PackedRow, Row, common, plan
 from evenhand.scoring_precision import measuring
 
@@ -316,16 +317,6 @@ def _never_taken(model: PreTrainedModel) -> int:
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     index = getattr(table, "padding_idx", None)
     return 0 if index is None else int(index) + 1
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on whichever device."""
-    import torch
-
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
 
 
 def _up(number: int, step: int, most: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import UsageError
-from evenhand.guard import memory_ran_out
+from evenhand.memory_errors import memory_ran_out
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

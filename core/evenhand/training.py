@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm, ModelTransform, TrainingStart
 from evenhand.errors import NoEffect, OutOfMemory, UsageError
 from evenhand.foreign_precision import own_precision
+from evenhand.memory_errors import out_of_memory
 from evenhand.processes import is_first
-from evenhand.scoring_forward import out_of_memory
 from evenhand.training_arguments import arguments_of, current_device_kept, in_bf16
 from evenhand.training_checkpoints import STATE_OF_TERMS, demand_fresh, go, last_checkpoint
 from evenhand.training_checks import demand_pairs, demand_sound, one_aggregator, one_criterion

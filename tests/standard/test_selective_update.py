@@ -11,7 +11,8 @@ from datasets import Dataset
 
 from evenhand_sdk import UsageError
 from evenhand_standard.architecture.families import FAMILIES, layer_numbers
-from evenhand_standard.architecture.selective_update import SelectiveUpdate, selected
+from evenhand_standard.architecture.selective_update import SelectiveUpdate
+from evenhand_standard.architecture.tensor_sets import selected
 
 SHAPE = {"num_hidden_layers": 4, "num_attention_heads": 2, "hidden_size": 8, "intermediate_size": 16}
 DECODER = {**SHAPE, "num_key_value_heads": 2, "head_dim": 4}

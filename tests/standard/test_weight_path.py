@@ -11,8 +11,8 @@ from datasets import Dataset
 
 from evenhand_sdk import UsageError
 from evenhand_sdk.testing import apply_data, place, train
-from evenhand_standard.architecture.selective_update import selected
 from evenhand_standard.architecture.task_vector_negation import TaskVectorNegation, stereotyped
+from evenhand_standard.architecture.tensor_sets import selected
 from evenhand_standard.architecture.weight_interpolation import WeightInterpolation
 from evenhand_standard.architecture.weight_path import trim
 

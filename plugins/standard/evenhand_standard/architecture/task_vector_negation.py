@@ -34,7 +34,7 @@ from evenhand_standard.architecture.group_pairs import NONE, fitting_pairs
 from evenhand_standard.architecture.low_rank import LoraSettings
 from evenhand_standard.architecture.low_rank_training import through_lora
 from evenhand_standard.architecture.own_parameters import own_parameters
-from evenhand_standard.architecture.selective_update import selected
+from evenhand_standard.architecture.tensor_sets import selected
 from evenhand_standard.architecture.weight_path import along
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import Artifact, ModelTransform, UsageError
 from evenhand_standard.architecture.low_rank import present
-from evenhand_standard.architecture.selective_update import interpolate, size
+from evenhand_standard.architecture.selective_update import interpolate
+from evenhand_standard.architecture.tensor_sets import size
 
 if TYPE_CHECKING:
     import torch
