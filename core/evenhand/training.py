@@ -179,6 +179,8 @@ def train(
                                 do="lower training.max_length",
                             ) from error
                         too_large, (batch, accumulation) = batch, smaller(batch, effective)
+                        if watch is not None:
+                            watch.read_beside(batch)
                         word = "halved" if batch * 2 == too_large else "cut"
                         tell(f"out of memory: micro-batch {word} to {batch}, gradients accumulated over {accumulation}")
                         resume = last_checkpoint(folder) is not None  # the update of a step is the same: it can go on
