@@ -265,6 +265,27 @@ def test_the_constraint_stands_outside_of_the_aggregator(uses: Any, tmp_path: Pa
     assert b.watch["looks"][-1]["ratio"] == pytest.approx(a.watch["looks"][-1]["ratio"], rel=1e-2)
 
 
+def test_after_memory_ran_out_the_constraint_reads_fewer_rows_at_a_time_too(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    rows: list[int] = []
+
+    def narrow(module: Any, args: Any, kwargs: Any) -> None:
+        if torch.is_grad_enabled():
+            rows.append(len(kwargs["input_ids"]))
+            if rows[-1] > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.register_forward_pre_hook(narrow, with_kwargs=True)
+    how = {"max_steps": 6, "batch_size": 8, "evaluate_every": 1, "learning_rate": 0.01}
+    result = run(model, tokenizer, tmp_path, [harm(9.0)], retention=retention(), budget=1.0001, **how)
+    assert result.events[:2] == [
+        "out of memory: micro-batch halved to 4, gradients accumulated over 2",
+        "out of memory: micro-batch halved to 2, gradients accumulated over 4",
+    ]
+    assert rows.count(1) > 0, "the constraint was read, a row at a time"
+    assert result.watch["kept"] == 0, "a model that has not moved yet is no best moment"
+
+
 def test_the_option_of_training_holds_the_budget_of_own_code(tmp_path: Path) -> None:
     import evenhand
 

@@ -66,7 +66,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         losses = [f"{s.term.name} {s.values[-1]:.3f}" for s in self.terms.states if s.values]
         self.bar.advance(1, note=", ".join(losses))
         watch = self.terms.watch
-        due = watch is not None and watch.due(state.global_step, state.max_steps)
+        # The first update of a warm-up has a learning rate of 0: the model is as it was, which is no moment to keep.
+        still = state.global_step == 1 and args.warmup_steps > 0
+        due = watch is not None and not still and watch.due(state.global_step, state.max_steps)
         if watch is not None and due and watch.look(rest["model"], state.global_step):
             control.should_training_stop = True
         if state.global_step >= state.max_steps or control.should_training_stop:

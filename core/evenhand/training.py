@@ -131,6 +131,8 @@ def train(
                         if not out_of_memory(error):
                             raise
                         batch, accumulation = _cut(batch, effective, error, title=title, tell=tell)
+                        if watch is not None:
+                            watch.read_beside(batch)
                         resume = last_checkpoint(folder) is not None  # the update of a step is the same: it can go on
                         put_back(model, before)
                     finally:

@@ -84,6 +84,12 @@ class Watch:
     _drawn: int = field(default=0, init=False)
     """How often retention rows were drawn."""
 
+    def read_beside(self, batch: int) -> None:
+        """Read as many rows at a time as go beside micro-batches of so many: fewer, when memory has run out."""
+        self.batch = max(1, batch // 2)
+        rows = [row for part in self.measured for row in part]
+        self.measured = [rows[k : k + 2 * batch] for k in range(0, len(rows), 2 * batch)]
+
     # ------------------------------------------------------------------------------------------------- looking
     def begin(self, model: PreTrainedModel, untouched: PreTrainedModel) -> None:
         """Measure the untouched model, and the present one before its first update."""
@@ -274,8 +280,7 @@ def watch_of(
         return criterion.measure(Measured(model, tokenizer, kind, (), how, title=f"Looking at {criterion.name}"))
 
     watch = Watch(
-        kind=kind, rate=rate, batch=max(1, batch // 2), every=every, criterion=criterion, measure=measure, seed=seed,
-        precision=precision,
+        kind=kind, rate=rate, every=every, criterion=criterion, measure=measure, seed=seed, precision=precision,
     )  # fmt: skip
     if retention is None or budget is None:
         return watch
@@ -284,7 +289,8 @@ def watch_of(
         raise UsageError("the retention text has no rows of two tokens or more", where="training.constraint")
     measured = rows[::2]
     watch.budget, watch.taught = budget, rows[1::2]
-    watch.measured = [measured[k : k + 2 * batch] for k in range(0, len(measured), 2 * batch)]
+    watch.measured = [measured]
+    watch.read_beside(batch)
     # Of what is read: a row that `max_length` cuts has fewer words than its text.
     watch.words = sum(len(tokenizer.decode(row.ids, skip_special_tokens=True).split()) for row in measured)
     watch.collator = Collator(tokenizer=tokenizer, kind=kind, bins={}, seed=seed)

@@ -124,6 +124,25 @@ def test_it_is_switched_for_a_request(run_of: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_copy_of_the_model_is_switched_by_itself(family: str, run_of: Any) -> None:
+    model = family_model(family)
+    base = outputs(model)
+    transform = transform_of(model, run_of, beta=0.5, folded=False)
+    transform.apply(model, transform.fit(model))
+    live, other = outputs(model), copy.deepcopy(model)
+    with using(other, 0.0):
+        assert torch.equal(outputs(other), base)
+        assert torch.equal(outputs(model), live)
+    with using(model, 0.0):
+        assert torch.equal(outputs(model), base)
+        assert torch.equal(outputs(other), live)
+    transform.revert(model)
+    assert torch.equal(outputs(model), base)
+    assert torch.equal(outputs(other), live)
+    assert not any(module.KEPT in vars(part) for part in model.modules())
+
+
 def test_another_thread_is_not_disturbed_by_a_switch(run_of: Any) -> None:
     import threading
 

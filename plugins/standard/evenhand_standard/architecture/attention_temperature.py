@@ -51,7 +51,8 @@ SETTING = "attention-temperature"
 """What a request may set in its meta: the strength with which the steps that were not folded act on its answer."""
 Beta = Annotated[float, Field(gt=0.0, le=4.0)]
 KEPT = "evenhand_attention_betas"
-"""Attribute of a model: by step, (the full betas, the betas in force)."""
+"""Attribute of a model: by step, (the full betas, the betas in force). Of the modules that are multiplied: by step, the
+same list of betas in force, so that a copy of the model has its own."""
 SWITCHED: ContextVar[Mapping[int, list[float]]] = ContextVar("switched", default=MappingProxyType({}))
 """What `using` has put in the place of betas, by their identity: for the thread (or task) that has called it."""
 
@@ -124,6 +125,7 @@ class LiveTemperature:
     def __init__(self, step: str) -> None:
         self.step = step
         self.hooks = Hooks()
+        self._places: list[Any] = []
 
     def put(self, model: PreTrainedModel, betas: Sequence[float], strength: float = 1.0) -> None:
         """Multiply from now on, by 1 + strength (beta - 1)."""
@@ -133,12 +135,15 @@ class LiveTemperature:
             self._hook(model, layer)
 
     def _hook(self, model: PreTrainedModel, layer: Layer) -> None:
-        in_force = _state(model)[self.step][1]
         place = layer.query.module if layer.query_norm is None else layer.query_norm
         rows = layer.query.rows if layer.query_norm is None else None
+        step, number = self.step, layer.number
+        setattr(place, KEPT, {**getattr(place, KEPT, {}), step: _state(model)[step][1]})
+        self._places.append(place)
 
-        def scaled(out: torch.Tensor) -> torch.Tensor:
-            beta = SWITCHED.get().get(id(in_force), in_force)[layer.number]
+        def scaled(owner: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
+            in_force = getattr(owner, KEPT)[step]
+            beta = SWITCHED.get().get(id(in_force), in_force)[number]
             if beta == 1.0:
                 return out
             if rows is None:
@@ -147,11 +152,17 @@ class LiveTemperature:
             factor[rows.to(out.device)] = beta
             return out * factor
 
-        self.hooks.on_output(place, scaled)
+        self.hooks.handles.append(place.register_forward_hook(scaled))
 
     def take(self, model: PreTrainedModel) -> None:
         """The model as it was before."""
         self.hooks.remove()
+        while self._places:
+            place = self._places.pop()
+            if len(held := {k: v for k, v in getattr(place, KEPT).items() if k != self.step}):
+                setattr(place, KEPT, held)
+            else:
+                delattr(place, KEPT)
         _state(model).pop(self.step, None)
         if not _state(model):
             delattr(model, KEPT)
