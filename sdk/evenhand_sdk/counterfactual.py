@@ -214,8 +214,10 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     """The words outside of exempt spans that do not belong to an exempt person."""
     exempt = exempt_spans(text, lexicon, fold) if found else NOTHING
     rulers = _rulers(text, found, lexicon.grammar)
-    if rulers:
-        exempt = exempt._replace(persons=[*exempt.persons, *rulers])
+    words = [(word.start, word.end, word.entry.rows[0]) for word in found]
+    facts = lexicon.grammar.group_facts(text, words, exempt.groups)
+    if rulers or facts:
+        exempt = exempt._replace(persons=[*exempt.persons, *rulers], facts=[*exempt.facts, *facts])
     elif exempt is NOTHING:
         return found
     kept: set[int] = set()

@@ -14,6 +14,7 @@ from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_agreement import possessive_ending, verb_after
 from evenhand_sdk.english_articles import article_before, repaired_article
 from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with_vowel_sound
+from evenhand_sdk.english_facts import group_facts
 from evenhand_sdk.english_names import (
     bears_surname,
     in_name_of_thing,
@@ -31,10 +32,11 @@ from evenhand_sdk.english_persons import (
     is_origin,
     is_state,
     names_persons,
+    of_two_peoples,
 )
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
 from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, SMALL_WORDS
-from evenhand_sdk.grammar import Reading, Replacement, Swap
+from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap
 
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
 _IDENTITY = re.compile(
@@ -74,7 +76,7 @@ class English:
     def names_person(
         self, text: str, start: int, end: int, row: WordTuple, is_group_word: Callable[[str], bool]
     ) -> bool:
-        if in_compound(text, start, end):
+        if in_compound(text, start, end) or (text[start].isupper() and of_two_peoples(text, start, end, is_group_word)):
             return False
         if row.context == "origin":
             return is_origin(text, start)
@@ -118,6 +120,9 @@ class English:
     def says_who(self, text: str, end: int, start: int) -> bool:
         found = _IDENTITY.fullmatch(text, end, start) if start - end < _LONGEST_DESCRIPTION else None
         return found is not None and not FUNCTION_WORDS.intersection(found[1].split())
+
+    def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
+        return group_facts(text, words, told, self.sentence_end)
 
     def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
         opener = text[sentence : sentence + 24].split(None, 1)[:1]

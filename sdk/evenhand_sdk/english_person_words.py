@@ -57,6 +57,11 @@ PERSON_NOUNS = _set(
     midfielder quarterback pitcher batsman bowler skater skier skateboarder motorist passer-by passersby hitchhiker
     squatter shepherd blacksmith locksmith mentor apprentice trainee amateur professional expert genius ally enemy
     rival ancestor descendant heir grandparents newlyweds couples twins siblings crewman interviewee nominee trustee
+    boxer golfer swimmer jockey racer skater angler drummer guitarist pianist violinist cellist bassist vocalist
+    hiker climber sailor smoker drinker dancer gambler banker broker tailor cobbler shoemaker potter baker brewer
+    gardener plumber roofer mason sculptor printmaker engraver printer publisher essayist lyricist librettist
+    filmmaker showrunner animator cinematographer videographer photographer photojournalist newsreader broadcaster
+    presenter anchor youtuber influencer vlogger rapper songwriter composer conductor organist trumpeter saxophonist
     devotee escapee evacuee returnee addict scout cadet marshal friar abbot prelate cardinal archbishop patriarch
     vicar curate rector seminarian disciple apostle martyr mystic guru yogi swami lama mufti mullah ayatollah caliph
     sultan emir shah tsar emperor empress chieftain chief"""
@@ -100,6 +105,31 @@ PLAIN_ADJECTIVES = _set(
     homosexual heterosexual"""
 )
 """Adjectives that are written with a capital only in names and titles."""
+
+PEOPLE_DO = _set(
+    """meet meets accept accepts agree agrees arrive arrives ask asks attend attends avoid avoids become becomes beg begs
+    believe believes benefit benefits borrow borrows bring brings buy buys celebrate celebrates choose chooses
+    come comes communicate communicates complain complains comprise comprises consist consists constitute
+    constitutes consume consumes contribute contributes cook cooks cries crowd crowds cry dance dances decide
+    decides demand demands depend depends deserve deserves die dies disagree disagrees donate donates drink
+    drinks earn earns eat eats enjoy enjoys enter enters face faces fear fears feel feels flock flocks follow
+    follows forget forgets form forms gather gathers get gets give gives go goes grow grows hate hates have hear
+    hears include includes inhabit inhabits join joins keep keeps know knows laugh laughs learn learns leave
+    leaves lend lends like likes live lives lose loses love loves make makes meet meetes migrate migrates must
+    need needs obey obeys occupy occupys oppose opposes own owns participate participates pay pays play plays
+    pray prays prefer prefers prosper prospers protest protests read reads receive receives reject rejects
+    relies rely remain remains remember remembers require requires ride rides save saves say says see seem seems
+    sees sell sells send sends serve serves settle settles share shares sign signs sing sings sit sits sleep
+    sleeps speak speaks spend spends starve starves struggle struggles suffer suffers survive survives take
+    takes teach teaches tell tells tend tends think thinks thrive thrives travel travels trust trusts use uses
+    visit visits vote votes wait waits want wants wear wears win wins worship worships write writes"""
+)
+"""What people do, of nouns that are rarely meant behind an adjective with an article (the poor live; not the old house)."""
+REPORTED = _set(
+    """implied said thought believed reported known rumoured rumored revealed shown supposed assumed meant claimed found
+    discovered presumed proved proven alleged perceived understood deemed pronounced declared"""
+)
+"""Verbs that report what somebody is (she is said to be blind)."""
 
 PREFIXES = _set("pan bi trans homo hetero demi ace poly anti non")
 """First parts of compounds, whatever the second one is (Pan-Slavic)."""
@@ -162,7 +192,7 @@ DESCRIBING = _set(
 )
 COMBINING = _set("Anglo Franco Indo Sino Russo Greco Judeo Austro Serbo Luso Hispano Italo Euro Turco Balto Dano Perso")
 """First parts of compounds that name two peoples or languages."""
-COLOURS = _set("black white brown red yellow heavy thin straight")
+COLOURS = _set("black white brown red yellow heavy thin straight fat slim lean slight stout")
 """Adjectives that without a noun mostly do not name persons (the black, the white)."""
 DETERMINERS_ONE = _set("a an one another each every any this that")
 DETERMINERS_MANY = _set("these those many few several some all both most two three four five six ten fellow other")
@@ -217,3 +247,11 @@ SURNAME_THINGS = _set(
     Brooks West Castle Chapel Abbey Game Marsh Heath Wells Street Drive Sea Cape Towers Masters Show Dam Bank Band"""
 )
 """Things that are surnames, too: directly behind a first name, they make a person (Mary Park)."""
+NAMED_THINGS = _set(
+    """hospital museum hotel pub bridge airport street school foundation award prize theatre theater stadium station building
+    house estate trophy medal lecture lectures scholarship fellowship collection library gallery centre center brand
+    company firm store stores band trio quartet quintet orchestra show film novel series song album case trial murder
+    affair scandal doctrine act bill law test method effect syndrome disease theorem equation constant number telescope
+    ship ferry line railway park garden gardens highway road tunnel dam plant factory mine farm ranch brewery"""
+)
+"""Things that bear the name of a person (the Walter Reed hospital)."""

@@ -38,6 +38,7 @@ from evenhand_sdk.english_words import (
     JUDGING,
     LEFT_SO,
     LET,
+    LATE_ADVERBS,
     LET_NOUNS,
     LIKING,
     LY_NON_ADVERBS,
@@ -57,12 +58,15 @@ from evenhand_sdk.english_words import (
     RANKING,
     ROLE_GIVERS,
     ROLES,
+    SHOWING,
     SO_MUCH,
     SOFT_ADVERBS,
     SPEECH_VERBS,
     STATE_VERBS,
+    TAKEN,
     TAKING,
     TIME_NOUNS,
+    TURNING,
 )
 
 _NEXT = re.compile(r"[^\S\n]*(?:\n[^\S\n]*(?!\n))?([\"“‘(*_]*)([^\W_]+(?:['’-][^\W_]+)*)")
@@ -93,7 +97,7 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
     lowered = word.lower()
     after = _NEXT.match(text, following.end())
     next_word = after[2].lower() if after and after.start(2) > following.end() else ""
-    closed = not next_word or next_word in FUNCTION_WORDS
+    closed = not next_word or next_word in FUNCTION_WORDS or next_word in LATE_ADVERBS
     previous = previous_word(text, start)
     prepositional = previous in PREPOSITIONS
     if previous == "to" and _LISTENING.search(text, max(0, start - 13), start):
@@ -102,6 +106,8 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
     if lowered in ("and", "or") and after and next_word in ("his", "her") and next_word != text[start:end].lower():
         return _shared_case(text, after.span(2), otherwise), GUESS
     if lowered in ("left", "right") and next_word in BODY_PARTS:
+        return "determiner", LIKELY
+    if lowered == "back" and next_word in ("on", "to") and previous in TURNING:
         return "determiner", LIKELY
     if not his and (_set_apart(lowered, next_word, previous) or _counted(lowered, next_word, previous)):
         return "object", GUESS
@@ -158,6 +164,10 @@ def _set_apart(word: str, next_word: str, previous: str) -> bool:
         return next_word in OPENERS
     if word in HELD:
         return previous in TAKING and (not next_word or next_word in FUNCTION_WORDS)
+    if word in ("included", "excepted", "aside"):
+        return True
+    if previous == "of" and word in TAKEN and (not next_word or next_word in FUNCTION_WORDS):
+        return True
     return word.endswith("ed") and next_word == "by"
 
 
@@ -197,7 +207,11 @@ def _her_before_content(
         return "object", GUESS
     if previous in MAKING and next_word in OPENERS:
         return "object", GUESS
-    if previous in PERCEPTION_VERBS and lowered.endswith("ing") and (lowered not in ING_NOUNS or next_word in OPENERS):
+    if previous in PERCEPTION_VERBS and lowered.endswith("ing") and (
+        lowered not in ING_NOUNS or next_word in OPENERS or previous in SHOWING
+    ):
+        if previous in HAVING and not closed and not next_word.endswith("ly"):
+            return "determiner", GUESS  # had her wrestling match
         return "object", LIKELY
     if previous in PERCEPTION_VERBS and lowered.endswith("ed") and (closed and next_word):
         return "object", GUESS

@@ -89,7 +89,8 @@ PERCEPTION_VERBS = _set(
     sent sending see sees saw seen seeing hear hears heard hearing notice notices noticed feel feels felt catch
     catches caught find finds found keep keeps kept leave leaves left spot spots spotted imagine imagined
     imagines remember remembers remembered picture pictured stop stops stopped watch watches watched
-    watching want wants wanted"""
+    watching want wants wanted show shows showed shown showing depict depicts depicted portray portrays portrayed film
+    filmed films photograph photographed photographs record recorded records imagine rendered"""
 )
 
 BARE_VERBS = _set(
@@ -172,7 +173,9 @@ GIVEN_NOUNS = _set(
     instructions information details stories french spanish english german italian latin maths math music
     gifts presents sweets candy cash soup bread juice milk medicine extra goodnight luck questions orders
     feedback access work-experience encouragement authority room power protection privacy refuge custody immunity asylum
-    recognition acclaim praise entry bail parole admission instruction letters postcards poems lunch dinner breakfast"""
+    recognition acclaim praise entry bail parole admission instruction letters postcards poems lunch dinner breakfast
+    work jobs employment sanctuary shelter fame wealth respect credibility leverage space peace solace satisfaction priority
+    exposure guidance assistance aid care medication treatment training proof evidence notice warning thanks"""
 )
 
 NUMBERS = _set("one two three four five six seven eight nine ten twenty fifty hundred several many few")
@@ -290,7 +293,8 @@ FINING = _set("fine fines fined charge charges charged bet bets owe owed tax tax
 RANKING = _set("rate rates rated rank ranks ranked vote voted place placed seed seeded")
 HAVING = _set("have has had having")
 LEFT_SO = _set(
-    "leave leaves left find found keep kept declare declared get got want wanted have had see saw consider considered"
+    """leave leaves left find found keep kept declare declared get got want wanted have had see saw consider considered order
+    orders ordered deem deems deemed"""
 )
 """Verbs behind which a participle is said of the person (left her paralysed)."""
 LIKING = _set(
@@ -301,3 +305,10 @@ BODY_PARTS = _set(
     forearm temple heel calf shin"""
 )
 """Behind left or right, which are no verb and no adverb then (her left arm)."""
+LATE_ADVERBS = _set("overnight again enough forever anyway instead abroad everywhere tonight nationwide worldwide")
+"""Adverbs that end a clause (made her famous overnight)."""
+TAKEN = _set("taken made drawn shot written done seen found held kept worn told sung")
+"""Participles that say of a picture or story what was done (photographs of her taken in Rome)."""
+TURNING = _set("turn turns turned turning")
+SHOWING = _set("show shows showed shown showing film films filmed photograph photographs photographed depict depicts depicted")
+"""Verbs of pictures, behind which even a noun in ing says what she does (shows her dancing)."""
