@@ -191,6 +191,8 @@ def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
             return False
     elif entry.is_name and not grammar.is_first_name(text, start, end, lexicon.is_name):
         return False
+    if row.pos == "noun" and grammar.in_fixed_compound(text, start, end):
+        return False
     return not (text[start].isupper() and grammar.in_name_of_thing(text, start, end, row))
 
 

@@ -35,17 +35,21 @@ _LAWS = re.compile(
     r"|\b(?:allowed|permitted|required) to (?:vote|serve|own|hold|marry|enlist|join|enter|attend|compete|enrol|enroll|study|wear|drive)\b"
     r"|\b(?:could|did|may|can)(?: not|n't)? (?:own|vote|serve|hold office|inherit)\b|\b(?:the|a|equal|civil|voting) rights?\b"
     r"|\b(?:gain|gained|got|won|win|granted|given|received|have|had) the (?:vote|right|franchise)\b|\bquotas? (?:of|for)\b"
+    r"|\bconscript\w*|\bcourt (?:ruled|held|found|struck)\b|\bSupreme Court\b|\bruling\b|\bcurfews?\b|\bdoors? to\b"
+    r"|\b[A-Z]\w+ Wars?\b|\b(?:earn|earns|earned|paid) (?:less|more|lower|higher)\b"
 )  # fmt: skip
 _COUNTED = re.compile(
-    r"(?<![\w.,])(\d[\d.,]*|(?:hundreds|thousands|millions|tens of thousands)(?: of)?|(?:hundred|thousand|million))(?: or so| other| more)? "
+    r"(?<![\w.,])(\d[\d.,]*(?: (?:hundred|thousand|million|billion))?|(?:hundreds|thousands|millions|tens of thousands)(?: of)?|(?:hundred|thousand|million))(?: or so| other| more)? "
     r"(?:the )?(?:[\w-]+ )?\Z"
 )
-_COUNT_BEHIND = re.compile(r"(?<![\w.,])\d[\d.,]* (?:of (?:them|whom|these) )?(?:were|are|was) (?:[\w-]+ )?\Z")
+_COUNT_BEHIND = re.compile(r"(?<![\w.,])\d[\d.,]* (?:of (?:them|whom|these|(?:the|its|their) [\w ,]{3,24}) )?(?:were|are|was) (?:[\w-]+ )?\Z")
 _YEAR_BEFORE = re.compile(r"\b(?:in|since|by|of|from|until|till|during|after|before|and|to|[A-Z][a-z]+|\d{1,2},) 1?[0-9]{3} \Z", re.IGNORECASE)
 _FIRST = re.compile(r"\b(?:the|its|their|as|become|became|becoming|one of|of|\w['’]s|s['’]) (?:very )?first (?:ever |known |openly )?\Z", re.IGNORECASE)
 _FIRST_AT = re.compile(
     r"(?: [\w'-]+){0,3} (?:to|ever|elected|appointed|ordained|admitted|in (?:the )?(?:history|world|country|state|space|office|[A-Z]))\b|(?: [A-Z][\w-]+)* (?:to|ever)\b"
 )
+_PAST = re.compile(r"\b(?:in|from|until|by|since|of|before|after) 1[0-9]{3}\b")
+"""A year long past: what the Dutch or the Muslims did then is history."""
 _PEOPLE = frozenset("people men women children persons families youth police folk folks".split())
 _HISTORIC = frozenset("black white gay straight female male blind deaf disabled".split())
 _OWN = frozenset("his her their my our your its these those two three four five six seven eight nine ten both".split())
@@ -71,7 +75,11 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
         sentence = (bounds[place - 1], min(bounds[place], len(text)))
         if first:
             found.append(sentence)
-        elif any(begin <= start < stop for begin, stop in told) or _states_fact(text[slice(*sentence)], before):
+        elif (
+            any(begin <= start < stop for begin, stop in told)
+            or _states_fact(text[slice(*sentence)], before)
+            or (row.pos == "noun" and row.words[0][:1].isupper() and _PAST.search(text, *sentence))
+        ):
             found.append((start, end))
     return found
 
@@ -118,3 +126,36 @@ def _is_first(text: str, before: str, end: int, row: WordTuple) -> bool:
     if row.pos == "adjective":
         return before.endswith(" ") and (row.words[0][:1].isupper() or row.words[0] in _HISTORIC)
     return _FIRST_AT.match(text, end) is not None
+
+
+def in_fixed_compound(text: str, start: int, end: int) -> bool:
+    """Whether man, woman, boy, lady or king begins a compound for a thing (man-made), or man means mankind (man is mortal)."""
+    word = text[start:end].lower()
+    if word not in _COMPOUNDED:
+        return False
+    if text[end : end + 1] == "-":
+        found = _SECOND.match(text, end)
+        return found is not None and found[1] not in _JOINING and found[1] not in _COMPOUNDED
+    return word == "man" and _means_mankind(text, start, end)
+
+
+_COMPOUNDED = frozenset("man woman boy girl lady gentleman king queen".split())
+_JOINING = frozenset("turned to in next and or of at".split())
+_SECOND = re.compile(r"-([a-z]+)")
+_MANKIND_DOES = re.compile(
+    r" (?:is|was|has|had|cannot|can|could|must|may|might|shall|should|will|would|does|did|proposes|lives|needs|evolved|versus|against)\b"
+)
+_OF_MANKIND = frozenset("of to by for between against from than in upon beyond makes".split())
+
+
+def _means_mankind(text: str, start: int, end: int) -> bool:
+    before = words_before(text, start, 1)
+    if text[start:end] == "MAN":
+        return False
+    if not before:
+        at_start = start == 0 or text[:start].rstrip()[-1:] in (".", "!", "?", ":", '"', "“")
+        return at_start and _MANKIND_DOES.match(text, end) is not None
+    if before[0][0].lower() not in _OF_MANKIND or text[start].isupper():
+        return False
+    after = words_after(text, end, 1)
+    return not after or after[0][0].lower() in FUNCTION_WORDS

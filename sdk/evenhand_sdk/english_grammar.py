@@ -14,7 +14,8 @@ from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_agreement import possessive_ending, verb_after
 from evenhand_sdk.english_articles import article_before, repaired_article
 from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with_vowel_sound
-from evenhand_sdk.english_facts import group_facts
+from evenhand_sdk.english_facts import group_facts, in_fixed_compound
+from evenhand_sdk.english_famous import is_said_of_famous
 from evenhand_sdk.english_names import (
     bears_surname,
     in_name_of_thing,
@@ -23,7 +24,7 @@ from evenhand_sdk.english_names import (
     named_as_ruler,
 )
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
-from evenhand_sdk.english_person_words import RELATIONS
+from evenhand_sdk.english_person_words import FOLLOWERS
 from evenhand_sdk.english_persons import (
     adjective_or_noun,
     describes_person,
@@ -84,7 +85,9 @@ class English:
             return is_state(text, start, end)
         if row.pos == "noun":
             return names_persons(text, start, end, plural=row.number == "plural")
-        return describes_person(text, start, end, is_group_word)
+        return describes_person(text, start, end, is_group_word) and not (
+            text[start].isupper() and is_said_of_famous(text, start, end)
+        )
 
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         return row.pos == "adjective" and describes_person_so_far(text, start, end)
@@ -107,7 +110,7 @@ class English:
 
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         noun = re.compile(r"[\w-]+").match(text, start)
-        if noun is None or noun[0].lower() not in RELATIONS:
+        if noun is None or noun[0].lower() not in FOLLOWERS:
             return None
         for word, place in words_before(text, start, 3):
             lowered = word.lower()
@@ -120,6 +123,9 @@ class English:
     def says_who(self, text: str, end: int, start: int) -> bool:
         found = _IDENTITY.fullmatch(text, end, start) if start - end < _LONGEST_DESCRIPTION else None
         return found is not None and not FUNCTION_WORDS.intersection(found[1].split())
+
+    def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
+        return in_fixed_compound(text, start, end)
 
     def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
         return group_facts(text, words, told, self.sentence_end)

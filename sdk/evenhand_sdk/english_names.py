@@ -26,6 +26,9 @@ _RULER = re.compile(
 )
 _NEXT_WORD = re.compile(r" ([a-z]+)")
 _WORDS = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_ORDER = re.compile(r"(?:Sisters|Brothers|Sons|Daughters|Fathers|Mothers|Ladies|Knights|Women|Men|Boys|Girls) of (?:the )?[A-Z]")
+"""Orders and leagues (Sisters of Mercy)."""
+_PLACE_OF_KINGS = re.compile(r"(?:Kings|Queens|Princes) [A-Z][a-z]")
 _INSTITUTION = re.compile(r"\b([A-Z][a-z]+) (?:of|for)(?: the)? \Z")
 _LONGEST_INSTITUTION = 40
 _LONGEST_HEADLINE = 120
@@ -71,6 +74,10 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         return True
     if is_headline(text, start):
         return False
+    if text[start:end] == "Church" and text[max(0, start - 4) : start].lower() == "the ":
+        return True  # the whole of it, and no building
+    if common and (_ORDER.match(text, start) or _PLACE_OF_KINGS.match(text, start)):
+        return True
     place, surname = end, True
     for _ in range(_LONGEST_NAME):
         found = _NEXT_CAPITAL.match(text, place)

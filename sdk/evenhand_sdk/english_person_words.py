@@ -57,7 +57,7 @@ PERSON_NOUNS = _set(
     midfielder quarterback pitcher batsman bowler skater skier skateboarder motorist passer-by passersby hitchhiker
     squatter shepherd blacksmith locksmith mentor apprentice trainee amateur professional expert genius ally enemy
     rival ancestor descendant heir grandparents newlyweds couples twins siblings crewman interviewee nominee trustee
-    boxer golfer swimmer jockey racer skater angler drummer guitarist pianist violinist cellist bassist vocalist
+    in-law in-laws boxer golfer swimmer jockey racer skater angler drummer guitarist pianist violinist cellist bassist vocalist
     hiker climber sailor smoker drinker dancer gambler banker broker tailor cobbler shoemaker potter baker brewer
     gardener plumber roofer mason sculptor printmaker engraver printer publisher essayist lyricist librettist
     filmmaker showrunner animator cinematographer videographer photographer photojournalist newsreader broadcaster
@@ -107,24 +107,30 @@ PLAIN_ADJECTIVES = _set(
 """Adjectives that are written with a capital only in names and titles."""
 
 PEOPLE_DO = _set(
-    """meet meets accept accepts agree agrees arrive arrives ask asks attend attends avoid avoids become becomes beg begs
-    believe believes benefit benefits borrow borrows bring brings buy buys celebrate celebrates choose chooses
-    come comes communicate communicates complain complains comprise comprises consist consists constitute
-    constitutes consume consumes contribute contributes cook cooks cries crowd crowds cry dance dances decide
-    decides demand demands depend depends deserve deserves die dies disagree disagrees donate donates drink
-    drinks earn earns eat eats enjoy enjoys enter enters face faces fear fears feel feels flock flocks follow
-    follows forget forgets form forms gather gathers get gets give gives go goes grow grows hate hates have hear
-    hears include includes inhabit inhabits join joins keep keeps know knows laugh laughs learn learns leave
-    leaves lend lends like likes live lives lose loses love loves make makes meet meetes migrate migrates must
-    need needs obey obeys occupy occupys oppose opposes own owns participate participates pay pays play plays
-    pray prays prefer prefers prosper prospers protest protests read reads receive receives reject rejects
-    relies rely remain remains remember remembers require requires ride rides save saves say says see seem seems
-    sees sell sells send sends serve serves settle settles share shares sign signs sing sings sit sits sleep
-    sleeps speak speaks spend spends starve starves struggle struggles suffer suffers survive survives take
-    takes teach teaches tell tells tend tends think thinks thrive thrives travel travels trust trusts use uses
-    visit visits vote votes wait waits want wants wear wears win wins worship worships write writes"""
+    """accept accepts agree agrees applaud arrive arrives ask asks ate attend attends avoid avoids became become
+    becomes beg begs believe believes benefits borrow borrows breathe bring brings burn buy buys celebrate
+    celebrates cheer choose chooses come comes communicate communicates complain complains comprise comprises
+    consist consists constitute constitutes consume consumes contribute contributes cooks cope cries crowds cry
+    decide decides demands depend depends deserve deserves die died dies disagree disagrees donate donates
+    drinks dwell earn earns eat eats enjoy enjoys enter enters exercise fears feel feels fled float flocks
+    follow follows forget forgets gather gathered gathers get gets give gives go goes grow grows hates have hear
+    hears hope include includes inhabit inhabits join joins keep keeps know knows laugh laughs learn learns
+    leave leaves lend lends live lived lives lose loses lost make makes meet meetes meets migrate migrates need
+    needs obey obeys occupys oppose opposes own owns paid participate participates pay pays pray prays prefer
+    prefers prosper prospers protests queue read reads receive received receives reject rejects relies rely
+    remain remained remains remember remembers rent require requires reside retire roam saves say says see seem
+    seems sees sell sells send sends serve serves settle settles shop sing sings sit sits sleep sleeps slept
+    snore speak speaks spend spends starve starved starves struggles suffer suffered suffers survive survives
+    sweat swim take takes teach teaches tell tells tend tends thank think thinks thrive thrives travel travels
+    trusts visits votes wait waits walk wander want wants wears weigh went wept win wins worry worship worships
+    write writes"""
 )
 """What people do, of nouns that are rarely meant behind an adjective with an article (the poor live; not the old house)."""
+MANNERS = _set("origin nature character content tone style outlook spirit theme inspiration colour color appearance")
+"""What an adjective with `in` is said of: no person (Christian in origin)."""
+PERSON_ONLY = _set("elderly homeless deaf blind disabled obese unemployed wealthy affluent impoverished")
+"""Adjectives that are said of persons, so that a verb may follow even where it could be a noun (the elderly ride)."""
+OR_DO = _set("use ride love like hate vote drink share play form visit cook struggle sign dance trust fear protest demand wear")
 REPORTED = _set(
     """implied said thought believed reported known rumoured rumored revealed shown supposed assumed meant claimed found
     discovered presumed proved proven alleged perceived understood deemed pronounced declared"""
@@ -150,6 +156,7 @@ LINKING = _set(
 )
 AUXILIARIES = _set(
     """has have had will would can could may might must should shall do does did not n't never to also be been being
+    used going likely able ought supposed happen happened trying tend tends
     isn't aren't wasn't weren't hasn't haven't hadn't won't wouldn't can't couldn't don't didn't doesn't"""
 )
 ADVERBS = _set(
@@ -201,10 +208,12 @@ RELATIONS = _set(
     uncle niece nephew cousin grandmother grandfather grandma grandpa grandson granddaughter stepmother stepfather
     stepson stepdaughter girlfriend boyfriend fiance fiancee fiancé fiancée bride groom widow widower mother-in-law
     father-in-law sister-in-law brother-in-law son-in-law daughter-in-law mothers fathers sons daughters brothers
-    sisters husbands wives aunts uncles grandmothers grandfathers grandsons granddaughters queen king consort lover
+    sisters husbands wives in-laws aunts uncles grandmothers grandfathers grandsons granddaughters queen king consort lover
     mistress heir heiress parents children siblings kids ex-wife ex-husband half-brother half-sister"""
 )
 """Nouns for somebody's relatives: a fact about a real person says which of them there are."""
+FOLLOWERS = RELATIONS | _set("men women boys girls ladies gentlemen maid maids page pages")
+"""Nouns for whom a real person may have, whose group is a fact as well (Nelson and his men)."""
 OFFICES = _set("DJ MC CEO CFO COO MP PM VP QC KC US UK EU UN BBC NBC CBS ABC CNN NBA NFL FBI CIA AP")
 """Capital letters before a name that are no initials."""
 NAME_TITLES = _set(
@@ -239,7 +248,8 @@ THING_NOUNS = _set(
     Times News Post Herald Tribune Network Radio Television Channel Studios Pictures Films Airlines Airways Railway
     Railroad Motors Industries Technologies Systems Brotherhood Sisterhood Empire Republic Parliament Congress
     Senate Assembly Commission Organization Organisation Federation Alliance Movement Crusade Inquisition
-    Reformation Revolution War Wars Battle Massacre Rebellion Uprising Bible Testament Gallery Gardens Zoo Market
+    Forces Force Corps Guard Guards Regiment Brigade Fleet Marines Police Service Services Commissioners Board
+    Bureau Authority Administration Reformation Revolution War Wars Battle Massacre Rebellion Uprising Bible Testament Gallery Gardens Zoo Market
     Mall Plaza Reservoir Dam Glacier Desert Forest Sea Ocean Peninsula Cape Coast Gulf Strait Open Masters"""
 )
 SURNAME_THINGS = _set(

@@ -28,13 +28,16 @@ from evenhand_sdk.english_person_words import (
     GROWING,
     KINDS,
     LINKING,
+    MANNERS,
     NOT_ADJECTIVES,
     NOT_PERSONS,
     OF_A_KIND,
+    OR_DO,
     PAST_FORMS,
     PEOPLE_DO,
     PERSON_ENDINGS,
     PERSON_NOUNS,
+    PERSON_ONLY,
     PERSON_PRONOUNS,
     PLAIN_ADJECTIVES,
     PREFIXES,
@@ -58,7 +61,13 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
     if _begins_name(text, start, end, after):
         return False
     before = words_before(text, start, 7)
-    article = bool(before) and before[0][0].lower() == "the" and text[start:end].lower() not in COLOURS
+    nearest = [word.lower() for word, _ in before[:2]]
+    article = "the" in nearest[: 1 + (nearest[:1] == ["very"])] and text[start:end].lower() not in COLOURS
+    if len(after) > 1 and after[0][0].lower() == "in" and after[1][0].lower() in MANNERS:
+        return False  # Christian in origin
+    if article and text[start:end].lower() in PERSON_ONLY and after and after[0][0] in OR_DO | NOUN_VERBS:
+        if len(after) == 1 or _closes(after[1][0].lower()):
+            return True
     verdict = _before_noun(after, is_group_word, many=article)
     if verdict is not None:
         return verdict
@@ -275,6 +284,8 @@ def names_persons(text: str, start: int, end: int, *, plural: bool) -> bool:
     if following and not (inflected or _closes(following) or after[0][1] or _verb_behind(text, end, plural=plural)):
         return not plural and is_person_noun(after[0][0])
     if plural:
+        if before and before[0][0].lower() in ("a", "an", "this", "that", "one"):
+            return False
         return not (following == "of" and before and before[0][0].lower() == "the") and not (
             before and before[0][0].lower() in ("egg", "dress", "tooth", "teeth", "snow", "paint")
         )

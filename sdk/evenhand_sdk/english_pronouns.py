@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from evenhand_sdk.english_persons import is_person_noun
 from evenhand_sdk.english_words import (
     ADJECTIVE_COMPLEMENTS,
     ASSISTING_VERBS,
@@ -18,6 +19,7 @@ from evenhand_sdk.english_words import (
     CAUSATIVES,
     CAUSED,
     CAUSING,
+    COSTING,
     COUNTED_PERSONS,
     DEGREES,
     DIRECT_PREPOSITIONS,
@@ -36,6 +38,7 @@ from evenhand_sdk.english_words import (
     ING_NOUNS,
     JUDGED,
     JUDGING,
+    KEPT_BY_HER,
     LEFT_SO,
     LET,
     LATE_ADVERBS,
@@ -113,6 +116,11 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "object", GUESS
     if lowered in NOUN_OR_ADVERB and word.islower():
         return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
+    if previous in COSTING and not his and next_word != "to" and (closed or previous in ("cost", "costs")):
+        if lowered not in KEPT_BY_HER and not is_person_noun(word):
+            return "object", LIKELY
+    if not previous and not his and lowered in ("works", "looks", "thoughts", "needs") and next_word:
+        return "determiner", GUESS
     if lowered in FUNCTION_WORDS:
         if lowered in ("being", "having") and (his or prepositional) and previous != "with":
             return "determiner", GUESS

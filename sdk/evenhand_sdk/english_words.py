@@ -173,7 +173,7 @@ GIVEN_NOUNS = _set(
     instructions information details stories french spanish english german italian latin maths math music
     gifts presents sweets candy cash soup bread juice milk medicine extra goodnight luck questions orders
     feedback access work-experience encouragement authority room power protection privacy refuge custody immunity asylum
-    recognition acclaim praise entry bail parole admission instruction letters postcards poems lunch dinner breakfast
+    votes damages attention chess pause recognition acclaim praise entry bail parole admission instruction letters postcards poems lunch dinner breakfast
     work jobs employment sanctuary shelter fame wealth respect credibility leverage space peace solace satisfaction priority
     exposure guidance assistance aid care medication treatment training proof evidence notice warning thanks"""
 )
@@ -312,3 +312,9 @@ TAKEN = _set("taken made drawn shot written done seen found held kept worn told 
 TURNING = _set("turn turns turned turning")
 SHOWING = _set("show shows showed shown showing film films filmed photograph photographs photographed depict depicts depicted")
 """Verbs of pictures, behind which even a noun in ing says what she does (shows her dancing)."""
+COSTING = _set("cost costs award awards awarded teach teaches taught teaching grant grants granted owe owes owed lend lends lent")
+KEPT_BY_HER = _set(
+    """class classes course courses subject craft trade students method methods wish wishes request requests petition
+    application appeal name voice support art skills technique techniques system own"""
+)
+"""What she may have taught, granted or lent; other things behind these verbs were taught, granted or lent to her."""

@@ -101,6 +101,9 @@ class Grammar(Protocol):
     def says_who(self, text: str, end: int, start: int) -> bool:
         """Whether the noun at `start` says who the person is that was mentioned up to `end` (Ann was a tall woman)."""
 
+    def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
+        """Whether a noun for a person says nothing of one: as part of a compound (man-made), or for all of mankind."""
+
     def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
         """What must stay because it is a fact about a group as a group (a law, a share, a count): spans of words, or of
         sentences; `told` are the sentences of which the pack says that they state one."""
@@ -162,6 +165,9 @@ class Plain:
         return None
 
     def says_who(self, text: str, end: int, start: int) -> bool:
+        return False
+
+    def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
         return False
 
     def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
