@@ -11,8 +11,12 @@ from functools import cache
 
 from evenhand_sdk.axes import load_axis
 
-_NOUN_AND_NAME = re.compile(r"(?:[ -][a-z][\w'’-]*|, ){1,6} ((?:[A-Z][\w.'’-]*|van|von|de|da|of|the)(?: (?:[A-Z][\w.'’-]*|van|von|de|da|of|the)){0,4})")
-_NAME_AND_IS = re.compile(r"((?:[A-Z][\w.'’-]*|van|von|de|da)(?: (?:[A-Z][\w.'’-]*|van|von|de|da|of|the)){0,4})(?: \([^()]{0,90}\))?,? (?:was|is|became|remains) (?:an?|the|also|not|[a-z]+ly) (?:[\w-]+ ){0,3}\Z")
+_PART = r"(?:[A-Z][\w.'’-]*|van|von|de|da|of|the)"
+_NOUN_AND_NAME = re.compile(rf"(?:[ -][a-z][\w'’-]*|, ){{1,6}} ({_PART}(?: {_PART}){{0,4}})")
+_NAME_AND_IS = re.compile(
+    rf"({_PART}(?: {_PART}){{0,4}})(?: \([^()]{{0,90}}\))?,? (?:was|is|became|remains) "
+    r"(?:an?|the|also|not|[a-z]+ly) (?:[\w-]+ ){0,3}\Z"
+)
 _REACH = 170
 
 
@@ -25,7 +29,7 @@ def _names() -> frozenset[str]:
 
 
 def is_said_of_famous(text: str, start: int, end: int) -> bool:
-    """Whether a well-known name stands behind the noun of the adjective at text[start:end], or is what it is said of."""
+    """Whether a well-known name stands behind the noun of the adjective at text[start:end], or has it said of it."""
     behind = _NOUN_AND_NAME.match(text, end)
     if behind is not None and _begins_with_known(behind[1].split()):
         return True
@@ -36,7 +40,9 @@ def is_said_of_famous(text: str, start: int, end: int) -> bool:
 
 
 def _begins_with_known(words: list[str]) -> bool:
-    return any(" ".join(words[:count]).removesuffix("'s").rstrip(".,") in _names() for count in range(len(words), 0, -1))
+    return any(
+        " ".join(words[:count]).removesuffix("'s").rstrip(".,") in _names() for count in range(len(words), 0, -1)
+    )
 
 
 def _ends_with_known(words: list[str]) -> bool:

@@ -14,7 +14,8 @@ from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_agreement import possessive_ending, verb_after
 from evenhand_sdk.english_articles import article_before, repaired_article
 from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with_vowel_sound
-from evenhand_sdk.english_facts import group_facts, in_fixed_compound
+from evenhand_sdk.english_compounds import in_fixed_compound, of_two_peoples
+from evenhand_sdk.english_facts import group_facts
 from evenhand_sdk.english_famous import is_said_of_famous
 from evenhand_sdk.english_names import (
     bears_surname,
@@ -33,7 +34,6 @@ from evenhand_sdk.english_persons import (
     is_origin,
     is_state,
     names_persons,
-    of_two_peoples,
 )
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
 from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, SMALL_WORDS

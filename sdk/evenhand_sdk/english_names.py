@@ -26,8 +26,12 @@ _RULER = re.compile(
 )
 _NEXT_WORD = re.compile(r" ([a-z]+)")
 _WORDS = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-_ORDER = re.compile(r"(?:Sisters|Brothers|Sons|Daughters|Fathers|Mothers|Ladies|Knights|Women|Men|Boys|Girls) of (?:the )?[A-Z]")
+_ORDER = re.compile(
+    r"(?:Sisters|Brothers|Sons|Daughters|Fathers|Mothers|Ladies|Knights|Women|Men|Boys|Girls) of (?:the )?[A-Z]"
+)
 """Orders and leagues (Sisters of Mercy)."""
+_OFFICE = re.compile(r"[A-Z][a-z]+(?:man|woman|person|men|women) (?:of|for|and) ")
+"""Offices, which somebody holds (Chairman of the Board)."""
 _PLACE_OF_KINGS = re.compile(r"(?:Kings|Queens|Princes) [A-Z][a-z]")
 _INSTITUTION = re.compile(r"\b([A-Z][a-z]+) (?:of|for)(?: the)? \Z")
 _LONGEST_INSTITUTION = 40
@@ -76,6 +80,8 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         return False
     if text[start:end] == "Church" and text[max(0, start - 4) : start].lower() == "the ":
         return True  # the whole of it, and no building
+    if common and _OFFICE.match(text, start):
+        return False
     if common and (_ORDER.match(text, start) or _PLACE_OF_KINGS.match(text, start)):
         return True
     place, surname = end, True
@@ -98,8 +104,7 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
 
 
 def _thing_behind(text: str, start: int, end: int) -> bool:
-    """Whether `the` before a full name and a noun for no person behind it say that a thing has the name (the Walter Reed
-    hospital)."""
+    """Whether a thing has the name: `the` before it, a noun for no person behind it (the Walter Reed hospital)."""
     if text[max(0, start - 4) : start].lower() != "the ":
         return False
     found = _NEXT_WORD.match(text, end)
@@ -130,8 +135,8 @@ def is_headline(text: str, start: int) -> bool:
     """Whether the line is written with capitals throughout, so that a capital says nothing of a name."""
     begin = text.rfind("\n", 0, start) + 1
     end = text.find("\n", start)
-    line = text[begin : end if end >= 0 else len(text)]
-    return len(line) < _LONGEST_HEADLINE and _is_title_case(line)
+    end = end if end >= 0 else len(text)
+    return end - begin < _LONGEST_HEADLINE and _is_title_case(text[begin:end])
 
 
 def _behind_capital(text: str, start: int) -> bool:

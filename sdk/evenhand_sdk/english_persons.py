@@ -7,7 +7,6 @@ that makes a noun of the adjective.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_after, words_before
@@ -43,7 +42,15 @@ from evenhand_sdk.english_person_words import (
     PREFIXES,
     REPORTED,
 )
-from evenhand_sdk.english_words import BARE_VERBS, FINITE_VERBS, FUNCTION_WORDS, NOUN_VERBS, PLURAL_VERBS, PREPOSITIONS
+from evenhand_sdk.english_words import (
+    BARE_VERBS,
+    FINITE_VERBS,
+    FUNCTION_WORDS,
+    NOUN_VERBS,
+    OPENERS,
+    PLURAL_VERBS,
+    PREPOSITIONS,
+)
 
 SURE, LIKELY, GUESS = 0.97, 0.9, 0.7
 _BETWEEN = 5
@@ -65,9 +72,8 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
     article = "the" in nearest[: 1 + (nearest[:1] == ["very"])] and text[start:end].lower() not in COLOURS
     if len(after) > 1 and after[0][0].lower() == "in" and after[1][0].lower() in MANNERS:
         return False  # Christian in origin
-    if article and text[start:end].lower() in PERSON_ONLY and after and after[0][0] in OR_DO | NOUN_VERBS:
-        if len(after) == 1 or _closes(after[1][0].lower()):
-            return True
+    if article and text[start:end].lower() in PERSON_ONLY and _acts(after):
+        return True
     verdict = _before_noun(after, is_group_word, many=article)
     if verdict is not None:
         return verdict
@@ -87,22 +93,11 @@ def in_compound(text: str, start: int, end: int) -> bool:
     return not text.startswith(("-born", "-raised", "-bred"), end)
 
 
-def of_two_peoples(text: str, start: int, end: int, is_group_word: Callable[[str], bool]) -> bool:
-    """Whether the word says with another one of two peoples what somebody is (Irish American, an Eritrean-Australian)."""
-    if text[start:end].isupper():
+def _acts(after: list[tuple[str, bool]]) -> bool:
+    """Whether the verb of an adjective for persons stands behind it, even one that may be a noun (the elderly ride)."""
+    if not after or after[0][0] not in OR_DO | NOUN_VERBS:
         return False
-    behind = _JOINED_BEHIND.match(text, end)
-    if behind is not None and is_group_word(behind[1].lower()):
-        return True
-    before = _JOINED_BEFORE.search(text, max(0, start - 24), start)
-    return before is not None and text[start:end] in _NEW_WORLD and is_group_word(before[1].lower()) or (
-        before is not None and before[2] == "-" and is_group_word(before[1].lower())
-    )
-
-
-_NEW_WORLD = ("American", "Americans", "Canadian", "Canadians", "Australian", "Australians")
-_JOINED_BEHIND = re.compile(r"(?:-(?=[A-Z])| (?=(?:American|Canadian|Australian)s?\b))([A-Z][a-z]+)\b")
-_JOINED_BEFORE = re.compile(r"\b([A-Z][a-z]+)([ -])\Z")
+    return len(after) == 1 or _closes(after[1][0].lower())
 
 
 def _is_name_with(word: str, text: str, end: int) -> bool:
@@ -365,6 +360,8 @@ def _verb_behind(text: str, end: int, *, plural: bool) -> bool:
     if word.endswith("ed") and not word.endswith("eed"):
         return closed or after[1][0].lower().endswith("ly")
     if plural:
+        if word in OR_DO and len(after) > 1 and after[1][0].lower() in OPENERS:
+            return True
         return word in BARE_VERBS or word in NOUN_VERBS or word in PEOPLE_DO
     return word.endswith("s") and not word.endswith(("ss", "us")) and not is_person_noun(word)
 

@@ -39,9 +39,9 @@ from evenhand_sdk.english_words import (
     JUDGED,
     JUDGING,
     KEPT_BY_HER,
+    LATE_ADVERBS,
     LEFT_SO,
     LET,
-    LATE_ADVERBS,
     LET_NOUNS,
     LIKING,
     LY_NON_ADVERBS,
@@ -116,9 +116,8 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "object", GUESS
     if lowered in NOUN_OR_ADVERB and word.islower():
         return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
-    if previous in COSTING and not his and next_word != "to" and (closed or previous in ("cost", "costs")):
-        if lowered not in KEPT_BY_HER and not is_person_noun(word):
-            return "object", LIKELY
+    if not his and _costs(word, next_word, previous, closed=closed):
+        return "object", LIKELY
     if not previous and not his and lowered in ("works", "looks", "thoughts", "needs") and next_word:
         return "determiner", GUESS
     if lowered in FUNCTION_WORDS:
@@ -141,6 +140,13 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "determiner", LIKELY
     named = bool(after) and after[2][:1].isupper() if after else False
     return _her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]), named=named)
+
+
+def _costs(word: str, next_word: str, previous: str, *, closed: bool) -> bool:
+    """Whether the word behind her is what somebody grants, teaches or costs her (cost her votes, taught her chess)."""
+    if previous not in COSTING or next_word == "to" or not (closed or previous in ("cost", "costs")):
+        return False
+    return word.lower() not in KEPT_BY_HER and not is_person_noun(word)
 
 
 def _set_apart(word: str, next_word: str, previous: str) -> bool:
@@ -215,8 +221,10 @@ def _her_before_content(
         return "object", GUESS
     if previous in MAKING and next_word in OPENERS:
         return "object", GUESS
-    if previous in PERCEPTION_VERBS and lowered.endswith("ing") and (
-        lowered not in ING_NOUNS or next_word in OPENERS or previous in SHOWING
+    if (
+        previous in PERCEPTION_VERBS
+        and lowered.endswith("ing")
+        and (lowered not in ING_NOUNS or next_word in OPENERS or previous in SHOWING)
     ):
         if previous in HAVING and not closed and not next_word.endswith("ly"):
             return "determiner", GUESS  # had her wrestling match

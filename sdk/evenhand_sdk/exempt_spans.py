@@ -64,10 +64,11 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
     for scope, pattern in patterns_for(fold.parts, lexicon):
         spans = [match.span() for match in pattern.finditer(text)]
         if loud and scope == "phrase":  # where all is written in capitals, none of them says that something is a name
-            small = {match.span() for match in pattern.finditer(fold.lower)}
-            spans = [span for span in spans if span in small or " " not in text[slice(*span)]]
+            quiet = {match.span() for match in pattern.finditer(fold.lower)}
+            spans = [span for span in spans if span in quiet or " " not in text[slice(*span)]]
         if spans:
             if scope == "person":
+                spans = [span for span in spans if _stands_alone(text, span, lexicon.grammar)]
                 named = [span for span in spans if not lexicon.grammar.in_name_of_thing(text, *span, NO_ROW)]
                 persons += named
                 things += [span for span in spans if span not in named]  # John F. Kennedy Airport
@@ -83,6 +84,14 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
         things += [match.span() for match in _ADDRESS.finditer(text)]
     found = Exempt(things, facts, persons, groups)
     return found if any(found) else NOTHING
+
+
+def _stands_alone(text: str, span: Span, grammar: Grammar) -> bool:
+    """Whether a single well-known name is no part of another one (Gandhi; not Merlin Hull, not Simone Verdi)."""
+    start, end = span
+    if " " in text[start:end]:
+        return True
+    return not grammar.bears_surname(text, end) and grammar.is_first_name_so_far(text, start, end)
 
 
 def _has_domain(text: str) -> bool:
