@@ -214,7 +214,8 @@ def test_all_problems_are_reported_with_file_and_key() -> None:
         ),
         (
             MINIMAL + '[[do_not_flip]]\nreason = "y"\nscope = "page"\nphrases = ["x"]',
-            "do_not_flip[0].scope: 'page' is not one of phrase, sentence, paragraph, person; did you mean 'phrase'?",
+            "do_not_flip[0].scope: 'page' is not one of phrase, sentence, paragraph, person, group; "
+            "did you mean 'phrase'?",
         ),
         (
             MINIMAL + '[[do_not_flip]]\nreason = "y"\nphrases = []',

@@ -58,8 +58,8 @@ TWO_WAY = [
     (
         "disability",
         "disabled",
-        "The able-bodied runner helped a physically disabled runner.",
-        "The physically disabled runner helped an able-bodied runner.",
+        "The non-disabled runner helped a disabled runner.",
+        "The disabled runner helped a non-disabled runner.",
     ),
     ("disability", "non-disabled", "The pupil who uses a wheelchair sings.", "The pupil who walks unaided sings."),
     (
@@ -105,7 +105,8 @@ TWO_WAY = [
 ONE_WAY = [
     ("age", "young", "An 80-year-old singer won the prize.", "A 20-year-old singer won the prize."),
     ("age", "young", "A retired teacher lives here.", "A young teacher lives here."),
-    ("age", "old", "A teenage girl won.", "An elderly woman won."),
+    ("disability", "disabled", "An able-bodied runner won.", "A disabled runner won."),
+    ("disability", "non-disabled", "A physically disabled runner won.", "An able-bodied runner won."),
     ("disability", "non-disabled", "A deaf student asked a question.", "A hearing student asked a question."),
     (
         "disability",
@@ -126,6 +127,8 @@ UNTOUCHED = [
     ("age", "She met an old friend at the station."),
     ("age", "The house is 30 years old."),
     ("age", "The bottle of 20-year-old whisky broke."),
+    ("age", "A teenage girl won."),
+    ("age", "A young boy and a 16-year-old girl won."),
     ("age", "The old house has a young garden."),
     ("age", "Nobody under the age of 18 may enter, and no young man did."),
     ("disability", "We have a blind spot behind the car."),

@@ -8,7 +8,7 @@ from typing import Any
 POS = ("pronoun", "noun", "adjective", "adverb", "title", "verb")
 NUMBERS = ("singular", "plural")
 CASES = ("subject", "object", "determiner", "possessive", "reflexive")
-SCOPES = ("phrase", "sentence", "paragraph", "person")
+SCOPES = ("phrase", "sentence", "paragraph", "person", "group")
 CONTEXTS = ("person", "origin", "state")
 NEUTRAL = "neutral"
 """The key of the group-free word in a table by group; therefore no name of a group."""

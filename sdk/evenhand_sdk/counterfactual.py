@@ -191,6 +191,8 @@ def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
             return False
     elif entry.is_name and not grammar.is_first_name(text, start, end, lexicon.is_name):
         return False
+    if row.pos == "noun" and grammar.in_fixed_compound(text, start, end):
+        return False
     return not (text[start].isupper() and grammar.in_name_of_thing(text, start, end, row))
 
 
@@ -214,8 +216,10 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     """The words outside of exempt spans that do not belong to an exempt person."""
     exempt = exempt_spans(text, lexicon, fold) if found else NOTHING
     rulers = _rulers(text, found, lexicon.grammar)
-    if rulers:
-        exempt = exempt._replace(persons=[*exempt.persons, *rulers])
+    words = [(word.start, word.end, word.entry.rows[0]) for word in found]
+    facts = lexicon.grammar.group_facts(text, words, exempt.groups)
+    if rulers or facts:
+        exempt = exempt._replace(persons=[*exempt.persons, *rulers], facts=[*exempt.facts, *facts])
     elif exempt is NOTHING:
         return found
     kept: set[int] = set()

@@ -40,7 +40,7 @@ def repaired_article(article: str, before: str, after: str) -> str:
         repaired = article[0]
     undone = repaired if len(repaired) == 1 else repaired[0]
     restored = undone + ("N" if before.isupper() and undone == "A" else "n") if had else undone
-    return repaired if restored == article else article
+    return repaired if restored in (article, article.upper()) else article
 
 
 def starts_with_vowel_sound(word: str) -> bool:

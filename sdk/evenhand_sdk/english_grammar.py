@@ -14,6 +14,9 @@ from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_agreement import possessive_ending, verb_after
 from evenhand_sdk.english_articles import article_before, repaired_article
 from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with_vowel_sound
+from evenhand_sdk.english_compounds import in_fixed_compound, of_two_peoples
+from evenhand_sdk.english_facts import group_facts
+from evenhand_sdk.english_famous import is_said_of_famous
 from evenhand_sdk.english_names import (
     bears_surname,
     in_name_of_thing,
@@ -22,7 +25,7 @@ from evenhand_sdk.english_names import (
     named_as_ruler,
 )
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
-from evenhand_sdk.english_person_words import RELATIONS
+from evenhand_sdk.english_person_words import FOLLOWERS
 from evenhand_sdk.english_persons import (
     adjective_or_noun,
     describes_person,
@@ -34,7 +37,7 @@ from evenhand_sdk.english_persons import (
 )
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
 from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, SMALL_WORDS
-from evenhand_sdk.grammar import Reading, Replacement, Swap
+from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap
 
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
 _IDENTITY = re.compile(
@@ -74,7 +77,7 @@ class English:
     def names_person(
         self, text: str, start: int, end: int, row: WordTuple, is_group_word: Callable[[str], bool]
     ) -> bool:
-        if in_compound(text, start, end):
+        if in_compound(text, start, end) or (text[start].isupper() and of_two_peoples(text, start, end, is_group_word)):
             return False
         if row.context == "origin":
             return is_origin(text, start)
@@ -82,7 +85,9 @@ class English:
             return is_state(text, start, end)
         if row.pos == "noun":
             return names_persons(text, start, end, plural=row.number == "plural")
-        return describes_person(text, start, end, is_group_word)
+        return describes_person(text, start, end, is_group_word) and not (
+            text[start].isupper() and is_said_of_famous(text, start, end)
+        )
 
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         return row.pos == "adjective" and describes_person_so_far(text, start, end)
@@ -105,7 +110,7 @@ class English:
 
     def possessor(self, text: str, start: int) -> tuple[int, int] | None:
         noun = re.compile(r"[\w-]+").match(text, start)
-        if noun is None or noun[0].lower() not in RELATIONS:
+        if noun is None or noun[0].lower() not in FOLLOWERS:
             return None
         for word, place in words_before(text, start, 3):
             lowered = word.lower()
@@ -118,6 +123,12 @@ class English:
     def says_who(self, text: str, end: int, start: int) -> bool:
         found = _IDENTITY.fullmatch(text, end, start) if start - end < _LONGEST_DESCRIPTION else None
         return found is not None and not FUNCTION_WORDS.intersection(found[1].split())
+
+    def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
+        return in_fixed_compound(text, start, end)
+
+    def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
+        return group_facts(text, words, told, self.sentence_end)
 
     def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
         opener = text[sentence : sentence + 24].split(None, 1)[:1]

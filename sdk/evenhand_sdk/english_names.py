@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from evenhand_sdk.english_neighbours import sentence_starts_at
-from evenhand_sdk.english_person_words import NAME_TITLES, OFFICES, SURNAME_THINGS, THING_NOUNS
+from evenhand_sdk.english_person_words import NAME_TITLES, NAMED_THINGS, OFFICES, SURNAME_THINGS, THING_NOUNS
 from evenhand_sdk.english_words import FINITE_VERBS, FUNCTION_WORDS
 
-_NEXT_CAPITAL = re.compile(r"\.?(?:['’]s)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
+_NEXT_CAPITAL = re.compile(r"\.?(?:['’]s?)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
 _LONGEST_NAME = 6
 _PEOPLES = ("ican", "ish", "ese", "nian", "lian", "dian", "gian", "ssian", "man", "ench", "utch")
 """Endings of adjectives of peoples, which may stand before a whole name (the American Mary Miller)."""
@@ -23,6 +24,18 @@ _RULER = re.compile(
     rf" {_NUMERAL}| of [A-Z]\w{{2,}}|,? the (?:Great|Elder|Younger|Conqueror|Confessor|Terrible|Bald|Bold|Pious|Good)\b"
     rf"|{_SURNAMES},? (?:the )?(?:\d{{1,2}}(?:st|nd|rd|th) {_NOBLE}|{_NOBLE} of [A-Z]\w+)"
 )
+_NEXT_WORD = re.compile(r" ([a-z]+)")
+_WORDS = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_ORDER = re.compile(
+    r"(?:Sisters|Brothers|Sons|Daughters|Fathers|Mothers|Ladies|Knights|Women|Men|Boys|Girls) of (?:the )?[A-Z]"
+)
+"""Orders and leagues (Sisters of Mercy)."""
+_OFFICE = re.compile(r"[A-Z][a-z]+(?:man|woman|person|men|women) (?:of|for|and) ")
+"""Offices, which somebody holds (Chairman of the Board)."""
+_PLACE_OF_KINGS = re.compile(r"(?:Kings|Queens|Princes) [A-Z][a-z]")
+_INSTITUTION = re.compile(r"\b([A-Z][a-z]+) (?:of|for)(?: the)? \Z")
+_LONGEST_INSTITUTION = 40
+_LONGEST_HEADLINE = 120
 _PLACES = frozenset(("in", "near", "at", "around", "outside"))
 _PLACE_PREPOSITIONS = frozenset(("in", "at", "near", "on", "to", "from", "of", "around", "the"))
 
@@ -59,9 +72,17 @@ def named_as_ruler(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
     """Part of a name that ends in a noun for a thing (Women's Institute), or of a team or place (Sacramento Kings)."""
-    if text[start - 2 : start] == "& ":
+    if text[start - 2 : start] == "& " or (text[start].isupper() and _behind_institution(text, start)):
         return True
     if text[start:end] in THING_NOUNS and _behind_capital(text, start):
+        return True
+    if is_headline(text, start):
+        return False
+    if text[start:end] == "Church" and text[max(0, start - 4) : start].lower() == "the ":
+        return True  # the whole of it, and no building
+    if common and _OFFICE.match(text, start):
+        return False
+    if common and (_ORDER.match(text, start) or _PLACE_OF_KINGS.match(text, start)):
         return True
     place, surname = end, True
     for _ in range(_LONGEST_NAME):
@@ -79,7 +100,43 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         surname = False
     if common and surname and not text[start:end].isupper():
         return _behind_capital(text, start)
-    return False
+    return not common and place > end and _thing_behind(text, start, place)
+
+
+def _thing_behind(text: str, start: int, end: int) -> bool:
+    """Whether a thing has the name: `the` before it, a noun for no person behind it (the Walter Reed hospital)."""
+    if text[max(0, start - 4) : start].lower() != "the ":
+        return False
+    found = _NEXT_WORD.match(text, end)
+    return found is not None and found[1] in NAMED_THINGS
+
+
+def _behind_institution(text: str, start: int) -> bool:
+    """Whether the word ends the name of an institution (School for the Deaf, Institute of Blind People)."""
+    found = _INSTITUTION.search(text, max(0, start - _LONGEST_INSTITUTION), start)
+    return found is not None and found[1] in THING_NOUNS
+
+
+@lru_cache(maxsize=4096)
+def _is_title_case(line: str) -> bool:
+    words = _WORDS.findall(line)
+    long = [word for word in words if len(word) > 3]
+    small = [word for word in words[1:] if word.lower() in FUNCTION_WORDS or word.lower() in FINITE_VERBS]
+    return (
+        4 <= len(words) <= 16
+        and len(long) > 2
+        and all(word[0].isupper() for word in long)
+        and ("," not in line)
+        and any(word[0].isupper() for word in small)
+    )
+
+
+def is_headline(text: str, start: int) -> bool:
+    """Whether the line is written with capitals throughout, so that a capital says nothing of a name."""
+    begin = text.rfind("\n", 0, start) + 1
+    end = text.find("\n", start)
+    end = end if end >= 0 else len(text)
+    return end - begin < _LONGEST_HEADLINE and _is_title_case(text[begin:end])
 
 
 def _behind_capital(text: str, start: int) -> bool:

@@ -8,57 +8,63 @@ def _set(words: str) -> frozenset[str]:
 
 
 PERSON_NOUNS = _set(
-    """person people man men male female males females woman women child children boy girl kid baby infant toddler teen
-    teenager youth youngster adult adolescent elder senior retiree pensioner individual human being folk folks guy
-    gal lady gentleman gentlemen fellow bloke dude chap lad lass somebody someone anyone everyone nobody citizen
-    resident national native immigrant migrant refugee foreigner expat newcomer settler villager farmer peasant
-    worker employee employer boss manager colleague coworker co-worker staff crew team member leader ruler owner
-    holder landlord tenant neighbour neighbor friend buddy pal mate roommate classmate partner lover spouse husband
-    wife wives bride groom fiance fiancee boyfriend girlfriend mother father mom mum dad parent grandparent
-    grandmother grandfather grandma grandpa son daughter sibling brother sister twin cousin aunt uncle niece nephew
-    relative family families group groups couple household community communities population minority minorities
-    majority crowd audience public congregation generation voter voters electorate applicant candidate client
-    customer patient passenger driver pilot captain sailor soldier officer cop policeman policewoman police
-    detective guard prisoner inmate suspect victim survivor witness criminal thief gangster robber attacker shooter
-    protester protestor activist advocate politician president minister senator mayor governor congressman
-    congresswoman representative judge lawyer attorney doctor physician surgeon nurse dentist therapist psychologist
-    scientist researcher engineer programmer developer designer architect professor lecturer teacher tutor coach
-    student pupil scholar graduate author writer poet novelist journalist reporter editor artist painter sculptor
-    musician singer rapper dancer actor actress performer comedian composer conductor director producer filmmaker
-    photographer model athlete player footballer boxer runner swimmer champion winner loser hero heroine star
-    celebrity celebrities icon singer-songwriter songwriter drummer guitarist pianist violinist bassist vocalist
-    chef cook baker butcher waiter waitress server bartender barista cleaner janitor maid butler servant slave
-    slaves nanny babysitter carpenter plumber electrician mechanic builder mason tailor seamstress hairdresser
-    barber shopkeeper merchant trader businessman businesswoman entrepreneur investor banker accountant clerk
-    cashier secretary assistant receptionist librarian analyst consultant executive ceo chairman chairwoman founder
-    philanthropist millionaire billionaire beggar orphan widow widower stranger visitor guest tourist traveller
-    traveler pilgrim believer worshipper worshiper convert missionary priest pastor preacher monk nun rabbi imam
-    cleric clergyman bishop saint prophet king queen prince princess duke duchess lord nobleman aristocrat hunter
-    fisherman cowboy warrior fighter veteran recruit general colonel sergeant lieutenant marine astronaut inventor
-    explorer historian philosopher economist mathematician physicist chemist biologist pharmacist veterinarian
-    firefighter paramedic fireman mailman postman delivery-man salesman saleswoman salesperson agent broker
-    spokesperson spokesman spokeswoman volunteer participant respondent speaker listener reader viewer user consumer
-    shopper buyer seller donor recipient feminist nationalist extremist terrorist fundamentalist socialist communist
-    liberal conservative democrat republican dad's hairstylist stylist bodyguard sheriff deputy trooper ranger
-    lifeguard trainer instructor counselor counsellor caregiver carer grandson granddaughter grandchild
-    grandchildren stepfather stepmother schoolboy schoolgirl newborn mob gang gangs tribe tribes clan youths hipster
-    nerd geek punk thug bachelor bride-to-be mother-in-law father-in-law beginner biker blogger camper caretaker
-    climber coder commander commuter councillor cricketer cyclist dealer defender diner follower gardener gamer
-    golfer helper hiker homeowner interpreter inspector interviewer jogger juggler jeweller jeweler labourer laborer
-    lawmaker lodger miner murderer observer operator organizer organiser porter presenter promoter publisher rider
-    sprinter striker stripper superstar supplier supporter surfer surveyor taxpayer trucker translator undertaker
-    vendor walker weaver welder whistleblower wrestler bandleader cellist envoy ambassador diplomat delegate spy
-    aviator breadwinner brewer bystander cartoonist choreographer chancellor commentator contestant correspondent
-    critic curator dean deacon detainee dissident fan freshman geographer gymnast hostage humorist illustrator
-    intellectual intern juror landowner legislator linguist magician magistrate manufacturer midwife midwives
-    militant mogul monarch official outlaw peer pioneer playwright podcaster pundit racer rebel referee rower
-    screenwriter sharpshooter skipper sniper socialite solicitor soloist soprano specialist strategist streamer
-    successor teammate tenor theologian troops tycoon vagrant villain wanderer warlord wizard witch goalkeeper
-    midfielder quarterback pitcher batsman bowler skater skier skateboarder motorist passer-by passersby hitchhiker
-    squatter shepherd blacksmith locksmith mentor apprentice trainee amateur professional expert genius ally enemy
-    rival ancestor descendant heir grandparents newlyweds couples twins siblings crewman interviewee nominee trustee
-    devotee escapee evacuee returnee addict scout cadet marshal friar abbot prelate cardinal archbishop patriarch
-    vicar curate rector seminarian disciple apostle martyr mystic guru yogi swami lama mufti mullah ayatollah caliph
+    """person people man men male female males females woman women child children boy girl kid baby infant toddler
+    teen teenager youth youngster adult adolescent elder senior retiree pensioner individual human being folk
+    folks guy gal lady gentleman gentlemen fellow bloke dude chap lad lass somebody someone anyone everyone nobody
+    citizen resident national native immigrant migrant refugee foreigner expat newcomer settler villager farmer
+    peasant worker employee employer boss manager colleague coworker co-worker staff crew team member leader ruler
+    owner holder landlord tenant neighbour neighbor friend buddy pal mate roommate classmate partner lover spouse
+    husband wife wives bride groom fiance fiancee boyfriend girlfriend mother father mom mum dad parent
+    grandparent grandmother grandfather grandma grandpa son daughter sibling brother sister twin cousin aunt uncle
+    niece nephew relative family families group groups couple household community communities population minority
+    minorities majority crowd audience public congregation generation voter voters electorate applicant candidate
+    client customer patient passenger driver pilot captain sailor soldier officer cop policeman policewoman police
+    detective guard prisoner inmate suspect victim survivor witness criminal thief gangster robber attacker
+    shooter protester protestor activist advocate politician president minister senator mayor governor congressman
+    congresswoman representative judge lawyer attorney doctor physician surgeon nurse dentist therapist
+    psychologist scientist researcher engineer programmer developer designer architect professor lecturer teacher
+    tutor coach student pupil scholar graduate author writer poet novelist journalist reporter editor artist
+    painter sculptor musician singer rapper dancer actor actress performer comedian composer conductor director
+    producer filmmaker photographer model athlete player footballer boxer runner swimmer champion winner loser
+    hero heroine star celebrity celebrities icon singer-songwriter songwriter drummer guitarist pianist violinist
+    bassist vocalist chef cook baker butcher waiter waitress server bartender barista cleaner janitor maid butler
+    servant slave slaves nanny babysitter carpenter plumber electrician mechanic builder mason tailor seamstress
+    hairdresser barber shopkeeper merchant trader businessman businesswoman entrepreneur investor banker
+    accountant clerk cashier secretary assistant receptionist librarian analyst consultant executive ceo chairman
+    chairwoman founder philanthropist millionaire billionaire beggar orphan widow widower stranger visitor guest
+    tourist traveller traveler pilgrim believer worshipper worshiper convert missionary priest pastor preacher
+    monk nun rabbi imam cleric clergyman bishop saint prophet king queen prince princess duke duchess lord
+    nobleman aristocrat hunter fisherman cowboy warrior fighter veteran recruit general colonel sergeant
+    lieutenant marine astronaut inventor explorer historian philosopher economist mathematician physicist chemist
+    biologist pharmacist veterinarian firefighter paramedic fireman mailman postman delivery-man salesman
+    saleswoman salesperson agent broker spokesperson spokesman spokeswoman volunteer participant respondent
+    speaker listener reader viewer user consumer shopper buyer seller donor recipient feminist nationalist
+    extremist terrorist fundamentalist socialist communist liberal conservative democrat republican dad's
+    hairstylist stylist bodyguard sheriff deputy trooper ranger lifeguard trainer instructor counselor counsellor
+    caregiver carer grandson granddaughter grandchild grandchildren stepfather stepmother schoolboy schoolgirl
+    newborn mob gang gangs tribe tribes clan youths hipster nerd geek punk thug bachelor bride-to-be mother-in-law
+    father-in-law beginner biker blogger camper caretaker climber coder commander commuter councillor cricketer
+    cyclist dealer defender diner follower gardener gamer golfer helper hiker homeowner interpreter inspector
+    interviewer jogger juggler jeweller jeweler labourer laborer lawmaker lodger miner murderer observer operator
+    organizer organiser porter presenter promoter publisher rider sprinter striker stripper superstar supplier
+    supporter surfer surveyor taxpayer trucker translator undertaker vendor walker weaver welder whistleblower
+    wrestler bandleader cellist envoy ambassador diplomat delegate spy aviator breadwinner brewer bystander
+    cartoonist choreographer chancellor commentator contestant correspondent critic curator dean deacon detainee
+    dissident fan freshman geographer gymnast hostage humorist illustrator intellectual intern juror landowner
+    legislator linguist magician magistrate manufacturer midwife midwives militant mogul monarch official outlaw
+    peer pioneer playwright podcaster pundit racer rebel referee rower screenwriter sharpshooter skipper sniper
+    socialite solicitor soloist soprano specialist strategist streamer successor teammate tenor theologian troops
+    tycoon vagrant villain wanderer warlord wizard witch goalkeeper midfielder quarterback pitcher batsman bowler
+    skater skier skateboarder motorist passer-by passersby hitchhiker squatter shepherd blacksmith locksmith
+    mentor apprentice trainee amateur professional expert genius ally enemy rival ancestor descendant heir
+    grandparents newlyweds couples twins siblings crewman interviewee nominee trustee in-law in-laws boxer golfer
+    swimmer jockey racer skater angler drummer guitarist pianist violinist cellist bassist vocalist hiker climber
+    sailor smoker drinker dancer gambler banker broker tailor cobbler shoemaker potter baker brewer gardener
+    plumber roofer mason sculptor printmaker engraver printer publisher essayist lyricist librettist filmmaker
+    showrunner animator cinematographer videographer photographer photojournalist newsreader broadcaster presenter
+    anchor youtuber influencer vlogger rapper songwriter composer conductor organist trumpeter saxophonist devotee
+    escapee evacuee returnee addict scout cadet marshal friar abbot prelate cardinal archbishop patriarch vicar
+    curate rector seminarian disciple apostle martyr mystic guru yogi swami lama mufti mullah ayatollah caliph
     sultan emir shah tsar emperor empress chieftain chief"""
 )
 PERSON_ENDINGS = (
@@ -101,6 +107,39 @@ PLAIN_ADJECTIVES = _set(
 )
 """Adjectives that are written with a capital only in names and titles."""
 
+PEOPLE_DO = _set(
+    """accept accepts agree agrees applaud arrive arrives ask asks ate attend attends avoid avoids became become
+    becomes beg begs believe believes benefits borrow borrows breathe bring brings burn buy buys celebrate
+    celebrates cheer choose chooses come comes communicate communicates complain complains comprise comprises
+    consist consists constitute constitutes consume consumes contribute contributes cooks cope cries crowds cry
+    decide decides demands depend depends deserve deserves die died dies disagree disagrees donate donates
+    drinks dwell earn earns eat eats enjoy enjoys enter enters exercise fears feel feels fled float flocks
+    follow follows forget forgets gather gathered gathers get gets give gives go goes grow grows hates have hear
+    hears hope include includes inhabit inhabits join joins keep keeps know knows laugh laughs learn learns
+    leave leaves lend lends live lived lives lose loses lost make makes meet meetes meets migrate migrates need
+    needs obey obeys occupys oppose opposes own owns paid participate participates pay pays pray prays prefer
+    prefers prosper prospers protests queue read reads receive received receives reject rejects relies rely
+    remain remained remains remember remembers rent require requires reside retire roam saves say says see seem
+    seems sees sell sells send sends serve serves settle settles shop sing sings sit sits sleep sleeps slept
+    snore speak speaks spend spends starve starved starves struggles suffer suffered suffers survive survives
+    sweat swim take takes teach teaches tell tells tend tends thank think thinks thrive thrives travel travels
+    trusts visits votes wait waits walk wander want wants wears weigh went wept win wins worry worship worships
+    write writes"""
+)
+"""What people do: verbs that are rarely meant as nouns behind an article and an adjective (the poor live)."""
+MANNERS = _set("origin nature character content tone style outlook spirit theme inspiration colour color appearance")
+"""What an adjective with `in` is said of: no person (Christian in origin)."""
+PERSON_ONLY = _set("elderly homeless deaf blind disabled obese unemployed wealthy affluent impoverished")
+"""Adjectives that are said of persons, so that a verb may follow even where it could be a noun (the elderly ride)."""
+OR_DO = _set(
+    "use ride love like hate vote drink share play form visit cook struggle sign dance trust fear protest demand wear"
+)
+REPORTED = _set(
+    """implied said thought believed reported known rumoured rumored revealed shown supposed assumed meant claimed found
+    discovered presumed proved proven alleged perceived understood deemed pronounced declared"""
+)
+"""Verbs that report what somebody is (she is said to be blind)."""
+
 PREFIXES = _set("pan bi trans homo hetero demi ace poly anti non")
 """First parts of compounds, whatever the second one is (Pan-Slavic)."""
 ABSTRACT_ENDINGS = ("tion", "sion", "ness", "ism", "ship", "Damage")
@@ -120,6 +159,7 @@ LINKING = _set(
 )
 AUXILIARIES = _set(
     """has have had will would can could may might must should shall do does did not n't never to also be been being
+    used going likely able ought supposed happen happened trying tend tends
     isn't aren't wasn't weren't hasn't haven't hadn't won't wouldn't can't couldn't don't didn't doesn't"""
 )
 ADVERBS = _set(
@@ -162,19 +202,22 @@ DESCRIBING = _set(
 )
 COMBINING = _set("Anglo Franco Indo Sino Russo Greco Judeo Austro Serbo Luso Hispano Italo Euro Turco Balto Dano Perso")
 """First parts of compounds that name two peoples or languages."""
-COLOURS = _set("black white brown red yellow heavy thin straight")
+COLOURS = _set("black white brown red yellow heavy thin straight fat slim lean slight stout")
 """Adjectives that without a noun mostly do not name persons (the black, the white)."""
 DETERMINERS_ONE = _set("a an one another each every any this that")
 DETERMINERS_MANY = _set("these those many few several some all both most two three four five six ten fellow other")
 RELATIONS = _set(
     """mother father mom mum dad parent son daughter child brother sister sibling husband wife spouse partner aunt
     uncle niece nephew cousin grandmother grandfather grandma grandpa grandson granddaughter stepmother stepfather
-    stepson stepdaughter girlfriend boyfriend fiance fiancee fiancé fiancée bride groom widow widower mother-in-law
-    father-in-law sister-in-law brother-in-law son-in-law daughter-in-law mothers fathers sons daughters brothers
-    sisters husbands wives aunts uncles grandmothers grandfathers grandsons granddaughters queen king consort lover
-    mistress heir heiress parents children siblings kids ex-wife ex-husband half-brother half-sister"""
+    stepson stepdaughter girlfriend boyfriend fiance fiancee fiancé fiancée bride groom widow widower
+    mother-in-law father-in-law sister-in-law brother-in-law son-in-law daughter-in-law mothers fathers sons
+    daughters brothers sisters husbands wives in-laws aunts uncles grandmothers grandfathers grandsons
+    granddaughters queen king consort lover mistress heir heiress parents children siblings kids ex-wife
+    ex-husband half-brother half-sister"""
 )
 """Nouns for somebody's relatives: a fact about a real person says which of them there are."""
+FOLLOWERS = RELATIONS | _set("men women boys girls ladies gentlemen maid maids page pages")
+"""Nouns for whom a real person may have, whose group is a fact as well (Nelson and his men)."""
 OFFICES = _set("DJ MC CEO CFO COO MP PM VP QC KC US UK EU UN BBC NBC CBS ABC CNN NBA NFL FBI CIA AP")
 """Capital letters before a name that are no initials."""
 NAME_TITLES = _set(
@@ -201,19 +244,30 @@ THING_NOUNS = _set(
     """Street St Avenue Ave Road Rd Lane Drive Boulevard Park County City Town Village University College School
     Academy Institute Hospital Church Cathedral Chapel Abbey Island Islands River Lake Bay Bridge Square Station
     Airport Building Tower Hall House Hotel Theatre Theater Museum Library Stadium Arena Award Awards Prize Medal
-    Trophy Cup Foundation Company Corporation Inc Ltd Co Brothers Group Press Records Act Doctrine Memorial Monument
-    Mountain Mount Beach Point Harbor Harbour Valley Canal Fort Creek Heights Hill Hills Springs Day Show Center
-    Centre Society Club Association Committee Council Union League Party Army Navy Team Band Orchestra Choir
-    Festival Conference Convention Treaty Agreement Court Department Ministry Office Agency Bank Fund Trust Project
-    Programme Program Series Saga Trilogy Game Games Tournament Championship Championships Match Magazine Journal
-    Times News Post Herald Tribune Network Radio Television Channel Studios Pictures Films Airlines Airways Railway
-    Railroad Motors Industries Technologies Systems Brotherhood Sisterhood Empire Republic Parliament Congress
-    Senate Assembly Commission Organization Organisation Federation Alliance Movement Crusade Inquisition
-    Reformation Revolution War Wars Battle Massacre Rebellion Uprising Bible Testament Gallery Gardens Zoo Market
-    Mall Plaza Reservoir Dam Glacier Desert Forest Sea Ocean Peninsula Cape Coast Gulf Strait Open Masters"""
+    Trophy Cup Foundation Company Corporation Inc Ltd Co Brothers Group Press Records Act Doctrine Memorial
+    Monument Mountain Mount Beach Point Harbor Harbour Valley Canal Fort Creek Heights Hill Hills Springs Day Show
+    Center Centre Society Club Association Committee Council Union League Party Army Navy Team Band Orchestra
+    Choir Festival Conference Convention Treaty Agreement Court Department Ministry Office Agency Bank Fund Trust
+    Project Programme Program Series Saga Trilogy Game Games Tournament Championship Championships Match Magazine
+    Journal Times News Post Herald Tribune Network Radio Television Channel Studios Pictures Films Airlines
+    Airways Railway Railroad Motors Industries Technologies Systems Brotherhood Sisterhood Empire Republic
+    Parliament Congress Senate Assembly Commission Organization Organisation Federation Alliance Movement Crusade
+    Inquisition Forces Force Corps Guard Guards Regiment Brigade Fleet Marines Police Service Services
+    Commissioners Bureau Authority Administration Reformation Revolution War Wars Battle Massacre Rebellion
+    Uprising Bible Testament Gallery Gardens Zoo Market Mall Plaza Reservoir Dam Glacier Desert Forest Sea Ocean
+    Peninsula Cape Coast Gulf Strait Open Masters"""
 )
 SURNAME_THINGS = _set(
     """Park Hill Hills Lane Hall House Church Day Bridge Beach Field Court Bay Point Post Market Forest Banks Rivers
     Brooks West Castle Chapel Abbey Game Marsh Heath Wells Street Drive Sea Cape Towers Masters Show Dam Bank Band"""
 )
 """Things that are surnames, too: directly behind a first name, they make a person (Mary Park)."""
+NAMED_THINGS = _set(
+    """hospital museum hotel pub bridge airport street school foundation award prize theatre theater stadium station
+    building house estate trophy medal lecture lectures scholarship fellowship collection library gallery centre
+    center brand company firm store stores band trio quartet quintet orchestra show film novel series song album
+    case trial murder affair scandal doctrine act bill law test method effect syndrome disease theorem equation
+    constant number telescope ship ferry line railway park garden gardens highway road tunnel dam plant factory
+    mine farm ranch brewery"""
+)
+"""Things that bear the name of a person (the Walter Reed hospital)."""

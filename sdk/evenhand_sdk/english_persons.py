@@ -27,17 +27,30 @@ from evenhand_sdk.english_person_words import (
     GROWING,
     KINDS,
     LINKING,
+    MANNERS,
     NOT_ADJECTIVES,
     NOT_PERSONS,
     OF_A_KIND,
+    OR_DO,
     PAST_FORMS,
+    PEOPLE_DO,
     PERSON_ENDINGS,
     PERSON_NOUNS,
+    PERSON_ONLY,
     PERSON_PRONOUNS,
     PLAIN_ADJECTIVES,
     PREFIXES,
+    REPORTED,
 )
-from evenhand_sdk.english_words import BARE_VERBS, FINITE_VERBS, FUNCTION_WORDS, NOUN_VERBS, PLURAL_VERBS, PREPOSITIONS
+from evenhand_sdk.english_words import (
+    BARE_VERBS,
+    FINITE_VERBS,
+    FUNCTION_WORDS,
+    NOUN_VERBS,
+    OPENERS,
+    PLURAL_VERBS,
+    PREPOSITIONS,
+)
 
 SURE, LIKELY, GUESS = 0.97, 0.9, 0.7
 _BETWEEN = 5
@@ -54,10 +67,16 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
         return False
     if _begins_name(text, start, end, after):
         return False
-    verdict = _before_noun(after, is_group_word)
+    before = words_before(text, start, 7)
+    nearest = [word.lower() for word, _ in before[:2]]
+    article = "the" in nearest[: 1 + (nearest[:1] == ["very"])] and text[start:end].lower() not in COLOURS
+    if len(after) > 1 and after[0][0].lower() == "in" and after[1][0].lower() in MANNERS:
+        return False  # Christian in origin
+    if article and text[start:end].lower() in PERSON_ONLY and _acts(after):
+        return True
+    verdict = _before_noun(after, is_group_word, many=article)
     if verdict is not None:
         return verdict
-    before = words_before(text, start, 7)
     if is_predicate(before):
         return True
     return _stands_for_persons(text[start:end], before, after, is_group_word)
@@ -72,6 +91,13 @@ def in_compound(text: str, start: int, end: int) -> bool:
     if text[end : end + 1] != "-" or not text[end + 1 : end + 2].isalnum() or text[end + 1].isupper():
         return False
     return not text.startswith(("-born", "-raised", "-bred"), end)
+
+
+def _acts(after: list[tuple[str, bool]]) -> bool:
+    """Whether the verb of an adjective for persons stands behind it, even one that may be a noun (the elderly ride)."""
+    if not after or after[0][0] not in OR_DO | NOUN_VERBS:
+        return False
+    return len(after) == 1 or _closes(after[1][0].lower())
 
 
 def _is_name_with(word: str, text: str, end: int) -> bool:
@@ -94,8 +120,11 @@ def describes_person_so_far(text: str, start: int, end: int) -> bool:
     return is_predicate(words_before(text, start, 7))
 
 
-def _before_noun(after: list[tuple[str, bool]], is_group_word: Callable[[str], bool]) -> bool | None:
-    """Whether the noun that the adjective stands before is a person; None when it stands before no noun."""
+def _before_noun(
+    after: list[tuple[str, bool]], is_group_word: Callable[[str], bool], *, many: bool = False
+) -> bool | None:
+    """Whether the noun that the adjective stands before is a person; None when it stands before no noun, which `many`
+    makes more likely: the adjective has an article and may stand for all such people (the poor eat)."""
     joined = False
     for position, (word, comma) in enumerate(after):
         lowered = word.lower().removesuffix("'s").removesuffix("’s")
@@ -108,14 +137,17 @@ def _before_noun(after: list[tuple[str, bool]], is_group_word: Callable[[str], b
             continue
         if comma and not joined and position and not _adjective(word, is_group_word):
             return None
-        if _closes(lowered) or (lowered in BARE_VERBS and not joined):
+        if _closes(lowered) or ((lowered in BARE_VERBS or (many and lowered in PEOPLE_DO)) and not joined):
             return None
+        behind = after[position + 1][0].lower() if position + 1 < len(after) else ""
+        if word[0].isupper() and behind in ("named", "called", "who", "whose") and _adjective(word, is_group_word):
+            return True  # a blind Austrian named Bert
         if _adjective(word, is_group_word):
             continue
         if joined or comma:
             return None  # another part of the sentence: rich and work hard
-        behind = after[position + 1 : position + 2]  # a noun that says what kind of person: poker player
-        return bool(behind) and not behind[0][1] and lowered[-1] != "s" and is_person_noun(behind[0][0])
+        who = after[position + 1 : position + 2]  # a noun that says what kind of person: poker player
+        return bool(who) and not who[0][1] and lowered[-1] != "s" and is_person_noun(who[0][0])
     return None
 
 
@@ -136,6 +168,9 @@ def is_predicate(before: list[tuple[str, int]]) -> bool:
         position += 1
     if position >= len(before):
         return False
+    if before[position][0].lower() in ("and", "but", "yet") and position + 1 < len(before):
+        joined = before[position + 1][0]
+        return _adjective(joined, bool) and not joined[0].isupper() and is_predicate(before[position + 2 :])
     verb = before[position][0].lower().replace("’", "'")
     nearer = before[position + 1][0].lower() if position + 1 < len(before) else ""
     if (verb == "up" and nearer in GROWING) or (verb == "out" and nearer in COMING):
@@ -149,7 +184,9 @@ def is_predicate(before: list[tuple[str, int]]) -> bool:
     if verb in ("identify", "identifies", "identified", "identifying", "born", "raised", "dying", "died", "dies"):
         return True
     rest = before[position + 1 :]
-    while rest and (rest[0][0].lower() in AUXILIARIES or _intensifies(rest[0][0]) or rest[0][0].lower() in LINKING):
+    while rest and (
+        rest[0][0].lower() in AUXILIARIES or _intensifies(rest[0][0]) or rest[0][0].lower() in LINKING | REPORTED
+    ):
         rest = rest[1:]
     if not rest:
         return False
@@ -242,6 +279,8 @@ def names_persons(text: str, start: int, end: int, *, plural: bool) -> bool:
     if following and not (inflected or _closes(following) or after[0][1] or _verb_behind(text, end, plural=plural)):
         return not plural and is_person_noun(after[0][0])
     if plural:
+        if before and before[0][0].lower() in ("a", "an", "this", "that", "one"):
+            return False
         return not (following == "of" and before and before[0][0].lower() == "the") and not (
             before and before[0][0].lower() in ("egg", "dress", "tooth", "teeth", "snow", "paint")
         )
@@ -321,7 +360,9 @@ def _verb_behind(text: str, end: int, *, plural: bool) -> bool:
     if word.endswith("ed") and not word.endswith("eed"):
         return closed or after[1][0].lower().endswith("ly")
     if plural:
-        return word in BARE_VERBS or word in NOUN_VERBS
+        if word in OR_DO and len(after) > 1 and after[1][0].lower() in OPENERS:
+            return True
+        return word in BARE_VERBS or word in NOUN_VERBS or word in PEOPLE_DO
     return word.endswith("s") and not word.endswith(("ss", "us")) and not is_person_noun(word)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from evenhand_sdk.english_persons import is_person_noun
 from evenhand_sdk.english_words import (
     ADJECTIVE_COMPLEMENTS,
     ASSISTING_VERBS,
@@ -18,6 +19,7 @@ from evenhand_sdk.english_words import (
     CAUSATIVES,
     CAUSED,
     CAUSING,
+    COSTING,
     COUNTED_PERSONS,
     DEGREES,
     DIRECT_PREPOSITIONS,
@@ -36,6 +38,8 @@ from evenhand_sdk.english_words import (
     ING_NOUNS,
     JUDGED,
     JUDGING,
+    KEPT_BY_HER,
+    LATE_ADVERBS,
     LEFT_SO,
     LET,
     LET_NOUNS,
@@ -57,12 +61,15 @@ from evenhand_sdk.english_words import (
     RANKING,
     ROLE_GIVERS,
     ROLES,
+    SHOWING,
     SO_MUCH,
     SOFT_ADVERBS,
     SPEECH_VERBS,
     STATE_VERBS,
+    TAKEN,
     TAKING,
     TIME_NOUNS,
+    TURNING,
 )
 
 _NEXT = re.compile(r"[^\S\n]*(?:\n[^\S\n]*(?!\n))?([\"“‘(*_]*)([^\W_]+(?:['’-][^\W_]+)*)")
@@ -93,7 +100,7 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
     lowered = word.lower()
     after = _NEXT.match(text, following.end())
     next_word = after[2].lower() if after and after.start(2) > following.end() else ""
-    closed = not next_word or next_word in FUNCTION_WORDS
+    closed = not next_word or next_word in FUNCTION_WORDS or next_word in LATE_ADVERBS
     previous = previous_word(text, start)
     prepositional = previous in PREPOSITIONS
     if previous == "to" and _LISTENING.search(text, max(0, start - 13), start):
@@ -103,10 +110,16 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return _shared_case(text, after.span(2), otherwise), GUESS
     if lowered in ("left", "right") and next_word in BODY_PARTS:
         return "determiner", LIKELY
+    if lowered == "back" and next_word in ("on", "to") and previous in TURNING:
+        return "determiner", LIKELY
     if not his and (_set_apart(lowered, next_word, previous) or _counted(lowered, next_word, previous)):
         return "object", GUESS
     if lowered in NOUN_OR_ADVERB and word.islower():
         return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
+    if not his and _costs(word, next_word, previous, closed=closed):
+        return "object", LIKELY
+    if not previous and not his and lowered in ("works", "looks", "thoughts", "needs") and next_word:
+        return "determiner", GUESS
     if lowered in FUNCTION_WORDS:
         if lowered in ("being", "having") and (his or prepositional) and previous != "with":
             return "determiner", GUESS
@@ -127,6 +140,13 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "determiner", LIKELY
     named = bool(after) and after[2][:1].isupper() if after else False
     return _her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]), named=named)
+
+
+def _costs(word: str, next_word: str, previous: str, *, closed: bool) -> bool:
+    """Whether the word behind her is what somebody grants, teaches or costs her (cost her votes, taught her chess)."""
+    if previous not in COSTING or next_word == "to" or not (closed or previous in ("cost", "costs")):
+        return False
+    return word.lower() not in KEPT_BY_HER and not is_person_noun(word)
 
 
 def _set_apart(word: str, next_word: str, previous: str) -> bool:
@@ -158,6 +178,10 @@ def _set_apart(word: str, next_word: str, previous: str) -> bool:
         return next_word in OPENERS
     if word in HELD:
         return previous in TAKING and (not next_word or next_word in FUNCTION_WORDS)
+    if word in ("included", "excepted", "aside"):
+        return True
+    if previous == "of" and word in TAKEN and (not next_word or next_word in FUNCTION_WORDS):
+        return True
     return word.endswith("ed") and next_word == "by"
 
 
@@ -197,7 +221,13 @@ def _her_before_content(
         return "object", GUESS
     if previous in MAKING and next_word in OPENERS:
         return "object", GUESS
-    if previous in PERCEPTION_VERBS and lowered.endswith("ing") and (lowered not in ING_NOUNS or next_word in OPENERS):
+    if (
+        previous in PERCEPTION_VERBS
+        and lowered.endswith("ing")
+        and (lowered not in ING_NOUNS or next_word in OPENERS or previous in SHOWING)
+    ):
+        if previous in HAVING and not closed and not next_word.endswith("ly"):
+            return "determiner", GUESS  # had her wrestling match
         return "object", LIKELY
     if previous in PERCEPTION_VERBS and lowered.endswith("ed") and (closed and next_word):
         return "object", GUESS

@@ -89,7 +89,8 @@ PERCEPTION_VERBS = _set(
     sent sending see sees saw seen seeing hear hears heard hearing notice notices noticed feel feels felt catch
     catches caught find finds found keep keeps kept leave leaves left spot spots spotted imagine imagined
     imagines remember remembers remembered picture pictured stop stops stopped watch watches watched
-    watching want wants wanted"""
+    watching want wants wanted show shows showed shown showing depict depicts depicted portray portrays portrayed film
+    filmed films photograph photographed photographs record recorded records imagine rendered"""
 )
 
 BARE_VERBS = _set(
@@ -167,12 +168,15 @@ DITRANSITIVES = _set(
 )
 
 GIVEN_NOUNS = _set(
-    """flowers money advice directions credit chocolate chocolates tea coffee water food permission time
-    strength hope help pleasure joy comfort courage confidence energy trouble shelter support lessons
-    instructions information details stories french spanish english german italian latin maths math music
-    gifts presents sweets candy cash soup bread juice milk medicine extra goodnight luck questions orders
-    feedback access work-experience encouragement authority room power protection privacy refuge custody immunity asylum
-    recognition acclaim praise entry bail parole admission instruction letters postcards poems lunch dinner breakfast"""
+    """flowers money advice directions credit chocolate chocolates tea coffee water food permission time strength
+    hope help pleasure joy comfort courage confidence energy trouble shelter support lessons instructions
+    information details stories french spanish english german italian latin maths math music gifts presents sweets
+    candy cash soup bread juice milk medicine extra goodnight luck questions orders feedback access
+    work-experience encouragement authority room power protection privacy refuge custody immunity asylum votes
+    damages attention chess pause recognition acclaim praise entry bail parole admission instruction letters
+    postcards poems lunch dinner breakfast work jobs employment sanctuary shelter fame wealth respect credibility
+    leverage space peace solace satisfaction priority exposure guidance assistance aid care medication treatment
+    training proof evidence notice warning thanks"""
 )
 
 NUMBERS = _set("one two three four five six seven eight nine ten twenty fifty hundred several many few")
@@ -204,10 +208,10 @@ COUNTED_PERSONS = _set(
 LET = _set("let lets letting")
 LET_NOUNS = _set(
     """hair hand arm head guard mind gaze voice body breath weight mother father brother sister husband wife son
-    daughter child friend dog cat horse imagination anger temper smile jaw mouth face purse bag tongue heart past work
-    own little younger older elder new whole long left right free other best first last hopes dress coat robe bow knife
-    sword gun cup glass phone book pen curiosity pride fear grief pain attention thought mask team people company
-    family"""
+    daughter child friend dog cat horse imagination anger temper smile jaw mouth face purse bag tongue heart past
+    work own little younger older elder new whole long left right free other best first last hopes dress coat robe
+    bow knife sword gun cup glass phone book pen curiosity pride fear grief pain attention thought mask team
+    people company family"""
 )
 """Behind let her, what belongs to her; another word is what she may do (let her stray)."""
 TAKING = _set("take takes took taken taking hold holds held holding keep keeps kept keeping")
@@ -246,9 +250,9 @@ NEVER_BEFORE_NOUNS = _set(
 """Adjectives and adverbs that no noun follows: behind her they are said of her."""
 ROLES = _set(
     """captain director president governor king queen chairman chairwoman chair head leader mayor minister secretary
-    manager editor ambassador bishop pope member champion goalkeeper coach heir heiress partner guardian treasurer judge
-    professor chief commander consul emperor empress regent abbot abbess principal dean deputy assistant star citizen
-    knight duke duchess earl count baron patron spokesman spokeswoman chancellor"""
+    manager editor ambassador bishop pope member champion goalkeeper coach heir heiress partner guardian treasurer
+    judge professor chief commander consul emperor empress regent abbot abbess principal dean deputy assistant
+    star citizen knight duke duchess earl count baron patron spokesman spokeswoman chancellor"""
 )
 ROLE_GIVERS = _set(
     """make makes made making name names named naming elect elects elected electing appoint appoints appointed
@@ -290,7 +294,8 @@ FINING = _set("fine fines fined charge charges charged bet bets owe owed tax tax
 RANKING = _set("rate rates rated rank ranks ranked vote voted place placed seed seeded")
 HAVING = _set("have has had having")
 LEFT_SO = _set(
-    "leave leaves left find found keep kept declare declared get got want wanted have had see saw consider considered"
+    """leave leaves left find found keep kept declare declared get got want wanted have had see saw consider considered
+    order orders ordered deem deems deemed"""
 )
 """Verbs behind which a participle is said of the person (left her paralysed)."""
 LIKING = _set(
@@ -301,3 +306,20 @@ BODY_PARTS = _set(
     forearm temple heel calf shin"""
 )
 """Behind left or right, which are no verb and no adverb then (her left arm)."""
+LATE_ADVERBS = _set("overnight again enough forever anyway instead abroad everywhere tonight nationwide worldwide")
+"""Adverbs that end a clause (made her famous overnight)."""
+TAKEN = _set("taken made drawn shot written done seen found held kept worn told sung")
+"""Participles that say of a picture or story what was done (photographs of her taken in Rome)."""
+TURNING = _set("turn turns turned turning")
+SHOWING = _set(
+    "show shows showed shown showing film films filmed photograph photographs photographed depict depicts depicted"
+)
+"""Verbs of pictures, behind which even a noun in ing says what she does (shows her dancing)."""
+COSTING = _set(
+    "cost costs award awards awarded teach teaches taught teaching grant grants granted owe owes owed lend lends lent"
+)
+KEPT_BY_HER = _set(
+    """class classes course courses subject craft trade students method methods wish wishes request requests petition
+    application appeal name voice support art skills technique techniques system own"""
+)
+"""What she may have taught, granted or lent; other things behind these verbs were taught, granted or lent to her."""

@@ -46,6 +46,8 @@ class Exempt(NamedTuple):
     """Sentences or paragraphs that are about a group as a matter of fact."""
     persons: Sequence[Span]
     """Phrases that name a real person or give somebody's title."""
+    groups: Sequence[Span] = ()
+    """Sentences that state a fact about a group as a group: only the words that speak of one must stay."""
 
 
 NO_ROW = WordTuple(words=(), pos="name")
@@ -58,12 +60,21 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
     things: list[Span] = []
     facts: list[Span] = []
     persons: list[Span] = []
+    groups: list[Span] = []
+    loud = text.isupper()
     for scope, pattern in patterns_for(fold.parts, lexicon):
-        if spans := [match.span() for match in pattern.finditer(text)]:
+        spans = [match.span() for match in pattern.finditer(text)]
+        if loud and scope == "phrase":  # where all is written in capitals, none of them says that something is a name
+            quiet = {match.span() for match in pattern.finditer(fold.lower)}
+            spans = [span for span in spans if span in quiet or " " not in text[slice(*span)]]
+        if spans:
             if scope == "person":
+                spans = [span for span in spans if _stands_alone(text, span, lexicon.grammar)]
                 named = [span for span in spans if not lexicon.grammar.in_name_of_thing(text, *span, NO_ROW)]
                 persons += named
                 things += [span for span in spans if span not in named]  # John F. Kennedy Airport
+            elif scope == "group":
+                groups += _widened(text, spans, "sentence", lexicon.grammar)
             else:
                 kept = things if scope == "phrase" else facts
                 kept += _widened(text, spans, scope, lexicon.grammar)
@@ -72,7 +83,16 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
         things += [match.span() for match in _QUOTED.finditer(text) if is_title(match[match.lastindex or 0], small)]
     if "@" in text or "#" in text or "://" in text or "www." in text or _has_domain(text):
         things += [match.span() for match in _ADDRESS.finditer(text)]
-    return Exempt(things, facts, persons) if things or facts or persons else NOTHING
+    found = Exempt(things, facts, persons, groups)
+    return found if any(found) else NOTHING
+
+
+def _stands_alone(text: str, span: Span, grammar: Grammar) -> bool:
+    """Whether a single well-known name is no part of another one (Gandhi; not Merlin Hull, not Simone Verdi)."""
+    start, end = span
+    if " " in text[start:end]:
+        return True
+    return not grammar.bears_surname(text, end) and grammar.is_first_name_so_far(text, start, end)
 
 
 def _has_domain(text: str) -> bool:
@@ -125,6 +145,7 @@ def _exempt_in(prefix: str, start: int, lexicon: Lexicon) -> bool:
     return any(
         first <= start < end
         for scope, pattern in patterns_for(folded(prefix).parts, lexicon)
+        if scope != "group"
         for first, end in _widened(
             prefix,
             [match.span() for match in pattern.finditer(prefix)],
@@ -158,7 +179,7 @@ def _widened(text: str, spans: list[Span], scope: str, grammar: Grammar) -> list
 def is_title(quoted: str, small_words: Collection[str]) -> bool:
     """Whether quoted words look like the title of a work: two or more, each capitalised but for the small
     ones."""
-    if quoted.rstrip()[-1:] in ("?", "!", ".", ";", ":"):
+    if quoted.isupper() or quoted.rstrip()[-1:] in ("?", "!", ".", ";", ":"):
         return False
     words = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", quoted)
     if not 2 <= len(words) <= 10 or not words[0][0].isupper():

@@ -16,6 +16,9 @@ from evenhand_sdk.axes import WordTuple, near_match
 
 Reading = tuple[str, str | None]
 """Part of speech and number."""
+Span = tuple[int, int]
+Located = tuple[int, int, WordTuple]
+"""The place of a group word in a text, and its first row."""
 
 
 class Replacement(NamedTuple):
@@ -98,6 +101,13 @@ class Grammar(Protocol):
     def says_who(self, text: str, end: int, start: int) -> bool:
         """Whether the noun at `start` says who the person is that was mentioned up to `end` (Ann was a tall woman)."""
 
+    def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
+        """Whether a noun for a person says nothing of one: as part of a compound (man-made), or for all of mankind."""
+
+    def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
+        """What must stay because it is a fact about a group as a group (a law, a share, a count): spans of words, or of
+        sentences; `told` are the sentences of which the pack says that they state one."""
+
     def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
         """Whether the pronoun may mean the person named later (When she came, Ann smiled); all three are places."""
 
@@ -156,6 +166,12 @@ class Plain:
 
     def says_who(self, text: str, end: int, start: int) -> bool:
         return False
+
+    def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
+        return False
+
+    def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
+        return [(start, end) for start, end, _ in words if any(begin <= start < stop for begin, stop in told)]
 
     def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
         return False

@@ -143,7 +143,8 @@ def _antecedent(
     """The likeliest person of the pronoun's group, or one whose group is not known yet and who now gets it."""
     group = word.entry.group
     here = [p for p in persons if sentence in p.first_in and p.group in (group, None)]
-    if word.entry.rows[0].case == "object" or (len(word.entry.rows) > 1 and _is_object(text, word, grammar)):
+    rows = word.entry.rows
+    if _is_object(text, word, grammar) if len(rows) > 1 else rows[0].case == "object":
         subject = min((p for p in persons if sentence in p.first_in), key=lambda p: p.first_in[sentence], default=None)
         here = [p for p in here if p is not subject]  # she does not see herself without saying so
         before = [p for p in persons if p is not subject and p.group in (group, None) and sentence - 1 in p.first_in]

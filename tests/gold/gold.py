@@ -18,6 +18,8 @@ from typing import Any
 from . import mirror
 
 HALVES = ("work", "held_out")
+PRACTICE = ("practice_1", "practice_2")
+"""Sets that were written and labelled before a round of work on the engine; neither is part of the gold set."""
 FOLDER = Path(__file__).parent
 
 
@@ -61,7 +63,7 @@ class Case:
 
 
 def records(half: str) -> list[dict[str, Any]]:
-    """Return the labels of a half ("work" or "held_out") as they stand in the file."""
+    """Return the labels of a half, or of a practice set, as they stand in the file."""
     lines = (FOLDER / f"counterfactual_{half}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
