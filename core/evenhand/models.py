@@ -23,7 +23,7 @@ from evenhand.progress import progress
 from evenhand.resolution import ResolvedModel, Source, resolve
 from evenhand.shelf import ModelKind, list_shelf
 from evenhand.tokenizer_identity import adds_bos, tokenizer_fingerprint
-from evenhand.tokenizer_loading import load_tokenizer
+from evenhand.tokenizer_loading import demand_fitting, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -110,6 +110,7 @@ def load(
         model = _with_weights(
             resolved, config, found, dtype, trust_remote_code=trust_remote_code, attention=attention
         ).to(device)
+        demand_fitting(tokenizer, model, where=where)
         digest = model_digest(resolved.folder)
     info = ModelInfo(
         name=resolved.name,

@@ -35,6 +35,7 @@ from evenhand.plugin_contract import check_class
 from evenhand.recipe_model import StepEntry, TrainingSection
 from evenhand.recipe_steps import ResolvedStep, references
 from evenhand.services import Services
+from evenhand.tokenizer_loading import demand_fitting
 from evenhand.wording import validated
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ TAKES = {
 
 
 def demand_model(model: Any, tokenizer: Any) -> None:
-    """Raises UsageError unless these are a model in memory and a tokenizer."""
+    """Raises UsageError unless these are a model in memory and its tokenizer."""
     if not hasattr(model, "config") or not callable(getattr(model, "named_parameters", None)):
         raise UsageError(
             f"{_shown(model)} is no model in memory",
@@ -70,6 +71,7 @@ def demand_model(model: Any, tokenizer: Any) -> None:
             f"{_shown(tokenizer)} is no tokenizer",
             do="give the model's own one: transformers.AutoTokenizer.from_pretrained(NAME)",
         )
+    demand_fitting(tokenizer, model, where=type(model).__name__)
 
 
 def _shown(value: Any) -> str:

@@ -33,6 +33,23 @@ def demand_tokenizer(folder: Path, *, where: str) -> None:
         )
 
 
+def demand_fitting(tokenizer: Any, model: Any, *, where: str) -> None:
+    """Raises UsageError for a tokenizer whose words the model has no embeddings for: it belongs to another model.
+
+    Tokens that were added to it do not count: many models carry some that no text has, such as one for images. Models
+    with more embeddings than words are padded, and fit.
+    """
+    added = tokenizer.get_added_vocab()
+    known = max((token for word, token in tokenizer.get_vocab().items() if word not in added), default=-1) + 1
+    places = int(model.get_input_embeddings().num_embeddings)
+    if known > places:
+        raise UsageError(
+            f"the tokenizer knows {known:,} tokens, the model {places:,}: it belongs to another model",
+            where=where,
+            do="give the tokenizer that the model was trained with",
+        )
+
+
 def load_tokenizer(folder: Path, *, where: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder. Raises UsageError when it is missing, damaged, or code that is not trusted."""
     from transformers import AutoTokenizer
