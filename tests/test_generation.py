@@ -337,6 +337,8 @@ def test_a_configuration_counts_also_where_it_has_no_name() -> None:
     beams = GenerationConfig(num_beams=4, max_new_tokens=6, do_sample=False, pad_token_id=tokenizer.pad_token_id)
     named = model.generate(ids, num_beams=4, max_new_tokens=6, do_sample=False)
     assert torch.equal(model.generate(ids, beams), named)
+    short = {"num_beams": 4, "do_sample": False, "generation_config": GenerationConfig(pad_token_id=0)}
+    assert model.generate(ids, **short, max_length=ids.shape[1] + 3).shape[1] <= ids.shape[1] + 3
     greedy = GenerationConfig(max_new_tokens=6, do_sample=False, pad_token_id=tokenizer.pad_token_id)
     assert torch.equal(model.generate(ids, greedy), model.generate(ids, max_new_tokens=6, do_sample=False))
     with pytest.raises(UsageError, match="by looking up the prompt"):

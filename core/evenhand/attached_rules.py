@@ -100,7 +100,7 @@ def _by_beams(
     padding = None if mask is None else (mask == 0).sum(-1).tolist()
     with RuleProcessor(
         model, rules, tokenizer, padding=padding, beams=beams, given_up=GivenUp(), end=asked("eos_token_id"),
-        room=asked("max_new_tokens") or max(1, asked("max_length") - width),
+        room=asked("max_new_tokens") or max(1, (asked("max_length") or 0) - width),
     ) as processor, finishing(rules):  # fmt: skip
         processors = LogitsProcessorList([*(kwargs.pop("logits_processor", None) or ()), processor])
         out = plain(logits_processor=processors, **kwargs)

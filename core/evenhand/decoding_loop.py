@@ -62,14 +62,14 @@ class Decoder:
         kept: list[torch.Tensor] = []
         with Reader(model, self.rules, pad, room) as reader, finishing(self.rules):
             for position in count():
-                logits = self._logits(reader, texts, open_rows, position)
+                logits = self._logits(reader, texts, open_rows, position).to(input_ids.device)
                 if not open_rows.any():
                     break
                 scores = logits_processor(input_ids, logits) if logits_processor else logits
                 if generation_config.return_dict_in_generate and generation_config.output_scores:
                     kept.append(scores)
                 chosen = self._choose(scores, bool(generation_config.do_sample))
-                chosen = torch.where(open_rows.to(chosen.device), chosen, pad).to(input_ids.device)
+                chosen = torch.where(open_rows.to(chosen.device), chosen, pad)
                 input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
                 for text, token in zip(texts, chosen.tolist(), strict=True):
                     text.append(token)

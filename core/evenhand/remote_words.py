@@ -80,7 +80,7 @@ def next_words(model: RemoteModel, request: Request, text: str) -> tuple[dict[st
     if not listed:
         return {}, True
     words = listed[0]
-    if not isinstance(words, Mapping) or not all(isinstance(v, int | float) for v in words.values()):
+    if not isinstance(words, Mapping) or not all(isinstance(v, int | float) and v == v for v in words.values()):
         raise EndpointFault("its probabilities of words cannot be read", where=where)
     return {str(word): float(value) for word, value in words.items()}, ended
 
