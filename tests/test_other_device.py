@@ -95,3 +95,27 @@ def test_scores_there_are_the_scores_here(own_cache: Path) -> None:
         there = distributions(model.to(device), ids, places, dtype="float32")
     for a, b in zip(here, there, strict=True):
         torch.testing.assert_close(b, a, rtol=0, atol=1e-4)
+
+
+RULES = ("counterfactual-averaging", "probability-balancing", "self-debias", "expert-guidance", "gradient-decoding")
+
+
+@pytest.mark.parametrize("plugin", RULES)
+def test_rules_write_there_what_they_write_here(plugin: str) -> None:
+    model, tokenizer = tiny_causal()
+    options = {"gate": 0.0, "steps": 1} if plugin == "gradient-decoding" else {}
+    prompts = ["The nurse told her brother that", "Rain fell"]
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+
+    def written(where: Any) -> list[Any]:
+        inputs = {name: value.to(where) for name, value in batch.items()}
+        with evenhand.decode_with(model, tokenizer, [(plugin, options)]) as decoding:
+            greedy, beams = (
+                model.generate(**inputs, max_new_tokens=4, do_sample=False, num_beams=n).cpu().tolist() for n in (1, 2)
+            )
+            return [greedy, beams, decoding.generate(prompts, max_new_tokens=4, temperature=1.0)]
+
+    here = written("cpu")
+    with pretending() as device:
+        model.to(device)
+        assert written(device) == here
