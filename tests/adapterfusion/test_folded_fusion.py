@@ -82,6 +82,43 @@ def test_nothing_of_size_h_by_h_is_multiplied_and_weights_that_change_count(host
     torch.testing.assert_close(outputs(run.model), of_the_library(run.model), rtol=0, atol=1e-5)
 
 
+def test_what_a_training_moves_is_never_answered_from_before(host: Any) -> None:
+    """Also where the optimiser moves weights without a trace, as fused ones do; and when frozen weights learn again."""
+    run = three_adapters(host)
+    transform = run.step(AdapterFusion, "fusion", adapters=REFERENCES)
+    outputs(run.model)
+    run.learn()
+    torch.testing.assert_close(outputs(run.model), of_the_library(run.model), rtol=0, atol=1e-5)
+    before = outputs(run.model)
+    moving = [p for n, p in run.model.named_parameters() if n in set(transform.trainable(run.model))]
+    for p in moving:
+        p.requires_grad_(True)
+    optimizer = torch.optim.AdamW(moving, lr=0.05, fused=True)
+    run.model(input_ids=IDS, labels=IDS).loss.backward()
+    outputs(run.model)
+    optimizer.step()
+    for p in moving:
+        p.requires_grad_(False)
+    after = outputs(run.model)
+    assert float((after - before).abs().max()) > 1e-4
+    torch.testing.assert_close(after, of_the_library(run.model), rtol=0, atol=1e-5)
+
+
+def test_products_that_are_made_under_mixed_precision_are_whole(host: Any) -> None:
+    run = three_adapters(host)
+    run.step(AdapterFusion, "fusion", adapters=REFERENCES)
+    run.learn()
+    rough(run.model)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs(run.model)
+    expected = of_the_library(run.model)
+    again = copy.deepcopy(run.model)  # with products of its own
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs(again)
+    found = outputs(again)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
 def test_a_copy_has_products_of_its_own_and_taking_it_back_leaves_none(host: Any) -> None:
     run = three_adapters(host)
     run.step(AdapterFusion, "fusion", adapters=REFERENCES)

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from evenhand_sdk import DataNotFound
+from evenhand_sdk import DataNotFound, DigestMismatch, UsageError
 from evenhand_sdk.testing import contributions, train
 from evenhand_standard.architecture.lora import Lora
 from evenhand_standard.labelled_tweets import MARKERS, cleaned, labelled_tweets, marked, part_of
-from evenhand_standard.objective.text_classification import COLUMN, TextClassification, task_loss
+from evenhand_standard.objective.text_classification import COLUMN, HEAD, TextClassification, task_loss
 from evenhand_standard.text_scorers.toxicity_classifier import normalised
+from evenhand_standard.tweet_head import TweetHead, read_head, write_head
 
 
 class Given:
@@ -114,15 +115,40 @@ def test_what_learns_the_task_tells_unseen_texts_apart(kind: str, tiny: Any, run
         return float(apart.norm() / within.norm(dim=1).mean())
 
     before = separation()
-    [lora], [term] = (
-        contributions(plugin, stage, run)
-        for plugin, stage in ((Lora(), "architecture"), (TextClassification(), "objective"))
-    )
+    plugin = TextClassification()
+    [lora] = contributions(Lora(), "architecture", run)
+    [term] = contributions(plugin, "objective", run)
     from evenhand_sdk import Artifact
 
     lora.apply(model, Artifact())
     train(run, [term], rows=rows, transforms=[lora])
     lora.finish(model)
     assert separation() > 1.5 * before
+    plugin.transparency(run, model, None)
+    kept = read_head(run.folder / HEAD)
+    said = [p > 0.5 for p in kept.offensive(model, tokenizer, [t.text for t in tweets])]
+    assert sum(s == t.offensive for s, t in zip(said, tweets, strict=True)) / len(tweets) > 0.9
     called = calls(Measured(model, tokenizer, kind=kind), tweets)
     assert sum(c == t.offensive for c, t in zip(called, tweets, strict=True)) / len(tweets) > 0.9
+
+
+def test_a_head_that_is_kept_is_the_one_that_was_trained_and_a_damaged_one_is_refused(tiny: Any, tmp_path: Any) -> None:
+    model, tokenizer = tiny()
+    made = torch.Generator().manual_seed(3)
+    weight = torch.randn(model.config.hidden_size, generator=made)
+    write_head(tmp_path / "head", TweetHead(weight=weight, bias=0.25, kind="causal", max_length=6))
+    found = read_head(tmp_path / "head").offensive(model, tokenizer, ["She said that he was late today.", "No"])
+    ids = tokenizer("She said that he was late today.")["input_ids"][:6]
+    with torch.no_grad():
+        mean = model(torch.tensor([ids]), output_hidden_states=True).hidden_states[-1][0].double().mean(0)
+    normed = (mean - mean.mean()) / (mean.var(unbiased=False) + 1e-5).sqrt()
+    assert found[0] == pytest.approx(float((normed @ weight.double() + 0.25).sigmoid()), abs=1e-5)
+    wide = TweetHead(weight=torch.zeros(7), bias=0.0, kind="causal", max_length=6)
+    with pytest.raises(UsageError, match="the head is for states of width 7"):
+        wide.offensive(model, tokenizer, ["No"])
+    path = tmp_path / "head" / "head.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(DigestMismatch, match="the head is damaged"):
+        read_head(tmp_path / "head")
+    with pytest.raises(UsageError, match="there is no head of a classifier"):
+        read_head(tmp_path)

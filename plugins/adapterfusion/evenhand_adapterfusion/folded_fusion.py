@@ -85,14 +85,22 @@ class FoldedFusion:
         """None where the library is to compute it: something learns, somebody listens, or it is built otherwise."""
         names = list(setup.children)
         fusion = self.layer.adapter_fusion_layer[setup.name]
-        if torch.is_grad_enabled() or fusion.training or fusion._forward_hooks or _asked_for_more():
+        if torch.is_grad_enabled() or fusion.training:
+            self._kept.clear()  # an optimiser may move the weights, and fused ones leave no trace of it
+            return None
+        if fusion._forward_hooks or _asked_for_more():
             return None
         if not all(isinstance(name, str) and name in self.layer.adapters for name in names):
             return None
         modules = [fusion, *(self.layer.adapters[name] for name in names)]
         kept = self._kept.get(key := (setup.name, *names))
         if kept is None or not kept.holds(modules):
-            kept = Kept(modules, products_of(fusion, modules[1:], names))
+            if any(p.requires_grad for module in modules for p in module.parameters()):
+                return None
+            with torch.autocast(
+                next(modules[1].parameters()).device.type, enabled=False
+            ):  # they are kept for passes without it, too
+                kept = Kept(modules, products_of(fusion, modules[1:], names))
             self._kept[key] = kept
         return kept.products
 
@@ -110,7 +118,12 @@ class Kept:
         return same and self._now() == self._before
 
     def _now(self) -> list[Any]:
-        weights = [(p.data_ptr(), p._version) for table in self._tables for p in table.values() if p is not None]
+        weights = [
+            (p.data_ptr(), p._version, p.requires_grad)
+            for table in self._tables
+            for p in table.values()
+            if p is not None
+        ]
         return [*weights, *(getattr(module, "scaling", None) for module in self._modules)]
 
 

@@ -3,8 +3,8 @@
     loss  =  mean over rows of  -c_y log P(y | w . norm(mean_t h(t)) + b),        c_y = n / (2 n_y)
 
 The training that follows reads labelled tweets in the place of its text, and what it selects (an adapter, LoRA, all
-weights) learns the task. Both labels count equally, since five in six tweets are offensive. The head itself is left
-behind: `classification-gaps` fits one anew to each model that it measures, so that they can be compared.
+weights) learns the task. Both labels count equally, since five in six tweets are offensive. The head is kept beside the
+run (`tweet_head.py`); `classification-gaps` fits one anew to each model that it measures, so that they can be compared.
 
 Source: the task adapter of Pfeiffer et al. 2021 and Kumar et al. 2023; data of Davidson et al. 2017.
 """
@@ -20,12 +20,14 @@ from pydantic import Field
 from evenhand_sdk import (
     Batch,
     DataTransform,
+    Fact,
     LossTerm,
     Needs,
     Options,
     Outputs,
     Plugin,
     RunContext,
+    Section,
     hookimpl,
 )
 from evenhand_sdk.data_rows import Fate, Made, Row, RowWork, one_by_one
@@ -33,11 +35,16 @@ from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.labelled_tweets import VERSION, labelled_tweets, shares
 from evenhand_standard.objective.adversary_heads import pooled
 from evenhand_standard.text_scorers.toxicity_classifier import TWEETS
+from evenhand_standard.tweet_head import TweetHead, write_head
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+HEAD = "head"
+"""The folder of the trained head, in that of the step."""
+UNSEEN = 200
+"""Tweets of the part that no training reads on which the trained head is judged."""
 COLUMN = "evenhand_offensive"
 """1 for a hateful or offensive text, else 0."""
 
@@ -59,6 +66,11 @@ class TextClassification(Plugin):
     Options = TextClassificationOptions
     data_files = (TWEETS,)
     example_columns: ClassVar[Mapping[str, Sequence[Any]]] = {COLUMN: [1, 0]}
+
+    def __init__(self, options: Any = None, **values: Any) -> None:
+        super().__init__(options, **values)
+        self._heads: dict[tuple[str, int], Any] = {}
+        """By step and seed."""
 
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
@@ -85,6 +97,7 @@ class TextClassification(Plugin):
             torch.nn.LayerNorm(model.config.hidden_size, elementwise_affine=False),
             torch.nn.Linear(model.config.hidden_size, 1),
         ).to(model.device)
+        self._heads[run.step_id, run.seed] = head
         share: dict[str, float] = {}
 
         def start(begun: Any) -> None:
@@ -100,6 +113,42 @@ class TextClassification(Plugin):
             parameters=head.parameters,
             optimizer=lambda parameters: torch.optim.Adam(parameters, lr=o.head_learning_rate),
             on_start=start,
+        )
+
+    @hookimpl
+    def transparency(self, run: RunContext, model: PreTrainedModel, result: Any) -> Section | None:
+        trained = self._heads.get((run.step_id, run.seed))
+        if trained is None:
+            return None
+        line, settings = trained[1], run.services.settings
+        head = TweetHead(
+            weight=line.weight.detach()[0].cpu(),
+            bias=float(line.bias.detach()),
+            kind=run.kind,
+            max_length=settings.max_length,
+        )
+        write_head(run.folder / HEAD, head)
+        tweets = labelled_tweets("measuring", self.options.data or run.data_folder)
+        random.Random(0).shuffle(tweets)
+        chosen = [t for label in (True, False) for t in [t for t in tweets if t.offensive is label][: UNSEEN // 2]]
+        called = head.offensive(model, run.tokenizer, [t.text for t in chosen])
+        rates = {
+            label: sum((p > 0.5) is label for p, t in zip(called, chosen, strict=True) if t.offensive is label)
+            / sum(t.offensive is label for t in chosen)
+            for label in (True, False)
+        }
+        return Section(
+            title="The classifier that was trained",
+            text=(
+                f"The head of {run.step_id} lies in .state/steps/{run.step_id}/{HEAD}, for the model of this run: "
+                "evenhand_standard.tweet_head reads it. These are its rates on tweets that no training reads, both "
+                "labels alike; a step behind its training may have changed the states that it reads."
+            ),
+            facts=[
+                Fact(label="hateful or offensive tweets that it finds", value=round(rates[True], 4)),
+                Fact(label="other tweets that it lets pass", value=round(rates[False], 4)),
+                Fact(label="tweets", value=len(chosen)),
+            ],
         )
 
 
