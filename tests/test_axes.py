@@ -26,6 +26,7 @@ limits = ["two rows"]
 pos = "adjective"
 rows = [["elderly", "youthful", "human"], ["old", "young"]]
 """
+VINTAGE = MINIMAL.replace('axis = "age"', 'axis = "vintage"')
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evenhand-age\nVersion: 1.2\n")
     (info / "entry_points.txt").write_text("[evenhand.axes]\nvintage.en = age_pack_of_the_test:PACK\n")
-    (tmp_path / "age.en.toml").write_text(MINIMAL, encoding="utf-8")
+    (tmp_path / "age.en.toml").write_text(VINTAGE, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "age_pack_of_the_test", raising=False)
     importlib.invalidate_caches()
@@ -128,7 +129,20 @@ def test_a_pack_of_another_distribution_is_loaded_by_path(installed: Path) -> No
     (installed / "age_pack_of_the_test.py").write_text(
         "from pathlib import Path\nPACK = Path(__file__).parent / 'age.en.toml'\n"
     )
-    assert load_axis("vintage") == parse_axis(MINIMAL, where="")
+    assert load_axis("vintage") == parse_axis(VINTAGE, where="")
+
+
+def test_a_pack_must_be_of_the_axis_and_language_that_its_entry_point_names(installed: Path) -> None:
+    (installed / "age.en.toml").write_text(VINTAGE.replace('axis = "vintage"', 'axis = "age"'), encoding="utf-8")
+    (installed / "age_pack_of_the_test.py").write_text(
+        "from pathlib import Path\nPACK = Path(__file__).parent / 'age.en.toml'\n"
+    )
+    with pytest.raises(BrokenPlugin) as error:
+        load_axis("vintage")
+    assert str(error.value) == (
+        "evenhand-age 1.2: axis 'vintage.en' is offered, and its pack says that it is 'age.en'\n"
+        "  give the entry point and the pack the same axis and language"
+    )
 
 
 def test_a_pack_that_cannot_be_imported_is_named_with_its_distribution(installed: Path) -> None:
@@ -220,6 +234,24 @@ def test_all_problems_are_reported_with_file_and_key() -> None:
         (
             MINIMAL + '[[do_not_flip]]\nreason = "y"\nphrases = []',
             "do_not_flip[0].phrases: required, but missing or empty",
+        ),
+        (MINIMAL.replace('axis = "age"', 'axis = "../age"'), "axis: '../age' is no name of letters, digits, - and _"),
+        (MINIMAL.split("[[words]]")[0] + "words = []", "words: needs at least one block"),
+        (
+            MINIMAL.replace('"elderly"', '" elderly"'),
+            "words[0].rows[0]: ' elderly' must have single spaces alone, and none at an end",
+        ),
+        (
+            MINIMAL.replace('"elderly"', '"eld\\nerly"'),
+            "words[0].rows[0]: 'eld\\nerly' must have single spaces alone, and none at an end",
+        ),
+        (
+            MINIMAL + '[[words]]\npos = "noun"\nby_group = [{ old = "grey beard ", young = "beard" }]',
+            "words[1].by_group[0].old: 'grey beard ' must have single spaces alone, and none at an end",
+        ),
+        (
+            MINIMAL + 'theme = "years"\n[[templates]]\ntext = "The {years} { one."',
+            "templates[0].text: a brace that belongs to no slot, in 'The {years} { one.'",
         ),
     ],
 )

@@ -236,7 +236,13 @@ def _load_installed(name: str, locale: str) -> Axis:
             do="uninstall one of them, or name the TOML file of the one that you mean",
         )
     if offers:
-        return _load_offer(offers[0], wanted)
+        axis = _load_offer(offers[0], wanted)
+        if (axis.name, axis.locale.split("-")[0]) != (name, locale.split("-")[0]):
+            raise BrokenPlugin(
+                f"axis {wanted!r} is offered, and its pack says that it is '{axis.name}.{axis.locale}'",
+                where=_origin(offers[0]), do="give the entry point and the pack the same axis and language",
+            )  # fmt: skip
+        return axis
     known = axis_names()
     raise UsageError(
         f"unknown axis {name!r} for locale {locale!r}",

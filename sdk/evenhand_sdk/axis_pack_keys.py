@@ -13,6 +13,9 @@ CONTEXTS = ("person", "origin", "state")
 NEUTRAL = "neutral"
 """The key of the group-free word in a table by group; therefore no name of a group."""
 
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]*"
+"""Names of axes: `NAME.LOCALE` is an entry point and a file name."""
+
 Keys = Mapping[str, tuple[type | tuple[type, ...], str]]
 """Key -> its type, and what it says."""
 
@@ -77,6 +80,7 @@ def schema() -> dict[str, Any]:
         "items": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}},
     }
     special: dict[str, dict[str, Any]] = {
+        "axis": {"type": "string", "pattern": f"^{NAME_PATTERN}$"},
         "groups": {**strings, "minItems": 2, "uniqueItems": True},
         "rows": {"type": "array", "items": strings},
         "by_group": by_group,

@@ -69,16 +69,17 @@ def _listed(
 ) -> list[tuple[tuple[str, ...], str | None]]:
     found: list[tuple[tuple[str, ...], str | None]] = []
     for index, row in enumerate(rows if isinstance(rows, list) else []):
-        words = strings(row, f"{key}[{index}]", problems)
-        if not words:
+        found_words = words(row, f"{key}[{index}]", problems)
+        if not found_words:
             continue
-        if len(words) not in (len(groups), len(groups) + 1):
+        if len(found_words) not in (len(groups), len(groups) + 1):
             problems.append(
-                f"{key}[{index}]: {list(words)} needs one word for each of {', '.join(groups)}"
+                f"{key}[{index}]: {list(found_words)} needs one word for each of {', '.join(groups)}"
                 ", and may end with a neutral word"
             )
             continue
-        found.append((words[: len(groups)], words[len(groups)] if len(words) > len(groups) else None))
+        neutral = found_words[len(groups)] if len(found_words) > len(groups) else None
+        found.append((found_words[: len(groups)], neutral))
     return found
 
 
@@ -95,11 +96,13 @@ def _by_group(
                 problems.append(f"{key}[{index}].{group}: is no group{near_match(group, allowed)}")
             elif not isinstance(word, str) or not word.strip():
                 problems.append(f"{key}[{index}].{group}: must be a non-empty string, got {word!r}")
-        words = tuple(str(table.get(group, "")) for group in groups)
-        if len(problems) == before and sum(map(bool, words)) < 2:
+        for group, word in table.items():
+            check_spaces(word, f"{key}[{index}].{group}", problems)
+        row = tuple(str(table.get(group, "")) for group in groups)
+        if len(problems) == before and sum(map(bool, row)) < 2:
             problems.append(f"{key}[{index}]: needs words of at least two groups")
         if len(problems) == before:
-            found.append((words, str(table[NEUTRAL]) if NEUTRAL in table else None))
+            found.append((row, str(table[NEUTRAL]) if NEUTRAL in table else None))
     return found
 
 
@@ -111,7 +114,7 @@ def name_rows(table: object, groups: tuple[str, ...], problems: list[str]) -> tu
     rows = table.get("rows", [])
     names: list[tuple[str, ...]] = []
     for index, row in enumerate(rows if isinstance(rows, list) else []):
-        listed = strings(row, f"names.rows[{index}]", problems)
+        listed = words(row, f"names.rows[{index}]", problems)
         if len(listed) != len(groups):
             problems.append(f"names.rows[{index}]: {list(listed)} needs one name for each of {', '.join(groups)}")
             continue
@@ -173,6 +176,8 @@ def template(
     slots = tuple((slot, themes.pop(slot, slot)) for slot in dict.fromkeys(_SLOT.findall(text)))
     if not slots:
         problems.append(f"{key}.text: needs at least one slot in braces, got {text!r}")
+    if set("{}") & set(_SLOT.sub("", text)):
+        problems.append(f"{key}.text: a brace that belongs to no slot, in {text!r}")
     problems += [f"{key}.slots.{slot}: is no slot of the text" for slot in themes]
     known = sorted({row.theme for row in tuples if row.theme} | ({NAME_SLOT} if names else set()))
     for _, theme in slots:
@@ -192,10 +197,10 @@ def fills(row: WordTuple, theme: str, pos: str | None, number: str | None) -> bo
 def exemption(entry: Mapping[str, object], key: str, problems: list[str]) -> Exemption:
     """The phrases of one `[[do_not_flip]]` block."""
     check_keys(entry, EXEMPTION, f"{key}.", problems)
-    if not entry.get("reason"):
+    if not str(entry.get("reason", "")).strip():
         problems.append(f"{key}.reason: required, but missing")
     scope = choice(entry, "scope", SCOPES, key, problems) or "phrase"
-    phrases = strings(entry.get("phrases", []), f"{key}.phrases", problems)
+    phrases = words(entry.get("phrases", []), f"{key}.phrases", problems)
     if not phrases:
         problems.append(f"{key}.phrases: required, but missing or empty")
     return Exemption(reason=str(entry.get("reason", "")), scope=scope, phrases=phrases)
@@ -219,6 +224,20 @@ def strings(value: object, key: str, problems: list[str]) -> tuple[str, ...]:
         return tuple(value)
     problems.append(f"{key}: must be a list of non-empty strings, got {value!r}")
     return ()
+
+
+def words(value: object, key: str, problems: list[str]) -> tuple[str, ...]:
+    """The value as strings that are looked for in text: with single spaces, and none at an end."""
+    found = strings(value, key, problems)
+    for word in found:
+        check_spaces(word, key, problems)
+    return found
+
+
+def check_spaces(word: object, key: str, problems: list[str]) -> None:
+    """A problem for a word that text would have to be broken or spaced like to have."""
+    if isinstance(word, str) and word.strip() and " ".join(word.split()) != word:
+        problems.append(f"{key}: {word!r} must have single spaces alone, and none at an end")
 
 
 def tables(value: object, key: str, problems: list[str]) -> list[Mapping[str, object]]:

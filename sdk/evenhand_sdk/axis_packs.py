@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evenhand.errors import DataNotFound, UsageError
 from evenhand_sdk.axes import Axis, WordTuple
-from evenhand_sdk.axis_pack_keys import NEUTRAL, REQUIRED, TOP
+from evenhand_sdk.axis_pack_keys import NAME_PATTERN, NEUTRAL, REQUIRED, TOP
 from evenhand_sdk.axis_pack_parts import (
     check_keys,
     exemption,
@@ -19,9 +19,11 @@ from evenhand_sdk.axis_pack_parts import (
     tables,
     template,
     word_rows,
+    words,
 )
 from evenhand_sdk.grammar import grammar_of
 
+_NAME = re.compile(NAME_PATTERN)
 _TAG = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 
 
@@ -53,9 +55,13 @@ def parse_axis(text: str, *, where: str) -> Axis:
 def _build(raw: Mapping[str, object], problems: list[str]) -> Axis | None:
     check_keys(raw, TOP, "", problems)
     problems += [f"{key}: required, but missing" for key in REQUIRED if key not in raw]
+    if isinstance(raw.get("axis"), str) and not _NAME.fullmatch(str(raw["axis"])):
+        problems.append(f"axis: {raw['axis']!r} is no name of letters, digits, - and _")
+    if raw.get("words") == []:
+        problems.append("words: needs at least one block")
     if "groups" not in raw or not isinstance(raw["groups"], list):
         return None
-    groups = strings(raw["groups"], "groups", problems)
+    groups = words(raw["groups"], "groups", problems)
     if len(groups) < 2 or len(set(groups)) != len(groups):
         problems.append(f"groups: needs at least two different groups, got {list(groups)}")
         return None

@@ -88,7 +88,11 @@ class RowWork:
         """
 
         def fn(rows: Any) -> Any:
-            return self.untouched(rows) if getattr(self.options, "strength", 1.0) == 0 else change(rows)
+            if getattr(self.options, "strength", 1.0) == 0:
+                return self.untouched(rows)
+            if not _is_whole(rows) or rows.format["type"] is None:
+                return change(rows)
+            return _formatted_as(change(rows.with_format(None)), rows)
 
         return DataTransform(fn=fn, facts={} if facts is None else facts, account=account or self.account)
 
@@ -126,10 +130,17 @@ class RowWork:
         limit = getattr(self.options, "max_characters", None)
         batch = Batch(fates, dict(declared), self.run.step_id, limit)
         processes = min(getattr(self.options, "workers", 1), max(1, len(rows)))
-        how = {"batched": True, "batch_size": BATCH, "with_indices": True, "features": features_of(rows, declared)}
+        how: dict[str, Any] = {
+            "batched": True,
+            "batch_size": BATCH,
+            "with_indices": True,
+            "features": features_of(rows, declared),
+        }
         how |= {"remove_columns": rows.column_names, "new_fingerprint": self._fingerprint(rows, fates, declared)}
         with progress(self.title, total=len(rows), unit="rows") as bar, quiet():
-            if processes > 1:
+            if not len(rows):  # `datasets` would call nothing and add no column
+                decided = _empty(how["features"])
+            elif processes > 1:
                 decided = rows.map(batch, num_proc=processes, **how)
             else:
                 decided = rows.map(_showing(batch, bar), **how)
@@ -161,7 +172,7 @@ class RowWork:
         from evenhand.measuring import package_digest
         from evenhand.tokenizer_identity import tokenizer_fingerprint
 
-        packages = {"evenhand_sdk", getattr(fates, "__module__", "").partition(".")[0]}
+        packages = {"evenhand", "evenhand_sdk", getattr(fates, "__module__", "").partition(".")[0]}
         packages.add(type(self.options).__module__.partition(".")[0])
         told = digest_of(
             {
@@ -231,6 +242,19 @@ def _is_whole(rows: Any) -> bool:
     from datasets import Dataset
 
     return isinstance(rows, Dataset)
+
+
+def _empty(features: Any) -> Dataset:
+    from datasets import Dataset
+
+    return Dataset.from_dict({name: [] for name in features}, features=features)
+
+
+def _formatted_as(rows: Dataset, given: Dataset) -> Dataset:
+    """The rows in the format (torch, numpy) that a user gave the data, in all columns or in those that were named."""
+    how = given.format
+    columns = None if set(how["columns"]) == set(given.column_names) else how["columns"]
+    return rows.with_format(how["type"], columns, how["output_all_columns"], **how["format_kwargs"])
 
 
 def _triples(decided: Dataset) -> Iterator[tuple[str, str, int]]:

@@ -47,6 +47,10 @@ class Batch:
             return reason
         if self.limit is not None and len(text) > self.limit:
             return f"longer than {self.limit:,} characters"
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "half of a surrogate pair, which no tokenizer reads"
         return ""
 
     def _put(self, out: dict[str, list[Any]], given: Mapping[str, list[Any]], k: int, number: int, fate: Fate) -> None:

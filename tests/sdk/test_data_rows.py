@@ -257,3 +257,40 @@ def test_a_transform_changes_rows_unless_its_strength_is_0(run: Any) -> None:
         assert out["text"][:] == left and (out is rows) == (strength == 0)
         assert transform.facts is facts and account.problem(2, len(left)) is None
     assert seen == [2]
+
+
+def test_no_rows_at_all_are_no_rows_with_all_columns(run: Any) -> None:
+    rows = Dataset.from_dict({"text": [], "source": []})
+    work = RowWork(run, RowOptions())
+    seen: list[Any] = []
+    out = work.rewrite(
+        rows, one_by_one(each), columns={"score": ("float64", 0.0)}, choose=lambda c: seen.append(c) or []
+    )
+    assert len(out) == 0 and {"text", "source", "evenhand_origin", "score"} <= set(out.column_names)
+    assert not [name for name in out.column_names if name.startswith("evenhand:")]
+    assert seen == [{"evenhand:fate": [], "evenhand:why": [], "evenhand:row": []}]
+    assert work.account().problem(0, 0) is None
+
+
+def test_half_of_a_surrogate_pair_goes_to_the_quarantine(run: Any) -> None:
+    texts = ["A", "half \ud83d of it", "both \U0001f600"]
+    work = RowWork(run, RowOptions())
+    out = list(work.rewrite(IterableDataset.from_generator(lambda: ({"text": t} for t in texts)), one_by_one(each)))
+    assert [row["text"] for row in out] == ["a", texts[2]]
+    account = work.account()
+    assert account.problem(3, 2) is None
+    assert account.quarantined == {"half of a surrogate pair, which no tokenizer reads": 1}
+    assert json.loads(account.quarantine.read_text())["text"] == texts[1]
+
+
+@pytest.mark.parametrize("form", ["torch", "numpy"])
+def test_rows_in_a_format_are_prepared_as_plain_ones_and_keep_it(run: Any, form: str) -> None:
+    plain = Dataset.from_dict({"text": ["A", "add"], "number": [1, 2], "list": [[1, 2], [3, 4]]})
+    work = RowWork(run, RowOptions())
+    transform = work.transform(lambda rows: work.rewrite(rows, one_by_one(each)))
+    expected = transform.fn(plain)
+    out = transform.fn(plain.with_format(form))
+    assert out.format["type"] == form and out.format["columns"] == expected.column_names
+    assert out.with_format(None).to_list() == expected.to_list()
+    some = transform.fn(plain.with_format(form, columns=["number"]))
+    assert some.format["columns"] == ["number"] and [int(row["number"]) for row in some] == [1, 2, 2, 2]

@@ -114,6 +114,12 @@ def test_a_dialect_is_guarded_by_the_rule_and_by_a_column(run: Any) -> None:
         applied(BiasFilter, run, rows, group_columns=("speech",), **VADER)
 
 
+def test_a_text_whose_column_states_no_group_belongs_to_none(run: Any) -> None:
+    rows = rows_of([*BAD, *GOOD], speech=[None, "", " south "] * 10 + ["south"] * (len(BAD) + len(GOOD) - 30))
+    _, facts, _ = applied(BiasFilter, run, rows, group_columns=("speech",), strength=0.1, **VADER)
+    assert set(facts["kept by speech"]) == {"none mentioned", "south"}
+
+
 def test_groups_that_are_too_small_are_told_and_not_judged(run: Any) -> None:
     people = [f"Muslims had a horrible, disgusting time on day {k}." for k in range(9)]
     _, facts, _ = applied(BiasFilter, run, rows_of([*people, *GOOD]), **VADER)

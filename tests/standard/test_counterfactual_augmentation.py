@@ -9,6 +9,7 @@ import pytest
 from datasets import Dataset
 
 from evenhand_standard.data.counterfactual_augmentation import CounterfactualAugmentation
+from evenhand_standard.data.names_intervention import NamesIntervention
 
 TEXTS = [
     "She said that her brother is a nurse.",
@@ -208,6 +209,21 @@ def test_a_row_without_text_is_quarantined_and_not_lost(run: Any) -> None:
     assert [(line["row"], line["reason"]) for line in lines] == [
         (1, "no text"), (2, "no text"), (3, "longer than 200 characters")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("plugin", [CounterfactualAugmentation, NamesIntervention])
+def test_a_row_in_the_quarantine_leaves_no_room_for_additions(run: Any, plugin: type) -> None:
+    own = {"counts": "pack", "mode": "augment"} if plugin is NamesIntervention else {}
+    rows = rows_of([*["She left her house on a day."] * 20, "rain " * 1000])
+    transform = plugin(max_share=0.1, max_characters=200, **own).data(run, "train", None)
+    out = transform.fn(rows)
+
+    def tokens(texts: Any) -> int:
+        return sum(len(ids) for ids in run.tokenizer(list(texts), add_special_tokens=False)["input_ids"])
+
+    share = tokens(added(out)) / tokens(out["text"])
+    assert 0 < share <= 0.1
+    assert transform.facts["share of added tokens"] == pytest.approx(share)
 
 
 def test_examples_show_text_before_and_after(run: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from data_steps import applied
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +23,7 @@ from evenhand_standard.data.group_balancing import (
     GroupBalancingOptions,
     weighted_excess,
 )
+from evenhand_standard.data.preference_pairs import PreferencePairs
 
 PLUGIN = GroupBalancing
 COUNTS = {("female", "home"): 30, ("female", "work"): 10, ("male", "home"): 20, ("male", "work"): 40}
@@ -224,6 +225,37 @@ def test_weights_stand_in_a_column(run: Any) -> None:
     )
 
 
+def test_weights_of_rows_and_of_preference_pairs_are_two_things(run: Any) -> None:
+    how = {"concept": "column:topic", "apply": "weigh"}
+    weighed, _, _ = applied(PLUGIN, run, rows_of(COUNTS), **how)
+    first, _, _ = applied(PreferencePairs, run, weighed, limit=2)
+    pairs, _, _ = applied(PreferencePairs, run, rows_of(COUNTS), limit=2)
+    second, _, _ = applied(PLUGIN, run, pairs, **how)
+    assert (
+        list(first["evenhand_weight"]) == list(second["evenhand_weight"]) == [0.0] * 100 + pairs["evenhand_weight"][-4:]
+    )
+    assert first[WEIGHT][:100] == weighed[WEIGHT][:]
+    assert first[WEIGHT][100:] == [None] * 4 and second[WEIGHT][100:] == [1.0] * 4
+
+
+def test_a_row_that_a_later_step_made_has_weight_1() -> None:
+    torch.manual_seed(0)
+    outputs, labels = SimpleNamespace(logits=torch.randn(2, 4, 5)), torch.tensor([[1, 2, 3, 0], [4, 0, 1, 2]])
+    given, stated = (SimpleNamespace(labels=labels, columns={WEIGHT: [3.0, w]}) for w in (None, 1.0))
+    assert torch.equal(weighted_excess(given, outputs, "causal"), weighted_excess(stated, outputs, "causal"))
+
+
+def test_rows_are_weighed_once(run: Any) -> None:
+    how = {"concept": "column:topic", "apply": "weigh"}
+    weighed, _, _ = applied(PLUGIN, run, rows_of(COUNTS), **how)
+    with pytest.raises(UsageError) as caught:
+        applied(PLUGIN, run, weighed, **how)
+    assert str(caught.value) == (
+        "group-balancing: an earlier step has weighed these rows, and the loss has one weight for each\n"
+        '  set apply = "resample" in one of the two steps'
+    )
+
+
 @pytest.mark.parametrize("kind", ["causal", "masked"])
 def test_the_term_and_the_language_modelling_loss_make_the_weighted_loss(kind: str) -> None:
     torch.manual_seed(0)
@@ -252,6 +284,15 @@ def test_a_training_reads_the_weights(run: Any) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- streams
+@pytest.mark.parametrize("how", [{"group": "who"}, {"concept": "column:topic"}])
+def test_a_column_that_a_stream_lacks_is_told_and_does_not_switch_the_step_off(run: Any, how: dict[str, str]) -> None:
+    rows = IterableDataset.from_generator(lambda: iter([{"text": "She left."}, {"text": "He left."}]))
+    (column,) = how.values()
+    options = {"concept": "column:topic", **how} if "concept" in how else {"method": "temperature", **how}
+    with pytest.raises(UsageError, match=f"the data have no column '{column.removeprefix('column:')}'"):
+        PLUGIN(**options).data(run, "train", None).fn(rows)
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.permutations([*["a"] * 12, *["b"] * 4]))
 def test_a_stream_weighs_by_the_counts_so_far(order: list[str]) -> None:

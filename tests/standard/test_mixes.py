@@ -142,6 +142,7 @@ def test_a_locale_without_texts_and_a_pack_that_is_not_there_are_told(run: Any) 
     [
         ({"locales": ("en", "not a tag")}, "'not a tag' is no BCP 47 tag"),
         ({"locales": ("en", "EN")}, "names a locale twice"),
+        ({"locales": ("en", "fr"), "weights": {"en": 0.0, "fr": 0.0}}, "weights leave out every locale: one at least"),
         ({"locales": ("en", "fr"), "weights": {"de": 1.0}}, "weights name 'de', which is not among the locales en, fr"),
         ({"locales": ("en",)}, "is too short"),
     ],

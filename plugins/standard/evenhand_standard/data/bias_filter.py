@@ -40,7 +40,15 @@ from evenhand_sdk import (
 from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_sdk.data_rows import Fate, Row, RowOptions, RowWork, one_by_one
 from evenhand_sdk.storage import digest_of
-from evenhand_standard.data.keep_rates import Disparity, KeepRate, disparities, groups_by_packs, groups_of, keep_rates
+from evenhand_standard.data.keep_rates import (
+    NONE,
+    Disparity,
+    KeepRate,
+    disparities,
+    groups_by_packs,
+    groups_of,
+    keep_rates,
+)
 from evenhand_standard.data.whole_corpus import demand_column, demand_whole, workable
 
 if TYPE_CHECKING:
@@ -181,7 +189,11 @@ def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[i
     facts["flagged"] = len(flags)
     columns = {name: rows[name] for name in o.group_columns}
     members = [
-        [*groups_of(text), *groups_by_packs(text, axes), *((name, str(values[k])) for name, values in columns.items())]
+        [
+            *groups_of(text),
+            *groups_by_packs(text, axes),
+            *((name, stated(values[k])) for name, values in columns.items()),
+        ]
         for k, text in zip(numbers, texts, strict=True)
     ]
     weights = [1 - o.strength if k in flags else 1.0 for k in numbers]
@@ -189,6 +201,11 @@ def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[i
     unequal = disparities(rates, at_least=o.min_texts)
     guard(unequal, rates, o.min_keep_ratio)
     return flags, facts | told_rates(rates, unequal, o.min_texts)
+
+
+def stated(value: Any) -> str:
+    """The group that a column states, or `NONE`."""
+    return NONE if value is None or not str(value).strip() else str(value).strip()
 
 
 def _by_classifier(texts: Sequence[str], o: BiasFilterOptions, *, offline: bool) -> tuple[list[int], dict[str, Any]]:

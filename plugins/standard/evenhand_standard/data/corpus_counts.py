@@ -13,7 +13,7 @@ of the corpus, brought to the same size:
 The first ratio needs w near both groups, and is large by chance for rare words; the second is defined for any word, and
 the prior draws small counts towards 0.
 Everything is a sum over texts, so a corpus of any size can be streamed; what is kept grows with its vocabulary, and by
-16 bytes for each different text.
+about 80 bytes for each different text.
 """
 
 from __future__ import annotations

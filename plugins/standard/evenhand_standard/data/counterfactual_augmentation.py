@@ -14,7 +14,7 @@ Source: Lu et al. 2020.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -33,6 +33,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.data_rows import Fate, Fates, Made, Row, RowOptions, RowWork, token_counts
 from evenhand_standard.data.group_words import share_of_groups
+from evenhand_standard.data.whole_corpus import workable
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -219,11 +220,15 @@ class Augmenter:
         """The most tokens that may be added to so many."""
         return before * self.options.max_share / (1 - self.options.max_share)
 
+    def _fit(self, texts: Iterable[Any]) -> list[str]:
+        """Those that do not go to the quarantine: what is not trained on leaves no room for additions."""
+        return [text for text in texts if workable(text, self.options.max_characters)]
+
     def kept_tokens(self, rows: Dataset) -> int:
         """Tokens of the rows that stay."""
         total = 0
         for part in rows.select_columns("text").iter(batch_size=1000):
-            texts = [text for text in part["text"] if isinstance(text, str)]
+            texts = self._fit(part["text"])
             if not self.options.keep_untouched:
                 texts = [text for text in texts if self.made(Row(0, text, 0))]
             total += sum(token_counts(self.tokenizer, texts))
@@ -234,7 +239,7 @@ class Augmenter:
         if len(rows) < 5 * SAMPLE:
             return self.options.strength
         sampled = rows.select(range(0, len(rows), max(1, len(rows) // SAMPLE)))
-        texts = [text for text in sampled["text"] if isinstance(text, str)]
+        texts = self._fit(sampled["text"])
         more = [m.text for text in texts for m in self.made(Row(0, text, 0))]
         own, extra = sum(token_counts(self.tokenizer, texts)), sum(token_counts(self.tokenizer, more))
         if not extra:

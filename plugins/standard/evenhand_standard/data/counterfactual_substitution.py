@@ -90,7 +90,7 @@ def substituted(
     document: str | None,
 ) -> Any:
     """The rows after each document met its fate; facts are those of a data set, a stream has none."""
-    if document is not None and getattr(rows, "column_names", None):
+    if document is not None:
         demand_column(rows, document, "the name of the document that a row belongs to")
     out = work.rewrite(rows, one_by_one(swap))
     if hasattr(out, "select"):

@@ -68,6 +68,8 @@ class CulturalMixOptions(RowOptions):
     def _weights_of_locales(self) -> CulturalMixOptions:
         if unknown := sorted(set(self.weights) - set(self.locales)):
             raise ValueError(f"weights name {unknown[0]!r}, which is not among the locales {', '.join(self.locales)}")
+        if not any(self.weights.get(locale, 1.0) for locale in self.locales):
+            raise ValueError("weights leave out every locale: one at least must be above 0")
         return self
 
 

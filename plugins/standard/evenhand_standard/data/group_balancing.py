@@ -38,17 +38,18 @@ from evenhand_sdk import (
     load_axis,
 )
 from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_one
+from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.cell_weights import Cell, cell_weights, effective_size
 from evenhand_standard.data.group_words import dominant_group
-from evenhand_standard.data.whole_corpus import demand_column, workable
+from evenhand_standard.data.whole_corpus import columns_of, demand_column, workable
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-WEIGHT = "evenhand_weight"
-"""The column that `apply = "weigh"` adds and the loss reads."""
+WEIGHT = "evenhand_row_weight"
+"""The column that `apply = "weigh"` adds and the loss reads; rows that a later step makes from none have weight 1."""
 LEAST_SHARE = 0.3
 """Effective sample size, as a share of the texts that take part, below which weights say more about few of them than
 about all."""
@@ -98,6 +99,7 @@ class GroupBalancing(Mitigation):
         work = RowWork(run, o, title="Balancing groups", depends=axis.digest)
 
         def balanced(rows: Any) -> Any:
+            demand_columns(rows, o)
             if not hasattr(rows, "select"):
                 return work.rewrite(rows, _as_they_come(axis, o, run.seed_for("copies")), columns=_column(o))
             return _balanced(rows, work, axis, o, run.seed_for("copies"), facts)
@@ -130,7 +132,7 @@ def weighted_excess(batch: Any, outputs: Any, kind: str) -> torch.Tensor:
     nll = torch.nn.functional.cross_entropy(
         logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="none"
     ).view_as(labels)
-    given = torch.tensor([float(w) for w in batch.columns[WEIGHT]], device=nll.device)
+    given = torch.tensor([1.0 if w is None else float(w) for w in batch.columns[WEIGHT]], device=nll.device)
     weights = given[:, None] * counted
     number = counted.sum().clamp_min(1)
     weights = weights * number / weights.sum().clamp_min(1e-12)
@@ -138,13 +140,22 @@ def weighted_excess(batch: Any, outputs: Any, kind: str) -> torch.Tensor:
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
-def _balanced(
-    rows: Dataset, work: RowWork, axis: Axis, options: GroupBalancingOptions, seed: int, facts: dict[str, Any]
-) -> Dataset:
+def demand_columns(rows: Any, options: GroupBalancingOptions) -> None:
+    """UsageError for data without a column that is named, and for rows that an earlier step has weighed."""
     if options.group is not None:
         demand_column(rows, options.group, "the group of each text")
     if options.method == "reweigh" and options.concept.startswith("column:"):
         demand_column(rows, options.concept.removeprefix("column:"), "what each text says")
+    if options.apply == "weigh" and WEIGHT in columns_of(rows):
+        raise UsageError(
+            "an earlier step has weighed these rows, and the loss has one weight for each", where="group-balancing",
+            do='set apply = "resample" in one of the two steps',
+        )  # fmt: skip
+
+
+def _balanced(
+    rows: Dataset, work: RowWork, axis: Axis, options: GroupBalancingOptions, seed: int, facts: dict[str, Any]
+) -> Dataset:
     cells = _cells(rows, axis, options)
     counts = Counter(cell for cell in cells if cell is not None)
     weights = cell_weights(counts, options)
@@ -168,6 +179,7 @@ def _balanced(
             where="group-balancing", known=f"texts of each group: {dict(_margin(counts, 0))}",
             do="lower `strength` or `clip`, raise `tau`, or add texts of the rare group",
         )  # fmt: skip
+    work.depends = digest_of([cells, sorted(weights.items())])  # polarities depend on a scorer of another package
     fates = _fates(lambda row: cells[row.number], weights, options, seed)
     return work.rewrite(rows, fates, columns=_column(options))  # type: ignore[no-any-return]
 

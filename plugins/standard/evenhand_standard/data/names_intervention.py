@@ -128,7 +128,8 @@ class NamesIntervention(Mitigation):
 
     def _swapped(self, rows: Any, work: RowWork, axis: Axis, run: RunContext, facts: dict[str, Any]) -> Any:
         o = self.options
-        common = {"axes": (o.axis,), "locale": o.locale, "strength": o.strength}
+        common: dict[str, Any] = {"axes": (o.axis,), "locale": o.locale, "strength": o.strength}
+        common["max_characters"] = o.max_characters
         if o.mode == "augment":
             how = CounterfactualAugmentationOptions(**common, max_share=o.max_share)
             return added_counterfactuals(rows, work, [axis], how, run, facts)

@@ -31,13 +31,19 @@ def workable(text: Any, longest: int) -> bool:
     return isinstance(text, str) and bool(text.strip()) and len(text) <= longest
 
 
-def demand_column(rows: Dataset, column: str, what: str) -> None:
-    """UsageError, with what is there, for data without the column that has `what`."""
-    if column not in rows.column_names:
+def columns_of(rows: Any) -> list[str]:
+    """The columns of a data set or a stream; of a stream that does not know them, those of its first row."""
+    return list(rows.column_names or next(iter(rows), {}))
+
+
+def demand_column(rows: Any, column: str, what: str) -> None:
+    """UsageError, with what is there, for data without the column that has `what`; a stream without rows passes."""
+    known = columns_of(rows)
+    if column not in known and (known or hasattr(rows, "select")):
         raise UsageError(
             f"the data have no column {column!r}",
             where="option column",
-            known=f"their columns: {', '.join(rows.column_names)}",
+            known=f"their columns: {', '.join(known)}",
             do=f"name the column that has {what}; it is never guessed from the text",
         )
 
