@@ -134,6 +134,56 @@ def test_in_a_narrow_terminal_the_table_is_lines_and_no_word_is_broken(tmp_path:
     assert "  benchmark " in wide.file.getvalue(), "from 80 columns on it is the table"
 
 
+SCORED = "log-likelihood from the second token (no start token)"
+VOID = (
+    "there is no verdict where the scores were computed in different number formats: even one model differs from "
+    "itself then; measure both with `--dtype float32`, or run both with `--set model.dtype=float32`"
+)
+
+
+def scored(way: str, kind: str = "run") -> Change:
+    def change(raw: dict[str, Any]) -> None:
+        raw["kind"] = kind
+        raw["benchmarks"][0]["scoring"] = way
+
+    return change
+
+
+@pytest.mark.parametrize("kind", ["run", "evaluation"])
+def test_scores_in_other_number_formats_give_no_verdict(tmp_path: Path, kind: str) -> None:
+    a = run(tmp_path / "a", items(0.5), scored(f"{SCORED}, bf16", kind))
+    b = run(tmp_path / "b", items(0.2), scored(f"{SCORED}, float32", kind))
+    result = compare(a, b)
+    found = result.benchmarks[0]
+    assert (found.verdict, found.verdict_text) == (
+        "number formats differ",
+        "There is no verdict: the scores were computed in different number formats (bf16 in A, float32 in B).",
+    )
+    assert found.metrics[0].change.value == pytest.approx(-0.3), "the values are told all the same"
+    assert VOID in result.notes
+    assert f"scoring differs: {SCORED}, bf16 in A, {SCORED}, float32 in B" in result.notes
+    printed = " ".join(str(result).split())
+    assert "number formats differ" in printed and VOID in printed
+    assert "B is better" not in printed and "B is worse" not in printed
+
+
+@pytest.mark.parametrize("kind", ["run", "evaluation"])
+def test_other_rules_or_start_tokens_are_told_and_compared(tmp_path: Path, kind: str) -> None:
+    a = run(tmp_path / "a", items(0.5), scored(f"{SCORED}, bf16", kind))
+    b = run(tmp_path / "b", items(0.2), scored(f"{SCORED}, with decoding rules averaging, bf16", kind))
+    result = compare(a, b)
+    assert result.benchmarks[0].verdict == "improved"
+    assert VOID not in result.notes
+    differs = f"scoring differs: {SCORED}, bf16 in A, {SCORED}, with decoding rules averaging, bf16 in B"
+    assert differs in result.notes
+
+
+def test_a_format_that_was_not_recorded_is_no_other_one(tmp_path: Path) -> None:
+    a = run(tmp_path / "a", items(0.5))
+    result = compare(a, run(tmp_path / "b", items(0.2), scored(f"{SCORED}, float32")))
+    assert (result.benchmarks[0].verdict, list(result.notes)) == ("improved", list(compare(a, a).notes))
+
+
 def test_every_difference_that_forbids_a_comparison_is_named(tmp_path: Path) -> None:
     def other(raw: dict[str, Any]) -> None:
         raw["model"].update(digest="0", tokenizer_fingerprint="1", adds_bos=True)
