@@ -225,6 +225,30 @@ def test_a_run_that_did_not_come_to_its_end_says_so(tmp_path: Path, status: str,
     assert compare(a, c).notes[0] == f"B {words}"
 
 
+RESUME = "continue a run with `toolkit run RECIPE --resume`"
+AGAIN = "measure a model again with `toolkit eval`"
+
+
+@pytest.mark.parametrize(("kind_of_a", "do"), [("evaluation", AGAIN), ("run", f"{RESUME} and {AGAIN}")])
+def test_an_evaluation_that_failed_is_measured_again(tmp_path: Path, kind_of_a: str, do: str) -> None:
+    def unfinished(kind: str) -> Change:
+        return lambda raw: raw.update(status="failed", benchmarks=[], kind=kind)
+
+    a = run(tmp_path / "a", items(0.0), unfinished(kind_of_a))
+    b = run(tmp_path / "b", items(0.0), unfinished("evaluation"))
+    with pytest.raises(UsageError) as caught:
+        compare(a, b)
+    assert str(caught.value).endswith(f"\n  {do}, and compare when both are complete")
+
+
+def test_missing_scores_of_an_evaluation(tmp_path: Path) -> None:
+    a, b = (run(tmp_path / name, items(0.0), lambda raw: raw.update(kind="evaluation")) for name in "ab")
+    (b / "items/pair-gap.parquet").unlink()
+    with pytest.raises(RunNotFound) as caught:
+        compare(a, b)
+    assert str(caught.value).endswith("\n  measure the model again with `toolkit eval`")
+
+
 def test_benchmarks_of_one_run_alone_are_named(tmp_path: Path) -> None:
     a = run(tmp_path / "a", items(0.0))
     extra = {"id": "extra", "metrics": []}

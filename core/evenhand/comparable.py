@@ -67,7 +67,7 @@ def demand_alike(
             raise UsageError(
                 f"there is nothing to compare yet: {listing(unfinished)}",
                 where=where,
-                do="continue a run with `toolkit run RECIPE --resume`, and compare when both are complete",
+                do=_how_to_finish(a, b),
             )
         raise UsageError(
             f"these {noun} have no benchmark in common",
@@ -85,6 +85,14 @@ def _unfinished(a: RunRecord, b: RunRecord) -> list[str]:
     ends = {"running": "has not ended", "failed": "failed before its end"}
     return [f"{letter} {ends.get(run.status, run.status)}" for letter, run in (("A", a), ("B", b))
             if run.status != "complete"]  # fmt: skip
+
+
+def _how_to_finish(a: RunRecord, b: RunRecord) -> str:
+    """What to do about those that did not come to their end: an evaluation cannot be continued."""
+    kinds = {run.kind for run in (a, b) if run.status != "complete"}
+    ways = ["continue a run with `toolkit run RECIPE --resume`"] if kinds != {"evaluation"} else []
+    ways += ["measure a model again with `toolkit eval`"] if "evaluation" in kinds else []
+    return f"{listing(ways)}, and compare when both are complete"
 
 
 def demand_same_items(identity: str, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> None:
