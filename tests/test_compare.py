@@ -134,6 +134,56 @@ def test_in_a_narrow_terminal_the_table_is_lines_and_no_word_is_broken(tmp_path:
     assert "  benchmark " in wide.file.getvalue(), "from 80 columns on it is the table"
 
 
+SCORED = "log-likelihood from the second token (no start token)"
+VOID = (
+    "there is no verdict where the scores were computed in different number formats: even one model differs from "
+    "itself then; measure both with `--dtype float32`, or run both with `--set model.dtype=float32`"
+)
+
+
+def scored(way: str, kind: str = "run") -> Change:
+    def change(raw: dict[str, Any]) -> None:
+        raw["kind"] = kind
+        raw["benchmarks"][0]["scoring"] = way
+
+    return change
+
+
+@pytest.mark.parametrize("kind", ["run", "evaluation"])
+def test_scores_in_other_number_formats_give_no_verdict(tmp_path: Path, kind: str) -> None:
+    a = run(tmp_path / "a", items(0.5), scored(f"{SCORED}, bf16", kind))
+    b = run(tmp_path / "b", items(0.2), scored(f"{SCORED}, float32", kind))
+    result = compare(a, b)
+    found = result.benchmarks[0]
+    assert (found.verdict, found.verdict_text) == (
+        "number formats differ",
+        "There is no verdict: the scores were computed in different number formats (bf16 in A, float32 in B).",
+    )
+    assert found.metrics[0].change.value == pytest.approx(-0.3), "the values are told all the same"
+    assert VOID in result.notes
+    assert f"scoring differs: {SCORED}, bf16 in A, {SCORED}, float32 in B" in result.notes
+    printed = " ".join(str(result).split())
+    assert "number formats differ" in printed and VOID in printed
+    assert "B is better" not in printed and "B is worse" not in printed
+
+
+@pytest.mark.parametrize("kind", ["run", "evaluation"])
+def test_other_rules_or_start_tokens_are_told_and_compared(tmp_path: Path, kind: str) -> None:
+    a = run(tmp_path / "a", items(0.5), scored(f"{SCORED}, bf16", kind))
+    b = run(tmp_path / "b", items(0.2), scored(f"{SCORED}, with decoding rules averaging, bf16", kind))
+    result = compare(a, b)
+    assert result.benchmarks[0].verdict == "improved"
+    assert VOID not in result.notes
+    differs = f"scoring differs: {SCORED}, bf16 in A, {SCORED}, with decoding rules averaging, bf16 in B"
+    assert differs in result.notes
+
+
+def test_a_format_that_was_not_recorded_is_no_other_one(tmp_path: Path) -> None:
+    a = run(tmp_path / "a", items(0.5))
+    result = compare(a, run(tmp_path / "b", items(0.2), scored(f"{SCORED}, float32")))
+    assert (result.benchmarks[0].verdict, list(result.notes)) == ("improved", list(compare(a, a).notes))
+
+
 def test_every_difference_that_forbids_a_comparison_is_named(tmp_path: Path) -> None:
     def other(raw: dict[str, Any]) -> None:
         raw["model"].update(digest="0", tokenizer_fingerprint="1", adds_bos=True)
@@ -173,6 +223,30 @@ def test_a_run_that_did_not_come_to_its_end_says_so(tmp_path: Path, status: str,
     )
     c = run(tmp_path / "c", items(0.0), lambda raw: raw.update(status=status))
     assert compare(a, c).notes[0] == f"B {words}"
+
+
+RESUME = "continue a run with `toolkit run RECIPE --resume`"
+AGAIN = "measure a model again with `toolkit eval`"
+
+
+@pytest.mark.parametrize(("kind_of_a", "do"), [("evaluation", AGAIN), ("run", f"{RESUME} and {AGAIN}")])
+def test_an_evaluation_that_failed_is_measured_again(tmp_path: Path, kind_of_a: str, do: str) -> None:
+    def unfinished(kind: str) -> Change:
+        return lambda raw: raw.update(status="failed", benchmarks=[], kind=kind)
+
+    a = run(tmp_path / "a", items(0.0), unfinished(kind_of_a))
+    b = run(tmp_path / "b", items(0.0), unfinished("evaluation"))
+    with pytest.raises(UsageError) as caught:
+        compare(a, b)
+    assert str(caught.value).endswith(f"\n  {do}, and compare when both are complete")
+
+
+def test_missing_scores_of_an_evaluation(tmp_path: Path) -> None:
+    a, b = (run(tmp_path / name, items(0.0), lambda raw: raw.update(kind="evaluation")) for name in "ab")
+    (b / "items/pair-gap.parquet").unlink()
+    with pytest.raises(RunNotFound) as caught:
+        compare(a, b)
+    assert str(caught.value).endswith("\n  measure the model again with `toolkit eval`")
 
 
 def test_benchmarks_of_one_run_alone_are_named(tmp_path: Path) -> None:

@@ -492,7 +492,15 @@ def test_a_run_and_the_evaluation_of_its_base_are_compared(place: Path) -> None:
     expected = run.benchmarks[0]["metrics"][0]["change"]
     assert result.benchmarks[0].metrics[0].change.value == pytest.approx(expected["value"])
     assert f"  B  {run.folder} (tiny, after trial-scale, trial-flat and counterfactual-averaging)" in str(result)
-    assert [n for n in result.notes if n.startswith("trial-length: scoring differs: ")]
+    assert [n for n in result.notes if n.startswith("scoring differs: ")]
+
+
+def test_a_model_in_two_number_formats_is_not_better_or_worse_than_itself(place: Path) -> None:
+    a, b = (evaluated(place, "tiny", "trial-length", dtype=dtype) for dtype in ("bfloat16", "float32"))
+    result = evenhand.compare(a, b)
+    assert result.benchmarks[0].metrics[0].change.value != 0
+    assert result.benchmarks[0].verdict == "number formats differ"
+    assert any("measure both with `--dtype float32`" in note for note in result.notes)
 
 
 def split_otherwise(place: Path) -> None:

@@ -19,6 +19,8 @@ from evenhand.report_record import BenchmarkResult, MetricResult, RunRecord
 
 NO_VERDICT = "not comparable"
 """In place of a verdict where the metric that it rests on is per token, and the tokenizers differ."""
+OTHER_FORMAT = "number formats differ"
+"""In place of a verdict where the scores of A were computed in another number format than those of B."""
 
 
 def demand_alike(
@@ -65,7 +67,7 @@ def demand_alike(
             raise UsageError(
                 f"there is nothing to compare yet: {listing(unfinished)}",
                 where=where,
-                do="continue a run with `toolkit run RECIPE --resume`, and compare when both are complete",
+                do=_how_to_finish(a, b),
             )
         raise UsageError(
             f"these {noun} have no benchmark in common",
@@ -83,6 +85,14 @@ def _unfinished(a: RunRecord, b: RunRecord) -> list[str]:
     ends = {"running": "has not ended", "failed": "failed before its end"}
     return [f"{letter} {ends.get(run.status, run.status)}" for letter, run in (("A", a), ("B", b))
             if run.status != "complete"]  # fmt: skip
+
+
+def _how_to_finish(a: RunRecord, b: RunRecord) -> str:
+    """What to do about those that did not come to their end: an evaluation cannot be continued."""
+    kinds = {run.kind for run in (a, b) if run.status != "complete"}
+    ways = ["continue a run with `toolkit run RECIPE --resume`"] if kinds != {"evaluation"} else []
+    ways += ["measure a model again with `toolkit eval`"] if "evaluation" in kinds else []
+    return f"{listing(ways)}, and compare when both are complete"
 
 
 def demand_same_items(identity: str, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> None:
@@ -134,6 +144,23 @@ def without_verdict(result: BenchmarkResult) -> BenchmarkResult:
     return result.model_copy(update={"metrics": metrics, "verdict": NO_VERDICT, "verdict_text": text})
 
 
+def number_format(result: BenchmarkResult) -> str:
+    """What the scores were computed in, which `scoring.describe_mode` ends with; empty where it was not recorded."""
+    return result.scoring.rpartition(", ")[2]
+
+
+def formats_differ(x: BenchmarkResult, y: BenchmarkResult) -> bool:
+    """Whether a difference between the scores may be one of rounding: it moves all items of a model one way."""
+    return bool(x.scoring and y.scoring) and number_format(x) != number_format(y)
+
+
+def of_other_format(result: BenchmarkResult, y: BenchmarkResult) -> BenchmarkResult:
+    """The result without a verdict: a model differs from itself, too, when its scores are rounded otherwise."""
+    formats = f"{number_format(result)} in A, {number_format(y)} in B"
+    text = f"There is no verdict: the scores were computed in different number formats ({formats})."
+    return result.model_copy(update={"verdict": OTHER_FORMAT, "verdict_text": text})
+
+
 def notes(
     a: RunRecord, b: RunRecord, shared: Sequence[BenchmarkResult], left_out: Mapping[str, Sequence[str]]
 ) -> list[str]:
@@ -147,7 +174,7 @@ def notes(
     elif tokenizers_differ(a, b):
         said.append("the tokenizers differ: the numbers also depend on how each model splits a text")
     pairs: list[tuple[str, Any, Any]] = [
-        ("number format", a.model.dtype, b.model.dtype),
+        ("number format of the weights", a.model.dtype, b.model.dtype),
         ("seed", a.seed, b.seed),
         ("training data", a.data.digest or a.data.source, b.data.digest or b.data.source),
         *(
@@ -155,10 +182,17 @@ def notes(
             for k in ("torch", "transformers", "processor", "accelerator")
         ),
     ]
+    others = {y.id: y for y in b.benchmarks}
+    ways = dict.fromkeys((x.scoring, others[x.id].scoring) for x in shared if x.scoring and others[x.id].scoring)
+    pairs += [("scoring", *way) for way in ways]
     if not a.kind == b.kind == "run":
         pairs = [p for p in pairs if p[0] != "training data"]
         pairs.insert(0, ("beginning-of-sequence token added", a.model.adds_bos, b.model.adds_bos))
-        scoring = {y.id: y.scoring for y in b.benchmarks}
-        pairs += [(f"{x.id}: scoring", x.scoring, scoring[x.id]) for x in shared if x.scoring and scoring[x.id]]
+    if any(formats_differ(x, others[x.id]) for x in shared):
+        said.append(
+            "there is no verdict where the scores were computed in different number formats: even one model differs "
+            "from itself then; measure both with `--dtype float32`, or run both with "
+            "`--set model.dtype=float32`"
+        )
     said += compared_seeds.notes(a, b)
     return said + [f"{what} differs: {plain(x)} in A, {plain(y)} in B" for what, x, y in pairs if x != y]

@@ -100,7 +100,11 @@ def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
         )
         result = _result(benchmark, found)
         decisive = benchmark.primary
-        results.append(result if decisive in kept else comparable.without_verdict(result))
+        if decisive not in kept:
+            result = comparable.without_verdict(result)
+        elif comparable.formats_differ(benchmark, others[benchmark.id]):
+            result = comparable.of_other_format(result, others[benchmark.id])
+        results.append(result)
     return Comparison(
         folder_a=folder_a,
         folder_b=folder_b,

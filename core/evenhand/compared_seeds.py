@@ -46,7 +46,9 @@ class Side:
                 f"the scores of {benchmark}{f' with seed {seed}' if seed else ''} are missing",
                 where=str(self.folder),
                 known=f"there is no {path.relative_to(self.folder)}",
-                do="continue the run with --resume, or run it again",
+                do="measure the model again with `toolkit eval`"
+                if self.run.kind == "evaluation"
+                else "continue the run with --resume, or run it again",
             )
         records: Records = read_records(path)["after"]
         return records

@@ -56,7 +56,7 @@ def describe_mode(
     start_token: int | None = None,
     rules: Sequence[DecodingRule] = (),
 ) -> str:
-    """How scores come about, in one line to print with every number."""
+    """How scores come about, in one line to print with every number; it ends with the number format."""
     if kind == "masked":
         parts = ["pseudo-log-likelihood, one mask per copy"]
     else:
