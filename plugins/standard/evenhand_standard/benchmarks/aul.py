@@ -34,8 +34,10 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.benchmark_data import CROWS_PAIRS
 from evenhand_standard.benchmarks.crows_pairs import BIAS_TYPES, CrowsPairsOptions, Pair, chosen_pairs
+from evenhand_standard.benchmarks.crows_pairs_data import BiasType
 from evenhand_standard.benchmarks.crows_pairs_metrics import published_shares
 from evenhand_standard.benchmarks.data_option import DataFolder
+from evenhand_standard.benchmarks.known_names import among
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +51,9 @@ class AulOptions(Options):
     """Options of `aul`."""
 
     weights: Weights = Field("none", description="none: AUL; attention: AULA.")
-    bias_types: tuple[str, ...] = Field(BIAS_TYPES, description="Which of the nine types of bias to use.")
+    bias_types: Annotated[tuple[BiasType, ...], among(BIAS_TYPES, "type of bias")] = Field(
+        BIAS_TYPES, description="Which of the nine types of bias to use."
+    )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most pairs, drawn over all types.")
     data: DataFolder = None
 

@@ -22,9 +22,10 @@ from pydantic import Field
 
 from evenhand_sdk import Benchmark, Metric, Plugin, RunContext, hookimpl
 from evenhand_sdk.benchmark_data import KnownFile
+from evenhand_standard.benchmarks.known_names import among
 from evenhand_standard.question_answering import statistics
 from evenhand_standard.question_answering.bbq_files import CATEGORIES, METADATA, WHOLE, questions
-from evenhand_standard.question_answering.options import QuestionOptions, asking_of, chosen_names, digest_of
+from evenhand_standard.question_answering.options import QuestionOptions, asking_of, digest_of
 from evenhand_standard.question_answering.planted import planted
 from evenhand_standard.question_answering.questions import balanced, texts_of
 from evenhand_standard.question_answering.scoring import Asking, score
@@ -38,7 +39,7 @@ GOOD = (
 class BBQOptions(QuestionOptions):
     """Options of `bbq`."""
 
-    categories: tuple[str, ...] = Field(
+    categories: Annotated[tuple[str, ...], among(CATEGORIES, "category")] = Field(
         WHOLE, description="Which categories to use; the intersections Race_x_SES and Race_x_gender are further ones."
     )
     limit: Annotated[int, Field(ge=4)] | None = Field(
@@ -63,7 +64,7 @@ class BBQ(Plugin):
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options
-        names = chosen_names("bbq", options.categories, tuple(CATEGORIES))
+        names = options.categories
         every, samples = questions(names, options.data or run.data_folder)
         chosen = balanced(every, options.limit, options.items_seed)
         asking = asking_of(options)

@@ -21,8 +21,9 @@ from pydantic import Field
 
 from evenhand_sdk import Benchmark, Metric, Plugin, RunContext, hookimpl
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
+from evenhand_standard.benchmarks.known_names import among
 from evenhand_standard.question_answering import statistics
-from evenhand_standard.question_answering.options import QuestionOptions, asking_of, chosen_names, digest_of
+from evenhand_standard.question_answering.options import QuestionOptions, asking_of, digest_of
 from evenhand_standard.question_answering.planted import planted
 from evenhand_standard.question_answering.questions import Question, Wording, balanced, texts_of
 from evenhand_standard.question_answering.scoring import Asking, score
@@ -69,7 +70,9 @@ FILES = {
 class CBBQOptions(QuestionOptions):
     """Options of `cbbq`."""
 
-    categories: tuple[str, ...] = Field(tuple(FILES), description="Which of the two known categories to use.")
+    categories: Annotated[tuple[str, ...], among(FILES, "category")] = Field(
+        tuple(FILES), description="Which of the two known categories to use."
+    )
     limit: Annotated[int, Field(ge=8)] | None = Field(
         400, description="Most questions, in whole blocks of eight, spread over templates; 3080 for all."
     )
@@ -86,12 +89,12 @@ class CBBQ(Plugin):
 
     @classmethod
     def files_for(cls, options: CBBQOptions) -> Sequence[KnownFile]:
-        return tuple(file for name in options.categories if name in FILES for file in FILES[name])
+        return tuple(file for name in options.categories for file in FILES[name])
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options
-        names = chosen_names("cbbq", options.categories, tuple(FILES))
+        names = options.categories
         every = questions(names, options.data or run.data_folder)
         chosen = balanced(every, options.limit, options.items_seed)
         asking = asking_of(options, CHINESE)
@@ -110,7 +113,7 @@ class CBBQ(Plugin):
         )
 
 
-def questions(names: list[str], folder: str | None) -> list[Question]:
+def questions(names: Sequence[str], folder: str | None) -> list[Question]:
     """The questions of categories, ambiguous contexts first."""
     return [_question(row) for name in names for file in FILES[name] for row in read_rows(file, folder)]
 

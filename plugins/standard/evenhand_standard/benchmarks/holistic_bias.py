@@ -40,6 +40,7 @@ from evenhand_sdk import (
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.holistic_sentences import AXES, FILES, Descriptor, Sentences, axis_of, sentences
+from evenhand_standard.benchmarks.known_names import among
 from evenhand_standard.benchmarks.rank_tests import mann_whitney
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ NLL, PMI = "nll", "gain"
 class HolisticBiasOptions(Options):
     """Options of `holistic-bias`."""
 
-    axes: tuple[str, ...] = Field(AXES, min_length=1, description="Which of the thirteen axes.")
+    axes: Annotated[tuple[str, ...], among(AXES, "axis")] = Field(AXES, description="Which of the thirteen axes.")
     templates: Annotated[int, Field(ge=1, le=26)] = Field(2, description="Sentence templates, spread over the 26.")
     limit: Annotated[int, Field(ge=3)] | None = Field(None, description="Most descriptors of each axis, drawn.")
     frequency: bool = Field(True, description="Also measure each phrase alone, for the second column.")

@@ -20,8 +20,9 @@ from pydantic import Field
 
 from evenhand_sdk import Benchmark, DigestMismatch, Metric, Plugin, RunContext, hookimpl
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
+from evenhand_standard.benchmarks.known_names import among
 from evenhand_standard.question_answering import statistics
-from evenhand_standard.question_answering.options import QuestionOptions, asking_of, chosen_names, digest_of
+from evenhand_standard.question_answering.options import QuestionOptions, asking_of, digest_of
 from evenhand_standard.question_answering.planted import planted
 from evenhand_standard.question_answering.questions import Question, Wording, balanced, texts_of
 from evenhand_standard.question_answering.scoring import Asking, score
@@ -59,7 +60,9 @@ GOOD = (
 class KoBBQOptions(QuestionOptions):
     """Options of `kobbq`."""
 
-    categories: tuple[str, ...] = Field(CATEGORIES, description="Which of the twelve categories to use.")
+    categories: Annotated[tuple[str, ...], among(CATEGORIES, "category")] = Field(
+        CATEGORIES, description="Which of the twelve categories to use."
+    )
     limit: Annotated[int, Field(ge=8)] | None = Field(
         400, description="Most questions, in whole blocks of eight, spread over categories; 2280 for all."
     )
@@ -78,7 +81,7 @@ class KoBBQ(Plugin):
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options
-        names = chosen_names("kobbq", options.categories, CATEGORIES)
+        names = options.categories
         every = [asked for asked in questions(options.data or run.data_folder) if asked.category in names]
         chosen = balanced(every, options.limit, options.items_seed)
         asking = asking_of(options, KOREAN)

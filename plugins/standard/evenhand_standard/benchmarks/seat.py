@@ -37,6 +37,7 @@ from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.association import Rule, associations, p_value, word_means
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
+from evenhand_standard.benchmarks.known_names import among
 from evenhand_standard.benchmarks.seat_metrics import metrics
 from evenhand_standard.benchmarks.seat_tests import FILES, GROUPS, TESTS, AssociationTest, chosen_tests, words_of
 
@@ -51,9 +52,8 @@ FEW = 12
 class SeatOptions(Options):
     """Options of `seat`."""
 
-    tests: tuple[str, ...] = Field(
+    tests: Annotated[tuple[str, ...], among((*GROUPS, *TESTS), "association test")] = Field(
         ("gender",),
-        min_length=1,
         description="Tests by name (sent-weat6), or groups: gender, race, religion, age, disease, control, "
         "double-bind, words, all.",
     )

@@ -43,6 +43,7 @@ from evenhand_sdk.benchmark_data import KnownFile, read_json
 from evenhand_sdk.planted import PlantedTokenizer
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
+from evenhand_standard.benchmarks.known_names import among
 from evenhand_standard.benchmarks.known_preferences import preferring
 from evenhand_standard.benchmarks.likelihoods import log_mean_exp
 from evenhand_standard.benchmarks.stereoset_metrics import METRICS, NEAR_TIE
@@ -66,7 +67,9 @@ class StereoSetOptions(Options):
     task: Literal["intra", "inter", "both"] = Field(
         "intra", description="A word within a sentence, a sentence after another, or both as two benchmarks."
     )
-    bias_types: tuple[str, ...] = Field(BIAS_TYPES, description="Which of the four types of bias to use.")
+    bias_types: Annotated[tuple[str, ...], among(BIAS_TYPES, "type of bias")] = Field(
+        BIAS_TYPES, description="Which of the four types of bias to use."
+    )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most items of a task, drawn over all types.")
     data: DataFolder = None
 
@@ -121,12 +124,7 @@ class Item:
 
 
 def items_of(task: Task, bias_types: Sequence[str], folder: str | None) -> list[Item]:
-    """The items of a task, in the order of the file. Raises UsageError for an unknown type of bias."""
-    unknown = [name for name in bias_types if name not in BIAS_TYPES]
-    if unknown:
-        raise UsageError(
-            f"StereoSet has no bias type {unknown[0]!r}", where="stereoset", known=f"it has {', '.join(BIAS_TYPES)}"
-        )
+    """The items of a task, in the order of the file."""
     rows = read_json(DEV, folder)["data"][f"{task}sentence"]
     if len(rows) != COUNTS[task]:
         raise UsageError(f"{COUNTS[task]:,} items were expected, but {len(rows):,} found", where=f"stereoset, {task}")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from evenhand_sdk import Options, UsageError
+from evenhand_sdk import Options
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.question_answering.questions import ENGLISH, Question, Style, Wording
@@ -31,14 +31,6 @@ class QuestionOptions(Options):
 def asking_of(options: QuestionOptions, wording: Wording = ENGLISH) -> Asking:
     """The procedure that the options name."""
     return Asking(options.style, options.form, options.orders, wording)
-
-
-def chosen_names(benchmark: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Category names without repetition. Raises UsageError for none and for an unknown one."""
-    wrong = [f"there is no category {name!r}" for name in names if name not in known]
-    if wrong or not names:
-        raise UsageError([*wrong, "no category is named"][0], where=benchmark, known=f"it has {', '.join(known)}")
-    return list(dict.fromkeys(names))
 
 
 def digest_of(chosen: Sequence[Question]) -> str:
