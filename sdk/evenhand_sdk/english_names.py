@@ -136,7 +136,7 @@ def is_headline(text: str, start: int) -> bool:
     begin = text.rfind("\n", 0, start) + 1
     end = text.find("\n", start)
     end = end if end >= 0 else len(text)
-    return end - begin < _LONGEST_HEADLINE and _is_title_case(text[begin:end])
+    return end - begin < _LONGEST_HEADLINE and text[end - 1] != "." and _is_title_case(text[begin:end])
 
 
 def _behind_capital(text: str, start: int) -> bool:
