@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_neighbours import words_after, words_before
 from evenhand_sdk.english_person_words import LINKING, RELATIONS
-from evenhand_sdk.english_words import FUNCTION_WORDS
+from evenhand_sdk.english_words import FUNCTION_WORDS, LAW_SIGNS, SHARE_SIGNS
 from evenhand_sdk.grammar import Located, Span
 
 
@@ -50,22 +50,6 @@ _LAWS = _any(
     r"\b(?:earn|earns|earned|paid) (?:less|more|lower|higher)\b",
 )
 _WORDS = re.compile(r"[a-z]+")
-_SHARE_SIGNS = frozenset(
-    """percent cent percentage percentages census average median capita out half third quarter fifth
-    tenth thirds quarters majority minority proportion share population ratio likely represented underrepresented
-    overrepresented outnumber outnumbers outnumbered rate rates risk expectancy incidence prevalent prevalence study
-    studies survey surveys poll polls researchers statistics longer earn""".split()
-)
-_LAW_SIGNS = frozenset(
-    """law laws statute statutes decree decrees edict edicts constitution legislation legislature act acts amendment
-    parliament court ruling curfew curfews ban bans banned barred bars forbid forbids forbade forbidden prohibit
-    prohibits prohibited outlawed conscript conscripts conscripted conscription criminalised criminalized legalised
-    legalized decriminalised decriminalized legalises legalizes criminalises criminalizes discriminate discriminated
-    discrimination discriminatory segregated segregation emancipated emancipation disenfranchised admitted entitled
-    eligible excluded exempt allowed permitted required vote voted franchise inherit office right rights quota quotas doors door war wars
-    earn earns earned own owned serve""".split()
-)
-"""Words without which there is no need to look for the patterns."""
 _COUNT = r"\d[\d.,]*(?: (?:hundred|thousand|million|billion))?"
 _MANY = r"(?:hundreds|thousands|millions|tens of thousands)(?: of)?|hundred|thousand|million"
 _COUNTED = re.compile(rf"(?<![\w.,])({_COUNT}|{_MANY})(?: or so| other| more)? (?:the )?(?:[\w-]+ )?\Z")
@@ -144,9 +128,9 @@ def speaks_of_group(text: str, start: int, end: int, row: WordTuple) -> bool:
 
 def _states_fact(sentence: str, before: str) -> bool:
     words = set(_WORDS.findall(sentence.lower()))
-    if ("%" in sentence or " in " in before or not _SHARE_SIGNS.isdisjoint(words)) and _SHARES.search(sentence):
+    if ("%" in sentence or " in " in before or not SHARE_SIGNS.isdisjoint(words)) and _SHARES.search(sentence):
         return True
-    if not _LAW_SIGNS.isdisjoint(words) and _LAWS.search(sentence):
+    if not LAW_SIGNS.isdisjoint(words) and _LAWS.search(sentence):
         return True
     if _COUNT_BEHIND.search(before):
         return True
