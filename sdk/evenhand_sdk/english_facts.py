@@ -93,6 +93,9 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
         first = "irst " in before and _is_first(text, before, end, row)
         if not first and not speaks_of_group(text, start, end, row):
             continue
+        named = row.pos == "noun" and row.words[0][:1].isupper()
+        if not (first or told or _states_fact(text, before) or (named and _PAST.search(text))):
+            continue  # the whole text states none, so its sentences need not be told apart
         if not bounds:
             bounds = [0, *(match.end() for match in sentences.finditer(text)), len(text) + 1]
         place = bisect_right(bounds, start)
@@ -102,7 +105,7 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
         elif (
             any(begin <= start < stop for begin, stop in told)
             or _states_fact(text[slice(*sentence)], before)
-            or (row.pos == "noun" and row.words[0][:1].isupper() and _PAST.search(text, *sentence))
+            or (named and _PAST.search(text, *sentence))
         ):
             found.append((start, end))
     return found
