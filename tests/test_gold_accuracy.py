@@ -9,7 +9,7 @@ import pytest
 
 from gold import gold, mirror, report
 
-FLOOR_OWN, FLOOR_REAL = 170, 157
+FLOOR_OWN, FLOOR_REAL = 172, 163
 """Cases of the working half that were right when the floor was set, less a few for words of packs that others mend."""
 
 

@@ -216,8 +216,13 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     """The words outside of exempt spans that do not belong to an exempt person."""
     exempt = exempt_spans(text, lexicon, fold) if found else NOTHING
     rulers = _rulers(text, found, lexicon.grammar)
-    words = [(word.start, word.end, word.entry.rows[0]) for word in found]
-    facts = lexicon.grammar.group_facts(text, words, exempt.groups)
+    first = "irst " in text
+    words = [
+        (w.start, w.end, w.entry.rows[0])
+        for w in found
+        if w.entry.of_groups or (first and w.entry.rows[0].pos == "noun")
+    ]
+    facts = lexicon.grammar.group_facts(text, words, exempt.groups) if words else ()
     if rulers or facts:
         exempt = exempt._replace(persons=[*exempt.persons, *rulers], facts=[*exempt.facts, *facts])
     elif exempt is NOTHING:

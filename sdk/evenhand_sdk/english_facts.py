@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_neighbours import words_after, words_before
 from evenhand_sdk.english_person_words import LINKING, RELATIONS
-from evenhand_sdk.english_words import FUNCTION_WORDS
+from evenhand_sdk.english_words import FUNCTION_WORDS, LAW_SIGNS, SHARE_SIGNS
 from evenhand_sdk.grammar import Located, Span
 
 
@@ -49,6 +49,7 @@ _LAWS = _any(
     r"\b(?:gain|gained|got|won|win|granted|given|received|have|had) the (?:vote|right|franchise)\b",
     r"\b(?:earn|earns|earned|paid) (?:less|more|lower|higher)\b",
 )
+_WORDS = re.compile(r"[a-z]+")
 _COUNT = r"\d[\d.,]*(?: (?:hundred|thousand|million|billion))?"
 _MANY = r"(?:hundreds|thousands|millions|tens of thousands)(?: of)?|hundred|thousand|million"
 _COUNTED = re.compile(rf"(?<![\w.,])({_COUNT}|{_MANY})(?: or so| other| more)? (?:the )?(?:[\w-]+ )?\Z")
@@ -88,12 +89,13 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
     found: list[Span] = []
     bounds: list[int] = []
     for start, end, row in words:
-        if row.pos not in ("noun", "adjective"):
-            continue
         before = text[max(0, start - _REACH) : start]
         first = "irst " in before and _is_first(text, before, end, row)
         if not first and not speaks_of_group(text, start, end, row):
             continue
+        named = row.pos == "noun" and row.words[0][:1].isupper()
+        if not (first or told or _states_fact(text, before) or (named and _PAST.search(text))):
+            continue  # the whole text states none, so its sentences need not be told apart
         if not bounds:
             bounds = [0, *(match.end() for match in sentences.finditer(text)), len(text) + 1]
         place = bisect_right(bounds, start)
@@ -103,7 +105,7 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
         elif (
             any(begin <= start < stop for begin, stop in told)
             or _states_fact(text[slice(*sentence)], before)
-            or (row.pos == "noun" and row.words[0][:1].isupper() and _PAST.search(text, *sentence))
+            or (named and _PAST.search(text, *sentence))
         ):
             found.append((start, end))
     return found
@@ -128,7 +130,12 @@ def speaks_of_group(text: str, start: int, end: int, row: WordTuple) -> bool:
 
 
 def _states_fact(sentence: str, before: str) -> bool:
-    if _SHARES.search(sentence) or _LAWS.search(sentence) or _COUNT_BEHIND.search(before):
+    words = set(_WORDS.findall(sentence.lower()))
+    if ("%" in sentence or " in " in before or not SHARE_SIGNS.isdisjoint(words)) and _SHARES.search(sentence):
+        return True
+    if not LAW_SIGNS.isdisjoint(words) and _LAWS.search(sentence):
+        return True
+    if _COUNT_BEHIND.search(before):
         return True
     counted = _COUNTED.search(before)
     if counted is None:

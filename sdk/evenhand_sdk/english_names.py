@@ -72,7 +72,11 @@ def named_as_ruler(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
     """Part of a name that ends in a noun for a thing (Women's Institute), or of a team or place (Sacramento Kings)."""
-    if text[start - 2 : start] == "& " or (text[start].isupper() and _behind_institution(text, start)):
+    if text[start - 2 : start] == "& " or (
+        text[max(0, start - 3) : start] in ("of ", "or ", "he ")
+        and text[start].isupper()
+        and _behind_institution(text, start)
+    ):
         return True
     if text[start:end] in THING_NOUNS and _behind_capital(text, start):
         return True
@@ -136,7 +140,7 @@ def is_headline(text: str, start: int) -> bool:
     begin = text.rfind("\n", 0, start) + 1
     end = text.find("\n", start)
     end = end if end >= 0 else len(text)
-    return end - begin < _LONGEST_HEADLINE and _is_title_case(text[begin:end])
+    return end - begin < _LONGEST_HEADLINE and text[end - 1] != "." and _is_title_case(text[begin:end])
 
 
 def _behind_capital(text: str, start: int) -> bool:

@@ -323,3 +323,19 @@ KEPT_BY_HER = _set(
     application appeal name voice support art skills technique techniques system own"""
 )
 """What she may have taught, granted or lent; other things behind these verbs were taught, granted or lent to her."""
+SHARE_SIGNS = _set(
+    """percent cent percentage percentages census average median capita out half third quarter fifth tenth thirds
+    quarters majority minority proportion share population ratio likely represented underrepresented
+    overrepresented outnumber outnumbers outnumbered rate rates risk expectancy incidence prevalent prevalence
+    study studies survey surveys poll polls researchers statistics longer earn"""
+)
+LAW_SIGNS = _set(
+    """law laws statute statutes decree decrees edict edicts constitution legislation legislature act acts
+    amendment parliament court ruling curfew curfews ban bans banned barred bars forbid forbids forbade
+    forbidden prohibit prohibits prohibited outlawed conscript conscripts conscripted conscription criminalised
+    criminalized legalised legalized decriminalised decriminalized legalises legalizes criminalises criminalizes
+    discriminate discriminated discrimination discriminatory segregated segregation emancipated emancipation
+    disenfranchised admitted entitled eligible excluded exempt allowed permitted required vote voted franchise
+    inherit office right rights quota quotas doors door war wars earn earns earned own owned serve"""
+)
+"""Words without which no share, and no law, is stated."""

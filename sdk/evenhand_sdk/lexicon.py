@@ -35,6 +35,8 @@ class Entry(NamedTuple):
     """The word as the pack writes it."""
     is_name: bool = False
     context: str | None = None
+    of_groups: bool = False
+    """An adjective or a plural noun, which may speak of a group as a group."""
 
 
 class Form(NamedTuple):
@@ -154,7 +156,8 @@ def _entries(axis: Axis) -> dict[str, Entry]:
                 known = entries.get(word.lower())
                 rows = (*known.rows, row) if known else (row,)
                 context = row.context if known is None else known.context and row.context
-                entries[word.lower()] = Entry(group, rows, known.listed if known else word, context=context)
+                many = rows[0].pos == "adjective" or (rows[0].pos == "noun" and rows[0].number == "plural")
+                entries[word.lower()] = Entry(group, rows, known.listed if known else word, False, context, many)
     for names in axis.names:
         for group, name in enumerate(names):
             if name:
@@ -170,6 +173,23 @@ def _parts(text: str) -> list[str]:
     return found or [text]
 
 
+_COMMON = frozenset((
+    "about", "after", "against", "album", "another", "area", "army", "band", "became", "before", "being",
+    "best", "between", "book", "born", "california", "children", "church", "city", "club", "college", "company",
+    "country", "county", "death", "district", "during", "early", "east", "england", "english", "even", "family",
+    "film", "first", "football", "four", "from", "game", "general", "government", "great", "group", "high",
+    "history", "home", "house", "including", "international", "into", "known", "later", "league", "left",
+    "life", "line", "local", "london", "long", "made", "major", "may", "member", "members", "million", "more",
+    "music", "name", "national", "north", "number", "order", "over", "part", "party", "people", "player",
+    "population", "power", "president", "public", "right", "river", "road", "school", "season", "second",
+    "series", "service", "several", "since", "small", "song", "south", "state", "station", "street", "system",
+    "team", "their", "third", "three", "through", "time", "title", "town", "under", "united", "university",
+    "until", "used", "using", "village", "war", "water", "were", "west", "while", "will", "with", "work",
+    "world", "year", "years", "york",
+))  # fmt: skip
+"""Words of English that are too common to look for phrases at them, where a group word is there as well."""
+
+
 def _anchor(phrase: str, forms: dict[str, list[Form]]) -> tuple[str, frozenset[str]]:
     """The rarest part of a phrase by a simple rule: long, and no group word where there is another; and all parts."""
     literal = phrase.replace("{Name}", " ").lower()
@@ -177,7 +197,8 @@ def _anchor(phrase: str, forms: dict[str, list[Form]]) -> tuple[str, frozenset[s
     whole = frozenset(part for part in parts if not part.endswith("*"))
     if not whole:
         return max(parts, key=len, default=""), whole
-    rare = [part for part in whole if len(part) > 3 and part not in forms] or [p for p in whole if p in forms] or whole
+    long = [part for part in whole if len(part) > 3 and part not in forms]
+    rare = [part for part in long if part not in _COMMON] or [part for part in whole if part in forms] or long or whole
     return max(sorted(rare), key=len), whole
 
 
