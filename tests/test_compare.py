@@ -15,6 +15,7 @@ from evenhand.compare import compare, print_comparison
 from evenhand.contributions import ItemRecord
 from evenhand.errors import RunNotFound, UsageError
 from evenhand.item_records import write_records
+from evenhand.verdict_text import p_value
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -255,6 +256,45 @@ def test_benchmarks_of_one_run_alone_are_named(tmp_path: Path) -> None:
     b = run(tmp_path / "b", items(0.0), lambda raw: raw["benchmarks"].append(extra))
     result = compare(a, b)
     assert (list(result.only_a), list(result.only_b)) == ([], ["extra"])
+
+
+def spread(shift: float, n: int = 40) -> dict[str, float]:
+    """Items that differ, so that resamples do, too."""
+    return {f"i{k}": 0.5 + shift * (1 if k % 4 else -1) for k in range(n)}
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_how_small_a_difference_could_have_been_found(tmp_path: Path, width: int) -> None:
+    found = compare(run(tmp_path / "a", items(0.5)), run(tmp_path / "b", spread(0.2)))
+    out = Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
+    print_comparison(found, console=out)
+    assert isinstance(out.file, io.StringIO)
+    # Of 40 changes, 30 are 0.2 and 10 are -0.2: mean 0.1, standard error 0.1732 / sqrt(40) = 0.0274, times 2.8016.
+    detectable = found.benchmarks[0].metrics[0].detectable
+    assert detectable == pytest.approx(2.8016 * 0.0274, rel=0.04)
+    told = " ".join(out.file.getvalue().split())
+    assert f"detectable with 80 % power{':' if width < 80 else ''} \u00b1{detectable:.3f}" in told
+
+
+def test_several_verdicts_are_told_with_holms_correction(tmp_path: Path) -> None:
+    def two(raw: dict[str, Any]) -> None:
+        raw["benchmarks"].append({**raw["benchmarks"][0], "id": "second", "title": "Second"})
+
+    folders = []
+    for name, first, second in (("a", items(0.5), items(0.5)), ("b", spread(0.2), items(0.5))):
+        folder = run(tmp_path / name, first, two)
+        write_records(folder / "items/second.parquet", records(second), records(second))
+        folders.append(folder)
+    result = compare(*folders)
+    first_p, second_p = (x.metrics[0].p for x in result.benchmarks)
+    assert first_p is not None and first_p < 0.01 and second_p == 1
+    adjusted = p_value(2 * first_p)
+    assert result.notes[-1] == (
+        "the verdicts are not corrected for the 2 bias benchmarks that were looked at; with Holm's correction: "
+        f"Pair gap, held-out templates, {adjusted}; Second, p = 1.000"
+    )
+    alone = compare(run(tmp_path / "c", items(0.5)), run(tmp_path / "d", spread(0.2)))
+    assert not any("Holm" in note for note in alone.notes)
 
 
 def test_other_items_are_refused(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from evenhand import comparable, compared_seeds
 from evenhand import report_wording as wording
 from evenhand.contributions import Benchmark, ItemRecord, Metric
 from evenhand.errors import RunNotFound, UsageError
+from evenhand.multiplicity import holm
 from evenhand.report_numbers import listing, percent
 from evenhand.report_reading import read_run
 from evenhand.report_record import BenchmarkResult, RunRecord
 from evenhand.summary import NARROW, STYLES, WIDTH, in_lines, longest_word, name_of_row, plain_console, tidy
+from evenhand.verdict_text import p_value
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -113,8 +115,26 @@ def compare(run_a: Path | str, run_b: Path | str) -> Comparison:
         benchmarks=results,
         only_a=[x.id for x in a.benchmarks if x.id not in others],
         only_b=[y.id for y in b.benchmarks if all(y.id != x.id for x in shared)],
-        notes=comparable.notes(a, b, shared, splits),
+        notes=comparable.notes(a, b, shared, splits) + _corrected(results),
     )
+
+
+def _is_judged(benchmark: BenchmarkResult) -> bool:
+    """Whether it is said of a bias benchmark which of the two is better."""
+    return not benchmark.quality and benchmark.verdict in WORDS
+
+
+def _corrected(benchmarks: Sequence[BenchmarkResult]) -> list[str]:
+    """What is left of the verdicts when it is counted how many there are; nothing is said of a single one."""
+    ps = {x.label: x.primary.p for x in benchmarks if _is_judged(x) and x.primary is not None}
+    known = {label: p for label, p in ps.items() if p is not None}
+    if len(known) < 2:
+        return []
+    adjusted = zip(known, holm(list(known.values())), strict=True)
+    return [
+        f"the verdicts are not corrected for the {len(known)} bias benchmarks that were looked at; with Holm's "
+        "correction: " + "; ".join(f"{label}, {p_value(p)}" for label, p in adjusted)
+    ]
 
 
 def definition_of(benchmark: BenchmarkResult) -> Benchmark:
@@ -224,6 +244,8 @@ def _in_lines(comparison: Comparison) -> Group:
         ]
         if row.distance:
             told.append(Text(f"distance from the ideal: {row.distance}"))
+        if row.detectable and _is_judged(benchmark):
+            told.append(Text(f"detectable with 80 % power: \u00b1{row.detectable}", style="dim"))
         found.append((Text(name_of_row(benchmark, row)), told))
     return in_lines(found)
 
@@ -246,4 +268,6 @@ def _table(comparison: Comparison, width: int) -> Table:
         if row.distance:
             moved, _, ends = row.distance.partition(" ")
             table.add_row(Text("  distance from the ideal"), "", "", moved, Text(ends), "")
+        if row.detectable and _is_judged(benchmark):
+            table.add_row(Text("  detectable with 80 % power", style="dim"), "", "", f"\u00b1{row.detectable}", "", "")
     return table
