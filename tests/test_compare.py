@@ -168,6 +168,13 @@ def test_scores_in_other_number_formats_give_no_verdict(tmp_path: Path, kind: st
     assert "B is better" not in printed and "B is worse" not in printed
 
 
+def test_how_the_numbers_came_about_is_printed(tmp_path: Path) -> None:
+    a, b = (run(tmp_path / name, items(0.5), scored(f"{SCORED}, bf16")) for name in "ab")
+    lines = str(compare(a, b)).splitlines()
+    assert f"  scored by: {SCORED}, bf16" in lines
+    assert "  - definition of Pair gap, held-out templates: mean absolute log-ratio" in lines
+
+
 @pytest.mark.parametrize("kind", ["run", "evaluation"])
 def test_other_rules_or_start_tokens_are_told_and_compared(tmp_path: Path, kind: str) -> None:
     a = run(tmp_path / "a", items(0.5), scored(f"{SCORED}, bf16", kind))

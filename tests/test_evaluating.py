@@ -449,6 +449,8 @@ def test_two_evaluations_are_compared_item_by_item(place: Path) -> None:
     lines = str(result).splitlines()
     assert lines[0] == "Two models, paired item by item"
     assert lines[1] == f"  A  {a.folder} (tiny, as it is)"
+    assert lines[3] == f"  scored by: {a.benchmarks[0]['scoring']}"
+    assert str(a).count(f"  scored by: {a.benchmarks[0]['scoring']}\n") == 1
     assert result.notes == []
     same = CliRunner().invoke(toolkit, ["compare", str(a.folder), str(b.folder)])
     assert (same.exit_code, same.stdout) == (0, str(result) + "\n")

@@ -325,3 +325,20 @@ def test_the_shelf_takes_no_run_that_did_not_end(tmp_path: Path, own_cache: Path
         f"{folder}: {said}, so it has no model that was measured\n  continue it with `toolkit run RECIPE --resume`\n"
     )
     assert result.exit_code == 2
+
+
+def test_how_scores_came_about_stands_in_the_report_and_on_the_card(tmp_path: Path) -> None:
+    way = "log-likelihood from the second token (no start token), bf16"
+
+    def score(raw: dict[str, Any]) -> None:
+        raw["benchmarks"][0]["scoring"] = way
+
+    folder = write_run(tmp_path, score)
+    found = Page(write_report(folder).read_text(encoding="utf-8")).text
+    assert "Version Definition Scoring Data (SHA-256)" in found
+    assert f"mean absolute log-ratio {way} {'d' * 64}" in found
+    assert found.count("not recorded") >= 2, "of the others it is not known"
+    assert "Number format of the weights" in found
+    card = write_card(folder).read_text(encoding="utf-8")
+    assert "intervals of the change. Scored by: " in card
+    assert "from the second token (no start token), bf16." in card.replace("\\", "")

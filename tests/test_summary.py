@@ -92,6 +92,19 @@ Took 4 min 12 s.
 """
 
 
+@pytest.mark.parametrize("width", [60, WIDTH])
+def test_how_scores_came_about_is_told_once(tmp_path: Path, width: int) -> None:
+    way = "log-likelihood from the second token (no start token), bf16"
+
+    def score(raw: dict[str, Any]) -> None:
+        for entry in raw["benchmarks"]:
+            entry["scoring"] = way
+
+    told = " ".join(printed(tmp_path, score, width=width).split())
+    assert told.count(way) == 1
+    assert f" scored by: {way} Bias as measured here fell" in told
+
+
 def test_no_line_is_wider_than_the_page_even_with_long_names(tmp_path: Path) -> None:
     def lengthen(raw: dict[str, Any]) -> None:
         for entry in raw["steps"]:

@@ -212,10 +212,13 @@ def _print(comparison: Comparison, out: Console) -> None:
         if not runs:
             names = run.model_label + (f", after {names}" if run.kind == "run" else ", as it is")
         out.print(Padding(Text(f"{letter}  {folder} ({names})"), (0, 0, 0, 2)))
+    if a.scored_by and a.scored_by == b.scored_by:  # otherwise the notes tell it of each
+        out.print(Padding(Text(f"scored by: {a.scored_by}"), (0, 0, 0, 2)))
     out.print()
     found = _in_lines(comparison) if out.width < NARROW else _table(comparison, out.width)
     out.print(Padding(found, (0, 0, 0, 2)))
-    notes = [f"{x}: only in A" for x in comparison.only_a] + [f"{x}: only in B" for x in comparison.only_b]
+    notes = [f"definition of {x.label}: {x.mode}" for x in comparison.benchmarks if x.mode]
+    notes += [f"{x}: only in A" for x in comparison.only_a] + [f"{x}: only in B" for x in comparison.only_b]
     for note in (*notes, *comparison.notes):
         out.print(Padding(Text(f"- {note}"), (0, 0, 0, 2)))
 

@@ -109,6 +109,8 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
     out.print(Text(f"{run.model_label}: measured, nothing changed", style="bold"))
     if run.model.rules:
         line(f"decoding rules in force: {listing(run.model.rules)}", 2)
+    if run.scored_by:
+        line(f"scored by: {run.scored_by}", 2)
     for benchmark in [*run.bias_benchmarks, *run.quality_benchmarks]:
         out.print()
         out.print(Padding(Text(benchmark.label, style="bold"), (0, 0, 0, 2)))

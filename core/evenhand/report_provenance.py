@@ -28,7 +28,7 @@ def provenance(run: RunRecord) -> list[tuple[str, str]]:
         ("Model licence", model.licence),
         ("Model digest (SHA-256)", model.digest),
         ("Model size", f"{model.parameters:,} parameters" if model.parameters else ""),
-        ("Number format", model.dtype),
+        ("Number format of the weights", model.dtype),
         ("Tokenizer fingerprint", model.tokenizer_fingerprint),
         ("Beginning-of-sequence token added", adds),
         ("Training data", data.source),

@@ -115,6 +115,12 @@ class RunRecord(Part):
         return float(level) if isinstance(level, int | float) else 0.95
 
     @property
+    def scored_by(self) -> str:
+        """How scores came about: the same for all benchmarks of a run, so that it is told once; empty where it was not
+        recorded."""
+        return "; ".join(dict.fromkeys(b.scoring for b in self.benchmarks if b.scoring))
+
+    @property
     def bias_benchmarks(self) -> list[BenchmarkResult]:
         """Benchmarks that measure bias."""
         return [b for b in self.benchmarks if not b.quality]

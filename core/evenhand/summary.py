@@ -109,7 +109,8 @@ def _changed(run: RunRecord, *, narrow: bool, width: int) -> list[str | Renderab
     """The benchmarks, the answer, and what it rests on, with an empty line between them."""
     told = [*verdicts.reasons(run), *verdicts.axes(run), *verdicts.seed_lines(run)]
     table = [_benchmarks_in_lines(run) if narrow else _benchmarks(run, width), ""] if run.benchmarks else []
-    return [*table, verdicts.did_it_help(run), *([""] if told else []), *(f"- {words}" for words in told)]
+    scored = [f"scored by: {run.scored_by}", ""] if run.scored_by else []
+    return [*table, *scored, verdicts.did_it_help(run), *([""] if told else []), *(f"- {words}" for words in told)]
 
 
 def _cost(run: RunRecord) -> str:
