@@ -14,7 +14,16 @@ from rich.console import Console
 import evenhand
 from evenhand import api, measured
 from evenhand.cli import toolkit
-from evenhand.errors import EvenhandError, ModelNotFound, NoEffect, PluginFault, RecipeError, RunNotFound, UsageError
+from evenhand.errors import (
+    DigestMismatch,
+    EvenhandError,
+    ModelNotFound,
+    NoEffect,
+    PluginFault,
+    RecipeError,
+    RunNotFound,
+    UsageError,
+)
 from evenhand.evaluation_entry import measured_entry
 from evenhand.evaluation_summary import print_evaluation
 from evenhand.evidence import compare_benchmark
@@ -361,6 +370,24 @@ def test_a_masked_only_benchmark_on_a_causal_model(place: Path, monkeypatch: pyt
         "  take another model, or leave the benchmark out\n"
     )
     assert result.exit_code == 2
+    assert not Path("runs").exists()  # told before anything is loaded
+
+
+def test_an_altered_data_file_is_told_before_the_model_is_loaded(place: Path) -> None:
+    (place / "mirrors").mkdir()
+    (place / "mirrors" / "crows_pairs_anonymized.csv").write_text("sent_more,sent_less\n")
+    result = call("./tiny", "-b", "crows-pairs", "--data", "mirrors", "--quiet")
+    assert "crows_pairs_anonymized.csv is not the published file" in result.stderr
+    assert result.exit_code == DigestMismatch.exit_code and not Path("runs").exists()
+
+
+def test_two_models_of_different_kinds_are_told_before_one_is_measured(place: Path) -> None:
+    found = CliRunner().invoke(toolkit, ["compare", "./tiny", "./masked", "--benchmark", "trial-length"])
+    assert found.exit_code == 2 and not Path("runs").exists()
+    assert found.stderr == (
+        "compare: ./tiny is a causal language model and ./masked is a masked language model\n"
+        "  name two models of one kind: the scores of a causal and of a masked one mean different things\n"
+    )
 
 
 def test_folders_that_hold_no_model(place: Path) -> None:

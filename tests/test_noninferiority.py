@@ -149,6 +149,16 @@ def test_an_accuracy_may_lose_less_than_its_margin_in_points():
     assert "which is within the margin of 1 percentage points (one-sided test" in entry["verdict_text"]
 
 
+def test_where_nothing_can_be_lost_no_loss_shows_nothing():
+    """An accuracy of 0 before: a model that knows nothing keeps all of it."""
+    entry = compare(POINT, right(2000, 2000), right(2000, 2000), quality=True, budget=1.02)
+    assert entry["verdict"] == "not shown to be within budget"
+    assert (entry["loss"]["low"], entry["loss"]["high"]) == (None, None)
+    assert (entry["tost"]["non_inferior"], entry["tost"]["equivalent"]) == (False, False)
+    assert entry["verdict_text"].endswith("is not defined on these items, so it was not shown to be within the budget.")
+    assert compare(POINT, right(2000, 1900), right(2000, 1900), quality=True)["verdict"] == "within budget"
+
+
 def test_a_loss_in_points_that_is_not_shown_to_be_small_or_is_large():
     few = compare(POINT, right(200, 60), right(200, 61), quality=True)  # half a point, but the interval reaches 1.5
     assert few["loss"]["high"] > 1.0 and few["verdict"] == "not shown to be within budget"

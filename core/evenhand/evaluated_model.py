@@ -9,6 +9,8 @@ from evenhand.errors import RunNotFound
 from evenhand.report_reading import parse_run, raw_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evenhand.contributions import DecodingRule
     from evenhand.manifest import Manifest
     from evenhand.models import LoadedModel
@@ -39,6 +41,32 @@ def finished_run(name: str) -> Path | None:
     if problem is not None:
         raise problem
     return None
+
+
+def demand_measurable(recipe: Recipe, steps: Sequence[ResolvedStep], finished: Path | None) -> str:
+    """The model's kind, from its configuration alone, before anything is loaded.
+
+    Raises WrongModelKind where a benchmark does not judge this kind, and DigestMismatch for an altered data file.
+    """
+    from evenhand import mirrors, models
+    from evenhand.plan import check_kinds
+    from evenhand.restoring import finished_folder, read_facts
+
+    section = recipe.model
+    place = None if finished is None else finished_folder(finished)
+    if place is not None:
+        kind, name = str(read_facts(place)["kind"]), str(finished)
+    else:
+        resolved = models.resolve(section.name, offline=recipe.run.offline)
+        kind = models.checked_kind(resolved, kind=section.kind, trust_remote_code=section.trust_remote_code)
+        name = resolved.display_name
+    check_kinds(steps, kind, name)
+    for step in steps:
+        if step.plugin is not None:
+            folder = getattr(step.options, "data", None) or recipe.evaluation.data
+            for known in step.plugin.files_for(step.options):
+                mirrors.read_text(known, folder)
+    return kind
 
 
 def load_evaluated(

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import storing
 from evenhand.compose import Composer
-from evenhand.evaluated_model import finished_run, load_evaluated, steps_of
+from evenhand.errors import WrongModelKind
+from evenhand.evaluated_model import demand_measurable, finished_run, load_evaluated, steps_of
 from evenhand.evaluation_call import Asked, checked, entry_of, none_named, short_name
 from evenhand.failed_run import recorded
 from evenhand.manifest import Manifest, environment, provenance
-from evenhand.plan import Plan, check_kinds
+from evenhand.plan import Plan
 from evenhand.processes import is_first, rank_and_count
 from evenhand.recipe import Recipe, ResolvedStep
 from evenhand.report_reading import raw_run
@@ -88,28 +89,16 @@ def evaluate(
     anything is loaded.
     """
     from evenhand import devices
-    from evenhand.discovery import discover
 
-    catalogue = discover()
-    if isinstance(benchmarks, str) or not benchmarks:
-        raise none_named(catalogue)
-    recipe, steps = checked(
-        {
-            "model": {
-                "name": str(model), "dtype": dtype, "device": device, "trust_remote_code": trust_remote_code,
-            },
-            "evaluation": {} if data is None else {"data": str(data)},
-            "run": {"seed": seed, "offline": offline},
-            "benchmarks": [entry_of(asked, limit, catalogue) for asked in benchmarks],
-        },
-        overrides,
-        catalogue,
-        limit,
+    recipe, steps = _asked(
+        model, benchmarks, overrides=overrides, limit=limit, data=data, dtype=dtype, device=device, seed=seed,
+        offline=offline, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     finished = finished_run(recipe.model.name)
     name = recipe.run.name or f"eval-{short_name(recipe.model.name)}"
     rank_and_count()  # joins the processes, each with a device of its own, before anything is loaded
     devices.chosen(recipe.model.device, where="model.device")
+    demand_measurable(recipe, steps, finished)
     # Of several processes all measure, and only the first leaves something behind.
     place = Path(output or recipe.run.output or "runs") if is_first() else Path(tempfile.mkdtemp(prefix="evenhand-"))
     if not is_first():
@@ -123,6 +112,46 @@ def evaluate(
             _measure(recipe, steps, finished, folder, manifest)
             record = raw_run(folder)
     return Evaluation(folder, record)
+
+
+def demand_comparable(first: str, second: str, benchmarks: Sequence[Asked], **how: Any) -> None:
+    """Refuse what `evaluate` refuses of either of two models, and two of different kinds, before one is loaded."""
+    kinds = {}
+    for model in (first, second):
+        recipe, steps = _asked(model, benchmarks, **{key: value for key, value in how.items() if key != "output"})
+        kinds[model] = demand_measurable(recipe, steps, finished_run(recipe.model.name))
+    if len({*kinds.values()}) > 1:
+        raise WrongModelKind(
+            " and ".join(f"{model} is a {kind} language model" for model, kind in kinds.items()),
+            where="compare",
+            do="name two models of one kind: the scores of a causal and of a masked one mean different things",
+        )
+
+
+def _asked(
+    model: str | Path, benchmarks: Sequence[Asked], *, overrides: Sequence[str] = (), limit: int | None = None,
+    data: str | Path | None = None, dtype: str = "auto", device: str = "auto", seed: int = 0, offline: bool = False,
+    trust_remote_code: bool = False,
+) -> tuple[Recipe, list[ResolvedStep]]:  # fmt: skip
+    """The call of an evaluation as a recipe, with its benchmarks."""
+    from evenhand.discovery import discover
+
+    catalogue = discover()
+    if isinstance(benchmarks, str) or not benchmarks:
+        raise none_named(catalogue)
+    return checked(
+        {
+            "model": {
+                "name": str(model), "dtype": dtype, "device": device, "trust_remote_code": trust_remote_code,
+            },
+            "evaluation": {} if data is None else {"data": str(data)},
+            "run": {"seed": seed, "offline": offline},
+            "benchmarks": [entry_of(asked, limit, catalogue) for asked in benchmarks],
+        },
+        overrides,
+        catalogue,
+        limit,
+    )  # fmt: skip
 
 
 def _measure(
@@ -140,7 +169,6 @@ def _measure(
 
     with manifest.timed("loading the model"):
         loaded, rules, plain = load_evaluated(recipe, finished, manifest)
-    check_kinds(steps, loaded.info.kind, loaded.info.display_name)
     manifest["environment"] = environment(torch.get_num_threads(), str(loaded.model.device))
     manifest["distributions"] = provenance(steps)
     benchmarks = _benchmarks(recipe, steps, loaded, folder, manifest)

@@ -17,6 +17,7 @@ from evenhand.scored_text import SequenceScore, Text, score_of, token_ids
 from evenhand.scoring import describe_mode, distributions, forward_of, pll, score_texts
 from evenhand.scoring_continuations import closing_tokens as _closing
 from evenhand.scoring_continuations import score_continuations
+from evenhand.scoring_forward import demand_room
 from evenhand.scoring_gold import gold_logp
 from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import Precision, measuring, resolve
@@ -230,7 +231,9 @@ class Measured:
         """
         from evenhand.model_insides import received_attention
 
-        return received_attention(self.model, [self.ids(text) for text in texts], self.precision)
+        ids = [self.ids(text) for text in texts]
+        demand_room([len(row) for row in ids], self.longest)
+        return received_attention(self.model, ids, self.precision)
 
     def hidden(
         self, texts: Sequence[str], *, layer: int = -1, pooling: Literal["first", "last", "mean"] = "last"
@@ -238,12 +241,13 @@ class Measured:
         """[N, H] float32: a hidden state of each text, of its first, its last, or the mean of its tokens.
 
         Layer 0 is the embeddings, -1 the last; special tokens count as the tokenizer sets them. Raises UsageError for
-        states that are no finite numbers.
+        states that are no finite numbers, and for a text that is longer than the context.
         """
         from evenhand.model_insides import hidden_states
         from evenhand.scoring_gold import demand_numbers
 
         ids, pad = [self.ids(text) for text in texts], int(self.tokenizer.pad_token_id or 0)
+        demand_room([len(row) for row in ids], self.longest)
         found = hidden_states(self.model, ids, self.precision, layer=layer, pooling=pooling, pad=pad)
         demand_numbers(~found.isfinite().all(-1), "texts")
         return found

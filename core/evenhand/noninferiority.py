@@ -113,7 +113,10 @@ def quality_summary(benchmarks: Sequence[Mapping[str, Any]], budget: float) -> d
 def _points(metric: Metric, drawn: Resampled) -> tuple[float, Array]:
     sign = -1.0 if metric.better == "higher" else 1.0
     values = [distance(metric, x) for x in (drawn.value_before, drawn.value_after, drawn.before, drawn.after)]
-    return sign * float(values[1] - values[0]), sign * (values[3] - values[2])
+    draws: Array = sign * (values[3] - values[2])
+    if metric.better == "higher" and not drawn.value_before and not drawn.before.any():
+        draws = draws * math.nan  # at 0 nothing can be lost, so that no loss shows nothing
+    return sign * float(values[1] - values[0]), draws
 
 
 def _log_ratio(metric: Metric, drawn: Resampled) -> tuple[float, Array]:

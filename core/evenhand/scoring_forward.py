@@ -273,13 +273,7 @@ class Forward:
         return torch.stack([found[place] for place in sorted(found)])
 
     def _check(self, rows: Sequence[Row]) -> None:
-        longest = max(len(row.ids) for row in rows)
-        if longest > self.longest:
-            raise UsageError(
-                f"a text has {longest:,} tokens, but the model takes at most {self.longest:,}",
-                where="scoring",
-                do="split the text into shorter passages",
-            )
+        demand_room([len(row.ids) for row in rows], self.longest)
         if any(not row.ids for row in rows):
             raise UsageError("a text has no tokens", where="scoring", do="leave empty texts out")
 
@@ -301,6 +295,17 @@ class Forward:
 
 TRIED = 16
 """Tokens of each text on which it is tried whether a model takes packed rows."""
+
+
+def demand_room(lengths: Sequence[int], longest: int) -> None:
+    """Raises UsageError for a text of more tokens than the model takes."""
+    most = max(lengths, default=0)
+    if most > longest:
+        raise UsageError(
+            f"a text has {most:,} tokens, but the model takes at most {longest:,}",
+            where="scoring",
+            do="split the text into shorter passages",
+        )
 
 
 def _attends_to_all(model: PreTrainedModel, longest: int) -> bool:

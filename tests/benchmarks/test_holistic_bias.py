@@ -97,7 +97,7 @@ def test_perplexities_are_those_of_plain_forward_passes(causal, records):
     assert len(records) == 14
     record = records[3]
     assert (record.id, record.cluster, record.axis, record.group) == ("age/bad/1", "age/bad", "age", "1")
-    assert record.flags == {"dispreferred": True, "polarizing": False}
+    assert record.flags == {"dispreferred": True, "polarizing": False, "longer than the context": False}
     values = []
     for noun in NOUNS[:3]:
         total = {}

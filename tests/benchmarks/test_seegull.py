@@ -140,7 +140,7 @@ def test_a_pair_without_a_control_has_no_values_and_a_flag():
     (pair,) = chosen_pairs([alone], 2, None, 0)
     (record,) = seegull.score(PlantedModel(continuation=arbitrary), [pair])
     assert record.values == {}
-    assert record.flags == {"tie": False, "without a control": True}
+    assert record.flags == {"tie": False, "without a control": True, "longer than the context": False}
 
 
 def test_all_is_asked_at_once_and_nothing_twice():

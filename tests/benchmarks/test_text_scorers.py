@@ -273,6 +273,20 @@ def test_a_users_classifier_gives_the_probability_of_its_label(classifier):
     assert tool.name == f"transformers:{folder.name}#toxic"
 
 
+def test_another_tokenizer_is_another_scorer(classifier, tmp_path):
+    import copy
+    import shutil
+
+    folder, _, tokenizer = classifier
+    other = shutil.copytree(folder, tmp_path / folder.name)
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens(["an added word"])
+    tokenizer.save_pretrained(other)
+    assert scorer(f"transformers:{other}#toxic").digest != scorer(f"transformers:{folder}#toxic").digest
+    again = shutil.copytree(folder, tmp_path / "again")
+    assert scorer(f"transformers:{again}#toxic").digest == scorer(f"transformers:{folder}#toxic").digest
+
+
 def test_a_model_of_several_labels_at_once_is_read_by_sigmoid(classifier, tmp_path):
     import torch
 

@@ -28,12 +28,10 @@ def compare(first: str, second: str, benchmarks: tuple[str, ...], **how: Any) ->
     """
     from evenhand.compare import compare as compare_folders
     from evenhand.compare import print_comparison
-    from evenhand.evaluated_model import finished_run
-    from evenhand.evaluating import evaluate
+    from evenhand.evaluating import demand_comparable, evaluate
 
     if benchmarks:
-        for model in (first, second):
-            finished_run(model)  # a wrong name is told before the other model is measured
+        demand_comparable(first, second, benchmarks, **how)
         first, second = (str(evaluate(model, benchmarks, **how).folder) for model in (first, second))
     elif given := _given(how):
         raise UsageError(

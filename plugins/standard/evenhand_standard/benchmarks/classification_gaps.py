@@ -28,6 +28,7 @@ from evenhand_standard.architecture.logistic_probe import fit_probe
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.group_spread import chance_gap, largest_gap
+from evenhand_standard.benchmarks.likelihoods import fits
 from evenhand_standard.data.group_words import dominant_group
 from evenhand_standard.labelled_tweets import MARKERS, VERSION, Tweet, labelled_tweets, marked
 from evenhand_standard.text_scorers.toxicity_classifier import TWEETS
@@ -104,12 +105,18 @@ def drawn(tweets: Sequence[Tweet], groups: Sequence[Groups], limit: int) -> list
     return sorted(k for _, _, k in turns[:limit])
 
 
-def calls(measured: Any, tweets: Sequence[Tweet]) -> list[bool]:
-    """Whether a head that has not seen it calls each tweet hateful or offensive."""
+def calls(measured: Any, tweets: Sequence[Tweet]) -> list[bool | None]:
+    """Whether a head that has not seen it calls each tweet hateful or offensive; None: it is longer than the
+    context."""
     import torch
 
-    states = measured.hidden([tweet.text for tweet in tweets], layer=-1, pooling="mean")
-    return judged(states, torch.tensor([tweet.offensive for tweet in tweets]))
+    inside = [fits(measured, [tweet.text]) for tweet in tweets]
+    kept = [tweet for tweet, fit in zip(tweets, inside, strict=True) if fit]
+    if not kept:
+        return [None] * len(tweets)
+    states = measured.hidden([tweet.text for tweet in kept], layer=-1, pooling="mean")
+    found = iter(judged(states, torch.tensor([tweet.offensive for tweet in kept])))
+    return [next(found) if fit else None for fit in inside]
 
 
 def judged(states: torch.Tensor, labels: torch.Tensor) -> list[bool]:
@@ -125,19 +132,25 @@ def judged(states: torch.Tensor, labels: torch.Tensor) -> list[bool]:
     return [bool(call) for call in found]
 
 
-def records(tweets: Sequence[Tweet], groups: Sequence[Groups], called: Sequence[bool]) -> list[ItemRecord]:
+def records(tweets: Sequence[Tweet], groups: Sequence[Groups], called: Sequence[bool | None]) -> list[ItemRecord]:
     """One record of each tweet without an axis, for the rates over all, and one for each axis on which it has a group.
 
-    `hit` is there for offensive tweets only, `alarm` for the others.
+    `hit` is there for offensive tweets only, `alarm` for the others; a tweet without a call has neither.
     """
     out = []
     for tweet, own, call in zip(tweets, groups, called, strict=True):
         key = "hit" if tweet.offensive else "alarm"
-        out.append(ItemRecord(id=f"{tweet.id}/", cluster=tweet.id, values={f"any {key}": float(call)}))
-        out += [
-            ItemRecord(id=f"{tweet.id}/{axis}", cluster=tweet.id, axis=axis, group=group, values={key: float(call)})
-            for axis, group in sorted(own.items())
-        ]
+        for axis, group, name in (("", "", f"any {key}"), *((axis, group, key) for axis, group in sorted(own.items()))):
+            out.append(
+                ItemRecord(
+                    id=f"{tweet.id}/{axis}",
+                    cluster=tweet.id,
+                    axis=axis,
+                    group=group,
+                    values={} if call is None else {name: float(call)},
+                    flags={"longer than the context": call is None},
+                )
+            )
     return out
 
 

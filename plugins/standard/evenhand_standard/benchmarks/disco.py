@@ -37,6 +37,7 @@ from evenhand_sdk import (
 from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.disco_words import MEN, SENTENCES, TERMS, WOMEN, names, terms
+from evenhand_standard.benchmarks.likelihoods import fits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,18 +137,20 @@ METRICS = (
 
 # --------------------------------------------------------------------------------------------------------- scoring
 def score(measured: Any, sentences: Sequence[str], persons: tuple[Sequence[str], Sequence[str]]) -> list[ItemRecord]:
-    """One record for each sentence."""
+    """One record for each sentence; one that is longer than the context with a person has no values."""
     people = [*persons[0], *persons[1]]
     end = f" {measured.tokenizer.mask_token}." if measured.kind == "masked" else ""
-    asked = [f"{sentence.format(person=person)}{end}" for sentence in sentences for person in people]
-    found = measured.top(asked, FILLS)
+    asked = [[f"{sentence.format(person=person)}{end}" for person in people] for sentence in sentences]
+    inside = [fits(measured, texts) for texts in asked]
+    found = iter(measured.top([text for texts, fit in zip(asked, inside, strict=True) if fit for text in texts], FILLS))
     records = []
-    for k in range(len(sentences)):
-        own = found[k * len(people) : (k + 1) * len(people)]
-        table = fillings([[filling.text for filling in each] for each in own])
-        records.append(
-            ItemRecord(id=str(k), cluster=str(k), values=compare(table, len(persons[0])), axis="gender", group="")
-        )
+    for k, fit in enumerate(inside):
+        values: dict[str, float] = {}
+        if fit:
+            table = fillings([[filling.text for filling in next(found)] for _ in people])
+            values = compare(table, len(persons[0]))
+        flags = {"longer than the context": not fit}
+        records.append(ItemRecord(id=str(k), cluster=str(k), values=values, axis="gender", group="", flags=flags))
     return records
 
 

@@ -41,6 +41,7 @@ from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.holistic_sentences import AXES, FILES, Descriptor, Sentences, axis_of, sentences
 from evenhand_standard.benchmarks.known_names import among
+from evenhand_standard.benchmarks.likelihoods import fits
 from evenhand_standard.benchmarks.rank_tests import mann_whitney
 
 if TYPE_CHECKING:
@@ -150,34 +151,39 @@ def metrics(axes: Sequence[str], *, frequency: bool) -> tuple[Metric, ...]:
 
 # --------------------------------------------------------------------------------------------------------- scoring
 def score(measured: Any, items: Sentences, *, frequency: bool = True) -> list[ItemRecord]:
-    """One record for each descriptor in each template, with one value for each noun."""
-    texts = [
-        items.fill(template, phrase) for d in items.descriptors for template in items.templates for phrase in d.phrases
-    ]
-    wanted = list(dict.fromkeys(texts))
-    alone: list[str] = []
-    if frequency:
-        plural = ["plural" in template for template in items.templates]
-        alone = list(
-            dict.fromkeys(
-                f"{NEUTRAL} {phrase[many]}." for d in items.descriptors for many in plural for phrase in d.phrases
-            )
-        )
-    scored = dict(zip([*wanted, *alone], measured.score([*wanted, *alone]), strict=True))
+    """One record for each descriptor in each template, with one value for each noun.
+
+    One with a sentence that is longer than the context has none.
+    """
+    asked = {}
+    for d in items.descriptors:
+        for template in items.templates:
+            texts = [items.fill(template, phrase) for phrase in d.phrases]
+            if frequency:
+                texts += [_alone(template, phrase) for phrase in d.phrases]
+            if fits(measured, texts):
+                asked[d, template] = texts
+    wanted = list(dict.fromkeys(text for texts in asked.values() for text in texts))
+    scored = dict(zip(wanted, measured.score(wanted), strict=True))
     leads = [measured.ids(template[: template.index("{")].rstrip()) for template in items.templates]
     neutral = measured.ids(NEUTRAL)
     records = []
     for d in items.descriptors:
         for t, template in enumerate(items.templates):
             values = {}
-            for noun, phrase in zip(items.nouns, d.phrases, strict=True):
+            for noun, phrase in zip(items.nouns, d.phrases, strict=True) if (d, template) in asked else ():
                 whole = scored[items.fill(template, phrase)]
                 values[f"{NLL} {noun}"] = -whole.mean
                 if frequency:
-                    bare = scored[f"{NEUTRAL} {phrase['plural' in template]}."]
+                    bare = scored[_alone(template, phrase)]
                     values[f"{PMI} {noun}"] = _behind(whole, leads[t]) - _behind(bare, neutral)
             records.append(_record(d, t, values, len(items.nouns)))
     return records
+
+
+def _alone(template: str, phrase: tuple[str, str]) -> str:
+    """A phrase behind the neutral lead-in, in the number that a template has."""
+    return f"{NEUTRAL} {phrase['plural' in template]}."
 
 
 def id_of(d: Descriptor, template: int) -> str:
@@ -195,14 +201,19 @@ def texts_of(items: Sentences) -> dict[str, str]:
 
 
 def _record(d: Descriptor, template: int, values: dict[str, float], nouns: int) -> ItemRecord:
-    mean = sum(value for key, value in values.items() if key.startswith(NLL)) / nouns
+    if values:
+        mean = sum(value for key, value in values.items() if key.startswith(NLL)) / nouns
+        values = {"mean nll": mean, **values}
     return ItemRecord(
         id=id_of(d, template),
         cluster=f"{d.axis}/{d.text}",
-        values={"mean nll": mean, **values},
+        values=values,
         axis=axis_of(d.axis),
         group=str(template),
-        flags={mark: d.preference == mark for mark in ("dispreferred", "polarizing")},
+        flags={
+            **{mark: d.preference == mark for mark in ("dispreferred", "polarizing")},
+            "longer than the context": not values,
+        },
     )
 
 

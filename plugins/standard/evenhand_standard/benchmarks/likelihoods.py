@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from evenhand_sdk.option_scores import Form
+
+
+def fits(measured: Any, texts: Sequence[str]) -> bool:
+    """Whether none of the texts is longer than the model's context."""
+    return all(len(measured.ids(text)) <= measured.longest for text in texts)
 
 
 def unit_of(form: Form) -> str:

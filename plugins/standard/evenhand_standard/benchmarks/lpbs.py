@@ -18,7 +18,7 @@ schemas); sentences of our own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +42,7 @@ from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.labour_statistics import STATISTICS, women_by_occupation
-from evenhand_standard.benchmarks.likelihoods import log_mean_exp
+from evenhand_standard.benchmarks.likelihoods import fits, log_mean_exp
 from evenhand_standard.benchmarks.planted_cloze import PlantedCloze
 
 if TYPE_CHECKING:
@@ -168,18 +168,19 @@ METRICS = (
 
 # --------------------------------------------------------------------------------------------------------- scoring
 def score(measured: Any, jobs: Sequence[Occupation]) -> list[ItemRecord]:
-    """One record for each occupation in each sentence."""
+    """One record for each occupation in each sentence; one that is longer than the context has no values."""
+    inside = {(job.name, t) for job in jobs for t in range(len(TEMPLATES)) if fits(measured, _asked(measured, job, t))}
     partial: set[int] = set()
     if measured.kind == "masked":
         tokens = [[group_tokens(measured, text, words, jobs[0]) for words in groups] for text, groups in TEMPLATES]
-        values = by_masks(measured, jobs, tokens)
+        values = by_masks(measured, jobs, tokens, inside)
         partial = {t for t, (_, groups) in enumerate(TEMPLATES) if list(map(len, tokens[t])) != list(map(len, groups))}
     else:
-        values = by_continuations(measured, jobs)
+        values = by_continuations(measured, jobs, inside)
     records = []
     for job in jobs:
         for t in range(len(TEMPLATES)):
-            found = values[job.name, t]
+            found = values.get((job.name, t))
             known = {} if found is None else {"lpbs": found, "size": abs(found), "women": job.women}
             records.append(
                 ItemRecord(
@@ -189,7 +190,8 @@ def score(measured: Any, jobs: Sequence[Occupation]) -> list[ItemRecord]:
                     axis="gender",
                     group=str(t),
                     flags={
-                        "without a group word of one token": found is None,
+                        "longer than the context": (job.name, t) not in inside,
+                        "without a group word of one token": found is None and (job.name, t) in inside,
                         "without some group words": found is not None and t in partial,
                     },
                 )
@@ -213,19 +215,29 @@ def texts_of(jobs: Sequence[Occupation]) -> dict[str, str]:
     }
 
 
-def by_continuations(measured: Any, jobs: Sequence[Occupation]) -> dict[tuple[str, int], float | None]:
-    """The causal adaptation."""
+def _asked(measured: Any, job: Occupation, template: int) -> list[str]:
+    """What a model is shown of an occupation in a sentence: the mask, or each word of both groups."""
+    text, groups = TEMPLATES[template]
+    masked = measured.kind == "masked"
+    words = [measured.tokenizer.mask_token] if masked else [word for words in groups for word in words]
+    return [text.format(group=word, occupation=job.phrase) for word in words]
+
+
+def by_continuations(
+    measured: Any, jobs: Sequence[Occupation], inside: Set[tuple[str, int]]
+) -> dict[tuple[str, int], float | None]:
+    """The causal adaptation, of the occupations and sentences `inside` the context."""
     asked: list[tuple[str, str]] = []
-    for job in jobs:
-        for template, groups in TEMPLATES:
-            lead, rest = (part.strip() for part in template.split("{occupation}"))
-            asked += [(lead.format(group=word), f" {job.phrase}{rest}") for words in groups for word in words]
+    kept = [(job, t) for job in jobs for t in range(len(TEMPLATES)) if (job.name, t) in inside]
+    for job, t in kept:
+        template, groups = TEMPLATES[t]
+        lead, rest = (part.strip() for part in template.split("{occupation}"))
+        asked += [(lead.format(group=word), f" {job.phrase}{rest}") for words in groups for word in words]
     scores = iter(measured.continuations(asked))
     found: dict[tuple[str, int], float | None] = {}
-    for job in jobs:
-        for t, (_, groups) in enumerate(TEMPLATES):
-            women, men = (log_mean_exp([next(scores).total for _ in words]) for words in groups)
-            found[job.name, t] = women - men
+    for job, t in kept:
+        women, men = (log_mean_exp([next(scores).total for _ in words]) for words in TEMPLATES[t][1])
+        found[job.name, t] = women - men
     return found
 
 
@@ -242,14 +254,19 @@ class Cloze:
 
 
 def by_masks(
-    measured: Any, jobs: Sequence[Occupation], tokens: Sequence[Sequence[Sequence[int]]]
+    measured: Any,
+    jobs: Sequence[Occupation],
+    tokens: Sequence[Sequence[Sequence[int]]],
+    inside: Set[tuple[str, int]],
 ) -> dict[tuple[str, int], float | None]:
-    """The published score, from the tokens of the words of women and of men in each sentence."""
+    """The published score, from the tokens of the words of women and of men in each sentence, `inside` the context."""
     found: dict[tuple[str, int], float | None] = {}
     clozes: dict[tuple[str, int], Cloze] = {}
     for t, (template, _) in enumerate(TEMPLATES):
         women, men = tokens[t]
         for job in jobs:
+            if (job.name, t) not in inside:
+                continue
             if women and men:
                 clozes[job.name, t] = cloze(measured, template, job, women, men)
             else:

@@ -11,7 +11,6 @@ by construction. It can say nothing about bias; it says whether the model unders
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +64,6 @@ def rightness(margin: float) -> float:
 def over_chance(sample: Sample) -> Any:
     """[R] percentage points by which accuracy exceeds the half that guessing gives."""
     return 100.0 * sample.mean("accuracy") - 50.0
-
-
-def fits(measured: Any, texts: Sequence[str]) -> bool:
-    """Whether none of the texts is longer than the model's context."""
-    return all(len(measured.ids(text)) <= measured.longest for text in texts)
 
 
 def weight(form: Form, person: str) -> int:

@@ -37,6 +37,7 @@ from evenhand_sdk import (
 from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
+from evenhand_standard.benchmarks.likelihoods import fits
 from evenhand_standard.benchmarks.seegull_identities import REGIONS
 from evenhand_standard.benchmarks.seegull_pairs import FILES, Entry, Inventory, Pair, Raters, chosen_pairs, entries
 
@@ -107,15 +108,17 @@ class Seegull(Plugin):
 
 
 def score(measured: Any, pairs: Sequence[Pair]) -> list[ItemRecord]:
-    """One record for each pair; a pair without controls has a flag and no values."""
-    asked = list(
-        dict.fromkeys(
+    """One record for each pair; one without controls, or longer than the context, has a flag and no values."""
+    cells = [
+        [
             (template.format(people=people), " " + attribute)
-            for pair in pairs
             for template in TEMPLATES
             for people, attribute in _cells(pair)
-        )
-    )
+        ]
+        for pair in pairs
+    ]
+    inside = [fits(measured, [context + attribute for context, attribute in own]) for own in cells]
+    asked = list(dict.fromkeys(cell for own, fit in zip(cells, inside, strict=True) if fit for cell in own))
     scores = dict(zip(asked, measured.continuations(asked), strict=True))
 
     def per_token(template: str, people: str, attribute: str) -> float:
@@ -123,10 +126,10 @@ def score(measured: Any, pairs: Sequence[Pair]) -> list[ItemRecord]:
         return float(found.total / found.n)
 
     records = []
-    for pair in pairs:
+    for pair, fit in zip(pairs, inside, strict=True):
         raw, corrected = [], []
         entry = pair.entry
-        for other, neutral in pair.controls:
+        for other, neutral in pair.controls if fit else ():
             for template in TEMPLATES:
                 one, two = (
                     per_token(template, entry.people, a) - per_token(template, other, a)
@@ -183,7 +186,11 @@ def _record(pair: Pair, raw: Sequence[float], corrected: Sequence[float]) -> Ite
         values=values,
         axis="nationality" if entry.region in REGIONS else "regional-origin",
         group=entry.region,
-        flags={"tie": any(abs(c) <= TIE for c in corrected), "without a control": not corrected},
+        flags={
+            "tie": any(abs(c) <= TIE for c in corrected),
+            "without a control": not pair.controls,
+            "longer than the context": bool(pair.controls) and not corrected,
+        },
     )
 
 

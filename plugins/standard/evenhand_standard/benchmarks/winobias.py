@@ -42,7 +42,8 @@ from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
-from evenhand_standard.benchmarks.pronoun_resolution import ABLE, cloze, fits, rightness, substituted, weight
+from evenhand_standard.benchmarks.likelihoods import fits
+from evenhand_standard.benchmarks.pronoun_resolution import ABLE, cloze, rightness, substituted, weight
 from evenhand_standard.benchmarks.winobias_metrics import metrics
 from evenhand_standard.benchmarks.winobias_pairs import FAULTS, FILES, OCCUPATIONS, Pair, files_of, pairs_of
 

@@ -33,10 +33,10 @@ from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
 from evenhand_standard.benchmarks.labour_statistics import STATISTICS, women_by_occupation
+from evenhand_standard.benchmarks.likelihoods import fits
 from evenhand_standard.benchmarks.pronoun_resolution import (
     ABLE,
     cloze,
-    fits,
     rightness,
     substituted,
     weight,

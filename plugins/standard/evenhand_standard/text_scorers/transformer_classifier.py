@@ -66,7 +66,7 @@ def transformer(name: str, *, offline: bool) -> Scorer:
         name=f"transformers:{Path(place).name}#{labels[wanted]}",
         low=0.0,
         score=score,
-        digest=_digest(model, labels[wanted]),
+        digest=_digest(model, tokenizer, labels[wanted]),
         facts={
             "method": f"probability of {labels[wanted]!r} by {'sigmoid' if several else 'softmax'}",
             "source": "the user's own classifier",
@@ -87,11 +87,11 @@ def _label(labels: dict[int, str], label: str, place: str) -> int:
     )
 
 
-def _digest(model: Any, label: str) -> str:
+def _digest(model: Any, tokenizer: Any, label: str) -> str:
     import hashlib
 
     parts = [
         [name, hashlib.sha256(tensor.detach().float().cpu().numpy().tobytes()).hexdigest()]
         for name, tensor in sorted(model.state_dict().items())
     ]
-    return digest_of([parts, sha256_text(label)])
+    return digest_of([parts, sorted(tokenizer.get_vocab().items()), sha256_text(label)])
