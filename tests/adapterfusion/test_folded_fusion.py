@@ -10,6 +10,8 @@ import torch
 from small_host import FAMILIES
 from test_adapter_fusion import NAMES, REFERENCES, three_adapters
 
+pytest.importorskip("adapters", exc_type=ImportError)
+
 from evenhand_adapterfusion import bottleneck, folded_fusion, fusion_layers, using
 from evenhand_adapterfusion.adapter_fusion import AdapterFusion
 from evenhand_adapterfusion.adapter_sum import AdapterSum
