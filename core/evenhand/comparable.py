@@ -15,7 +15,8 @@ from evenhand import compared_seeds
 from evenhand.contributions import ItemRecord
 from evenhand.errors import UsageError
 from evenhand.report_numbers import counted, listing, plain
-from evenhand.report_record import BenchmarkResult, MetricResult, RunRecord
+from evenhand.report_record import RunRecord
+from evenhand.report_results import BenchmarkResult, MetricResult
 
 NO_VERDICT = "not comparable"
 """In place of a verdict where the metric that it rests on is per token, and the tokenizers differ."""

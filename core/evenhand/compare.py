@@ -19,7 +19,8 @@ from evenhand.errors import RunNotFound, UsageError
 from evenhand.multiplicity import holm
 from evenhand.report_numbers import listing, percent
 from evenhand.report_reading import read_run
-from evenhand.report_record import BenchmarkResult, RunRecord
+from evenhand.report_record import RunRecord
+from evenhand.report_results import BenchmarkResult
 from evenhand.summary import NARROW, STYLES, WIDTH, in_lines, longest_word, name_of_row, plain_console, tidy
 from evenhand.verdict_text import p_value
 

@@ -19,7 +19,6 @@ from evenhand.bootstrap import Part, Resampled, bootstrap, distance, distance_in
 from evenhand.contributions import Benchmark, ItemRecord, Metric
 from evenhand.item_counts import counts, out_of_lexicon
 from evenhand.item_records import check_records
-from evenhand.item_records import read_records as read_records
 from evenhand.noninferiority import loss_verdict, quality_loss
 from evenhand.paired_tests import PairedTest, bootstrap_test, paired_tests
 from evenhand.result_entries import (

@@ -11,9 +11,7 @@ from pydantic import Field
 
 from evenhand.contamination_record import ContaminationRecord
 from evenhand.record_part import Part
-from evenhand.report_results import BenchmarkResult as BenchmarkResult
-from evenhand.report_results import ControlRecord, Interval, Primary, Quality
-from evenhand.report_results import MetricResult as MetricResult
+from evenhand.report_results import BenchmarkResult, ControlRecord, Interval, Primary, Quality
 from evenhand.shown_record import Monitoring, Sample, SectionRecord
 from evenhand.work_record import Data, Distribution, Model, Portability, SeedRecord, Step, Training
 
