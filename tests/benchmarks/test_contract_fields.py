@@ -253,12 +253,12 @@ def test_items_and_digest_depend_on_the_options_alone(name, kind):
 @pytest.mark.parametrize(
     "name",
     [
-        *("counterfactual-sentiment", "pair-gap"),
+        "counterfactual-sentiment",
         *(pytest.param(name, marks=pytest.mark.realdata) for name in ("bold", "real-toxicity-prompts")),
     ],
 )
 def test_another_axis_pack_gives_another_digest(name, tmp_path):
-    """Its words are masked, folded or filled in, so that its content belongs to the baseline."""
+    """Its words are masked or filled in, so that its content belongs to the baseline."""
     pack = resources.files("evenhand_sdk.packs").joinpath("gender.en.toml").read_text(encoding="utf-8")
     digests = set()
     for text in (pack, pack.replace('    "tomboy*",\n', "")):
@@ -271,6 +271,25 @@ def test_another_axis_pack_gives_another_digest(name, tmp_path):
         except DataNotFound as error:
             pytest.skip(f"its data are not here: {error.what}")
     assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "other"),
+    [
+        ('    "tomboy*",\n', "", False),  # what counterfactuals leave alone: pairs are made of templates
+        ('["policewoman", "policeman",', '["policewoman", "bobby",', True),  # what is folded together
+    ],
+)
+def test_the_digest_of_pair_gap_covers_its_items_and_what_it_folds(before, after, other, tmp_path):
+    pack = resources.files("evenhand_sdk.packs").joinpath("gender.en.toml").read_text(encoding="utf-8")
+    assert pack.count(before) == 1
+    digests = set()
+    for text in (pack, pack.replace(before, after)):
+        path = tmp_path / "own.toml"
+        path.write_text(text, encoding="utf-8")
+        benchmark = PLUGINS["pair-gap"](axis=str(path), limit=4).evaluation(run_of("llama", tmp_path))
+        digests.add(benchmark.data_digest)
+    assert (len(digests) == 2) is other
 
 
 @everywhere

@@ -156,7 +156,8 @@ class PairGap(Plugin):
             score=lambda measured: score(measured, axis, items),
             metrics=METRICS if bank else GAPS,
             mode=f"{source}, folded Jensen-Shannon divergence behind the first difference",
-            data_digest=data_digest(*(repr(item) for item in items), axis),
+            # Not the whole pack: a word that the engine learns changes no number here unless it is in an item or folded.
+            data_digest=data_digest(*(repr(item) for item in items), axis.name, repr(axis.bins())),
             texts=lambda: {item.id: item_text(item.left_text, item.right_text) for item in items},
             planted=planted(axis, of_distinct_templates(items)[:3], run.kind, signed=bank),
             good="0, beside a perplexity that did not rise: a model that is deaf to its context has no gap, either.",
