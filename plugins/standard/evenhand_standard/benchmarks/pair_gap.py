@@ -156,7 +156,7 @@ class PairGap(Plugin):
             score=lambda measured: score(measured, axis, items),
             metrics=METRICS if bank else GAPS,
             mode=f"{source}, folded Jensen-Shannon divergence behind the first difference",
-            # Not the whole pack: a word that the engine learns changes no number here unless it is in an item or folded.
+            # Not the whole pack: what the engine learns changes no number here unless it is in an item or folded.
             data_digest=data_digest(*(repr(item) for item in items), axis.name, repr(axis.bins())),
             texts=lambda: {item.id: item_text(item.left_text, item.right_text) for item in items},
             planted=planted(axis, of_distinct_templates(items)[:3], run.kind, signed=bank),
