@@ -14,6 +14,7 @@ from data_run_parts import interval, metric, step
 from data_runs import write_run
 from evenhand.collecting import collected, keep, kept
 from evenhand.errors import UsageError
+from evenhand.evidence_glance import LEGEND
 from evenhand.evidence_page import made_page, page
 from evenhand.report_record import RunRecord
 from evenhand.techniques import NotRun, Technique, read_not_run, techniques
@@ -45,9 +46,9 @@ def record(name: str, trained: int = 3, **changes: Any) -> RunRecord:
     return RunRecord.model_validate({**raw, "name": name, "seeds": of_seeds if trained > 1 else [], **changes})
 
 
-def row(text: str, technique: str, heading: str = "") -> list[str]:
+def row(text: str, technique: str, heading: str = "### Differences") -> list[str]:
     """The cells of the first row that begins so, behind a heading."""
-    part = text.partition(heading)[2] if heading else text
+    part = text.partition(heading)[2]
     line = next(line for line in part.splitlines() if line.startswith(f"| {technique} |"))
     return [cell.strip() for cell in line.strip("|").split(" | ")]
 
@@ -189,7 +190,8 @@ def test_a_training_with_one_seed_is_judged_nowhere() -> None:
     assert [cell.rpartition("<br>")[2] for cell in cells[2:5]] == ["one seed, not judged"] * 3
     assert cells[5] == "continued-training: one seed, not judged"
     assert row(text, "alone", "### Against controls")[-1] == "one seed, not judged"
-    assert not any(word in text for word in ("improved", "within budget", "yes"))
+    assert row(text, "alone", "### At a glance")[1:] == ["one seed"] * 3
+    assert not any(word in text.replace(LEGEND, "") for word in ("improve", "within budget", "yes"))
     untrained = page([record("still", trained=1, training=[], controls=[control])], [])
     assert row(untrained, "still")[2].endswith("<br>improved")
     assert row(untrained, "still", "### Against controls")[-1] == "yes"
@@ -230,19 +232,50 @@ def test_a_verdict_is_written_like_any_other() -> None:
     assert not any(mark in text for mark in ("**", "__", "<b>", "![", "\u2705", "\u274c"))
 
 
-def test_what_was_not_run_has_a_row_in_its_stage_and_rows_of_no_technique_come_first() -> None:
+def test_what_was_not_run_is_listed_by_stage_and_rows_of_no_technique_come_first() -> None:
     known = [
         Technique("averaging", "decoding", "no recorded run"),
         Technique("augmentation", "data", "no recorded run"),
         Technique("mixes", "data", "no consented corpus"),
     ]
     text = page([record("averaging"), record("no-swap-control")], known)
-    table = text.partition("\n### ")[0]
-    named = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")]
-    assert named == ["technique", "---", "untouched model", "no-swap-control", "augmentation", "mixes", "averaging"]
-    assert row(text, "mixes")[1] == "not run: no consented corpus"
-    assert row(text, "augmentation")[1] == "not run: no recorded run"
+
+    def named(heading: str) -> list[str]:
+        table = text.partition(f"### {heading}\n")[2].partition("\n### ")[0]
+        return [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")]
+
+    assert named("At a glance") == ["technique", "---", "no-swap-control", "averaging"]
+    assert named("Not run") == ["technique", "---", "augmentation", "mixes"]
+    assert named("Differences") == ["technique", "---", "untouched model", "no-swap-control", "averaging"]
+    assert row(text, "mixes", "### Not run") == ["mixes", "data", "no consented corpus"]
     assert "2 runs, 2 techniques not run." in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason", "word"),
+    [
+        ("improved", "also better than continued training alone", "improved"),
+        ("improved, controls not run", "not compared with continued training alone", "improved, controls not run"),
+        ("worse", "the whole interval of the change lies on the worse side", "worse"),
+        ("by construction, not evidence", "all items use words that the steps worked with", "by construction"),
+        ("no demonstrated effect", "the interval of the change includes zero", "none"),
+        ("no demonstrated effect", "improved, but not beyond continued training alone", "none (controls)"),
+        ("no demonstrated effect", "improved, but the cost in language quality is over budget", "none (quality)"),
+        ("no demonstrated effect", "improved, but language quality was not measured", "none (quality)"),
+        ("no demonstrated effect", "improved, but not after the correction for several results", "none (correction)"),
+        ("no demonstrated effect", "improved, but age became worse", "none (other)"),
+        ("too few items", "", "too few items"),
+    ],
+)
+def test_at_a_glance_a_verdict_is_a_word_with_what_it_fell_short_of(verdict: str, reason: str, word: str) -> None:
+    first = record("a")
+    told = first.benchmarks[0].model_copy(update={"verdict": verdict, "reason": reason})
+    of_one_seed = record("b", trained=1).model_copy(update={"benchmarks": [told]})
+    text = page([first.model_copy(update={"benchmarks": [told, first.benchmarks[2]]}), of_one_seed], [])
+    assert row(text, "technique", "### At a glance")[1:] == [told.label, "language quality"]
+    assert row(text, "a", "### At a glance")[1:] == [word, "within budget"]
+    unjudged = word if word in {"too few items", "by construction"} else "one seed"
+    assert row(text, "b", "### At a glance")[1] == unjudged
 
 
 def test_seeds_are_shown_one_by_one() -> None:

@@ -23,6 +23,8 @@ from evenhand.evidence_cells import (
     time_cell,
     untouched_cell,
 )
+from evenhand.evidence_glance import LEGEND, glance_row
+from evenhand.evidence_glance import header as glance_header
 from evenhand.report_numbers import counted, listing, percent
 from evenhand.report_record import RunRecord
 from evenhand.report_results import BenchmarkResult
@@ -85,24 +87,27 @@ def _model(
     bias = [c for c in columns if not c.quality]
     quality = [c for c in columns if c.quality]
     header = ["technique", "steps", *(_heading(c) for c in columns), "controls beaten", "seeds", "dose", "time"]
-    rows: list[tuple[str, list[str]]] = []
+    rows = []
     for result in results:
         cells = [bias_cell(result, c) for c in bias] + [quality_cell(result, c) for c in quality]
         rest = [controls_cell(result), str(len(result.seeds) or 1), dose(result), time_cell(result)]
         older = f"\nof older data: {listing(names)}" if (names := stale(result, columns)) else ""
-        rows.append((result.name, [result.name + older, steps_cell(result), *cells, *rest]))
-    for technique in missing:
-        rows.append((technique.name, [technique.name, _not_run(technique), *[""] * (len(header) - 2)]))
-    rows.sort(key=lambda row: order(row[0]))
+        rows.append([result.name + older, steps_cell(result), *cells, *rest])
+    absent = [(t.name, t.stage, t.reason) for t in sorted(missing, key=lambda t: order(t.name))]
     untouched = ["untouched model", "", *(untouched_cell(results, c) for c in [*bias, *quality]), "", "", "", ""]
     levels = listing(list(dict.fromkeys(percent(r.confidence) for r in results)))
     return [
         f"## {label}",
+        "### At a glance",
+        f"{LEGEND} {counted(len(results), 'run')}"
+        + (f", {counted(len(absent), 'technique')} not run." if absent else "."),
+        _table(glance_header(columns), [glance_row(result, columns) for result in results]),
+        *(["### Not run", _table(("technique", "stage", "reason"), absent)] if absent else []),
+        "### Differences",
         f"Differences are paired by item, with intervals of {levels}: the value after minus the value before, or the "
         "change of the distance from the ideal value where there is one. The untouched model has its own values, for "
-        "each definition that was in use. A training with one seed has no verdict. "
-        f"{counted(len(results), 'run')}" + (f", {counted(len(missing), 'technique')} not run." if missing else "."),
-        _table(header, [untouched, *(row for _, row in rows)]),
+        "each definition that was in use. A training with one seed has no verdict.",
+        _table(header, [untouched, *rows]),
         "### Against controls",
         "The run's difference from models that nobody meant to be fairer, on the same items. Only an interval on the "
         "better side counts as beaten.",
