@@ -12,6 +12,7 @@ import pytest
 from evenhand.collecting import RESULTS, kept
 from evenhand.contributions import Benchmark
 from evenhand.discovery import discover, load
+from evenhand.errors import DataNotFound
 from evenhand.evidence_page import MASKED, made_page
 from evenhand.recipe import Recipe, load_recipe
 from evenhand.techniques import NOT_RUN, read_not_run, techniques
@@ -145,11 +146,14 @@ def test_the_columns_are_of_the_data_that_a_run_of_today_would_measure_and_older
     context = SimpleNamespace(
         kind=kind, tokenizer=Beginning(run.model.adds_bos), data_folder=None, folder=None, seed=0, offline=True
     )
-    made = plugin.evaluation(context)
+    try:
+        made = plugin.evaluation(context)
+    except DataNotFound as error:
+        pytest.skip(f"its data are not here: {error.what}")
     now = made if isinstance(made, Benchmark) else next(b for b in made if found.title == b.title)
     assert (found.data_digest, found.version, found.mode) == (now.data_digest, now.version, now.mode)
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    table = page.partition(f"## {run.model_label}")[2].partition("### Against")[0]
+    table = page.partition(f"## {run.model_label}")[2].partition("### Differences")[2].partition("### Against")[0]
     for result in (r for r in RESULTS_KEPT if r.model.kind == kind):
         older = [b for b in result.benchmarks if b.id == benchmark and b.data_digest != now.data_digest]
         line = next(line for line in table.splitlines() if re.match(rf"\| {re.escape(result.name)}(<br>| \|)", line))
