@@ -191,7 +191,9 @@ def test_a_training_with_one_seed_is_judged_nowhere() -> None:
     assert cells[5] == "continued-training: one seed, not judged"
     assert row(text, "alone", "### Against controls")[-1] == "one seed, not judged"
     assert row(text, "alone", "### At a glance")[1:] == ["one seed"] * 3
-    assert not any(word in text.replace(LEGEND, "") for word in ("improve", "within budget", "yes"))
+    assert "Of 0 runs with verdicts, 0 improved at least one benchmark" in text
+    told = text.replace(LEGEND, "").replace("0 improved", "")
+    assert not any(word in told for word in ("improve", "within budget", "yes"))
     untrained = page([record("still", trained=1, training=[], controls=[control])], [])
     assert row(untrained, "still")[2].endswith("<br>improved")
     assert row(untrained, "still", "### Against controls")[-1] == "yes"
@@ -274,6 +276,9 @@ def test_at_a_glance_a_verdict_is_a_word_with_what_it_fell_short_of(verdict: str
     text = page([first.model_copy(update={"benchmarks": [told, first.benchmarks[2]]}), of_one_seed], [])
     assert row(text, "technique", "### At a glance")[1:] == [told.label, "language quality"]
     assert row(text, "a", "### At a glance")[1:] == [word, "within budget"]
+    counts = f"Of 1 run with verdicts, {int(word == 'improved')} improved at least one benchmark beyond"
+    assert counts in text or word in {"too few items", "by construction"}  # there the second run counts as well
+    assert f"and {(1 if word == 'worse' else 0)} made at least one worse." in text
     unjudged = word if word in {"too few items", "by construction"} else "one seed"
     assert row(text, "b", "### At a glance")[1] == unjudged
 

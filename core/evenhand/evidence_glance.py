@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evenhand.evidence_cells import ONE_SEED, judged
-from evenhand.report_numbers import DASH
+from evenhand.report_numbers import DASH, counted
 from evenhand.report_record import RunRecord
 from evenhand.report_results import BenchmarkResult
 from evenhand.verdict_text import BY_CONSTRUCTION
@@ -24,6 +24,17 @@ SHORTFALLS = {"not beyond": "controls", "the cost": "quality", "language quality
 def header(columns: Sequence[BenchmarkResult]) -> list[str]:
     """The benchmarks of bias, and language quality as a whole."""
     return ["technique", *(c.label for c in columns if not c.quality), "language quality"]
+
+
+def tally(results: Sequence[RunRecord]) -> str:
+    """In a sentence: how many runs improved or worsened anything, of those whose verdicts count."""
+    words = [[_word(r, b) for b in r.benchmarks if not b.quality] for r in results]
+    judged_runs = [found for found in words if SHORT[ONE_SEED] not in found]
+    better, worse = (sum(verdict in found for found in judged_runs) for verdict in ("improved", "worse"))
+    return (
+        f"Of {counted(len(judged_runs), 'run')} with verdicts, {better} improved at least one benchmark beyond every "
+        f"control that applies, and {worse} made at least one worse."
+    )
 
 
 def glance_row(result: RunRecord, columns: Sequence[BenchmarkResult]) -> list[str]:

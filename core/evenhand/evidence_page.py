@@ -23,7 +23,7 @@ from evenhand.evidence_cells import (
     time_cell,
     untouched_cell,
 )
-from evenhand.evidence_glance import LEGEND, glance_row
+from evenhand.evidence_glance import LEGEND, glance_row, tally
 from evenhand.evidence_glance import header as glance_header
 from evenhand.report_numbers import counted, listing, percent
 from evenhand.report_record import RunRecord
@@ -99,9 +99,10 @@ def _model(
     return [
         f"## {label}",
         "### At a glance",
-        f"{LEGEND} {counted(len(results), 'run')}"
+        f"{tally(results)} {counted(len(results), 'run')}"
         + (f", {counted(len(absent), 'technique')} not run." if absent else "."),
         _table(glance_header(columns), [glance_row(result, columns) for result in results]),
+        LEGEND,
         *(["### Not run", _table(("technique", "stage", "reason"), absent)] if absent else []),
         "### Differences",
         f"Differences are paired by item, with intervals of {levels}: the value after minus the value before, or the "
