@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import Criterion, Kind
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.retention_text import FEWEST
+from evenhand.training_arguments import autocast_of
 from evenhand.training_data import Collator, EncodedRow, encode
 from evenhand.training_forward import language_modelling
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from transformers import PreTrainedModel
+
+    from evenhand.recipe_model import TrainingSection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,21 +256,9 @@ class Watch:
 
 
 def watch_of(
-    retention: Dataset | None,
-    criterion: Criterion | None,
-    tokenizer: Any,
-    *,
-    kind: Kind,
-    budget: float | None,
-    rate: float,
-    batch: int,
-    every: int,
-    max_length: int,
-    vocabulary: int,
-    seed: int,
-    precision: Callable[[], AbstractContextManager[Any]],
-    criterion_precision: str,
-) -> Watch | None:
+    model: PreTrainedModel, tokenizer: Any, retention: Dataset | None, criterion: Criterion | None, *,
+    kind: Kind, budget: float | None, settings: TrainingSection, seed: int,
+) -> Watch | None:  # fmt: skip
     """What a training is watched by; None when it has neither a budget nor a criterion."""
     if retention is None and criterion is None:
         return None
@@ -276,21 +267,23 @@ def watch_of(
         from evenhand.measured import Measured
 
         assert criterion is not None
-        how: Any = criterion_precision
+        how: Any = settings.precision
         return criterion.measure(Measured(model, tokenizer, kind, (), how, title=f"Looking at {criterion.name}"))
 
     watch = Watch(
-        kind=kind, rate=rate, every=every, criterion=criterion, measure=measure, seed=seed, precision=precision,
+        kind=kind, rate=settings.dual_step, every=settings.evaluate_every, criterion=criterion, measure=measure,
+        seed=seed, precision=lambda: autocast_of(settings, model),
     )  # fmt: skip
     if retention is None or budget is None:
         return watch
-    rows, _ = encode(retention, tokenizer, kind=kind, max_length=max_length, vocabulary=vocabulary)
+    vocabulary = model.get_input_embeddings().num_embeddings
+    rows, _ = encode(retention, tokenizer, kind=kind, max_length=settings.max_length, vocabulary=vocabulary)
     if len(rows) < FEWEST:
         raise UsageError("the retention text has no rows of two tokens or more", where="training.constraint")
     measured = rows[::2]
     watch.budget, watch.taught = budget, rows[1::2]
     watch.measured = [measured]
-    watch.read_beside(batch)
+    watch.read_beside(settings.batch_size)
     # Of what is read: a row that `max_length` cuts has fewer words than its text.
     watch.words = sum(len(tokenizer.decode(row.ids, skip_special_tokens=True).split()) for row in measured)
     watch.collator = Collator(tokenizer=tokenizer, kind=kind, bins={}, seed=seed)
