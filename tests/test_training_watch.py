@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 
 from evenhand.contributions import Aggregator, Criterion, LossTerm
-from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection
 from evenhand.retention_text import retention_text
 from evenhand.training import train
@@ -284,6 +284,30 @@ def test_after_memory_ran_out_the_constraint_reads_fewer_rows_at_a_time_too(tmp_
     ]
     assert rows.count(1) > 0, "the constraint was read, a row at a time"
     assert result.watch["kept"] == 0, "a model that has not moved yet is no best moment"
+
+
+@pytest.mark.parametrize("most", [4, 0])
+def test_memory_that_runs_out_at_the_first_look_cuts_the_micro_batch_too(tmp_path: Path, most: int) -> None:
+    """Before the first update, twice as many rows are read at a time as the micro-batch has."""
+    model, tokenizer = tiny_causal()
+    rows: list[int] = []
+
+    def narrow(module: Any, args: Any, kwargs: Any) -> None:
+        if not torch.is_grad_enabled():
+            rows.append(len(kwargs["input_ids"]))
+            if rows[-1] > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.register_forward_pre_hook(narrow, with_kwargs=True)
+    how = {"max_steps": 2, "batch_size": 4, "retention": retention(), "budget": 2.0}
+    if not most:
+        with pytest.raises(OutOfMemory, match="one row at a time does not fit into memory"):
+            run(model, tokenizer, tmp_path, **how)
+        assert all(p.requires_grad for p in model.parameters())
+        return
+    result = run(model, tokenizer, tmp_path, **how)
+    assert result.events == ["out of memory: micro-batch halved to 2, gradients accumulated over 2"]
+    assert rows[:3] == [8, 4, 4] and result.watch["kept"] == 2
 
 
 def test_the_option_of_training_holds_the_budget_of_own_code(tmp_path: Path) -> None:

@@ -98,13 +98,12 @@ def train(
         before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
         stack.enter_context(eager_where_needed(model, needs))
         watch = watch_of(model, tokenizer, retention, criterion, kind=kind, budget=budget, settings=settings, seed=seed)
-        if watch is not None:
-            watch.begin(model, reference_model.model if reference_model is not None else model)
         attempts = Attempts(
             model=model, tokenizer=tokenizer, rows=rows, bins=bins, losses=losses, aggregator=aggregator,
             reference=reference_model, watch=watch, kind=kind, settings=settings, folder=folder, seed=seed,
             transforms=transforms, title=title, lines=lines, tell=tell,
         )  # fmt: skip
+        attempts.begin(reference_model.model if reference_model is not None else model)
         trainer, run = attempts.train(before, resume)
         for text in watch.finish(model, before) if watch is not None else ():
             tell(text)

@@ -56,13 +56,24 @@ class Attempts:
     def __post_init__(self) -> None:
         self.batch, self.accumulation = self.settings.batch_size, self.settings.gradient_accumulation
 
+    def begin(self, untouched: PreTrainedModel) -> None:
+        """Look at the untouched model and at the present one before the first update.
+
+        Raises OutOfMemory when not even one row fits.
+        """
+        while self.watch is not None and not self.watch.looks:
+            try:
+                self.watch.begin(self.model, untouched)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                self._cut(error)
+
     def train(self, before: dict[str, torch.Tensor], resume: bool) -> tuple[Any, Terms]:
         """The trainer and the terms of the attempt that came to its end; `before` is what moves, at the beginning.
 
         Raises OutOfMemory when not even one row fits.
         """
-        import torch
-
         untouched: dict[str, Any] | None = None
         while True:
             run = Terms(
@@ -78,7 +89,7 @@ class Attempts:
                 try:
                     go(trainer, self.folder, resume)
                     return trainer, run
-                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                except (MemoryError, RuntimeError) as error:
                     if not out_of_memory(error):
                         raise
                     self._cut(error)
