@@ -11,7 +11,7 @@ import pytest
 import torch
 from datasets import Dataset
 
-from evenhand.contributions import Aggregator, Criterion, LossTerm
+from evenhand.contributions import Aggregator, Criterion, LossTerm, Needs
 from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection
 from evenhand.retention_text import retention_text
@@ -165,6 +165,55 @@ def test_the_best_moment_is_kept(tmp_path: Path) -> None:
     assert (result.steps, result.watch["kept"]) == (12, 6)
     assert result.events == ["kept the model of step 6 of 12: the best moment with the least script"]
     assert all(torch.equal(p, seen[2][n]) for n, p in state(model).items())
+
+
+def reading(probe: torch.nn.Linear) -> LossTerm:
+    """A term with a head of its own, which learns beside the model."""
+
+    def fn(batch: Any, outputs: Any) -> torch.Tensor:
+        return probe(outputs.hidden_states[-1].float().mean(1)).pow(2).mean()
+
+    return LossTerm(
+        name="head", fn=fn, weight=0.1, needs=Needs(hidden_states=True), parameters=probe.parameters,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.05),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_a_term_has_of_its_own_is_that_of_the_best_moment(tmp_path: Path, stopped: bool) -> None:
+    """A head that went on learning would not fit the model that is kept; also after an interruption."""
+    heads: list[torch.Tensor] = []
+
+    def go(resume: bool) -> tuple[torch.nn.Linear, Any]:
+        model, tokenizer = tiny_causal()
+        torch.manual_seed(0)
+        probe = torch.nn.Linear(model.config.hidden_size, 1)
+        values = iter([0.1, 0.5, 0.3, 0.4, 0.6] if not resume else [0.1, 0.4, 0.6])
+
+        def measure(measured: Any) -> float:
+            heads.append(probe.weight.detach().clone())
+            return next(values)
+
+        criterion = Criterion(name="script", measure=measure, patience=None)
+        return probe, run(model, tokenizer, tmp_path, [reading(probe), criterion], resume=resume)
+
+    probe, result = go(False)
+    assert result.watch["kept"] == 6
+    assert not torch.equal(heads[2], heads[-1]) and torch.equal(probe.weight, heads[2])
+    if stopped:
+        shutil.rmtree(tmp_path / "checkpoint-12")  # the best moment lies before the last whole checkpoint, of step 8
+        probe, result = go(True)
+        assert result.watch["kept"] == 6 and torch.equal(probe.weight, heads[2])
+
+
+def test_a_term_of_a_model_that_is_left_as_it_was_is_as_it_was_too(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    probe = torch.nn.Linear(model.config.hidden_size, 1)
+    begun = probe.weight.detach().clone()
+    result = run(model, tokenizer, tmp_path, [harm(9.0), reading(probe)], retention=retention(), budget=1.0,
+                 learning_rate=0.05, dual_step=1e-6)  # fmt: skip
+    assert result.watch["kept"] == 0 and result.terms["head"]["last"] != result.terms["head"]["first"]
+    assert torch.equal(probe.weight, begun)
 
 
 def test_patience_ends_the_training(tmp_path: Path) -> None:

@@ -97,7 +97,10 @@ def train(
                 term.on_start(TrainingStart(model=model, rows=data, tell=tell, settings=settings))
         before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
         stack.enter_context(eager_where_needed(model, needs))
-        watch = watch_of(model, tokenizer, retention, criterion, kind=kind, budget=budget, settings=settings, seed=seed)
+        watch = watch_of(
+            model, tokenizer, retention, criterion, kind=kind, budget=budget, settings=settings, seed=seed,
+            losses=losses,
+        )  # fmt: skip
         attempts = Attempts(
             model=model, tokenizer=tokenizer, rows=rows, bins=bins, losses=losses, aggregator=aggregator,
             reference=reference_model, watch=watch, kind=kind, settings=settings, folder=folder, seed=seed,
