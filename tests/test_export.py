@@ -30,27 +30,34 @@ FOLDED = '[[steps]]\nuse = "trial-norms"\n[[steps]]\nuse = "train"\n'
 LIVE = '[[steps]]\nuse = "trial-scale"\nfolds = false\n'
 DECODING = '[[steps]]\nuse = "trial-flat"\n'
 ALONE = """
-import json, sys
-import importlib.abc
-
-class Barred(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0].startswith("evenhand"):
-            raise ImportError("not here: " + name)
-
-sys.meta_path.insert(0, Barred())
+import importlib.metadata, importlib.util, sys
+site, kind, folder, text = sys.argv[1:]
+sys.path.append(site)
+for name in ("evenhand", "evenhand_sdk", "evenhand_standard", "evenhand_adapterfusion"):
+    assert importlib.util.find_spec(name) is None, name
+assert not [d.name for d in importlib.metadata.distributions() if d.name.startswith("evenhand")]
 import torch, transformers
-folder, text = sys.argv[1:]
-model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+auto = transformers.AutoModelForMaskedLM if kind == "masked" else transformers.AutoModelForCausalLM
+model = auto.from_pretrained(folder).eval()
 tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
 with torch.no_grad():
     logits = model(**tokenizer(text, return_tensors="pt")).logits
 torch.save(logits, folder + "-logits.pt")
-try:
-    import evenhand
-except ImportError as error:
-    print("alone:", error)
+assert not [name for name in sys.modules if name.startswith("evenhand")]
 """
+"""Run by an interpreter that reads no site-packages, beside links to all that is installed but the toolkit."""
+
+
+def site_without_the_toolkit(folder: Path) -> Path:
+    """Links to everything in this environment's site-packages, but for the toolkit and what makes paths known."""
+    folder.mkdir()
+    for place in map(Path, sys.path):
+        if place.name in ("site-packages", "dist-packages"):
+            for found in place.iterdir():
+                left = "evenhand" in found.name or found.suffix == ".pth"
+                if not left and not (folder / found.name).exists():
+                    (folder / found.name).symlink_to(found)
+    return folder
 
 
 @pytest.fixture
@@ -80,15 +87,23 @@ def logits(model: Any, tokenizer: Any) -> torch.Tensor:
         return model(**tokenizer(PROBES[0], return_tensors="pt")).logits
 
 
-def test_the_export_loads_without_the_toolkit_and_gives_the_same_logits(run_with: Any, tmp_path: Path) -> None:
-    run = run_with(FOLDED)
+TEMPERATURE = '[[steps]]\nuse = "attention-temperature"\nbeta = 0.5\n'
+
+
+@pytest.mark.parametrize(("kind", "steps"), [("causal", FOLDED), ("masked", TEMPERATURE)])
+def test_the_export_loads_without_the_toolkit_and_gives_the_same_logits(
+    kind: str, steps: str, run_with: Any, tmp_path: Path
+) -> None:
+    """In an environment without it: no site-packages, no paths of editable installs, no entry points."""
+    run = run_with(steps, kind)
     expected = logits(*evenhand.load(run))
     folder = evenhand.export(run, tmp_path / "published")
+    site = site_without_the_toolkit(tmp_path / "site")
     done = subprocess.run(
-        [sys.executable, "-c", ALONE, str(folder), PROBES[0]],
-        capture_output=True, text=True, check=True, cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        [sys.executable, "-I", "-S", "-c", ALONE, str(site), kind, str(folder), PROBES[0]],
+        capture_output=True, text=True, check=False, cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
-    assert "alone: not here: evenhand" in done.stdout
+    assert done.returncode == 0, done.stderr[-2000:]
     assert torch.equal(torch.load(f"{folder}-logits.pt"), expected)
 
 

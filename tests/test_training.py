@@ -18,7 +18,8 @@ from evenhand.contributions import Aggregator, LossTerm, Needs, Pairing
 from evenhand.errors import NoEffect, OutOfMemory, TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection
 from evenhand.reference import ReferenceModel
-from evenhand.training import last_checkpoint, train
+from evenhand.training import train
+from evenhand.training_checkpoints import last_checkpoint
 from evenhand.training_data import Collator, encode, rows_that_are_read
 from evenhand.training_forward import forward, forward_masked_only
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
@@ -368,7 +369,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_does_not_halve_keeps_its_effective_size() -> None:
-    from evenhand.training import smaller
+    from evenhand.training_attempts import smaller
 
     assert [smaller(b, b * a) for b, a in ((8, 1), (6, 2), (9, 1), (5, 3), (2, 1), (12, 5))] == [
         (4, 2), (3, 4), (3, 3), (1, 15), (1, 2), (6, 10),

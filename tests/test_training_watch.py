@@ -11,8 +11,8 @@ import pytest
 import torch
 from datasets import Dataset
 
-from evenhand.contributions import Aggregator, Criterion, LossTerm
-from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.contributions import Aggregator, Criterion, LossTerm, Needs
+from evenhand.errors import OutOfMemory, TrainingDiverged, UsageError
 from evenhand.recipe_model import TrainingSection
 from evenhand.retention_text import retention_text
 from evenhand.training import train
@@ -167,6 +167,55 @@ def test_the_best_moment_is_kept(tmp_path: Path) -> None:
     assert all(torch.equal(p, seen[2][n]) for n, p in state(model).items())
 
 
+def reading(probe: torch.nn.Linear) -> LossTerm:
+    """A term with a head of its own, which learns beside the model."""
+
+    def fn(batch: Any, outputs: Any) -> torch.Tensor:
+        return probe(outputs.hidden_states[-1].float().mean(1)).pow(2).mean()
+
+    return LossTerm(
+        name="head", fn=fn, weight=0.1, needs=Needs(hidden_states=True), parameters=probe.parameters,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.05),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_a_term_has_of_its_own_is_that_of_the_best_moment(tmp_path: Path, stopped: bool) -> None:
+    """A head that went on learning would not fit the model that is kept; also after an interruption."""
+    heads: list[torch.Tensor] = []
+
+    def go(resume: bool) -> tuple[torch.nn.Linear, Any]:
+        model, tokenizer = tiny_causal()
+        torch.manual_seed(0)
+        probe = torch.nn.Linear(model.config.hidden_size, 1)
+        values = iter([0.1, 0.5, 0.3, 0.4, 0.6] if not resume else [0.1, 0.4, 0.6])
+
+        def measure(measured: Any) -> float:
+            heads.append(probe.weight.detach().clone())
+            return next(values)
+
+        criterion = Criterion(name="script", measure=measure, patience=None)
+        return probe, run(model, tokenizer, tmp_path, [reading(probe), criterion], resume=resume)
+
+    probe, result = go(False)
+    assert result.watch["kept"] == 6
+    assert not torch.equal(heads[2], heads[-1]) and torch.equal(probe.weight, heads[2])
+    if stopped:
+        shutil.rmtree(tmp_path / "checkpoint-12")  # the best moment lies before the last whole checkpoint, of step 8
+        probe, result = go(True)
+        assert result.watch["kept"] == 6 and torch.equal(probe.weight, heads[2])
+
+
+def test_a_term_of_a_model_that_is_left_as_it_was_is_as_it_was_too(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    probe = torch.nn.Linear(model.config.hidden_size, 1)
+    begun = probe.weight.detach().clone()
+    result = run(model, tokenizer, tmp_path, [harm(9.0), reading(probe)], retention=retention(), budget=1.0,
+                 learning_rate=0.05, dual_step=1e-6)  # fmt: skip
+    assert result.watch["kept"] == 0 and result.terms["head"]["last"] != result.terms["head"]["first"]
+    assert torch.equal(probe.weight, begun)
+
+
 def test_patience_ends_the_training(tmp_path: Path) -> None:
     model, tokenizer = tiny_causal()
     criterion, seen = scripted([0.1, 0.3, 0.5, 0.4, 0.1], 2)
@@ -284,6 +333,30 @@ def test_after_memory_ran_out_the_constraint_reads_fewer_rows_at_a_time_too(tmp_
     ]
     assert rows.count(1) > 0, "the constraint was read, a row at a time"
     assert result.watch["kept"] == 0, "a model that has not moved yet is no best moment"
+
+
+@pytest.mark.parametrize("most", [4, 0])
+def test_memory_that_runs_out_at_the_first_look_cuts_the_micro_batch_too(tmp_path: Path, most: int) -> None:
+    """Before the first update, twice as many rows are read at a time as the micro-batch has."""
+    model, tokenizer = tiny_causal()
+    rows: list[int] = []
+
+    def narrow(module: Any, args: Any, kwargs: Any) -> None:
+        if not torch.is_grad_enabled():
+            rows.append(len(kwargs["input_ids"]))
+            if rows[-1] > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.register_forward_pre_hook(narrow, with_kwargs=True)
+    how = {"max_steps": 2, "batch_size": 4, "retention": retention(), "budget": 2.0}
+    if not most:
+        with pytest.raises(OutOfMemory, match="one row at a time does not fit into memory"):
+            run(model, tokenizer, tmp_path, **how)
+        assert all(p.requires_grad for p in model.parameters())
+        return
+    result = run(model, tokenizer, tmp_path, **how)
+    assert result.events == ["out of memory: micro-batch halved to 2, gradients accumulated over 2"]
+    assert rows[:3] == [8, 4, 4] and result.watch["kept"] == 2
 
 
 def test_the_option_of_training_holds_the_budget_of_own_code(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from evenhand.cache import Json, digest_of, sha256_file
 from evenhand.control_runs import Untouched, beside
 from evenhand.measuring import package_digest, source_digests
-from evenhand.training import in_updates
 from evenhand.training_data import encode
+from evenhand.training_rows import in_updates
 
 if TYPE_CHECKING:
     from evenhand.life import Life

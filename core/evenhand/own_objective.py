@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm, Needs, TrainingStart
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.foreign_precision import copied
-from evenhand.own_code import Given, OwnSteps, require_text
+from evenhand.own_code import Given
+from evenhand.own_terms import fit_for_a_loop, rows_of, terms_of
 from evenhand.pairs import token_bins
 from evenhand.training_batch import Batch, Outputs
 from evenhand.training_data import Collator, EncodedRow, encode
@@ -69,14 +70,7 @@ class Objective:
 
         parts, self._steps = terms_of(model, tokenizer, plugins, kind, seed)
         self.tokenizer, self.kind, self.model = tokenizer, self._steps.kind, model
-        if criteria := [p.name for p in parts if isinstance(p, Criterion)]:
-            raise UsageError(
-                f"{criteria[0]!r} says which moment of a training to keep, and this training is your own",
-                where="Objective",
-                do='use a recipe with a step of use = "train", or evenhand.train(model, tokenizer, dataset, plugins)',
-            )
-        losses = [p for p in parts if isinstance(p, LossTerm)]
-        aggregator = _one_of_losses([p for p in parts if isinstance(p, Aggregator)])
+        losses, aggregator = fit_for_a_loop(parts)
         if not losses and not language_modelling:
             raise UsageError("there is nothing to learn: no loss term, and language_modelling is 0")
         self._terms = Terms(losses, aggregator, language_modelling, kind=self.kind)
@@ -115,18 +109,7 @@ class Objective:
         Rows of fewer than two tokens are left out. The first data set is what the training learns from: terms that
         compare the model with what it was look at both now. Raises UsageError for a missing column or streamed data.
         """
-        from datasets import Dataset
-
-        if not hasattr(dataset, "__len__"):
-            raise UsageError(
-                "streamed data has no length", where="encode", do="Dataset.from_list(list(stream.take(10_000)))"
-            )
-        if isinstance(dataset, str):
-            raise UsageError("this is one text", where="encode", do="give a data set, or a list of texts")
-        rows = dataset if hasattr(dataset, "column_names") else Dataset.from_dict({"text": list(dataset)})
-        require_text(rows.column_names)
-        if missing := [c for c in self._columns if c not in rows.column_names]:
-            raise UsageError(f"a loss term reads the column {missing[0]!r}, the data set has none", where="encode")
+        rows = rows_of(dataset, self._columns)
         found, _ = encode(
             rows,
             self.tokenizer,
@@ -300,32 +283,6 @@ class Objective:
         elif "accepts_loss_kwargs" in vars(self.model):
             del self.model.accepts_loss_kwargs
         self._reference = None
-
-
-def terms_of(
-    model: PreTrainedModel, tokenizer: Any, plugins: Sequence[Any], kind: Kind | None, seed: int
-) -> tuple[list[LossTerm | Aggregator | Criterion], OwnSteps]:
-    """The terms of the plugins, then those that were given as they are."""
-    bare: list[LossTerm | Aggregator | Criterion] = []
-    if isinstance(plugins, list):
-        bare = [p for p in plugins if isinstance(p, LossTerm | Aggregator | Criterion)]
-        plugins = [p for p in plugins if not isinstance(p, LossTerm | Aggregator | Criterion)]
-    steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
-    return [*(part for _, part in steps.contributions("objective", model=model)), *bare], steps
-
-
-def _one_of_losses(aggregators: Sequence[Aggregator]) -> Aggregator | None:
-    if refused := [a.name for a in aggregators if a.uses == "gradients"]:
-        raise UsageError(
-            f"the aggregator {refused[0]!r} combines the gradients of single terms, which a training loop of your own "
-            "has no place for",
-            where="Objective",
-            do='use a recipe with a step of use = "train", or evenhand.train(model, tokenizer, dataset, plugins)',
-        )
-    if len(aggregators) > 1:
-        names = ", ".join(repr(a.name) for a in aggregators)
-        raise UsageError(f"a training combines its terms in one way, here are {len(aggregators)}: {names}")
-    return aggregators[0] if aggregators else None
 
 
 def _recomputes(model: Any) -> bool:

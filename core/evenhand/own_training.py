@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
 from evenhand.errors import UsageError
 from evenhand.own_code import Given, require_text
-from evenhand.own_objective import terms_of
+from evenhand.own_terms import terms_of
 from evenhand.recipe_model import BudgetSection, TrainingSection
 from evenhand.retention_text import retention_text
 from evenhand.wording import validated

@@ -2,89 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch  # noqa: TID253 - this module is imported inside `training._trainer` only
-from transformers import Trainer, TrainerCallback  # noqa: TID253
+import torch  # noqa: TID253 - imported when a training starts
+from transformers import Trainer  # noqa: TID253
 from transformers.trainer_callback import PrinterCallback, ProgressCallback  # noqa: TID253
 
-from evenhand.contributions import ModelTransform
-from evenhand.errors import UsageError
-from evenhand.processes import averaged, sharding
-from evenhand.progress import progress
+from evenhand.processes import sharding
 from evenhand.reference import ReferenceModel
+from evenhand.run_callback import RunCallback
+from evenhand.separate_gradients import CONSTRAINT, SeparateGradients
 from evenhand.term_gradients import all_finite, diverged
 from evenhand.training_batch import Batch, Outputs
-from evenhand.training_data import Collator
+from evenhand.training_checkpoints import changed_settings, read_moving, write_moving
 from evenhand.training_forward import forward, forward_masked_only, token_count, total, trained
 from evenhand.training_log import TrainingLog
+from evenhand.training_model import put_back
 from evenhand.training_terms import Terms
-from evenhand.update_shares import Share, shares, value_and_slopes
+from evenhand.update_shares import Share, shares
 
 PROOF_STEPS = 5
 """Gradients of single terms are measured in the first steps and in the last, and of one that was zero in these when it
 is not."""
-CONSTRAINT = "the constraint on language quality"
-"""The name under which the constraint's gradient is gathered; no aggregator sees it."""
-MAY_DIFFER = ("log_every", "report_to", "save_every")
-"""Settings that change nothing of what a training learns."""
-
-
-class RunCallback(TrainerCallback):  # type: ignore[misc]
-    """Progress, schedules, and the mark of a complete checkpoint."""
-
-    def __init__(
-        self, terms: Terms, transforms: Sequence[ModelTransform], collator: Collator, title: str, total: int,
-        lines: TrainingLog | None = None,
-    ) -> None:  # fmt: skip
-        self.terms, self.transforms, self.collator, self.total, self.lines = terms, transforms, collator, total, lines
-        self.bar = progress(title, total=total, unit="steps")
-        self.shown = False
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        if self.lines is not None:
-            self.lines.begin(state.global_step)
-        self.bar.__enter__()
-        self.shown = True
-        self.bar.advance(state.global_step)
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        # A training that goes on in the middle of a pass has that pass's number here, with a fraction behind it.
-        self.collator.epoch = int(state.epoch or 0)
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        self.terms.on_step(state.global_step, self.total)
-        for transform in self.transforms:
-            if transform.on_step:
-                transform.on_step(state.global_step, self.total)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        losses = [f"{s.term.name} {s.values[-1]:.3f}" for s in self.terms.states if s.values]
-        self.bar.advance(1, note=", ".join(losses))
-        watch = self.terms.watch
-        # The first update of a warm-up has a learning rate of 0: the model is as it was, which is no moment to keep.
-        still = state.global_step == 1 and args.warmup_steps > 0
-        due = watch is not None and not still and watch.due(state.global_step, state.max_steps)
-        if watch is not None and due and watch.look(rest["model"], state.global_step):
-            control.should_training_stop = True
-        if state.global_step >= state.max_steps or control.should_training_stop:
-            control.should_log = True
-
-    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        if not state.is_world_process_zero:
-            return
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        mark = os.open(folder / "COMPLETE", os.O_CREAT | os.O_WRONLY)
-        os.fsync(mark)
-        os.close(mark)
-
-    def close(self) -> None:
-        if self.shown:  # a checkpoint that is refused is read before the training begins
-            self.bar.__exit__(None, None, None)
 
 
 class EvenhandTrainer(Trainer):  # type: ignore[misc]
@@ -116,8 +58,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         self.began, self.earlier = time.monotonic(), 0.0
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
-        self._gathered: dict[str, torch.Tensor] = {}
-        self._losses: dict[str, torch.Tensor] = {}
+        self.separate = SeparateGradients(terms)
         self._shares: dict[int, dict[str, Share]] = {}
         """By identity of each micro-batch of the present update."""
 
@@ -218,7 +159,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         self.updates += bool(self.accelerator.sync_gradients)
         self.terms.step_own_optimizers(self.state.global_step)
         if apart and self.accelerator.sync_gradients:
-            self._combine(model)
+            self.separate.combine(trained(model), self.current_gradient_accumulation_steps, self.state.global_step)
         return loss
 
     def _apart(self) -> bool:
@@ -240,27 +181,10 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
             of_losses = aggregator is not None and aggregator.uses == "losses"
             self._prove(model, weighted, self.terms.combine(weighted) if of_losses else None)
             penalty = self._penalty(model)
-        self._gather(weighted if penalty is None else {**weighted, CONSTRAINT: penalty}, trained(model))
+        values = weighted if penalty is None else {**weighted, CONSTRAINT: penalty}
+        self.separate.add(values, trained(model), self.state.global_step)
         loss: torch.Tensor = total(weighted).detach() / self.current_gradient_accumulation_steps
         return loss
-
-    def _gather(self, weighted: dict[str, torch.Tensor], parameters: list[torch.nn.Parameter]) -> None:
-        """Add this micro-batch to each term's own value [] and gradient [D]."""
-        for name, value in weighted.items():
-            grads: tuple[torch.Tensor | None, ...] = (None,) * len(parameters)
-            if value.requires_grad:
-                grads = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
-            flat = torch.cat(
-                [
-                    (g if g is not None else torch.zeros_like(p)).flatten().float()
-                    for g, p in zip(grads, parameters, strict=True)
-                ]
-            )
-            if not all_finite([flat]):
-                raise diverged(f"the gradient of the loss term {name!r} became nan", self.state.global_step)
-            self._gathered[name] = self._gathered[name] + flat if name in self._gathered else flat
-            number = value.detach().float()
-            self._losses[name] = self._losses[name] + number if name in self._losses else number
 
     def _demand_finite(self, model: Any, inputs: Any) -> None:
         """No step is taken on a gradient that is not a number: the batch is read again to name the term."""
@@ -271,52 +195,15 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
             weighted = self.terms.evaluate(batch, self.forward(model, batch), self.state.global_step)
         raise self.terms.accuse(weighted, trained(model), self.state.global_step)
 
-    def _combine(self, model: Any) -> None:
-        """Put the aggregator's one direction [D] where the optimiser looks for the gradient.
-
-        Each term is averaged over micro-batches and processes before the terms meet, so that all processes combine the
-        same gradients.
-        """
-        aggregator = self.terms.aggregator
-        assert aggregator is not None
-        share = 1.0 / self.current_gradient_accumulation_steps
-        gradients = {name: averaged(g.mul_(share)) for name, g in self._gathered.items()}
-        losses = {name: averaged(value * share) for name, value in self._losses.items()}
-        held = gradients.pop(CONSTRAINT, None)
-        losses.pop(CONSTRAINT, None)
-        if aggregator.uses == "gradients":
-            direction = aggregator.combine(losses, gradients)
-        else:
-            _, slopes = value_and_slopes(self.terms.rule, losses)
-            direction = torch.zeros_like(next(iter(gradients.values())))
-            for name, gradient in gradients.items():
-                direction.add_(gradient, alpha=slopes[name])
-        if not all_finite([direction]):
-            what = f"what the aggregator {aggregator.name!r} made of the gradients became nan"
-            raise diverged(what, self.state.global_step)
-        if held is not None:
-            direction = direction + held
-        start = 0
-        for p in trained(model):
-            p.grad = direction[start : start + p.numel()].view_as(p).to(p.dtype).clone()
-            start += p.numel()
-        self._gathered, self._losses = {}, {}
-
     # ----------------------------------------------------------------------------------------- checkpoints
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Only what moves: the rest of the model is the same at every checkpoint."""
-        from safetensors.torch import save_file
-
-        folder = Path(output_dir or self.args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        moving = {n: p.detach().contiguous() for n, p in self.model.named_parameters() if p.requires_grad}
         self.demand_finite()
-        save_file(moving, folder / "trainable.safetensors")
         facts = {
             "terms": self.terms.state_dict(), "tokens": self.tokens, "seconds": self.seconds, "logged": self._logged,
             "settings": dict(self.settings),
         }  # fmt: skip
-        torch.save(facts, folder / "terms.pt")
+        write_moving(Path(output_dir or self.args.output_dir), self.model, facts)
 
     def take_up(self, checkpoint: Path, steps: int) -> None:
         """Put back the last state of a training that had made all its updates."""
@@ -327,34 +214,11 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         self.demand_finite()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        from safetensors.torch import load_file
-
         folder = Path(resume_from_checkpoint)
-        stored = load_file(folder / "trainable.safetensors")
-        moving = {name for name, p in self.model.named_parameters() if p.requires_grad}
-        if stored.keys() != moving:
-            one = sorted(stored.keys() ^ moving)[0]
-            raise UsageError(
-                f"the training that is to go on moved other parameters: {one!r} only "
-                + ("then" if one in stored else "now"),
-                where="training",
-                known=f"{len(stored)} tensors then, {len(moving)} now",
-                do="select the same parameters, or begin again in another folder",
-            )
-        state = torch.load(folder / "terms.pt", weights_only=True)
+        self.went_on_from, state = read_moving(folder, self.model)
         self.terms.load_state_dict(state["terms"])
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                if name in stored:
-                    parameter.copy_(stored[name])
-        self.went_on_from = stored
+        put_back(self.model, self.went_on_from)
         self.tokens, self.earlier = state["tokens"], state["seconds"]
         self._logged = state.get("logged", 0)
-        had = state.get("settings", {})
-        changed = [
-            f"{key} is {now}, was {had[key]}"
-            for key, now in self.settings.items()
-            if key in had and key not in MAY_DIFFER and had[key] != now
-        ]
-        if changed:
-            self.tell(f"goes on from {folder.name} with other settings: {'; '.join(changed)}")
+        if changed := changed_settings(state.get("settings", {}), self.settings):
+            self.tell(f"goes on from {folder.name} with other settings: {changed}")

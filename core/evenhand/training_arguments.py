@@ -66,6 +66,13 @@ def in_bf16(settings: TrainingSection, model: PreTrainedModel) -> bool:
     return settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(model.device))
 
 
+def autocast_of(settings: TrainingSection, model: PreTrainedModel) -> torch.autocast:
+    """A block in which products are made as the settings say, outside of the trainer's own."""
+    import torch
+
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=in_bf16(settings, model))
+
+
 def _stay(arguments: Any, device: torch.device) -> None:
     """Without a launcher, `Trainer` takes all accelerators of the machine, each with a batch, and moves the model to
     the first. One process trains on one, where the model is."""

@@ -40,6 +40,17 @@ def release(model: PreTrainedModel, flags: Mapping[str, bool]) -> None:
         parameter.grad = None
 
 
+@contextlib.contextmanager
+def selected(model: PreTrainedModel, trainable: Iterable[str] | None) -> Iterator[None]:
+    """A block in which the named parameters move (`select`); then the flags are as before, and the model evaluates."""
+    flags = select(model, trainable)
+    try:
+        yield
+    finally:
+        release(model, flags)
+        model.eval()
+
+
 def eager_if_needed(model: PreTrainedModel, needs: Sequence[Needs]) -> str | None:
     """Scaled-dot-product attention returns no weights; gives the implementation to restore."""
     current = getattr(model.config, "_attn_implementation", None)
@@ -47,6 +58,17 @@ def eager_if_needed(model: PreTrainedModel, needs: Sequence[Needs]) -> str | Non
         return None
     model.set_attn_implementation("eager")
     return str(current)
+
+
+@contextlib.contextmanager
+def eager_where_needed(model: PreTrainedModel, needs: Sequence[Needs]) -> Iterator[None]:
+    """A block in which attention returns its weights to the terms that read them."""
+    before = eager_if_needed(model, needs)
+    try:
+        yield
+    finally:
+        if before:
+            model.set_attn_implementation(before)
 
 
 @contextlib.contextmanager

@@ -25,16 +25,20 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from evenhand.contributions import Criterion, Kind
+from evenhand.contributions import Criterion, Kind, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.retention_text import FEWEST
+from evenhand.training_arguments import autocast_of
 from evenhand.training_data import Collator, EncodedRow, encode
 from evenhand.training_forward import language_modelling
+from evenhand.training_model import put_back
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from transformers import PreTrainedModel
+
+    from evenhand.recipe_model import TrainingSection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,12 @@ class Watch:
     """Whether the training ended early."""
     best: dict[str, torch.Tensor] | None = None
     """The moving parameters at the best moment; None when that is the present one or the beginning."""
+    own: Sequence[torch.nn.Parameter] = ()
+    """What terms bring of their own, such as the head of a task: it belongs to the model of a moment."""
+    own_before: Sequence[torch.Tensor] = ()
+    """These at the beginning."""
+    best_own: Sequence[torch.Tensor] | None = None
+    """These at the best moment, None as `best` is."""
     kept: int = 0
     """The step of the best moment; 0: before the first update."""
     _drawn: int = field(default=0, init=False)
@@ -95,6 +105,7 @@ class Watch:
         """Measure the untouched model, and the present one before its first update."""
         if self.budget is not None:
             self.baseline = self.log_perplexity(untouched)
+        self.own_before = [p.detach().clone() for p in self.own]
         self.looks.append(self._look(model, 0))
 
     def due(self, step: int, total: int) -> bool:
@@ -111,6 +122,7 @@ class Watch:
         if self._best() is found:
             self.kept = step
             self.best = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+            self.best_own = [p.detach().clone() for p in self.own]
         self.stopped = self._impatient()
         return self.stopped
 
@@ -196,10 +208,8 @@ class Watch:
 
     # --------------------------------------------------------------------------------------------------- the end
     def finish(self, model: PreTrainedModel, before: dict[str, torch.Tensor]) -> list[str]:
-        """Put the parameters of the best moment back (those of `before`, when there is none); what was decided, in
-        words."""
-        import torch
-
+        """Put the parameters of the best moment back (those of `before`, when there is none), and what terms had of
+        their own then; what was decided, in words."""
         last = self.looks[-1].step
         told = []
         if self.stopped and self.criterion is not None:
@@ -216,13 +226,12 @@ class Watch:
             why = "within the budget, " if self.budget is not None else ""
             least = f" with the least {self.criterion.name}" if self.criterion is not None else ""
             told.append(f"kept the model of step {self.kept} of {last}: {why}the best moment{least}")
-        back = self.best if within else before
+        back, own = (self.best, self.best_own) if within else (before, self.own_before)
         if back is not None and self.kept != last:
-            with torch.no_grad():
-                for name, parameter in model.named_parameters():
-                    if name in back:
-                        parameter.copy_(back[name])
-        self.best = None
+            put_back(model, back)
+            for parameter, value in zip(self.own, own or (), strict=own is not None):
+                parameter.data.copy_(value)
+        self.best = self.best_own = None
         return told
 
     def facts(self) -> dict[str, Any]:
@@ -241,6 +250,7 @@ class Watch:
             "looks": [dict(vars(look)) for look in self.looks],
             "kept": self.kept,
             "best": self.best,
+            "best_own": self.best_own,
             "stopped": self.stopped,
             "drawn": self._drawn,
         }
@@ -249,25 +259,14 @@ class Watch:
         self.multiplier, self.baseline = saved["multiplier"], saved["baseline"]
         self.looks = [Look(**look) for look in saved["looks"]]
         self.kept, self.best, self.stopped = saved["kept"], saved["best"], saved["stopped"]
+        self.best_own = saved.get("best_own")
         self._drawn = saved["drawn"]
 
 
 def watch_of(
-    retention: Dataset | None,
-    criterion: Criterion | None,
-    tokenizer: Any,
-    *,
-    kind: Kind,
-    budget: float | None,
-    rate: float,
-    batch: int,
-    every: int,
-    max_length: int,
-    vocabulary: int,
-    seed: int,
-    precision: Callable[[], AbstractContextManager[Any]],
-    criterion_precision: str,
-) -> Watch | None:
+    model: PreTrainedModel, tokenizer: Any, retention: Dataset | None, criterion: Criterion | None, *,
+    kind: Kind, budget: float | None, settings: TrainingSection, seed: int, losses: Sequence[LossTerm] = (),
+) -> Watch | None:  # fmt: skip
     """What a training is watched by; None when it has neither a budget nor a criterion."""
     if retention is None and criterion is None:
         return None
@@ -276,21 +275,24 @@ def watch_of(
         from evenhand.measured import Measured
 
         assert criterion is not None
-        how: Any = criterion_precision
+        how: Any = settings.precision
         return criterion.measure(Measured(model, tokenizer, kind, (), how, title=f"Looking at {criterion.name}"))
 
     watch = Watch(
-        kind=kind, rate=rate, every=every, criterion=criterion, measure=measure, seed=seed, precision=precision,
+        kind=kind, rate=settings.dual_step, every=settings.evaluate_every, criterion=criterion, measure=measure,
+        seed=seed, precision=lambda: autocast_of(settings, model),
+        own=[p for term in losses if term.parameters is not None for p in term.parameters()],
     )  # fmt: skip
     if retention is None or budget is None:
         return watch
-    rows, _ = encode(retention, tokenizer, kind=kind, max_length=max_length, vocabulary=vocabulary)
+    vocabulary = model.get_input_embeddings().num_embeddings
+    rows, _ = encode(retention, tokenizer, kind=kind, max_length=settings.max_length, vocabulary=vocabulary)
     if len(rows) < FEWEST:
         raise UsageError("the retention text has no rows of two tokens or more", where="training.constraint")
     measured = rows[::2]
     watch.budget, watch.taught = budget, rows[1::2]
     watch.measured = [measured]
-    watch.read_beside(batch)
+    watch.read_beside(settings.batch_size)
     # Of what is read: a row that `max_length` cuts has fewer words than its text.
     watch.words = sum(len(tokenizer.decode(row.ids, skip_special_tokens=True).split()) for row in measured)
     watch.collator = Collator(tokenizer=tokenizer, kind=kind, bins={}, seed=seed)

@@ -246,13 +246,13 @@ def test_a_run_tells_what_was_chosen_and_why(family: str, tmp_path: Path, own_ca
 def test_a_stopped_run_goes_on_with_the_same_choice(
     tmp_path: Path, own_cache: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evenhand import trainer
+    from evenhand.run_callback import RunCallback
     from evenhand_standard.architecture import selective_update
 
     configure("quiet")
     given = recipe(tmp_path, "llama")
     whole = evenhand.run(given, output=tmp_path / "whole")
-    plain = trainer.RunCallback.on_step_begin
+    plain = RunCallback.on_step_begin
 
     def stops(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
         if state.global_step == 2:
@@ -260,7 +260,7 @@ def test_a_stopped_run_goes_on_with_the_same_choice(
         plain(self, args, state, control, **rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer.RunCallback, "on_step_begin", stops)
+        patched.setattr(RunCallback, "on_step_begin", stops)
         with pytest.raises(KeyboardInterrupt):
             evenhand.run(given, output=tmp_path / "broken")
     monkeypatch.setattr(selective_update, "choose", lambda *a, **k: pytest.fail("the choice was made already"))

@@ -470,11 +470,11 @@ def test_a_run_leaves_a_plain_model_that_can_be_published(family: str, tmp_path:
 def test_a_stopped_run_goes_on_to_the_same_model(
     tmp_path: Path, own_cache: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evenhand import trainer
+    from evenhand.run_callback import RunCallback
 
     given = recipe(tmp_path, "llama")
     whole = evenhand.run(given, output=tmp_path / "whole")
-    plain = trainer.RunCallback.on_step_begin
+    plain = RunCallback.on_step_begin
 
     def stops(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
         if state.global_step == 2:
@@ -482,7 +482,7 @@ def test_a_stopped_run_goes_on_to_the_same_model(
         plain(self, args, state, control, **rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer.RunCallback, "on_step_begin", stops)
+        patched.setattr(RunCallback, "on_step_begin", stops)
         with pytest.raises(KeyboardInterrupt):
             evenhand.run(given, output=tmp_path / "broken")
     again = evenhand.run(given, output=tmp_path / "broken", resume=True)

@@ -87,6 +87,24 @@ def test_sets_are_joined_in_the_order_of_the_model() -> None:
     assert names == sorted(names, key=order.index)
 
 
+def test_a_set_with_quantised_weights_is_refused_and_says_so() -> None:
+    """In one layer of four, so that there are others in the set that could move."""
+    model = model_of("llama")
+    down = model.model.layers[3].mlp.down_proj
+    down.weight = torch.nn.Parameter(torch.zeros(down.weight.shape, dtype=torch.int8), requires_grad=False)
+    with pytest.raises(UsageError) as caught:
+        selected(model, ("norms", "mlp-output"), 0.25)
+    assert str(caught.value) == (
+        "option select: 'model.layers.3.mlp.down_proj.weight' in the set 'mlp-output' is quantised (int8), and no "
+        "training moves it\n"
+        "  quantised tensors of the model: 1\n"
+        "  load the model without quantisation, or select sets without these tensors, such as norms"
+    )
+    with pytest.raises(UsageError, match="quantised"):
+        selected(model, ("top-layers",), 0.25)
+    assert selected(model, ("norms",), 0.25) and selected(model, ("all",), 0.25)
+
+
 def test_an_unknown_family_is_refused_by_name() -> None:
     model = transformers.XLNetLMHeadModel(transformers.XLNetConfig(vocab_size=32, d_model=8, n_layer=1, n_head=2))
     with pytest.raises(UsageError) as caught:

@@ -51,8 +51,7 @@ SETTING = "attention-temperature"
 """What a request may set in its meta: the strength with which the steps that were not folded act on its answer."""
 Beta = Annotated[float, Field(gt=0.0, le=4.0)]
 KEPT = "evenhand_attention_betas"
-"""Attribute of a model: by step, (the full betas, the betas in force). Of the modules that are multiplied: by step, the
-same list of betas in force, so that a copy of the model has its own."""
+"""Attribute of a model: by step, (the full betas, the betas in force)."""
 SWITCHED: ContextVar[Mapping[int, list[float]]] = ContextVar("switched", default=MappingProxyType({}))
 """What `using` has put in the place of betas, by their identity: for the thread (or task) that has called it."""
 
@@ -119,13 +118,30 @@ class AttentionTemperature(Mitigation):
 
 
 # ------------------------------------------------------------------------------------------------ the live form
+class Scaled:
+    """The hook of one layer. An object, so that a copy of the model has its own with the betas of the copy, and that it
+    goes along where a library puts another module in the place of this one."""
+
+    def __init__(self, in_force: list[float], number: int, rows: torch.Tensor | None) -> None:
+        self.in_force, self.number, self.rows = in_force, number, rows
+
+    def __call__(self, owner: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
+        beta = SWITCHED.get().get(id(self.in_force), self.in_force)[self.number]
+        if beta == 1.0:
+            return out
+        if self.rows is None:
+            return out * beta
+        factor = out.new_ones(out.shape[-1])
+        factor[self.rows.to(out.device)] = beta
+        return out * factor
+
+
 class LiveTemperature:
     """Hooks that multiply the queries of a model by the betas that one step keeps on it."""
 
     def __init__(self, step: str) -> None:
         self.step = step
         self.hooks = Hooks()
-        self._places: list[Any] = []
 
     def put(self, model: PreTrainedModel, betas: Sequence[float], strength: float = 1.0) -> None:
         """Multiply from now on, by 1 + strength (beta - 1)."""
@@ -137,32 +153,12 @@ class LiveTemperature:
     def _hook(self, model: PreTrainedModel, layer: Layer) -> None:
         place = layer.query.module if layer.query_norm is None else layer.query_norm
         rows = layer.query.rows if layer.query_norm is None else None
-        step, number = self.step, layer.number
-        setattr(place, KEPT, {**getattr(place, KEPT, {}), step: _state(model)[step][1]})
-        self._places.append(place)
-
-        def scaled(owner: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
-            in_force = getattr(owner, KEPT)[step]
-            beta = SWITCHED.get().get(id(in_force), in_force)[number]
-            if beta == 1.0:
-                return out
-            if rows is None:
-                return out * beta
-            factor = out.new_ones(out.shape[-1])
-            factor[rows.to(out.device)] = beta
-            return out * factor
-
+        scaled = Scaled(_state(model)[self.step][1], layer.number, rows)
         self.hooks.handles.append(place.register_forward_hook(scaled))
 
     def take(self, model: PreTrainedModel) -> None:
         """The model as it was before."""
         self.hooks.remove()
-        while self._places:
-            place = self._places.pop()
-            if len(held := {k: v for k, v in getattr(place, KEPT).items() if k != self.step}):
-                setattr(place, KEPT, held)
-            else:
-                delattr(place, KEPT)
         _state(model).pop(self.step, None)
         if not _state(model):
             delattr(model, KEPT)

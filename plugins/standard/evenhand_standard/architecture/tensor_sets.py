@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from evenhand_sdk import UsageError
@@ -13,6 +13,7 @@ from evenhand_standard.architecture.low_rank import is_lora
 from evenhand_standard.architecture.own_parameters import own_parameters
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 TensorSet = Literal[
@@ -29,13 +30,18 @@ TensorSet = Literal[
 
 
 def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -> list[str]:
-    """Names of the model's own parameters in any of the sets, in their order; UsageError for a set without any."""
+    """Names of the model's own parameters in any of the sets, in their order.
+
+    Raises UsageError for a set without any, and for one that holds quantised weights.
+    """
     names = [name for name in own_parameters(model) if not is_lora(name)]  # which have a step of their own
     if "all" in sets:
         return names
     family = family_of(model)
     members = {s: _members(s, names, family, layers) for s in SETS}
+    short = {name: p.dtype for name, p in model.named_parameters() if not p.is_floating_point()}
     for wanted in sets:
+        _demand_plain(wanted, _members(wanted, [*names, *short], family, layers), short)
         if not members[wanted]:
             raise UsageError(
                 f"a model of type {model.config.model_type!r} has no tensors in the set {wanted!r}",
@@ -44,6 +50,18 @@ def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -
             )
     chosen = {name for wanted in sets for name in members[wanted]}
     return [name for name in names if name in chosen]
+
+
+def _demand_plain(wanted: TensorSet, members: Sequence[str], short: Mapping[str, torch.dtype]) -> None:
+    for name in members:
+        if name in short:
+            raise UsageError(
+                f"{name!r} in the set {wanted!r} is quantised ({str(short[name]).removeprefix('torch.')}), and no "
+                "training moves it",
+                where="option select",
+                known=f"quantised tensors of the model: {len(short)}",
+                do="load the model without quantisation, or select sets without these tensors, such as norms",
+            )
 
 
 def size(model: PreTrainedModel, chosen: Sequence[str] | set[str]) -> dict[str, float]:

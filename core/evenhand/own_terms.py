@@ -1,0 +1,76 @@
+"""What is given to a training of one's own: the terms of its plugins, and its rows; refused where they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
+from evenhand.errors import UsageError
+from evenhand.own_code import OwnSteps, require_text
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+INSTEAD = 'use a recipe with a step of use = "train", or evenhand.train(model, tokenizer, dataset, plugins)'
+"""Where the parts serve that a loop of one's own has no place for."""
+
+
+def terms_of(
+    model: PreTrainedModel, tokenizer: Any, plugins: Sequence[Any], kind: Kind | None, seed: int
+) -> tuple[list[LossTerm | Aggregator | Criterion], OwnSteps]:
+    """The terms of the plugins, then those that were given as they are."""
+    bare: list[LossTerm | Aggregator | Criterion] = []
+    if isinstance(plugins, list):
+        bare = [p for p in plugins if isinstance(p, LossTerm | Aggregator | Criterion)]
+        plugins = [p for p in plugins if not isinstance(p, LossTerm | Aggregator | Criterion)]
+    steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
+    return [*(part for _, part in steps.contributions("objective", model=model)), *bare], steps
+
+
+def fit_for_a_loop(
+    parts: Sequence[LossTerm | Aggregator | Criterion],
+) -> tuple[list[LossTerm], Aggregator | None]:
+    """The loss terms, and the aggregator if there is one. Raises UsageError for what has no place in a loop of one's
+    own: a criterion, an aggregator of gradients, and a second aggregator."""
+    if criteria := [p.name for p in parts if isinstance(p, Criterion)]:
+        raise UsageError(
+            f"{criteria[0]!r} says which moment of a training to keep, and this training is your own",
+            where="Objective",
+            do=INSTEAD,
+        )
+    aggregator = _one_of_losses([p for p in parts if isinstance(p, Aggregator)])
+    return [p for p in parts if isinstance(p, LossTerm)], aggregator
+
+
+def _one_of_losses(aggregators: Sequence[Aggregator]) -> Aggregator | None:
+    if refused := [a.name for a in aggregators if a.uses == "gradients"]:
+        raise UsageError(
+            f"the aggregator {refused[0]!r} combines the gradients of single terms, which a training loop of your own "
+            "has no place for",
+            where="Objective",
+            do=INSTEAD,
+        )
+    if len(aggregators) > 1:
+        names = ", ".join(repr(a.name) for a in aggregators)
+        raise UsageError(f"a training combines its terms in one way, here are {len(aggregators)}: {names}")
+    return aggregators[0] if aggregators else None
+
+
+def rows_of(dataset: Dataset | Sequence[str], columns: Sequence[str]) -> Dataset:
+    """A data set with column `text`, of a data set or of plain texts. Raises UsageError for a missing column, for one
+    text and for streamed data."""
+    from datasets import Dataset
+
+    if not hasattr(dataset, "__len__"):
+        raise UsageError(
+            "streamed data has no length", where="encode", do="Dataset.from_list(list(stream.take(10_000)))"
+        )
+    if isinstance(dataset, str):
+        raise UsageError("this is one text", where="encode", do="give a data set, or a list of texts")
+    rows = dataset if hasattr(dataset, "column_names") else Dataset.from_dict({"text": list(dataset)})
+    require_text(rows.column_names)
+    if missing := [c for c in columns if c not in rows.column_names]:
+        raise UsageError(f"a loss term reads the column {missing[0]!r}, the data set has none", where="encode")
+    return rows
