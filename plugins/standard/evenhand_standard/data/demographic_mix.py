@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from evenhand_sdk import DataTransform, Mitigation, RunContext, UsageError, hookimpl
-from evenhand_sdk.data_rows import RowOptions, RowWork
+from evenhand_sdk.data_rows import ORIGIN, Row, RowOptions, RowWork
 from evenhand_standard.data.group_mixture import mixed, mixture, tokens_by_group, told
 from evenhand_standard.data.whole_corpus import demand_column, demand_whole, workable
 
@@ -40,7 +40,9 @@ class DemographicMixOptions(RowOptions):
         20, description="Fewest rows of a group: a smaller one would be learned by heart, and shown to everyone."
     )
     tag: str = Field(
-        "", description="Put before a text whose author states a group, with {group} in it: a control token."
+        "",
+        description="Put before a text whose author states a group, with {group} in it: a control token. Below "
+        "strength 1 before a share of them.",
     )
     unstated: Literal["keep", "drop"] = Field("keep", description="What becomes of rows whose author states no group.")
 
@@ -94,10 +96,18 @@ class DemographicMix(Mitigation):
             facts.update(told(found, tokens_by_group(run.tokenizer, texts, members), "author group"))
             facts["rows without a stated group"] = len(texts) - len(members)
             facts["basis of use"] = o.consent
-            tags = {number: o.tag.replace("{group}", group) for number, group in members.items()} if o.tag else {}
+            tags = tagged(rows, members, o, run.seed_for("tags")) if o.tag else {}
             return mixed(work, rows, found, left_out=left_out, tags=tags)
 
         return work.transform(remixed, facts=facts)
+
+
+def tagged(rows: Dataset, members: Mapping[int, str], o: DemographicMixOptions, seed: int) -> dict[int, str]:
+    """Row -> its tag: of the share `strength` of the rows with a stated group; a smaller one takes a subset."""
+    origins = rows[ORIGIN] if ORIGIN in rows.column_names else range(len(rows))
+    texts = rows["text"]
+    drawn = (k for k in members if Row(k, texts[k], origins[k]).draw(seed) < o.strength)
+    return {k: o.tag.replace("{group}", members[k]) for k in drawn}
 
 
 def demand_sizes(counts: Mapping[str, int], o: DemographicMixOptions) -> None:

@@ -166,9 +166,13 @@ def pool_of(rows: Dataset, axes: Sequence[Axis], options: HealthyDataDietOptions
 
 # ------------------------------------------------------------------------------------------------------------- choice
 def kept_numbers(n: int, m: int, options: HealthyDataDietOptions) -> tuple[int, int]:
-    """How many of n texts stay and how many of m counterfactuals are added."""
+    """How many of n texts stay and how many of m counterfactuals are added; at least one where the share is not 0."""
     s = options.strength
-    return round((1 - s * (1 - options.keep_factual)) * n), round(s * options.keep_counterfactual * m)
+    return _rounded((1 - s * (1 - options.keep_factual)) * n), _rounded(s * options.keep_counterfactual * m)
+
+
+def _rounded(number: float) -> int:
+    return max(1, round(number)) if number > 0 else 0
 
 
 def highest(scores: Sequence[float], count: int, trim: float) -> list[int]:
