@@ -49,7 +49,7 @@ from evenhand_standard.data.keep_rates import (
     groups_of,
     keep_rates,
 )
-from evenhand_standard.data.whole_corpus import demand_column, demand_whole, workable
+from evenhand_standard.data.whole_corpus import demand_column, demand_whole, worked_on
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -169,7 +169,7 @@ def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[i
     """The flagged rows with the reason, and what a report says; UsageError when the guard refuses."""
     for column in o.group_columns:
         demand_column(rows, column, "groups of texts")
-    numbers = [k for k, text in enumerate(rows["text"]) if workable(text, o.max_characters)]
+    numbers = [k for k, fit in enumerate(worked_on(rows, o.max_characters)) if fit]
     texts = [rows[k]["text"] for k in numbers]
     axes = [load_axis(name, o.locale) for name in o.axes]
     flags: dict[int, str] = {}

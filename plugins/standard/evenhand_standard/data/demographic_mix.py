@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 from evenhand_sdk import DataTransform, Mitigation, RunContext, UsageError, hookimpl
 from evenhand_sdk.data_rows import ORIGIN, Row, RowOptions, RowWork
 from evenhand_standard.data.group_mixture import mixed, mixture, tokens_by_group, told
-from evenhand_standard.data.whole_corpus import demand_column, demand_whole, workable
+from evenhand_standard.data.whole_corpus import demand_column, demand_whole, worked_on
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -84,8 +84,9 @@ class DemographicMix(Mitigation):
             demand_column(rows, o.column, "the group that authors state")
             texts, values = list(rows["text"]), list(rows[o.column])
             members, left_out = {}, {}
-            for number, (text, value) in enumerate(zip(texts, values, strict=True)):
-                if not workable(text, o.max_characters):
+            fits = worked_on(rows, o.max_characters)
+            for number, (fit, value) in enumerate(zip(fits, values, strict=True)):
+                if not fit:
                     continue
                 if value is not None and str(value).strip():
                     members[number] = str(value).strip()

@@ -38,7 +38,7 @@ from evenhand_sdk import (
     hookimpl,
     load_axis,
 )
-from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_one
+from evenhand_sdk.data_rows import FIXED, Fate, Made, Row, RowOptions, RowWork, one_by_one
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.cell_weights import Cell, cell_weights, effective_size
 from evenhand_standard.data.group_words import dominant_group
@@ -260,7 +260,7 @@ def _cells(rows: Dataset, axis: Axis, options: GroupBalancingOptions) -> list[Ce
     for part in rows.iter(batch_size=1000):
         for k, text in enumerate(part["text"]):
             columns = {name: values[k] for name, values in part.items()}
-            fit = workable(text, options.max_characters)
+            fit = workable(text, options.max_characters) and not columns.get(FIXED)
             groups.append(_group(text, columns, axis, options) if fit else "")
             concepts.append(_concept(columns, options))
     if options.method == "reweigh" and options.concept == "sentiment":

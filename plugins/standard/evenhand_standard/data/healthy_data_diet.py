@@ -39,7 +39,7 @@ from evenhand_sdk import (
 from evenhand_sdk.data_rows import ORIGIN, Fate, Made, Row, RowOptions, RowWork, one_by_one, token_counts
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.early_scores import group_effects, kept_scores, mean_token_losses
-from evenhand_standard.data.whole_corpus import demand_whole, workable
+from evenhand_standard.data.whole_corpus import demand_whole, worked_on
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -153,8 +153,9 @@ def pool_of(rows: Dataset, axes: Sequence[Axis], options: HealthyDataDietOptions
     origins: dict[int, int] = {}
     candidates: list[Candidate] = []
     given = rows[ORIGIN] if ORIGIN in rows.column_names else range(len(rows))
-    for number, (text, origin) in enumerate(zip(rows["text"], given, strict=True)):
-        if not workable(text, options.max_characters):
+    fits = worked_on(rows, options.max_characters)
+    for number, (text, origin, fit) in enumerate(zip(rows["text"], given, fits, strict=True)):
+        if not fit:
             continue
         texts[number], origins[number] = text, origin
         for axis in axes:

@@ -40,7 +40,7 @@ from evenhand_standard.data.rewrite_candidates import Rewrite, candidates, likel
 from evenhand_standard.data.rewriter_models import AT_ONCE as WRITTEN_AT_ONCE
 from evenhand_standard.data.rewriter_models import Models
 from evenhand_standard.data.token_room import TokenRoom
-from evenhand_standard.data.whole_corpus import workable
+from evenhand_standard.data.whole_corpus import workable, worked_on
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -191,10 +191,11 @@ class Rewriting:
 def rows_of(rows: Dataset, longest: int) -> list[Row]:
     """The rows that can be worked on, as a step meets them."""
     given = rows[ORIGIN] if ORIGIN in rows.column_names else range(len(rows))
+    fits = worked_on(rows, longest)
     return [
         Row(number, text, origin)
-        for number, (text, origin) in enumerate(zip(rows["text"], given, strict=True))
-        if workable(text, longest)
+        for number, (text, origin, fit) in enumerate(zip(rows["text"], given, fits, strict=True))
+        if fit
     ]
 
 
