@@ -235,6 +235,10 @@ def test_all_problems_are_reported_with_file_and_key() -> None:
             MINIMAL + '[[do_not_flip]]\nreason = "y"\nphrases = []',
             "do_not_flip[0].phrases: required, but missing or empty",
         ),
+        (
+            MINIMAL + '[[do_not_flip]]\nreason = "y"\nphrases = ["{Name} Young", "{Name} *"]',
+            "do_not_flip[0].phrases: '{Name} *' has no word of its own, and would protect every other one",
+        ),
         (MINIMAL.replace('axis = "age"', 'axis = "../age"'), "axis: '../age' is no name of letters, digits, - and _"),
         (MINIMAL.split("[[words]]")[0] + "words = []", "words: needs at least one block"),
         (

@@ -67,9 +67,28 @@ def _with_packs(locale: str, info: ValidationInfo) -> str:
 
 
 def _each_once(axes: tuple[str, ...]) -> tuple[str, ...]:
-    if repeated := [axis for k, axis in enumerate(axes) if axis in axes[:k]]:
-        raise ValueError(f"names {repeated[0]!r} twice")
+    """Not a pack twice, nor two packs that call their axis the same."""
+    seen: dict[str, str] = {}
+    for given in axes:
+        name = _axis_of(given)
+        if given in seen.values():
+            raise ValueError(f"names {given!r} twice")
+        if name in seen:
+            raise ValueError(
+                f"names the axis {name!r} twice: {seen[name]!r} and {given!r} (call one of them otherwise in its file, "
+                "or name them in two steps)"
+            )
+        seen[name] = given
     return axes
+
+
+def _axis_of(given: str) -> str:
+    if not given.endswith(".toml"):
+        return given
+    from evenhand_sdk.axis_packs import read_axis
+
+    with _told_as_value_error():
+        return read_axis(Path(given)).name
 
 
 AxisName = Annotated[str, AfterValidator(_known), Field(description="Name of an axis pack, or path of a TOML file.")]

@@ -203,6 +203,9 @@ def exemption(entry: Mapping[str, object], key: str, problems: list[str]) -> Exe
     phrases = words(entry.get("phrases", []), f"{key}.phrases", problems)
     if not phrases:
         problems.append(f"{key}.phrases: required, but missing or empty")
+    for phrase in phrases:
+        if not re.search(r"\w", phrase.replace("{Name}", "")):
+            problems.append(f"{key}.phrases: {phrase!r} has no word of its own, and would protect every other one")
     return Exemption(reason=str(entry.get("reason", "")), scope=scope, phrases=phrases)
 
 

@@ -31,6 +31,7 @@ from evenhand.row_account import Example, RowAccount
 from evenhand_sdk.row_batches import FATE, OWN, ROW, WHY, Batch, Declared, features_of
 from evenhand_sdk.row_fates import (
     AXIS,
+    FIXED,
     GROUP,
     ORIGIN,
     STEP,
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
 __all__ = [
-    "AXIS", "GROUP", "ORIGIN", "STEP", "CannotProcess", "Example", "Fate", "Fates", "Made", "Row", "RowAccount",
-    "RowOptions", "RowWork", "draw_of", "one_by_one", "token_counts",
+    "AXIS", "FIXED", "GROUP", "ORIGIN", "STEP", "CannotProcess", "Example", "Fate", "Fates", "Made", "Row",
+    "RowAccount", "RowOptions", "RowWork", "draw_of", "one_by_one", "token_counts",
 ]  # fmt: skip
 
 BATCH = 1000

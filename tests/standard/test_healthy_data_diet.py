@@ -140,7 +140,12 @@ def test_numbers_go_from_everything_to_the_chosen_shares(
     assert factual * n - 1 <= texts <= n and 0 <= added <= other * m + 1
     assert kept_numbers(n, m, given_options.model_copy(update={"strength": 0.0})) == (n, 0)
     ends = kept_numbers(n, m, given_options.model_copy(update={"strength": 1.0}))
-    assert ends == (round(factual * n), round(other * m))
+    for found, exact in zip(ends, (factual * n, other * m), strict=True):
+        assert found == max(1, round(exact)) if exact > 1e-9 else found <= 1
+
+
+def test_of_one_text_and_one_counterfactual_both_stay() -> None:
+    assert kept_numbers(1, 1, HealthyDataDietOptions()) == (1, 1)  # round(0.5) is 0
 
 
 # --------------------------------------------------------------------------------------------------------------- rows

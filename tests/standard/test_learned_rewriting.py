@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from evenhand.errors import ModelNotFound
 from evenhand_sdk import UsageError, load_axis
+from evenhand_sdk.data_rows import Row
 from evenhand_standard.data import rewriter_models
 from evenhand_standard.data.learned_rewriting import LearnedRewriting, refusal
 
@@ -93,6 +94,56 @@ def test_a_stream_is_rewritten_as_it_is_read(run: Any, monkeypatch: pytest.Monke
     assert dict(streaming.facts) == facts and account.added > 500
     assert streaming.account().added == account.added
     assert loaded == (["m", "m"] if rewriter == "model" else [])  # once for each of the two
+
+
+def tokens_of(run: Any, texts: list[str]) -> int:
+    return sum(len(ids) for ids in run.tokenizer(texts, add_special_tokens=False)["input_ids"]) if texts else 0
+
+
+def test_added_tokens_are_at_most_their_share(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def fake(place: str, prompt: str, device: str, *, offline: bool) -> Any:
+        return lambda part: [asked.append(text) or text.replace("She", "He") for _, _, text in part]
+
+    monkeypatch.setattr(rewriter_models, "rewriter", fake)
+    texts = ["She has a few books."] * 1500  # of equal length, so that those with the smallest draws fit
+    seed = run.seed_for("rows")
+    shares = {}
+    for most in (0.0, 0.1, 0.3, 0.9):
+        asked.clear()
+        out, facts, account = applied(LearnedRewriting, run, rows_of(texts), model="m", max_share=most)
+        made = [row for row in out if row["evenhand_step"]]
+        more = tokens_of(run, [row["text"] for row in made])
+        shares[most] = more / (tokens_of(run, texts) + more)
+        assert facts["share of added tokens"] == pytest.approx(shares[most]) and account.added == len(made)
+        draws = [Row(k, text, k).draw(seed) for k, text in enumerate(texts)]
+        assert {row["evenhand_origin"] for row in made} == set(sorted(range(1500), key=draws.__getitem__)[: len(made)])
+        left = facts.get("texts that were not rewritten, since there was no room left", 0)
+        assert len(asked) == 1500 - left == len(made) + facts["texts whose rewrites had no room under max_share"]
+    assert shares[0.0] == 0.0 and 0.099 < shares[0.1] <= 0.1 and 0.299 < shares[0.3] <= 0.3
+    assert account.added == 1500  # 0.9: more than all rewrites
+    applied(LearnedRewriting, run, rows_of(texts), model="m", max_share=0.1)
+    assert len(asked) - 1500 <= 1024  # and the model is not asked for what cannot be added
+
+
+def test_an_axis_of_many_groups_does_not_outweigh_the_data(run: Any) -> None:
+    texts = [f"The Muslim has {k} books." if k % 2 else f"Rain fell {k}." for k in range(10)]
+    out, facts, _ = applied(LearnedRewriting, run, rows_of(texts), rewriter="engine", axis="religion")
+    made = [row["text"] for row in out if row["evenhand_step"]]
+    assert made and tokens_of(run, made) <= tokens_of(run, texts)
+    assert facts["texts whose rewrites had no room under max_share"] > 0
+
+
+def test_in_a_stream_the_share_holds_at_each_place(run: Any) -> None:
+    texts = [f"She has {k} books." if k % 2 else f"Rain fell {k}." for k in range(60)]
+    streaming = LearnedRewriting(rewriter="engine", max_share=0.2).data(run, "train", run.services.model)
+    own, more = [], []
+    for row in streaming.fn(rows_of(texts).to_iterable_dataset()):
+        (more if row["evenhand_step"] else own).append(row["text"])
+        assert tokens_of(run, more) <= 0.2 * tokens_of(run, own + more)
+    assert own == texts and 0.15 < streaming.facts["share of added tokens"] <= 0.2
+    assert streaming.facts["texts whose rewrites had no room under max_share"] == 30 - len(more)
 
 
 def test_a_named_models_texts_are_added_when_they_pass(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,16 @@ def test_a_tag_begins_the_texts_of_known_authors_and_no_others(run: Any) -> None
         DemographicMix(consent=SAID, tag="[north] ")
 
 
+def test_tags_are_put_before_a_share_of_the_texts_and_a_smaller_one_is_part_of_it(run: Any) -> None:
+    rows = authors({"north": 100, "south": 100})
+    found = []
+    for strength in (0.3, 0.7, 1.0):
+        out, _, _ = mixed(run, rows, tag="[{group}] ", tau=1.0, strength=strength)
+        found.append({text for text in out["text"] if text.startswith("[")})
+    assert found[0] < found[1] < found[2] and len(found[2]) == 200
+    assert abs(len(found[0]) - 60) < 26  # four standard deviations of 200 draws
+
+
 def test_small_groups_and_single_groups_are_refused(run: Any) -> None:
     with pytest.raises(UsageError, match=r"groups with fewer than 20 rows: south \(10\)"):
         mixed(run, authors({"north": 90, "south": 10}), min_rows=20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,6 +235,13 @@ def test_an_axis_that_is_unknown_or_named_twice_is_refused() -> None:
         PairParity(axes=("gendre",))
     with pytest.raises(UsageError, match="names 'gender' twice"):
         PairParity(axes=("gender", "gender"))
+
+
+def test_two_packs_that_call_their_axis_the_same_are_refused(tmp_path: Path, belief: str) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(Path(belief).read_text(encoding="utf-8").replace('"belief"', '"gender"'), encoding="utf-8")
+    with pytest.raises(UsageError, match="names the axis 'gender' twice: 'gender' and '.*own.toml' .call one of them"):
+        PairParity(axes=("gender", str(own)))
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])

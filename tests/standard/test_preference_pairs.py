@@ -11,7 +11,13 @@ from data_steps import applied
 from datasets import Dataset
 
 from evenhand_sdk import UsageError
+from evenhand_standard.data.bias_filter import BiasFilter
 from evenhand_standard.data.continuations import log_likelihoods
+from evenhand_standard.data.counterfactual_augmentation import CounterfactualAugmentation
+from evenhand_standard.data.counterfactual_substitution import CounterfactualSubstitution
+from evenhand_standard.data.group_balancing import GroupBalancing
+from evenhand_standard.data.healthy_data_diet import HealthyDataDiet
+from evenhand_standard.data.learned_rewriting import LearnedRewriting
 from evenhand_standard.data.preference_pairs import FILE, PreferencePairs
 
 ROWS = Dataset.from_dict({"text": ["Rain fell.", "The sun came out."]})
@@ -39,6 +45,26 @@ def test_each_comparison_gives_two_rows_that_mirror_each_other(run: Any) -> None
     untouched = [row for row in out if not row["evenhand_step"]]
     assert [row["text"] for row in untouched] == list(ROWS["text"])
     assert {row["evenhand_prompt"] for row in untouched} == {""}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "options"),
+    [
+        (BiasFilter, {"classifier": "vader", "above": -1.0}),
+        (CounterfactualSubstitution, {"probability": 1.0}),
+        (CounterfactualAugmentation, {"max_share": 0.9}),
+        (GroupBalancing, {"method": "temperature", "tau": 0.0}),
+        (HealthyDataDiet, {"selection": "random", "keep_factual": 0.1}),
+        (LearnedRewriting, {"rewriter": "engine"}),
+    ],
+)
+def test_later_steps_pass_pairs_on_as_they_are(run: Any, plugin: type, options: dict[str, Any]) -> None:
+    """A pair without its mirror has its optimum at the reverse stereotype, a swapped text is not that of the pair."""
+    rows = Dataset.from_dict({"text": [f"{who} left {k}." for k in range(5) for who in ("She", "He", "He")]})
+    pairs, _, _ = applied(PreferencePairs, run, rows, limit=6)
+    out, _, account = applied(plugin, run, pairs, **options)
+    assert account.changed + account.added + sum(account.dropped.values()) > 0
+    assert [row for row in out.to_list() if row["evenhand_prompt"]] == pairs.to_list()[15:]
 
 
 def test_weights_are_those_of_the_untouched_models_preference(run: Any) -> None:

@@ -40,6 +40,17 @@ def test_the_loss_by_hand() -> None:
     assert float(found.detach()) == pytest.approx(expected, rel=1e-5)
 
 
+def test_rows_without_a_label_do_not_count() -> None:
+    torch.manual_seed(0)
+    states, mask, head = torch.randn(3, 4, 5), torch.ones(3, 4), torch.nn.Linear(5, 1)
+    given = Given(attention_mask=mask, columns={COLUMN: [1, None, 0]})
+    some = Given(attention_mask=mask[::2], columns={COLUMN: [1, 0]})
+    loss = task_loss(head, lambda: 0.5)
+    assert torch.equal(loss(given, Given(hidden_states=(states,))), loss(some, Given(hidden_states=(states[::2],))))
+    none = Given(attention_mask=mask, columns={COLUMN: [None] * 3})
+    assert float(loss(none, Given(hidden_states=(states,))).detach()) == 0.0
+
+
 def test_no_tweet_is_in_both_parts_and_the_labels_are_those_of_the_file() -> None:
     training, measuring = labelled_tweets("training"), labelled_tweets("measuring")
     one, two = ({normalised(t.text) for t in part} for part in (training, measuring))

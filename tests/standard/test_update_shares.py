@@ -13,6 +13,7 @@ import evenhand
 from evenhand.contributions import Aggregator
 from evenhand.trainer import EvenhandTrainer
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
+from evenhand_standard.data.group_balancing import GroupBalancing
 from evenhand_standard.objective.attention_entropy import AttentionEntropy
 from evenhand_standard.objective.equalising_loss import EqualisingLoss
 from evenhand_standard.objective.margin_equalisation import MarginEqualisation
@@ -53,6 +54,7 @@ def rows() -> Dataset:
             "evenhand_anti_stereotype": [*NONE, " He left.", " She left the room early."],
             "evenhand_unlikely": [*NONE, " She left.", ""],
             "evenhand_instead": [*NONE, " He left.", ""],
+            "evenhand_row_weight": [2.0, 0.5, None, 3.0, 0.2, 0.3],
             "evenhand_unwanted_toxicity": [" and went home at once.", "", "", "", "", ""],
         }
     )
@@ -109,6 +111,7 @@ CAUSAL = {
     "unlearning": ([Unlearning()], {}),
     "unlikelihood": ([Unlikelihood(until_parity=False)], {}),
     "unwanted-text": ([UnwantedText(texts="hateful-tweets")], {}),
+    "group-balancing": ([GroupBalancing(apply="weigh")], {}),
     "retention": ([Retention(anchors=("kl",)), PairParity(retention=0.0)], {}),
 }
 

@@ -49,7 +49,7 @@ from evenhand_standard.data.keep_rates import (
     groups_of,
     keep_rates,
 )
-from evenhand_standard.data.whole_corpus import demand_column, demand_whole, workable
+from evenhand_standard.data.whole_corpus import demand_column, demand_whole, worked_on
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -169,7 +169,7 @@ def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[i
     """The flagged rows with the reason, and what a report says; UsageError when the guard refuses."""
     for column in o.group_columns:
         demand_column(rows, column, "groups of texts")
-    numbers = [k for k, text in enumerate(rows["text"]) if workable(text, o.max_characters)]
+    numbers = [k for k, fit in enumerate(worked_on(rows, o.max_characters)) if fit]
     texts = [rows[k]["text"] for k in numbers]
     axes = [load_axis(name, o.locale) for name in o.axes]
     flags: dict[int, str] = {}
@@ -177,11 +177,11 @@ def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[i
     if o.triggers:
         found = _by_triggers(texts, o, run)
         flags |= {numbers[k]: TRIGGER for k in found}
-        facts["flagged by trigger likelihood"] = len(found)
+        facts |= {"flagged by trigger likelihood": len(found), **_too_few("trigger_share", o.trigger_share, texts)}
     if o.influence != "off":
         found, told = _by_influence(texts, axes, o, run)
         flags |= {numbers[k]: INFLUENCE for k in found}
-        facts |= {"flagged by influence": len(found), **told}
+        facts |= {"flagged by influence": len(found), **told, **_too_few("influence_share", o.influence_share, texts)}
     if o.classifier:
         found, told = _by_classifier(texts, o, offline=run.offline)
         flags |= {numbers[k]: CLASSIFIER for k in found}
@@ -201,6 +201,13 @@ def judged(rows: Dataset, o: BiasFilterOptions, run: RunContext) -> tuple[dict[i
     unequal = disparities(rates, at_least=o.min_texts)
     guard(unequal, rates, o.min_keep_ratio)
     return flags, facts | told_rates(rates, unequal, o.min_texts)
+
+
+def _too_few(option: str, share: float, texts: Sequence[str]) -> dict[str, str]:
+    """What a report says where a share of so few texts is none."""
+    if math.floor(share * len(texts)):
+        return {}
+    return {f"none flagged, whatever the scores ({option})": f"{share:g} of {len(texts)} texts is less than one"}
 
 
 def stated(value: Any) -> str:

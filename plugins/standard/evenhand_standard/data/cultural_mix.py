@@ -31,7 +31,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.data_rows import RowOptions, RowWork
 from evenhand_standard.data.group_mixture import mixed, mixture, tokens_by_group, told
-from evenhand_standard.data.whole_corpus import demand_column, demand_whole, workable
+from evenhand_standard.data.whole_corpus import demand_column, demand_whole, worked_on
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -96,8 +96,9 @@ class CulturalMix(Mitigation):
             demand_column(rows, o.column, "the locale of each text")
             texts, values = list(rows["text"]), list(rows[o.column])
             members, left_out = {}, {}
-            for number, (text, value) in enumerate(zip(texts, values, strict=True)):
-                if not workable(text, o.max_characters):
+            fits = worked_on(rows, o.max_characters)
+            for number, (fit, value) in enumerate(zip(fits, values, strict=True)):
+                if not fit:
                     continue
                 if tag := locale_of(value, o.locales):
                     members[number] = tag

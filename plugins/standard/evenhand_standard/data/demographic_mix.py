@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from evenhand_sdk import DataTransform, Mitigation, RunContext, UsageError, hookimpl
-from evenhand_sdk.data_rows import RowOptions, RowWork
+from evenhand_sdk.data_rows import ORIGIN, Row, RowOptions, RowWork
 from evenhand_standard.data.group_mixture import mixed, mixture, tokens_by_group, told
-from evenhand_standard.data.whole_corpus import demand_column, demand_whole, workable
+from evenhand_standard.data.whole_corpus import demand_column, demand_whole, worked_on
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,7 +40,9 @@ class DemographicMixOptions(RowOptions):
         20, description="Fewest rows of a group: a smaller one would be learned by heart, and shown to everyone."
     )
     tag: str = Field(
-        "", description="Put before a text whose author states a group, with {group} in it: a control token."
+        "",
+        description="Put before a text whose author states a group, with {group} in it: a control token. Below "
+        "strength 1 before a share of them.",
     )
     unstated: Literal["keep", "drop"] = Field("keep", description="What becomes of rows whose author states no group.")
 
@@ -82,8 +84,9 @@ class DemographicMix(Mitigation):
             demand_column(rows, o.column, "the group that authors state")
             texts, values = list(rows["text"]), list(rows[o.column])
             members, left_out = {}, {}
-            for number, (text, value) in enumerate(zip(texts, values, strict=True)):
-                if not workable(text, o.max_characters):
+            fits = worked_on(rows, o.max_characters)
+            for number, (fit, value) in enumerate(zip(fits, values, strict=True)):
+                if not fit:
                     continue
                 if value is not None and str(value).strip():
                     members[number] = str(value).strip()
@@ -94,10 +97,18 @@ class DemographicMix(Mitigation):
             facts.update(told(found, tokens_by_group(run.tokenizer, texts, members), "author group"))
             facts["rows without a stated group"] = len(texts) - len(members)
             facts["basis of use"] = o.consent
-            tags = {number: o.tag.replace("{group}", group) for number, group in members.items()} if o.tag else {}
+            tags = tagged(rows, members, o, run.seed_for("tags")) if o.tag else {}
             return mixed(work, rows, found, left_out=left_out, tags=tags)
 
         return work.transform(remixed, facts=facts)
+
+
+def tagged(rows: Dataset, members: Mapping[int, str], o: DemographicMixOptions, seed: int) -> dict[int, str]:
+    """Row -> its tag: of the share `strength` of the rows with a stated group; a smaller one takes a subset."""
+    origins = rows[ORIGIN] if ORIGIN in rows.column_names else range(len(rows))
+    texts = rows["text"]
+    drawn = (k for k in members if Row(k, texts[k], origins[k]).draw(seed) < o.strength)
+    return {k: o.tag.replace("{group}", members[k]) for k in drawn}
 
 
 def demand_sizes(counts: Mapping[str, int], o: DemographicMixOptions) -> None:

@@ -11,7 +11,7 @@
 Weights are scaled, by a, to a mean of 1; texts without a group have weight 1 and take no part. The effective sample
 size (sum w)^2 / sum w^2 of the texts that take part is reported, and below 30 % of them the step refuses. `resample`
 takes a text floor(w) times and once more with probability w - floor(w); `weigh` multiplies its loss by w, scaled to a
-mean of 1 in each batch.
+mean of 1 over the rows of the training.
 
 Sources: Kamiran and Calders 2012; sampling by temperature as in Arivazhagan et al. 2019.
 """
@@ -33,11 +33,12 @@ from evenhand_sdk import (
     Mitigation,
     Needs,
     RunContext,
+    TrainingStart,
     UsageError,
     hookimpl,
     load_axis,
 )
-from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_one
+from evenhand_sdk.data_rows import FIXED, Fate, Made, Row, RowOptions, RowWork, one_by_one
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.cell_weights import Cell, cell_weights, effective_size
 from evenhand_standard.data.group_words import dominant_group
@@ -110,33 +111,55 @@ class GroupBalancing(Mitigation):
     def objective(self, run: RunContext, model: PreTrainedModel) -> LossTerm | None:
         if self.options.strength == 0 or self.options.apply != "weigh":
             return None
+        term = WeightedExcess(run.kind)
         return LossTerm(
             name="weights of rows",
-            fn=lambda batch, outputs: weighted_excess(batch, outputs, run.kind),
+            fn=term,
+            count=term.count,
+            on_start=term.on_start,
             weight=run.services.settings.language_modelling,
             needs=Needs(columns=(WEIGHT,)),
         )
 
 
-def weighted_excess(batch: Any, outputs: Any, kind: str) -> torch.Tensor:
-    """What weights add to the language-modelling loss: with weights w_i of mean 1 over the N predicted tokens,
+class WeightedExcess:
+    """What weights add to the language-modelling loss: with weights w_i of mean 1 over the rows of the training,
 
-    1/N sum_t w_i(t) nll_t  -  1/N sum_t nll_t
+    1/N sum_t w_i(t) nll_t  -  1/N sum_t nll_t        over the N predicted tokens of a batch
+
+    The mean is not that of the batch: a batch of one row would have no weight but 1, and a row's weight would depend on
+    the rows beside it.
     """
-    import torch
 
-    logits, labels = outputs.logits, batch.labels
-    if kind == "causal":
-        logits, labels = logits[:, :-1], labels[:, 1:]
-    counted = labels != -100
-    nll = torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="none"
-    ).view_as(labels)
-    given = torch.tensor([1.0 if w is None else float(w) for w in batch.columns[WEIGHT]], device=nll.device)
-    weights = given[:, None] * counted
-    number = counted.sum().clamp_min(1)
-    weights = weights * number / weights.sum().clamp_min(1e-12)
-    return ((weights - counted.to(weights.dtype)) * nll).sum() / number
+    def __init__(self, kind: str) -> None:
+        self.kind, self.mean = kind, 1.0
+
+    def on_start(self, begun: TrainingStart) -> None:
+        """Rows of the training have another mean than 1 where later steps dropped or added some."""
+        given = [stated(w) for w in begun.rows[WEIGHT]]
+        self.mean = sum(given) / max(1, len(given))
+
+    def count(self, batch: Any) -> float:
+        labels = batch.labels[:, 1:] if self.kind == "causal" else batch.labels
+        return float((labels != -100).sum())
+
+    def __call__(self, batch: Any, outputs: Any) -> torch.Tensor:
+        import torch
+
+        logits, labels = outputs.logits, batch.labels
+        if self.kind == "causal":
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        counted = labels != -100
+        nll = torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="none"
+        ).view_as(labels)
+        excess = torch.tensor([stated(w) / self.mean - 1 for w in batch.columns[WEIGHT]], device=nll.device)
+        return (excess[:, None] * counted * nll).sum() / counted.sum().clamp_min(1)
+
+
+def stated(weight: float | None) -> float:
+    """The weight of a row; 1 for a row that a later step made from none."""
+    return 1.0 if weight is None else float(weight)
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
@@ -237,7 +260,7 @@ def _cells(rows: Dataset, axis: Axis, options: GroupBalancingOptions) -> list[Ce
     for part in rows.iter(batch_size=1000):
         for k, text in enumerate(part["text"]):
             columns = {name: values[k] for name, values in part.items()}
-            fit = workable(text, options.max_characters)
+            fit = workable(text, options.max_characters) and not columns.get(FIXED)
             groups.append(_group(text, columns, axis, options) if fit else "")
             concepts.append(_concept(columns, options))
     if options.method == "reweigh" and options.concept == "sentiment":

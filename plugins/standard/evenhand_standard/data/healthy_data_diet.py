@@ -39,7 +39,7 @@ from evenhand_sdk import (
 from evenhand_sdk.data_rows import ORIGIN, Fate, Made, Row, RowOptions, RowWork, one_by_one, token_counts
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.early_scores import group_effects, kept_scores, mean_token_losses
-from evenhand_standard.data.whole_corpus import demand_whole, workable
+from evenhand_standard.data.whole_corpus import demand_whole, worked_on
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -153,8 +153,9 @@ def pool_of(rows: Dataset, axes: Sequence[Axis], options: HealthyDataDietOptions
     origins: dict[int, int] = {}
     candidates: list[Candidate] = []
     given = rows[ORIGIN] if ORIGIN in rows.column_names else range(len(rows))
-    for number, (text, origin) in enumerate(zip(rows["text"], given, strict=True)):
-        if not workable(text, options.max_characters):
+    fits = worked_on(rows, options.max_characters)
+    for number, (text, origin, fit) in enumerate(zip(rows["text"], given, fits, strict=True)):
+        if not fit:
             continue
         texts[number], origins[number] = text, origin
         for axis in axes:
@@ -166,9 +167,13 @@ def pool_of(rows: Dataset, axes: Sequence[Axis], options: HealthyDataDietOptions
 
 # ------------------------------------------------------------------------------------------------------------- choice
 def kept_numbers(n: int, m: int, options: HealthyDataDietOptions) -> tuple[int, int]:
-    """How many of n texts stay and how many of m counterfactuals are added."""
+    """How many of n texts stay and how many of m counterfactuals are added; at least one where the share is not 0."""
     s = options.strength
-    return round((1 - s * (1 - options.keep_factual)) * n), round(s * options.keep_counterfactual * m)
+    return _rounded((1 - s * (1 - options.keep_factual)) * n), _rounded(s * options.keep_counterfactual * m)
+
+
+def _rounded(number: float) -> int:
+    return max(1, round(number)) if number > 0 else 0
 
 
 def highest(scores: Sequence[float], count: int, trim: float) -> list[int]:

@@ -7,7 +7,9 @@ added only when
 
     0 < edit distance over words <= max_edits,    similarity >= min_similarity
 
-and a model's only where words of the target group grew, too; the engine's swaps both ways and need not.
+and a model's only where words of the target group grew, too; the engine's swaps both ways and need not. Added tokens
+are at most `max_share` of all: of a data set, texts with the smallest draws are rewritten until there is no room, of a
+stream those whose rewrites find room when they come.
 
 Source: Qian et al. 2022 (PANDA, perturbation augmentation); the off-line form is our own.
 """
@@ -15,8 +17,7 @@ Source: Qian et al. 2022 (PANDA, perturbation augmentation); the off-line form i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -33,10 +34,13 @@ from evenhand_sdk import (
     load_axis,
     progress,
 )
-from evenhand_sdk.data_rows import ORIGIN, Fate, Made, Row, RowOptions, RowWork, one_by_one
+from evenhand_sdk.data_rows import ORIGIN, Fate, Fates, Made, Row, RowOptions, RowWork, one_by_one
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.rewrite_candidates import Rewrite, candidates, likeliest, near, similarity, word_distance
-from evenhand_standard.data.whole_corpus import workable
+from evenhand_standard.data.rewriter_models import AT_ONCE as WRITTEN_AT_ONCE
+from evenhand_standard.data.rewriter_models import Models
+from evenhand_standard.data.token_room import TokenRoom
+from evenhand_standard.data.whole_corpus import workable, worked_on
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -44,10 +48,10 @@ if TYPE_CHECKING:
 
 PROMPT = "{word}, {target} <PERT_SEP> {text}"
 """The form that published perturbers are trained with."""
-Writer = Callable[[Sequence[tuple[str, str, str]]], list[str]]
-"""Word, target and text of some texts -> what the rewriter makes of them."""
 AT_ONCE = 512
-"""Texts that are scored in one call."""
+"""Texts that are scored in one call, and fewest that are rewritten before it is seen whether they find room."""
+NO_ROOM = "texts whose rewrites had no room under max_share"
+NOT_ASKED = "texts that were not rewritten, since there was no room left"
 
 
 class LearnedRewritingOptions(RowOptions):
@@ -63,6 +67,9 @@ class LearnedRewritingOptions(RowOptions):
     max_edits: Annotated[int, Field(ge=1)] = Field(12, description="Most words that a rewrite may change.")
     min_similarity: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.5, description="Least similarity to the text: 2 x equal words / words of both."
+    )
+    max_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.5, description="Most that added tokens may be of all tokens."
     )
 
     @field_validator("prompt")
@@ -101,60 +108,94 @@ class LearnedRewriting(Mitigation):
         o = self.options
         if split != "train":
             return None
-        axis = load_axis(o.axis, o.locale)
         work = RowWork(run, o, title="Rewriting")
         facts: dict[str, Any] = {}
-        seed = run.seed_for("rows")
-
-        total: Counter[str] = Counter()
-
-        def of_some(part: Sequence[Row], models: Models) -> list[Fate]:
-            """The rewrites of a few rows; those that `strength` leaves out are not even asked for."""
-            drawn = [row for row in part if row.draw(seed) < o.strength]
-            made, counts = rewritten([row.text for row in drawn], axis, o, run, models)
-            if part and part[0].number == 0:
-                total.clear()
-            total.update(counts)
-            facts.update(total)
-            by_row = {drawn[k].number: found for k, found in made.items()}
-            return [Fate(added=[as_made(rewrite, axis) for rewrite in by_row.get(row.number, ())]) for row in part]
+        rewriting = Rewriting(load_axis(o.axis, o.locale), o, run, facts)
 
         def added(rows: Any) -> Any:
             if not hasattr(rows, "select"):
-                return work.rewrite(rows, partial(of_some, models=Models(o, run)))
-            found = rows_of(rows, o.max_characters)
-            fates = dict(zip([row.number for row in found], of_some(found, Models(o, run)), strict=True))
+                return work.rewrite(rows, rewriting.as_they_come())
+            fates = rewriting.of_all(rows_of(rows, o.max_characters))
             made = [[number, [(m.group, m.text) for m in fate.added]] for number, fate in fates.items() if fate.added]
             work.depends = digest_of(made)  # the model's choice depends on more than a fingerprint of rows knows
-            return work.rewrite(rows, one_by_one(lambda row: fates[row.number]))
+            return work.rewrite(rows, one_by_one(lambda row: fates.get(row.number, Fate())))
 
         return work.transform(added, facts=facts)
 
 
-class Models:
-    """The models that rewrite or choose, each loaded once and when it is first needed."""
+class Rewriting:
+    """What becomes of rows, and the counts of it in `facts`; rows that `strength` leaves out are not even asked for."""
 
-    def __init__(self, options: LearnedRewritingOptions, run: RunContext) -> None:
-        self.options, self.run = options, run
+    def __init__(self, axis: Axis, options: LearnedRewritingOptions, run: RunContext, facts: dict[str, Any]) -> None:
+        self.axis, self.options, self.run, self.facts = axis, options, run, facts
+        self.seed = run.seed_for("rows")
 
-    @cached_property
-    def write(self) -> Writer:
-        from evenhand_standard.data.rewriter_models import rewriter
+    def of_all(self, rows: Sequence[Row]) -> dict[int, Fate]:
+        """Row -> its additions: of the rows in the order of their draws, those that find room."""
+        models, total = Models(self.options, self.run), Counter({NO_ROOM: 0})
+        room = TokenRoom(self.options.max_share, self.run.tokenizer)
+        size = dict(zip([row.number for row in rows], room.read([row.text for row in rows]), strict=True))
+        order = sorted((row.draw(self.seed), row.number, row) for row in rows)
+        drawn = [row for u, _, row in order if u < self.options.strength]
+        fates: dict[int, Fate] = {}
+        start, found, fitting = 0, 0, 0
+        while start < len(drawn) and room.left() > 0 and (fitting or not found):  # till nothing that is made fits
+            end, fill = start, room.left()
+            while end < len(drawn) and (end < start + AT_ONCE or fill > 0):
+                fill -= size[drawn[end].number] * (len(self.axis.groups) - 1)
+                end += 1
+            made, counts = rewritten([row.text for row in drawn[start:end]], self.axis, self.options, self.run, models)
+            taken = {k: rewrites for k, rewrites in sorted(made.items()) if room.take([r.text for r in rewrites])}
+            fates |= {drawn[start + k].number: self._fate(rewrites) for k, rewrites in taken.items()}
+            total.update(counts)
+            start, found, fitting = end, len(made), len(taken)
+            total[NO_ROOM] += found - fitting
+        if start < len(drawn):
+            total[NOT_ASKED] = len(drawn) - start
+        self._tell(total, room)
+        return fates
 
-        return rewriter(self.options.model or "", self.options.prompt, self.run.device, offline=self.run.offline)
+    def as_they_come(self) -> Fates:
+        """For a stream: rewrites of a row are added when they find room beside what was read so far."""
+        models, total = Models(self.options, self.run), Counter({NO_ROOM: 0})
+        room = TokenRoom(self.options.max_share, self.run.tokenizer)
 
-    @cached_property
-    def base(self) -> Any:
-        return self.run.services.load_base()
+        def fates(part: Sequence[Row]) -> list[Fate]:
+            if part and part[0].number == 0:
+                total.clear()
+                room.empty()
+            drawn = [row for row in part if row.draw(self.seed) < self.options.strength]
+            made, counts = rewritten([row.text for row in drawn], self.axis, self.options, self.run, models)
+            by_row = {drawn[k].number: rewrites for k, rewrites in made.items()}
+            out = []
+            for row in part:
+                room.read([row.text])
+                rewrites = by_row.get(row.number, [])
+                fits = room.take([r.text for r in rewrites])
+                total[NO_ROOM] += not fits
+                out.append(self._fate(rewrites) if fits else Fate())
+            total.update(counts)
+            self._tell(total, room)
+            return out
+
+        return fates
+
+    def _fate(self, rewrites: Sequence[Rewrite]) -> Fate:
+        return Fate(added=[as_made(rewrite, self.axis) for rewrite in rewrites])
+
+    def _tell(self, total: Counter[str], room: TokenRoom) -> None:
+        self.facts.update(total)
+        self.facts["share of added tokens"] = room.share()
 
 
 def rows_of(rows: Dataset, longest: int) -> list[Row]:
     """The rows that can be worked on, as a step meets them."""
     given = rows[ORIGIN] if ORIGIN in rows.column_names else range(len(rows))
+    fits = worked_on(rows, longest)
     return [
         Row(number, text, origin)
-        for number, (text, origin) in enumerate(zip(rows["text"], given, strict=True))
-        if workable(text, longest)
+        for number, (text, origin, fit) in enumerate(zip(rows["text"], given, fits, strict=True))
+        if fit
     ]
 
 
@@ -231,8 +272,6 @@ def by_model(
     models: Models, counts: Counter[str],
 ) -> list[tuple[int, Rewrite]]:  # fmt: skip
     """The named model's texts that stay near theirs and speak more of the target than before."""
-    from evenhand_standard.data.rewriter_models import AT_ONCE as WRITTEN_AT_ONCE
-
     order = sorted(asked, key=lambda one: len(texts[one[0]]))  # texts of like length share a pass
     written: dict[tuple[int, str], str] = {}
     with progress("Rewriting", total=len(asked), unit="texts") as bar:

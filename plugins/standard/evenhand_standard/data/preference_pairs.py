@@ -97,7 +97,7 @@ class PreferencePairs(Mitigation):
             write(found, o.format, run.folder / FILE)
             facts.update({"pairs": len(found), "file": FILE, "format": o.format, "calibrated": o.calibrate})
             made = [as_row(pair, o.format) for pair in found]
-            out, account = with_own(work, rows, made, COLUMNS)
+            out, account = with_own(work, rows, made, COLUMNS, fixed=True)
             told.append(account)
             return out
 

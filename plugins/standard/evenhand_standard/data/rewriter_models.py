@@ -6,17 +6,21 @@ Weights are read from safetensors alone, and no code that comes with a model is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
 
-from evenhand_sdk import UsageError
+from evenhand_sdk import RunContext, UsageError
 from evenhand_sdk.named_models import model_folder
 
 Asked = tuple[str, str, str]
 """Word, target group, text."""
+Writer = Callable[[Sequence[Asked]], list[str]]
+"""Some of these -> what the rewriter makes of them."""
 AT_ONCE = 16
 """Texts that are written in one pass."""
 
 
-def rewriter(place: str, prompt: str, device: str, *, offline: bool) -> Callable[[Sequence[Asked]], list[str]]:
+def rewriter(place: str, prompt: str, device: str, *, offline: bool) -> Writer:
     """(word, target, text) of some texts -> what the model writes, greedily, each at most half as long again as what
     it got.
 
@@ -70,3 +74,18 @@ def rewriter(place: str, prompt: str, device: str, *, offline: bool) -> Callable
         ]
 
     return write
+
+
+class Models:
+    """The models that rewrite or choose, each loaded once and when it is first needed."""
+
+    def __init__(self, options: Any, run: RunContext) -> None:
+        self.options, self.run = options, run
+
+    @cached_property
+    def write(self) -> Writer:
+        return rewriter(self.options.model or "", self.options.prompt, self.run.device, offline=self.run.offline)
+
+    @cached_property
+    def base(self) -> Any:
+        return self.run.services.load_base()

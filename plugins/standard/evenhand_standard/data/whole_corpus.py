@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import Example, RowAccount, UsageError
-from evenhand_sdk.data_rows import AXIS, GROUP, ORIGIN, STEP, Fate, Fates, Made, RowWork, one_by_one
+from evenhand_sdk.data_rows import AXIS, FIXED, GROUP, ORIGIN, STEP, Fate, Fates, Made, RowWork, one_by_one
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,6 +29,12 @@ def demand_whole(rows: Any, step: str) -> None:
 def workable(text: Any, longest: int) -> bool:
     """Whether a value is a text that a step works on; others go to the quarantine when the rows are written."""
     return isinstance(text, str) and bool(text.strip()) and len(text) <= longest
+
+
+def worked_on(rows: Dataset, longest: int) -> list[bool]:
+    """Of each row whether a step works on it: it is workable, and no earlier step's loss reads it as it is."""
+    fixed = rows[FIXED] if FIXED in rows.column_names else [""] * len(rows)
+    return [workable(text, longest) and not step for text, step in zip(rows["text"], fixed, strict=True)]
 
 
 def columns_of(rows: Any) -> list[str]:
@@ -55,23 +61,26 @@ def with_own(
     columns: Mapping[str, tuple[str, Any]] | None = None,
     *,
     fates: Fates | None = None,
+    fixed: bool = False,
 ) -> tuple[Dataset, RowAccount]:
     """The rows, after each met its fate if there are some, then texts that were made from none of them, with
     provenance; and the account of both.
 
     `columns` are new ones: name -> (type of `datasets.Value`, value of the rows that were there). All other columns of
-    the new texts are empty.
+    the new texts are empty. `fixed` ones are passed on as they are by later steps.
     """
     from datasets import Dataset, concatenate_datasets
 
-    kept = work.rewrite(rows, fates or one_by_one(lambda row: Fate()), columns=columns)
+    declared = {**(columns or {}), **({FIXED: ("string", "")} if fixed else {})}
+    kept = work.rewrite(rows, fates or one_by_one(lambda row: Fate()), columns=declared)
     counted = work.account()
     assert counted is not None
     account = replace(counted, added=counted.added + len(made), examples=[*counted.examples, *shown(made)])
     if not made:
         return kept, account
     own = [{ORIGIN: NO_ORIGIN, STEP: work.run.step_id, AXIS: m.axis, GROUP: m.group, "text": m.text} for m in made]
-    given = [{**row, **m.columns} for row, m in zip(own, made, strict=True)]
+    stays = {FIXED: work.run.step_id} if fixed else {}
+    given = [{**row, **stays, **m.columns} for row, m in zip(own, made, strict=True)]
     table = {name: [row.get(name) for row in given] for name in kept.column_names}
     return concatenate_datasets([kept, Dataset.from_dict(table, features=kept.features)]), account
 

@@ -90,7 +90,8 @@ class ListedPairs:
             demand_whole(rows, name)
             found = [c for c in banked(load_axis(o.axis, o.locale), run.seed_for("order")) if c.stereotype][: o.limit]
             facts["pairs"] = len(found)
-            out, account = with_own(work, rows, [self.as_row(item) for item in found], self.columns)
+            made = [self.as_row(item) for item in found]
+            out, account = with_own(work, rows, made, self.columns, fixed=True)
             accounts.append(account)
             return out
 

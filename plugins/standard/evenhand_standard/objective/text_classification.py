@@ -85,7 +85,7 @@ class TextClassification(Plugin):
             return Fate(text=Made(text=tweet.text, note="a labelled tweet", columns={COLUMN: int(tweet.offensive)}))
 
         return work.transform(
-            lambda rows: work.rewrite(rows, one_by_one(each), columns={COLUMN: ("int64", 0)}), facts=shares(tweets)
+            lambda rows: work.rewrite(rows, one_by_one(each), columns={COLUMN: ("int64", None)}), facts=shares(tweets)
         )
 
     @hookimpl
@@ -101,13 +101,13 @@ class TextClassification(Plugin):
         share: dict[str, float] = {}
 
         def start(begun: Any) -> None:
-            labels = begun.rows[COLUMN]
-            share["offensive"] = sum(labels) / len(labels)
+            labels = [label for label in begun.rows[COLUMN] if label is not None]
+            share["offensive"] = sum(labels) / max(1, len(labels))
 
         return LossTerm(
             name=f"task of {run.step_id}",
             fn=task_loss(head, lambda: share.get("offensive", 0.5)),
-            count=lambda batch: float(len(batch.rows)),
+            count=lambda batch: float(sum(label is not None for label in batch.columns[COLUMN])),
             weight=o.weight,
             needs=Needs(columns=(COLUMN,), hidden_states=True),
             parameters=head.parameters,
@@ -153,14 +153,21 @@ class TextClassification(Plugin):
 
 
 def task_loss(head: Any, share: Callable[[], float]) -> Callable[[Batch, Outputs], torch.Tensor]:
-    """The cross-entropy [] of the labels in nat; a label of share p among all rows counts 1 / (2 p)."""
+    """The cross-entropy [] of the labels in nat; a label of share p among all labelled rows counts 1 / (2 p).
+
+    Rows that other steps made have no label and do not count.
+    """
     import torch
 
     def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
         assert outputs.hidden_states is not None
         states = pooled(outputs.hidden_states[-1], batch.attention_mask)
-        logits = head(states)[:, 0].float()
-        labels = torch.tensor([float(y) for y in batch.columns[COLUMN]], device=logits.device)
+        given = batch.columns[COLUMN]
+        places = torch.tensor([k for k, label in enumerate(given) if label is not None], device=states.device).long()
+        logits = head(states[places])[:, 0].float()
+        labels = torch.tensor([float(given[k]) for k in places.tolist()], device=logits.device)
+        if not len(labels):
+            return logits.sum()
         p = share()
         weights = torch.where(labels > 0, 0.5 / max(p, 1e-6), 0.5 / max(1.0 - p, 1e-6))
         return torch.nn.functional.binary_cross_entropy_with_logits(logits, labels, weight=weights)

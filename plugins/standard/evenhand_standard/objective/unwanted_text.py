@@ -18,6 +18,7 @@ Sources: Zhang et al. 2024 (NPO); Davidson et al. 2017 (the tweets that were lab
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,11 +38,11 @@ from evenhand_sdk import (
     hookimpl,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
-from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_one
+from evenhand_sdk.data_rows import FIXED, Fate, Made, Row, RowOptions, RowWork, one_by_one
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.bias_filter import GUARD
 from evenhand_standard.data.keep_rates import DIALECT, NONE, disparities, groups_of, keep_rates
-from evenhand_standard.data.whole_corpus import demand_column, demand_whole, with_own, workable
+from evenhand_standard.data.whole_corpus import demand_column, demand_whole, with_own, worked_on
 from evenhand_standard.objective.continuation_likelihoods import UntouchedLikelihoods, differing_rows, row_and_other
 from evenhand_standard.objective.listed_pairs import Unrelated
 from evenhand_standard.objective.pair_parity import nothing
@@ -144,9 +145,9 @@ class UnwantedText(Mitigation):
 
             def each(row: Row) -> Fate:
                 made = cut(row.text, o) if row.number in flags else None
-                return Fate(text=made) if made else Fate()
+                return Fate(text=replace(made, columns={**made.columns, FIXED: run.step_id})) if made else Fate()
 
-            out, account = with_own(work, rows, besides, {o.column: ("string", "")}, fates=one_by_one(each))
+            out, account = with_own(work, rows, besides, {o.column: ("string", "")}, fates=one_by_one(each), fixed=True)
             accounts.append(account)
             return out
 
@@ -205,7 +206,7 @@ def marks(rows: Dataset, o: UnwantedTextOptions, run: RunContext) -> tuple[set[i
     """The numbers of the marked rows, and what a report says; UsageError when the guard refuses."""
     if not o.by:
         return set(), {}
-    numbers = [k for k, text in enumerate(rows["text"]) if workable(text, o.max_characters)]
+    numbers = [k for k, fit in enumerate(worked_on(rows, o.max_characters)) if fit]
     texts = [rows[k]["text"] for k in numbers]
     said: dict[str, Any] = {}
     if o.by.startswith(COLUMN):
