@@ -40,6 +40,7 @@ from evenhand_sdk import (
     token_bins,
 )
 from evenhand_standard.decoding.counterfactual_averaging import EXPECTED, swapped_contexts
+from evenhand_standard.decoding.drawn_groups import MEANING, MOST, DrawnGroups, MostContexts
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class GradientDecodingOptions(StrengthOptions):
     exempt: tuple[str, ...] = Field(
         (), description="Texts that contain one of these phrases, in any case, are left alone."
     )
+    max_contexts: MostContexts = Field(MOST, description=MEANING)
     gate: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.1, description="Hellinger distance between the groups' distributions from which it acts."
     )
@@ -92,7 +94,10 @@ class GradientDecoding(Mitigation):
         axes = [load_axis(name, o.locale) for name in o.axes]
         words = [bin for axis in axes for bin in axis.bins(names=o.names)]
         bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
-        contexts = swapped_contexts(TokenEditor(run.tokenizer), axes, names=o.names, exempt=o.exempt)
+        drawn = DrawnGroups(o.max_contexts, run.seed)
+        drawn.tell(axes, run.logger)
+        editor = TokenEditor(run.tokenizer)
+        contexts = swapped_contexts(editor, axes, names=o.names, exempt=o.exempt, drawn=drawn)
         norms = top_norms(model, o.layers)
 
         def next_logits(ids: torch.Tensor, logits: torch.Tensor, given: Sequence[torch.Tensor]) -> torch.Tensor:
