@@ -89,6 +89,60 @@ def test_without_rules_it_is_plain_generate_bit_for_bit() -> None:
         assert list(response.token_ids) == by_hand(model, tokenizer, response.request.prompt, [], 8)
 
 
+FAMILIES = [
+    ("llama", {}), ("qwen2", {}), ("qwen3", {"head_dim": 8}), ("gpt2", {}), ("gpt_neox", {}),
+    ("mistral", {"sliding_window": None}), ("mistral", {"sliding_window": 6}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize(("family", "more"), FAMILIES)
+def test_the_own_loop_is_plain_generate_bit_for_bit_in_a_padded_batch(
+    family: str, more: dict[str, Any], attention: str, dtype: torch.dtype
+) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    _, tokenizer = tiny_causal()
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 4}
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, **heads, **more}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(family, vocab_size=len(tokenizer), **shape)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval().to(dtype)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3.0)
+    batch = tokenizer([r.prompt for r in requests()], return_tensors="pt", padding=True, padding_side="left")
+    assert (batch["attention_mask"] == 0).any()
+    how: dict[str, Any] = {
+        **batch, "max_new_tokens": 8, "do_sample": False, "eos_token_id": None, "pad_token_id": tokenizer.pad_token_id,
+        "output_scores": True, "return_dict_in_generate": True,
+    }  # fmt: skip
+    plain = model.generate(**how)
+    same = DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits)
+    attach(model, tokenizer, [same])
+    ours = model.generate(**how)
+    assert len(set(plain.sequences[0, -8:].tolist())) > 1
+    assert torch.equal(torch.stack(ours.scores), torch.stack(plain.scores).float())
+
+
+def test_the_mask_of_a_padded_batch_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.models.llama import modeling_llama
+
+    model, tokenizer = tiny_causal()
+    made = modeling_llama.create_causal_mask
+    given: list[int] = []
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        given.append(kwargs["attention_mask"].ndim)
+        return made(*args, **kwargs)
+
+    monkeypatch.setattr(modeling_llama, "create_causal_mask", watched)
+    same = DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits)
+    generate(model, tokenizer, requests(4), rules=[same])
+    assert given == [2, 4, 4, 4]
+
+
 def test_a_sampled_answer_does_not_depend_on_its_batch() -> None:
     model, tokenizer = tiny_causal()
     together = generate(model, tokenizer, requests(), temperature=1.0, seed=5)

@@ -292,6 +292,20 @@ def test_rules_that_need_probabilities_are_refused(server: Server, step: dict[st
     assert server.seen == []
 
 
+def test_an_address_is_no_recipe_and_the_connection_says_what_it_is(server: Server) -> None:
+    with pytest.raises(UsageError) as caught:
+        evenhand.connect(server.url)
+    assert str(caught.value) == (
+        "evenhand.connect: an endpoint is given in a recipe, with the rules that its answers get\n"
+        '  write the address into a recipe, [model] endpoint = "http://HOST:PORT/v1", and connect to that'
+    )
+    connected = evenhand.connect(recipe(server, {"use": "prompt-intervention"}))
+    assert repr(connected) == f"<'tiny' at {server.url} answers with prompt-intervention>"
+    with pytest.raises(UsageError, match="^generate: the prompt is int, not text"):
+        connected.generate(5)
+    assert server.seen == []
+
+
 def test_a_run_and_a_recipe_without_endpoint_are_told_apart(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a run measures weights and probabilities, which an endpoint does not give"):
         evenhand.run(recipe(server, {"use": "prompt-intervention"}), output=tmp_path)

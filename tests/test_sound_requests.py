@@ -12,6 +12,8 @@ from tokenizers.processors import TemplateProcessing
 from evenhand.contributions import DecodingRule, Request
 from evenhand.errors import UsageError
 from evenhand.generation import generate, prompt_text
+from evenhand.own_model import decode_with
+from evenhand.restoring import Usable
 from evenhand.text_pipeline import TextGeneration
 from evenhand_sdk.tiny import tiny_causal
 
@@ -91,3 +93,52 @@ def test_a_turn_of_a_chat_may_come_in_parts_of_text() -> None:
     )  # fmt: skip
     with pytest.raises(UsageError, match="^pipeline: a turn has content that is no text"):
         pipe([{"role": "user", "content": [{"type": "image", "url": "x"}]}])
+
+
+@pytest.mark.parametrize("given", [None, 5, {"role": "user", "content": "x"}, b"x"])
+def test_what_is_neither_a_text_nor_several_is_refused_by_everything_that_writes(given: Any) -> None:
+    model, tokenizer = tiny_causal()
+    what = f"^generate: the prompt is {type(given).__name__}, not text\n  give a text, or a list of texts$"
+    with decode_with(model, tokenizer, []) as decoding, pytest.raises(UsageError, match=what):
+        decoding.generate(given)
+    with pytest.raises(UsageError, match=what):
+        Usable(model, tokenizer, [], "causal").generate(given)
+    with pytest.raises(UsageError, match=f"^pipeline: {type(given).__name__} is neither a text nor a chat"):
+        TextGeneration(model, tokenizer, [])(given)
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ({"temperature": "hot"}, "the temperature is 'hot', not a number"),
+        ({"temperature": None}, "the temperature is None, not a number"),
+        ({"top_p": True}, "top_p is True, not a number"),
+    ],
+)
+def test_settings_of_sampling_are_numbers(how: dict[str, Any], what: str) -> None:
+    model, tokenizer = tiny_causal()
+    with pytest.raises(UsageError, match=f"^generate: {what}$"):
+        generate(model, tokenizer, [GOOD], **how)
+
+
+@pytest.mark.parametrize("name", ["num_return_sequences", "batch_size"])
+def test_a_pipeline_gives_at_least_one_answer_at_a_time(name: str) -> None:
+    with pytest.raises(UsageError, match=f"^pipeline: {name} is 0, and must be 1 at least$"):
+        TextGeneration(*tiny_causal(), [])("Rain fell", **{name: 0})
+
+
+def test_the_pipeline_takes_what_can_be_gone_through() -> None:
+    pipe = TextGeneration(*tiny_causal(), [])
+    texts = ["Rain fell", "The king"]
+    assert pipe((text for text in texts), max_new_tokens=3) == pipe(texts, max_new_tokens=3)
+
+
+def test_decode_with_samples_and_asks_in_chats_as_a_loaded_run_does() -> None:
+    model, tokenizer = tiny_causal()
+    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}"
+    how: dict[str, Any] = {"max_new_tokens": 6, "temperature": 1.0, "seed": 3, "chat": True}
+    usable = Usable(model, tokenizer, [], "causal")
+    with decode_with(model, tokenizer, []) as decoding:
+        assert decoding.generate("The king", **how) == usable.generate("The king", **how)
+        assert decoding.generate("The king", **how) != decoding.generate("The king", **{**how, "seed": 4})
+        assert decoding.generate("The king", **how) != decoding.generate("The king", **{**how, "chat": False})

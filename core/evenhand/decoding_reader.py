@@ -20,6 +20,7 @@ from evenhand.contributions import DecodingRule
 from evenhand.errors import UsageError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
+from evenhand.ready_masks import for_one_token, takes_ready_masks
 
 
 class Reader:
@@ -33,6 +34,7 @@ class Reader:
         self.asking = [(k, r) for k, r in enumerate(rules) if r.contexts is not None]
         self.touching = [r for r in rules if r.step is not None]
         self.rules = rules
+        self.ready_masks = takes_ready_masks(model)
         self.takes = inspect.signature(model.forward).parameters
         self.cached: list[list[int]] = []
         self.cache: Any = None
@@ -124,6 +126,10 @@ class Reader:
             ids = torch.tensor([w[-1:] for w in wanted], device=device)
             self.mask = torch.cat([self.mask, torch.ones_like(self.mask[:, :1])], dim=1)
             positions = torch.tensor([[len(w) - 1] for w in wanted], device=device)
+            seen = self.mask
+            # Where nothing is padded the library gives the layers no mask at all, and computes otherwise.
+            if self.ready_masks and min(map(len, wanted)) < seen.shape[1]:
+                seen = for_one_token(seen)
         else:
             from transformers import DynamicCache
 
@@ -131,6 +137,7 @@ class Reader:
             ids = torch.tensor([[self.pad] * (width - len(w)) + w for w in wanted], device=device)
             self.mask = torch.tensor([[0] * (width - len(w)) + [1] * len(w) for w in wanted], device=device)
             positions = (self.mask.cumsum(-1) - 1).clamp_min(0)
+            seen = self.mask
             self.cache = DynamicCache(config=self.model.config)
         for rule in self.touching:
             assert rule.step is not None
@@ -138,7 +145,7 @@ class Reader:
         extra = {"position_ids": positions, "logits_to_keep": 1}
         out = self.model(
             input_ids=ids,
-            attention_mask=self.mask,
+            attention_mask=seen,
             past_key_values=self.cache,
             use_cache=True,
             **{name: value for name, value in extra.items() if name in self.takes or "kwargs" in self.takes},

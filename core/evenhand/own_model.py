@@ -171,15 +171,24 @@ class Decoding:
                     stacklevel=3,
                 )
 
-    def generate(self, prompts: str | Sequence[str], *, max_new_tokens: int = 40, temperature: float = 0.0) -> Any:
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        max_new_tokens: int = 40,
+        temperature: float = 0.0,
+        seed: int = 0,
+        chat: bool = False,
+    ) -> Any:
         """The continuation of a prompt, or a list of those of several; also with rules that wrap whole requests, which
-        `model.generate` cannot have."""
+        `model.generate` cannot have. The arguments are those of `evenhand.load(run).generate`."""
         from evenhand.generation import generate
+        from evenhand.sound_requests import prompts_of
 
-        many = [prompts] if isinstance(prompts, str) else list(prompts)
-        requests = [Request(prompt=p, max_new_tokens=max_new_tokens) for p in many]
+        many = prompts_of(prompts)
+        requests = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
         # The rules are passed on; the loop must not meet those of `model.generate` again.
-        found = generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature)
+        found = generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature, seed=seed)
         return found[0].text if isinstance(prompts, str) else [answer.text for answer in found]
 
     def fill(self, texts: str | Sequence[str], *, k: int = 5) -> Any:

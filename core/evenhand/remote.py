@@ -16,7 +16,7 @@ from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import EndpointFault, EvenhandError, UsageError
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
-from evenhand.sound_requests import demand_sampling, demand_sound
+from evenhand.sound_requests import demand_sampling, demand_sound, prompts_of
 
 if TYPE_CHECKING:
     from evenhand.recipe_model import Recipe
@@ -188,10 +188,14 @@ class Connected:
         self, prompts: str | Sequence[str], *, max_new_tokens: int = 40, temperature: float = 0.0, chat: bool = True
     ) -> Any:
         """The answer to a prompt, or a list of those to several; `chat` asks in a chat, otherwise a text goes on."""
-        many = [prompts] if isinstance(prompts, str) else list(prompts)
+        many = prompts_of(prompts)
         asked = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
         texts = [r.text for r in self.answer(asked, temperature=temperature)]
         return texts[0] if isinstance(prompts, str) else texts
+
+    def __repr__(self) -> str:
+        names = ", ".join(rule.name for rule in self.rules) or "no rule"
+        return f"<{self.model.name!r} at {self.model.client.url} answers with {names}>"
 
     def write(self, path: str | Path) -> None:
         """A record as JSON: the endpoint, the steps with their options, and each answer with what was done to it.
@@ -222,6 +226,12 @@ def connect(recipe: Recipe | str | Path | Mapping[str, Any], *, overrides: Seque
     from evenhand.own_code import OwnSteps
     from evenhand.remote_client import Client
 
+    if isinstance(recipe, str) and recipe.startswith(("http://", "https://")):
+        raise UsageError(
+            "an endpoint is given in a recipe, with the rules that its answers get",
+            where="evenhand.connect",
+            do='write the address into a recipe, [model] endpoint = "http://HOST:PORT/v1", and connect to that',
+        )
     found = recipe_of(recipe, overrides)
     section = found.model
     if section.endpoint is None:

@@ -231,8 +231,9 @@ class Usable:
         """
         from evenhand.contributions import Request
         from evenhand.generation import generate
+        from evenhand.sound_requests import prompts_of
 
-        many = [prompts] if isinstance(prompts, str) else list(prompts)
+        many = prompts_of(prompts)
         requests = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
         how: dict[str, Any] = {"rules": self.rules, "temperature": temperature, "seed": seed}
         texts = [r.text for r in generate(self.model, self.tokenizer, requests, **how)]

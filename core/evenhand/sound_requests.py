@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
 from evenhand.contributions import Request
 from evenhand.errors import UsageError
 
@@ -30,8 +34,20 @@ def demand_sound(request: Request) -> None:
             ) from None
 
 
+def prompts_of(given: Any) -> list[Any]:
+    """One prompt, or several, as a list; UsageError for what is neither."""
+    if isinstance(given, str):
+        return [given]
+    if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
+        raise UsageError(
+            f"the prompt is {type(given).__name__}, not text", where="generate", do="give a text, or a list of texts"
+        )
+    return list(given)
+
+
 def demand_temperature(temperature: float) -> None:
     """Raises UsageError for what is no temperature; 0 is greedy."""
+    _demand_number("the temperature", temperature)
     if not 0 <= temperature < float("inf"):
         raise UsageError(f"the temperature is {temperature}", where="generate", known="0 is greedy, 1 the model's own")
 
@@ -39,7 +55,13 @@ def demand_temperature(temperature: float) -> None:
 def demand_sampling(temperature: float, top_p: float) -> None:
     """Raises UsageError for a temperature or a `top_p` that there is not."""
     demand_temperature(temperature)
+    _demand_number("top_p", top_p)
     if not 0 < top_p <= 1:
         raise UsageError(
             f"top_p is {top_p}", where="generate", known="it is the share of the probability that is kept, 1 for all"
         )
+
+
+def _demand_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise UsageError(f"{name} is {value!r}, not a number", where="generate")

@@ -6,7 +6,7 @@ those around whole requests, which `model.generate` cannot have. This one has al
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,8 +45,14 @@ class TextGeneration:
         """
         from evenhand.generation import generate
 
-        one = isinstance(inputs, str) or (bool(inputs) and isinstance(inputs[0], Mapping))
-        many: list[Any] = [inputs] if one else list(inputs)
+        if isinstance(inputs, bytes | Mapping) or not isinstance(inputs, Iterable):
+            raise _neither(inputs)
+        given: Any = inputs if isinstance(inputs, str) else list(inputs)
+        one = isinstance(given, str) or (bool(given) and isinstance(given[0], Mapping))
+        many: list[Any] = [given] if one else given
+        for name, number in (("num_return_sequences", num_return_sequences), ("batch_size", batch_size)):
+            if number < 1:
+                raise UsageError(f"{name} is {number}, and must be 1 at least", where="pipeline")
         if num_return_sequences > 1 and not do_sample:
             raise UsageError(
                 f"greedy decoding has one answer, not {num_return_sequences}", where="pipeline", do="set do_sample=True"
@@ -83,14 +89,18 @@ def _request(given: Any) -> Request:
     if not isinstance(given, Sequence) or not all(
         isinstance(t, Mapping) and {"role", "content"} <= set(t) for t in given
     ):
-        raise UsageError(
-            f"{type(given).__name__} is neither a text nor a chat", where="pipeline",
-            do='give a text, or a list of {"role": ..., "content": ...}',
-        )  # fmt: skip
+        raise _neither(given)
     if not given or given[-1]["role"] != "user":
         raise UsageError("a chat must end with the user's turn", where="pipeline")
     turns = tuple((str(t["role"]), _words(t["content"])) for t in given[:-1])
     return Request(prompt=_words(given[-1]["content"]), turns=turns, meta={"chat": True})
+
+
+def _neither(given: Any) -> UsageError:
+    return UsageError(
+        f"{type(given).__name__} is neither a text nor a chat", where="pipeline",
+        do='give a text, or a list of {"role": ..., "content": ...}',
+    )  # fmt: skip
 
 
 def _words(content: Any) -> str:

@@ -11,7 +11,8 @@ from evenhand.attached_rules import attach
 from evenhand.scoring import distributions
 from evenhand_sdk import UsageError, fold, jensen_shannon, load_axis, token_bins
 from evenhand_standard.decoding.counterfactual_averaging import swapped_contexts
-from evenhand_standard.decoding.gradient_decoding import GradientDecoding, apart, portions, top_norms
+from evenhand_standard.decoding.gradient_decoding import GradientDecoding, apart, moved, portions, top_norms
+from evenhand_standard.decoding.lower_layers import LowerLayers, layers_below
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 GENDER = load_axis("gender")
@@ -118,6 +119,54 @@ def test_below_the_gate_and_without_a_group_word_logits_keep_their_bits(tiny: An
     closed, opened = rule_of(run, gate=1.0), rule_of(run)
     assert closed.next_logits(ids, logits, [logits.flip(0)[:1]] * 2) is logits
     assert opened.next_logits(ids, logits, [logits[:0]] * 2) is logits
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_layers_below_the_moved_ones_are_computed_once_a_word_and_every_bit_is_the_same(
+    family: str, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evenhand_sdk.tiny import tiny_causal
+
+    model, tokenizer = tiny_causal(family)
+    norms = top_norms(model, 1)
+    below = layers_below(model, norms)
+    assert len(below) == model.config.num_hidden_layers - 1 > 0
+    above = model.get_submodule("model.layers" if family == "llama" else "transformer.h")[len(below)]
+    bins = token_bins(tokenizer, GENDER.bins(names=True), model.get_input_embeddings().num_embeddings)
+    texts = [["The king said that", "The queen said that"], ["Her brother", "His sister"]]
+    families = [[list(tokenizer(t)["input_ids"]) for t in family] for family in texts]
+    calls = {"below": 0, "above": 0}
+    for name, layer in (("below", below[-1].mlp), ("above", above.mlp)):
+        layer.register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
+    # What is hooked onto a layer that is kept acts in each pass, and on the same.
+    below[-1].register_forward_hook(
+        lambda module, given, out: (out[0] * 1.5, *out[1:]) if isinstance(out, tuple) else out * 1.5
+    )
+    found = moved(model, norms, families, bins, 3, RATE, KL)
+    assert calls == {"below": 1, "above": 4}
+    assert not any("forward" in vars(module) for module in model.modules())
+    monkeypatch.setattr(LowerLayers, "replay", lambda self: None)
+    assert torch.equal(moved(model, norms, families, bins, 3, RATE, KL), found)
+    assert calls == {"below": 1 + 4, "above": 8}
+    assert found.abs().max() > 1e-3
+
+
+def test_a_model_that_goes_through_its_layers_twice_computes_them_again(tiny: Any) -> None:
+    model, tokenizer = tiny()
+    norms = top_norms(model, 1)
+    batch = tokenizer("The king said that", return_tensors="pt")
+    whole = model.model.forward
+
+    def twice(*args: Any, **kwargs: Any) -> Any:
+        first = whole(*args, **kwargs).last_hidden_state
+        return whole(inputs_embeds=first, attention_mask=batch["attention_mask"], use_cache=False)
+
+    model.model.forward = twice
+    expected = model(**batch, use_cache=False).logits
+    with LowerLayers(model, norms) as lower:
+        for _ in range(2):
+            torch.testing.assert_close(model(**batch, use_cache=False).logits, expected, atol=0, rtol=0)
+            lower.replay()
 
 
 def test_portions_hold_every_row_once_and_so_many_tokens() -> None:

@@ -38,6 +38,7 @@ from evenhand_sdk import (
     unfold,
 )
 from evenhand_sdk.counterfactual import causal_counterfactuals, counterfactuals
+from evenhand_standard.decoding.drawn_groups import ALL, MEANING, MOST, DrawnGroups, MostContexts
 from evenhand_standard.decoding.swapped_masks import GAP, swapped_masks
 from evenhand_standard.decoding.token_edits import TokenEditor
 
@@ -59,6 +60,7 @@ class CounterfactualAveragingOptions(StrengthOptions):
     exempt: tuple[str, ...] = Field(
         (), description="Texts that contain one of these phrases, in any case, are left alone."
     )
+    max_contexts: MostContexts = Field(MOST, description=MEANING)
     form: Literal["folded", "published"] = Field("folded", description="Our average, or the rule of CAFIE.")
 
 
@@ -82,25 +84,32 @@ class CounterfactualAveraging(Mitigation):
         words = [bin for axis in axes for bin in axis.bins(names=o.names)]
         bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
         average = averaged if o.form == "folded" else published
+        drawn = DrawnGroups(o.max_contexts, run.seed)
+        drawn.tell(axes, run.logger)
         change = over_contexts(lambda own, others: average(own, others, bins.to(own.device), o.strength))
         if run.kind == "masked":
             editor = TokenEditor(run.tokenizer, gap=GAP)
             return DecodingRule(
                 name=run.step_id,
-                mask_contexts=swapped_masks(editor, axes, names=o.names, exempt=o.exempt),
+                mask_contexts=swapped_masks(editor, axes, names=o.names, exempt=o.exempt, drawn=drawn),
                 mask_logits=lambda ids, logits, contexts, places: change(ids, logits, contexts),
             )
         return DecodingRule(
             name=run.step_id,
-            contexts=swapped_contexts(TokenEditor(run.tokenizer), axes, names=o.names, exempt=o.exempt),
+            contexts=swapped_contexts(TokenEditor(run.tokenizer), axes, names=o.names, exempt=o.exempt, drawn=drawn),
             next_logits=change,
         )
 
 
 def swapped_contexts(
-    editor: TokenEditor, axes: Sequence[Axis], *, names: bool, exempt: Sequence[str] = ()
+    editor: TokenEditor,
+    axes: Sequence[Axis],
+    *,
+    names: bool,
+    exempt: Sequence[str] = (),
+    drawn: DrawnGroups = ALL,
 ) -> Callable[[Sequence[int]], list[tuple[int, ...]]]:
-    """Prefix -> the ids of its counterfactuals, one per other group and axis; none without a group word.
+    """Prefix -> the ids of its counterfactuals, one per other (drawn) group and axis; none without a group word.
 
     Group words of the prompt and of what was generated are swapped alike, and all tokens outside the swapped words are
     the very same. Each word is judged by the text up to its own end, so that a context grows with its prefix; on an
@@ -114,7 +123,9 @@ def swapped_contexts(
         text = "".join(pieces)
         if any(phrase in text.lower() for phrase in phrases):
             return []
-        found = [c for swap, axis in zip(swaps, axes, strict=True) for c in swap(text, axis, names=names)]
+        found = [
+            c for swap, axis in zip(swaps, axes, strict=True) for c in drawn.of(axis, swap(text, axis, names=names))
+        ]
         return [editor.edited(prefix, pieces, c.edits) for c in found]
 
     return contexts

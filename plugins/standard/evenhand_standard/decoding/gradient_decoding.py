@@ -19,7 +19,6 @@ Sources: Yang et al. 2023 (UDDIA), Dathathri et al. 2020 (PPLM); the folded dive
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,13 +39,14 @@ from evenhand_sdk import (
     token_bins,
 )
 from evenhand_standard.decoding.counterfactual_averaging import EXPECTED, swapped_contexts
+from evenhand_standard.decoding.drawn_groups import MEANING, MOST, DrawnGroups, MostContexts
+from evenhand_standard.decoding.lower_layers import LAYER, LowerLayers
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-LAYER = re.compile(r"\.(\d+)\.")
 TOKENS = {"cpu": 1024, "cuda": 8192}
 """How many tokens, padding included, are moved at a time; gradients need all that a layer computed."""
 
@@ -60,6 +60,7 @@ class GradientDecodingOptions(StrengthOptions):
     exempt: tuple[str, ...] = Field(
         (), description="Texts that contain one of these phrases, in any case, are left alone."
     )
+    max_contexts: MostContexts = Field(MOST, description=MEANING)
     gate: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.1, description="Hellinger distance between the groups' distributions from which it acts."
     )
@@ -92,7 +93,10 @@ class GradientDecoding(Mitigation):
         axes = [load_axis(name, o.locale) for name in o.axes]
         words = [bin for axis in axes for bin in axis.bins(names=o.names)]
         bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
-        contexts = swapped_contexts(TokenEditor(run.tokenizer), axes, names=o.names, exempt=o.exempt)
+        drawn = DrawnGroups(o.max_contexts, run.seed)
+        drawn.tell(axes, run.logger)
+        editor = TokenEditor(run.tokenizer)
+        contexts = swapped_contexts(editor, axes, names=o.names, exempt=o.exempt, drawn=drawn)
         norms = top_norms(model, o.layers)
 
         def next_logits(ids: torch.Tensor, logits: torch.Tensor, given: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -158,54 +162,74 @@ def moved(
 
     owner = torch.tensor([b for b, family in enumerate(families) for _ in family], device=model.device)
     first = [sum(len(f) for f in families[:b]) for b in range(len(families))]
-    texts = [text for family in families for text in family]
+    ids, mask = padded([text for family in families for text in family], model.device)
     training = model.training
     flags = [(p, p.requires_grad) for p in model.parameters()]
     model.eval()
     try:
         for p, _ in flags:
             p.requires_grad_(False)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), LowerLayers(model, norms) as lower:
             size = {"device": model.device, "requires_grad": True}
             shifts = [torch.zeros(len(families), n.weight.numel(), **size) for n in norms]
-            size_of_all = sum(shift.shape[1] for shift in shifts)
             start: torch.Tensor | None = None
             with shifted(norms, shifts, owner):
-                for step in range(steps + 1):
-                    logp = next_logp(model, texts)
-                    if start is None:
-                        start = logp[first].detach()
-                    if step == steps:
-                        break
-                    folded = fold(logp, bins)
-                    losses = []
-                    for b, family in enumerate(families):
-                        at = first[b]
-                        others = folded[at + 1 : at + len(family)]
-                        gap = jensen_shannon(folded[at].expand_as(others), others).mean()
-                        kept = (start[b].exp() * (start[b] - logp[at]).clamp(-100.0, 100.0)).sum()
-                        losses.append(gap + kl * kept)
-                    gradients = torch.autograd.grad(torch.stack(losses).sum(), shifts)
-                    square = torch.stack([g.square().sum(-1) for g in gradients]).sum(0) / size_of_all
-                    rate = learning_rate / square.sqrt().clamp_min(torch.finfo(torch.float32).tiny)
-                    with torch.no_grad():
-                        for shift, gradient in zip(shifts, gradients, strict=True):
-                            shift -= rate[:, None] * gradient
+                for _ in range(steps):
+                    logp = next_logp(model, ids, mask)
+                    lower.replay()
+                    start = logp[first].detach() if start is None else start
+                    step_down(loss_of(logp, start, families, bins, kl), shifts, learning_rate)
+                with torch.no_grad():
+                    end = next_logp(model, ids, mask)[first]
             assert start is not None
-            return (logp[first] - start).detach()
+            return end - start
     finally:
         for p, flag in flags:
             p.requires_grad_(flag)
         model.train(training)
 
 
-def next_logp(model: Any, texts: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Next-word log-probabilities [n, V] of sequences, in float32."""
+def loss_of(
+    logp: torch.Tensor, start: torch.Tensor, families: Sequence[Sequence[object]], bins: torch.Tensor, kl: float
+) -> torch.Tensor:
+    """The loss of the formula, added up over the rows, from log-probabilities of all sequences [n, V]."""
+    import torch
+
+    folded = fold(logp, bins)
+    losses, at = [], 0
+    for b, family in enumerate(families):
+        others = folded[at + 1 : at + len(family)]
+        gap = jensen_shannon(folded[at].expand_as(others), others).mean()
+        kept = (start[b].exp() * (start[b] - logp[at]).clamp(-100.0, 100.0)).sum()
+        losses.append(gap + kl * kept)
+        at += len(family)
+    return torch.stack(losses).sum()
+
+
+def step_down(loss: torch.Tensor, shifts: Sequence[torch.Tensor], length: float) -> None:
+    """One step of a fixed length for each row, in place."""
+    import torch
+
+    gradients = torch.autograd.grad(loss, shifts)
+    square = torch.stack([g.square().sum(-1) for g in gradients]).sum(0) / sum(s.shape[1] for s in shifts)
+    rate = length / square.sqrt().clamp_min(torch.finfo(torch.float32).tiny)
+    with torch.no_grad():
+        for shift, gradient in zip(shifts, gradients, strict=True):
+            shift -= rate[:, None] * gradient
+
+
+def padded(texts: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sequences as a left-padded batch and its mask, both [n, T]."""
     import torch
 
     width = max(map(len, texts))
-    ids = torch.tensor([[0] * (width - len(t)) + list(t) for t in texts], device=model.device)
-    mask = torch.tensor([[0] * (width - len(t)) + [1] * len(t) for t in texts], device=model.device)
+    ids = torch.tensor([[0] * (width - len(t)) + list(t) for t in texts], device=device)
+    mask = torch.tensor([[0] * (width - len(t)) + [1] * len(t) for t in texts], device=device)
+    return ids, mask
+
+
+def next_logp(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Next-word log-probabilities [n, V] of a left-padded batch, in float32."""
     out = model(
         input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp_min(0), use_cache=False,
         logits_to_keep=1,

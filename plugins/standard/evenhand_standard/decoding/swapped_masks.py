@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from evenhand_sdk import Axis, counterfactuals
+from evenhand_standard.decoding.drawn_groups import ALL, DrawnGroups
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 GAP = " blank"
@@ -17,12 +18,17 @@ GAP = " blank"
 
 
 def swapped_masks(
-    editor: TokenEditor, axes: Sequence[Axis], *, names: bool, exempt: Sequence[str] = ()
+    editor: TokenEditor,
+    axes: Sequence[Axis],
+    *,
+    names: bool,
+    exempt: Sequence[str] = (),
+    drawn: DrawnGroups = ALL,
 ) -> Callable[[Sequence[int], int], list[tuple[tuple[int, ...], int]]]:
     """(ids, place of a mask) -> the ids of the counterfactuals, each with the place of the same mask.
 
-    One per other group and axis; none without a group word. All tokens outside the swapped words, the special ones
-    among them, are the very same; a swap may change how many tokens stand before the mask.
+    One per other (drawn) group and axis; none without a group word. All tokens outside the swapped words, the special
+    ones among them, are the very same; a swap may change how many tokens stand before the mask.
     """
     phrases = [_pattern(phrase) for phrase in exempt]
 
@@ -36,7 +42,7 @@ def swapped_masks(
         earlier = sum(token == mask for token in ids[:place])
         found = []
         for axis in axes:
-            for other in counterfactuals(text, axis, names=names):
+            for other in drawn.of(axis, counterfactuals(text, axis, names=names)):
                 edits = [e for e in other.edits if not any(e.start < end and start < e.end for start, end in gaps)]
                 if edits:
                     swapped = editor.edited(ids, pieces, edits)

@@ -1,0 +1,60 @@
+"""Of an axis with many groups, those whose counterfactuals are read: the first ones of a seeded order.
+
+With k counterfactuals a text, the text and these are the first k + 1 groups of the order, whichever of them the text
+names: among these, averages are the same. A text about a group behind them is averaged with the first k.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from evenhand_sdk import Axis, Counterfactual
+
+MostContexts = Annotated[int, Field(ge=1)]
+MOST: Final = 6
+"""Every packaged axis but nationality, which has 87 groups, has fewer groups than these and the one that is named."""
+MEANING: Final = (
+    "How many counterfactuals of a text are read for each axis; of more groups, the first in an order that the run's "
+    "seed draws."
+)
+
+
+@dataclass(frozen=True)
+class DrawnGroups:
+    """`most` counterfactuals a text and axis; the seed and the axis alone decide the order of its groups."""
+
+    most: int
+    seed: int
+
+    def order(self, axis: Axis) -> list[str]:
+        """The axis' groups as they are drawn."""
+        groups = list(axis.groups)
+        random.Random(f"{axis.name}.{axis.locale}-{self.seed}").shuffle(groups)
+        return groups
+
+    def of(self, axis: Axis, found: Sequence[Counterfactual]) -> list[Counterfactual]:
+        """Those of the counterfactuals that are read, in the order of `found`."""
+        if len(found) <= self.most:
+            return list(found)
+        place = {group: k for k, group in enumerate(self.order(axis))}
+        last = sorted(place[c.group] for c in found)[self.most - 1]
+        return [c for c in found if place[c.group] <= last]
+
+    def tell(self, axes: Sequence[Axis], logger: logging.Logger) -> None:
+        """Logs, for each axis that is not read whole, which groups are."""
+        for axis in axes:
+            if len(axis.groups) - 1 > self.most:
+                first = ", ".join(self.order(axis)[: self.most + 1])
+                logger.info(
+                    "of the %d groups of %s, %d are read: %s", len(axis.groups), axis.name, self.most + 1, first
+                )
+
+
+ALL: Final = DrawnGroups(2**31, 0)
+"""Every group's counterfactual is read."""
