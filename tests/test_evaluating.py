@@ -146,6 +146,19 @@ def test_what_is_printed(place: Path) -> None:
     assert str(evenhand.evaluating.Evaluation(folder, raw_run(folder))) == result.stdout.rstrip("\n")
 
 
+def test_the_value_of_a_single_cluster_has_no_interval_wherever_it_stands(place: Path) -> None:
+    result = call("./tiny", "-b", "trial-length", "--set", "trial-length.items=2", *_fast())
+    assert result.exit_code == 0, result.stderr
+    (folder,) = Path("runs").iterdir()
+    (entry,) = raw_run(folder)["benchmarks"]
+    after = entry["metrics"][0]["after"]
+    assert entry["n_clusters"] == 1 and after["value"] is not None and (after["low"], after["high"]) == (None, None)
+    row = next(line for line in result.stdout.splitlines() if line.strip().startswith("surprise"))
+    assert row.split()[3:] == ["none", "lower", "is", "better"]
+    assert "    Too few items for an interval worth reading." in result.stdout
+    assert '<span class="interval">none</span>' in (folder / "report.html").read_text()
+
+
 def test_flags_exclusions_and_what_a_good_value_is_are_printed(place: Path) -> None:
     found = evenhand.evaluate("./tiny", ["trial-length"], overrides=FAST)
     raw = raw_run(found.folder)
