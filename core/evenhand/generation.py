@@ -17,6 +17,7 @@ from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
 from evenhand.rule_application import Change, token_changes
+from evenhand.scored_text import token_ids
 from evenhand.sound_requests import demand_sampling, demand_sound
 from evenhand.special_tokens import end_tokens
 
@@ -99,7 +100,7 @@ def _written(
     A batch goes on until its longest answer is there, and a long prompt with a short answer has no room for that.
     """
     sizes = sorted({r.max_new_tokens for r in requests})
-    prompts = [len(tokenizer(prompt_text(tokenizer, r))["input_ids"]) for r in requests] if len(sizes) > 1 else []
+    prompts = [len(token_ids(tokenizer, prompt_text(tokenizer, r))) for r in requests] if len(sizes) > 1 else []
     if not prompts or max(prompts) + sizes[-1] - 1 <= positions_of(model):
         return write_batch(model, tokenizer, requests, rules, temperature, top_p, seed)
     found: dict[int, Response] = {}
@@ -172,7 +173,7 @@ def _inputs(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Any:
     side, tokenizer.padding_side = tokenizer.padding_side, "left"
     try:
         texts = [prompt_text(tokenizer, r) for r in requests]
-        return tokenizer(texts, return_tensors="pt", padding=len(texts) > 1).to(model.device)
+        return tokenizer(texts, return_tensors="pt", padding=len(texts) > 1, verbose=False).to(model.device)
     finally:
         tokenizer.padding_side = side
 

@@ -52,7 +52,8 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, text: Text) -> tuple[int, ...]
     """The ids that the model sees: of a text with the tokenizer's own special tokens; ids are left as they
     are."""
     if isinstance(text, str):
-        return tuple(int(i) for i in tokenizer(text)["input_ids"])
+        # Whether a text is too long is judged by what scores it, so that the tokenizer need not warn of it.
+        return tuple(int(i) for i in tokenizer(text, verbose=False)["input_ids"])
     return tuple(int(i) for i in text)
 
 
