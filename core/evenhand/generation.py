@@ -17,7 +17,7 @@ from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
 from evenhand.rule_application import Change, token_changes
-from evenhand.scored_text import token_ids
+from evenhand.scored_text import demand_embedded, token_ids
 from evenhand.sound_requests import demand_sampling, demand_sound
 from evenhand.special_tokens import end_tokens
 
@@ -147,6 +147,7 @@ def write_batch(
         options["logits_processor"] = numbers_only()
         if streamer is not None:
             options["streamer"] = streamer
+    demand_embedded(model, inputs["input_ids"].flatten().tolist())
     _demand_room(model, inputs["attention_mask"].sum(-1).tolist(), longest)
     try:
         with torch.no_grad():
