@@ -21,7 +21,8 @@ COMMAND = "toolkit eval smollm2-135m-instruct --benchmark crows-pairs --benchmar
 def words(text: str) -> list[str]:
     """The words between the first line and the folder, in their order; numbers and the number format as signs."""
     body = text.split("\n", 1)[1].split("Where it is")[0]
-    body = re.sub(r"−?\d[\d,.]*(?:e\d+)?(?<![,.])", "#", re.sub(r"\b(?:bf16|float32)$", "FORMAT", body, flags=re.MULTILINE))
+    body = re.sub(r"\b(?:bf16|float32)$", "FORMAT", body, flags=re.MULTILINE)
+    body = re.sub(r"−?\d[\d,.]*(?:e\d+)?(?<![,.])", "#", body)
     return body.split()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from evenhand.contributions import Request
 from evenhand.errors import UsageError
 from evenhand.generation import generate
 from evenhand.models import load, resolve
+from evenhand.proofs import probe_logits
 from evenhand.scoring import score_texts
 from evenhand_sdk.tiny import save_tiny, tiny_causal
 from evenhand_standard.benchmarks.pair_gap import PairGap
@@ -68,6 +70,8 @@ def test_an_added_token_that_no_text_has_is_no_sign_of_another_model(tmp_path: P
 def test_a_text_with_an_added_token_that_the_model_never_saw_is_refused(tmp_path: Path) -> None:
     place = save_tiny(tmp_path / "tiny")
     loaded = load(resolve(str(place)))
+    added = copy.deepcopy(loaded.tokenizer)
+    added.add_tokens(["nurse"])  # which the first of the probes has
     loaded.tokenizer.add_tokens(["wibble"])
     said = (
         "tokenizer: a text has the token number 969, and the model embeddings for 969 tokens alone\n"
@@ -76,6 +80,7 @@ def test_a_text_with_an_added_token_that_the_model_never_saw_is_refused(tmp_path
     )
     for ask in (
         lambda: score_texts(loaded.model, loaded.tokenizer, ["a wibble came"]),
+        lambda: probe_logits(loaded.model, added),
         lambda: generate(loaded.model, loaded.tokenizer, [Request(prompt="a wibble", max_new_tokens=2)]),
     ):
         with pytest.raises(UsageError) as caught:
