@@ -127,6 +127,17 @@ def test_the_interval_is_that_of_a_run_with_the_same_seed() -> None:
     assert measured_entry(benchmark, records[:29], resamples=50)["enough"] is False
 
 
+def test_records_that_are_not_sound_are_told_without_a_mitigation_that_was_none() -> None:
+    benchmark = Benchmark(
+        name="b", title="B", score=lambda m: [], metrics=[Metric(name="v", value="v", better="lower")]
+    )
+    for values, told in (([], "it gave no records"), ([float("nan")], "item '0' has v = nan")):
+        records = [ItemRecord(id=str(k), cluster=str(k), values={"v": v}) for k, v in enumerate(values)]
+        with pytest.raises(PluginFault) as caught:
+            measured_entry(benchmark, records)
+        assert str(caught.value).split("\n")[0] == f"benchmark 'b': {told}"
+
+
 def test_what_is_printed(place: Path) -> None:
     result = call("./tiny", "-b", "trial-length", "-b", "trial-quality", "--set", "trial-length.items=12", *_fast())
     assert result.exit_code == 0, result.stderr

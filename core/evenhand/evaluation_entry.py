@@ -9,7 +9,7 @@ from evenhand.ability import lacking
 from evenhand.axis_results import MIN_CLUSTERS
 from evenhand.bootstrap import multiplicities, unless_alone
 from evenhand.contributions import Benchmark, ItemRecord
-from evenhand.item_records import check_records
+from evenhand.item_records import check_measured
 from evenhand.result_entries import benchmark_facts, definition, metric_facts, primary_of, seed_of_draws, with_interval
 from evenhand.sample import Sample, Table, aggregate, value_of
 
@@ -30,7 +30,7 @@ def measured_entry(
     """
     import numpy as np
 
-    check_records(benchmark.name, records, records)
+    check_measured(benchmark.name, records)
     primary = primary_of(benchmark)
     table = Table.of(records)
     drawn: list[list[Any]] = [[] for _ in benchmark.metrics]
