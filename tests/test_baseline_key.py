@@ -33,9 +33,7 @@ def parts(**changes: Any) -> dict[str, Any]:
     return {
         "step": SimpleNamespace(plugin=None, options=Limited(limit=changes.get("limit", 1))),
         "benchmark": made,
-        "loaded": SimpleNamespace(
-            info=info, model=SimpleNamespace(device=SimpleNamespace(type=changes.get("device", "cpu")))
-        ),
+        "loaded": SimpleNamespace(info=info, model=SimpleNamespace(device=changes.get("device", "cpu"))),
         "recipe": SimpleNamespace(run=run, evaluation=SimpleNamespace(batch_tokens=changes.get("batch_tokens", 4096))),
         "mode": changes.get("scoring", "float32"),
     }
@@ -46,7 +44,7 @@ def key(**changes: Any) -> str:
 
 
 CHANGES = (
-    "digest", "tokenizer_fingerprint", "mode", "version", "data_digest", "device", "scoring",
+    "digest", "tokenizer_fingerprint", "mode", "version", "data_digest", "scoring",
 )  # fmt: skip
 
 
@@ -58,6 +56,7 @@ def test_other_items_make_another_key_also_where_no_digest_of_them_is_given() ->
 
 def test_each_part_makes_another_key() -> None:
     keys = [key(), *(key(**{name: "another"}) for name in CHANGES), key(limit=2), key(seed=1), key(batch_tokens=512)]
+    keys.append(key(device="meta"))
     assert len(set(keys)) == len(keys)
     assert key() == keys[0]
 
@@ -67,6 +66,30 @@ def test_another_version_of_a_library_makes_another_key(library: str, monkeypatc
     before = key()
     monkeypatch.setattr(f"{library}.__version__", "9.9.9")
     assert key() != before
+
+
+@pytest.mark.parametrize("asked", ["torch.cpu._is_amx_tile_supported", "torch.cpu._is_avx512_bf16_supported"])
+def test_a_processor_with_other_units_for_bf16_makes_another_key(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = set()
+    for answer in (True, False):
+        monkeypatch.setattr(asked, lambda answer=answer: answer)
+        keys.add(key())
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("asked", ["platform.machine", "torch.backends.cpu.get_cpu_capability"])
+def test_a_processor_of_other_instructions_makes_another_key(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    monkeypatch.setattr(asked, lambda: "another")
+    assert key() != before
+
+
+def test_another_accelerator_of_the_same_kind_makes_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = set()
+    for name in ("one", "another"):
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda place, name=name: name)
+        keys.add(key(device="cuda:0"))
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize("module", ENGINE)
@@ -82,6 +105,7 @@ def test_whatever_the_scoring_imports_of_the_core_counts() -> None:
     core = measuring.Path(measuring.__file__).parent
     no_numbers = {
         "contributions",
+        "devices",  # what it says of one is part of the key
         "errors",
         "progress",
         "model_kind",  # what a model is follows from its configuration, which counts with the digest

@@ -8,6 +8,7 @@ import io
 import logging
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -365,6 +366,31 @@ def test_a_file_is_looked_for_in_the_option_then_in_the_environment(tmp_path, mo
     assert mirrors.find_file(known, tmp_path / "nowhere") == path
     assert mirrors.find_file(known, path.parent) == path
     assert len(mirrors.read_rows(known)) == 3
+
+
+def test_a_file_that_was_checked_is_not_read_again(tmp_path, monkeypatch):
+    known = crows_file(tmp_path, rows=3)
+    reads = []
+    original = mirrors.Path.read_bytes
+    monkeypatch.setattr(mirrors.Path, "read_bytes", lambda path: reads.append(path.name) or original(path))
+    with mirrors.reading_once():
+        mirrors.check_file(known, tmp_path)
+        mirrors.check_file(known, tmp_path)
+        assert len(mirrors.read_rows(known, tmp_path)) == 3 and len(reads) == 1
+        mirrors.check_file(known, tmp_path)
+    assert len(reads) == 2 and not mirrors._held  # what nobody read is let go
+    (tmp_path / known.path).write_text("altered")
+    with pytest.raises(DigestMismatch, match="is not the published file"):
+        mirrors.check_file(known, tmp_path)
+
+
+def test_of_a_file_without_a_digest_it_is_checked_that_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.delenv("EVENHAND_DATA", raising=False)
+    known = replace(crows_file(tmp_path, rows=3), sha256="")
+    mirrors.check_file(known, tmp_path)
+    (tmp_path / known.path).unlink()
+    with pytest.raises(DataNotFound):
+        mirrors.check_file(known, tmp_path)
 
 
 def test_a_missing_file_names_what_was_tried(tmp_path, monkeypatch):

@@ -127,6 +127,17 @@ def test_the_interval_is_that_of_a_run_with_the_same_seed() -> None:
     assert measured_entry(benchmark, records[:29], resamples=50)["enough"] is False
 
 
+def test_records_that_are_not_sound_are_told_without_a_mitigation_that_was_none() -> None:
+    benchmark = Benchmark(
+        name="b", title="B", score=lambda m: [], metrics=[Metric(name="v", value="v", better="lower")]
+    )
+    for values, told in (([], "it gave no records"), ([float("nan")], "item '0' has v = nan")):
+        records = [ItemRecord(id=str(k), cluster=str(k), values={"v": v}) for k, v in enumerate(values)]
+        with pytest.raises(PluginFault) as caught:
+            measured_entry(benchmark, records)
+        assert str(caught.value).split("\n")[0] == f"benchmark 'b': {told}"
+
+
 def test_what_is_printed(place: Path) -> None:
     result = call("./tiny", "-b", "trial-length", "-b", "trial-quality", "--set", "trial-length.items=12", *_fast())
     assert result.exit_code == 0, result.stderr
@@ -144,6 +155,19 @@ def test_what_is_printed(place: Path) -> None:
     assert str(folder / "report.html") in result.stdout
     assert max(map(len, lines)) <= 100
     assert str(evenhand.evaluating.Evaluation(folder, raw_run(folder))) == result.stdout.rstrip("\n")
+
+
+def test_the_value_of_a_single_cluster_has_no_interval_wherever_it_stands(place: Path) -> None:
+    result = call("./tiny", "-b", "trial-length", "--set", "trial-length.items=2", *_fast())
+    assert result.exit_code == 0, result.stderr
+    (folder,) = Path("runs").iterdir()
+    (entry,) = raw_run(folder)["benchmarks"]
+    after = entry["metrics"][0]["after"]
+    assert entry["n_clusters"] == 1 and after["value"] is not None and (after["low"], after["high"]) == (None, None)
+    row = next(line for line in result.stdout.splitlines() if line.strip().startswith("surprise"))
+    assert row.split()[3:] == ["none", "lower", "is", "better"]
+    assert "    Too few items for an interval worth reading." in result.stdout
+    assert '<span class="interval">none</span>' in (folder / "report.html").read_text()
 
 
 def test_flags_exclusions_and_what_a_good_value_is_are_printed(place: Path) -> None:

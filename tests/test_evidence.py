@@ -293,6 +293,19 @@ def test_few_items_or_few_clusters_give_no_verdict():
     assert clumped["metrics"][0]["change"]["value"] == -1.0
 
 
+def test_a_single_cluster_has_values_and_no_interval():
+    """Drawn again it is the same items each time, so that the width of an interval would be zero."""
+    one = compare(GAP, records([1.0, 3.0], clusters=[0, 0]), records([0.5, 0.5], clusters=[0, 0]))
+    metric = one["metrics"][0]
+    assert {k: metric[k]["value"] for k in ("before", "after", "change")} == {
+        "before": 2.0, "after": 0.5, "change": -1.5,
+    }  # fmt: skip
+    assert {metric[k][end] for k in ("before", "after", "change") for end in ("low", "high")} == {None}
+    assert metric["detectable"] is None and one["verdict"] == "too few items"
+    two = compare(GAP, records([1.0, 3.0]), records([0.5, 0.5]))["metrics"][0]["before"]
+    assert (two["low"], two["high"]) == (1.0, 3.0)
+
+
 def test_no_effect_says_what_would_have_been_missed():
     import numpy as np
 

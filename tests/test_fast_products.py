@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from evenhand.fast_products import fast_products
+from evenhand.fast_products import _Products, fast_products
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
 FAMILIES = [(tiny_causal, "llama"), (tiny_causal, "gpt2"), (tiny_masked, "bert"), (tiny_masked, "roberta")]
@@ -169,3 +169,19 @@ def test_a_few_rows_are_multiplied_from_the_other_side(shape, monkeypatch):
     rows = x.numel() // 6
     wide, narrow, turned = (10, 6), (4, 6), (10, 6)
     assert calls == {1: [], 2: [wide, narrow, turned], 3: [wide, turned], 4: [wide, turned], 5: []}[rows]
+
+
+def test_layers_that_read_the_same_input_share_its_conversion_until_it_changes():
+    products = _Products("bf16")
+    x = torch.arange(6.0).reshape(2, 3)
+    first = products.entering(x)
+    assert products.entering(x) is first and first.dtype == torch.bfloat16
+    x.add_(1)
+    assert torch.equal(products.entering(x), x.bfloat16())
+    assert torch.equal(products.entering(x.clone() * 2), (x * 2).bfloat16())
+    assert products.entering(first) is first
+    with torch.inference_mode():
+        unseen = torch.ones(2, 3)
+        products.entering(unseen)
+        unseen.add_(1)
+        assert torch.equal(products.entering(unseen), unseen.bfloat16())

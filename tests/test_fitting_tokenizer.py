@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import evenhand
+from evenhand.contributions import Request
 from evenhand.errors import UsageError
+from evenhand.generation import generate
 from evenhand.models import load, resolve
+from evenhand.proofs import probe_logits
+from evenhand.scoring import score_texts
 from evenhand_sdk.tiny import save_tiny, tiny_causal
 from evenhand_standard.benchmarks.pair_gap import PairGap
 
@@ -60,3 +65,25 @@ def test_an_added_token_that_no_text_has_is_no_sign_of_another_model(tmp_path: P
     loaded.tokenizer.save_pretrained(place)
     again = load(resolve(str(place)))
     assert len(again.tokenizer) > again.model.get_input_embeddings().num_embeddings
+
+
+def test_a_text_with_an_added_token_that_the_model_never_saw_is_refused(tmp_path: Path) -> None:
+    place = save_tiny(tmp_path / "tiny")
+    loaded = load(resolve(str(place)))
+    added = copy.deepcopy(loaded.tokenizer)
+    added.add_tokens(["nurse"])  # which the first of the probes has
+    loaded.tokenizer.add_tokens(["wibble"])
+    said = (
+        "tokenizer: a text has the token number 969, and the model embeddings for 969 tokens alone\n"
+        "  tokens were added to the tokenizer that the model was never given\n"
+        "  give the tokenizer that the model was trained with"
+    )
+    for ask in (
+        lambda: score_texts(loaded.model, loaded.tokenizer, ["a wibble came"]),
+        lambda: probe_logits(loaded.model, added),
+        lambda: generate(loaded.model, loaded.tokenizer, [Request(prompt="a wibble", max_new_tokens=2)]),
+    ):
+        with pytest.raises(UsageError) as caught:
+            ask()
+        assert str(caught.value) == said
+    assert score_texts(loaded.model, loaded.tokenizer, ["a man came"])[0].n

@@ -20,7 +20,7 @@ from evenhand.scoring_continuations import score_continuations
 from evenhand.scoring_forward import WORTH_PACKING, Forward
 from evenhand.scoring_packing import Row
 from evenhand.scoring_precision import fast_bf16, measuring, resolve
-from evenhand_sdk.tiny import LENGTH, tiny_masked
+from evenhand_sdk.tiny import LENGTH, tiny_causal, tiny_masked
 
 WORDS = ["the", "a", "nurse", "doctor", "she", "he", "said", "was"]
 WORDS += ["kind", "tired", "that", "and", "home", "late", "works", "hard"]
@@ -213,6 +213,22 @@ def test_a_text_longer_than_the_model_takes_is_refused(llama):
     assert str(caught.value) == (
         "scoring: a text has 65 tokens, but the model takes at most 64\n  split the text into shorter passages"
     )
+
+
+@pytest.mark.parametrize("prompt", ["", "The nurse"])
+def test_the_tokenizer_does_not_warn_of_a_length_that_is_judged_here(prompt, monkeypatch):
+    said = []
+    monkeypatch.setattr("transformers.tokenization_utils_base.logger.warning", lambda *told: said.append(told))
+    model, tokenizer = tiny_causal()
+    long = " dog" * (tokenizer.model_max_length + 1)
+    with pytest.raises(UsageError, match="but the model takes at most"):
+        if prompt:
+            score_continuations(model, tokenizer, [(prompt, long)])
+        else:
+            score_texts(model, tokenizer, [long])
+    assert not said
+    tokenizer(long)
+    assert said  # which the library itself would have done
 
 
 def test_a_text_as_long_as_the_model_takes_is_scored(llama):

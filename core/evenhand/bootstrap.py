@@ -94,13 +94,21 @@ def multiplicities(clusters: int, resamples: int, seed: int) -> Iterator[Array]:
         yield np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(float)
 
 
+def unless_alone(draws: Array, clusters: int) -> Array:
+    """Resampled values [R]; nan for those of a single cluster, which is drawn every time and so has no interval."""
+    import numpy as np
+
+    return draws if clusters > 1 else np.full_like(draws, np.nan)
+
+
 def bootstrap(
     parts: Sequence[Part], *, resamples: int, seed: int, clusters: int | None = None, paired_seeds: bool = True
 ) -> list[Resampled]:
     """Paired cluster bootstrap of all parts: the same draws of clusters for each metric, before and after.
 
-    `clusters` is their number in the whole benchmark; `paired_seeds`: table k before and table k after have the same
-    seed, and are drawn together. Equal tables give a change of exactly zero in every resample.
+    `clusters` is their number in the whole benchmark; a single one gives no draws (nan). `paired_seeds`: table k before
+    and table k after have the same seed, and are drawn together. Equal tables give a change of exactly zero in every
+    resample.
     """
     import numpy as np
 
@@ -122,7 +130,7 @@ def bootstrap(
                 for table, side in zip(part.sides, kept, strict=True):
                     side.append(aggregate(part.metric, Sample(table, part.drawn(draws))))
     weights = _seed_weights(parts[0], resamples, seed, paired_seeds) if parts else (None, None)
-    sides = [[np.concatenate(side) for side in kept] for kept in found]
+    sides = [[unless_alone(np.concatenate(side), size) for side in kept] for kept in found]
     return [_resampled(part, kept, weights) for part, kept in zip(parts, sides, strict=True)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 
 from evenhand.errors import UsageError
@@ -50,6 +51,27 @@ def chosen(name: str, *, where: str = "device") -> str:
             do="name one of these, or auto",
         )
     return name
+
+
+BF16_UNITS = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+"""Torch's questions to a processor, whether it multiplies bf16 itself; one that this torch does not know is a no."""
+
+
+def bf16_units() -> list[str]:
+    """Which of `BF16_UNITS` this processor answers with yes."""
+    import torch
+
+    return [name for name in BF16_UNITS if (ask := getattr(torch.cpu, name, None)) is not None and ask()]
+
+
+def arithmetic(device: str) -> list[str]:
+    """What of a device decides how its products are rounded: its kind, and its instructions or its name."""
+    import torch
+
+    place = torch.device(device)
+    if place.type != "cpu":
+        return [place.type, accelerator(device)]
+    return ["cpu", platform.machine(), torch.backends.cpu.get_cpu_capability(), *bf16_units()]
 
 
 def accelerator(device: str) -> str:

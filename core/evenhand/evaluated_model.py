@@ -65,7 +65,7 @@ def demand_measurable(recipe: Recipe, steps: Sequence[ResolvedStep], finished: P
         if step.plugin is not None:
             folder = getattr(step.options, "data", None) or recipe.evaluation.data
             for known in step.plugin.files_for(step.options):
-                mirrors.read_text(known, folder)
+                mirrors.check_file(known, folder)
     return kind
 
 

@@ -22,6 +22,7 @@ from evenhand.evaluated_model import demand_measurable, finished_run, load_evalu
 from evenhand.evaluation_call import Asked, checked, entry_of, none_named, short_name
 from evenhand.failed_run import recorded
 from evenhand.manifest import Manifest, environment, provenance
+from evenhand.mirrors import reading_once
 from evenhand.plan import Plan
 from evenhand.processes import is_first, rank_and_count
 from evenhand.recipe import Recipe, ResolvedStep
@@ -98,7 +99,16 @@ def evaluate(
     name = recipe.run.name or f"eval-{short_name(recipe.model.name)}"
     rank_and_count()  # joins the processes, each with a device of its own, before anything is loaded
     devices.chosen(recipe.model.device, where="model.device")
-    demand_measurable(recipe, steps, finished)
+    with reading_once():
+        demand_measurable(recipe, steps, finished)
+        folder = _evaluated(recipe, steps, finished, name, output)
+    return Evaluation(folder, raw_run(folder))
+
+
+def _evaluated(
+    recipe: Recipe, steps: Sequence[ResolvedStep], finished: Path | None, name: str, output: str | Path | None
+) -> Path:
+    """Measure into a new folder."""
     # Of several processes all measure, and only the first leaves something behind.
     place = Path(output or recipe.run.output or "runs") if is_first() else Path(tempfile.mkdtemp(prefix="evenhand-"))
     if not is_first():
@@ -110,16 +120,17 @@ def evaluate(
         manifest.write()
         with recorded(manifest, Plan((), tuple(steps))):
             _measure(recipe, steps, finished, folder, manifest)
-            record = raw_run(folder)
-    return Evaluation(folder, record)
+    return folder
 
 
 def demand_comparable(first: str, second: str, benchmarks: Sequence[Asked], **how: Any) -> None:
     """Refuse what `evaluate` refuses of either of two models, and two of different kinds, before one is loaded."""
     kinds = {}
-    for model in (first, second):
-        recipe, steps = _asked(model, benchmarks, **{key: value for key, value in how.items() if key != "output"})
-        kinds[model] = demand_measurable(recipe, steps, finished_run(recipe.model.name))
+    asked = {key: value for key, value in how.items() if key != "output"}
+    with reading_once():
+        for model in (first, second):
+            recipe, steps = _asked(model, benchmarks, **asked)
+            kinds[model] = demand_measurable(recipe, steps, finished_run(recipe.model.name))
     if len({*kinds.values()}) > 1:
         raise WrongModelKind(
             " and ".join(f"{model} is a {kind} language model" for model, kind in kinds.items()),

@@ -7,9 +7,9 @@ from typing import Any
 
 from evenhand.ability import lacking
 from evenhand.axis_results import MIN_CLUSTERS
-from evenhand.bootstrap import multiplicities
+from evenhand.bootstrap import multiplicities, unless_alone
 from evenhand.contributions import Benchmark, ItemRecord
-from evenhand.item_records import check_records
+from evenhand.item_records import check_measured
 from evenhand.result_entries import benchmark_facts, definition, metric_facts, primary_of, seed_of_draws, with_interval
 from evenhand.sample import Sample, Table, aggregate, value_of
 
@@ -30,7 +30,7 @@ def measured_entry(
     """
     import numpy as np
 
-    check_records(benchmark.name, records, records)
+    check_measured(benchmark.name, records)
     primary = primary_of(benchmark)
     table = Table.of(records)
     drawn: list[list[Any]] = [[] for _ in benchmark.metrics]
@@ -42,7 +42,9 @@ def measured_entry(
         {
             **metric_facts(metric),
             "primary": metric is primary,
-            "after": with_interval(value_of(metric, table), np.concatenate(parts), confidence),
+            "after": with_interval(
+                value_of(metric, table), unless_alone(np.concatenate(parts), table.clusters), confidence
+            ),
             "definition": definition(metric),
         }
         for metric, parts in zip(benchmark.metrics, drawn, strict=True)

@@ -95,6 +95,8 @@ class _Products:
         self.read = (torch.float32, torch.bfloat16) if precision == "bf16" else (self.dtype,)
         """Formats of weights and inputs that the unchanged layer would take as well."""
         self._weights: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
+        self._cast: tuple[torch.Tensor, int, torch.Tensor] | None = None
+        """The last input that was in another format, its version, and what it became."""
 
     def takes(self, module: torch.nn.Module) -> bool:
         """Whether a layer is a plain linear one (`nn.Linear`, GPT-2's `Conv1D`) in float32 or bf16."""
@@ -118,6 +120,16 @@ class _Products:
             found = self._weights[id(module)] = (weight.to(self.dtype), bias)
         return found
 
+    def entering(self, x: torch.Tensor) -> torch.Tensor:
+        """An input in the format of the products; layers that read the same one share the conversion."""
+        if x.dtype == self.dtype:
+            return x
+        if x.is_inference():  # which has no version, so that a change of it would go unseen
+            return x.to(self.dtype)
+        if self._cast is None or self._cast[0] is not x or self._cast[1] != x._version:
+            self._cast = x, x._version, x.to(self.dtype)
+        return self._cast[2]
+
     def run(self, module: Any, x: torch.Tensor, activation: str = "none", form: str = "") -> torch.Tensor:
         """activation(x W^T + b), `x` [..., in]."""
         import torch
@@ -129,7 +141,7 @@ class _Products:
             return (few if bias is None else few + bias).view(*x.shape[:-1], -1)
         scalars = [1.0] if activation == "swish" else []
         found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
-            x.to(self.dtype), weight, bias, activation, scalars, form
+            self.entering(x), weight, bias, activation, scalars, form
         )
         return found
 
@@ -138,7 +150,7 @@ class _Products:
         import torch
 
         weight, bias = self.weights(module)
-        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x.to(self.dtype), other, weight, bias, "mul")
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(self.entering(x), other, weight, bias, "mul")
         return found
 
     def of(self, module: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -17,6 +17,7 @@ from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
 from evenhand.rule_application import Change, token_changes
+from evenhand.scored_text import demand_embedded, token_ids
 from evenhand.sound_requests import demand_sampling, demand_sound
 from evenhand.special_tokens import end_tokens
 
@@ -99,7 +100,7 @@ def _written(
     A batch goes on until its longest answer is there, and a long prompt with a short answer has no room for that.
     """
     sizes = sorted({r.max_new_tokens for r in requests})
-    prompts = [len(tokenizer(prompt_text(tokenizer, r))["input_ids"]) for r in requests] if len(sizes) > 1 else []
+    prompts = [len(token_ids(tokenizer, prompt_text(tokenizer, r))) for r in requests] if len(sizes) > 1 else []
     if not prompts or max(prompts) + sizes[-1] - 1 <= positions_of(model):
         return write_batch(model, tokenizer, requests, rules, temperature, top_p, seed)
     found: dict[int, Response] = {}
@@ -146,6 +147,7 @@ def write_batch(
         options["logits_processor"] = numbers_only()
         if streamer is not None:
             options["streamer"] = streamer
+    demand_embedded(model, inputs["input_ids"].flatten().tolist())
     _demand_room(model, inputs["attention_mask"].sum(-1).tolist(), longest)
     try:
         with torch.no_grad():
@@ -172,7 +174,7 @@ def _inputs(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Any:
     side, tokenizer.padding_side = tokenizer.padding_side, "left"
     try:
         texts = [prompt_text(tokenizer, r) for r in requests]
-        return tokenizer(texts, return_tensors="pt", padding=len(texts) > 1).to(model.device)
+        return tokenizer(texts, return_tensors="pt", padding=len(texts) > 1, verbose=False).to(model.device)
     finally:
         tokenizer.padding_side = side
 

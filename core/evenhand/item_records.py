@@ -20,22 +20,8 @@ def check_records(name: str, before: Sequence[ItemRecord], after: Sequence[ItemR
     """Raises PluginFault unless both are records of the same items in the same clusters, with finite
     values."""
     where = f"benchmark {name!r}"
-    for side, records in (("before", before), ("after", after)):
-        if not records:
-            raise PluginFault(f"it gave no records {side} the mitigation", where=where)
-        ids = [r.id for r in records]
-        if len(set(ids)) != len(ids):
-            twice = next(i for i in ids if ids.count(i) > 1)
-            raise PluginFault(f"two records {side} the mitigation have the id {twice!r}", where=where)
-        for record in records:
-            for key, value in record.values.items():
-                if not math.isfinite(value):
-                    raise PluginFault(
-                        f"item {record.id!r} {side} the mitigation has {key} = {value}",
-                        where=where,
-                        known=_INFINITE if math.isinf(value) else "",
-                        do="an item without an answer has no value; a model that forbids words has none either",
-                    )
+    check_measured(name, before, " before the mitigation")
+    check_measured(name, after, " after the mitigation")
     known = {r.id: r for r in before}
     missing = sorted(set(known) - {r.id for r in after})
     extra = sorted({r.id for r in after} - set(known))
@@ -52,6 +38,26 @@ def check_records(name: str, before: Sequence[ItemRecord], after: Sequence[ItemR
             f"item {moved.id!r} is in cluster {known[moved.id].cluster!r} before and {moved.cluster!r} after",
             where=where,
         )
+
+
+def check_measured(name: str, records: Sequence[ItemRecord], when: str = "") -> None:
+    """Raises PluginFault unless there are records, each with an id of its own and finite values."""
+    where = f"benchmark {name!r}"
+    if not records:
+        raise PluginFault(f"it gave no records{when}", where=where)
+    ids = [r.id for r in records]
+    if len(set(ids)) != len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise PluginFault(f"two records{when} have the id {twice!r}", where=where)
+    for record in records:
+        for key, value in record.values.items():
+            if not math.isfinite(value):
+                raise PluginFault(
+                    f"item {record.id!r}{when} has {key} = {value}",
+                    where=where,
+                    known=_INFINITE if math.isinf(value) else "",
+                    do="an item without an answer has no value; a model that forbids words has none either",
+                )
 
 
 def write_records(path: Path, before: Sequence[ItemRecord], after: Sequence[ItemRecord]) -> None:

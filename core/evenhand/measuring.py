@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand import shelf
 from evenhand.cache import Json, atomic_folder, cache_dir, damage, digest_of, sha256_text
 from evenhand.contributions import Benchmark, DecodingRule, ItemRecord
+from evenhand.devices import arithmetic
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.item_halves import Items, counting
 from evenhand.processes import agreed, is_first
@@ -179,7 +180,7 @@ def identity_of(
         "mode": mode,
         "seed": recipe.run.seed,
         "batch": recipe.evaluation.batch_tokens,
-        "on": [loaded.model.device.type, torch.__version__, transformers.__version__],
+        "on": [*arithmetic(str(loaded.model.device)), torch.__version__, transformers.__version__],
     }
 
 

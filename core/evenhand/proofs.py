@@ -89,8 +89,10 @@ def selection_proof(before: Mapping[str, str], after: Mapping[str, str], selecte
 
 
 def probe_logits(model: Any, tokenizer: Any) -> torch.Tensor:
-    """The logits on the probe texts, one after another: [tokens, V], float32."""
+    """The logits on the probe texts, one after another: [tokens, V], float32. Raises as `demand_embedded`."""
     import torch
+
+    from evenhand.scored_text import demand_embedded
 
     was_training = model.training
     model.eval()
@@ -98,6 +100,7 @@ def probe_logits(model: Any, tokenizer: Any) -> torch.Tensor:
     with torch.no_grad():
         for text in PROBES:
             ids = tokenizer(text, return_tensors="pt")["input_ids"].to(model.device)
+            demand_embedded(model, ids.flatten().tolist())
             rows.append(model(input_ids=ids).logits[0].float())
     if was_training:
         model.train()

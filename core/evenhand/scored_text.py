@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from evenhand.errors import UsageError
 from evenhand.pairs import framing_tokens
 
 if TYPE_CHECKING:
     import numpy as np
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Text = str | Sequence[int]
 """A text, or its token ids with every special token that the model should see."""
@@ -52,8 +53,21 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, text: Text) -> tuple[int, ...]
     """The ids that the model sees: of a text with the tokenizer's own special tokens; ids are left as they
     are."""
     if isinstance(text, str):
-        return tuple(int(i) for i in tokenizer(text)["input_ids"])
+        # Whether a text is too long is judged by what scores it, so that the tokenizer need not warn of it.
+        return tuple(int(i) for i in tokenizer(text, verbose=False)["input_ids"])
     return tuple(int(i) for i in text)
+
+
+def demand_embedded(model: PreTrainedModel, ids: Iterable[int]) -> None:
+    """Raises UsageError for a token that the model has no embedding for: one that was added to the tokenizer alone."""
+    places, largest = getattr(model.get_input_embeddings(), "num_embeddings", None), max(ids, default=-1)
+    if isinstance(places, int) and largest >= places:
+        raise UsageError(
+            f"a text has the token number {largest:,}, and the model embeddings for {places:,} tokens alone",
+            where="tokenizer",
+            known="tokens were added to the tokenizer that the model was never given",
+            do="give the tokenizer that the model was trained with",
+        )
 
 
 def adds_start_token(tokenizer: PreTrainedTokenizerBase) -> bool:

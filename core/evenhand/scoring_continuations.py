@@ -75,7 +75,7 @@ def _join(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str) -
     before = token_ids(tokenizer, bare)
     before = before[: len(before) - closing]
     if whole[: len(before)] != before:
-        after = tuple(int(i) for i in tokenizer(continuation, add_special_tokens=False)["input_ids"])
+        after = tuple(int(i) for i in tokenizer(continuation, add_special_tokens=False, verbose=False)["input_ids"])
         whole = before + after + whole[len(whole) - closing :] if closing else before + after
     if not before:
         raise UsageError(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.errors import OutOfMemory, UsageError
 from evenhand.filling import foreign_hooks
 from evenhand.memory_errors import out_of_memory
+from evenhand.scored_text import demand_embedded
 from evenhand.scoring_packing import LENGTH_STEP, SHARED, PackedRow, Row, common, plan
 from evenhand.scoring_precision import measuring
 
@@ -276,6 +277,7 @@ class Forward:
         demand_room([len(row.ids) for row in rows], self.longest)
         if any(not row.ids for row in rows):
             raise UsageError("a text has no tokens", where="scoring", do="leave empty texts out")
+        demand_embedded(self.model, (max(row.ids) for row in rows))
 
     def _halve(self, rows: int, length: int, error: BaseException) -> None:
         import torch

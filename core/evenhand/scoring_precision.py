@@ -7,6 +7,7 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from evenhand.devices import bf16_units
 from evenhand.fast_products import fast_products
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ def _fast_bf16(device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device != "cpu":
         return False
-    questions = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(bool(ask()) for name in questions if (ask := getattr(torch.cpu, name, None)) is not None)
+    return bool(bf16_units())
 
 
 def resolve(model: PreTrainedModel, dtype: Precision) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import pytest
@@ -60,9 +61,20 @@ def test_a_record_is_the_mean_over_the_samples_of_a_prompt():
         "too long": False,
         "with empty texts only": True,
         "with some empty texts": False,
+        "with texts longer than the scorer reads": False,
     }
     assert len(rest) == 3
     check_records("bold", [first, second, third, *rest], [first, second, third, *rest])
+
+
+def test_a_text_that_a_scorer_cuts_is_counted():
+    texts = iter(["fine", "a very long text"] + ["fine"] * 10)
+    toxicity = replace(JUDGES.toxicity, cut=lambda texts: [len(text) > 10 for text in texts])
+    records = bold.score(
+        PlantedModel(answer=lambda request: next(texts)), PROMPTS, SAMPLING, replace(JUDGES, toxicity=toxicity)
+    )
+    assert [r.flags["with texts longer than the scorer reads"] for r in records] == [True] + [False] * 5
+    assert all(r.values for r in records)
 
 
 def test_aggregates_are_those_of_a_loop_over_the_records():

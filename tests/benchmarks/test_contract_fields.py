@@ -18,6 +18,7 @@ import pytest
 from made_benchmarks import DATA, FEW, PLUGINS, WITHOUT_DATA, everywhere, family, made, records_of
 from pair_parts import run_of
 
+from evenhand import mirrors
 from evenhand.axis_results import demand_defined
 from evenhand.errors import DataNotFound
 from evenhand.planted import check_planted
@@ -30,6 +31,17 @@ from evenhand_standard.benchmarks.seegull_identities import REGIONS
 
 def test_there_is_a_case_for_each_benchmark():
     assert len(PLUGINS) == 24 and set(PLUGINS) >= WITHOUT_DATA and set(FEW) <= set(PLUGINS)
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not Path(DATA, "bbq").is_dir(), reason="the files are not here: set EVENHAND_DATA")
+@pytest.mark.parametrize("name", sorted(set(PLUGINS) - WITHOUT_DATA))
+def test_the_check_before_an_evaluation_takes_the_published_files(name):
+    plugin = PLUGINS[name]
+    files = plugin.files_for(plugin.Options(**FEW.get(name, {})))
+    with mirrors.reading_once():
+        for known in files:
+            mirrors.check_file(known, DATA)
 
 
 @everywhere

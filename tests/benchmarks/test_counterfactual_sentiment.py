@@ -133,6 +133,17 @@ def test_an_empty_continuation_is_neutral_and_counted():
     assert record.values["sample.female.0"] == 0.5 and record.flags["with empty texts only"]
 
 
+def test_a_continuation_that_the_scorer_cuts_is_counted():
+    mood = Scorer(
+        name="mood", low=-1.0, digest="m", score=lambda texts: [0.0] * len(texts),
+        cut=lambda texts: [len(text) > 3 for text in texts],
+    )  # fmt: skip
+    items = cs.chosen_items(AXIS, 1, 2)
+    model = PlantedModel(answer=lambda request: "long text" if request.prompt == items[1].texts[-1] else "x")
+    records = cs.score(model, AXIS, items, SAMPLING, mood)
+    assert [r.flags["with texts longer than the scorer reads"] for r in records] == [False, True]
+
+
 def test_items_are_templates_with_rows_of_singular_nouns():
     items = cs.chosen_items(AXIS, 2, None)
     assert len(items) == 2 * len(cs.TEMPLATES) == 40

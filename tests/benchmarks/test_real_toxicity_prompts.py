@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import pytest
@@ -39,6 +40,13 @@ def test_the_worst_of_the_samples_counts():
     assert second.group == "toxic" and second.flags["with some empty texts"]  # 0.5 itself is toxic, as published
     assert second.values["empty"] == pytest.approx(2 / 3)
     assert third.values == {"empty": 1.0} and third.group == "other" and third.flags["with empty texts only"]
+
+
+def test_a_text_that_the_scorer_cuts_is_counted():
+    answers = iter(["a", "b", "c", "d", "e", "twelve words", "f", "g", "h"])
+    judge = replace(LENGTH, cut=lambda texts: [len(text) > 10 for text in texts])
+    records = rtp.score(PlantedModel(answer=lambda request: next(answers)), PROMPTS, SAMPLING, judge, AXES)
+    assert [r.flags["with texts longer than the scorer reads"] for r in records] == [False, True, False]
 
 
 def test_aggregates_are_those_of_a_loop_over_the_records():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,8 @@ from evenhand.contributions import ItemRecord
 from evenhand.measured import Measured
 from evenhand_sdk import PlantedModel
 from evenhand_sdk.tiny import tiny_causal
-from evenhand_standard.benchmarks.sampled_texts import Sampling, keep_texts, name_of, samples, texts_of
+from evenhand_standard.benchmarks.sampled_texts import Sampling, keep_texts, name_of, read_by, samples, texts_of
+from evenhand_standard.text_scorers import Scorer
 
 SAMPLING = Sampling(samples=3, temperature=1.0, top_p=0.9, max_new_tokens=5)
 PROMPTS = [("The nurse said", "a"), ("He is an engineer and", "b")]
@@ -50,6 +52,18 @@ def test_empty_texts_are_flagged(texts, flags):
     answers = iter(texts)
     (found,) = samples(PlantedModel(answer=lambda request: next(answers)), PROMPTS[:1], SAMPLING)
     assert (found.flags["with empty texts only"], found.flags["with some empty texts"]) == flags
+
+
+def test_texts_that_a_scorer_cuts_are_flagged_by_prompt():
+    """Of three samples of each prompt one is long; a scorer that reads all changes nothing."""
+    whole = Scorer(name="whole", low=0.0, digest="", score=lambda texts: [0.0] * len(texts))
+    short = replace(whole, cut=lambda texts: [len(text) > 3 for text in texts])
+    answers = iter(["long text", "a", "b", "c", "d", "e", "f", "g", "long text"])
+    found = samples(PlantedModel(answer=lambda request: next(answers)), [*PROMPTS, ("They", "c")], SAMPLING)
+    flag = "with texts longer than the scorer reads"
+    assert [each.flags[flag] for each in read_by([whole, short], found)] == [True, False, True]
+    assert [each.flags[flag] for each in read_by([whole], found)] == [False] * 3
+    assert [each.texts for each in read_by([short], found)] == [each.texts for each in found]
 
 
 def test_texts_are_kept_by_the_records_that_were_computed_from_them(tmp_path, monkeypatch):

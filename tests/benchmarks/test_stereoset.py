@@ -280,16 +280,20 @@ BETWEEN = (
     ("78366e347a7e3da22a5d71be04188d2c", "Lebanon", "race", ("turmoil.", "country.", "milk.")),
     ("a1490fd838e5a0d6e1bb140dcb0fae3f", "mathematician", "profession", ("degree.", "dropout.", "bones.")),
     ("1c01961aff354983d182a1b95815f094", "Bangladesh", "race", ("litter", "office", "invention")),
+    ("4bf253b53bb3a0873fc8aac891d402ca", "Brahmin", "religion", ("gross.", "ugly.", "moon.")),
+    ("f7d728f107409a103d5511ba1b87f67a", "male", "gender", ("strong.", "up.", "tomorrow.")),
+    ("54ca77ee39f02f0442556162fef202d1", "prisoner", "profession", ("criminals.", "men.", "dogs.")),
+    ("6f9bb7b77562574b9631f5d62e7a1c77", "Bible", "religion", ("read.", "through.", "sleeps.")),
 )
 """The same of the other task, with the last words of the second sentences."""
 
 
 @pytest.mark.realdata
 @realdata
-def test_ten_items_of_one_task_and_six_of_the_other_read_by_eye():
+def test_ten_items_of_each_task_read_by_eye():
     within, between = ({i.id: i for i in stereoset.items_of(task, stereoset.BIAS_TYPES, str(DATA))}
                        for task in ("intra", "inter"))  # fmt: skip
-    assert (len(CHECKED), len(BETWEEN)) == (10, 6)
+    assert (len(CHECKED), len(BETWEEN)) == (10, 10)
     for name, target, bias_type, fills in CHECKED:
         item = within[name]
         assert (item.target, item.bias_type) == (target, bias_type)

@@ -273,6 +273,40 @@ def test_a_users_classifier_gives_the_probability_of_its_label(classifier):
     assert tool.name == f"transformers:{folder.name}#toxic"
 
 
+def test_texts_that_a_classifier_cuts_are_named_and_nothing_is_said_aside(classifier, monkeypatch):
+    """24 positions, two of them for the tokens around a text."""
+    said = []
+    monkeypatch.setattr("transformers.tokenization_utils_base.logger.warning", lambda *told: said.append(told))
+    folder, _, tokenizer = classifier
+    tokens = tokenizer.tokenize("He said it and he said it and he said it and he said it. " * 3)
+    fits, cut = (tokenizer.convert_tokens_to_string(tokens[:n]) for n in (22, 23))
+    assert [len(tokenizer(text)["input_ids"]) for text in (fits, cut)] == [24, 25]
+    tool = scorer(f"transformers:{folder}#toxic")
+    assert tool.cut([fits, cut, ""]) == [False, True, False] and tool.cut([]) == []
+    assert tool.describe()["limits"] == "reads the first 24 tokens of a text"
+    assert masked_scorer(tool, [load_axis("gender")]).cut([fits, cut]) == [False, True]
+    assert scorer("vader").cut([fits, cut]) == [False, False]
+    tool.cut(["word " * 2000])
+    assert not said
+
+
+def test_a_classifier_that_counts_positions_from_behind_its_padding_has_fewer(tmp_path):
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+
+    from evenhand_sdk.tiny import tiny_tokenizer
+
+    tokenizer = tiny_tokenizer("roberta")
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=24, pad_token_id=tokenizer.pad_token_id, num_labels=1,
+    )  # fmt: skip
+    RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    tool = scorer(f"transformers:{tmp_path}")
+    assert len(tool.score(["word " * 100])) == 1
+    assert tool.describe()["limits"] == f"reads the first {24 - tokenizer.pad_token_id - 1} tokens of a text"
+
+
 def test_another_tokenizer_is_another_scorer(classifier, tmp_path):
     import copy
     import shutil
@@ -282,6 +316,12 @@ def test_another_tokenizer_is_another_scorer(classifier, tmp_path):
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.add_tokens(["an added word"])
     tokenizer.save_pretrained(other)
+    # The same entries, and yet other ids of a text.
+    folded = shutil.copytree(folder, tmp_path / "folded")
+    tokens = json.loads((folded / "tokenizer.json").read_text(encoding="utf-8"))
+    tokens["normalizer"] = None if tokens["normalizer"] else {"type": "Lowercase"}
+    (folded / "tokenizer.json").write_text(json.dumps(tokens), encoding="utf-8")
+    assert scorer(f"transformers:{folded}#toxic").digest != scorer(f"transformers:{folder}#toxic").digest
     assert scorer(f"transformers:{other}#toxic").digest != scorer(f"transformers:{folder}#toxic").digest
     again = shutil.copytree(folder, tmp_path / "again")
     assert scorer(f"transformers:{again}#toxic").digest == scorer(f"transformers:{folder}#toxic").digest

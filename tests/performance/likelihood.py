@@ -3,6 +3,7 @@
 python tests/performance/likelihood.py crows  --lm-eval PYTHON [--rounds 5] [--items N] [--dtype bfloat16]
 python tests/performance/likelihood.py bbq    --lm-eval PYTHON [--category Age]
 python tests/performance/likelihood.py masked [--items 12]
+python tests/performance/likelihood.py shares [--items 60]
 
 `crows`: log-likelihoods of all sentences of CrowS-Pairs after a start token, as the task of lm-eval asks for them.
 `bbq`: log-likelihoods of the three answers of each question of a category. Both sides of a round run one after the
@@ -11,6 +12,8 @@ a part of the texts. `masked`: pseudo-log-likelihoods on a model of BERT-base sh
 masked copy a call.
 Printed are medians over rounds with 95 % bootstrap intervals; a ratio above 1 is how many times faster we are.
 `processor` is the time of all cores in the whole process.
+`shares`: of CrowS-Pairs as the toolkit scores it, which part of the tokens shared beginnings save, and which part of
+the time of one core goes into matrix products; and how far both forms of bf16 are from float32.
 
 The folder of benchmark files is read from EVENHAND_DATA.
 """
@@ -149,6 +152,56 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+# ------------------------------------------------------------------------------------------ why it is not faster
+def timed(original, spent):  # type: ignore[no-untyped-def]
+    """A call that adds its seconds of this process to `spent`."""
+
+    def call(*arguments):  # type: ignore[no-untyped-def]
+        start = time.process_time()
+        found = original(*arguments)
+        spent.append(time.process_time() - start)
+        return found
+
+    return call
+
+
+def shares(items: int, model: str, rounds: int) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from evenhand.fast_products import _Products
+    from evenhand.scoring import score_texts
+    from evenhand.scoring_packing import Row, plan
+
+    torch.set_num_threads(1)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    texts = [text for _, text in crows_requests(items)]
+    rows = [Row((tokenizer.bos_token_id, *ids), tuple(range(len(ids)))) for ids in tokenizer(texts)["input_ids"]]
+    read, given = sum(row.used for row in plan(rows, longest=2048)), sum(len(row.positions) for row in rows)
+    print(f"{given:,} tokens, of which shared beginnings save {1 - read / given:.1%}")
+    hosts = {name: AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, name))
+             for name in ("float32", "bfloat16")}  # fmt: skip
+    runs = {"float32": ("float32", "float32"), "bf16 by autocast": ("float32", "bf16"),
+            "bf16 weights": ("bfloat16", "auto")}  # fmt: skip
+    found: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds + 1):  # the first builds kernels
+        for name, (weights, dtype) in runs.items():
+            start = time.process_time()
+            scores = score_texts(hosts[weights], tokenizer, texts, dtype=dtype, start_token=tokenizer.bos_token_id)
+            seconds[name].append(time.process_time() - start)
+            found[name] = [score.total for score in scores]
+    for name, scores in found.items():
+        apart = statistics.mean(abs(a - b) for a, b in zip(scores, found["float32"], strict=True))
+        print(f"{name}: {statistics.median(seconds[name][1:]):.2f} s of one core, {apart:.3f} nat from float32")
+    spent: list[float] = []
+    for name in ("run", "times"):
+        setattr(_Products, name, timed(getattr(_Products, name), spent))
+    start = time.process_time()
+    score_texts(hosts["float32"], tokenizer, texts, dtype="auto", start_token=tokenizer.bos_token_id)
+    print(f"as the toolkit chooses: products {sum(spent) / (time.process_time() - start):.0%} of the time")
+
+
 # ------------------------------------------------------------------------------------------------- side by side
 def run(python: str, side: str, **options: object) -> dict[str, float]:
     """One side in a fresh process: seconds of scoring, of the whole process, MB, and its scores."""
@@ -202,7 +255,7 @@ def report(name: str, rounds: list[tuple[dict, dict]]) -> None:  # type: ignore[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
-    parser.add_argument("what", nargs="?", choices=("crows", "bbq", "masked"))
+    parser.add_argument("what", nargs="?", choices=("crows", "bbq", "masked", "shares"))
     parser.add_argument("--lm-eval", metavar="PYTHON", default=sys.executable)
     parser.add_argument("--model", help="a folder; by default SmolLM2-135M-Instruct from the shelf")
     parser.add_argument("--rounds", type=int, default=5)
@@ -227,6 +280,9 @@ def main() -> None:
             report(f"masked, {theirs} against {ours}", rounds)
         return
     model = given.model or shelf_model()
+    if given.what == "shares":
+        shares(given.items or 60, model, given.rounds)
+        return
     asked = {"kind": given.what, "items": given.items, "model": model}
     if given.what == "bbq":
         asked["category"] = given.category

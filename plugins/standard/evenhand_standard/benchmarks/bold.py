@@ -45,7 +45,15 @@ from evenhand_standard.benchmarks.bold_metrics import metrics
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import in_turn
-from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
+from evenhand_standard.benchmarks.sampled_texts import (
+    Sampled,
+    Sampling,
+    SamplingOptions,
+    keep_texts,
+    mean,
+    read_by,
+    samples,
+)  # fmt: skip
 from evenhand_standard.benchmarks.scoring_floor import floor_told
 from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, models_of, scorer
 
@@ -190,7 +198,8 @@ def score(
     measured: Any, prompts: Sequence[Prompt], sampling: Sampling, judges: Judges, folder: Path | None = None
 ) -> list[ItemRecord]:
     """One record a prompt, the mean over its texts; one without any text has no values. Texts are kept in `folder`."""
-    sampled = samples(measured, [(p.text, p.id) for p in prompts], sampling)
+    given = [judge for judge in (judges.sentiment, judges.toxicity) if judge]
+    sampled = read_by(given, samples(measured, [(p.text, p.id) for p in prompts], sampling))
     columns = {"sentiment": judges.sentiment, "sentiment_masked": masked_scorer(judges.sentiment, judges.axes)}
     if judges.toxicity:
         columns |= {"toxicity": judges.toxicity, "toxicity_masked": masked_scorer(judges.toxicity, judges.axes)}

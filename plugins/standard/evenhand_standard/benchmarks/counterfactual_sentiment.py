@@ -39,7 +39,15 @@ from evenhand_sdk import (
 from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
-from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
+from evenhand_standard.benchmarks.sampled_texts import (
+    Sampled,
+    Sampling,
+    SamplingOptions,
+    keep_texts,
+    mean,
+    read_by,
+    samples,
+)  # fmt: skip
 from evenhand_standard.benchmarks.scoring_floor import floor_told
 from evenhand_standard.benchmarks.sentiment_distance import (
     SAMPLE,
@@ -174,7 +182,7 @@ def score(
     Texts of an item share their seeds, so that groups that are continued alike have equal samples.
     """
     groups = len(axis.groups)
-    sampled = samples(measured, [(text, item.id) for item in items for text in item.texts], sampling)
+    sampled = read_by([judge], samples(measured, [(text, item.id) for item in items for text in item.texts], sampling))
     texts = [text for each in sampled for text in each.texts]
     seen = iter(judge.score(texts))
     blind = iter(masked_scorer(judge, [axis]).score(texts))

@@ -36,6 +36,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.disco_words import MEN, SENTENCES, TERMS, WOMEN, names, terms
 from evenhand_standard.benchmarks.likelihoods import fits
 
@@ -55,7 +56,7 @@ class DiscoOptions(Options):
 
     persons: Persons = Field("terms", description="terms: the woman, the man; names: first names.")
     names: Annotated[int, Field(ge=10)] = Field(60, description="First names of each gender, the most frequent ones.")
-    data: str | None = Field(None, description="Folder of benchmark files, for names; else $EVENHAND_DATA.")
+    data: DataFolder = None
 
 
 class Disco(Plugin):

@@ -43,7 +43,15 @@ from evenhand_sdk import (
 from evenhand_sdk.benchmark_data import KnownFile, read_text
 from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
-from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
+from evenhand_standard.benchmarks.sampled_texts import (
+    Sampled,
+    Sampling,
+    SamplingOptions,
+    keep_texts,
+    mean,
+    read_by,
+    samples,
+)  # fmt: skip
 from evenhand_standard.benchmarks.scoring_floor import floor_told
 from evenhand_standard.text_scorers import Scorer, files_of, masked_scorer, models_of, scorer
 
@@ -190,7 +198,7 @@ def score(
     folder: Path | None = None,
 ) -> list[ItemRecord]:
     """One record a prompt; empty continuations are left out, and a prompt with no others has no toxicity."""
-    sampled = samples(measured, [(p.text, p.id) for p in prompts], sampling)
+    sampled = read_by([judge], samples(measured, [(p.text, p.id) for p in prompts], sampling))
     texts = [text for each in sampled for text in each.written]
     seen, blind = iter(judge.score(texts)), iter(masked_scorer(judge, axes).score(texts))
     records = [

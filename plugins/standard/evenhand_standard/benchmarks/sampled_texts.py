@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from pydantic import Field
 
 from evenhand_sdk import ItemRecord, Options, Request
 from evenhand_sdk.storage import cache_dir, digest_of, write_atomic
+from evenhand_standard.text_scorers import Scorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,8 @@ class Sampled:
     """Without the prompt; a text may be empty."""
     ended: tuple[bool, ...] = ()
     """Whether a text came to its end before the limit of tokens."""
+    cut: bool = False
+    """Whether a scorer reads no more than the beginning of one of the texts."""
 
     @property
     def written(self) -> list[str]:
@@ -82,12 +85,13 @@ class Sampled:
 
     @property
     def flags(self) -> dict[str, bool]:
-        """What must be counted: nothing was written at all, some samples are empty, the prompt does not fit."""
+        """What must be counted: nothing was written, some samples are empty, prompt or text is too long."""
         fits = bool(self.texts)
         return {
             "too long": not fits,
             "with empty texts only": fits and not self.written,
             "with some empty texts": fits and 0 < len(self.written) < len(self.texts),
+            "with texts longer than the scorer reads": self.cut,
         }
 
 
@@ -111,6 +115,13 @@ def samples(measured: Any, prompts: Sequence[tuple[str, str]], sampling: Samplin
         ended = tuple(len(response.token_ids) < sampling.max_new_tokens for response in given)
         found.append(Sampled(prompt, key, tuple(response.text for response in given), ended))
     return found
+
+
+def read_by(scorers: Sequence[Scorer], sampled: Sequence[Sampled]) -> list[Sampled]:
+    """The same samples, marked where a text is longer than one of the scorers reads."""
+    texts = [text for each in sampled for text in each.texts]
+    marks = iter([any(found) for found in zip(*(scorer.cut(texts) for scorer in scorers), strict=True)])
+    return [replace(each, cut=True in [next(marks) for _ in each.texts]) for each in sampled]
 
 
 def name_of(records: Sequence[ItemRecord]) -> str:

@@ -24,9 +24,14 @@ def without_groups(text: str, axes: Sequence[Axis]) -> str:
 
 def masked_scorer(scorer: Scorer, axes: Sequence[Axis]) -> Scorer:
     """The same scorer, blind to group words: all difference between groups that remains is in the rest of the text."""
+
+    def masked(texts: Sequence[str]) -> list[str]:
+        return [without_groups(text, axes) for text in texts]
+
     return replace(
         scorer,
         name=f"{scorer.name}, group words masked",
-        score=lambda texts: scorer.score([without_groups(text, axes) for text in texts]),
+        score=lambda texts: scorer.score(masked(texts)),
+        cut=lambda texts: scorer.cut(masked(texts)),
         facts={**scorer.facts, "masked": [f"{axis.name}.{axis.locale}" for axis in axes] + ["identity terms"]},
     )

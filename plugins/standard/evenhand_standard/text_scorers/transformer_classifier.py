@@ -12,7 +12,7 @@ from typing import Any
 
 from evenhand_sdk import UsageError
 from evenhand_sdk.named_models import model_folder
-from evenhand_sdk.storage import digest_of, sha256_text
+from evenhand_sdk.storage import digest_of, tokenizer_digest
 from evenhand_standard.text_scorers.contract import Scorer
 
 LONGEST = 512
@@ -24,7 +24,7 @@ def transformer(name: str, *, offline: bool) -> Scorer:
     """The scorer of a folder or an id of the hub. Raises what `model_folder` raises, and UsageError where it cannot be
     loaded, or the label is unknown.
 
-    Texts beyond 512 tokens are read to there: generated texts of benchmarks are far shorter.
+    It reads as many tokens of a text as the model has positions, 512 at most; longer texts are those that `cut` names.
     """
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -45,7 +45,7 @@ def transformer(name: str, *, offline: bool) -> Scorer:
     labels = {int(k): str(v) for k, v in model.config.id2label.items()}
     wanted = _label(labels, label, place)
     several = model.config.problem_type == "multi_label_classification" or len(labels) == 1
-    longest = min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST)))
+    longest = _longest(model)
 
     def score(texts: Sequence[str]) -> list[float]:
         found: list[float] = []
@@ -62,16 +62,32 @@ def transformer(name: str, *, offline: bool) -> Scorer:
             found += (logits.sigmoid() if several else logits.softmax(-1))[:, wanted].tolist()
         return found
 
+    def cut(texts: Sequence[str]) -> list[bool]:
+        # `verbose` only silences a warning about the very length that is asked for here.
+        return [len(ids) > longest for ids in tokenizer(list(texts), verbose=False)["input_ids"]] if texts else []
+
     return Scorer(
         name=f"transformers:{Path(place).name}#{labels[wanted]}",
         low=0.0,
         score=score,
-        digest=_digest(model, tokenizer, labels[wanted]),
+        digest=digest_of(
+            [
+                _weights(model),
+                tokenizer_digest(tokenizer),
+                type(model).__name__,
+                labels[wanted],
+                wanted,
+                several,
+                longest,
+            ]
+        ),
         facts={
             "method": f"probability of {labels[wanted]!r} by {'sigmoid' if several else 'softmax'}",
             "source": "the user's own classifier",
             "architecture": type(model).__name__,
+            "limits": f"reads the first {longest} tokens of a text",
         },
+        cut=cut,
     )
 
 
@@ -87,11 +103,18 @@ def _label(labels: dict[int, str], label: str, place: str) -> int:
     )
 
 
-def _digest(model: Any, tokenizer: Any, label: str) -> str:
+def _longest(model: Any) -> int:
+    """Most tokens of a text that the model has positions for, those around the text among them."""
+    known = int(getattr(model.config, "max_position_embeddings", None) or LONGEST)
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)  # RoBERTa and its kin count from behind it
+    return min(LONGEST, known - (0 if padding is None else int(padding) + 1))
+
+
+def _weights(model: Any) -> list[list[str]]:
     import hashlib
 
-    parts = [
+    return [
         [name, hashlib.sha256(tensor.detach().float().cpu().numpy().tobytes()).hexdigest()]
         for name, tensor in sorted(model.state_dict().items())
     ]
-    return digest_of([parts, sorted(tokenizer.get_vocab().items()), sha256_text(label)])
