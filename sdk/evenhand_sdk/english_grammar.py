@@ -1,8 +1,8 @@
 """English, by rule: the implementation of `Grammar` that needs no model.
 
 Each question reads a few words on either side; where several readings are common, the more frequent one is chosen and
-the confidence says so. The rules are in `english_pronouns`, `english_articles`, `english_persons`, `english_names` and
-`english_agreement`.
+the confidence says so. The rules are in `english_pronouns`, `english_articles`, `english_person_adjectives`,
+`english_person_nouns`, `english_names` and `english_agreement`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,9 @@ from evenhand_sdk.english_names import (
     named_as_ruler,
 )
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
+from evenhand_sdk.english_person_adjectives import describes_person, describes_person_so_far, in_compound
+from evenhand_sdk.english_person_nouns import adjective_or_noun, is_origin, is_state, names_persons
 from evenhand_sdk.english_person_words import FOLLOWERS
-from evenhand_sdk.english_persons import (
-    adjective_or_noun,
-    describes_person,
-    describes_person_so_far,
-    in_compound,
-    is_origin,
-    is_state,
-    names_persons,
-)
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
 from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, SMALL_WORDS
 from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap

@@ -1,4 +1,4 @@
-"""Word lists behind `english_persons`: nouns that name persons, verbs that link, words that stand between."""
+"""Word lists behind the `english_person` modules: nouns for persons, verbs that link, words that stand between."""
 
 from __future__ import annotations
 
