@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_after, words_before
+from evenhand_sdk.english_noun_words import ATTRIBUTES, KINDS, OF_A_KIND
 from evenhand_sdk.english_person_predicates import is_predicate
 from evenhand_sdk.english_person_words import (
-    ATTRIBUTES,
     COLOURS,
     COMBINING,
-    KINDS,
     MANNERS,
-    OF_A_KIND,
     OR_DO,
     PAST_FORMS,
     PEOPLE_DO,

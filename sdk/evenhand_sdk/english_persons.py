@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from evenhand_sdk.english_noun_words import NOT_PERSONS, PERSON_ENDINGS, PERSON_NOUNS
 from evenhand_sdk.english_person_words import (
     ADJECTIVE_ENDINGS,
     ADJECTIVES,
     ADVERBS,
     NOT_ADJECTIVES,
-    NOT_PERSONS,
-    PERSON_ENDINGS,
-    PERSON_NOUNS,
 )
 from evenhand_sdk.english_words import FINITE_VERBS, FUNCTION_WORDS
 
