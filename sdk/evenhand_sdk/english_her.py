@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import re
 
-from evenhand_sdk.english_persons import is_person_noun
-from evenhand_sdk.english_words import (
+from evenhand_sdk.english_her_words import (
     ADJECTIVE_COMPLEMENTS,
     ASSISTING_VERBS,
-    BARE_VERBS,
     CAUSATIVES,
     CAUSED,
     CAUSING,
@@ -23,13 +21,15 @@ from evenhand_sdk.english_words import (
     DITRANSITIVES,
     DURATIONS,
     FINING,
+    FINITE_BE_AND_MODALS,
     FULL_ADJECTIVES,
-    FUNCTION_WORDS,
     GIVEN_IDIOMS,
+    GIVEN_MASSES,
     GIVEN_NOUNS,
     HANDLING,
     HAVING,
     HELD,
+    HOW_MUCH,
     ING_NOUNS,
     JUDGED,
     JUDGING,
@@ -41,14 +41,11 @@ from evenhand_sdk.english_words import (
     MAKING,
     NAMING_VERBS,
     NEVER_BEFORE_NOUNS,
-    NOUN_VERBS,
-    NUMBERS,
-    OPENERS,
     PERCEPTION_VERBS,
     PLACED,
     PREDICATES,
-    PREPOSITIONS,
     RANKING,
+    RANKS,
     ROLE_GIVERS,
     ROLES,
     SHOWING,
@@ -57,7 +54,11 @@ from evenhand_sdk.english_words import (
     STATE_VERBS,
     TAKEN,
     TAKING,
+    TALES,
+    TELLING,
 )
+from evenhand_sdk.english_persons import is_person_noun
+from evenhand_sdk.english_words import BARE_VERBS, FUNCTION_WORDS, GIVING, NOUN_VERBS, NUMBERS, OPENERS, PREPOSITIONS
 
 NEXT = re.compile(r"[^\S\n]*(?:\n[^\S\n]*(?!\n))?([\"“‘(*_]*)([^\W_]+(?:['’-][^\W_]+)*)")
 
@@ -77,6 +78,8 @@ def set_apart(word: str, next_word: str, previous: str) -> bool:
         return next_word in ("a", "an")
     if word in ("almost", "nearly"):
         return next_word.endswith("ly")
+    if word in DURATIONS and previous in ("take", "takes", "took", "taken"):
+        return word.endswith("s") and next_word == "to"  # it took her years to recover
     if word in NUMBERS and next_word in DURATIONS:
         return previous not in PREPOSITIONS and (word == "one") != next_word.endswith("s")  # her five year old son
     if word == "only":
@@ -125,6 +128,10 @@ def her_before_content(
     lowered = word.lower()
     if quoted and previous in SPEECH_VERBS:
         return "object", LIKELY
+    if previous in TELLING and next_word in FINITE_BE_AND_MODALS and lowered not in TALES:
+        return "object", LIKELY  # told her dinner was ready: who was told must stand there
+    if lowered in RANKS and previous in ROLE_GIVERS and is_person_noun(next_word):
+        return "object", LIKELY  # made her chief editor
     if previous in NAMING_VERBS and word[0].isupper() and not word.isupper():
         return "object", LIKELY
     if previous in CAUSATIVES and lowered in BARE_VERBS:
@@ -185,6 +192,8 @@ def counted(word: str, next_word: str, previous: str) -> bool:
     """Whether the word behind her says how much: likes her best, likes her more than, paid her little attention."""
     if word in ("best", "most", "more", "better") and (next_word == "than" or (not next_word and previous in LIKING)):
         return True
+    if word in HOW_MUCH and next_word in GIVEN_MASSES:
+        return previous in GIVING
     return word in SO_MUCH and previous in GIVEN_IDIOMS.get(next_word, ())
 
 
@@ -198,7 +207,11 @@ def _said_of_her(word: str, next_word: str, previous: str, *, closed: bool) -> b
         return closed
     if (previous in FINING and word in NUMBERS) or (previous in RANKING and word in ("number", "first", "second")):
         return next_word not in FUNCTION_WORDS
-    if previous in HAVING and word in BARE_VERBS | NOUN_VERBS and next_word in ("the", "a", "an", "it", "them"):
+    if (
+        previous in HAVING
+        and word in BARE_VERBS | NOUN_VERBS
+        and (next_word in ("the", "a", "an", "it", "them") or next_word in NUMBERS)
+    ):
         return True
     if previous in PERCEPTION_VERBS and word in BARE_VERBS | NOUN_VERBS | {"wrap"} and next_word in ("the", "a", "an"):
         return True

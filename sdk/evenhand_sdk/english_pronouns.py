@@ -11,14 +11,21 @@ from __future__ import annotations
 import re
 
 from evenhand_sdk.english_her import NEXT, acts, costs, counted, her_before_content, set_apart
+from evenhand_sdk.english_person_words import PAST_FORMS
 from evenhand_sdk.english_words import (
     BODY_PARTS,
+    COMPOUNDED,
     FINITE_VERBS,
     FUNCTION_WORDS,
+    GIVING,
+    HURTING,
     LATE_ADVERBS,
+    LOVED_ONES,
     LY_NON_ADVERBS,
     NOUN_OR_ADVERB,
     OBJECT_VERBS,
+    PAST_ONLY,
+    PAST_OR_NOUN,
     PLURAL_VERBS,
     PREPOSITIONS,
     SOFT_ADVERBS,
@@ -67,6 +74,10 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "determiner", LIKELY
     if not his and (set_apart(lowered, next_word, previous) or counted(lowered, next_word, previous)):
         return "object", GUESS
+    if next_word in COMPOUNDED.get(lowered, ()) or (lowered == "back" and closed and previous in HURTING):
+        return "determiner", LIKELY  # her back door, her home town; hurt her back
+    if lowered == "all" and not next_word and previous in GIVING:
+        return "determiner", LIKELY
     if lowered in NOUN_OR_ADVERB and word.islower():
         return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
     if not his and costs(word, next_word, previous, closed=closed):
@@ -74,13 +85,13 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
     if not previous and not his and lowered in ("works", "looks", "thoughts", "needs") and next_word:
         return "determiner", GUESS
     if lowered in FUNCTION_WORDS:
-        if lowered in ("being", "having") and (his or prepositional) and previous != "with":
+        if lowered in ("being", "having") and (his or prepositional or not previous) and previous != "with":
             return "determiner", GUESS
         return otherwise, SURE
-    if (lowered in FINITE_VERBS and next_word not in PLURAL_VERBS and next_word not in ("is", "was", "has")) or (
-        previous == "of" and lowered.endswith("ed") and closed
-    ):
+    if lowered in FINITE_VERBS and next_word not in PLURAL_VERBS and next_word not in ("is", "was", "has"):
         return otherwise, LIKELY
+    if prepositional and (lowered in PAST_ONLY or (closed and _past(lowered))):
+        return otherwise, LIKELY  # the man beside her laughed at it
     if lowered in SOFT_ADVERBS and (lowered, next_word) != ("better", "half"):
         if prepositional:
             return "determiner", LIKELY
@@ -93,6 +104,13 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "determiner", LIKELY
     named = bool(after) and after[2][:1].isupper() if after else False
     return her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]), named=named)
+
+
+def _past(word: str) -> bool:
+    """Whether the word is the past form of a verb, which without a noun behind it no owner has."""
+    if word.endswith("ed"):
+        return len(word) > 4 and not word.endswith("eed") and word not in LOVED_ONES
+    return word in PAST_FORMS and word not in PAST_OR_NOUN
 
 
 def possessive_case_so_far(text: str, start: int, end: int) -> tuple[str, float]:
