@@ -159,7 +159,7 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     """The words outside of exempt spans that do not belong to an exempt person."""
     exempt = exempt_spans(text, lexicon, fold) if found else NOTHING
     rulers = _rulers(text, found, lexicon.grammar)
-    first = "irst " in text
+    first = "irst " in text or "ond " in text or "ird " in text
     words = [
         (w.start, w.end, w.entry.rows[0])
         for w in found

@@ -23,7 +23,7 @@ from evenhand_sdk.english_person_words import (
     PLAIN_ADJECTIVES,
     PREFIXES,
 )
-from evenhand_sdk.english_persons import closes, is_adjective, is_person_noun
+from evenhand_sdk.english_persons import closes, intensifies, is_adjective, is_person_noun
 from evenhand_sdk.english_words import BARE_VERBS, NOUN_VERBS
 
 _BETWEEN = 5
@@ -47,17 +47,57 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
         return False  # Christian in origin
     if article and text[start:end].lower() in PERSON_ONLY and _acts(after):
         return True
+    if after and after[0][0].lower() in ("one", "ones"):
+        return _one_of_persons(before, is_group_word)
+    if text[start:end].lower().endswith("est") and _is_record(after):
+        return False
     verdict = _before_noun(after, is_group_word, many=article)
     if verdict is not None:
         return verdict
-    if is_predicate(before):
+    if is_predicate(before, text) or _is_fronted(before, after, text):
         return True
     return _stands_for_persons(text[start:end], before, after, is_group_word)
 
 
 def describes_person_so_far(text: str, start: int, end: int) -> bool:
     """As `describes_person`, without what follows: only as a predicate."""
-    return is_predicate(words_before(text, start, 7))
+    return is_predicate(words_before(text, start, 7), text)
+
+
+def _one_of_persons(before: list[tuple[str, int]], is_group_word: Callable[[str], bool]) -> bool:
+    """Whether `one` stands for a person: one of whom another word of a group was said (a deaf boy and a blind one)."""
+    words = [word for word, _ in before]
+    return any(
+        is_group_word(adjective.lower()) and is_person_noun(noun)
+        for noun, adjective in zip(words, words[1:], strict=False)
+    )
+
+
+def _is_record(after: list[tuple[str, bool]]) -> bool:
+    """Whether a superlative tells a record: the youngest player ever, the oldest woman to swim it."""
+    words = [word.lower() for word, _ in after]
+    for place, word in enumerate(words[:-1]):
+        if is_person_noun(word):
+            following = words[place + 1]
+            return following in ("ever", "to") or (following == "in" and words[-1] in ("history", "world"))
+    return False
+
+
+def _is_fronted(before: list[tuple[str, int]], after: list[tuple[str, bool]], text: str) -> bool:
+    """Whether the adjective ends a phrase before the subject that it is said of: tall and thin, she turned."""
+    if not after or not after[0][1] or after[0][0].lower() not in ("he", "she", "they"):
+        return False
+    place = 0
+    while place < len(before) and (
+        before[place][0].lower() in ("and", "but", "yet", "or")
+        or intensifies(before[place][0])
+        or (is_adjective(before[place][0], bool) and (before[place][0].islower() or place + 1 == len(before)))
+    ):
+        place += 1
+    if place == len(before):
+        return True
+    word, begin = before[place]
+    return place > 0 and text[begin + len(word)] == ","
 
 
 def in_compound(text: str, start: int, end: int) -> bool:
@@ -119,9 +159,19 @@ def _before_noun(
             continue
         if joined or comma:
             return None  # another part of the sentence: rich and work hard
-        who = after[position + 1 : position + 2]  # a noun that says what kind of person: poker player
-        return bool(who) and not who[0][1] and lowered[-1] != "s" and is_person_noun(who[0][0])
+        return _says_what_kind(word, after[position + 1 :])
     return None
+
+
+def _says_what_kind(noun: str, behind: list[tuple[str, bool]]) -> bool:
+    """Whether a noun says what kind of person follows: poker player, film and television actress."""
+    if not behind or behind[0][1] or noun.lower().endswith("s"):
+        return False
+    if is_person_noun(behind[0][0]):
+        return True
+    if behind[0][0].lower() not in ("and", "or") or len(behind) < 3 or behind[1][1] or behind[2][1]:
+        return False
+    return noun.islower() and behind[1][0].islower() and not closes(behind[1][0]) and is_person_noun(behind[2][0])
 
 
 def _goes_on(word: str, behind: list[tuple[str, bool]]) -> bool:

@@ -52,7 +52,8 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
         sentence = bisect_right(bounds, mention.start)
         word = None if mention.word is None else words[mention.word]
         if word is not None and word.entry.rows[0].pos == "pronoun":
-            person = _antecedent(text, word, sentence, persons, last, grammar)
+            person = _owner_beside(text, word, before, grammar)
+            person = person or _antecedent(text, word, sentence, persons, last, grammar)
             if person is None:
                 person = _new(persons, word.entry.group, fixed=False)
         else:
@@ -63,7 +64,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
                 person = by_key[key] = _one(before[0], person, group)
             if person is None:
                 person = by_key[key] = _new(persons, group, fixed=False)
-            if word is None or _relative_of_real(text, word, persons, grammar):
+            if word is None or _relative_of_real(text, word, persons, exempt.persons, grammar):
                 person.real = person.fixed = True
         person.fixed |= mention.fixed
         person.spans.append((mention.start, mention.end))
@@ -137,6 +138,18 @@ def _group_of(mention: _Mention, words: Sequence[Found]) -> int | None:
     return groups[0] if groups else None
 
 
+def _owner_beside(
+    text: str, word: Found, before: tuple[_Person, Found | None] | None, grammar: Grammar
+) -> _Person | None:
+    """The real person right before the owner of somebody else: Conrad III, his wife; Guy II and his brother."""
+    if before is None or not before[0].real or before[0].group not in (word.entry.group, None):
+        return None
+    if text[before[0].spans[-1][1] : word.start] not in (", ", " and ", " with ") or _is_object(text, word, grammar):
+        return None
+    before[0].group = word.entry.group
+    return before[0]
+
+
 def _antecedent(
     text: str, word: Found, sentence: int, persons: list[_Person], last: dict[int, _Person], grammar: Grammar
 ) -> _Person | None:
@@ -171,8 +184,11 @@ def _is_object(text: str, word: Found, grammar: Grammar) -> bool:
     return bool(cases) and grammar.case(text, word.start, word.end, cases)[0] == "object"
 
 
-def _relative_of_real(text: str, word: Found, persons: list[_Person], grammar: Grammar) -> bool:
-    """Whether the word is a relative of a real person: her husband, Marie Curie's daughter."""
+def _relative_of_real(text: str, word: Found, persons: list[_Person], named: Sequence[Span], grammar: Grammar) -> bool:
+    """Whether the word is a relative of a real person: her husband, Marie Curie's daughter, the son of Guy II."""
+    behind = grammar.owner_behind(text, word.start, word.end)
+    if behind is not None and any(behind[0] <= start <= behind[1] for start, _ in named):
+        return True
     owner = grammar.possessor(text, word.start)
     if owner is None:
         return False
