@@ -201,7 +201,7 @@ def _row(text: str, word: Found, lexicon: Lexicon, *, causal: bool) -> tuple[Wor
     if len(rows) == 1:
         return rows[0], rows[0].certainty
     grammar = lexicon.grammar
-    cases = [row.case for row in rows if row.case]
+    cases = word.entry.cases
     if cases:
         decide = grammar.case_so_far if causal else grammar.case
         case, certainty = decide(text, word.start, word.end, cases)

@@ -156,8 +156,7 @@ def _antecedent(
     """The likeliest person of the pronoun's group, or one whose group is not known yet and who now gets it."""
     group = word.entry.group
     here = [p for p in persons if sentence in p.first_in and p.group in (group, None)]
-    rows = word.entry.rows
-    if _is_object(text, word, grammar) if len(rows) > 1 else rows[0].case == "object":
+    if _is_object(text, word, grammar):
         subject = min((p for p in persons if sentence in p.first_in), key=lambda p: p.first_in[sentence], default=None)
         here = [p for p in here if p is not subject]  # she does not see herself without saying so
         before = [p for p in persons if p is not subject and p.group in (group, None) and sentence - 1 in p.first_in]
@@ -180,8 +179,10 @@ def _antecedent(
 
 
 def _is_object(text: str, word: Found, grammar: Grammar) -> bool:
-    cases = [row.case for row in word.entry.rows if row.case]
-    return bool(cases) and grammar.case(text, word.start, word.end, cases)[0] == "object"
+    cases = word.entry.cases
+    if not cases:
+        return word.entry.rows[0].case == "object"
+    return grammar.case(text, word.start, word.end, cases)[0] == "object"
 
 
 def _relative_of_real(text: str, word: Found, persons: list[_Person], named: Sequence[Span], grammar: Grammar) -> bool:
