@@ -33,7 +33,8 @@ _GIVEN = re.compile(
     r"|(?:elevated|raised|succeeded|acceded) to)"
     r"(?: also)? (?:the |a )?(?:new |last |first |next |then |\d{1,2}(?:st|nd|rd|th) )?(?:(?:Grand|Crown) )?\Z"
 )
-_NUMBERED = re.compile(rf"\b(?:(?:{_RANK}|[Pp]ope) )?({_NAME}) (?:{_NUMERAL})\b(?![-.]\w)")
+_NUMBER = re.compile(rf" (?:{_NUMERAL})\b(?![-.]\w)")
+_NUMBERED = re.compile(rf"\b(?:(?:{_RANK}|[Pp]ope) )?({_NAME})\Z")
 _NAME_BEFORE = re.compile(rf"\b({_NAME}|[A-Z]\.) \Z")
 _ORDERED = (
     "War Wars Part Chapter Volume Act Type Phase Class Title Article Section Division Group Mark Model Book Level "
@@ -49,15 +50,18 @@ def rulers(text: str) -> tuple[list[Span], list[Span]]:
     """The phrases that name somebody by rank or number, and the ranks that a sentence gives to somebody."""
     named: list[Span] = []
     given: list[Span] = []
-    for found in _RANKED.finditer(text):
+    for found in _RANKED.finditer(text) if " of " in text else ():
         start = found.start()
         if _GIVEN.search(text, max(0, start - _REACH), start):
             given.append(found.span())
             continue
         name = _BEFORE.search(text, max(0, start - _REACH), start)
         named.append((name.start() if name else start, found.end()))
-    for found in _NUMBERED.finditer(text):
-        before = _NAME_BEFORE.search(text, max(0, found.start() - _REACH), found.start())
-        if found[1] not in _COUNTED and (before is None or before[1].lower() in FUNCTION_WORDS):  # not Ann Hill III
-            named.append(found.span())
+    for number in _NUMBER.finditer(text):
+        holder = _NUMBERED.search(text, max(0, number.start() - _REACH), number.start())
+        if holder is None or holder[1] in _COUNTED:
+            continue
+        before = _NAME_BEFORE.search(text, max(0, holder.start() - _REACH), holder.start())
+        if before is None or before[1].lower() in FUNCTION_WORDS:  # not Ann Hill III
+            named.append((holder.start(), number.end()))
     return named, given
