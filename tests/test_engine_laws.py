@@ -14,12 +14,12 @@ from evenhand.errors import UsageError
 from evenhand_sdk.axes import Axis, WordTuple, load_axis, packaged
 from evenhand_sdk.axis_packs import parse_axis
 from evenhand_sdk.counterfactual import (
-    Counterfactual,
     causal_counterfactuals,
     counterfactuals,
     group_words,
     swap_prefix,
 )
+from evenhand_sdk.counterfactual_types import Counterfactual
 from evenhand_sdk.grammar import grammar_of
 from evenhand_sdk.lexicon import compiled
 

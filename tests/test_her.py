@@ -7,6 +7,17 @@ import pytest
 from evenhand_sdk import counterfactuals, load_axis
 
 HIM = """
+That left {} little choice.
+They gave {} no hope.
+The board made {} vice president.
+The coach had {} run two miles.
+They told {} dinner was ready.
+The child beside {} laughed about it.
+A street named for {} opened in May.
+Their love for {} grew.
+It took {} years to recover.
+They wanted {} back.
+They sent {} home.
 We found {} asleep on the sofa.
 They left {} alone in the house.
 The noise kept {} awake.
@@ -114,6 +125,16 @@ The voters returned {} unopposed.
 They married {} soon after.
 """
 HIS = """
+They fed {} little dog.
+They told {} story to a friend.
+In {} damaged car they found a map.
+They were kind to {} beloved.
+They kept {} back door open.
+They hurt {} back.
+They drove to {} home town.
+They took {} years of service for granted.
+The loss cost {} party votes.
+They gave {} all.
 They left {} house at noon.
 I saw {} cross and chain.
 We heard {} song last night.

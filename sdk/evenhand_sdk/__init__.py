@@ -60,7 +60,8 @@ from evenhand.sample import Sample
 from evenhand.training_batch import Batch, Outputs, PairBatch, PairOutputs
 from evenhand_sdk.axes import Axis, load_axis
 from evenhand_sdk.axis_options import Axes, AxisName, Locale
-from evenhand_sdk.counterfactual import Counterfactual, Edit, counterfactuals, group_words
+from evenhand_sdk.counterfactual import counterfactuals, group_words
+from evenhand_sdk.counterfactual_types import Counterfactual, Edit
 from evenhand_sdk.option_scores import OptionScore, option_scores
 from evenhand_sdk.planted import PlantedModel
 

@@ -13,74 +13,15 @@ is asked of a `Grammar`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from evenhand_sdk.axes import Axis, WordTuple
+from evenhand_sdk.counterfactual_swap import swap_groups
+from evenhand_sdk.counterfactual_types import Counterfactual, GroupWord
 from evenhand_sdk.exempt_spans import NOTHING, Exempt, Span, exempt_so_far, exempt_spans
-from evenhand_sdk.grammar import Grammar, Replacement, Swap
+from evenhand_sdk.grammar import Grammar
 from evenhand_sdk.lexicon import Lexicon, compiled
 from evenhand_sdk.reference import kept_with_their_person
-from evenhand_sdk.word_search import Folded, Found, find, folded, styled
-
-
-class Edit(NamedTuple):
-    """One replacement, with its place in characters in the old text and in the new one (ends are exclusive)."""
-
-    start: int
-    end: int
-    before: str
-    after: str
-    new_start: int
-    new_end: int
-
-
-class Block(NamedTuple):
-    """A stretch of the old text, text[start:end], and the stretch of the new one that stands for it."""
-
-    start: int
-    end: int
-    new_start: int
-    new_end: int
-    equal: bool
-    """The same characters in both texts; otherwise an edit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counterfactual:
-    """A text after the swap. Outside the edits it equals the original, character by character."""
-
-    text: str
-    group: str
-    """The group that the first person of the text now belongs to."""
-    edits: tuple[Edit, ...]
-    confidence: float
-    """That of the least certain edit, in (0, 1]."""
-
-    @property
-    def alignment(self) -> tuple[Block, ...]:
-        """Blocks that cover both texts from beginning to end, in order: equal stretches, and edits."""
-        blocks: list[Block] = []
-        old = new = 0
-        for edit in self.edits:
-            if edit.start > old:
-                blocks.append(Block(old, edit.start, new, edit.new_start, equal=True))
-            blocks.append(Block(edit.start, edit.end, edit.new_start, edit.new_end, equal=False))
-            old, new = edit.end, edit.new_end
-        if new < len(self.text):
-            blocks.append(Block(old, old + len(self.text) - new, new, len(self.text), equal=True))
-        return tuple(blocks)
-
-
-@dataclass(frozen=True)
-class GroupWord:
-    """A word of a group in a text: text[start:end]."""
-
-    start: int
-    end: int
-    group: str
-    exempt: bool = False
-    """It stands in a phrase, title or address that must not be changed, or belongs to a person who must not be."""
+from evenhand_sdk.word_search import Folded, Found, find, folded
 
 
 def counterfactuals(
@@ -152,7 +93,9 @@ def _counterfactuals(
     targets = range(len(axis.groups)) if wanted is None else (wanted,)
     rows = [_row(text, word, lexicon, causal=causal) for word in found]
     swapped = [
-        _swap(text, found, rows, source, other, axis, lexicon, causal=causal) for other in targets if other != source
+        swap_groups(text, found, rows, source, other, axis, lexicon, causal=causal)
+        for other in targets
+        if other != source
     ]
     return [result for result in swapped if result is not None]
 
@@ -216,7 +159,7 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     """The words outside of exempt spans that do not belong to an exempt person."""
     exempt = exempt_spans(text, lexicon, fold) if found else NOTHING
     rulers = _rulers(text, found, lexicon.grammar)
-    first = "irst " in text
+    first = "irst " in text or "ond " in text or "ird " in text
     words = [
         (w.start, w.end, w.entry.rows[0])
         for w in found
@@ -252,112 +195,13 @@ def _inside(word: Found, spans: Sequence[Span]) -> bool:
     )
 
 
-def _swap(
-    text: str,
-    found: Sequence[Found],
-    rows: Sequence[tuple[WordTuple, float]],
-    source: int,
-    target: int,
-    axis: Axis,
-    lexicon: Lexicon,
-    *,
-    causal: bool,
-) -> Counterfactual | None:
-    """The exchange of two groups; None when nothing changes, or the pack has no word for one that must."""
-    changes: list[Replacement] = []
-    taken = [(word.start, word.end) for word in found]
-    free = 0
-    confidence = 1.0
-    for word, (row, certainty) in zip(found, rows, strict=True):
-        start, end, entry, style, _ = word
-        if entry.group == source:
-            other = target
-        elif entry.group == target:
-            other = source
-        else:
-            continue
-        after = row.words[other]
-        if not after:
-            return None
-        before = text[start:end]
-        if style != "listed" or before[0].isupper() != after[0].isupper():
-            after = _written(text, word, after, lexicon)
-            if after[0].islower() and before[0].isupper() and _writes_capital(text, found, other, lexicon.grammar):
-                after = after[0].upper() + after[1:]
-        if certainty < confidence:
-            confidence = certainty
-        if before == after:
-            continue
-        repairs: Sequence[Replacement] = ()
-        if not causal:
-            swap = Swap(start, end, before, after, row, entry.group, other, free, axis.groups)
-            repairs = lexicon.grammar.repairs(text, swap)
-        own = Replacement(start, end, after)
-        for repair in repairs:
-            if (repair.start, repair.end) == (start, end):
-                own = repair
-            elif _overlaps(repair, changes, taken):
-                continue
-            elif text[repair.start : repair.end] != repair.after:
-                changes.append(repair)
-            if repair.certainty < confidence:
-                confidence = repair.certainty
-        changes.append(own)
-        free = end
-    if not changes:
-        return None
-    return _applied(text, changes, axis.groups[target], confidence)
-
-
-def _overlaps(repair: Replacement, changes: Sequence[Replacement], taken: Sequence[Span]) -> bool:
-    """Whether another change already has the place, or a group word stands there."""
-    start, end = repair.start, repair.end
-    return any(start < other.end and other.start < end for other in changes) or any(
-        start < stop and begin < end for begin, stop in taken
-    )
-
-
-def _applied(text: str, changes: list[Replacement], group: str, confidence: float) -> Counterfactual:
-    edits: list[Edit] = []
-    pieces: list[str] = []
-    done = length = 0
-    for begin, stop, new, _ in sorted(changes):
-        pieces.append(text[done:begin])
-        pieces.append(new)
-        new_start = length + begin - done
-        length = new_start + len(new)
-        edits.append(Edit(begin, stop, text[begin:stop], new, new_start, length))
-        done = stop
-    pieces.append(text[done:])
-    return Counterfactual("".join(pieces), group, tuple(edits), confidence)
-
-
-def _written(text: str, word: Found, after: str, lexicon: Lexicon) -> str:
-    """The new word in the style of the old one; where the two have different capitals, the beginning of a sentence
-    decides (Muslims pray: Atheists pray; a Muslim: an atheist)."""
-    if word.style == "listed":
-        if text[word.start].isupper() and lexicon.grammar.begins_sentence(text, word.start):
-            return after[:1].upper() + after[1:]
-        return after
-    return styled(after, word.style)
-
-
-def _writes_capital(text: str, found: Sequence[Found], group: int, grammar: Grammar) -> bool:
-    """Whether the text gives a word of the group a capital that the pack does not (Black people and Asian people)."""
-    return any(
-        word.entry.group == group and word.style == "capital" and not grammar.begins_sentence(text, word.start)
-        for word in found
-        if word.entry.listed[0].islower()
-    )
-
-
 def _row(text: str, word: Found, lexicon: Lexicon, *, causal: bool) -> tuple[WordTuple, float]:
     """The row that the word stands in, and how sure that is."""
     rows = word.entry.rows
     if len(rows) == 1:
         return rows[0], rows[0].certainty
     grammar = lexicon.grammar
-    cases = [row.case for row in rows if row.case]
+    cases = word.entry.cases
     if cases:
         decide = grammar.case_so_far if causal else grammar.case
         case, certainty = decide(text, word.start, word.end, cases)

@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from evenhand_sdk.english_neighbours import words_after, words_before
+from evenhand_sdk.english_neighbours import sentence_starts_at, words_after, words_before
 from evenhand_sdk.english_words import FUNCTION_WORDS
 
 _COMPOUNDED = frozenset(("man", "woman", "boy", "girl", "lady", "gentleman", "king", "queen"))
+_CALLED_OUT = re.compile(
+    r"[,!] (?:that|this|it|it's|I|I'm|you|we|they|what|how|do|did|does|is|am|are|was|if|there|where|my|your|our|the)\b"
+)
+"""Behind a word that is called out at the beginning of a sentence (Man, that was loud); not `Man, 45, arrested`."""
+_CREW = re.compile(r"(?:\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve))-\Z", re.IGNORECASE)
+"""Before the hyphen of a crew or a regiment (two-man team)."""
+_LONGEST_NUMBER = 8
+_EXCLAIMED = frozenset(("man", "boy", "brother", "guys"))
 _JOINING = frozenset(("turned", "to", "in", "next", "and", "or", "of", "at"))
 _SECOND = re.compile(r"-([a-z]+)")
 _MANKIND_DOES = re.compile(
@@ -30,6 +38,10 @@ _WORD_BEFORE = re.compile(r"\b([A-Z][a-z]+) \Z")
 def in_fixed_compound(text: str, start: int, end: int) -> bool:
     """Whether man, woman, boy, lady or king begins a compound for a thing, or man means mankind (man is mortal)."""
     word = text[start:end].lower()
+    if word in _EXCLAIMED and text[start].isupper() and _CALLED_OUT.match(text, end):
+        return sentence_starts_at(text, start)
+    if text[start - 1 : start] == "-" and _CREW.search(text, max(0, start - _LONGEST_NUMBER), start):
+        return True
     if word not in _COMPOUNDED:
         return False
     if text[end : end + 1] == "-":

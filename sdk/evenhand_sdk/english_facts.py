@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_neighbours import words_after, words_before
 from evenhand_sdk.english_person_words import LINKING, RELATIONS
+from evenhand_sdk.english_persons import is_person_noun
 from evenhand_sdk.english_words import FUNCTION_WORDS, LAW_SIGNS, SHARE_SIGNS
 from evenhand_sdk.grammar import Located, Span
 
@@ -49,14 +50,26 @@ _LAWS = _any(
     r"\b(?:gain|gained|got|won|win|granted|given|received|have|had) the (?:vote|right|franchise)\b",
     r"\b(?:earn|earns|earned|paid) (?:less|more|lower|higher)\b",
 )
+_TOPIC = re.compile(
+    r"\b(?:books?|articles?|papers?|essays?|novels?|poems?|plays?|films?|documentar(?:y|ies)|series|blogs?|columns?|reports?"
+    r"|stud(?:y|ies)|research|work|thes[ie]s|dissertations?|lectures?|talks?|courses?|class(?:es)?|seminars?|speech(?:es)?"
+    r"|experts?|authorit(?:y|ies)|specialists?|lecturers?|writes?|wrote|written|writing|lectured?|lectures|speaks?|spoke"
+    r"|teaches|taught|published|specialis\w+|specializ\w+|interest|interested|views?|opinions?|book-length)"
+    r"(?: [\w-]+){0,2} (?:on|about|in|into|against|towards?)(?: [\w-]+){0,3} \Z",
+    re.IGNORECASE,
+)
+"""Words for writing, teaching and knowing, up to the preposition before what it is about."""
 _WORDS = re.compile(r"[a-z]+")
 _COUNT = r"\d[\d.,]*(?: (?:hundred|thousand|million|billion))?"
 _MANY = r"(?:hundreds|thousands|millions|tens of thousands)(?: of)?|hundred|thousand|million"
 _COUNTED = re.compile(rf"(?<![\w.,])({_COUNT}|{_MANY})(?: or so| other| more)? (?:the )?(?:[\w-]+ )?\Z")
 _OF_WHOM = r"of (?:them|whom|these|(?:the|its|their) [\w ,]{3,24}) "
 _COUNT_BEHIND = re.compile(rf"(?<![\w.,])\d[\d.,]* (?:{_OF_WHOM})?(?:were|are|was) (?:[\w-]+ )?\Z")
+_COUNTED_ARE = re.compile(rf"(?<![\w.,])({_COUNT}|{_MANY}) (?:[a-z]+ ){{1,2}}(?:are|were) \Z")
+"""A count of people and what they are (two million people are blind)."""
 _YEAR_BEFORE = re.compile(
-    r"\b(?:in|since|by|of|from|until|till|during|after|before|and|to|[A-Z][a-z]+|\d{1,2},) 1?[0-9]{3} \Z", re.IGNORECASE
+    r"\b(?:(?:(?i:in|since|by|of|from|until|till|during|after|before)|[A-Z][a-z]+|\d{1,2},) 1?[0-9]{3}"
+    r"|(?:and|to) [12][0-9]{3}) \Z"
 )
 _SMALL = 9
 """Up to here a number tells persons apart and counts no group."""
@@ -64,7 +77,7 @@ _PAST = re.compile(r"\b(?:in|from|until|by|since|of|before|after) 1[0-9]{3}\b")
 """A year long past: what the Dutch or the Muslims did then is history."""
 _FIRST = re.compile(
     r"\b(?:the|its|their|as|become|became|becoming|one of|of|\w['’]s|s['’]) (?:very )?"
-    r"first (?:ever |known |openly )?\Z",
+    r"(?:first|(second|third|fourth|fifth)) (?:ever |known |openly )?\Z",
     re.IGNORECASE,
 )
 _FIRST_AT = _any(
@@ -72,12 +85,43 @@ _FIRST_AT = _any(
     r"(?: [\w'-]+){0,3} in (?:the )?(?:history|world|country|state|space|office|[A-Z])\b",
     r"(?: [A-Z][\w-]+)* (?:to|ever)\b",
 )
+_LATER_AT = _any(
+    r"(?: [\w'-]+){0,3} (?:ever|elected|appointed|ordained|admitted|in history|in the history)\b",
+    r"(?: [\w'-]+){0,2} to (?!the\b|an?\b|my\b|his\b|her\b|our\b|their\b|us\b|me\b|him\b|them\b)[a-z]+\b",
+    r" (?:president|governor|mayor|minister|senator|judge|justice|chancellor|astronaut|bishop|speaker|director|head)"
+    r" (?:of|in) ",
+)
+"""Behind the second or a later one of a group: what makes it a fact of history (the second female governor of)."""
 _PEOPLE = frozenset(("people", "men", "women", "children", "persons", "families", "youth", "police", "folk", "folks"))
+_OFFICES_OF_STATE = frozenset(
+    ("ambassador", "president", "minister", "king", "queen", "emperor", "empress", "consul", "governor", "general")
+    + (
+        "admiral",
+        "commander",
+        "chancellor",
+        "envoy",
+        "premier",
+        "viceroy",
+        "monarch",
+        "ruler",
+        "sultan",
+        "soldier",
+        "officer",
+        "captain",
+    )
+    + ("colonel", "lieutenant", "sailor", "explorer", "colonist", "settler")
+)
+_BODIES = frozenset(
+    ("population", "community", "minority", "majority", "electorate", "group", "family", "public", "household", "tribe")
+    + ("crowd", "team", "generation", "congregation", "staff", "crew", "troops", "individual", "person", "citizen")
+)
+_ONE_SUBJECT = (["he"], ["she"], ["i"])
 _HISTORIC = frozenset(("black", "white", "gay", "straight", "female", "male", "blind", "deaf", "disabled"))
 _OWN = frozenset(
     ("his", "her", "their", "my", "your", "our", "its", "these", "those", "two", "three", "four", "five", "six")
     + ("seven", "eight", "nine", "ten", "both")
 )
+_RANKED = re.compile(r"(?:irst|ird|ond|rth|fth) (?:\w+ )?\Z")
 _REACH = 48
 
 
@@ -90,7 +134,7 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
     bounds: list[int] = []
     for start, end, row in words:
         before = text[max(0, start - _REACH) : start]
-        first = "irst " in before and _is_first(text, before, end, row)
+        first = _RANKED.search(before) is not None and _is_first(text, before, end, row)
         if not first and not speaks_of_group(text, start, end, row):
             continue
         named = row.pos == "noun" and row.words[0][:1].isupper()
@@ -120,13 +164,20 @@ def speaks_of_group(text: str, start: int, end: int, row: WordTuple) -> bool:
         return False
     if row.pos == "noun":
         return True
-    for following, comma in words_after(text, end, 3):
+    for place, (following, comma) in enumerate(words_after(text, end, 3)):
         lowered = following.lower()
+        if not (place or comma) and near[:1] == ["the"] and is_person_noun(following) and _is_one(lowered):
+            return False  # the white sheriff
         if comma or (lowered in FUNCTION_WORDS and lowered not in ("and", "or")):
             break
         if lowered in _PEOPLE or (lowered.endswith("s") and not lowered.endswith(("ss", "us"))):
             return True
-    return bool(near) and (near[0] == "the" or near[0] in LINKING)
+    return bool(near) and (near[0] == "the" or (near[0] in LINKING and near[1:] not in _ONE_SUBJECT))
+
+
+def _is_one(noun: str) -> bool:
+    """Whether the noun is one person's, and not the office of a state, which stands for it (the French ambassador)."""
+    return not noun.endswith("s") and noun not in _PEOPLE and noun not in _OFFICES_OF_STATE and noun not in _BODIES
 
 
 def _states_fact(sentence: str, before: str) -> bool:
@@ -137,7 +188,7 @@ def _states_fact(sentence: str, before: str) -> bool:
         return True
     if _COUNT_BEHIND.search(before):
         return True
-    counted = _COUNTED.search(before)
+    counted = _COUNTED.search(before) or _COUNTED_ARE.search(before)
     if counted is None:
         return False
     number = counted[1].replace(",", "").rstrip(".")
@@ -145,9 +196,17 @@ def _states_fact(sentence: str, before: str) -> bool:
 
 
 def _is_first(text: str, before: str, end: int, row: WordTuple) -> bool:
-    """Whether it says who was the first of a group: the first black mayor, the first woman to climb the peak."""
-    if _FIRST.search(before) is None or text[end : end + 1] != " ":
+    """Whether it says who was the first of a group, or the second: the first black mayor, the second woman to fly."""
+    found = _FIRST.search(before)
+    if found is None or text[end : end + 1] != " ":
         return False
+    if found[1]:
+        return _LATER_AT.match(text, end) is not None
     if row.pos == "adjective":
         return row.words[0][:1].isupper() or row.words[0] in _HISTORIC
     return _FIRST_AT.match(text, end) is not None
+
+
+def is_mere_topic(text: str, start: int) -> bool:
+    """Whether what is named at `start` is only what somebody writes, teaches or knows about: a book on pregnancy."""
+    return _TOPIC.search(text, max(0, start - _REACH), start) is not None

@@ -1,8 +1,8 @@
 """English, by rule: the implementation of `Grammar` that needs no model.
 
 Each question reads a few words on either side; where several readings are common, the more frequent one is chosen and
-the confidence says so. The rules are in `english_pronouns`, `english_articles`, `english_persons`, `english_names` and
-`english_agreement`.
+the confidence says so. The rules are in `english_pronouns`, `english_articles`, `english_person_adjectives`,
+`english_person_nouns`, `english_names` and `english_agreement`.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from evenhand_sdk.english_agreement import possessive_ending, verb_after
 from evenhand_sdk.english_articles import article_before, repaired_article
 from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with_vowel_sound
 from evenhand_sdk.english_compounds import in_fixed_compound, of_two_peoples
-from evenhand_sdk.english_facts import group_facts
+from evenhand_sdk.english_facts import group_facts, is_mere_topic
 from evenhand_sdk.english_famous import is_said_of_famous
 from evenhand_sdk.english_names import (
     bears_surname,
     in_name_of_thing,
     is_first_name,
     is_first_name_so_far,
+    is_namesake,
     named_as_ruler,
 )
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
+from evenhand_sdk.english_person_adjectives import describes_person, describes_person_so_far, in_compound
+from evenhand_sdk.english_person_nouns import adjective_or_noun, is_origin, is_state, names_persons
 from evenhand_sdk.english_person_words import FOLLOWERS
-from evenhand_sdk.english_persons import (
-    adjective_or_noun,
-    describes_person,
-    describes_person_so_far,
-    in_compound,
-    is_origin,
-    is_state,
-    names_persons,
-)
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
+from evenhand_sdk.english_rulers import RANK_WORDS, rulers
 from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, SMALL_WORDS
 from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap
 
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
 _IDENTITY = re.compile(
-    r"(?:, (?:also |once |then |formerly )?| (?:is|was|becomes|became|remains|remained|has been|had been|being|as) "
+    r"(?: [A-Z][\w'’-]+){0,2}(?: \([^()]*\),?)?(?:, (?:also |once |then |formerly )?|(?P<and> and (?:also )?)"
+    r"| (?:is|was|becomes|became|remains|remained|has been|had been|being|as) "
     r"(?:not |also |still |once |indeed |probably |considered |known as )?)(?:a|an|the)((?: [a-z][\w-]*){0,4}) "
 )
 """Between a person and the noun that says who it is."""
-_LONGEST_DESCRIPTION = 80
+_OWNER = re.compile(r" (?:of|to) (?:the )?(?:\d{1,2}(?:st|nd|rd|th) )?(?:late |former )?")
+"""Between a relative and whose relative that is."""
+_RELATED = re.compile(r"[\w-]+ (?:of|to)\b")
+"""Behind `and`, what says whose relative the same person is (an actress and the sister of)."""
+_LONGEST_DESCRIPTION = 140
 _OWNERS = frozenset(("her", "his", "hers"))
 
 
@@ -64,6 +64,7 @@ class English:
     small_words: Collection[str] = SMALL_WORDS
     pronouns_after_hyphen = False
     agrees = False
+    rank_words = RANK_WORDS
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return possessive_case(text, start, end)
@@ -101,6 +102,18 @@ class English:
     def bears_surname(self, text: str, end: int) -> bool:
         return bears_surname(text, end)
 
+    def rulers(self, text: str) -> tuple[Sequence[Span], Sequence[Span]]:
+        return rulers(text)
+
+    def owner_behind(self, text: str, start: int, end: int) -> Span | None:
+        found = _OWNER.match(text, end)
+        if found is None or text[start:end].lower() not in FOLLOWERS:
+            return None
+        return end + 4, found.end()
+
+    def is_namesake(self, text: str, start: int) -> bool:
+        return is_namesake(text, start)
+
     def named_as_ruler(self, text: str, start: int, end: int) -> tuple[int, int] | None:
         return named_as_ruler(text, start, end)
 
@@ -122,13 +135,18 @@ class English:
 
     def says_who(self, text: str, end: int, start: int) -> bool:
         found = _IDENTITY.fullmatch(text, end, start) if start - end < _LONGEST_DESCRIPTION else None
-        return found is not None and not FUNCTION_WORDS.intersection(found[1].split())
+        if found is None or FUNCTION_WORDS.intersection(found[2].split()):
+            return False
+        return found["and"] is None or _RELATED.match(text, start) is not None
 
     def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
         return in_fixed_compound(text, start, end)
 
     def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
         return group_facts(text, words, told, self.sentence_end)
+
+    def is_mere_topic(self, text: str, start: int) -> bool:
+        return is_mere_topic(text, start)
 
     def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
         opener = text[sentence : sentence + 24].split(None, 1)[:1]

@@ -24,12 +24,15 @@ _RULER = re.compile(
     rf" {_NUMERAL}| of [A-Z]\w{{2,}}|,? the (?:Great|Elder|Younger|Conqueror|Confessor|Terrible|Bald|Bold|Pious|Good)\b"
     rf"|{_SURNAMES},? (?:the )?(?:\d{{1,2}}(?:st|nd|rd|th) {_NOBLE}|{_NOBLE} of [A-Z]\w+)"
 )
+_NAMED = re.compile(r"\b(?:(?:an?|one|another|some) (?:[\w-]+ ){1,2}(?:named|called|surnamed)|name (?:is|was)) \Z")
 _NEXT_WORD = re.compile(r" ([a-z]+)")
 _WORDS = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _ORDER = re.compile(
     r"(?:Sisters|Brothers|Sons|Daughters|Fathers|Mothers|Ladies|Knights|Women|Men|Boys|Girls) of (?:the )?[A-Z]"
 )
 """Orders and leagues (Sisters of Mercy)."""
+_PART_OR_LEGEND = re.compile(r"(?:Queen|King|Prince|Princess|Lady|Lord|Man|Woman|Boy|Girl) of the [A-Z][a-z]+")
+"""Figures and parts whose name ends in a thing (Queen of the Night)."""
 _OFFICE = re.compile(r"[A-Z][a-z]+(?:man|woman|person|men|women) (?:of|for|and) ")
 """Offices, which somebody holds (Chairman of the Board)."""
 _PLACE_OF_KINGS = re.compile(r"(?:Kings|Queens|Princes) [A-Z][a-z]")
@@ -86,7 +89,9 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         return True  # the whole of it, and no building
     if common and _OFFICE.match(text, start):
         return False
-    if common and (_ORDER.match(text, start) or _PLACE_OF_KINGS.match(text, start)):
+    if common and (
+        _ORDER.match(text, start) or _PART_OR_LEGEND.match(text, start) or _PLACE_OF_KINGS.match(text, start)
+    ):
         return True
     place, surname = end, True
     for _ in range(_LONGEST_NAME):
@@ -98,7 +103,13 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
             return True
         if word in THING_NOUNS:
             direct = place == end
-            if word not in SURNAME_THINGS or not direct or _behind(text, start, _PLACE_PREPOSITIONS):
+            if (
+                word not in SURNAME_THINGS
+                or not direct
+                or text[end - 1] == "s"
+                and text[end - 2] in "'’"
+                or _behind(text, start, _PLACE_PREPOSITIONS)
+            ):
                 return True
         place = found.end()
         surname = False
@@ -133,6 +144,11 @@ def _is_title_case(line: str) -> bool:
         and ("," not in line)
         and any(word[0].isupper() for word in small)
     )
+
+
+def is_namesake(text: str, start: int) -> bool:
+    """Whether a name is given as that of somebody whom the reader does not know: a man named Lincoln."""
+    return _NAMED.search(text, max(0, start - 40), start) is not None
 
 
 def is_headline(text: str, start: int) -> bool:

@@ -61,6 +61,7 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
     facts: list[Span] = []
     persons: list[Span] = []
     groups: list[Span] = []
+    named: list[Span] = []
     loud = text.isupper()
     for scope, pattern in patterns_for(fold.parts, lexicon):
         spans = [match.span() for match in pattern.finditer(text)]
@@ -69,15 +70,20 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
             spans = [span for span in spans if span in quiet or " " not in text[slice(*span)]]
         if spans:
             if scope == "person":
-                spans = [span for span in spans if _stands_alone(text, span, lexicon.grammar)]
-                named = [span for span in spans if not lexicon.grammar.in_name_of_thing(text, *span, NO_ROW)]
-                persons += named
-                things += [span for span in spans if span not in named]  # John F. Kennedy Airport
+                named += [span for span in spans if _stands_alone(text, span, lexicon.grammar)]
             elif scope == "group":
                 groups += _widened(text, spans, "sentence", lexicon.grammar)
             else:
+                if scope == "sentence":
+                    spans = [span for span in spans if not lexicon.grammar.is_mere_topic(text, span[0])]
                 kept = things if scope == "phrase" else facts
                 kept += _widened(text, spans, scope, lexicon.grammar)
+    if lexicon.persons and not lexicon.grammar.rank_words.isdisjoint(fold.parts):
+        rulers, ranks = lexicon.grammar.rulers(text)
+        named += rulers
+        facts += _widened(text, ranks, "sentence", lexicon.grammar)
+    for span in named:  # John F. Kennedy Airport, Duke of York's Theatre
+        (things if lexicon.grammar.in_name_of_thing(text, *span, NO_ROW) else persons).append(span)
     if '"' in text or "*" in text or "_" in text or (not text.isascii() and _QUOTE_MARKS.search(text)):
         small = lexicon.grammar.small_words
         things += [match.span() for match in _QUOTED.finditer(text) if is_title(match[match.lastindex or 0], small)]
@@ -92,6 +98,8 @@ def _stands_alone(text: str, span: Span, grammar: Grammar) -> bool:
     start, end = span
     if " " in text[start:end]:
         return True
+    if grammar.is_namesake(text, start):
+        return False
     return not grammar.bears_surname(text, end) and grammar.is_first_name_so_far(text, start, end)
 
 
@@ -101,21 +109,14 @@ def _has_domain(text: str) -> bool:
 
 def patterns_for(parts: Sequence[str], lexicon: Lexicon) -> list[tuple[str, re.Pattern[str]]]:
     """(scope, pattern) of the phrases that a text with these parts may contain; mostly none."""
-    anchors = list(lexicon.anchors.intersection(parts))
-    length = lexicon.stem_length
-    if length and (begun := lexicon.stem_heads.intersection([part[:length] for part in parts])):
-        candidates = tuple(part for part in parts if part[:length] in begun)
-        anchors += [
-            stem
-            for head in begun
-            for stem in lexicon.stems[head]
-            if any(part.startswith(stem[:-1]) for part in candidates)
-        ]
+    present = set(parts)
+    anchors = list(lexicon.anchors & present)
+    if lexicon.stem_length and (unknown := present - lexicon.stemless):
+        anchors += dict.fromkeys(stem for part in unknown for stem in lexicon.stems_of(part))
     if "" in lexicon.phrases:
         anchors.append("")
     if not anchors:
         return []
-    present = set(parts)
     return [
         (scope, pattern) for anchor in anchors for needs, scope, pattern in lexicon.patterns(anchor) if needs <= present
     ]
@@ -163,7 +164,7 @@ def _in_address(text: str, start: int) -> bool:
     return any(mark in token for mark in _ADDRESS_MARKS)
 
 
-def _widened(text: str, spans: list[Span], scope: str, grammar: Grammar) -> list[Span]:
+def _widened(text: str, spans: Sequence[Span], scope: str, grammar: Grammar) -> Sequence[Span]:
     """The spans themselves, or the sentences or paragraphs around them."""
     if scope in ("phrase", "person") or not spans:
         return spans

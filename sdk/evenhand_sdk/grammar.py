@@ -89,6 +89,19 @@ class Grammar(Protocol):
     def bears_surname(self, text: str, end: int) -> bool:
         """Whether a surname follows the first name that ends here (Mary Hill)."""
 
+    rank_words: frozenset[str]
+    """Words in lower case, without one of which `rulers` finds nobody."""
+
+    def rulers(self, text: str) -> tuple[Sequence[Span], Sequence[Span]]:
+        """The phrases that name somebody by rank and place, or by number (Duke of Aosta, Guy II), and the ranks that a
+        sentence gives to somebody (she became queen of Castile)."""
+
+    def owner_behind(self, text: str, start: int, end: int) -> Span | None:
+        """Between which places the owner of a noun for a relative begins that follows it (the son of late Guy II)."""
+
+    def is_namesake(self, text: str, start: int) -> bool:
+        """Whether a well-known name is given here as that of somebody else (a man named Lincoln)."""
+
     def named_as_ruler(self, text: str, start: int, end: int) -> tuple[int, int] | None:
         """The span of a first name whose bearer is known to history by how the name goes on (Edward IV)."""
 
@@ -107,6 +120,9 @@ class Grammar(Protocol):
     def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
         """What must stay because it is a fact about a group as a group (a law, a share, a count): spans of words, or of
         sentences; `told` are the sentences of which the pack says that they state one."""
+
+    def is_mere_topic(self, text: str, start: int) -> bool:
+        """Whether the fact named at `start` is only what somebody writes or knows about, and holds of nobody here."""
 
     def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
         """Whether the pronoun may mean the person named later (When she came, Ann smiled); all three are places."""
@@ -129,6 +145,7 @@ class Plain:
     small_words: Collection[str] = ()
     pronouns_after_hyphen = False
     agrees = False
+    rank_words: frozenset[str] = frozenset()
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return next(iter(options)), 0.5
@@ -155,6 +172,15 @@ class Plain:
     def bears_surname(self, text: str, end: int) -> bool:
         return text[end : end + 1] == " " and text[end + 1 : end + 2].isupper()
 
+    def rulers(self, text: str) -> tuple[Sequence[Span], Sequence[Span]]:
+        return (), ()
+
+    def owner_behind(self, text: str, start: int, end: int) -> Span | None:
+        return None
+
+    def is_namesake(self, text: str, start: int) -> bool:
+        return False
+
     def named_as_ruler(self, text: str, start: int, end: int) -> tuple[int, int] | None:
         return None
 
@@ -172,6 +198,9 @@ class Plain:
 
     def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
         return [(start, end) for start, end, _ in words if any(begin <= start < stop for begin, stop in told)]
+
+    def is_mere_topic(self, text: str, start: int) -> bool:
+        return False
 
     def refers_ahead(self, text: str, sentence: int, pronoun: int, name: int) -> bool:
         return False

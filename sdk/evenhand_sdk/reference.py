@@ -52,7 +52,8 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
         sentence = bisect_right(bounds, mention.start)
         word = None if mention.word is None else words[mention.word]
         if word is not None and word.entry.rows[0].pos == "pronoun":
-            person = _antecedent(text, word, sentence, persons, last, grammar)
+            person = _owner_beside(text, word, before, grammar)
+            person = person or _antecedent(text, word, sentence, persons, last, grammar)
             if person is None:
                 person = _new(persons, word.entry.group, fixed=False)
         else:
@@ -63,7 +64,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
                 person = by_key[key] = _one(before[0], person, group)
             if person is None:
                 person = by_key[key] = _new(persons, group, fixed=False)
-            if word is None or _relative_of_real(text, word, persons, grammar):
+            if word is None or _relative_of_real(text, word, persons, exempt.persons, grammar):
                 person.real = person.fixed = True
         person.fixed |= mention.fixed
         person.spans.append((mention.start, mention.end))
@@ -137,14 +138,25 @@ def _group_of(mention: _Mention, words: Sequence[Found]) -> int | None:
     return groups[0] if groups else None
 
 
+def _owner_beside(
+    text: str, word: Found, before: tuple[_Person, Found | None] | None, grammar: Grammar
+) -> _Person | None:
+    """The real person right before the owner of somebody else: Conrad III, his wife; Guy II and his brother."""
+    if before is None or not before[0].real or before[0].group not in (word.entry.group, None):
+        return None
+    if text[before[0].spans[-1][1] : word.start] not in (", ", " and ", " with ") or _is_object(text, word, grammar):
+        return None
+    before[0].group = word.entry.group
+    return before[0]
+
+
 def _antecedent(
     text: str, word: Found, sentence: int, persons: list[_Person], last: dict[int, _Person], grammar: Grammar
 ) -> _Person | None:
     """The likeliest person of the pronoun's group, or one whose group is not known yet and who now gets it."""
     group = word.entry.group
     here = [p for p in persons if sentence in p.first_in and p.group in (group, None)]
-    rows = word.entry.rows
-    if _is_object(text, word, grammar) if len(rows) > 1 else rows[0].case == "object":
+    if _is_object(text, word, grammar):
         subject = min((p for p in persons if sentence in p.first_in), key=lambda p: p.first_in[sentence], default=None)
         here = [p for p in here if p is not subject]  # she does not see herself without saying so
         before = [p for p in persons if p is not subject and p.group in (group, None) and sentence - 1 in p.first_in]
@@ -167,12 +179,17 @@ def _antecedent(
 
 
 def _is_object(text: str, word: Found, grammar: Grammar) -> bool:
-    cases = [row.case for row in word.entry.rows if row.case]
-    return bool(cases) and grammar.case(text, word.start, word.end, cases)[0] == "object"
+    cases = word.entry.cases
+    if not cases:
+        return word.entry.rows[0].case == "object"
+    return grammar.case(text, word.start, word.end, cases)[0] == "object"
 
 
-def _relative_of_real(text: str, word: Found, persons: list[_Person], grammar: Grammar) -> bool:
-    """Whether the word is a relative of a real person: her husband, Marie Curie's daughter."""
+def _relative_of_real(text: str, word: Found, persons: list[_Person], named: Sequence[Span], grammar: Grammar) -> bool:
+    """Whether the word is a relative of a real person: her husband, Marie Curie's daughter, the son of Guy II."""
+    behind = grammar.owner_behind(text, word.start, word.end)
+    if behind is not None and any(behind[0] <= start <= behind[1] for start, _ in named):
+        return True
     owner = grammar.possessor(text, word.start)
     if owner is None:
         return False

@@ -1,0 +1,111 @@
+"""The exchange of two groups in a text whose words to change are known: new words, their capitals, and repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evenhand_sdk.axes import Axis, WordTuple
+from evenhand_sdk.counterfactual_types import Counterfactual, Edit
+from evenhand_sdk.exempt_spans import Span
+from evenhand_sdk.grammar import Grammar, Replacement, Swap
+from evenhand_sdk.lexicon import Lexicon
+from evenhand_sdk.word_search import Found, styled
+
+
+def swap_groups(
+    text: str,
+    found: Sequence[Found],
+    rows: Sequence[tuple[WordTuple, float]],
+    source: int,
+    target: int,
+    axis: Axis,
+    lexicon: Lexicon,
+    *,
+    causal: bool,
+) -> Counterfactual | None:
+    """The exchange of two groups; None when nothing changes, or the pack has no word for one that must."""
+    changes: list[Replacement] = []
+    taken = [(word.start, word.end) for word in found]
+    free = 0
+    confidence = 1.0
+    for word, (row, certainty) in zip(found, rows, strict=True):
+        start, end, entry, style, _ = word
+        if entry.group == source:
+            other = target
+        elif entry.group == target:
+            other = source
+        else:
+            continue
+        after = row.words[other]
+        if not after:
+            return None
+        before = text[start:end]
+        if style != "listed" or before[0].isupper() != after[0].isupper():
+            after = _written(text, word, after, lexicon)
+            if after[0].islower() and before[0].isupper() and _writes_capital(text, found, other, lexicon.grammar):
+                after = after[0].upper() + after[1:]
+        if certainty < confidence:
+            confidence = certainty
+        if before == after:
+            continue
+        repairs: Sequence[Replacement] = ()
+        if not causal:
+            swap = Swap(start, end, before, after, row, entry.group, other, free, axis.groups)
+            repairs = lexicon.grammar.repairs(text, swap)
+        own = Replacement(start, end, after)
+        for repair in repairs:
+            if (repair.start, repair.end) == (start, end):
+                own = repair
+            elif _overlaps(repair, changes, taken):
+                continue
+            elif text[repair.start : repair.end] != repair.after:
+                changes.append(repair)
+            if repair.certainty < confidence:
+                confidence = repair.certainty
+        changes.append(own)
+        free = end
+    if not changes:
+        return None
+    return _applied(text, changes, axis.groups[target], confidence)
+
+
+def _overlaps(repair: Replacement, changes: Sequence[Replacement], taken: Sequence[Span]) -> bool:
+    """Whether another change already has the place, or a group word stands there."""
+    start, end = repair.start, repair.end
+    return any(start < other.end and other.start < end for other in changes) or any(
+        start < stop and begin < end for begin, stop in taken
+    )
+
+
+def _applied(text: str, changes: list[Replacement], group: str, confidence: float) -> Counterfactual:
+    edits: list[Edit] = []
+    pieces: list[str] = []
+    done = length = 0
+    for begin, stop, new, _ in sorted(changes):
+        pieces.append(text[done:begin])
+        pieces.append(new)
+        new_start = length + begin - done
+        length = new_start + len(new)
+        edits.append(Edit(begin, stop, text[begin:stop], new, new_start, length))
+        done = stop
+    pieces.append(text[done:])
+    return Counterfactual("".join(pieces), group, tuple(edits), confidence)
+
+
+def _written(text: str, word: Found, after: str, lexicon: Lexicon) -> str:
+    """The new word in the style of the old one; where the two have different capitals, the beginning of a sentence
+    decides (Muslims pray: Atheists pray; a Muslim: an atheist)."""
+    if word.style == "listed":
+        if text[word.start].isupper() and lexicon.grammar.begins_sentence(text, word.start):
+            return after[:1].upper() + after[1:]
+        return after
+    return styled(after, word.style)
+
+
+def _writes_capital(text: str, found: Sequence[Found], group: int, grammar: Grammar) -> bool:
+    """Whether the text gives a word of the group a capital that the pack does not (Black people and Asian people)."""
+    return any(
+        word.entry.group == group and word.style == "capital" and not grammar.begins_sentence(text, word.start)
+        for word in found
+        if word.entry.listed[0].islower()
+    )

@@ -1,0 +1,128 @@
+"""Whether an English noun stands for persons, and which of noun and adjective a word is where it stands.
+
+`the blind arrived` and `a Dane` are about persons, `a blind spot` and `Danish` before a colon are not. The answer reads
+a few words on each side: determiners before the word, and what follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from evenhand_sdk.english_neighbours import words_after, words_before
+from evenhand_sdk.english_person_words import (
+    CONTRACTED,
+    DETERMINERS_MANY,
+    DETERMINERS_ONE,
+    LINKING,
+    OR_DO,
+    PEOPLE_DO,
+    PERSON_PRONOUNS,
+)
+from evenhand_sdk.english_persons import closes, is_person_noun
+from evenhand_sdk.english_words import BARE_VERBS, FUNCTION_WORDS, NOUN_VERBS, OPENERS, PLURAL_VERBS
+
+LIKELY, GUESS = 0.9, 0.7
+
+
+def names_persons(text: str, start: int, end: int, *, plural: bool) -> bool:
+    """Whether the noun at text[start:end] stands for persons: behind a determiner, or in the plural by itself."""
+    if text.startswith(":", end):
+        return False  # the name of a language, before a word of it
+    after = words_after(text, end, 2)
+    before = words_before(text, start, 3)
+    following = _behind(after)
+    inflected = plural and text[start:end].lower().endswith("s")
+    if following and not (inflected or closes(following) or after[0][1] or _verb_behind(text, end, plural=plural)):
+        return not plural and is_person_noun(after[0][0])
+    if plural:
+        if before and before[0][0].lower() in ("a", "an", "this", "that", "one"):
+            return False
+        return not (following == "of" and before and before[0][0].lower() == "the") and not (
+            before and before[0][0].lower() in ("egg", "dress", "tooth", "teeth", "snow", "paint")
+        )
+    words = [word.lower() for word, _ in before]
+    if any(word in DETERMINERS_ONE or word == "the" for word in words[:2]):
+        return True
+    return bool(words) and words[0] in ("as", "fellow", "no")
+
+
+def is_origin(text: str, start: int) -> bool:
+    """Whether the country at `start` is where a person is from: a man from Chile, she is from Chile, she comes from."""
+    words = [word for word, _ in words_before(text, start, 3)]
+    if words and words[0].lower() == "the":
+        words = words[1:]
+    if len(words) < 2 or words[0].lower() != "from":
+        return False
+    who = words[1]
+    return is_person_noun(who) or who.lower() in LINKING or who.lower() in PERSON_PRONOUNS
+
+
+def is_state(text: str, start: int, end: int) -> bool:
+    """Whether the noun says what somebody has or is in: her wealth, they live in poverty; not a source of wealth."""
+    after = words_after(text, end, 1)
+    if after and not after[0][1] and not closes(after[0][0].lower()):
+        return False  # unemployment relief
+    before = [word for word, _ in words_before(text, start, 2)]
+    if not before:
+        return False
+    nearest = before[0].lower().replace("’", "'")
+    if nearest.endswith("'s"):
+        return before[0][0].isupper() or is_person_noun(before[0])
+    return nearest in ("his", "her", "their", "my", "your", "our", "in", "into", "from")
+
+
+def adjective_or_noun(
+    text: str, start: int, end: int, options: Collection[tuple[str, str | None]]
+) -> tuple[tuple[str, str | None], float]:
+    """Which of an adjective, a singular and a plural noun the word at text[start:end] is."""
+    after = words_after(text, end, 2)
+    following = _behind(after)
+    singular, plural, adjective = ("noun", "singular"), ("noun", "plural"), ("adjective", None)
+
+    def pick(*wanted: tuple[str, str | None], certainty: float) -> tuple[tuple[str, str | None], float]:
+        found = next((one for one in wanted if one in options), next(iter(options)))
+        return found, certainty
+
+    owner = text[end : end + 1] in ("'", "’")
+    ends = owner or not following or closes(following) or after[0][1]
+    if text.startswith("-", end) or not (ends or _verb_behind(text, end, plural=singular not in options)):
+        return pick(adjective, singular, plural, certainty=LIKELY)
+    many = following in PLURAL_VERBS
+    for position, (word, _) in enumerate(words_before(text, start, 4)):
+        lowered = word.lower()
+        if lowered == "the":
+            return pick(*((plural, singular) if many or singular not in options else (singular, plural)),
+                        adjective, certainty=GUESS)  # fmt: skip
+        if lowered in DETERMINERS_MANY and not (lowered == "fellow" and position):
+            return pick(plural, singular, adjective, certainty=LIKELY)
+        if lowered in DETERMINERS_ONE:
+            return pick(singular, plural, adjective, certainty=LIKELY)
+        if lowered in LINKING or lowered in CONTRACTED:
+            return pick(adjective, singular, plural, certainty=LIKELY)
+        if lowered in FUNCTION_WORDS:
+            break
+    if many:
+        return pick(plural, singular, adjective, certainty=LIKELY)
+    if plural in options and singular not in options:
+        return pick(plural, adjective, certainty=GUESS)
+    return pick(adjective, singular, plural, certainty=GUESS)
+
+
+def _verb_behind(text: str, end: int, *, plural: bool) -> bool:
+    """Whether the word behind a noun is its verb: in s behind a singular, in ed before the end of the clause."""
+    after = words_after(text, end, 2)
+    word = after[0][0].lower()
+    closed = len(after) < 2 or closes(after[1][0].lower()) or after[1][1]
+    if word.endswith("ed") and not word.endswith("eed"):
+        return closed or after[1][0].lower().endswith("ly")
+    if plural:
+        if word in OR_DO and len(after) > 1 and after[1][0].lower() in OPENERS:
+            return True
+        return word in BARE_VERBS or word in NOUN_VERBS or word in PEOPLE_DO
+    return word.endswith("s") and not word.endswith(("ss", "us")) and not is_person_noun(word)
+
+
+def _behind(after: list[tuple[str, bool]]) -> str:
+    """The word behind a noun in lower case; `by` where a place begins with an adjective (the Swiss next door)."""
+    words = [word.lower() for word, _ in after]
+    return "by" if words[:2] in (["next", "door"], ["next", "to"]) else (words[0] if words else "")

@@ -1,0 +1,52 @@
+"""Constructions that tell what is said of persons and what is a fact; each exemption has its counter-example."""
+
+from __future__ import annotations
+
+import pytest
+
+from evenhand_sdk import counterfactuals, load_axis
+
+STAYS = [
+    ("age", "She was the youngest player ever to win the medal."),
+    ("age", "He is the oldest man to swim the lake."),
+    ("gender", "The village had 310 men and 295 women."),
+    ("gender", "She became the second female governor of the state."),
+    ("gender", "She was the third woman to fly alone."),
+    ("disability", "About 40 million people are blind."),
+    ("gender", "Man, that was loud."),
+    ("gender", "Guys, my car is here."),
+    ("gender", "A four-man crew won the race."),
+    ("gender", "The bells of St. Mary's Church rang."),
+    ("nationality", "The French officer surrendered to the army at dawn."),
+    ("body-size", "The report, old and thin, lay on the desk."),
+    ("race", "A white coat and a black one hung there."),
+]
+CHANGES = [
+    ("age", "old", "The youngest guest wanted to leave.", "The oldest guest wanted to leave."),
+    ("gender", "female", "In May 310 men sang.", "In May 310 women sang."),
+    ("gender", "male", "The second woman in the queue sighed.", "The second man in the queue sighed."),
+    ("disability", "non-disabled", "Two people are blind.", "Two people are sighted."),
+    ("gender", "female", "Man, 45, found safe.", "Woman, 45, found safe."),
+    ("gender", "female", "Guys like my car.", "Gals like my car."),
+    ("gender", "female", "A man won the four-hour race.", "A woman won the four-hour race."),
+    ("gender", "male", "Mary Church rang.", "John Church rang."),
+    ("nationality", "german", "A French politician praised the treaty.", "A German politician praised the treaty."),
+    ("race", "asian", "The white sheriff was arrested.", "The Asian sheriff was arrested."),
+    ("race", "white", "She was black and was arrested.", "She was white and was arrested."),
+    ("gender", "male", "She wrote a book on pregnancy.", "He wrote a book on pregnancy."),
+    ("body-size", "heavy", "He is tall, thin, and loud.", "He is tall, fat, and loud."),
+    ("body-size", "heavy", "Tall and thin, she turned.", "Tall and fat, she turned."),
+    ("disability", "disabled", "A sighted boy led a blind one.", "A blind boy led a sighted one."),
+    ("nationality", "german", "A French film and stage actor spoke.", "A German film and stage actor spoke."),
+    ("religion", "jewish", "The Muslim who sold it was Muslim.", "The Jew who sold it was Jewish."),
+]
+
+
+@pytest.mark.parametrize(("axis", "text"), STAYS)
+def test_what_is_a_fact_or_says_nothing_of_a_person_stays(axis: str, text: str) -> None:
+    assert counterfactuals(text, load_axis(axis)) == []
+
+
+@pytest.mark.parametrize(("axis", "group", "text", "expected"), CHANGES)
+def test_persons_in_like_constructions_are_swapped(axis: str, group: str, text: str, expected: str) -> None:
+    assert counterfactuals(text, load_axis(axis), group)[0].text == expected
