@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,20 @@ def progress_as_at_the_start() -> Iterator[None]:
     configure("auto")
     yield
     configure("auto")
+
+
+@pytest.fixture(autouse=True)
+def libraries_are_not_collected() -> Iterator[None]:
+    """What newly imported libraries hold stays to the end, so collections pass it by.
+
+    Each training of transformers ends with a full collection; among half a million objects of libraries that takes
+    longer than the training of a tiny model.
+    """
+    before = len(sys.modules)
+    yield
+    if len(sys.modules) > before + 100:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture
