@@ -51,24 +51,21 @@ def token_bins(tokenizer: Any, bins: Sequence[Sequence[str]], size: int) -> torc
             x = parent[x]
         return x
 
-    single = _single_tokens(tokenizer, {word for words in bins for word in words})
-    for words in bins:
-        columns = zip(*(surface_variants(word) for word in words), strict=True)
-        for column in columns:
-            ids = [i for form in column if (i := single[form]) is not None and i < size]
-            for other in ids[1:]:
-                a, b = sorted((root(ids[0]), root(other)))
-                parent[b] = a
+    columns = [column for words in bins for column in zip(*map(surface_variants, words), strict=True)]
+    single = _single_tokens(tokenizer, [form for column in columns for form in column])
+    for column in columns:
+        ids = [i for form in column if (i := single[form]) is not None and i < size]
+        for other in ids[1:]:
+            a, b = sorted((root(ids[0]), root(other)))
+            parent[b] = a
     return torch.tensor([root(x) for x in range(size)], dtype=torch.long)
 
 
-def _single_tokens(tokenizer: Any, words: Iterable[str]) -> dict[str, int | None]:
-    """`single_token` of all forms of the words, in one call: one call a form takes ten times as long."""
-    forms = list(dict.fromkeys(form for word in words for form in surface_variants(word)))
-    if not forms:
-        return {}
-    rows = tokenizer(forms, add_special_tokens=False)["input_ids"]
-    return {form: _only(ids, tokenizer) for form, ids in zip(forms, rows, strict=True)}
+def _single_tokens(tokenizer: Any, forms: Iterable[str]) -> dict[str, int | None]:
+    """`single_token` of each form; all are given to the tokenizer at once, which takes a third of the time."""
+    distinct = list(dict.fromkeys(forms))
+    rows = tokenizer(distinct, add_special_tokens=False)["input_ids"] if distinct else []
+    return {form: _only(ids, tokenizer) for form, ids in zip(distinct, rows, strict=True)}
 
 
 def surface_variants(word: str) -> tuple[str, ...]:
