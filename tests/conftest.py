@@ -17,6 +17,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 TRIAL = Path(__file__).parent / "trial_site"
+FROZEN = pytest.StashKey[int]()
+"""How many modules were imported when what they hold was last taken out of collections."""
 
 
 @pytest.fixture(autouse=True)
@@ -30,17 +32,17 @@ def progress_as_at_the_start() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def libraries_are_not_collected() -> Iterator[None]:
-    """What newly imported libraries hold stays to the end, so collections pass it by.
+def libraries_are_not_collected(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What collected tests and newly imported libraries hold stays to the end, so collections pass it by.
 
     Each training of transformers ends with a full collection; among half a million objects of libraries that takes
     longer than the training of a tiny model.
     """
-    before = len(sys.modules)
     yield
-    if len(sys.modules) > before + 100:
+    if len(sys.modules) > request.config.stash.get(FROZEN, 0) + 100:
         gc.collect()
         gc.freeze()
+        request.config.stash[FROZEN] = len(sys.modules)
 
 
 @pytest.fixture
