@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,32 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 TRIAL = Path(__file__).parent / "trial_site"
 FROZEN = pytest.StashKey[int]()
-"""How many modules were imported when what they hold was last taken out of collections."""
+"""How many modules there were when what they hold was last taken out of collections."""
+
+
+def freeze(config: pytest.Config) -> None:
+    """What is there stays to the end, so collections pass it by: libraries, and the tests themselves.
+
+    Each training of transformers ends with a full collection; among half a million objects of libraries that takes
+    longer than the training of a tiny model.
+    """
+    gc.collect()
+    gc.freeze()
+    config.stash[FROZEN] = len(sys.modules)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """While tests are looked for, nothing is given up that a collection could find."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    freeze(session.config)
 
 
 @pytest.fixture(autouse=True)
@@ -33,16 +58,10 @@ def progress_as_at_the_start() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def libraries_are_not_collected(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What collected tests and newly imported libraries hold stays to the end, so collections pass it by.
-
-    Each training of transformers ends with a full collection; among half a million objects of libraries that takes
-    longer than the training of a tiny model.
-    """
+    """What a test imported for the first time is passed by in what follows."""
     yield
-    if len(sys.modules) > request.config.stash.get(FROZEN, 0) + 100:
-        gc.collect()
-        gc.freeze()
-        request.config.stash[FROZEN] = len(sys.modules)
+    if len(sys.modules) > request.config.stash[FROZEN] + 100:
+        freeze(request.config)
 
 
 @pytest.fixture
