@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,33 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 TRIAL = Path(__file__).parent / "trial_site"
+FROZEN = pytest.StashKey[int]()
+"""How many modules there were when what they hold was last taken out of collections."""
+
+
+def freeze(config: pytest.Config) -> None:
+    """What is there stays to the end, so collections pass it by: libraries, and the tests themselves.
+
+    Each training of transformers ends with a full collection; among half a million objects of libraries that takes
+    longer than the training of a tiny model.
+    """
+    gc.collect()
+    gc.freeze()
+    config.stash[FROZEN] = len(sys.modules)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """While tests are looked for, nothing is given up that a collection could find."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    freeze(session.config)
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +54,14 @@ def progress_as_at_the_start() -> Iterator[None]:
     configure("auto")
     yield
     configure("auto")
+
+
+@pytest.fixture(autouse=True)
+def libraries_are_not_collected(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test imported for the first time is passed by in what follows."""
+    yield
+    if len(sys.modules) > request.config.stash[FROZEN] + 100:
+        freeze(request.config)
 
 
 @pytest.fixture

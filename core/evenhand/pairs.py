@@ -7,7 +7,7 @@ aligned tuple of group words share one bin, and only at positions whose gold tok
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
@@ -51,14 +51,21 @@ def token_bins(tokenizer: Any, bins: Sequence[Sequence[str]], size: int) -> torc
             x = parent[x]
         return x
 
-    for words in bins:
-        columns = zip(*(surface_variants(word) for word in words), strict=True)
-        for column in columns:
-            ids = [i for form in column if (i := single_token(tokenizer, form)) is not None and i < size]
-            for other in ids[1:]:
-                a, b = sorted((root(ids[0]), root(other)))
-                parent[b] = a
+    columns = [column for words in bins for column in zip(*map(surface_variants, words), strict=True)]
+    single = _single_tokens(tokenizer, [form for column in columns for form in column])
+    for column in columns:
+        ids = [i for form in column if (i := single[form]) is not None and i < size]
+        for other in ids[1:]:
+            a, b = sorted((root(ids[0]), root(other)))
+            parent[b] = a
     return torch.tensor([root(x) for x in range(size)], dtype=torch.long)
+
+
+def _single_tokens(tokenizer: Any, forms: Iterable[str]) -> dict[str, int | None]:
+    """`single_token` of each form; all are given to the tokenizer at once, which takes a third of the time."""
+    distinct = list(dict.fromkeys(forms))
+    rows = tokenizer(distinct, add_special_tokens=False)["input_ids"] if distinct else []
+    return {form: _only(ids, tokenizer) for form, ids in zip(distinct, rows, strict=True)}
 
 
 def surface_variants(word: str) -> tuple[str, ...]:
@@ -80,7 +87,10 @@ def framing_tokens(tokenizer: Any) -> frozenset[int]:
 
 def single_token(tokenizer: Any, text: str) -> int | None:
     """The id of `text` when the tokenizer makes exactly one token of it, which reads back as that text."""
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return _only(tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer)
+
+
+def _only(ids: Sequence[int], tokenizer: Any) -> int | None:
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
         return None
     return int(ids[0])

@@ -36,9 +36,14 @@ class PlantedTokenizer:
     unk_token_id: int | None = None
     mask_token: str = "[MASK]"
 
-    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
-        """The ids of a text under the name that tokenizers give them; there are no special tokens to add."""
-        return {"input_ids": list(self.encode(text))}
+    def __call__(self, text: str | Sequence[str], add_special_tokens: bool = True) -> dict[str, list[Any]]:
+        """The ids of a text, or of each of several, under the name that tokenizers give them.
+
+        There are no special tokens to add.
+        """
+        if isinstance(text, str):
+            return {"input_ids": list(self.encode(text))}
+        return {"input_ids": [list(self.encode(one)) for one in text]}
 
     def encode(self, text: str) -> tuple[int, ...]:
         """The ids of a text."""

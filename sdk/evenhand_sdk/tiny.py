@@ -10,6 +10,7 @@ flat. Tests, the conformance checks and the tutorial run on them.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -113,10 +114,28 @@ def tiny_tokenizer(family: str = "llama") -> PreTrainedTokenizerFast:
     The words in `WORDS` are single tokens behind a space, those in `FIRST_WORDS` also at the start of a text.
     """
     import tokenizers  # type: ignore[import-untyped]
-    from tokenizers import decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     _known(family, CAUSAL_FAMILIES + MASKED_FAMILIES)
+    tokens: dict[str, Any] = dict(_SPECIAL[family])
+    if family == "roberta":
+        tokens["mask_token"] = tokenizers.AddedToken("<mask>", lstrip=True, special=True)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizers.Tokenizer.from_str(_learned(family)),
+        model_max_length=LENGTH,
+        padding_side="right",
+        model_input_names=_INPUTS.get(family, ["input_ids", "attention_mask"]),
+        clean_up_tokenization_spaces=False,
+        **tokens,
+    )
+
+
+@cache
+def _learned(family: str) -> str:
+    """The tokenizer as its library writes it: learned once in a process, because learning takes most of the time."""
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+
     special = _SPECIAL[family]
     core = tokenizers.Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -141,17 +160,7 @@ def tiny_tokenizer(family: str = "llama") -> PreTrainedTokenizerFast:
             pair=f"{before} $A {after} $B:1 {after}:1" if after else f"{before} $A $B:1",
             special_tokens=[(t, core.token_to_id(t)) for t in (before, after) if t],
         )
-    tokens: dict[str, Any] = dict(special)
-    if family == "roberta":
-        tokens["mask_token"] = tokenizers.AddedToken("<mask>", lstrip=True, special=True)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        model_max_length=LENGTH,
-        padding_side="right",
-        model_input_names=_INPUTS.get(family, ["input_ids", "attention_mask"]),
-        clean_up_tokenization_spaces=False,
-        **tokens,
-    )
+    return str(core.to_str())
 
 
 def _known(family: str, families: tuple[str, ...]) -> None:

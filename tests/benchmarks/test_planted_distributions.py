@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from evenhand_sdk import PlantedModel
+from evenhand_sdk import PlantedModel, token_bins
 from evenhand_sdk.planted import PlantedTokenizer
 
 
@@ -16,6 +16,16 @@ def test_special_tokens_are_one_token_and_survive_decoding():
     assert ids == (1, 2, 3, 0, 4)
     assert tokenizer("[END] He is [MASK].")["input_ids"] == [1, 2, 3, 0, 4]
     assert tokenizer.encode(tokenizer.decode(ids)) == ids
+    assert tokenizer(["He is", "[END]"])["input_ids"] == [[2, 3], [1]], "several texts, as tokenizers take them"
+
+
+def test_a_planted_tokenizer_numbers_the_forms_of_group_words_as_they_are_looked_up():
+    """Form by form: the words as given, in lower case, with a capital, in capitals; spaces make no difference here."""
+    tokenizer = PlantedTokenizer()
+    bins = token_bins(tokenizer, [("he", "she"), ("king", "first lady")], 10)
+    assert list(tokenizer.ids)[2:] == ["he", "she", "He", "She", "HE", "SHE", "king", "first", "lady", "King",
+                                       "First", "KING", "FIRST", "LADY"]  # fmt: skip
+    assert bins.tolist() == [0, 1, 2, 2, 4, 4, 6, 6, 8, 9], "of two words no entry, and none beyond the vocabulary"
 
 
 def test_a_causal_distribution_depends_on_what_stands_before():
