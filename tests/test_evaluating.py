@@ -369,7 +369,7 @@ def test_a_masked_only_benchmark_on_a_causal_model(place: Path, monkeypatch: pyt
     monkeypatch.setattr(evenhand_trial, "Length", MaskedOnly)
     result = call("./tiny", "-b", "trial-length", "--quiet")
     assert result.stderr == (
-        "model: tiny is a causal language model: benchmark 'trial-length' (trial-length) needs a masked model\n"
+        "model: tiny is a causal language model: benchmark 'trial-length' needs a masked model\n"
         "  take another model, or leave the benchmark out\n"
     )
     assert result.exit_code == 2

@@ -439,7 +439,10 @@ def test_train_overrides_the_training_section(sound: Catalogue) -> None:
 STEPS = MODEL + '[[steps]]\nuse = "row-shuffle"\nid = "mix"\n[[benchmarks]]\nuse = "word-count"\n'
 
 
-def test_overrides_reach_sections_steps_and_benchmarks(sound: Catalogue) -> None:
+def test_overrides_reach_sections_steps_and_benchmarks(
+    sound: Catalogue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("evenhand.hub.cached_snapshot", lambda name: tmp_path)
     overrides = (
         "model.name=owner/a-model",
         "training.max_steps = 20",
