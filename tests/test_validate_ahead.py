@@ -76,3 +76,45 @@ def test_a_word_where_a_list_belongs_is_shown_as_a_list() -> None:
     Path("list.toml").write_text(f'[model]\nname = "smollm2-135m-instruct"\n[[steps]]\n{text}')
     result = CliRunner().invoke(toolkit, ["validate", "list.toml"])
     assert result.stderr == "list.toml: 1 problem\n  - steps[1].axes: 'gender' is not a list; write [\"gender\"]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"\xef\xbb\xbftext,label\nShe is a nurse.,1\n"),
+        ("a.tsv", b"text\tlabel\nShe is a nurse.\t1\n"),
+        ("a.jsonl", b'{"text": "She is a nurse."}\n\n{"text": "He is.", "label": 1}\n'),
+    ],
+)
+def test_a_column_that_a_file_does_not_have_is_told_before_any_work(name: str, content: bytes) -> None:
+    Path(name).write_bytes(content)
+    result = validated("smollm2-135m-instruct", train=f'train = "{name}"\ncolumn = "body"')
+    assert result.stderr == (
+        f"data '{name}': the data set has no column 'body'\n  its columns: text, label\n  set data.column\n"
+    )
+    assert validated("smollm2-135m-instruct", train=f'train = "{name}"\ncolumn = "label"').exit_code == 0
+
+
+def test_columns_of_parquet() -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["She."]}), "a.parquet")
+    assert "its columns: text\n" in validated("m/n", train='train = "a.parquet"\ncolumn = "body"').stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{bad\n", b"[1]\n", b"\xff\n", b'{"text": "a"}\n' * 1001],
+    ids=["empty", "bad", "list", "bytes", "long"],
+)
+def test_what_only_reading_it_all_can_tell_is_no_mistake_yet(content: bytes) -> None:
+    Path("a.jsonl").write_bytes(content)
+    assert validated("smollm2-135m-instruct", train='train = "a.jsonl"\ncolumn = "body"').exit_code == 0
+
+
+def test_plain_lines_beside_a_file_with_columns_are_text() -> None:
+    Path("a.csv").write_text("text\nShe is a nurse.\n")
+    Path("b.csv").write_text("body,label\nHe is a nurse.,1\n")
+    train = 'train = ["a.csv", "b.csv", "builtin:everyday"]\ncolumn = "body"'
+    assert validated("smollm2-135m-instruct", train=train).exit_code == 0

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from evenhand.data import find, missing
+from evenhand.data_columns import wrong_column
 from evenhand.errors import DataNotFound, EvenhandError
 from evenhand.mirrors import WIKITEXT2_TEST, missing_file
 from evenhand.named_models import impossible_model
@@ -90,6 +91,7 @@ def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
     found: list[str | EvenhandError | None] = [
         missing(name, folders, what="training text", mirrors=mirrors) for name in sources
     ]
+    found += [wrong_column(name, folders, data.column, alone=len(sources) == 1) for name in sources]
     if data.retention is not None:
         if data.retention in sources:
             found.append("data.retention: is the text that is trained on; leave it out, and rows of it are held out")
