@@ -141,6 +141,9 @@ def test_an_unknown_recipe_gets_a_near_match_and_the_list(tmp_path: Path) -> Non
     listed = "\n    Packaged recipes: fast, quickstart; anything else is a file, such as bias.toml"
     assert problems("quikstart") == ["there is no recipe 'quikstart'; did you mean 'quickstart'?" + listed]
     assert problems(str(tmp_path)) == [f"{str(tmp_path)!r} is a folder, not a recipe" + listed]
+    (tmp_path / "recipe.toml").write_text(MODEL)  # the folder of a run
+    inside = str(tmp_path / "recipe.toml")
+    assert problems(str(tmp_path)) == [f"{str(tmp_path)!r} is a folder, not a recipe; did you mean {inside!r}?"]
     assert problems("") == ["there is no recipe ''" + listed]
     assert problems("a\0b") == ["there is no recipe 'a\\x00b'" + listed]
 
