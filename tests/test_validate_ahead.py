@@ -63,6 +63,10 @@ def test_off_line_a_model_that_is_not_here_is_missing() -> None:
     assert result.exit_code != 0
     assert "model 'some/model': it would have to be downloaded from the hub, and the run is off-line" in result.stderr
     assert "hub cache: no complete copy on this machine" in result.stderr
+    text = Path("my.toml").read_text().replace('"some/model"', '"some/model"\nendpoint = "http://localhost:8000/v1"')
+    Path("my.toml").write_text(text)
+    served = CliRunner().invoke(toolkit, ["validate", "my.toml"])
+    assert "downloaded" not in served.stderr and "Note" not in served.stdout
 
 
 def test_a_training_text_that_nobody_named_is_told() -> None:

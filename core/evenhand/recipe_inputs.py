@@ -50,7 +50,8 @@ def missing_inputs(
 def _model(recipe: Recipe) -> EvenhandError | None:
     from evenhand.resolution import impossible
 
-    return impossible(recipe.model.name, offline=recipe.run.offline)
+    served = recipe.model.endpoint is not None  # whoever serves it has it
+    return impossible(recipe.model.name, offline=recipe.run.offline and not served)
 
 
 def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
