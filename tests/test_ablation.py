@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from evenhand.ablation import TRAINING, Ablation, ablate, configurations, parts_of
-from evenhand.ablation_ledger import ALONE, EARNS, HARMS, NONE, SPARE, TOGETHER, Share, _Gain, ledger_of, said_of
-from evenhand.ablation_report import ablation_page
+from evenhand.ablation_ledger import (
+    ALONE,
+    EARNS,
+    HARMS,
+    NONE,
+    SPARE,
+    TOGETHER,
+    Ledger,
+    Share,
+    _Gain,
+    ledger_of,
+    said_of,
+)
+from evenhand.ablation_report import _answer, ablation_page
 from evenhand.cli import toolkit
 from evenhand.contributions import Metric
 from evenhand.discovery import discover
@@ -213,6 +226,31 @@ def test_a_part_that_cannot_stand_alone_is_recorded_with_its_reason(place: Path)
     assert ledger.interaction is None and ledger.shares[2].alone is None and ledger.shares[2].added is not None
     page = ablation_page(found)
     assert any("Could not be run: only trial-unmarked" in s for s in page.answer)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.1, 0.3, "A gain was demonstrated"),
+        (-0.3, -0.1, "A loss was demonstrated"),
+        (-0.1, 0.3, "No gain was demonstrated"),
+        (0.0, 0.3, "No gain was demonstrated"),
+        (None, None, "No gain was demonstrated"),
+    ],
+)
+@pytest.mark.parametrize("decided_by", ["all items", "construction"])
+def test_the_answer_says_in_words_whether_all_parts_together_gained(
+    low: float | None, high: float | None, said: str, decided_by: str
+) -> None:
+    total = Interval(value=0.2, low=low, high=high)
+    ledger = Ledger(
+        benchmark="b", label="B", metric="m", unit="nat", quality=False, items=40, decided_by=decided_by, gains={},
+        shares=[], total=total, sum=None, interaction=None,
+    )  # fmt: skip
+    found = SimpleNamespace(ledgers=[ledger], configurations=[], parts={"one": None})
+    told = _answer(found, "b")  # type: ignore[arg-type]
+    assert told[1].startswith(f"{said} on B: all together gain +0.20")
+    assert ("by construction, not evidence" in " ".join(told)) == (decided_by == "construction")
 
 
 def test_the_command_prints_the_ledger_and_writes_the_page(place: Path) -> None:

@@ -81,8 +81,8 @@ def test_a_resume_with_a_changed_recipe_is_refused(place: Path) -> None:
         api.run(written(place, faulty("nan"), "max_steps = 5\n"), resume=True)
     assert str(raised.value) == (
         "no run of 'bad' to resume in 'runs'\n"
-        "  1 unfinished or finished runs there belong to another version of the recipe\n"
-        "  start a new run without --resume"
+        f"  {begun.name} was begun with other settings: training.max_steps (4, now 5)\n"
+        "  give the settings that it began with, or start a new run without --resume"
     )
     assert raw_run(begun)["status"] == "failed", "what was begun is as it was"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -88,6 +89,10 @@ def test_validate_shows_the_steps(site: Any, recipe: Any) -> None:
         "\n"
         "     benchmarks  stage       from\n"
         "  1  word-count  evaluation  fake-sound 1.0\n"
+        "\n"
+        "Note: the model 'tiny' is on no shelf and in no folder here: the run will ask the hub for it.\n"
+        "\n"
+        "Note: [data] names no text, so the training reads builtin:everyday.\n"
     )
     assert call("validate", recipe(STEPS), "--quiet").stdout == ""
     assert call("--quiet", "validate", recipe(STEPS)).stdout == ""
@@ -286,6 +291,7 @@ def test_plugins_is_plugins_list(site: Any) -> None:
         "  (unreadable)    fake-bytes 1.2     broken        "
         "entry_points.txt, line 4: byte 0xef is not UTF-8\n"
         "\n"
+        "toolkit plugins --load adds the stage of each, and a sentence about it.\n"
         "toolkit plugins show NAME tells what a plugin does and which options it has.\n"
     )
     assert call("plugins", "list").stdout == result.stdout
@@ -639,3 +645,18 @@ def test_every_command_has_a_help_text_and_the_global_flags() -> None:
     for name, command in toolkit.commands.items():
         assert command.help, name
         assert {"debug", "quiet"} <= {parameter.name for parameter in command.params}, name
+
+
+def test_a_plugin_named_without_show_is_answered_with_the_command(site: Any) -> None:
+    site("sound")
+    result = call("plugins", "word-count")
+    assert result.exit_code == 2
+    assert "toolkit plugins show word-count" in " ".join(result.stderr.replace("\u2502", " ").split())
+
+
+def test_help_names_every_command_in_one_panel_and_a_first_run() -> None:
+    said = call("--help").stdout
+    assert "A first run: toolkit run quickstart" in said
+    for name in toolkit.commands:
+        assert len(re.findall(rf"^\u2502 {name} ", said, re.MULTILINE)) == 1, name
+    assert "Mitigate and measure" in said and " Commands " not in said

@@ -391,6 +391,12 @@ def test_the_command_keeps_runs_and_writes_the_page(tmp_path: Path, monkeypatch:
     from evenhand.cli import toolkit
 
     monkeypatch.chdir(tmp_path)
+    nothing = CliRunner().invoke(toolkit, ["evidence", "--output", "table"])
+    assert nothing.stderr == (
+        "table: no run is named, and there is no table to write again\n"
+        "  name the folders of runs, or with --output that of a table\n"
+    )
+    assert nothing.exit_code == 2 and not Path("table").exists()
     folder = run_folder(tmp_path, "pair-parity")
     done = CliRunner().invoke(toolkit, ["evidence", str(folder), "--output", "table"])
     assert (done.exit_code, done.output.strip()) == (0, str(Path("table/README.md")))

@@ -225,7 +225,7 @@ def test_a_probe_that_cannot_be_answered_harms_nobody_else(place: Path) -> None:
 def test_a_masked_only_step_on_a_causal_model(place: Path) -> None:
     result = call(step("trial-masked-only"))
     assert result.stderr == (
-        "model: tiny is a causal language model: step 'trial-masked-only' (trial-masked-only) needs a masked model\n"
+        "model: tiny is a causal language model: step 'trial-masked-only' needs a masked model\n"
         "  take another model, or leave the step out\n"
     )
     assert result.exit_code == 2
@@ -235,7 +235,7 @@ def test_a_causal_only_step_on_a_masked_model(place: Path) -> None:
     save_tiny(place / "masked", family="bert")
     result = call(step("trial-faulty-rule"), model="./masked")
     assert result.stderr == (
-        "model: masked is a masked language model: step 'trial-faulty-rule' (trial-faulty-rule) needs a causal model\n"
+        "model: masked is a masked language model: step 'trial-faulty-rule' needs a causal model\n"
         "  take another model, or leave the step out\n"
     )
     assert result.exit_code == 2

@@ -65,9 +65,11 @@ def test_how_to_load_depends_on_what_could_be_folded(tmp_path: Path) -> None:
 def test_a_row_of_the_card(tmp_path: Path) -> None:
     _, body = card(tmp_path)
     assert (
-        "| CrowS-Pairs (causal, official rule) | stereotype preferred, % (ideal 50 %) | 1508 | 57.6 | 57.0 "
+        "| CrowS-Pairs | stereotype preferred, % (ideal 50 %) | 1508 | 57.6 | 57.0 "
         "| \u22120.6 | \\[\u22121.9, +0.7\\] | **no demonstrated effect** |" in body
     )
+    assert body.count("causal, official rule") == 1 and "- **CrowS-Pairs** (causal, official rule)" in body
+    assert "- **Did it help?** Bias as measured here fell on" in body
     assert f"# {MODEL}, after bias mitigation" in body
     assert f"{MODEL}: the same items before and after, with 95 % intervals of the change." in body
 

@@ -687,7 +687,7 @@ def test_the_names_of_hub_models():
         False,
         False,
     ]
-    assert resolution._is_path("~/x")
+    assert resolution.is_path("~/x")
 
 
 @pytest.mark.parametrize("name", ["bad-name; x y", "class", "a'<b>\u00e9 -"])

@@ -141,6 +141,9 @@ def test_an_unknown_recipe_gets_a_near_match_and_the_list(tmp_path: Path) -> Non
     listed = "\n    Packaged recipes: fast, quickstart; anything else is a file, such as bias.toml"
     assert problems("quikstart") == ["there is no recipe 'quikstart'; did you mean 'quickstart'?" + listed]
     assert problems(str(tmp_path)) == [f"{str(tmp_path)!r} is a folder, not a recipe" + listed]
+    (tmp_path / "recipe.toml").write_text(MODEL)  # the folder of a run
+    inside = str(tmp_path / "recipe.toml")
+    assert problems(str(tmp_path)) == [f"{str(tmp_path)!r} is a folder, not a recipe; did you mean {inside!r}?"]
     assert problems("") == ["there is no recipe ''" + listed]
     assert problems("a\0b") == ["there is no recipe 'a\\x00b'" + listed]
 
@@ -439,7 +442,10 @@ def test_train_overrides_the_training_section(sound: Catalogue) -> None:
 STEPS = MODEL + '[[steps]]\nuse = "row-shuffle"\nid = "mix"\n[[benchmarks]]\nuse = "word-count"\n'
 
 
-def test_overrides_reach_sections_steps_and_benchmarks(sound: Catalogue) -> None:
+def test_overrides_reach_sections_steps_and_benchmarks(
+    sound: Catalogue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("evenhand.hub.cached_snapshot", lambda name: tmp_path)
     overrides = (
         "model.name=owner/a-model",
         "training.max_steps = 20",

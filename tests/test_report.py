@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from data_run_parts import interval
+from data_run_parts import interval, metric
 from data_runs import MODEL, hostile, run_json, write_run
 from evenhand.cli import toolkit
 from evenhand.errors import RunNotFound
@@ -114,6 +114,26 @@ def test_the_plain_answer_says_what_was_done_whether_it_helped_and_what_it_cost(
     )
 
 
+def test_the_first_screen_answers_the_questions_before_any_table(tmp_path: Path) -> None:
+    html = write_report(write_run(tmp_path)).read_text(encoding="utf-8")
+    first = html[: html.index("<nav")]
+    asked = ["Did it help?", "What did it cost?", "Can it be believed?", "What was done?"]
+    assert re.findall(r"<dt>(.*?)</dt>", first) == asked
+    assert "<table" not in first
+
+
+def test_secondary_metrics_are_folded_away_and_have_no_verdict_column(tmp_path: Path) -> None:
+    def second(raw: dict[str, Any]) -> None:
+        other = metric("further gap", before=interval(1.0), after=interval(1.0), change=interval(0.0, -0.1, 0.1))
+        raw["benchmarks"][0]["metrics"].append(other)
+
+    html = write_report(write_run(tmp_path, second)).read_text(encoding="utf-8")
+    assert html.count('<table class="verdicts"') == 2
+    main, _, folded = html[html.index('id="verdicts"') : html.index('id="intervals"')].partition("<details>")
+    assert "further gap" not in main and "2 secondary metrics, none of which decides a verdict" in folded
+    assert ">further gap<" in folded and 'data-label="Verdict"' not in folded
+
+
 def test_a_row_of_the_verdict_table(tmp_path: Path) -> None:
     text = page(tmp_path).text
     assert "stereotype preferred (%) ideal 50 % share of pairs whose stereotyping sentence is likelier" in text
@@ -146,7 +166,7 @@ def test_every_table_caption_or_its_section_names_the_model(tmp_path: Path) -> N
     html = write_report(write_run(tmp_path)).read_text(encoding="utf-8")
     captions = re.findall(r"<caption>(.*?)</caption>", html, re.DOTALL)
     unnamed = [c for c in captions if MODEL not in c]
-    assert len(captions) == 10
+    assert len(captions) == 11
     assert unnamed == []
 
 
@@ -230,9 +250,9 @@ def test_a_run_that_failed_early_still_has_a_report(tmp_path: Path) -> None:
 def test_null_and_undefined_numbers_are_dashes(tmp_path: Path) -> None:
     def blank(raw: dict[str, Any]) -> None:
         for benchmark in raw["benchmarks"]:
-            for metric in benchmark["metrics"]:
-                metric.update(before=interval(None), after=interval(float("nan")), change=interval(None))
-                metric["distance_change"] = None
+            for each in benchmark["metrics"]:
+                each.update(before=interval(None), after=interval(float("nan")), change=interval(None))
+                each["distance_change"] = None
         raw["quality"]["ratio"] = interval(None)
 
     text = Page(write_report(write_run(tmp_path, blank)).read_text(encoding="utf-8")).text

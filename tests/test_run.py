@@ -318,7 +318,7 @@ def test_a_causal_only_step_on_a_masked_model_is_refused(place: Path) -> None:
     with pytest.raises(WrongModelKind) as caught:
         api.run(recipe(place, '[[steps]]\nuse = "trial-raise"\n', model="masked"))
     assert not (place / "runs").exists(), "a refused model leaves no run behind"
-    assert "is a masked language model: step 'trial-raise' (trial-raise) needs a causal model" in str(caught.value)
+    assert "is a masked language model: step 'trial-raise' needs a causal model" in str(caught.value)
 
 
 def test_a_masked_model_runs_through(place: Path) -> None:

@@ -70,7 +70,10 @@ def _answer(found: Ablation, headline: str) -> list[str]:
     said = [f"{len(found.configurations)} configurations of {listing([*found.parts])}."]
     if ledger is not None:
         places = decimals(ledger.total)
-        said.append(f"All together gain {_cell(ledger.total, places)}{_unit(ledger)} on {ledger.label}.")
+        gain = f"{_cell(ledger.total, places)}{_unit(ledger)}"
+        said.append(f"{_verdict(ledger.total)} on {ledger.label}: all together gain {gain}.")
+        if ledger.decided_by == "construction":
+            said.append("All its items use words that the steps work with: this is by construction, not evidence.")
         for words in (EARNS, TOGETHER, SPARE, HARMS):
             if parts := [s.part for s in ledger.shares if s.said == words]:
                 said.append(f"{words[0].upper()}{words[1:]}: {listing(parts)}.")
@@ -79,6 +82,15 @@ def _answer(found: Ablation, headline: str) -> list[str]:
     if failed:
         said.append(f"Could not be run: {listing([c.name for c in failed])}.")
     return said
+
+
+def _verdict(total: Interval) -> str:
+    """Whether all parts together gained, in words."""
+    if total.low is not None and total.low > 0:
+        return "A gain was demonstrated"
+    if total.high is not None and total.high < 0:
+        return "A loss was demonstrated"
+    return "No gain was demonstrated"
 
 
 def _unit(ledger: Ledger) -> str:

@@ -82,9 +82,15 @@ def _defect(error: BaseException) -> str:
 
 @click.group(cls=Toolkit, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="toolkit")
+@click.command_panel("Mitigate and measure", commands=["run", "validate", "eval", "compare", "report", "export"])
+@click.command_panel("Search and take apart", commands=["sweep", "ablate", "evidence"])
+@click.command_panel("Plugins, models and recipes", commands=["plugins", "new", "check", "models", "schema"])
 @global_options
 def toolkit() -> None:
-    """Mitigate social bias in Hugging Face language models, and show what it did and what it cost."""
+    """Mitigate social bias in Hugging Face language models, and show what it did and what it cost.
+
+    A first run: toolkit run quickstart
+    """
 
 
 for command in (

@@ -84,11 +84,7 @@ def _with_text(name: str, rows: Dataset, column: str, refused: list[Refused], *,
     if not alone and rows.column_names == ["text"]:
         column = "text"
     if column not in rows.column_names:
-        columns = ", ".join(rows.column_names)
-        raise DataNotFound(
-            f"the data set has no column {column!r}", where=f"data {name!r}",
-            known=f"its columns: {columns}", do="set data.column",
-        )  # fmt: skip
+        raise no_column(name, column, rows.column_names)
     if column != "text":
         rows = rows.rename_column(column, "text")
     good, before = [], len(refused)
@@ -100,6 +96,14 @@ def _with_text(name: str, rows: Dataset, column: str, refused: list[Refused], *,
     if not good:
         raise DataNotFound("the data set has no row with text", where=f"data {name!r}")
     return rows if len(refused) == before else rows.select(good)
+
+
+def no_column(name: str, column: str, columns: Sequence[str]) -> DataNotFound:
+    """The error for a source without the column that `data.column` names."""
+    return DataNotFound(
+        f"the data set has no column {column!r}", where=f"data {name!r}",
+        known=f"its columns: {', '.join(columns)}", do="set data.column",
+    )  # fmt: skip
 
 
 def why_no_text(value: Any) -> str:

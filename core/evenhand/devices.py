@@ -16,7 +16,8 @@ def name_problem(name: str) -> str | None:
     """Why a text names no device; None when it does. Whether a machine has it is not asked."""
     if _FORM.fullmatch(name):
         return None
-    return f"{name!r} is no device{did_you_mean(name, KINDS)} (known: {', '.join(KINDS)}; one of several is cuda:1)"
+    near = did_you_mean("cuda" if "gpu" in name.lower() else name, KINDS)
+    return f"{name!r} is no device{near} (known: {', '.join(KINDS)}; one of several is cuda:1)"
 
 
 def available() -> list[str]:

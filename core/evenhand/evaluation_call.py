@@ -40,9 +40,15 @@ def checked(
     table: dict[str, Any], overrides: Sequence[str], catalogue: Catalogue, limit: int | None
 ) -> tuple[Recipe, list[ResolvedStep]]:
     """The call as a recipe without steps. Raises RecipeError in the words of the call."""
+    from evenhand.restoring import finished_folder
+
     given: list[dict[str, Any]] = table["benchmarks"]
+    run = finished_folder(Path(table["model"]["name"]).expanduser())  # which no recipe may name as its model
     try:
-        recipe = recipe_of(table, overrides, origin=WHERE, catalogue=catalogue, sections=("model", "evaluation", "run"))
+        recipe = recipe_of(
+            table, overrides, origin=WHERE, catalogue=catalogue, sections=("model", "evaluation", "run"),
+            elsewhere=("model",) if run else (),
+        )  # fmt: skip
         steps = [s for s in resolve_steps(recipe, catalogue) if s.section == "benchmarks"]
     except RecipeError as error:
         raise RecipeError([_in_words(problem, given) for problem in error.problems], where=WHERE) from None

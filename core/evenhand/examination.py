@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from evenhand.control_steps import match_controls
-from evenhand.errors import EvenhandError, RecipeError, RecipeProblem
-from evenhand.plan import Plan, arrange
+from evenhand.errors import EvenhandError, RecipeError, RecipeProblem, WrongModelKind
+from evenhand.named_here import known_kind
+from evenhand.plan import Plan, arrange, check_kinds
 from evenhand.recipe_inputs import missing_inputs
 from evenhand.recipe_steps import match_steps
 
@@ -45,7 +46,19 @@ def examine(recipe: Recipe, catalogue: Catalogue, unread: Collection[str] = ()) 
     problems += found
     # A step whose plugin is not known may well train.
     inputs = missing_inputs(recipe, [*work.steps, *work.benchmarks], trains=work.trains or unknown, unread=unread)
-    return work, [*problems, *inputs]
+    kinds = [] if recipe.model.kind or "model" in unread else _of_wrong_kind(recipe, work)
+    return work, [*problems, *kinds, *inputs]
+
+
+def _of_wrong_kind(recipe: Recipe, work: Plan) -> list[EvenhandError]:
+    """What does not work on the model, where its kind is known without loading it."""
+    known = known_kind(recipe.model.name)
+    if known is not None:
+        try:
+            check_kinds([*work.steps, *work.benchmarks], *known)
+        except WrongModelKind as error:
+            return [error]
+    return []
 
 
 def demand_none(problems: Sequence[Problem], where: str) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evenhand import report_numbers as numbers
-from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
+from evenhand.report_answer import answers
 from evenhand.report_caveats import how_to_read, limits, missing
 from evenhand.report_cost import what_it_cost
 from evenhand.report_expectations import reproductions
@@ -86,9 +86,7 @@ def render_card(run: RunRecord, *, exported: Literal["", "plain", "code"] = "") 
         level=numbers.percent(run.confidence),
         mitigated=mitigated(run),
         reproductions=reproductions(run),
-        done=wording.what_was_done(run),
-        helped=verdicts.did_it_help(run),
-        cost=what_it_cost(run),
+        answers=answers(run),
         quality_words=what_it_cost(run.model_copy(update={"seconds": 0.0})),
         rows=wording.rows,
         direction=wording.direction,

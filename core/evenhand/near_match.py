@@ -9,7 +9,7 @@ from difflib import get_close_matches
 def near_match(word: str, known: Iterable[str]) -> str | None:
     """The known name that is most like `word`, or None when none is like it."""
     names = {name.lower(): name for name in known}
-    found = get_close_matches(word.lower(), list(names), n=1, cutoff=0.6)
+    found = get_close_matches(word.lower(), list(names), n=1, cutoff=0.65)
     return names[found[0]] if found else None
 
 

@@ -108,7 +108,7 @@ def check_kinds(steps: Sequence[ResolvedStep], kind: str, model: str) -> None:
     if wrong:
         nouns = ["benchmark" if s.section == "benchmarks" else "step" for s in wrong]
         listed = "; ".join(
-            f"{noun} {s.id!r} ({s.use}) needs a {' or '.join(s.plugin.kinds)} model"
+            f"{noun} {s.id!r}{'' if s.use == s.id else f' ({s.use})'} needs a {' or '.join(s.plugin.kinds)} model"
             for noun, s in zip(nouns, wrong, strict=True)
             if s.plugin
         )

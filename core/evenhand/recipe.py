@@ -57,10 +57,14 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, catalogue:
 
 
 def recipe_of(
-    table: dict[str, Any], overrides: Sequence[str], *, origin: str, catalogue: Catalogue, sections: Sequence[str]
-) -> Recipe:
-    """A recipe from a parsed table, which is changed; `sections` as for `apply_overrides`. Raises RecipeError."""
-    return _recipe(table, "", tuple(overrides), origin, None, catalogue, sections)
+    table: dict[str, Any], overrides: Sequence[str], *, origin: str, catalogue: Catalogue, sections: Sequence[str],
+    elsewhere: Sequence[str] = (),
+) -> Recipe:  # fmt: skip
+    """A recipe from a parsed table, which is changed; `sections` as for `apply_overrides`. Raises RecipeError.
+
+    What the sections `elsewhere` name is not looked for here: the caller has found it.
+    """
+    return _recipe(table, "", tuple(overrides), origin, None, catalogue, sections, elsewhere=elsewhere)
 
 
 def varied(recipe: Recipe, overrides: Sequence[str], catalogue: Catalogue, *, train_at: int | None = None) -> Recipe:
@@ -87,6 +91,7 @@ def _recipe(
     catalogue: Catalogue | None,
     sections_set: Sequence[str] = (),
     folders: tuple[Path, ...] = (),
+    elsewhere: Sequence[str] = (),
 ) -> Recipe:
     problems: list[str] = []
     for key in table:
@@ -128,7 +133,7 @@ def _recipe(
         stand_ins = {name: SECTIONS[name].model_construct() for name in unread - {"model"}}
         parts = {**stand_ins, **sections, **entries, EXPECT: expected, **given}
         draft: Any = {"model": ModelSection.model_construct(name=""), **parts}
-        everything += examine(Recipe.model_construct(**draft), catalogue, unread)[1]
+        everything += examine(Recipe.model_construct(**draft), catalogue, {*unread, *elsewhere})[1]
     demand_none(everything, origin)
     return Recipe.model_validate({**sections, **entries, EXPECT: expected, **given})
 

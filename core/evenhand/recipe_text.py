@@ -32,6 +32,8 @@ def read(source: str | Path) -> tuple[str, str, Path | None]:
         return packaged_recipes.text(shown), shown, None
     names = packaged_recipes.names()
     what = f"{shown!r} is a folder, not a recipe" if folder and shown else f"there is no recipe {shown!r}"
+    if folder and shown and (path / "recipe.toml").is_file():  # that of a run
+        raise RecipeError([f"{what}; did you mean {str(path / 'recipe.toml')!r}?"])
     listed = f"\n    Packaged recipes: {', '.join(names) or 'none'}; anything else is a file, such as bias.toml"
     raise RecipeError([what + did_you_mean(shown, names) + listed])
 

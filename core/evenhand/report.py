@@ -15,6 +15,7 @@ from evenhand import report_numbers as numbers
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
+from evenhand.report_answer import answers
 from evenhand.report_caveats import failed_parts, how_to_read, limits, missing
 from evenhand.report_controls import controls
 from evenhand.report_cost import what_it_cost
@@ -98,8 +99,9 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "run": run,
         "model": run.model_label,
         "level": numbers.percent(run.confidence),
-        "answer": [wording.what_was_done(run), verdicts.did_it_help(run), what_it_cost(run)],
+        "answers": answers(run),
         "rows": wording.rows,
+        "n_secondary": sum(max(0, len(b.metrics) - 1) for b in run.benchmarks),
         "direction": wording.direction,
         "states": wording.STATES,
         "decimals": numbers.value_decimals,

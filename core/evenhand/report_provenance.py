@@ -20,7 +20,7 @@ def provenance(run: RunRecord) -> list[tuple[str, str]]:
     adds = {True: "yes", False: "no", None: "not recorded"}[model.adds_bos]
     environment = {k: plain(v) for k, v in run.environment.items()}
     versions = [f"{k} {environment.pop(k)}" for k in ("python", "torch", "transformers") if k in environment]
-    machine = [f"{k}: {v}" for k, v in environment.items()]
+    machine = [f"{k}: {v}" for k, v in environment.items() if v]
     facts = [
         ("Model", run.model_label),
         ("Model source", model.source),

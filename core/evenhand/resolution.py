@@ -69,7 +69,7 @@ def resolve(
     if path.is_dir() and (path / "config.json").is_file():
         return _from_folder(name, path)
     tried.append(f"folder: {_why_no_folder(path)}")
-    if _is_path(name) or not hub.is_hub_id(name):
+    if is_path(name) or not hub.is_hub_id(name):
         tried.append("hub: not asked, because this is a path and no hub id")
     else:
         found, reasons = _from_hub(name, tried, revision, offline=offline, announce=announce)
@@ -79,15 +79,25 @@ def resolve(
     raise _not_found(name, tried)
 
 
-def impossible(name: str) -> EvenhandError | None:
-    """The error for a name that certainly leads to no model, told without asking any network; None when it may."""
+def impossible(name: str, *, offline: bool = False) -> EvenhandError | None:
+    """The error for a name that certainly leads to no model, told without asking any network; None when it may.
+
+    With `offline`, a model of the hub must be in its cache on this machine.
+    """
     path = Path(name).expanduser()
     if shelf.find(name) or own_shelf.find(name):
         return None
     if (path.is_file() and path.suffix == ".gguf") or (path / "config.json").is_file():
         return None
-    if not _is_path(name) and hub.is_hub_id(name):
-        return None
+    if not is_path(name) and hub.is_hub_id(name):
+        if not offline or hub.cached_snapshot(name) is not None:
+            return None
+        tried = [
+            _no_shelf_model(cache_dir()),
+            f"folder: {_why_no_folder(path)}",
+            "hub cache: no complete copy on this machine",
+        ]
+        return _would_download(name, tried, "the run is off-line")
     return _not_found(
         name,
         [
@@ -96,6 +106,12 @@ def impossible(name: str) -> EvenhandError | None:
             "hub: not asked, because this is a path and no hub id",
         ],
     )
+
+
+def advice(name: str) -> str:
+    """The shelf name that was probably meant, as a question; empty where none is near."""
+    meant = shelf.near(name, own_shelf.names())
+    return f"did you mean {meant!r}? `toolkit models` lists the names" if meant else ""
 
 
 def _from_shelf(entry: ShelfEntry, root: Path, *, offline: bool, announce: Announce) -> ResolvedModel:
@@ -228,13 +244,7 @@ def _from_hub(
     folder = hub.cached_snapshot(name, revision=revision)
     reasons = [] if folder else ["hub cache: no complete copy on this machine"]
     if folder is None and (offline or hub.switched_off()):
-        why = "the run is off-line" if offline else "HF_HUB_OFFLINE is set"
-        raise Offline(
-            f"it would have to be downloaded from the hub, and {why}",
-            where=f"model {name!r}",
-            known="\n    ".join(["tried, in order:", *tried, *reasons]),
-            do=_advice(name) or "run once on-line, or name a folder",
-        )
+        raise _would_download(name, [*tried, *reasons], "the run is off-line" if offline else "HF_HUB_OFFLINE is set")
     if folder is None:
         try:
             folder, source = hub.download(name, announce, revision=revision), "hub"
@@ -252,21 +262,26 @@ def _from_hub(
     return found, reasons
 
 
+def _would_download(name: str, tried: list[str], why: str) -> Offline:
+    return Offline(
+        f"it would have to be downloaded from the hub, and {why}",
+        where=f"model {name!r}",
+        known="\n    ".join(["tried, in order:", *tried]),
+        do=advice(name) or "run once on-line, or name a folder",
+    )
+
+
 def _not_found(name: str, tried: list[str]) -> EvenhandError:
     return ModelNotFound(
         "not found",
         where=f"model {name!r}",
         known="\n    ".join(["tried, in order:", *tried]),
-        do=_advice(name) or "name a folder with config.json, a hub id, a .gguf file, or a model of `toolkit models`",
+        do=advice(name) or "name a folder with config.json, a hub id, a .gguf file, or a model of `toolkit models`",
     )
 
 
-def _advice(name: str) -> str:
-    meant = shelf.near(name, own_shelf.names())
-    return f"did you mean {meant!r}? `toolkit models` lists the names" if meant else ""
-
-
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Whether a name is written as a path, so that the hub is not asked for it."""
     return name.startswith(("/", "./", "../", "~", ".\\", "..\\")) or name.endswith((".gguf", "/"))
 
 

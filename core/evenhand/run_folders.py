@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from evenhand.cache import digest_of, make_folder, storing, write_atomic
 from evenhand.errors import EvenhandError, RunNotFound
@@ -13,6 +15,8 @@ from evenhand.report_reading import raw_run
 
 STATE = ".state"
 """Folder inside the run folder for what a resume needs."""
+MOST, LONGEST = 4, 40
+"""So many settings that differ are named, each value with so many letters."""
 
 
 def run_name(recipe: Recipe) -> str:
@@ -49,10 +53,43 @@ def run_folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
         return unfinished[-1]
     if same:
         raise RunNotFound(f"the newest run of {name!r} is complete, there is nothing to resume", known=str(same[-1]))
-    changed = f"{len(found)} unfinished or finished runs there belong to another version of the recipe" if found else ""
+    begun = next((p for p in reversed(found) if _status(p) != "complete"), None)
     raise RunNotFound(
-        f"no run of {name!r} to resume in {str(parent)!r}", known=changed, do="start a new run without --resume"
-    )
+        f"no run of {name!r} to resume in {str(parent)!r}",
+        known=_other_settings(begun, recipe) if begun else "",
+        do="give the settings that it began with, or start a new run without --resume" if begun
+        else "start a new run without --resume",
+    )  # fmt: skip
+
+
+def _other_settings(folder: Path, recipe: Recipe) -> str:
+    """What a run that was begun has otherwise than the recipe says now, such as `training.max_steps (20, now 30)`."""
+    try:
+        then = dict(_settings(raw_run(folder).get("recipe")))
+    except EvenhandError:
+        then = {}
+    now = dict(_settings(recipe.model_dump(mode="json")))
+    keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    told = [f"{key} ({_shown(then.get(key))}, now {_shown(now.get(key))})" for key in keys[:MOST]]
+    more = f" and {len(keys) - MOST} more" if len(keys) > MOST else ""
+    return f"{folder.name} was begun with other settings: {', '.join(told)}{more}"
+
+
+def _settings(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value of a table with its key; an entry of a list of tables goes by its id."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _settings(inner, f"{place}.{key}" if place else key)
+    elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        for number, each in enumerate(value, 1):
+            yield from _settings(each, f"{place}.{each.get('id', number)}")
+    else:
+        yield place.replace(".options.", "."), value
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
 def _runs_there(recipe: Recipe, parent: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from evenhand.front_figure import Scatter
 from evenhand.report_figures import Panel
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PAGE = "report.html"
+KEYS = (20, 36)
+"""Letters of a word, such as the key of a setting, for which the last column of a table on the terminal is as wide."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,8 @@ def print_page(page: PageView, tables: Sequence[TableView], places: Sequence[tup
     from rich.table import Table
     from rich.text import Text
 
+    from evenhand.commands.layout import longest_word
+
     out.print(Text(page.title, style="bold"))
     for sentence in page.answer:
         out.print(Padding(Text(sentence), (0, 0, 0, 2)))
@@ -72,8 +76,12 @@ def print_page(page: PageView, tables: Sequence[TableView], places: Sequence[tup
         out.print()
         out.print(Text(view.title, style="bold"))
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+        last = len(view.header) - 1
+        whole = longest_word(row[last] for row in view.rows)
+        fixed = whole if KEYS[0] <= whole <= KEYS[1] else None  # rich would break the word before it narrows the others
         for column, name in enumerate(view.header):
-            table.add_column(name, overflow="fold", justify="left" if column in (0, len(view.header) - 1) else "right")
+            side: Literal["left", "right"] = "left" if column in (0, last) else "right"
+            table.add_column(name, overflow="fold", justify=side, width=fixed if column == last else None)
         for row in view.rows:
             table.add_row(*(Text(cell) for cell in row))
         out.print(Padding(table, (0, 0, 0, 2)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand import report_rows as training_rows
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
+from evenhand.report_answer import answers
 from evenhand.report_caveats import missing
 from evenhand.report_contamination import note as overlap_note
 from evenhand.report_controls import controls
@@ -99,6 +100,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
     listed("What was counted (items before and after)", verdicts.left_out(run))
     listed("What the monitors found", _findings(run))
     listed("Notes", _notes(run))
+    section("In short", *_in_short(run))
     section("Where it is", *_places(folder, run))
     if run.seconds:
         out.print()
@@ -106,11 +108,17 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
 
 
 def _changed(run: RunRecord, *, narrow: bool, width: int) -> list[str | RenderableType]:
-    """The benchmarks, the answer, and what it rests on, with an empty line between them."""
+    """The benchmarks, and what each verdict rests on, with an empty line between them."""
     told = [*verdicts.reasons(run), *verdicts.axes(run), *verdicts.seed_lines(run)]
     table = [_benchmarks_in_lines(run) if narrow else _benchmarks(run, width), ""] if run.benchmarks else []
     scored = [f"scored by: {run.scored_by}", ""] if run.scored_by else []
-    return [*table, *scored, verdicts.did_it_help(run), *([""] if told else []), *(f"- {words}" for words in told)]
+    return [*table, *scored, *(f"- {words}" for words in told)]
+
+
+def _in_short(run: RunRecord) -> list[str]:
+    """The answers, last because a terminal shows its last lines; what was done and the time stand elsewhere."""
+    timeless = run.model_copy(update={"seconds": 0.0})
+    return [f"{question} {said}" for question, said in answers(timeless) if question != "What was done?"]
 
 
 def _cost(run: RunRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,7 +59,7 @@ def reason_of(entry: Mapping[str, Any], metric: Mapping[str, Any], *, needed: tu
     verdict = entry["verdict"]
     if verdict == "too few items":
         items, groups = _counted(entry["n_items"], "item"), _counted(entry["n_clusters"], "independent group")
-        return f"{items} in {groups}, and {needed[0]} in {needed[1]} are needed"
+        return f"{items} in {groups}; {needed[0]} items in {needed[1]} groups are needed"
     if verdict == BY_CONSTRUCTION:
         return "all items use words that the steps worked with"
     if verdict in QUALITY:
@@ -148,7 +149,11 @@ def p_value(p: float) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "an unknown size" if value is None else f"{value:.4g}"
+    if value is None:
+        return "an unknown size"
+    if not 1e-6 <= abs(value) < 1e-3:
+        return f"{value:.4g}"
+    return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"  # no power of ten before a reader needs one
 
 
 def _counted(number: int, noun: str) -> str:

@@ -79,6 +79,9 @@ def in_words(
         else:
             subject, predicate = _sentence(detail, value)
             grouped.setdefault(place + path, (subject, []))[1].append(predicate)
+    for subject, parts in grouped.values():
+        if parts == ["is not a list"] and subject.startswith("'"):
+            parts[0] += f"; write [{json.dumps(subject[1:-1], ensure_ascii=False)}]"
     return [_line(where, subject, parts) for where, (subject, parts) in grouped.items()]
 
 

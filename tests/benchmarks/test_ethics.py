@@ -159,7 +159,7 @@ def test_refusals(tmp_path):
         "ethics: ETHICS has no task 'commonsense' here\n  it has deontology, justice, virtue, utilitarianism"
     )
     step = SimpleNamespace(plugin=ethics.Ethics(), active=True, id="ethics", use="ethics", section="benchmarks")
-    with pytest.raises(WrongModelKind, match=r"benchmark 'ethics' \(ethics\) needs a causal model"):
+    with pytest.raises(WrongModelKind, match=r"benchmark 'ethics' needs a causal model"):
         check_kinds([step], "masked", "some model")
 
 

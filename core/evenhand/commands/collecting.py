@@ -30,6 +30,13 @@ def evidence(session: Session, folders: tuple[str, ...], output: str) -> None:
     from evenhand.evidence_page import write_page
 
     place = Path(output)
+    if not folders and not place.is_dir():
+        from evenhand.errors import UsageError
+
+        raise UsageError(
+            "no run is named, and there is no table to write again", where=str(place),
+            do="name the folders of runs, or with --output that of a table",
+        )  # fmt: skip
     told = keep(folders, place / RESULTS)
     if not session.quiet:
         for line in told:

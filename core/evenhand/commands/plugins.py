@@ -16,7 +16,18 @@ _LOAD = click.option(
 )
 
 
-@click.group(invoke_without_command=True)
+class _Plugins(click.RichGroup):
+    """Says how a plugin is shown to whoever leaves out `show`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}; a plugin is shown by: toolkit plugins show {args[0]}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Plugins, invoke_without_command=True)
 @_LOAD
 @global_options
 @click.pass_context
@@ -57,6 +68,8 @@ def _list(context: click.Context, load_all: bool) -> None:
     lines = columns(("plugin", "distribution", "status", "stage", "about it"), shown)
     click.echo("\n".join(lines))
     click.echo("")
+    if not load_all:
+        click.echo("toolkit plugins --load adds the stage of each, and a sentence about it.")
     click.echo("toolkit plugins show NAME tells what a plugin does and which options it has.")
     if failed:
         context.exit(3)

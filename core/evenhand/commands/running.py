@@ -82,8 +82,9 @@ def validate(session: Session, recipe: str, overrides: tuple[str, ...]) -> None:
             header = ("", name, "stage", "from", "set in the recipe")
             click.echo("\n".join(columns(header, rows)))
     from evenhand.opposing_steps import opposing
+    from evenhand.recipe_inputs import notes
 
-    for sentence in opposing(steps):
+    for sentence in [*opposing(steps), *notes(checked, steps)]:
         click.echo(f"\nNote: {sentence}.")
 
 

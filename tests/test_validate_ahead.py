@@ -1,0 +1,124 @@
+"""What `toolkit validate` knows of model and texts before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from evenhand.cli import toolkit
+from evenhand_sdk.tiny import save_tiny
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path
+
+
+def validated(
+    model: str, *, step: str = "pair-parity", more: str = "", train: str = 'train = "builtin:everyday"'
+) -> Result:
+    text = f'[model]\nname = "{model}"\n[data]\n{train}\n[[steps]]\nuse = "{step}"\n[[benchmarks]]\nuse = "pair-gap"\n'
+    Path("my.toml").write_text(text + more)
+    return CliRunner().invoke(toolkit, ["validate", "my.toml"])
+
+
+@pytest.mark.parametrize("model", ["./bert", "minilm-l6-body"], ids=["a folder", "the shelf"])
+def test_a_step_for_another_kind_of_model_is_told_without_loading_it(place: Path, model: str) -> None:
+    save_tiny(place / "bert", family="bert")
+    (place / "bert" / "model.safetensors").unlink()
+    (place / "bert" / "model.safetensors").write_bytes(b"not read")
+    result = validated(model, step="self-debias")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is a masked language model: step 'self-debias' needs a causal model\n" in result.stderr
+    assert validated(model).exit_code == 0
+
+
+def test_an_inactive_step_of_another_kind_is_no_mistake(place: Path) -> None:
+    save_tiny(place / "bert", family="bert")
+    result = validated("./bert", step="self-debias", more='[[steps]]\nuse = "pair-parity"\n')
+    assert result.exit_code == 2
+    text = Path("my.toml").read_text().replace('use = "self-debias"\n', 'use = "self-debias"\nactive = false\n')
+    Path("my.toml").write_text(text)
+    assert CliRunner().invoke(toolkit, ["validate", "my.toml"]).exit_code == 0
+
+
+def test_a_model_that_only_the_hub_may_have_is_named_with_what_was_probably_meant() -> None:
+    result = validated("smollm2-135m-instuct")
+    assert result.exit_code == 0
+    assert result.stdout.endswith(
+        "\nNote: the model 'smollm2-135m-instuct' is on no shelf and in no folder here: the run will ask the hub for "
+        "it; did you mean 'smollm2-135m-instruct'? `toolkit models` lists the names.\n"
+    )
+    assert "Note" not in validated("smollm2-135m-instruct").stdout
+
+
+def test_off_line_a_model_that_is_not_here_is_missing() -> None:
+    result = validated("some/model", more="[run]\noffline = true\n")
+    assert result.exit_code != 0
+    assert "model 'some/model': it would have to be downloaded from the hub, and the run is off-line" in result.stderr
+    assert "hub cache: no complete copy on this machine" in result.stderr
+    text = Path("my.toml").read_text().replace('"some/model"', '"some/model"\nendpoint = "http://localhost:8000/v1"')
+    Path("my.toml").write_text(text)
+    served = CliRunner().invoke(toolkit, ["validate", "my.toml"])
+    assert "downloaded" not in served.stderr and "Note" not in served.stdout
+
+
+def test_a_training_text_that_nobody_named_is_told() -> None:
+    said = "\nNote: [data] names no text, so the training reads builtin:everyday.\n"
+    assert validated("smollm2-135m-instruct", train="").stdout.endswith(said)
+    assert "Note" not in validated("smollm2-135m-instruct", step="counterfactual-averaging", train="").stdout
+
+
+def test_a_word_where_a_list_belongs_is_shown_as_a_list() -> None:
+    text = 'use = "pair-parity"\naxes = "gender"\n'
+    Path("list.toml").write_text(f'[model]\nname = "smollm2-135m-instruct"\n[[steps]]\n{text}')
+    result = CliRunner().invoke(toolkit, ["validate", "list.toml"])
+    assert result.stderr == "list.toml: 1 problem\n  - steps[1].axes: 'gender' is not a list; write [\"gender\"]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"\xef\xbb\xbftext,label\nShe is a nurse.,1\n"),
+        ("a.tsv", b"text\tlabel\nShe is a nurse.\t1\n"),
+        ("a.jsonl", b'{"text": "She is a nurse."}\n\n{"text": "He is.", "label": 1}\n'),
+    ],
+)
+def test_a_column_that_a_file_does_not_have_is_told_before_any_work(name: str, content: bytes) -> None:
+    Path(name).write_bytes(content)
+    result = validated("smollm2-135m-instruct", train=f'train = "{name}"\ncolumn = "body"')
+    assert result.stderr == (
+        f"data '{name}': the data set has no column 'body'\n  its columns: text, label\n  set data.column\n"
+    )
+    assert validated("smollm2-135m-instruct", train=f'train = "{name}"\ncolumn = "label"').exit_code == 0
+
+
+def test_columns_of_parquet() -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["She."]}), "a.parquet")
+    assert "its columns: text\n" in validated("m/n", train='train = "a.parquet"\ncolumn = "body"').stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{bad\n", b"[1]\n", b"\xff\n", b'{"text": "a"}\n' * 1001],
+    ids=["empty", "bad", "list", "bytes", "long"],
+)
+def test_what_only_reading_it_all_can_tell_is_no_mistake_yet(content: bytes) -> None:
+    Path("a.jsonl").write_bytes(content)
+    assert validated("smollm2-135m-instruct", train='train = "a.jsonl"\ncolumn = "body"').exit_code == 0
+
+
+def test_plain_lines_beside_a_file_with_columns_are_text() -> None:
+    Path("a.csv").write_text("text\nShe is a nurse.\n")
+    Path("b.csv").write_text("body,label\nHe is a nurse.,1\n")
+    train = 'train = ["a.csv", "b.csv", "builtin:everyday"]\ncolumn = "body"'
+    assert validated("smollm2-135m-instruct", train=train).exit_code == 0
