@@ -21,17 +21,12 @@ from evenhand.contributions import LossTerm
 from evenhand.life import Life
 from evenhand.manifest import Manifest
 from evenhand.run_folders import STATE
+from evenhand.strength_search import FIRST_STRENGTH, matched_strength
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord
     from evenhand.proofs import Proof
     from evenhand.recipe import ResolvedStep
-
-MATCHED = 0.005
-"""Nat per token within which a degraded model must lose as much language quality as the run did."""
-TRIALS = 14
-"""Most strengths that are tried to match a degradation."""
-FIRST_STRENGTH = 1 / 64
 
 
 @dataclass(kw_only=True)
@@ -107,36 +102,6 @@ def beside(life: Life, name: str, steps: Sequence[tuple[ResolvedStep, Any]], *, 
 
 
 # ---------------------------------------------------------------------------------------------------- matching
-def matched_strength(
-    cost: Callable[[float], float], target: float, first: float = FIRST_STRENGTH
-) -> tuple[float, float] | None:
-    """The strength in (0, 1] at which `cost`, in nat, is `target` within `MATCHED`, and the cost there.
-
-    `cost` is 0 at strength 0 and should grow; None when `TRIALS` strengths do not reach the target. The search begins
-    at `first`, goes up in steps of 4, then halves the bracket in turn with false position.
-    """
-    low, cost_low, high, cost_high = 0.0, 0.0, 0.0, 0.0
-    strength = first
-    for trial in range(TRIALS):
-        found = cost(strength)
-        if abs(found - target) <= MATCHED:
-            return strength, found
-        if math.isfinite(found) and found < target:
-            low, cost_low = strength, found
-        else:
-            high, cost_high = strength, found
-        if not high:
-            if strength >= 1.0:
-                return None
-            strength = min(1.0, 4 * strength)
-            continue
-        middle = (low + high) / 2
-        if trial % 2 and math.isfinite(cost_high) and cost_high > cost_low:
-            middle = low + (high - low) * (target - cost_low) / (cost_high - cost_low)
-        strength = middle
-    return None
-
-
 def degraded(
     life: Life,
     step: ResolvedStep,

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.continued_training import ContinuedTraining
-from evenhand.control_runs import MATCHED, Control, Untouched, degraded, log_cost
+from evenhand.control_runs import Control, Untouched, degraded, log_cost
 from evenhand.control_steps import CONTINUED, DEGRADATION, ON_REQUEST, REQUIRED, own_controls
 from evenhand.errors import EvenhandError
 from evenhand.kept_controls import trained_once
@@ -21,6 +21,7 @@ from evenhand.kept_records import each_once, once
 from evenhand.manifest import CONTROL
 from evenhand.parking import parked
 from evenhand.run_folders import STATE
+from evenhand.strength_search import MATCHED
 
 if TYPE_CHECKING:
     from evenhand.contributions import Benchmark, ItemRecord
