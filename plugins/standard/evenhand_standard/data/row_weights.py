@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHT = "evenhand_row_weight"
-"""The column that `group-balancing` adds with `apply = "weigh"`; rows that a later step makes from none have weight 1."""
+"""The column that `group-balancing` adds with `apply = "weigh"`; rows that later steps make from none have weight 1."""
 
 
 class WeightedExcess:
