@@ -18,12 +18,11 @@ from evenhand.errors import UsageError
 from evenhand_sdk.testing import contributions, train
 from evenhand_standard.data.cell_weights import cell_weights, effective_size
 from evenhand_standard.data.group_balancing import (
-    WEIGHT,
     GroupBalancing,
     GroupBalancingOptions,
-    WeightedExcess,
 )
 from evenhand_standard.data.preference_pairs import PreferencePairs
+from evenhand_standard.data.row_weights import WEIGHT, WeightedExcess
 
 PLUGIN = GroupBalancing
 COUNTS = {("female", "home"): 30, ("female", "work"): 10, ("male", "home"): 20, ("male", "work"): 40}

@@ -33,7 +33,6 @@ from evenhand_sdk import (
     Mitigation,
     Needs,
     RunContext,
-    TrainingStart,
     UsageError,
     hookimpl,
     load_axis,
@@ -42,15 +41,13 @@ from evenhand_sdk.data_rows import FIXED, Fate, Made, Row, RowOptions, RowWork, 
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.cell_weights import Cell, cell_weights, effective_size
 from evenhand_standard.data.group_words import dominant_group
+from evenhand_standard.data.row_weights import WEIGHT, WeightedExcess
 from evenhand_standard.data.whole_corpus import columns_of, demand_column, workable
 
 if TYPE_CHECKING:
-    import torch
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-WEIGHT = "evenhand_row_weight"
-"""The column that `apply = "weigh"` adds and the loss reads; rows that a later step makes from none have weight 1."""
 LEAST_SHARE = 0.3
 """Effective sample size, as a share of the texts that take part, below which weights say more about few of them than
 about all."""
@@ -120,46 +117,6 @@ class GroupBalancing(Mitigation):
             weight=run.services.settings.language_modelling,
             needs=Needs(columns=(WEIGHT,)),
         )
-
-
-class WeightedExcess:
-    """What weights add to the language-modelling loss: with weights w_i of mean 1 over the rows of the training,
-
-    1/N sum_t w_i(t) nll_t  -  1/N sum_t nll_t        over the N predicted tokens of a batch
-
-    The mean is not that of the batch: a batch of one row would have no weight but 1, and a row's weight would depend on
-    the rows beside it.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self.kind, self.mean = kind, 1.0
-
-    def on_start(self, begun: TrainingStart) -> None:
-        """Rows of the training have another mean than 1 where later steps dropped or added some."""
-        given = [stated(w) for w in begun.rows[WEIGHT]]
-        self.mean = sum(given) / max(1, len(given))
-
-    def count(self, batch: Any) -> float:
-        labels = batch.labels[:, 1:] if self.kind == "causal" else batch.labels
-        return float((labels != -100).sum())
-
-    def __call__(self, batch: Any, outputs: Any) -> torch.Tensor:
-        import torch
-
-        logits, labels = outputs.logits, batch.labels
-        if self.kind == "causal":
-            logits, labels = logits[:, :-1], labels[:, 1:]
-        counted = labels != -100
-        nll = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="none"
-        ).view_as(labels)
-        excess = torch.tensor([stated(w) / self.mean - 1 for w in batch.columns[WEIGHT]], device=nll.device)
-        return (excess[:, None] * counted * nll).sum() / counted.sum().clamp_min(1)
-
-
-def stated(weight: float | None) -> float:
-    """The weight of a row; 1 for a row that a later step made from none."""
-    return 1.0 if weight is None else float(weight)
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
