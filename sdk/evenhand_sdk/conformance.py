@@ -9,8 +9,10 @@ Each check takes a `Case` and raises `CheckFailed` or `Skipped`. They run on tin
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -143,7 +145,7 @@ def run_check(plugin: type[Plugin], name: str) -> Row:
     """One check, on each kind of model that the plugin works on where that matters."""
     if name not in RUNNING:
         return _row(name, Case.of(plugin))
-    with quiet():
+    with quiet(), _collecting_less():
         rows = {kind: _row(name, Case.of(plugin, kind)) for kind in plugin.kinds}  # type: ignore[arg-type]
     for status in ("failed", "passed", "skipped"):
         for kind, row in rows.items():
@@ -152,6 +154,23 @@ def run_check(plugin: type[Plugin], name: str) -> Row:
                     return Row(name, status, f"{kind} model: {row.reason}{_kinds_to_add(rows)}")
                 return Row(name, row.status, row.reason)
     return Row(name, "failed", f"kinds is {plugin.kinds!r}: it works on no kind of model")
+
+
+@contextlib.contextmanager
+def _collecting_less() -> Iterator[None]:
+    """Within it, garbage collections pass by what was there before.
+
+    Each training of transformers ends with a full one; among the objects of all libraries that takes longer than the
+    training of a tiny model. Who has set objects aside already has done so for longer than a check.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _kinds_to_add(rows: Mapping[str, Row]) -> str:

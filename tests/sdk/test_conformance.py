@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -486,6 +487,27 @@ def test_expected_failures_need_to_fail(examples: ModuleType, monkeypatch: pytes
     )
     with pytest.raises(ValueError, match="there is no conformance check 'seed'"):
         check_plugin(examples.Flatter, expected_failures={"seed": "?"})
+
+
+def test_what_was_there_is_set_aside_for_the_time_of_a_check(
+    examples: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside: list[int] = []
+
+    def fails(case: Case) -> None:
+        aside.append(gc.get_freeze_count())
+        raise CheckFailed("always")
+
+    monkeypatch.setattr(conformance, "CHECKS", {"seeded": fails})
+    gc.unfreeze()  # all tests have their own objects set aside
+    try:
+        run_check(examples.Flatter, "seeded")
+        assert aside[0] > 1000 and gc.get_freeze_count() == 0
+        gc.freeze()
+        run_check(examples.Flatter, "seeded")
+        assert gc.get_freeze_count() > 1000, "what others have set aside stays there"
+    finally:
+        gc.freeze()
 
 
 def test_missing_data_is_a_skip_with_a_reason(examples: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
