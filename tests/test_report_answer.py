@@ -82,3 +82,11 @@ def test_overlap_with_what_was_learnt(exact: int, said: str) -> None:
 
 def test_without_a_bias_benchmark_there_is_nothing_to_believe() -> None:
     assert grounds(parse_run({**raw(), "benchmarks": []})) == "There is nothing to believe: no bias benchmark was run."
+
+
+def test_a_small_change_is_written_without_a_power_of_ten() -> None:
+    from evenhand.verdict_text import _number
+
+    assert [_number(v) for v in (0.0003092, 2.393e-05, -0.0005972, 0.0123456, 1.5e-9, 0.0, None)] == [
+        "0.00031", "0.000024", "-0.00060", "0.01235", "1.5e-09", "0", "an unknown size",
+    ]  # fmt: skip

@@ -73,7 +73,7 @@ def probe(arguments: list[str], folder: Path) -> list[object]:
         ["plugins", "show", "train"],
         ["validate", "my.toml"],
         ["schema"],
-        ["evidence"],
+        ["evidence", "--output", "."],
         ["models"],
     ],
     ids=" ".join,
