@@ -12,6 +12,7 @@ STAYS = [
     ("gender", "The village had 310 men and 295 women."),
     ("gender", "She became the second female governor of the state."),
     ("gender", "She was the third woman to fly alone."),
+    ("gender", "She was the fourth woman elected to the senate."),
     ("disability", "About 40 million people are blind."),
     ("gender", "Man, that was loud."),
     ("gender", "Guys, my car is here."),

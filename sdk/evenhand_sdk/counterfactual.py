@@ -159,11 +159,11 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     """The words outside of exempt spans that do not belong to an exempt person."""
     exempt = exempt_spans(text, lexicon, fold) if found else NOTHING
     rulers = _rulers(text, found, lexicon.grammar)
-    first = "irst " in text or "ond " in text or "ird " in text
+    ordinal = "irst " in text or "ond " in text or "ird " in text or "rth " in text or "fth " in text
     words = [
         (w.start, w.end, w.entry.rows[0])
         for w in found
-        if w.entry.of_groups or (first and w.entry.rows[0].pos == "noun")
+        if w.entry.of_groups or (ordinal and w.entry.rows[0].pos == "noun")
     ]
     facts = lexicon.grammar.group_facts(text, words, exempt.groups) if words else ()
     if rulers or facts:

@@ -93,35 +93,26 @@ _LATER_AT = _any(
 )
 """Behind the second or a later one of a group: what makes it a fact of history (the second female governor of)."""
 _PEOPLE = frozenset(("people", "men", "women", "children", "persons", "families", "youth", "police", "folk", "folks"))
-_OFFICES_OF_STATE = frozenset(
-    ("ambassador", "president", "minister", "king", "queen", "emperor", "empress", "consul", "governor", "general")
-    + (
-        "admiral",
-        "commander",
-        "chancellor",
-        "envoy",
-        "premier",
-        "viceroy",
-        "monarch",
-        "ruler",
-        "sultan",
-        "soldier",
-        "officer",
-        "captain",
-    )
-    + ("colonel", "lieutenant", "sailor", "explorer", "colonist", "settler")
+_STATE = (
+    "ambassador president minister king queen emperor empress consul governor general admiral commander chancellor "
+    "envoy premier viceroy monarch ruler sultan soldier officer captain colonel lieutenant sailor explorer colonist "
+    "settler"
 )
-_BODIES = frozenset(
-    ("population", "community", "minority", "majority", "electorate", "group", "family", "public", "household", "tribe")
-    + ("crowd", "team", "generation", "congregation", "staff", "crew", "troops", "individual", "person", "citizen")
+_OFFICES_OF_STATE = frozenset(_STATE.split())
+"""Who stands for a state or a people, even alone (the French ambassador)."""
+_MANY_IN_ONE = (
+    "population community minority majority electorate group family public household tribe crowd team generation "
+    "congregation staff crew troops individual person citizen"
 )
+_BODIES = frozenset(_MANY_IN_ONE.split())
+"""Singular nouns that speak of several people, or of anybody."""
 _ONE_SUBJECT = (["he"], ["she"], ["i"])
 _HISTORIC = frozenset(("black", "white", "gay", "straight", "female", "male", "blind", "deaf", "disabled"))
 _OWN = frozenset(
     ("his", "her", "their", "my", "your", "our", "its", "these", "those", "two", "three", "four", "five", "six")
     + ("seven", "eight", "nine", "ten", "both")
 )
-_RANKED = re.compile(r"(?:irst|ird|ond|rth|fth) (?:\w+ )?\Z")
+_ORDINAL_BEFORE = re.compile(r"(?:irst|ird|ond|rth|fth) (?:\w+ )?\Z")
 _REACH = 48
 
 
@@ -134,7 +125,7 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
     bounds: list[int] = []
     for start, end, row in words:
         before = text[max(0, start - _REACH) : start]
-        first = _RANKED.search(before) is not None and _is_first(text, before, end, row)
+        first = _ORDINAL_BEFORE.search(before) is not None and _is_first(text, before, end, row)
         if not first and not speaks_of_group(text, start, end, row):
             continue
         named = row.pos == "noun" and row.words[0][:1].isupper()

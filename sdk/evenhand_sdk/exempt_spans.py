@@ -109,14 +109,21 @@ def _has_domain(text: str) -> bool:
 
 def patterns_for(parts: Sequence[str], lexicon: Lexicon) -> list[tuple[str, re.Pattern[str]]]:
     """(scope, pattern) of the phrases that a text with these parts may contain; mostly none."""
-    present = set(parts)
-    anchors = list(lexicon.anchors & present)
-    if lexicon.stem_length and (unknown := present - lexicon.stemless):
-        anchors += dict.fromkeys(stem for part in unknown for stem in lexicon.stems_of(part))
+    anchors = list(lexicon.anchors.intersection(parts))
+    length = lexicon.stem_length
+    if length and (begun := lexicon.stem_heads.intersection([part[:length] for part in parts])):
+        candidates = tuple(part for part in parts if part[:length] in begun)
+        anchors += [
+            stem
+            for head in begun
+            for stem in lexicon.stems[head]
+            if any(part.startswith(stem[:-1]) for part in candidates)
+        ]
     if "" in lexicon.phrases:
         anchors.append("")
     if not anchors:
         return []
+    present = set(parts)
     return [
         (scope, pattern) for anchor in anchors for needs, scope, pattern in lexicon.patterns(anchor) if needs <= present
     ]

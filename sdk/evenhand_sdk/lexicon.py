@@ -26,9 +26,6 @@ _NO_MARK = "(?![\u0300-\u036f])"
 """A combining mark behind a letter makes it another letter; \\b does not know that."""
 
 
-_MOST_PARTS = 65_536
-
-
 class Entry(NamedTuple):
     """What a recognised surface word means: its group and the rows it may stand in (several when grammar decides)."""
 
@@ -85,14 +82,14 @@ class Lexicon:
     anchors: frozenset[str]
     stems: dict[str, tuple[str, ...]]
     """First characters of a part -> the keys `stem*` that may match it."""
+    stem_heads: frozenset[str]
+    """The keys of `stems`."""
     stem_length: int
     """How many characters the keys of `stems` have."""
     persons: bool
     """Whether any phrase protects a person."""
     grammar: Grammar
     groups: int
-    stemless: set[str] = field(default_factory=set)
-    """Parts that were met and begin with no stem: most of them, so that few must be looked at again."""
     _patterns: dict[str, tuple[Guarded, ...]] = field(default_factory=dict)
 
     def is_group_word(self, word: str) -> bool:
@@ -104,13 +101,6 @@ class Lexicon:
         """Whether the lower-case word is a first name of the pack."""
         entry = self.entries.get(word)
         return entry is not None and entry.is_name
-
-    def stems_of(self, part: str) -> Sequence[str]:
-        """The keys `stem*` with which the part begins."""
-        found = [stem for stem in self.stems.get(part[: self.stem_length], ()) if part.startswith(stem[:-1])]
-        if not found and len(self.stemless) < _MOST_PARTS:
-            self.stemless.add(part)
-        return found
 
     def patterns(self, anchor: str) -> tuple[Guarded, ...]:
         """The phrases with this anchor as patterns, compiled on first use."""
@@ -152,6 +142,7 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
         phrases={anchor: tuple(found) for anchor, found in phrases.items()},
         anchors=frozenset(anchor for anchor in phrases if anchor and not anchor.endswith("*")),
         stems=by_head,
+        stem_heads=frozenset(by_head),
         stem_length=length,
         persons=any(exemption.scope == "person" for exemption in axis.do_not_flip),
         grammar=grammar_of(axis.locale, grammar),
