@@ -124,10 +124,19 @@ def together(names: tuple[str, str], kind: Kind, folder: Path) -> None:
     assert apart(logits(small.run, again.model), measured) <= EXACT, "loaded, it is another model"
 
 
+ADAPTERS = ("debiasing-adapter", "task-adapter", "adapter-fusion", "adapter-sum")
+
+
 @pytest.mark.parametrize("kind", ["causal", "masked"])
 @pytest.mark.parametrize("names", [p for p in PAIRS if not refused(*p) and not set(p) <= set(COMBINING)], ids="+".join)
 def test_two_steps_work_together(names: tuple[str, str], kind: Kind, tmp_path: Path) -> None:
-    together(names, kind, tmp_path)
+    if kind == "masked" and names[0] == "lora" and names[1] in ADAPTERS:
+        with pytest.raises(
+            UsageError, match="adapters in models of the type 'bert' replace the layers that a step `lora`"
+        ):
+            together(names, kind, tmp_path)
+    else:
+        together(names, kind, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])

@@ -129,3 +129,81 @@ def test_a_run_in_several_processes_is_refused(tmp_path, monkeypatch):
         "  its steps, proofs and files belong together\n"
         "  start it without a launcher; in several processes, evenhand.train trains and `toolkit eval` measures"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_split_parameters_are_trained_as_whole_ones(tmp_path):
+    """FSDP over two processes, with a budget, a moment that is kept, checkpoints and a resume: the model of one
+    process, whole again in both. What needs gradients of single terms is refused by name."""
+    import shutil
+
+    import torch
+
+    script = str(SCRIPT.with_name("split_training.py"))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    launch = ["-m", "accelerate.commands.launch", "--use_fsdp", "--fsdp_version", "2", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    launch += ["--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"]
+    launch += ["--fsdp_transformer_layer_cls_to_wrap", "LlamaDecoderLayer"]
+    launch += ["--fsdp_cpu_ram_efficient_loading", "false"]
+
+    def go(command, folder, *more):
+        done = subprocess.run(
+            [sys.executable, *command, script, str(folder), *more], capture_output=True, text=True, env=environment,
+            check=False,
+        )  # fmt: skip
+        return done.returncode, done.stderr
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    code, told = go([], tmp_path / "one")
+    assert code == 0, told[-3000:]
+    code, told = go(launch, tmp_path / "two")
+    assert code == 0, told[-3000:]
+    shutil.rmtree(tmp_path / "two" / "split" / "checkpoint-5")
+    code, told = go(launch, tmp_path / "two", "resume")
+    assert code == 0, told[-3000:]
+
+    alone = torch.load(tmp_path / "one" / "split-1-0.pt")
+    assert not alone["split"] and alone["watch"]["kept"] == 2
+    assert max(look["multiplier"] for look in alone["watch"]["looks"]) > 0, "the constraint acted"
+    for name in ("2-0", "2-1", "resumed-0", "resumed-1"):
+        found = torch.load(tmp_path / "two" / f"split-{name}.pt")
+        assert found["split"] and found["class"] == alone["class"] and found["tied"] == alone["tied"]
+        assert found["norm"] is None, "no gradient of a single term is measured"
+        assert found["watch"]["kept"] == 2
+        looks = [watch["looks"] for watch in (alone["watch"], found["watch"])]
+        assert [look["step"] for look in looks[1]] == [0, 2, 4, 5]
+        for one, two in zip(looks[0][:3], looks[1][:3], strict=True):
+            assert two == pytest.approx(one, rel=1e-4)
+        # The last update reads the constraint on rows that each process draws, fewer at a time.
+        assert looks[1][3]["multiplier"] == pytest.approx(looks[0][3]["multiplier"], rel=1e-3)
+        for parameter, value in alone["moved"].items():
+            torch.testing.assert_close(found["moved"][parameter], value, rtol=0, atol=2e-5)
+    said = torch.load(tmp_path / "two" / "split-2-1.pt")["said"]
+    assert said[0].startswith(
+        "training: the aggregator 'pcgrad' needs a gradient of its own, which parameters that FSDP splits do not give"
+    )
+    assert said[1].startswith("Training: the model was split between processes by an earlier training")
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("FSDP_VERSION", "1", "version 1 of FSDP flattens parameters"),
+        ("FSDP_CPU_RAM_EFFICIENT_LOADING", "true", "only the first process has loaded the model"),
+    ],
+)
+def test_forms_of_fsdp_that_would_not_train_what_was_asked_are_refused(monkeypatch, name, value, said):
+    from evenhand.errors import UsageError
+    from evenhand.split_parameters import demand_whole
+    from evenhand_sdk.tiny import tiny_causal
+
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    monkeypatch.setenv(name, value)
+    model, _ = tiny_causal()
+    with pytest.raises(UsageError, match=said) as caught:
+        demand_whole(model, where="Training")
+    assert "--fsdp_version 2 --fsdp_cpu_ram_efficient_loading false" in str(caught.value)

@@ -15,12 +15,12 @@ from evenhand.processes import sharding
 from evenhand.reference import ReferenceModel
 from evenhand.run_callback import RunCallback
 from evenhand.separate_gradients import CONSTRAINT, SeparateGradients
+from evenhand.split_parameters import moving, put_into
 from evenhand.term_gradients import all_finite, diverged
 from evenhand.training_batch import Batch, Outputs
 from evenhand.training_checkpoints import changed_settings, read_moving, write_moving
 from evenhand.training_forward import forward, forward_masked_only, token_count, total, trained
 from evenhand.training_log import TrainingLog
-from evenhand.training_model import put_back
 from evenhand.training_terms import Terms
 from evenhand.update_shares import Share, shares
 
@@ -129,7 +129,9 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         return self.terms.evaluate(batch, self.forward(model, batch), self.state.global_step, its)
 
     def _prove(self, model: Any, weighted: dict[str, torch.Tensor], combined: torch.Tensor | None = None) -> None:
-        """In the first and last steps, the proof of each term's gradient."""
+        """In the first and last steps, the proof of each term's gradient; split parameters have none."""
+        if sharding():
+            return
         step = self.state.global_step
         always = step < PROOF_STEPS or step == self.state.max_steps - 1
         self.terms.prove(weighted, trained(model), step, combined, all_terms=always)
@@ -198,12 +200,26 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
     # ----------------------------------------------------------------------------------------- checkpoints
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Only what moves: the rest of the model is the same at every checkpoint."""
+        values, facts = self._kept()
+        write_moving(Path(output_dir or self.args.output_dir), values, facts)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """What is split between processes is gathered by all of them, and written by the first."""
+        if not self.is_fsdp_enabled:
+            super().save_model(output_dir, _internal_call)
+            return
+        values, facts = self._kept()
+        if self.args.should_save:
+            write_moving(Path(output_dir or self.args.output_dir), values, facts)
+
+    def _kept(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """What a checkpoint holds: the values of what moves, and what is known beside them."""
         self.demand_finite()
         facts = {
             "terms": self.terms.state_dict(), "tokens": self.tokens, "seconds": self.seconds, "logged": self._logged,
             "settings": dict(self.settings),
         }  # fmt: skip
-        write_moving(Path(output_dir or self.args.output_dir), self.model, facts)
+        return moving(self.model), facts
 
     def take_up(self, checkpoint: Path, steps: int) -> None:
         """Put back the last state of a training that had made all its updates."""
@@ -217,7 +233,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
         folder = Path(resume_from_checkpoint)
         self.went_on_from, state = read_moving(folder, self.model)
         self.terms.load_state_dict(state["terms"])
-        put_back(self.model, self.went_on_from)
+        put_into(self.model, self.went_on_from)
         self.tokens, self.earlier = state["tokens"], state["seconds"]
         self._logged = state.get("logged", 0)
         if changed := changed_settings(state.get("settings", {}), self.settings):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm, ModelTransform, TrainingStart
 from evenhand.errors import NoEffect
 from evenhand.processes import is_first
+from evenhand.split_parameters import demand_whole
 from evenhand.training_arguments import current_device_kept
 from evenhand.training_attempts import Attempts
 from evenhand.training_checkpoints import demand_fresh, read_terms, write_terms
@@ -70,6 +71,7 @@ def train(
     aggregator, criterion = one_aggregator(terms), one_criterion(terms)
     losses = [t for t in terms if isinstance(t, LossTerm)]
     needs = [t.needs for t in losses]
+    demand_whole(model, where=title)
     demand_sound(losses, data, model, settings.language_modelling, where=title)
     if not resume:
         demand_fresh(folder, where=title)

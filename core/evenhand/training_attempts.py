@@ -12,6 +12,8 @@ from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform
 from evenhand.errors import OutOfMemory
 from evenhand.foreign_precision import own_precision
 from evenhand.memory_errors import out_of_memory
+from evenhand.processes import sharding
+from evenhand.split_parameters import Form
 from evenhand.training_arguments import arguments_of
 from evenhand.training_checkpoints import go, last_checkpoint
 from evenhand.training_data import Collator
@@ -74,6 +76,7 @@ class Attempts:
 
         Raises OutOfMemory when not even one row fits.
         """
+        form = Form(self.model)
         untouched: dict[str, Any] | None = None
         while True:
             run = Terms(
@@ -88,6 +91,7 @@ class Attempts:
                 trainer = self._trainer(run)
                 try:
                     go(trainer, self.folder, resume)
+                    form.restore()
                     return trainer, run
                 except (MemoryError, RuntimeError) as error:
                     if not out_of_memory(error):
@@ -99,7 +103,14 @@ class Attempts:
                     trainer.close()
 
     def _cut(self, error: BaseException) -> None:
-        """Take a smaller micro-batch, after memory ran out. Raises OutOfMemory for a single row."""
+        """Take a smaller micro-batch, after memory ran out. Raises OutOfMemory for a single row, and where parameters
+        are split: the other processes wait for this one."""
+        if by := sharding():
+            raise OutOfMemory(
+                f"{self.batch} rows at a time do not fit into memory, and under {by} no smaller micro-batch is tried",
+                where=self.title,
+                do="lower training.batch_size, and raise training.gradient_accumulation",
+            ) from error
         if self.batch == 1:
             raise OutOfMemory(
                 "one row at a time does not fit into memory", where=self.title, do="lower training.max_length"

@@ -72,14 +72,13 @@ def _steps_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
-def write_moving(folder: Path, model: PreTrainedModel, facts: Mapping[str, Any]) -> None:
+def write_moving(folder: Path, values: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
     """Write what moves, since the rest of the model is the same at every checkpoint, and what is known beside it."""
     import torch
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    moving = {n: p.detach().contiguous() for n, p in model.named_parameters() if p.requires_grad}
-    save_file(moving, folder / MOVING)
+    save_file({name: value.contiguous() for name, value in values.items()}, folder / MOVING)
     torch.save(dict(facts), folder / STATE_OF_TERMS)
 
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import Criterion, Kind, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
 from evenhand.retention_text import FEWEST
+from evenhand.split_parameters import moving
 from evenhand.training_arguments import autocast_of
 from evenhand.training_data import Collator, EncodedRow, encode
 from evenhand.training_forward import language_modelling
@@ -121,7 +122,7 @@ class Watch:
             self.multiplier = max(0.0, self.multiplier + self.rate * self.violation(found.ratio))
         if self._best() is found:
             self.kept = step
-            self.best = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+            self.best = moving(model)
             self.best_own = [p.detach().clone() for p in self.own]
         self.stopped = self._impatient()
         return self.stopped

@@ -90,6 +90,7 @@ def prepare(model: PreTrainedModel) -> Preparation:
             raise _unknown(model) from error
         _free_hooks(model)
         record.differences = _differences(seen)
+        _carry(record.differences)
         model.train(model.training)
         if not isinstance(model, ModelAdaptersMixin) or _loses_cache(model):
             _undo(record.differences)
@@ -206,6 +207,14 @@ def _differences(seen: list[tuple[nn.Module, type, dict[str, dict[Any, Any]]]]) 
         if change.added or change.replaced or type(module) is not kind:
             found.append(change)
     return found
+
+
+def _carry(differences: list[Difference]) -> None:
+    """A module that takes another's place also takes what steps keep on that one, as it has taken its hooks."""
+    for change in differences:
+        for key, old in change.replaced.get("_modules", {}).items():
+            kept = {name: value for name, value in vars(old).items() if name.startswith("evenhand_")}
+            vars(change.module._modules[key]).update(kept)
 
 
 def _undo(differences: list[Difference]) -> None:

@@ -173,12 +173,16 @@ class LiveErasure:
         """
         if not self._foldable():
             return False
-        give_biases(model, [m for m, h in self._modules if h.eraser.mean is not None])
-        matrices = {id(m.module): m for s in sites_of(layers_of(model), "after-norm") for m in s.readers}
+        # By eraser and not by module: a library may have put another module in its place, with the same list.
+        readers = [m for s in sites_of(layers_of(model), "after-norm") for m in s.readers if hasattr(m.module, HELD)]
+        matrices = {id(held): m for m in readers for held in _held(m.module)}
+        give_biases(model, [matrices[id(h)].module for _, h in self._modules if h.eraser.mean is not None])
         self.hooks.handles.clear()  # each hook acts until its eraser is in the matrix
         for module, held in self._modules:
             held.asked = True
-            settle(matrices[id(module)])
+            settle(matrices[id(held)])
+            if not _held(module):
+                delattr(module, HELD)
         self._modules.clear()
         return True
 
