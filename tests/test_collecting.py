@@ -265,6 +265,7 @@ def test_what_was_not_run_is_listed_by_stage_and_rows_of_no_technique_come_first
         ("no demonstrated effect", "improved, but the cost in language quality is over budget", "none (quality)"),
         ("no demonstrated effect", "improved, but language quality was not measured", "none (quality)"),
         ("no demonstrated effect", "improved, but not after the correction for several results", "none (correction)"),
+        ("no demonstrated effect", "improved, but the model was not shown to do the task: skill", "none (task)"),
         ("no demonstrated effect", "improved, but age became worse", "none (other)"),
         ("too few items", "", "too few items"),
     ],
@@ -276,9 +277,9 @@ def test_at_a_glance_a_verdict_is_a_word_with_what_it_fell_short_of(verdict: str
     text = page([first.model_copy(update={"benchmarks": [told, first.benchmarks[2]]}), of_one_seed], [])
     assert row(text, "technique", "### At a glance")[1:] == [told.label, "language quality"]
     assert row(text, "a", "### At a glance")[1:] == [word, "within budget"]
-    counts = f"Of 1 run with verdicts, {int(word == 'improved')} improved at least one benchmark beyond"
-    assert counts in text or word in {"too few items", "by construction"}  # there the second run counts as well
-    assert f"and {(1 if word == 'worse' else 0)} made at least one worse." in text
+    counted = "Of 0 runs" if word in {"too few items", "by construction"} else "Of 1 run"
+    assert f"{counted} with verdicts, {int(word == 'improved')} improved at least one benchmark beyond" in text
+    assert f"and {int(word == 'worse')} made at least one worse." in text
     unjudged = word if word in {"too few items", "by construction"} else "one seed"
     assert row(text, "b", "### At a glance")[1] == unjudged
 

@@ -25,6 +25,7 @@ STAYS = [
 CHANGES = [
     ("age", "old", "The youngest guest wanted to leave.", "The oldest guest wanted to leave."),
     ("gender", "female", "In May 310 men sang.", "In May 310 women sang."),
+    ("gender", "male", "In 2015 women sang.", "In 2015 men sang."),
     ("gender", "male", "The second woman in the queue sighed.", "The second man in the queue sighed."),
     ("disability", "non-disabled", "Two people are blind.", "Two people are sighted."),
     ("gender", "female", "Man, 45, found safe.", "Woman, 45, found safe."),

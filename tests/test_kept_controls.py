@@ -186,8 +186,11 @@ def test_the_same_control_has_the_same_key_and_each_part_of_it_counts(
 
 
 def test_every_module_of_the_training_counts() -> None:
+    """Those by name, and what the trainer's own modules import, save for what is told otherwise or moves nothing."""
     core = Path(continued_training.__file__).parent
     assert {p.stem for p in core.glob("train*.py")} <= set(CODE)
+    own = {"run_callback", "separate_gradients", "split_parameters", "own_terms", "update_shares", "term_gradients"}
+    assert own <= set(CODE)
 
 
 def test_other_parameters_that_move_are_another_control(first: Any, place: Path, trained: list[str]) -> None:

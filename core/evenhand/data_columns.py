@@ -35,7 +35,8 @@ def columns_of(path: Path) -> list[str] | None:
     try:
         if path.suffix in (".csv", ".tsv"):
             with path.open(encoding="utf-8-sig", newline="") as stream:
-                return next(csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ","), None)
+                rows = csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
+                return next((row for row in rows if row), None)
         if path.suffix == ".jsonl":
             return _of_lines(path)
         if path.suffix == ".parquet":

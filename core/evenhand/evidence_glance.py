@@ -13,11 +13,17 @@ from evenhand.verdict_text import BY_CONSTRUCTION
 LEGEND = (
     "The verdicts alone. *none* is no demonstrated effect; in brackets, what an improvement over the untouched model "
     "fell short of: *controls* do as much, the cost in language *quality* is not shown to be within budget, it did not "
-    "stand the *correction* for several results, or an*other* benchmark or axis became worse. *by construction* asks "
+    "stand the *correction* for several results, the model was not shown to do the *task*, or an*other* axis became "
+    "worse. *by construction* asks "
     "with the very words that the steps worked with."
 )
 SHORT = {BY_CONSTRUCTION: "by construction", ONE_SEED: "one seed", "no demonstrated effect": "none"}
-SHORTFALLS = {"not beyond": "controls", "the cost": "quality", "language quality": "quality", "not after": "correction"}
+VERDICTS = ("improved", "worse", SHORT["no demonstrated effect"])
+"""How the words begin that judge."""
+SHORTFALLS = {
+    "not beyond": "controls", "the cost": "quality", "language quality": "quality", "not after": "correction",
+    "the model was not shown": "task",
+}  # fmt: skip
 """How the reason of `judging` begins behind "improved, but" -> what stands in brackets."""
 
 
@@ -29,7 +35,7 @@ def header(columns: Sequence[BenchmarkResult]) -> list[str]:
 def tally(results: Sequence[RunRecord]) -> str:
     """In a sentence: how many runs improved or worsened anything, of those whose verdicts count."""
     words = [[_word(r, b) for b in r.benchmarks if not b.quality] for r in results]
-    judged_runs = [found for found in words if SHORT[ONE_SEED] not in found]
+    judged_runs = [found for found in words if any(word.startswith(VERDICTS) for word in found)]
     better, worse = (sum(verdict in found for found in judged_runs) for verdict in ("improved", "worse"))
     return (
         f"Of {counted(len(judged_runs), 'run')} with verdicts, {better} improved at least one benchmark beyond every "

@@ -12,7 +12,7 @@ from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
 from evenhand.given_up import GivenUp
-from evenhand.processes import gathered, rank_and_count
+from evenhand.processes import gathered, own_part
 from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
@@ -71,7 +71,7 @@ def generate(
         return [found[k] for k in range(len(batch))]
 
     done: dict[int, Outcome] = {}
-    rank, count = rank_and_count()
+    rank, count = own_part()
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(progress(title, total=len(requests), unit="texts")) if title else None
         for start in range(0, len(requests), batch_size):

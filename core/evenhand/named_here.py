@@ -34,6 +34,8 @@ def known_kind(name: str) -> tuple[ModelKind, str] | None:
         classes = [str(each) for each in fields.get("architectures") or ()]
     except (OSError, ValueError, AttributeError, TypeError):
         return None  # what is wrong with it is told when it is loaded
+    if any(each.endswith("WithLMHeadModel") for each in classes):
+        return None  # XLM's and FlauBERT's are of either kind
     for kind, endings in _ENDINGS.items():
         if any(each.endswith(endings) for each in classes):
             return kind, path.resolve().name

@@ -35,9 +35,20 @@ def rank_and_count() -> tuple[int, int]:
     return int(state.process_index), int(state.num_processes)
 
 
+def own_part() -> tuple[int, int]:
+    """Which part of what is measured this process does, of how many: all of it where the model's parameters are split.
+
+    Split parameters are fetched from all processes at each pass, so all have to make the same passes.
+    """
+    return (0, 1) if sharding() else rank_and_count()
+
+
 def summed(values: torch.Tensor) -> torch.Tensor:
-    """The sum over all processes of tensors of one shape, on the CPU: each holds zeros where it computed nothing."""
-    if count() == 1:
+    """The sum over all processes of tensors of one shape, on the CPU: each holds zeros where it computed nothing.
+
+    The tensor itself where each process has computed everything (`own_part`).
+    """
+    if count() == 1 or sharding():
         return values
     import torch.distributed
 

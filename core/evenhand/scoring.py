@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from evenhand.contributions import DecodingRule, Kind
 from evenhand.errors import UsageError
 from evenhand.pairs import framing_tokens
-from evenhand.processes import rank_and_count, summed
+from evenhand.processes import own_part, summed
 from evenhand.scored_text import SequenceScore, Text, adds_start_token, score_of, token_ids
 from evenhand.scoring_forward import Forward, OnEvent
 from evenhand.scoring_gold import demand_numbers, gold_logp
@@ -188,7 +188,7 @@ def distributions(
     def keep(places: torch.Tensor, index: torch.Tensor, logits: torch.Tensor) -> None:
         held[places] = torch.log_softmax(logits, -1, dtype=torch.float32).to(held.device)[index]
 
-    logits_under_rules(forward, distinct, rules, keep, part=rank_and_count())
+    logits_under_rules(forward, distinct, rules, keep, part=own_part())
     held = summed(held)
     demand_numbers(held.isnan().any(1))
     parts = torch.split(held, [len(row.positions) for row in distinct])

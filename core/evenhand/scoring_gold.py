@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule
 from evenhand.errors import UsageError
-from evenhand.processes import rank_and_count, summed
+from evenhand.processes import own_part, summed
 from evenhand.progress import progress
 from evenhand.scoring_forward import Forward
 from evenhand.scoring_packing import Row
@@ -50,7 +50,7 @@ def gold_logp(
             begin = end
 
     def run(advance: Callable[[int], None]) -> None:
-        logits_under_rules(forward, rows, rules, keep, advance=advance, part=rank_and_count())
+        logits_under_rules(forward, rows, rules, keep, advance=advance, part=own_part())
 
     if title is None:
         run(lambda done: None)

@@ -68,7 +68,7 @@ _COUNT_BEHIND = re.compile(rf"(?<![\w.,])\d[\d.,]* (?:{_OF_WHOM})?(?:were|are|wa
 _COUNTED_ARE = re.compile(rf"(?<![\w.,])({_COUNT}|{_MANY}) (?:[a-z]+ ){{1,2}}(?:are|were) \Z")
 """A count of people and what they are (two million people are blind)."""
 _YEAR_BEFORE = re.compile(
-    r"\b(?:(?:(?i:in|since|by|of|from|until|till|during|after|before)|[A-Z][a-z]+|\d{1,2},) 1?[0-9]{3}"
+    r"\b(?:(?:(?i:in|since|by|of|from|until|till|during|after|before)|[A-Z][a-z]+|\d{1,2},) (?:[12][0-9]{3}|[0-9]{3})"
     r"|(?:and|to) [12][0-9]{3}) \Z"
 )
 _SMALL = 9

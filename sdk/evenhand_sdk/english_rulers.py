@@ -25,7 +25,7 @@ _NAME = r"[A-Z][^\W\d_]+(?:['’-][^\W\d_]+)*"
 _PLACE = r" of (?:the (?=[A-Z]\w+s\b))?[A-Z][^\W\d_]+(?:-[^\W\d_]+)*"
 _RANKED = re.compile(rf"\b(?:{_RANK})(?: {_NAME}(?: (?:{_NUMERAL}|I))?)?{_PLACE}")
 _BEFORE = re.compile(
-    rf"(?:\b{_NAME}(?: (?:{_NAME}|of|de|von|van|[IVX]+\b))*(?: \([^()]*\))?,? )?"
+    rf"(?:\b{_NAME}(?: (?:{_NAME}|of|de|von|van|[IVX]\b))*(?: \([^()]*\))?,? )?"
     r"(?:the )?(?:then |late )?(?:\d{1,2}(?:st|nd|rd|th) )?(?:(?:Grand|Dowager|Crown) )?\Z"
 )
 _GIVEN = re.compile(

@@ -33,6 +33,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.data_rows import Fate, Fates, Made, Row, RowOptions, RowWork, token_counts
 from evenhand_standard.data.group_words import share_of_groups
+from evenhand_standard.data.passes import Passes
 from evenhand_standard.data.whole_corpus import workable
 
 if TYPE_CHECKING:
@@ -197,10 +198,11 @@ class Augmenter:
     def as_they_come(self) -> Fates:
         """For a stream: a row is augmented when its additions keep the share under `max_share` at that place."""
         seen = added = 0
+        passes = Passes()
 
         def fates(rows: Sequence[Row]) -> list[Fate]:
             nonlocal seen, added
-            if rows and rows[0].number == 0:
+            if passes.begins(rows):
                 seen = added = 0
             made = [self.made(row) for row in rows]
             own = token_counts(self.tokenizer, [row.text for row in rows])

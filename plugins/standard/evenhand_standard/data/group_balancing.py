@@ -41,6 +41,7 @@ from evenhand_sdk.data_rows import FIXED, Fate, Made, Row, RowOptions, RowWork, 
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.cell_weights import Cell, cell_weights, effective_size
 from evenhand_standard.data.group_words import dominant_group
+from evenhand_standard.data.passes import Passes
 from evenhand_standard.data.row_weights import WEIGHT, WeightedExcess
 from evenhand_standard.data.whole_corpus import columns_of, demand_column, workable
 
@@ -197,9 +198,10 @@ def _as_they_come(axis: Axis, options: GroupBalancingOptions, seed: int) -> Any:
             do='name a column with the concept, as in concept = "column:topic", or give it a data set',
         )  # fmt: skip
     counts: Counter[Cell] = Counter()
+    passes = Passes()
 
     def each(row: Row) -> Fate:
-        if row.number == 0:
+        if passes.begins([row]):
             counts.clear()
         group, concept = _group(row.text, row.columns, axis, options), _concept(row.columns, options)
         if not group or concept is None:

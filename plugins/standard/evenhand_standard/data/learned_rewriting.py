@@ -36,6 +36,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.data_rows import ORIGIN, Fate, Fates, Made, Row, RowOptions, RowWork, one_by_one
 from evenhand_sdk.storage import digest_of
+from evenhand_standard.data.passes import Passes
 from evenhand_standard.data.rewrite_candidates import Rewrite, candidates, likeliest, near, similarity, word_distance
 from evenhand_standard.data.rewriter_models import AT_ONCE as WRITTEN_AT_ONCE
 from evenhand_standard.data.rewriter_models import Models
@@ -158,10 +159,10 @@ class Rewriting:
     def as_they_come(self) -> Fates:
         """For a stream: rewrites of a row are added when they find room beside what was read so far."""
         models, total = Models(self.options, self.run), Counter({NO_ROOM: 0})
-        room = TokenRoom(self.options.max_share, self.run.tokenizer)
+        room, passes = TokenRoom(self.options.max_share, self.run.tokenizer), Passes()
 
         def fates(part: Sequence[Row]) -> list[Fate]:
-            if part and part[0].number == 0:
+            if passes.begins(part):
                 total.clear()
                 room.empty()
             drawn = [row for row in part if row.draw(self.seed) < self.options.strength]

@@ -46,7 +46,7 @@ from evenhand_sdk import (
 from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_one
 from evenhand_sdk.storage import digest_of
-from evenhand_standard.data.whole_corpus import demand_column, demand_whole, workable
+from evenhand_standard.data.whole_corpus import demand_column, demand_whole, worked_on
 from evenhand_standard.decoding.told_contexts import told_contexts
 
 if TYPE_CHECKING:
@@ -182,11 +182,12 @@ def told(scores: Mapping[int, float], bins: Mapping[int, int], word: str) -> dic
 # -------------------------------------------------------------------------------------------------------- the scores
 def scored(rows: Dataset, o: ControlCodesOptions, run: RunContext) -> dict[int, float]:
     """Row -> score, of those that have one; the more, the worse."""
+    fit = worked_on(rows, o.max_characters)
     if o.by.startswith(COLUMN):
         name = o.by.removeprefix(COLUMN)
         demand_column(rows, name, "the score of each text")
-        return {k: float(value) for k, value in enumerate(rows[name]) if value is not None}
-    numbers = [k for k, text in enumerate(rows["text"]) if workable(text, o.max_characters)]
+        return {k: float(value) for k, value in enumerate(rows[name]) if value is not None and fit[k]}
+    numbers = [k for k, each in enumerate(fit) if each]
     texts = [without_codes(rows[k]["text"], o.code) for k in numbers]
     if o.by == GAP:
         return {numbers[k]: gap for k, gap in gaps(texts, o, run).items()}
