@@ -55,8 +55,15 @@ split: list[bool] = []
 def trained(folder: Path, *, resume: bool = False) -> tuple[Any, Any]:
     model, tokenizer = tiny_causal()
     looks = iter((9.0, 1.0, 3.0, 4.0) if not resume else (9.0, 3.0, 4.0))
+
+    def looked(measured: Any) -> float:
+        """What a script says; but the model is read as criteria read it, an odd number of texts in each process."""
+        ids = [measured.ids(text) for text in tiny_sentences()[:3]]
+        measured.distributions(ids, [[0]] * len(ids))
+        return next(looks)
+
     harm = LossTerm(name="harm", fn=lambda batch, outputs: -outputs.loss, count=predicted)
-    criterion = Criterion(name="script", measure=lambda measured: next(looks))
+    criterion = Criterion(name="script", measure=looked)
     settings = TrainingSection(
         max_steps=5, batch_size=ROWS // count(), learning_rate=6e-3, precision="float32", save_every=3,
         evaluate_every=2, language_modelling=0.0,

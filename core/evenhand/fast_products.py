@@ -106,7 +106,8 @@ class _Products:
         if type(module) not in (torch.nn.Linear, Conv1D) or "forward" in vars(module):
             return False
         weight = module.weight
-        return weight.dtype in self.read and weight.device.type == "cpu"
+        split = hasattr(weight, "full_tensor")  # between processes, by FSDP
+        return not split and weight.dtype in self.read and weight.device.type == "cpu"
 
     def weights(self, module: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(weight [out, in], bias [out] or None) in the format of the products."""
