@@ -1,7 +1,8 @@
 """Any two data steps in either order: they work together, or the second is refused with the reason.
 
 The steps are those of the entry points, so that a new technique joins by itself. Work together means: both accounts add
-up, rows that the second step did not make are the very rows of the first with all their columns, and rows that the first step's loss reads as they are come through unchanged, each once.
+up, rows that the second step did not make are the very rows of the first with all their columns, and rows that the
+first step's loss reads as they are come through unchanged, each once.
 
 Of steps that meet rows in one way, by one mechanism, one stands for all (`LIKE`).
 `EVENHAND_ALL_PAIRS=1 pytest tests/standard/test_data_pairs.py` takes every pair.
