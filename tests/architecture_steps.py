@@ -14,14 +14,14 @@ import torch
 
 from evenhand.context import StepHandle
 from evenhand.contributions import Artifact, Kind
-from evenhand.discovery import discover, load
+from evenhand.discovery import discover
 from evenhand.life import Placed
 from evenhand.plugin import Plugin
 from evenhand.recipe_model import StepEntry, TrainingSection
 from evenhand.recipe_steps import ResolvedStep, match_steps
-from evenhand_sdk.conformance_case import Case
 from evenhand_sdk.testing import contributions, logits, place, run_context, sample_rows, train
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
+from step_cases import steps_of
 
 CONTROLS = ("random-directions", "random-heads", "weight-noise", "weight-rounding")
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -37,24 +37,7 @@ FORMS: Mapping[str, Mapping[str, Any]] = {
 """Further forms of a step that act elsewhere than its default."""
 
 
-def steps() -> dict[str, Case]:
-    """By name: every technique of this project's distributions that changes the model, and its further forms."""
-    ours = ("evenhand-standard", "evenhand-adapterfusion")
-    rows = [row for row in discover().rows if row.distribution in ours and row.status == "ok"]
-    found = {}
-    for row in rows:
-        plugin = load(row)
-        if "architecture" in plugin.stages() and plugin.name not in CONTROLS:
-            case = Case.of(plugin, "causal")
-            options = {**case.options, **OPTIONS.get(plugin.name, {})}
-            found[plugin.name] = Case(plugin=plugin, kind="causal", options=options)
-    for name, options in FORMS.items():
-        case = found[name.partition(" ")[0]]
-        found[name] = Case(plugin=case.plugin, kind="causal", options={**case.options, **options})
-    return found
-
-
-CASES = steps()
+CASES = steps_of("architecture", ("evenhand-standard", "evenhand-adapterfusion"), OPTIONS, FORMS, without=CONTROLS)
 
 
 @cache

@@ -21,12 +21,11 @@ import pytest
 from datasets import Dataset
 
 from evenhand import measuring
-from evenhand.discovery import discover, load
 from evenhand.errors import UsageError
-from evenhand_sdk.conformance_case import Case
 from evenhand_sdk.data_rows import FIXED, STEP
 from evenhand_sdk.testing import contributions, run_context, sample_rows, train
 from evenhand_sdk.tiny import tiny_causal
+from step_cases import steps_of
 
 pytestmark = pytest.mark.slow
 
@@ -58,22 +57,7 @@ FIXING = {"preference-pairs": 8, "unlearning": 4, "unlikelihood": 4, "unwanted-t
 """Steps whose loss reads some rows as they are, and how many such rows they make of `texts()`."""
 
 
-def steps() -> dict[str, Case]:
-    """By name: every technique of this project's that changes or reads the data, and its further forms."""
-    found = {}
-    for row in discover().rows:
-        if row.distribution == "evenhand-standard" and row.status == "ok":
-            plugin = load(row)
-            if "data" in plugin.stages():
-                options = {**Case.of(plugin, "causal").options, **OPTIONS.get(plugin.name, {})}
-                found[plugin.name] = Case(plugin=plugin, kind="causal", options=options)
-    for name, options in FORMS.items():
-        case = found[name.partition(" ")[0]]
-        found[name] = Case(plugin=case.plugin, kind="causal", options={**case.options, **options})
-    return found
-
-
-CASES = steps()
+CASES = steps_of("data", ("evenhand-standard",), OPTIONS, FORMS)
 EVERY = [(a, b) for a in CASES for b in CASES]
 PAIRS = EVERY if os.environ.get("EVENHAND_ALL_PAIRS") else [p for p in EVERY if not set(p) & set(LIKE)]
 

@@ -146,6 +146,14 @@ def test_in_a_stream_the_share_holds_at_each_place(run: Any) -> None:
     assert streaming.facts["texts whose rewrites had no room under max_share"] == 30 - len(more)
 
 
+def test_a_stream_that_begins_with_a_row_without_text_counts_anew_when_it_is_read_again(run: Any) -> None:
+    texts = ["", *(f"She has {k} books." if k % 2 else f"Rain fell {k}." for k in range(40))]
+    streaming = LearnedRewriting(rewriter="engine", max_share=0.2).data(run, "train", run.services.model)
+    stream = streaming.fn(rows_of(texts).to_iterable_dataset())
+    read = [([row["text"] for row in stream], dict(streaming.facts)) for _ in range(2)]
+    assert read[0] == read[1] and len(read[0][0]) > 40
+
+
 def test_a_named_models_texts_are_added_when_they_pass(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, str]] = []
     answers = {TEXTS[0]: "He sold his boat. ", TEXTS[2]: "Something else entirely happened here today, friends."}
