@@ -169,7 +169,8 @@ def pool_of(rows: Dataset, axes: Sequence[Axis], options: HealthyDataDietOptions
 def kept_numbers(n: int, m: int, options: HealthyDataDietOptions) -> tuple[int, int]:
     """How many of n texts stay and how many of m counterfactuals are added; at least one where the share is not 0."""
     s = options.strength
-    return _rounded((1 - s * (1 - options.keep_factual)) * n), _rounded(s * options.keep_counterfactual * m)
+    share = (1 - s) + s * options.keep_factual  # in this form the chosen share itself at strength 1
+    return _rounded(share * n), _rounded(s * options.keep_counterfactual * m)
 
 
 def _rounded(number: float) -> int:
