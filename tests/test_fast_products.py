@@ -152,6 +152,8 @@ def test_weights_of_another_format_than_is_measured_in_are_left_alone():
 def test_a_few_rows_are_multiplied_from_the_other_side(shape, monkeypatch):
     from transformers.pytorch_utils import Conv1D
 
+    monkeypatch.setattr("evenhand.fast_products.mkl_is_at_home", lambda: False)
+
     calls = []
     plain = torch.mm
     monkeypatch.setattr(torch, "mm", lambda a, b: calls.append(a.shape) or plain(a, b))
@@ -169,6 +171,18 @@ def test_a_few_rows_are_multiplied_from_the_other_side(shape, monkeypatch):
     rows = x.numel() // 6
     wide, narrow, turned = (10, 6), (4, 6), (10, 6)
     assert calls == {1: [], 2: [wide, narrow, turned], 3: [wide, turned], 4: [wide, turned], 5: []}[rows]
+
+
+@pytest.mark.parametrize(("at_home", "names"), [(True, set()), (False, {"gate_proj", "up_proj", "down_proj"})])
+def test_where_mkl_is_at_home_few_rows_in_float32_are_left_to_it(at_home, names, monkeypatch):
+    monkeypatch.setattr("evenhand.fast_products.mkl_is_at_home", lambda: at_home)
+    block = Gated(nn.SiLU())
+    with fast_products(block, "float32", blocks=False):
+        assert patched(block) == names
+    with fast_products(block, "float32"):  # the many rows of a measurement gain from the activation
+        assert "" in patched(block)
+    with fast_products(block.bfloat16(), "bfloat16", blocks=False):
+        assert patched(block) == {"gate_proj", "up_proj", "down_proj"}
 
 
 def test_layers_that_read_the_same_input_share_its_conversion_until_it_changes():

@@ -55,7 +55,7 @@ class Reader:
         self.cache, self.mask, self.cached = None, None, []
 
     def multiply_many(self, many: bool) -> None:
-        """On a processor, MKL multiplies a few rows at twice the price of one, oneDNN at nearly the same price.
+        """Where MKL is not at home it multiplies a few rows at twice the price of one, oneDNN at nearly the same price.
 
         Rows without contexts are left to the library's own products, so that they stay plain `generate` bit by bit.
         """

@@ -18,6 +18,7 @@ from evenhand.cache import sha256_file, write_atomic
 from evenhand.devices import accelerator
 from evenhand.errors import RunNotFound
 from evenhand.plan import stages_of
+from evenhand.processor import processor_name
 from evenhand.report_reading import raw_run
 from evenhand.report_record import SCHEMA
 
@@ -142,20 +143,10 @@ def environment(threads: int, device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "platform": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor_name(),
         "accelerator": accelerator(device),
         "threads": threads,
     }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        return platform.processor()
-    return platform.processor()
 
 
 def step_entry(step: ResolvedStep) -> dict[str, Any]:
