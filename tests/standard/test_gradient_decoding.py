@@ -101,6 +101,21 @@ def test_it_draws_the_groups_together_and_leaves_no_trace(tiny: Any, run_of: Any
     assert not any(m._forward_hooks for m in model.modules())
 
 
+@pytest.mark.parametrize("made_inside", [False, True])
+def test_it_acts_in_inference_mode_as_servers_use_it(made_inside: bool, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    batch = tokenizer("The king said that", return_tensors="pt")
+    found = []
+    for inside in (False, True):
+        with torch.inference_mode(inside and made_inside):
+            attach(model, tokenizer, [rule_of(run_of(model, tokenizer))])
+        with torch.inference_mode(inside):
+            found.append(model.generate(**batch, max_new_tokens=4, do_sample=False))
+        assert max(change.total_variation for change in model.generate.changes[0]) > 0.001
+        del model.generate
+    assert torch.equal(found[0], found[1])
+
+
 def test_teacher_forced_scores_equal_stepwise_ones(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     rule = rule_of(run_of(model, tokenizer))

@@ -160,16 +160,18 @@ def moved(
     """l_d(x) - l_0(x) [rows, V]: `families` has for each row the prefix and then its counterfactuals."""
     import torch
 
-    owner = torch.tensor([b for b, family in enumerate(families) for _ in family], device=model.device)
-    first = [sum(len(f) for f in families[:b]) for b in range(len(families))]
-    ids, mask = padded([text for family in families for text in family], model.device)
     training = model.training
     flags = [(p, p.requires_grad) for p in model.parameters()]
     model.eval()
     try:
         for p, _ in flags:
             p.requires_grad_(False)
+        # What is made in inference mode can have no part in a gradient.
         with torch.inference_mode(False), torch.enable_grad(), LowerLayers(model, norms) as lower:
+            owner = torch.tensor([b for b, family in enumerate(families) for _ in family], device=model.device)
+            first = [sum(len(f) for f in families[:b]) for b in range(len(families))]
+            ids, mask = padded([text for family in families for text in family], model.device)
+            bins = bins.clone() if bins.is_inference() else bins
             size = {"device": model.device, "requires_grad": True}
             shifts = [torch.zeros(len(families), n.weight.numel(), **size) for n in norms]
             start: torch.Tensor | None = None
