@@ -234,17 +234,53 @@ def test_each_token_of_the_list_ends_an_answer() -> None:
         assert len(ended.token_ids) == list(plain.token_ids).index(second)
 
 
-def test_generate_with_rules_fills_the_scores_that_were_asked_for() -> None:
+def test_generate_with_rules_fills_the_scores_and_logits_that_were_asked_for() -> None:
+    """`logits` are the model's own, before the rules; `scores` what a token was chosen from."""
     model, tokenizer = tiny_causal()
-    ids = tokenizer("The nurse said", return_tensors="pt")
-    how: dict[str, Any] = {"max_new_tokens": 3, "min_new_tokens": 3, "do_sample": False, "output_scores": True}
-    plain = model.generate(**ids, **how, return_dict_in_generate=True)
+    batch = tokenizer(PROMPTS, return_tensors="pt", padding=True, padding_side="left")
+    how: dict[str, Any] = {
+        "max_new_tokens": 3,
+        "min_new_tokens": 3,
+        "do_sample": False,
+        "return_dict_in_generate": True,
+    }
+    asked = {"output_scores": True, "output_logits": True}
+    plain = model.generate(**batch, **how, **asked)
+    attach(model, tokenizer, [DecodingRule(name="twice", next_logits=lambda ids, logits, contexts: 2 * logits)])
+    ruled = model.generate(**batch, **how, **asked)
+    assert torch.equal(plain.sequences, ruled.sequences)  # doubled logits have the same order
+    assert len(ruled.scores) == len(ruled.logits) == 3
+    for number in range(3):
+        assert torch.equal(ruled.logits[number], plain.logits[number])
+        assert torch.equal(ruled.scores[number], 2 * plain.scores[number])
+    assert model.generate(**batch, **how).scores is model.generate(**batch, **how).logits is None
+    with pytest.raises(UsageError) as caught:
+        model.generate(**batch, **how, output_attentions=True, output_hidden_states=True)
+    assert str(caught.value).splitlines()[0] == (
+        "generate: decoding rules are in force, and the attentions and hidden states of their loop are not kept"
+    )
+
+
+@pytest.mark.parametrize("place", ["argument", "configuration", "the model's own"])
+def test_an_answer_under_rules_ends_at_a_stop_string(place: str) -> None:
+    from transformers import GenerationConfig
+
+    model, tokenizer = tiny_causal()
+    batch = tokenizer(PROMPTS, return_tensors="pt", padding=True, padding_side="left")
+    how: dict[str, Any] = {"max_new_tokens": 12, "do_sample": False}
+    first = tokenizer.decode(model.generate(**batch, **how)[0, batch["input_ids"].shape[1] :][:4])[-3:]
+    if place == "argument":
+        how["stop_strings"] = [first]
+    elif place == "configuration":
+        how["generation_config"] = GenerationConfig(stop_strings=first, pad_token_id=tokenizer.pad_token_id)
+    else:
+        model.generation_config.stop_strings = [first]
+        how["generation_config"] = GenerationConfig(pad_token_id=tokenizer.pad_token_id)
+    plain = model.generate(**batch, **how, tokenizer=tokenizer)
+    assert int((plain[0] == tokenizer.pad_token_id).sum()) > 0  # it ended before the others
     attach(model, tokenizer, [DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits)])
-    ruled = model.generate(**ids, **how, return_dict_in_generate=True)
-    assert torch.equal(plain.sequences, ruled.sequences)
-    assert len(ruled.scores) == 3
-    for a, b in zip(plain.scores, ruled.scores, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    assert torch.equal(model.generate(**batch, **how), plain)  # the tokenizer is known already
+    assert torch.equal(model.generate(**batch, **how, tokenizer=tokenizer), plain)
 
 
 def test_an_empty_prompt_begins_a_text_or_is_refused() -> None:
@@ -368,6 +404,7 @@ def test_beams_add_up_log_probabilities_also_where_a_rule_gives_other_numbers() 
         ({"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0}, "with groups of beams"),
         ({"assistant_model": "a model"}, "with an assistant model"),
         ({"custom_generate": lambda model, input_ids, **rest: input_ids}, "by a `custom_generate` of your own"),
+        ({"token_healing": True}, "with the last token of the prompt healed"),
         ({"inputs_embeds": torch.zeros(1, 3, 32)}, "behind embeddings instead of tokens"),
     ],
 )
@@ -393,6 +430,11 @@ def test_a_configuration_counts_also_where_it_has_no_name() -> None:
     assert torch.equal(model.generate(ids, beams), named)
     short = {"num_beams": 4, "do_sample": False, "generation_config": GenerationConfig(pad_token_id=0)}
     assert model.generate(ids, **short, max_length=ids.shape[1] + 3).shape[1] <= ids.shape[1] + 3
+    model.generation_config.num_beams = 4  # which a configuration that says nothing of beams leaves as it is
+    quiet = GenerationConfig(max_new_tokens=6, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+    assert torch.equal(model.generate(ids, quiet), named)
+    assert model.generate(ids, quiet, use_model_defaults=False).shape[0] == 1
+    model.generation_config.num_beams = 1
     greedy = GenerationConfig(max_new_tokens=6, do_sample=False, pad_token_id=tokenizer.pad_token_id)
     assert torch.equal(model.generate(ids, greedy), model.generate(ids, max_new_tokens=6, do_sample=False))
     with pytest.raises(UsageError, match="by looking up the prompt"):

@@ -18,7 +18,7 @@ from evenhand.own_code import OwnSteps, configured
 from evenhand_sdk import DataTransform, Plugin, hookimpl
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.data.counterfactual_augmentation import CounterfactualAugmentation
-from evenhand_standard.decoding.self_debias import SelfDebias
+from evenhand_standard.decoding.expert_guidance import ExpertGuidance
 from evenhand_standard.objective.pair_parity import PairParity
 from own_plugins import TEXTS, Draw, Student, Turn
 
@@ -139,8 +139,8 @@ def test_a_plugin_of_a_notebook_is_held_against_the_contract() -> None:
 
 def test_a_plugin_for_causal_models_is_refused_on_a_masked_one() -> None:
     with pytest.raises(WrongModelKind) as error:
-        OwnSteps(*tiny_masked(), [SelfDebias()])
-    assert str(error.value) == "plugin 'self-debias': it works on causal models only, this model is masked"
+        OwnSteps(*tiny_masked(), [ExpertGuidance()])
+    assert str(error.value) == "plugin 'expert-guidance': it works on causal models only, this model is masked"
 
 
 def test_hooks_are_seeded_and_leave_the_random_state_of_the_caller_alone() -> None:

@@ -32,6 +32,8 @@ STRICT = (
         ({"max_new_tokens": 2.5}, "max_new_tokens is 2.5, not a whole number"),
         ({"temperature": -1.0}, "the temperature is -1.0"),
         ({"temperature": float("nan")}, "the temperature is nan"),
+        ({"seed": "x"}, "the seed is 'x', and must be a whole number of at most 63 bits"),
+        ({"seed": 2**63}, "the seed is 9223372036854775808, and must be a whole number of at most 63 bits"),
         ({"prompt": "a \ud800 b"}, "the prompt has half a character (a surrogate without its other half)"),
         ({"prompt": None}, "the prompt is NoneType, not text"),
         (
@@ -49,6 +51,27 @@ def test_a_request_that_cannot_be_answered_is_told_and_costs_the_others_nothing(
         generate(model, tokenizer, [GOOD, bad, GOOD])
     assert str(caught.value).splitlines()[0] == f"generate: {what}"
     assert [a and a.text for a in caught.value.answers] == [plain.text, None, plain.text]
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, True])
+def test_a_number_of_requests_at_a_time_that_there_is_not_is_refused(size: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        generate(*tiny_causal(), [GOOD], batch_size=size)
+    assert str(caught.value) == f"generate: batch_size is {size!r}, and must be a whole number, 1 at least"
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_tokenizer_without_a_padding_token_answers_batches(ends: bool) -> None:
+    """As those of GPT-2 and Llama come: what fills up a batch is never read."""
+    model, tokenizer = tiny_causal()
+    asked = [GOOD, dataclasses.replace(GOOD, prompt="The queen told her brother that he")]
+    rule = DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits * 1.0)
+    expected = [answer.text for answer in generate(model, tokenizer, asked)]
+    tokenizer.pad_token = None
+    if not ends:
+        tokenizer.eos_token = None
+    for rules in ([], [rule]):
+        assert [answer.text for answer in generate(model, tokenizer, asked, rules=rules)] == expected
 
 
 @pytest.mark.parametrize("how", [{"temperature": -1.0}, {"temperature": float("inf")}, {"top_p": 0.0}, {"top_p": 1.5}])

@@ -33,17 +33,17 @@ def test_a_step_for_another_kind_of_model_is_told_without_loading_it(place: Path
     save_tiny(place / "bert", family="bert")
     (place / "bert" / "model.safetensors").unlink()
     (place / "bert" / "model.safetensors").write_bytes(b"not read")
-    result = validated(model, step="self-debias")
+    result = validated(model, step="expert-guidance")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "is a masked language model: step 'self-debias' needs a causal model\n" in result.stderr
+    assert "is a masked language model: step 'expert-guidance' needs a causal model\n" in result.stderr
     assert validated(model).exit_code == 0
 
 
 def test_an_inactive_step_of_another_kind_is_no_mistake(place: Path) -> None:
     save_tiny(place / "bert", family="bert")
-    result = validated("./bert", step="self-debias", more='[[steps]]\nuse = "pair-parity"\n')
+    result = validated("./bert", step="expert-guidance", more='[[steps]]\nuse = "pair-parity"\n')
     assert result.exit_code == 2
-    text = Path("my.toml").read_text().replace('use = "self-debias"\n', 'use = "self-debias"\nactive = false\n')
+    text = Path("my.toml").read_text().replace('use = "expert-guidance"\n', 'use = "expert-guidance"\nactive = false\n')
     Path("my.toml").write_text(text)
     assert CliRunner().invoke(toolkit, ["validate", "my.toml"]).exit_code == 0
 

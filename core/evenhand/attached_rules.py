@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from evenhand.contributions import DecodingRule
@@ -21,8 +21,11 @@ OTHER_WAYS = {
     "constraints": "with constraints",
     "inputs_embeds": "behind embeddings instead of tokens",
     "custom_generate": "by a `custom_generate` of your own",
+    "token_healing": "with the last token of the prompt healed",
 }
 """Ways of decoding that do not choose each token from the distribution after the text so far, by their argument."""
+NOT_KEPT = {"output_attentions": "attentions", "output_hidden_states": "hidden states"}
+"""What plain `generate` can give of each forward pass, and the loop with rules does not keep, by its argument."""
 
 
 def _demand_known_way(asked: Callable[[str], Any]) -> None:
@@ -37,6 +40,54 @@ def _demand_known_way(asked: Callable[[str], Any]) -> None:
             where="generate",
             do="decode greedily, by sampling or with plain beams, or undo the rules first",
         )
+
+
+def _settings(model: Any, kwargs: Mapping[str, Any]) -> Callable[[str], Any]:
+    """name -> what `generate` will take for it: its argument, the configuration it is given, or the model's own.
+
+    A configuration that leaves a setting at the library's default gets the model's; models saved by transformers before
+    4.50 do that only when they are told to.
+    """
+    from packaging.version import parse
+    from transformers import GenerationConfig
+
+    own, given = model.generation_config, kwargs.get("generation_config")
+    told = kwargs.get("use_model_defaults")
+    modern = parse(getattr(own, "transformers_version", None) or "0") >= parse("4.50.0.dev0")
+    falls_back = given is not None and (modern if told is None else bool(told))
+    default = GenerationConfig()
+
+    def asked(name: str) -> Any:
+        if kwargs.get(name) is not None:
+            return kwargs[name]
+        found = getattr(own if given is None else given, name, None)
+        return getattr(own, name, found) if falls_back and found == getattr(default, name, None) else found
+
+    return asked
+
+
+def _demand_kept(asked: Callable[[str], Any]) -> None:
+    """What is asked for is not left empty without a word."""
+    wanted = [words for name, words in NOT_KEPT.items() if asked(name)] if asked("return_dict_in_generate") else []
+    if wanted:
+        raise UsageError(
+            f"decoding rules are in force, and the {' and '.join(wanted)} of their loop are not kept",
+            where="generate",
+            do="read what was written once more, in one forward pass of the model",
+        )
+
+
+def _stop_by_strings(tokenizer: Any, asked: Callable[[str], Any], kwargs: dict[str, Any]) -> None:
+    """Makes the criterion for `stop_strings` here: transformers loses the tokenizer on its way to a loop of ours."""
+    from transformers import StoppingCriteriaList, StopStringCriteria
+
+    given = kwargs.pop("tokenizer", None)
+    if asked("stop_strings"):
+        criterion = StopStringCriteria(
+            tokenizer=tokenizer if given is None else given, stop_strings=asked("stop_strings")
+        )
+        kwargs["stopping_criteria"] = StoppingCriteriaList([*(kwargs.get("stopping_criteria") or ()), criterion])
+        kwargs["stop_strings"] = None
 
 
 def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
@@ -56,18 +107,15 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
         kwargs |= dict(zip(names, args, strict=False))
         if isinstance(kwargs.get("custom_generate"), Decoder):
             return plain(**kwargs)
-        config = kwargs.get("generation_config") or model.generation_config
-
-        def asked(name: str) -> Any:
-            found = kwargs.get(name)
-            return getattr(config, name, None) if found is None else found
-
+        asked = _settings(model, kwargs)
         _demand_known_way(asked)
         beams = asked("num_beams") or 1
         found: list[list[Change]] = []
         try:
             if beams > 1:
                 return _by_beams(plain, model, tokenizer, rules, asked, kwargs, found)
+            _demand_kept(asked)
+            _stop_by_strings(tokenizer, asked, kwargs)
             decoder = Decoder(rules, streamer=kwargs.pop("streamer", None), changes=found)
             return plain(**{**kwargs, "custom_generate": decoder})
         finally:

@@ -59,15 +59,18 @@ class Decoder:
         pad, ends = pad_token(generation_config), end_tokens(generation_config)
         room = (generation_config.max_length or input_ids.shape[1]) - input_ids.shape[1]
         open_rows = torch.ones(len(texts), dtype=torch.bool)
-        kept: list[torch.Tensor] = []
+        whole = bool(generation_config.return_dict_in_generate)
+        kept: dict[str, list[torch.Tensor]] = {
+            name: [] for name in ("scores", "logits") if whole and getattr(generation_config, f"output_{name}")
+        }
         with Reader(model, self.rules, pad, room) as reader, finishing(self.rules):
             for position in count():
-                logits = self._logits(reader, texts, open_rows, position).to(input_ids.device)
+                raw, logits = (x.to(input_ids.device) for x in self._logits(reader, texts, open_rows, position))
                 if not open_rows.any():
                     break
                 scores = logits_processor(input_ids, logits) if logits_processor else logits
-                if generation_config.return_dict_in_generate and generation_config.output_scores:
-                    kept.append(scores)
+                for name, found in kept.items():
+                    found.append(scores if name == "scores" else raw)
                 chosen = self._choose(scores, bool(generation_config.do_sample))
                 chosen = torch.where(open_rows.to(chosen.device), chosen, pad)
                 input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
@@ -84,21 +87,24 @@ class Decoder:
         if streamer is not None:
             streamer.end()
         out: Any = input_ids
-        if generation_config.return_dict_in_generate:
+        if whole:
             from transformers.generation.utils import GenerateDecoderOnlyOutput
 
-            out = GenerateDecoderOnlyOutput(sequences=input_ids, scores=tuple(kept) or None)
+            out = GenerateDecoderOnlyOutput(sequences=input_ids, **{name: tuple(found) for name, found in kept.items()})
         self.given_up.raise_with(out, len(texts))
         return out
 
-    def _logits(self, reader: Reader, texts: list[list[int]], open_rows: torch.Tensor, position: int) -> torch.Tensor:
-        """[B, V] after the rules, for the new token at a position; zero in rows that have come to their end.
+    def _logits(
+        self, reader: Reader, texts: list[list[int]], open_rows: torch.Tensor, position: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, V] of the model and [B, V] after the rules, for the new token at a position; zero in rows that have come
+        to their end.
 
         A row that has no next token is closed, and the others are read again.
         """
         while still := open_rows.nonzero().flatten().tolist():
             try:
-                logits, moved = self._mapped(reader, [texts[b] for b in still])
+                raw, logits, moved = self._mapped(reader, [texts[b] for b in still])
             except EvenhandError as error:
                 for row in self.given_up.rows_of(error):
                     self.given_up.add(still[row], error)
@@ -107,24 +113,23 @@ class Decoder:
             for row, name, before, after, size in moved:
                 self.changes[still[row]].append((position, name, before, after, size))
             if len(still) == len(texts):
-                return logits
-            whole = logits.new_zeros(len(texts), logits.shape[1])
-            whole[still] = logits
-            return whole
-        return torch.empty(0)
+                return raw, logits
+            return _among(raw, still, len(texts)), _among(logits, still, len(texts))
+        return torch.empty(0), torch.empty(0)
 
     def _mapped(
         self, reader: Reader, texts: list[list[int]]
-    ) -> tuple[torch.Tensor, list[tuple[int, str, int, int, float]]]:
-        """[B, V] behind the texts after all rules, and for each move its row and its rule."""
-        logits, contexts = reader.read(texts)
+    ) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, str, int, int, float]]]:
+        """[B, V] behind the texts before and after all rules, and for each move its row and its rule."""
+        raw, contexts = reader.read(texts)
+        logits = raw
         ids = left_padded(texts, logits.device)
         found = []
         for rule, seen in zip(self.rules, contexts, strict=True):
             if rule.next_logits is not None:
                 logits, moved = mapped(rule, ids, logits, seen)
                 found += [(row, rule.name, before, after, size) for row, before, after, size in moved]
-        return logits, found
+        return raw, logits, found
 
     def _choose(self, scores: torch.Tensor, sample: bool) -> torch.Tensor:
         if not sample:
@@ -134,3 +139,10 @@ class Decoder:
             return torch.multinomial(chances, 1).squeeze(1)
         drawn = [torch.multinomial(c, 1, generator=g) for c, g in zip(chances.cpu(), self.generators, strict=True)]
         return torch.cat(drawn).to(scores.device)
+
+
+def _among(rows: torch.Tensor, places: list[int], count: int) -> torch.Tensor:
+    """Rows [n, V] at their places among `count` rows, which are zero elsewhere."""
+    whole = rows.new_zeros(count, rows.shape[1])
+    whole[places] = rows
+    return whole

@@ -18,8 +18,8 @@ from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
 from evenhand.rule_application import Change, token_changes
 from evenhand.scored_text import demand_embedded, token_ids
-from evenhand.sound_requests import demand_sampling, demand_sound
-from evenhand.special_tokens import end_tokens
+from evenhand.sound_requests import demand_batches, demand_sampling, demand_sound
+from evenhand.special_tokens import end_tokens, pad_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,6 +46,7 @@ def generate(
     does not keep the others from their answers: these are the `answers` of the error that is raised at the end.
     """
     demand_sampling(temperature, top_p)
+    demand_batches(batch_size)
     if isinstance(model, RemoteModel):
         return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)
     if not model.can_generate():
@@ -154,7 +155,7 @@ def write_batch(
             out = model.generate(
                 input_ids=inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],
-                pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+                pad_token_id=pad_token(tokenizer),
                 **options,
             )
     finally:
@@ -170,13 +171,17 @@ def write_batch(
 
 
 def _inputs(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Any:
-    """The prompts of a batch as token ids, padded on the left."""
-    side, tokenizer.padding_side = tokenizer.padding_side, "left"
-    try:
-        texts = [prompt_text(tokenizer, r) for r in requests]
-        return tokenizer(texts, return_tensors="pt", padding=len(texts) > 1, verbose=False).to(model.device)
-    finally:
-        tokenizer.padding_side = side
+    """The prompts of a batch as token ids [B, T], padded on the left, also by a tokenizer without a padding token."""
+    import torch
+
+    texts = [prompt_text(tokenizer, r) for r in requests]
+    rows = tokenizer(texts, verbose=False)["input_ids"]
+    width, pad = max(map(len, rows)), pad_token(tokenizer)
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], dtype=torch.long, device=model.device)
+    seen = torch.tensor(
+        [[0] * (width - len(row)) + [1] * len(row) for row in rows], dtype=torch.long, device=model.device
+    )
+    return {"input_ids": ids, "attention_mask": seen}
 
 
 def _response(

@@ -27,7 +27,8 @@ def _refusal() -> UsageError:
     return UsageError(
         "this step works with weights, tokens or their probabilities, which an endpoint does not give",
         where="model.endpoint",
-        do="take rules around requests: prompt-intervention, reranking, answer-rewriting, masked-rewriting, abstention",
+        do="take rules around requests (prompt-intervention, reranking, answer-rewriting, masked-rewriting, "
+        "abstention), or probability-balancing for texts that go on",
     )
 
 

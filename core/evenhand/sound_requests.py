@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from evenhand.contributions import Request
@@ -20,6 +20,8 @@ def demand_sound(request: Request) -> None:
         raise UsageError(what, where="generate")
     if request.temperature is not None:
         demand_temperature(request.temperature)
+    if request.seed is not None:
+        _demand_seed(request.seed)
     for text in (request.prompt, *(text for _, text in request.turns)):
         if not isinstance(text, str):
             raise UsageError(f"the prompt is {type(text).__name__}, not text", where="generate")
@@ -32,6 +34,20 @@ def demand_sound(request: Request) -> None:
                 known=f"at place {error.start}",
                 do="read the text again as UTF-8",
             ) from None
+
+
+def _demand_seed(seed: object) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not -(2**63) <= int(seed) < 2**63:
+        raise UsageError(
+            f"the seed is {seed!r}, and must be a whole number of at most 63 bits", where="generate",
+            do="leave it out to have one drawn from the prompt",
+        )  # fmt: skip
+
+
+def demand_batches(size: object) -> None:
+    """Raises UsageError for what is no number of requests to answer at a time."""
+    if isinstance(size, bool) or not isinstance(size, Integral) or int(size) < 1:
+        raise UsageError(f"batch_size is {size!r}, and must be a whole number, 1 at least", where="generate")
 
 
 def prompts_of(given: Any) -> list[Any]:

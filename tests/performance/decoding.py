@@ -21,10 +21,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
+from evenhand import decoding_reader
 from evenhand.contributions import DecodingRule, Request
 from evenhand.generation import generate
 from evenhand.models import load, resolve
@@ -150,6 +152,34 @@ class Bench:
         more = (statistics.median(ours) - statistics.median(bare)) / self.tokens
         print(f"{name}: {1000 * more:.0f} ms more a word", flush=True)
 
+    def each_token(self, make: Callable[[], Callable[[], Any]]) -> float:
+        """Milliseconds of a token after the first; `make` gives the work for as many tokens as are set then."""
+        whole, found = self.tokens, {}
+        for self.tokens in (whole, 1):
+            work, times = make(), []
+            for k in range(self.rounds + 1):
+                start = self.clock()
+                work()
+                if k:
+                    times.append(self.clock() - start)
+            found[self.tokens] = statistics.median(times)
+        self.tokens = whole
+        return 1000 * (found[whole] - found[1]) / (whole - 1)
+
+    def milliseconds(self) -> None:
+        """A token by transformers, by the own loop with a rule that changes nothing, and by that loop with the masks
+        that transformers makes anew at every token."""
+        for prompts in ([UNNAMED], PLAIN_PROMPTS):
+            theirs = self.each_token(lambda prompts=prompts: self.bare(prompts))
+            loop = self.each_token(lambda prompts=prompts: self.ours(prompts, [SAME]))
+            with mock.patch.object(decoding_reader, "takes_ready_masks", return_value=False):
+                masks = self.each_token(lambda prompts=prompts: self.ours(prompts, [SAME]))
+            print(
+                f"a token of {len(prompts)} prompts: transformers {theirs:.1f} ms, own loop {loop:.1f} ms, with the "
+                f"library's masks {masks:.1f} ms",
+                flush=True,
+            )
+
     def batched(self, name: str, work: Callable[[Sequence[str]], Callable[[], Any]]) -> None:
         """A batch of 8 against 8 single calls."""
         one, eight = [work([p]) for p in PLAIN_PROMPTS], work(PLAIN_PROMPTS)
@@ -200,6 +230,7 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "gradient-price": lambda b: b.price(
         "G7 gradient-decoding, each word moved", [NAMED], b.rule("gradient-decoding", gate=0.0)
     ),
+    "token": lambda b: b.milliseconds(),  # those of decision 64
     # What the library itself gains by a batch: no loop around it can gain more without other products.
     "batch-library": lambda b: b.batched("bare library", b.bare),
     "batch-none": lambda b: b.batched("no rule", b.ours),

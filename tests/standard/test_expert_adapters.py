@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import torch
 from safetensors.torch import save_file
 
 from evenhand.attached_rules import attach
+from evenhand.contributions import Request
+from evenhand.generation import generate
 from evenhand.scoring import distributions
 from evenhand_sdk import UsageError
 from evenhand_sdk.tiny import tiny_causal
 from evenhand_standard.decoding.expert_guidance import ExpertGuidance
 from evenhand_standard.decoding.guidance import guided
-from evenhand_standard.decoding.lora_experts import longest, read_adapter
+from evenhand_standard.decoding.lora_experts import longest, read_adapter, switched_on
 
 RANK, ALPHA = 2, 6.0
 
@@ -156,6 +159,37 @@ def test_the_caches_of_experts_are_free_when_a_generation_ends(
     handle.remove()
     gc.collect()
     assert caches and all(cache() is None for cache in caches)
+
+
+def test_others_who_use_the_model_meanwhile_see_no_adapter(tmp_path: Path, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    adapter = read_adapter(saved(tmp_path / "fair", model, 1), model)
+    ids = tokenizer("Rain fell on the old town", return_tensors="pt")["input_ids"]
+
+    def logits() -> torch.Tensor:
+        with torch.no_grad():
+            return model(ids).logits  # type: ignore[no-any-return]
+
+    plain = logits()
+    with switched_on(model, adapter), ThreadPoolExecutor(1) as pool:
+        assert torch.equal(pool.submit(logits).result(), plain)
+        assert not torch.equal(logits(), plain)
+    assert torch.equal(logits(), plain)
+
+
+def test_requests_in_several_threads_have_experts_of_their_own_text(tmp_path: Path, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    plugin = ExpertGuidance(expert_adapters=[saved(tmp_path / "fair", model, 1)], weight=1.0)
+    rule = plugin.decoding(run_of(model, tokenizer), model)
+
+    def answer(prompt: str) -> Any:
+        [found] = generate(model, tokenizer, [Request(prompt=prompt, max_new_tokens=6)], rules=[rule], title=None)
+        return found.token_ids
+
+    prompts = ["The king said that", "Rain fell", "A girl and her brother", "On the bridge"]
+    expected = [answer(prompt) for prompt in prompts]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(answer, prompts)) == expected
 
 
 def test_which_prefixes_begin_no_other() -> None:

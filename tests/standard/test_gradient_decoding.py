@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
 
 from evenhand.attached_rules import attach
+from evenhand.contributions import Request
+from evenhand.generation import generate
 from evenhand.scoring import distributions
 from evenhand_sdk import UsageError, fold, jensen_shannon, load_axis, token_bins
+from evenhand_standard.decoding import gradient_decoding
 from evenhand_standard.decoding.counterfactual_averaging import swapped_contexts
 from evenhand_standard.decoding.gradient_decoding import GradientDecoding, apart, moved, portions, top_norms
 from evenhand_standard.decoding.lower_layers import LowerLayers, layers_below
@@ -99,6 +103,72 @@ def test_it_draws_the_groups_together_and_leaves_no_trace(tiny: Any, run_of: Any
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert [p.requires_grad for p in model.parameters()] == flags
     assert not any(m._forward_hooks for m in model.modules())
+
+
+def elsewhere(work: Any) -> Any:
+    """What a function gives in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
+
+
+def test_others_who_use_the_model_meanwhile_see_nothing_of_it(
+    tiny: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = tiny()
+    texts = ["The king said that", "The queen said that"]
+    families = [[list(tokenizer(t)["input_ids"]) for t in texts]]
+    bins = token_bins(tokenizer, GENDER.bins(names=True), model.get_input_embeddings().num_embeddings)
+    other = tokenizer("Rain fell on the old town", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        expected = model(other).logits
+    seen = []
+    step_down = gradient_decoding.step_down
+
+    def looking(*given: Any) -> None:
+        step_down(*given)
+
+        def plain() -> torch.Tensor:
+            with torch.no_grad():
+                return model(other).logits  # type: ignore[no-any-return]
+
+        seen.append(elsewhere(plain))
+
+    alone = moved(model, top_norms(model, 1), families, bins, 3, RATE, KL)
+    monkeypatch.setattr(gradient_decoding, "step_down", looking)
+    assert torch.equal(moved(model, top_norms(model, 1), families, bins, 3, RATE, KL), alone)
+    assert len(seen) == 3 and all(torch.equal(logits, expected) for logits in seen)
+
+
+def test_requests_in_several_threads_are_answered_as_one_after_the_other(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    rule = rule_of(run_of(model, tokenizer))
+    prompts = ["The king said that", "The queen told her brother", "A girl and", "His sister was"]
+
+    def answer(prompt: str) -> Any:
+        [found] = generate(model, tokenizer, [Request(prompt=prompt, max_new_tokens=5)], rules=[rule], title=None)
+        return found.token_ids, found.changes
+
+    flags = [p.requires_grad for p in model.parameters()]
+    expected = [answer(prompt) for prompt in prompts]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(answer, prompts)) == expected
+    assert [p.requires_grad for p in model.parameters()] == flags
+    assert not any(m._forward_hooks or "forward" in vars(m) for m in model.modules())
+
+
+@pytest.mark.parametrize("made_inside", [False, True])
+def test_it_acts_in_inference_mode_as_servers_use_it(made_inside: bool, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    batch = tokenizer("The king said that", return_tensors="pt")
+    found = []
+    for inside in (False, True):
+        with torch.inference_mode(inside and made_inside):
+            attach(model, tokenizer, [rule_of(run_of(model, tokenizer))])
+        with torch.inference_mode(inside):
+            found.append(model.generate(**batch, max_new_tokens=4, do_sample=False))
+        assert max(change.total_variation for change in model.generate.changes[0]) > 0.001
+        del model.generate
+    assert torch.equal(found[0], found[1])
 
 
 def test_teacher_forced_scores_equal_stepwise_ones(tiny: Any, run_of: Any) -> None:

@@ -82,6 +82,16 @@ def test_many_splits_at_once_are_the_same_as_one_after_the_other(values: list[fl
     assert torch.equal(out[2], out[0])
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-20, 20, width=32), min_size=3, max_size=3), st.integers(1, 8))
+def test_words_with_equal_shares_are_equal_to_the_last_bit_in_every_batch(values: list[float], rows: int) -> None:
+    """Otherwise a greedy answer would be one of rounding."""
+    splits = [(((0,), 0.5), ((1,), 0.5))]
+    out = balancing(splits, lambda ids: False, 1.0)(torch.zeros(rows, 1), torch.tensor([values] * rows), [])
+    assert out[:, 0].tolist() == out[:, 1].tolist()
+    assert out[0, 0].item() == pytest.approx(math.log((math.exp(values[0]) + math.exp(values[1])) / 2), abs=1e-5)
+
+
 def test_bins_are_words_of_one_token_in_each_way_to_write_them() -> None:
     found = [
         tuple(sorted(TOKENIZER.decode([i]) for i in ids) for ids, _ in split)

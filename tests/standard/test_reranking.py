@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evenhand.generation import generate
-from evenhand_sdk import Request, Response, UsageError, load_axis
+from evenhand_sdk import Ask, Request, Response, UsageError, load_axis
 from evenhand_standard.decoding.candidates import Rated, rated, sampled
 from evenhand_standard.decoding.quotas import chosen, distance
 from evenhand_standard.decoding.reranking import Reranking, balanced_set, best_of
@@ -129,6 +130,26 @@ def test_a_request_cannot_ask_for_just_any_number_of_items(items: Any, tiny: Any
     assert caught.value.answers[0] is None and caught.value.answers[1].text
 
 
+@pytest.mark.parametrize(
+    ("options", "meta", "drawn"),
+    [({}, {}, 8), ({"samples": 20}, {}, 20), ({"samples": 6}, {"items": 5}, 10), ({"form": "best"}, {}, 4)],
+)
+def test_a_quota_always_has_a_choice(options: Any, meta: Any, drawn: int, tiny: Any, run_of: Any) -> None:
+    """By default it gives four answers, and of four it could not choose."""
+    rule = Reranking(**{"form": "quota", **options}).decoding(run_of(*tiny()), tiny()[0])
+    asked: list[Request] = []
+
+    def answering(requests: Sequence[Request]) -> list[Response]:
+        asked.extend(requests)
+        return [Response(request=r, text=f" she has {k}", token_ids=(40 + k,)) for k, r in enumerate(requests)]
+
+    answer = rule.around(Request(prompt="My friend said", meta=meta), Ask(answering))
+    assert len(asked) == drawn
+    if options.get("form") != "best":
+        assert len(answer.text.splitlines()) == meta.get("items", 4)
+        assert answer.request_changes[-1].facts["answers"] == drawn
+
+
 def test_of_equally_balanced_sets_the_most_fluent_is_given_and_nobody_is_erased() -> None:
     groups: list[str | None] = ["m", "m", "m", "f", None, "m", None, "f"]
     fluency = [-3.0, -1.0, -2.0, -5.0, -1.0, -9.0, -2.0, -4.0]
@@ -160,8 +181,6 @@ def test_an_answer_does_not_depend_on_its_batch(options: dict[str, Any], tiny: A
 
 
 def test_the_first_sample_is_the_plain_answer_and_equal_ones_count_once() -> None:
-    from evenhand_sdk import Ask
-
     seen: list[Request] = []
 
     def give(asked: Any) -> list[Response]:

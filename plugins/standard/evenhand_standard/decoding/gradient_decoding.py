@@ -19,6 +19,7 @@ Sources: Yang et al. 2023 (UDDIA), Dathathri et al. 2020 (PPLM); the folded dive
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,6 +99,7 @@ class GradientDecoding(Mitigation):
         editor = TokenEditor(run.tokenizer)
         contexts = swapped_contexts(editor, axes, names=o.names, exempt=o.exempt, drawn=drawn)
         norms = top_norms(model, o.layers)
+        one_at_a_time = threading.Lock()  # the model has one set of norms, whoever is being answered
 
         def next_logits(ids: torch.Tensor, logits: torch.Tensor, given: Sequence[torch.Tensor]) -> torch.Tensor:
             folds = bins.to(logits.device)
@@ -109,7 +111,8 @@ class GradientDecoding(Mitigation):
             families = {b: [prefixes[b], *map(list, contexts(prefixes[b]))] for b in rows}
             for part in portions(families, TOKENS.get(logits.device.type, TOKENS["cpu"])):
                 chunk = [families[b] for b in part]
-                change = moved(model, norms, chunk, folds, o.steps, o.learning_rate, o.kl)
+                with one_at_a_time:
+                    change = moved(model, norms, chunk, folds, o.steps, o.learning_rate, o.kl)
                 mixed = logits[part].float() + o.strength * o.fusion * change
                 out[part] = mixed.log_softmax(-1).to(out.dtype)
             return out
@@ -160,16 +163,18 @@ def moved(
     """l_d(x) - l_0(x) [rows, V]: `families` has for each row the prefix and then its counterfactuals."""
     import torch
 
-    owner = torch.tensor([b for b, family in enumerate(families) for _ in family], device=model.device)
-    first = [sum(len(f) for f in families[:b]) for b in range(len(families))]
-    ids, mask = padded([text for family in families for text in family], model.device)
     training = model.training
     flags = [(p, p.requires_grad) for p in model.parameters()]
     model.eval()
     try:
         for p, _ in flags:
             p.requires_grad_(False)
+        # What is made in inference mode can have no part in a gradient.
         with torch.inference_mode(False), torch.enable_grad(), LowerLayers(model, norms) as lower:
+            owner = torch.tensor([b for b, family in enumerate(families) for _ in family], device=model.device)
+            first = [sum(len(f) for f in families[:b]) for b in range(len(families))]
+            ids, mask = padded([text for family in families for text in family], model.device)
+            bins = bins.clone() if bins.is_inference() else bins
             size = {"device": model.device, "requires_grad": True}
             shifts = [torch.zeros(len(families), n.weight.numel(), **size) for n in norms]
             start: torch.Tensor | None = None
@@ -240,12 +245,16 @@ def next_logp(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor
 
 @contextlib.contextmanager
 def shifted(norms: Sequence[torch.nn.Module], shifts: Sequence[torch.Tensor], owner: torch.Tensor) -> Iterator[None]:
-    """A block in which each norm's output is moved by its row's shift; `owner` [n] is the row of each sequence."""
+    """A block in which each norm's output is moved by its row's shift, in this thread and no other; `owner` [n] is the
+    row of each sequence."""
+    mine = threading.get_ident()
 
     def hook(norm: torch.nn.Module, shift: torch.Tensor) -> Callable[..., torch.Tensor]:
         biased = getattr(norm, "bias", None) is not None
 
         def change(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            if threading.get_ident() != mine:
+                return output
             by = shift[owner].to(output.dtype)
             by = by.reshape(by.shape[0], *(1,) * (output.dim() - 2), by.shape[-1])
             return output + by if biased else output * (1 + by)

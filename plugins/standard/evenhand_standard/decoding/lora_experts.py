@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,10 +97,13 @@ def _demand_base(wanted: str | None, model: Any, paths: Sequence[str], where: st
 
 @contextlib.contextmanager
 def switched_on(model: Any, adapter: Adapter) -> Iterator[None]:
-    """A block in which the model computes with the adapter."""
+    """A block in which the model computes with the adapter, in this thread and no other."""
+    mine = threading.get_ident()
 
     def hook(a: torch.Tensor, b: torch.Tensor) -> Callable[..., torch.Tensor]:
         def add(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            if threading.get_ident() != mine:
+                return output
             return output + adapter.scale * (inputs[0] @ a.T) @ b.T
 
         return add
@@ -119,16 +123,18 @@ class Expert:
     def __init__(self, model: Any, adapter: Adapter) -> None:
         self.model, self.adapter = model, adapter
         self._growing = GrowingSequences(model)
+        self._one_at_a_time = threading.Lock()
 
     def free(self) -> None:
         """Forget the cache of the last text."""
-        self._growing.free()
+        with self._one_at_a_time:
+            self._growing.free()
 
     def next_logits(self, prefixes: Sequence[tuple[int, ...]]) -> torch.Tensor:
         """[n, V] behind each prefix. Prefixes of one text, as in scoring, are read in one pass over it."""
         import torch
 
-        with switched_on(self.model, self.adapter), torch.no_grad():
+        with self._one_at_a_time, switched_on(self.model, self.adapter), torch.no_grad():
             whole = longest(prefixes)
             if len(whole) == len(set(prefixes)):
                 return self._growing.next_logits(prefixes)

@@ -7,6 +7,7 @@ first pass to the last. What stands above depends on it at every token, so a key
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +18,10 @@ LAYER = re.compile(r"\.(\d+)\.")
 
 
 class LowerLayers:
-    """A block in which the layers below the norms are computed until `replay`, and then only give what they gave."""
+    """A block in which the layers below the norms are computed until `replay`, and then only give what they gave.
+
+    Other threads that use the model meanwhile compute them as always.
+    """
 
     def __init__(self, model: Any, norms: Sequence[torch.nn.Module]) -> None:
         self.layers = layers_below(model, norms)
@@ -25,6 +29,7 @@ class LowerLayers:
         self._calls = 0
         self._playing = False
         self._kept: Any = None
+        self._thread = threading.get_ident()
 
     def __enter__(self) -> Self:
         for layer in self.layers:
@@ -45,6 +50,8 @@ class LowerLayers:
 
     def _once(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         def once(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != self._thread:
+                return forward(*args, **kwargs)
             if not self._playing:
                 self._calls += 1
                 self._kept = forward(*args, **kwargs)  # that of the last layer is what stays

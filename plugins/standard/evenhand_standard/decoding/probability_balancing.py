@@ -5,7 +5,8 @@ target split of the groups:
 
     p'(w) = (1 - s) p(w) + s m t_g p(w) / m_g       for w in T of group g;      p' = p for all other words
 
-Only where the text so far names nobody of the axis. Source: own; after the balance of alternatives in Zhao et al. 2017.
+Only where the text names nobody of the axis: of causal models the text so far, of masked ones all that is not masked.
+Source: own; after the balance of alternatives in Zhao et al. 2017.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ from evenhand_sdk import (
     load_axis,
     single_token,
 )
+from evenhand_standard.decoding.swapped_masks import GAP
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+Change = Callable[..., Any]
+"""(ids [B, T], logits [B, V], contexts) -> logits [B, V]."""
 Split = tuple[tuple[tuple[int, ...], float], ...]
 """For each group of a bin its token ids and its share; the shares add up to 1."""
 Share = Annotated[float, Field(gt=0.0)]
@@ -55,12 +59,11 @@ class ProbabilityBalancingOptions(StrengthOptions):
 
 
 class ProbabilityBalancing(Mitigation):
-    """Divides the probability of aligned group words by a target where the text has named nobody yet."""
+    """Divides the probability of aligned group words by a target where the text names nobody."""
 
     name = "probability-balancing"
     summary = "Gives the words of each group their share of the probability where nobody has been named."
     source = "own; after Zhao et al. 2017"
-    kinds = ("causal",)
     Options = ProbabilityBalancingOptions
 
     def moves(self) -> Mapping[str, str]:
@@ -84,13 +87,21 @@ class ProbabilityBalancing(Mitigation):
         if run.remote:
             return [words_rule(run.step_id, axes, axis, o) for axis in axes]
         size = model.get_input_embeddings().num_embeddings
-        editor = TokenEditor(run.tokenizer)
+        editor = TokenEditor(run.tokenizer, gap=GAP if run.kind == "masked" else "")
         rules = []
         for axis in axes:
             splits = splits_of(run.tokenizer, axis, o.target or dict.fromkeys(axis.groups, 1.0), size)
             name = run.step_id if len(axes) == 1 else f"{run.step_id} ({axis.name})"
-            rules.append(DecodingRule(name=name, next_logits=balancing(splits, grounded_by(editor, axis), o.strength)))
+            change = balancing(splits, grounded_by(editor, axis), o.strength)
+            rules.append(
+                at_masks(name, change) if run.kind == "masked" else DecodingRule(name=name, next_logits=change)
+            )
         return rules
+
+
+def at_masks(name: str, change: Change) -> DecodingRule:
+    """The rule of a masked model: which mask is asked for makes no difference."""
+    return DecodingRule(name=name, mask_logits=lambda ids, logits, contexts, places: change(ids, logits, contexts))
 
 
 def words_rule(step: str, axes: Sequence[Axis], axis: Axis, o: ProbabilityBalancingOptions) -> DecodingRule:
@@ -253,8 +264,10 @@ def balance(logits: torch.Tensor, rows: Sequence[int], table: Table, strength: f
     absent = ~table.there.any(-1)
     sound = (torch.isfinite(masses) | absent).all(-1, keepdim=True)
     whole = masses.logsumexp(-1, keepdim=True)
-    factor = (1 - strength) + strength * table.shares.to(logits.dtype) * (whole - masses).exp()
-    added = factor.log().masked_fill(~sound | absent, 0.0)
+    # Written so that words with equal shares get equal logits, whatever rounding the pass through the model had.
+    wanted = whole + ((1 - strength) * (masses - whole).exp() + strength * table.shares.to(logits.dtype)).log()
+    changed = torch.where(sound & ~absent, wanted, masses)[..., None] + (found - masses[..., None])
     used = table.there.flatten()
-    moved = (found + added[..., None]).flatten(1)[:, used]
+    kept = (sound & ~absent)[..., None].expand_as(found).flatten(1)[:, used]
+    moved = torch.where(kept, changed.flatten(1)[:, used], found.flatten(1)[:, used])
     logits[at, table.tokens.flatten()[used]] = moved

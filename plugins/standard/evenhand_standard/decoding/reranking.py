@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 SWAP = "swap"
 MOST_ITEMS = 32
+CHOICE = 2
+"""Times as many answers as a quota gives are drawn at least: of as many as it gives it could choose none."""
 Share = Annotated[float, Field(gt=0.0)]
 
 
@@ -52,7 +54,9 @@ class RerankingOptions(StrengthOptions):
     form: Literal["best", "quota"] = Field(
         "best", description="best: one of N answers. quota: several of them, by the groups they name."
     )
-    samples: Annotated[int, Field(ge=2, le=64)] = Field(4, description="Answers to choose from (N).")
+    samples: Annotated[int, Field(ge=2, le=64)] = Field(
+        4, description="Answers to choose from (N); of a quota never less than twice as many as are given."
+    )
     temperature: Annotated[float, Field(gt=0.0, le=5.0)] = Field(
         0.8, description="At which the further answers are drawn."
     )
@@ -121,7 +125,7 @@ class Reranking(Mitigation):
             if not acts_on(request, o.strength, share_seed):
                 return ask(request)
             items = items_of(request, o.items)
-            count = o.samples if o.form == "best" else max(o.samples, items)
+            count = o.samples if o.form == "best" else max(o.samples, CHOICE * items)
             found = rate(request, sampled(ask, request, count, o.temperature, seed))
             if o.form == "quota":
                 return balanced_set(run.step_id, found, items, axes[0], o.target or dict.fromkeys(axes[0].groups, 1.0))

@@ -1,6 +1,6 @@
 """Self-Debias: words that the model finds likelier when it is told to be prejudiced become less likely.
 
-With x a prefix and b_j descriptions of prejudiced text,
+With x a prefix (of masked models: a text with a mask) and b_j descriptions of prejudiced text,
 
     d(w) = max(0, max_j p(w | b_j + x) - p(w | x)),    p'(w) ~ p(w) max(floor, exp(-strength decay d(w)))
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, StrengthOptions, hookimpl
-from evenhand_standard.decoding.told_contexts import LIKENESS, each_row, told_contexts
+from evenhand_standard.decoding.told_contexts import LIKENESS, each_row, told_contexts, told_masks
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,6 @@ class SelfDebias(Mitigation):
     name = "self-debias"
     summary = "Makes less likely what the model would write if it were told that the text is prejudiced."
     source = "Schick, Udupa and Schütze 2021, Self-diagnosis and self-debiasing"
-    kinds = ("causal",)
     Options = SelfDebiasOptions
 
     def material(self) -> Material | None:
@@ -91,11 +90,14 @@ class SelfDebias(Mitigation):
         o = self.options
         if o.strength == 0:
             return None
-        return DecodingRule(
-            name=run.step_id,
-            contexts=told_contexts(run.tokenizer, self.words),
-            next_logits=each_row(lambda own, others: suppressed(own, others, o.strength * o.decay, o.floor, o.most)),
-        )
+        change = each_row(lambda own, others: suppressed(own, others, o.strength * o.decay, o.floor, o.most))
+        if run.kind == "masked":
+            return DecodingRule(
+                name=run.step_id,
+                mask_contexts=told_masks(run.tokenizer, self.words),
+                mask_logits=lambda ids, logits, contexts, places: change(ids, logits, contexts),
+            )
+        return DecodingRule(name=run.step_id, contexts=told_contexts(run.tokenizer, self.words), next_logits=change)
 
 
 def prejudiced(about: tuple[str, ...], descriptions: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ MARKS: Final = ("first-turn#", "answer#", "second-turn#")
 LIKENESS: Final = "the likeness to text behind {!r}"
 """What guidance moves, in the words of `Plugin.moves`."""
 Contexts = Callable[[Sequence[int]], list[tuple[int, ...]]]
+MaskContexts = Callable[[Sequence[int], int], list[tuple[tuple[int, ...], int]]]
 
 
 def told_contexts(tokenizer: Any, descriptions: Sequence[str]) -> Contexts:
@@ -32,6 +33,19 @@ def told_contexts(tokenizer: Any, descriptions: Sequence[str]) -> Contexts:
         if at is None:
             at = 1 if begin is not None and ids[:1] == (begin,) else 0
         return [(*ids[:at], *words, *ids[at:]) for words in told]
+
+    return contexts
+
+
+def told_masks(tokenizer: Any, descriptions: Sequence[str]) -> MaskContexts:
+    """(ids, place of a mask) -> the same text behind each description, in their order, and where its mask has gone."""
+    told = [tuple(tokenizer(f"{words}\n", add_special_tokens=False)["input_ids"]) for words in descriptions]
+    begin = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
+
+    def contexts(ids: Sequence[int], place: int) -> list[tuple[tuple[int, ...], int]]:
+        text = tuple(ids)
+        at = 1 if begin is not None and text[:1] == (begin,) else 0
+        return [((*text[:at], *words, *text[at:]), place + len(words)) for words in told]
 
     return contexts
 
