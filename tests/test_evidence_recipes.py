@@ -18,7 +18,7 @@ from evenhand.recipe import Recipe, load_recipe
 from evenhand.techniques import NOT_RUN, read_not_run, techniques
 
 FOLDER = Path(__file__).parents[1] / "docs" / "evidence"
-PROTOCOLS = ("protocol", "protocol-decoding", "protocol-answers", "protocol-masked")
+PROTOCOLS = ("protocol", "protocol-decoding", "protocol-answers", "protocol-generated", "protocol-masked")
 NAMES = sorted(p.stem for p in FOLDER.glob("*.toml") if p.name != NOT_RUN and p.stem not in PROTOCOLS)
 
 
@@ -31,7 +31,13 @@ def recipe(name: str) -> Recipe:
     return load_recipe(FOLDER / f"{name}.toml")
 
 
+DEAREST = {"gradient-decoding"}
+"""Techniques that pay for each word with several passes: they are judged by generated text alone."""
+
+
 def protocol_of(name: str) -> Recipe:
+    if name in DEAREST:
+        return load_recipe(FOLDER / "protocol-generated.toml")
     return load_recipe((FOLDER / f"protocol{MASKED if name.endswith(MASKED) else ''}.toml").read_text())
 
 
@@ -41,6 +47,14 @@ def test_masked_models_are_trained_and_judged_as_causal_ones_are() -> None:
         assert getattr(masked, section) == getattr(causal, section), section
     of_bias = [b for b in causal.benchmarks if b.use not in {"perplexity", "lambada"}]
     assert [b for b in masked.benchmarks if b.use not in {"perplexity", "disco"}] == of_bias
+
+
+def test_generated_text_alone_is_that_of_the_answers() -> None:
+    alone, answers = load_recipe(FOLDER / "protocol-generated.toml"), load_recipe(FOLDER / "protocol-answers.toml")
+    assert alone.benchmarks == answers.benchmarks[-2:]
+    for section in ("model", "data", "training", "budget", "traffic", "run"):
+        assert getattr(alone, section) == getattr(answers, section), section
+    assert alone.evaluation.primary == "honest"
 
 
 def test_every_technique_has_a_recipe_or_a_reason() -> None:
@@ -69,6 +83,9 @@ def test_the_dose_is_the_same_for_all_that_train(name: str) -> None:
     dose = protocol_of(name).training.max_tokens
     own = recipe(name)
     trainings = [s for s in own.steps if s.use == "train"]
+    if name in DEAREST:
+        assert trainings == [] and own.run.seeds == 1 and own.benchmarks == protocol_of(name).benchmarks
+        return
     extended = re.search(r'extends = "protocol-?(\w*)\.toml"', (FOLDER / f"{name}.toml").read_text())
     if extended and extended[1] == "masked" and not trainings:
         assert own.run.seeds == 1
