@@ -231,6 +231,11 @@ def test_what_a_reader_would_miss() -> None:
         "No bias benchmark was run.",
         "Language quality was not measured against a budget.",
     ]
+    first = {status: missing(parse_run({"status": status}))[0] for status in ("failed", "interrupted")}
+    assert first == {
+        "failed": "The run failed before its end: everything after the failure is missing.",
+        "interrupted": "The run was stopped before its end: everything after that is missing.",
+    }
 
 
 def test_the_axis_of_a_figure() -> None:
