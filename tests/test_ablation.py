@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from filelock import FileLock, Timeout
 
 from evenhand.ablation import TRAINING, Ablation, Configuration, _shared, ablate, configurations, parts_of
+from evenhand.ablation_front import front_of
 from evenhand.ablation_ledger import (
     ALONE,
     EARNS,
@@ -37,6 +38,8 @@ from evenhand.contributions import Metric
 from evenhand.discovery import discover
 from evenhand.errors import RecipeError
 from evenhand.recipe import load_recipe, resolve_steps
+from evenhand.report_reading import parse_run
+from evenhand.report_record import RunRecord
 from evenhand.report_results import Interval
 from evenhand.run_folders import run_folder
 from evenhand.workers import share_threads, work_together
@@ -341,6 +344,44 @@ def test_the_answer_says_in_words_whether_all_parts_together_gained(
     assert ("by construction, not evidence" in " ".join(told)) == (decided_by == "construction")
 
 
+def measured(gap: float | None, perplexity: float, *, quality: bool = True) -> RunRecord:
+    """A run on a model with a score of 45 (50 is ideal) and a perplexity of 20."""
+
+    def benchmark(ident: str, before: float, after: float | None, **metric: object) -> dict[str, object]:
+        sides = {"before": {"value": before}, "after": {"value": after}}
+        return {
+            "id": ident,
+            "quality": ident == "words",
+            "metrics": [{"name": "m", "primary": True, **sides, **metric}],
+        }
+
+    found = [benchmark("score", 45.0, gap, better="nearer", target=50.0)]
+    found += [benchmark("words", 20.0, perplexity, better="lower", unit="ppl")] if quality else []
+    return parse_run({"schema": 1, "benchmarks": found})
+
+
+def test_the_front_of_an_ablation_holds_what_nothing_dominates() -> None:
+    """From 50 the score is 5 away before; 2, 3, 3 and 6 after, at a perplexity of 21, 19, 20 and 22."""
+    runs = {
+        "all": measured(52.0, 21.0),
+        "only a": measured(47.0, 19.0),
+        "only b, without a": measured(53.0, 20.0),  # as near as a alone, and worse in language
+        "without c": measured(44.0, 22.0),
+        "only c": measured(None, 20.0),  # not defined
+    }
+    made = [Configuration(parts=frozenset(name), name=name, record=run) for name, run in runs.items()]
+    made.append(Configuration(parts=frozenset("x"), name="only x", reason="it failed"))
+    whole = SimpleNamespace(parts=("a", "b"), configurations=made, of=lambda *_: made[0])
+    (figure,) = front_of(whole)  # type: ignore[arg-type]
+    assert {p.label: p.kind for p in figure.points} == {
+        "all": "front", "only a": "front", "only b": "other", "without c": "other", "untouched": "untouched",
+    }  # fmt: skip
+    texts = [p.text for p in figure.points if p.label == "only a"]
+    assert texts == ["only a: words: m, ppl (lower is better) 19, score: m (ideal 50) 47"]
+    alone = SimpleNamespace(parts=("a",), of=lambda *_: SimpleNamespace(record=measured(52.0, 21.0, quality=False)))
+    assert front_of(alone) == [], "no benchmark of language quality"  # type: ignore[arg-type]
+
+
 def test_the_command_prints_the_ledger_and_writes_the_page(place: Path) -> None:
     path = written(place, "trial-scale", "trial-flat")
     shown = CliRunner().invoke(toolkit, ["ablate", str(path)], catch_exceptions=False)
@@ -348,5 +389,5 @@ def test_the_command_prints_the_ledger_and_writes_the_page(place: Path) -> None:
     told = " ".join(shown.output.split())
     assert "Surprise: surprise (nat), gains" in told and "all together" in told
     page = (place / "ablations/parted/report.html").read_text()
-    assert page.count("<h2>") == 2 + 2 + 1 + 1 and "Who earned it: Surprise" in page
+    assert page.count("<h2>") == 1 + 2 + 2 + 1 + 1 and "Who earned it: Surprise" in page
     assert "<script" not in page
