@@ -45,7 +45,11 @@ def work_together(count: int, command: Sequence[str], folder: Path, *, total: in
         for number in range(1, count + 1):
             log = stack.enter_context((place / f"{number}.log").open("w", encoding="utf-8"))
             line = [*PROGRAM, *command]
-            workers.append(subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT))
+            # A session of its own: Ctrl-C reaches this process alone, which ends each worker once.
+            made = subprocess.Popen(
+                line, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            workers.append(made)
         while any(w.poll() is None for w in workers):
             if any((w.returncode or 0) > 0 for w in workers):
                 break
