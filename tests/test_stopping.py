@@ -15,7 +15,7 @@ import pytest
 from evenhand.recipe import load_recipe
 from evenhand.report_caveats import missing
 from evenhand.report_reading import raw_run, read_run
-from evenhand.stopping import GOES_ON, heed_termination, resume_command
+from evenhand.stopping import GOES_ON, heed_termination, resume_command, undisturbed
 from evenhand_sdk.tiny import save_tiny
 
 pytestmark = pytest.mark.usefixtures("trial", "own_cache")
@@ -131,8 +131,48 @@ def test_a_forked_process_ends_at_once() -> None:
     assert (done.stdout, done.stderr) == (f"{-signal.SIGTERM}\n", "")
 
 
-def test_termination_is_raised_where_the_program_is() -> None:
+@pytest.mark.parametrize("sent", ["SIGTERM", "SIGINT"])
+def test_a_stop_that_falls_into_a_finaliser_is_not_lost(sent: str) -> None:
+    """Python drops what is raised there; other errors are shown as ever."""
+    code = (
+        "import os, signal, time\n"
+        "from evenhand.stopping import heed_termination, stopped_by\n"
+        "heed_termination()\n"
+        "class Stopping:\n"
+        "    def __del__(self):\n"
+        f"        os.kill(os.getpid(), signal.{sent})\n"
+        "        time.sleep(0.2)\n"
+        "class Failing:\n"
+        "    def __del__(self):\n"
+        "        raise ValueError('shown')\n"
+        "Failing()\n"
+        "try:\n"
+        "    Stopping()\n"
+        "    print('went on')\n"
+        "    time.sleep(20)\n"
+        "except KeyboardInterrupt as error:\n"
+        "    print('stopped', stopped_by(error))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    by = {"SIGTERM": "by SIGTERM", "SIGINT": "by Ctrl-C"}[sent]
+    assert done.stdout == f"went on\nstopped {by}\n"
+    assert "ValueError: shown" in done.stderr and "Terminated" not in done.stderr
+
+
+def test_what_is_short_is_done_to_its_end() -> None:
     before = signal.getsignal(signal.SIGTERM)
+    with undisturbed():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+    assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+
+def test_termination_is_raised_where_the_program_is() -> None:
+    before, hook = signal.getsignal(signal.SIGTERM), sys.unraisablehook
     try:
         heed_termination()
         with pytest.raises(KeyboardInterrupt):
@@ -140,3 +180,4 @@ def test_termination_is_raised_where_the_program_is() -> None:
             time.sleep(5)
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook

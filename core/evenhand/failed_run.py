@@ -10,7 +10,7 @@ from evenhand.guard import blamed
 from evenhand.manifest import Manifest
 from evenhand.memory_errors import memory_ran_out
 from evenhand.plan import Plan
-from evenhand.stopping import stopped, stopped_by
+from evenhand.stopping import stopped, stopped_by, undisturbed
 
 
 @contextlib.contextmanager
@@ -23,8 +23,9 @@ def recorded(manifest: Manifest, work: Plan, *, goes_on: str) -> Iterator[None]:
         yield
     except BaseException as error:
         if stopped(error):
-            manifest.event("end", f"stopped {stopped_by(error)}; {goes_on}")
-            manifest.finish("interrupted")
+            with undisturbed():
+                manifest.event("end", f"stopped {stopped_by(error)}; {goes_on}")
+                manifest.finish("interrupted")
             error.add_note(goes_on)
             raise
         shown = explained(error, work)

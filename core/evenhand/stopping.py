@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -15,6 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evenhand.recipe import Recipe
 
+MOMENT = 0.1
+"""Seconds."""
 GOES_ON = "the same command goes on"
 """Of a command that keeps what it has done."""
 
@@ -37,6 +42,35 @@ def heed_termination() -> None:
         os.kill(os.getpid(), number)
 
     signal.signal(signal.SIGTERM, end)
+    sys.unraisablehook = _send_again
+
+
+def _send_again(lost: sys.UnraisableHookArgs) -> None:
+    """A stop that fell into a finaliser, where Python drops every exception, is sent once more a moment later."""
+    import threading
+
+    if lost.exc_value is None or not stopped(lost.exc_value):
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(MOMENT, os.kill, (os.getpid(), signal_of(lost.exc_value)))
+    again.daemon = True
+    again.start()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """What is done within is short, and is done to its end, however often somebody asks to stop meanwhile."""
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals arrive in the main thread
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set from Python
 
 
 def stopped(error: BaseException) -> bool:
