@@ -37,10 +37,11 @@ def sweep(
     """
     checked, _ = checked_recipe(recipe, overrides)
     from evenhand.sweep import sweep as search
-    from evenhand.sweep import trials_of
 
     folder = Path(output or Path("sweeps") / checked.name)
     if workers > 1:
+        from evenhand.sweep import trials_of
+
         _in_workers("sweep", workers, recipe, overrides, folder, offline=offline, total=trials_of(checked))
     found = search(checked, folder, offline=offline)
     if session.quiet:
@@ -68,10 +69,11 @@ def ablate(
     """
     checked, _ = checked_recipe(recipe, overrides)
     from evenhand.ablation import ablate as take_apart
-    from evenhand.ablation import plan_of
 
     folder = Path(output or Path("ablations") / checked.name)
     if workers > 1:
+        from evenhand.ablation import plan_of
+
         _in_workers("ablate", workers, recipe, overrides, folder, offline=offline, total=len(plan_of(checked)))
     found = take_apart(checked, folder, offline=offline)
     if session.quiet:
