@@ -56,12 +56,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: Path) -> Path:
 def stopped_in_training(command: list[str], place: Path, sent: signal.Signals) -> tuple[int, str]:
     """Exit code and messages of a command that gets a signal once its training has a checkpoint."""
     process = subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 180
     while not list(place.glob("**/.state/training/train/checkpoint-*/COMPLETE")):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
         time.sleep(0.01)
     process.send_signal(sent)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=120)[1]
     return process.returncode, said
 
 
