@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
+from filelock import FileLock, Timeout
 
-from evenhand.ablation import TRAINING, Ablation, ablate, configurations, parts_of
+from evenhand.ablation import TRAINING, Ablation, Configuration, _shared, ablate, configurations, parts_of
+from evenhand.ablation_front import front_of
 from evenhand.ablation_ledger import (
     ALONE,
     EARNS,
@@ -25,15 +33,21 @@ from evenhand.ablation_ledger import (
 )
 from evenhand.ablation_report import _answer, ablation_page
 from evenhand.cli import toolkit
+from evenhand.configurations import failure_since
 from evenhand.contributions import Metric
 from evenhand.discovery import discover
 from evenhand.errors import RecipeError
 from evenhand.recipe import load_recipe, resolve_steps
+from evenhand.report_reading import parse_run
+from evenhand.report_record import RunRecord
 from evenhand.report_results import Interval
+from evenhand.run_folders import run_folder
+from evenhand.workers import share_threads, work_together
 from evenhand_sdk.tiny import save_tiny
 
 pytestmark = pytest.mark.usefixtures("trial", "own_cache")
 
+TRIAL = Path(__file__).parent / "trial_site"
 STEP = '[[steps]]\nuse = "{}"\n'
 PARTS = ("trial-double", "trial-pull", "trial-scale", "trial-flat")
 BENCHMARKS = '[[benchmarks]]\nuse = "trial-length"\n[[benchmarks]]\nuse = "trial-quality"\n'
@@ -228,6 +242,83 @@ def test_a_part_that_cannot_stand_alone_is_recorded_with_its_reason(place: Path)
     assert any("Could not be run: only trial-unmarked" in s for s in page.answer)
 
 
+# --------------------------------------------------------------------------------------------------------- workers
+def test_what_another_worker_has_comes_last(tmp_path: Path) -> None:
+    planned = [Configuration(parts=frozenset(name), name=name) for name in "abc"]
+    (elsewhere := FileLock(tmp_path / "a")).acquire()
+    order = []
+    for one in _shared(planned, tmp_path):
+        order.append(one.name)
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / one.name).acquire(timeout=0)
+        if one.name == "c":
+            elsewhere.release()
+    assert order == ["b", "c", "a"]
+    for name in "abc":
+        FileLock(tmp_path / name).acquire(timeout=0)
+
+
+def test_a_failure_is_told_by_one_worker_to_the_others(place: Path) -> None:
+    """The newest run failed since this worker began: it is not tried again; an older failure is."""
+    recipe = load_recipe(written(place, "trial-scale"), catalogue=discover())
+    assert failure_since(recipe, Path("runs"), "2026-01-01T00:00:00+00:00") == "", "there is no run"
+    folder = run_folder(recipe, "runs", resume=False)
+    record = {"schema": 1, "status": "failed", "finished": "2026-01-01T10:00:00+00:00"}
+    record["events"] = [{"stage": "end", "text": "NoEffect: step 'x': nothing changed\n  in step 'x'"}]
+    (folder / "run.json").write_text(json.dumps(record))
+    since = {at: failure_since(recipe, Path("runs"), f"2026-01-01T{at}+00:00") for at in ("10:00:00", "10:00:01")}
+    assert since == {"10:00:00": "step 'x': nothing changed in step 'x'", "10:00:01": ""}
+    (folder / "run.json").write_text(json.dumps(record | {"status": "interrupted"}))
+    assert failure_since(recipe, Path("runs"), "2026-01-01T10:00:00+00:00") == ""
+
+
+@pytest.mark.slow
+def test_two_workers_find_what_one_finds(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(TRIAL))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    path = written(place, "trial-scale", "trial-flat")
+    command = [sys.executable, "-m", "evenhand", "--quiet", "ablate", str(path), "--output", "two", "--workers", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as each of the two: the order of a sum depends on it
+    try:
+        one = taken_apart(path, "one")
+    finally:
+        torch.set_num_threads(threads)
+    two = taken_apart(path, "two")
+    assert two.ledgers == one.ledgers
+    assert [c.name for c in two.configurations] == [c.name for c in one.configurations]
+    assert len(list(Path("two/runs").glob("*/*/run.json"))) == 3, "none was run twice"
+    said = [log.read_text() for log in sorted(Path("two/workers").iterdir())]
+    assert len(said) == 2 and all("Ablation of parted" in text for text in said)
+
+
+@pytest.mark.parametrize(
+    ("count", "own", "threads"),
+    [(2, "", "4"), (3, "", "2"), (16, "", "1"), (2, "1", "1"), (2, "8", "4"), (2, "x", "4")],
+)
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch, count: int, own: str, threads: str) -> None:
+    monkeypatch.setattr("evenhand.workers.cores", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", own)
+    share_threads(count)
+    assert os.environ["OMP_NUM_THREADS"] == threads
+
+
+def test_one_that_meets_an_error_stops_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first worker ends with an error; the second would sleep for a minute."""
+    module = tmp_path / "evenhand_pretended.py"
+    module.write_text(
+        "import os, sys, time\ntry:\n    os.mkdir('first')\nexcept FileExistsError:\n    time.sleep(60)\nsys.exit(5)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("evenhand.workers.PROGRAM", (sys.executable, str(module)))
+    began = time.monotonic()
+    work_together(2, [], tmp_path / "apart", total=3)
+    assert time.monotonic() - began < 30
+
+
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
@@ -253,6 +344,44 @@ def test_the_answer_says_in_words_whether_all_parts_together_gained(
     assert ("by construction, not evidence" in " ".join(told)) == (decided_by == "construction")
 
 
+def measured(gap: float | None, perplexity: float, *, quality: bool = True) -> RunRecord:
+    """A run on a model with a score of 45 (50 is ideal) and a perplexity of 20."""
+
+    def benchmark(ident: str, before: float, after: float | None, **metric: object) -> dict[str, object]:
+        sides = {"before": {"value": before}, "after": {"value": after}}
+        return {
+            "id": ident,
+            "quality": ident == "words",
+            "metrics": [{"name": "m", "primary": True, **sides, **metric}],
+        }
+
+    found = [benchmark("score", 45.0, gap, better="nearer", target=50.0)]
+    found += [benchmark("words", 20.0, perplexity, better="lower", unit="ppl")] if quality else []
+    return parse_run({"schema": 1, "benchmarks": found})
+
+
+def test_the_front_of_an_ablation_holds_what_nothing_dominates() -> None:
+    """From 50 the score is 5 away before; 2, 3, 3 and 6 after, at a perplexity of 21, 19, 20 and 22."""
+    runs = {
+        "all": measured(52.0, 21.0),
+        "only a": measured(47.0, 19.0),
+        "only b, without a": measured(53.0, 20.0),  # as near as a alone, and worse in language
+        "without c": measured(44.0, 22.0),
+        "only c": measured(None, 20.0),  # not defined
+    }
+    made = [Configuration(parts=frozenset(name), name=name, record=run) for name, run in runs.items()]
+    made.append(Configuration(parts=frozenset("x"), name="only x", reason="it failed"))
+    whole = SimpleNamespace(parts=("a", "b"), configurations=made, of=lambda *_: made[0])
+    (figure,) = front_of(whole)  # type: ignore[arg-type]
+    assert {p.label: p.kind for p in figure.points} == {
+        "all": "front", "only a": "front", "only b": "other", "without c": "other", "untouched": "untouched",
+    }  # fmt: skip
+    texts = [p.text for p in figure.points if p.label == "only a"]
+    assert texts == ["only a: words: m, ppl (lower is better) 19, score: m (ideal 50) 47"]
+    alone = SimpleNamespace(parts=("a",), of=lambda *_: SimpleNamespace(record=measured(52.0, 21.0, quality=False)))
+    assert front_of(alone) == [], "no benchmark of language quality"  # type: ignore[arg-type]
+
+
 def test_the_command_prints_the_ledger_and_writes_the_page(place: Path) -> None:
     path = written(place, "trial-scale", "trial-flat")
     shown = CliRunner().invoke(toolkit, ["ablate", str(path)], catch_exceptions=False)
@@ -260,5 +389,5 @@ def test_the_command_prints_the_ledger_and_writes_the_page(place: Path) -> None:
     told = " ".join(shown.output.split())
     assert "Surprise: surprise (nat), gains" in told and "all together" in told
     page = (place / "ablations/parted/report.html").read_text()
-    assert page.count("<h2>") == 2 + 2 + 1 + 1 and "Who earned it: Surprise" in page
+    assert page.count("<h2>") == 1 + 2 + 2 + 1 + 1 and "Who earned it: Surprise" in page
     assert "<script" not in page

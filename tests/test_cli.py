@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from evenhand import discovery
 from evenhand.cli import toolkit
 from evenhand.commands import layout
+from evenhand.stopping import Terminated
 
 SITE = Path(__file__).parent / "site"
 find_plugins = discovery.discover
@@ -430,11 +431,20 @@ def failing(error: BaseException) -> Any:
     return execute
 
 
-def test_an_interrupt_says_how_to_continue(site: Any, recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kind", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_stop_says_how_to_continue_where_something_was_begun(
+    site: Any, recipe: Any, monkeypatch: pytest.MonkeyPatch, kind: type[KeyboardInterrupt], code: int
+) -> None:
     site("sound")
-    module(monkeypatch, "evenhand.execution", execute=failing(KeyboardInterrupt()))
+    begun = kind()
+    begun.add_note("continue with: toolkit run my.toml --resume")
+    module(monkeypatch, "evenhand.execution", execute=failing(begun))
     result = call("run", recipe(STEPS))
-    assert (result.exit_code, result.stderr) == (130, "stopped; continue with --resume\n")
+    assert (result.exit_code, result.stderr) == (code, "stopped\n  continue with: toolkit run my.toml --resume\n")
+    module(monkeypatch, "evenhand.execution", execute=failing(kind()))
+    assert call("run", recipe(STEPS)).stderr == "stopped\n", "there is no run to continue"
+    module(monkeypatch, "evenhand.ablation", ablate=failing(kind()))
+    assert call("ablate", recipe(STEPS)).stderr == "stopped\n  the same command goes on\n"
 
 
 def test_an_unforeseen_exception_is_a_defect_and_debug_shows_it(

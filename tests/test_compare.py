@@ -219,7 +219,14 @@ def test_runs_without_a_common_benchmark(tmp_path: Path) -> None:
         compare(a, b)
 
 
-@pytest.mark.parametrize(("status", "words"), [("running", "has not ended"), ("failed", "failed before its end")])
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("running", "has not ended"),
+        ("failed", "failed before its end"),
+        ("interrupted", "was stopped before its end"),
+    ],
+)
 def test_a_run_that_did_not_come_to_its_end_says_so(tmp_path: Path, status: str, words: str) -> None:
     a = run(tmp_path / "a", items(0.0))
     b = run(tmp_path / "b", items(0.0), lambda raw: raw.update(status=status, benchmarks=[]))

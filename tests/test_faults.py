@@ -212,8 +212,10 @@ def test_a_section_that_would_end_the_process_is_missing_from_the_report(place: 
 
 def test_an_interrupt_inside_a_hook_stays_one(place: Path) -> None:
     result = call('[[steps]]\nuse = "trial-raise"\nstage = "interrupt"\n' + SEEN)
-    assert (result.exit_code, result.stderr) == (130, "stopped; continue with --resume\n")
-    assert record()["status"] == "failed"
+    again = "continue with: toolkit run trial.toml --resume"
+    assert (result.exit_code, result.stderr) == (130, f"stopped\n  {again}\n")
+    assert record()["status"] == "interrupted"
+    assert record()["events"] == [{"stage": "end", "text": f"stopped by Ctrl-C; {again}"}]
 
 
 def test_a_probe_that_cannot_be_answered_harms_nobody_else(place: Path) -> None:

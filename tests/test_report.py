@@ -336,7 +336,12 @@ def test_a_weight_that_was_not_finite_is_a_dash(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [("failed", "the run failed before its end"), ("running", "the run has not ended")]
+    ("status", "said"),
+    [
+        ("failed", "the run failed before its end"),
+        ("interrupted", "the run was stopped before its end"),
+        ("running", "the run has not ended"),
+    ],
 )
 def test_the_shelf_takes_no_run_that_did_not_end(tmp_path: Path, own_cache: Path, status: str, said: str) -> None:
     folder = write_run(tmp_path / "it", lambda raw: raw.update(status=status))

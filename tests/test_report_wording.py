@@ -225,12 +225,36 @@ def test_continued_training_shows_both_numbers_of_tokens() -> None:
     ]
 
 
+def test_a_training_that_was_taken_back_is_told_before_the_verdict() -> None:
+    looks = [{"step": 0, "ratio": 1.0}, {"step": 2, "ratio": 1.31}, {"step": 4, "ratio": 1.0204}]
+    watch = {"budget": 1.02, "kept": 0, "looks": looks}
+    said = (
+        "The training was taken back: 1.02 times the perplexity of retention text are allowed, and the nearest moment "
+        "came to 1.0204 times. The model is as it was before. Bias was not measured, so nothing can be said about "
+        "whether it helped."
+    )
+    assert did_it_help(parse_run({"training": [{"watch": watch}]})) == said
+    two = [{"id": "first", "watch": {**watch, "kept": 2}}, {"id": "second", "watch": {**watch, "looks": looks[:2]}}]
+    assert did_it_help(parse_run({"training": two})).startswith("The training 'second' was taken back: ")
+    both = did_it_help(parse_run({"training": [{"id": "a", "watch": watch}, {"id": "b", "watch": watch}]}))
+    assert both.startswith("The trainings 'a' and 'b' were taken back: ")
+    kept = [{"watch": {**watch, "kept": 4}}, {"watch": {**watch, "budget": None}}, {}]
+    assert [t.taken_back for t in parse_run({"training": kept}).training] == [False, False, False]
+    huge = {**watch, "looks": [looks[0], {"step": 2, "ratio": 2.3297e75}, {"step": 4, "ratio": None}]}
+    assert "came to 2.330e75 times" in did_it_help(parse_run({"training": [{"watch": huge}]}))
+
+
 def test_what_a_reader_would_miss() -> None:
     assert missing(parse_run({"status": "running"})) == [
         "The run has not ended: continue it with --resume; the numbers here are not final.",
         "No bias benchmark was run.",
         "Language quality was not measured against a budget.",
     ]
+    first = {status: missing(parse_run({"status": status}))[0] for status in ("failed", "interrupted")}
+    assert first == {
+        "failed": "The run failed before its end: everything after the failure is missing.",
+        "interrupted": "The run was stopped before its end: everything after that is missing.",
+    }
 
 
 def test_the_axis_of_a_figure() -> None:

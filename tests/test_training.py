@@ -525,8 +525,12 @@ def test_a_gradient_aggregator_replaces_the_sum(tmp_path: Path) -> None:
 def test_two_aggregators_are_refused(tmp_path: Path) -> None:
     model, tokenizer = tiny_causal()
     terms = [Aggregator(name=n, combine=lambda losses: 0) for n in ("one", "two")]
-    with pytest.raises(UsageError, match="a training combines its terms in one way, here are 2: 'one', 'two'"):
+    with pytest.raises(UsageError) as caught:
         run(model, tokenizer, tmp_path, terms)
+    assert str(caught.value) == (
+        "training: a training combines its terms in one way, here are 2: 'one', 'two'\n"
+        "  leave out all but one, or put a `train` between their steps"
+    )
 
 
 def test_bf16_training_moves_weights_as_far_as_float32(tmp_path: Path) -> None:

@@ -3,17 +3,20 @@
 The training is a part of its own where steps act through one: alone it is the plain training that any of them adds to.
 Steps that only watch or explain are no parts, and neither are those that only others refer to. Two configurations that
 are one, as with two parts, are run once. Each is run as `toolkit run` runs it, without controls and traffic.
+
+Several workers share one folder: each takes a configuration that no other one has, and waits for the rest at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evenhand.cache import make_folder, storing
-from evenhand.configurations import NOT_OF_ONE, SPARE, ran, reason_of
+from evenhand.configurations import NOT_OF_ONE, SPARE, failure_since, ran, reason_of
 from evenhand.errors import EvenhandError, RecipeError
 from evenhand.plan import needs_training, stages_of
 from evenhand.recipe import Recipe, resolve_steps, varied
@@ -66,34 +69,75 @@ def ablate(recipe: Recipe, folder: Path, *, offline: bool = False) -> Ablation:
     reason. Raises RecipeError for a recipe with fewer than two parts, and what the whole recipe raises.
     """
     from evenhand.ablation_ledger import ledgers
+    from evenhand.ablation_report import write_ablation_report
+    from evenhand.discovery import discover
+    from evenhand.manifest import now
+
+    began, catalogue = now(), discover()
+    steps = _steps_of(recipe, catalogue)
+    parts, planned = parts_of(steps), plan_of(recipe)
+    with storing(folder):
+        make_folder(folder / "locks")
+    done: dict[str, Configuration] = {}
+    with closing(_shared(planned, folder / "locks")) as shared:
+        for one in shared:
+            place, is_whole = folder / "runs" / _folder_name(one), one.parts == frozenset(parts)
+            try:
+                varied_recipe = _with(recipe, one.parts, steps, catalogue)
+                if not is_whole and (reason := failure_since(varied_recipe, place, began)):
+                    done[one.name] = replace(one, reason=reason)
+                    continue
+                found = ran(varied_recipe, place, offline=offline or None)
+                done[one.name] = replace(one, folder=found.folder, record=found.record)
+            except NOT_OF_ONE:
+                raise
+            except EvenhandError as error:
+                if is_whole:
+                    raise
+                done[one.name] = replace(one, reason=reason_of(error))
+    configured = [done[one.name] for one in planned]
+    whole = Ablation(folder=folder, recipe=recipe, parts=parts, configurations=configured, ledgers=())
+    made = replace(whole, ledgers=ledgers(whole, steps))
+    with storing(folder):
+        write_ablation_report(made)
+    return made
+
+
+def plan_of(recipe: Recipe) -> list[Configuration]:
+    """What an ablation of this recipe runs. Raises RecipeError for a recipe with fewer than two parts."""
     from evenhand.discovery import discover
 
-    catalogue = discover()
-    steps = [s for s in resolve_steps(recipe, catalogue) if s.section == "steps"]
+    steps = _steps_of(recipe, discover())
     parts = parts_of(steps)
     if len(parts) < 2:
         only = f"it has only {parts[0]!r}" if parts else "it has none"
         raise RecipeError([f"steps: an ablation needs two parts that change something; {only}"], where=recipe.origin)
-    with storing(folder):
-        make_folder(folder)
-    done = []
-    for one in configurations(parts, steps):
-        try:
-            varied_recipe = _with(recipe, one.parts, steps, catalogue)
-            found = ran(varied_recipe, folder / "runs" / _folder_name(one), offline=offline or None)
-            done.append(Configuration(parts=one.parts, name=one.name, folder=found.folder, record=found.record))
-        except NOT_OF_ONE:
-            raise
-        except EvenhandError as error:
-            if one.parts == frozenset(parts):
-                raise
-            done.append(Configuration(parts=one.parts, name=one.name, reason=reason_of(error)))
-    whole = Ablation(folder=folder, recipe=recipe, parts=parts, configurations=done, ledgers=())
-    made = Ablation(folder=folder, recipe=recipe, parts=parts, configurations=done, ledgers=ledgers(whole, steps))
-    from evenhand.ablation_report import write_ablation_report
+    return configurations(parts, steps)
 
-    write_ablation_report(made)
-    return made
+
+def _steps_of(recipe: Recipe, catalogue: Catalogue) -> list[ResolvedStep]:
+    return [s for s in resolve_steps(recipe, catalogue) if s.section == "steps"]
+
+
+def _shared(planned: Sequence[Configuration], locks: Path) -> Generator[Configuration]:
+    """Each configuration once, while no other worker has it; those that one has come last, when it is done with them.
+
+    A worker that dies lets go of what it had.
+    """
+    from filelock import FileLock, Timeout
+
+    later = []
+    for one in planned:
+        try:
+            held = FileLock(locks / _folder_name(one)).acquire(timeout=0)
+        except Timeout:
+            later.append(one)
+            continue
+        with held:
+            yield one
+    for one in later:
+        with FileLock(locks / _folder_name(one)):
+            yield one
 
 
 def parts_of(steps: Sequence[ResolvedStep]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evenhand.ablation import Ablation
+from evenhand.ablation_front import front_of
 from evenhand.ablation_ledger import EARNS, HARMS, SPARE, TOGETHER, Ledger
 from evenhand.report_figures import Mark, Panel, axis_over, position, tick_labels
 from evenhand.report_numbers import bounds, decimals, listing, number
@@ -45,6 +46,7 @@ def ablation_page(found: Ablation) -> PageView:
         kind="ablation",
         title=f"Ablation of {found.recipe.name}: {whole.model_label}",
         answer=_answer(found, whole.headline.id if whole.headline else ""),
+        scatters=front_of(found),
         panels=[
             PanelView(title=f"Who earned it: {x.label}", caption=_caption(x, level), panel=_panel(x))
             for x in found.ledgers

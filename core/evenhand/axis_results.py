@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from evenhand.bootstrap import Part
 from evenhand.errors import EvenhandError, PluginFault
 from evenhand.evaluation_parts import Benchmark, Metric
-from evenhand.guard import stopped
 from evenhand.sample import Table, value_of
+from evenhand.stopping import stopped
 
 if TYPE_CHECKING:
     from evenhand.sample import Array

@@ -27,17 +27,14 @@ from evenhand.commands.searching import ablate, sweep
 from evenhand.commands.session import Session, global_options
 from evenhand.errors import EvenhandError, told
 from evenhand.processes import is_first
+from evenhand.stopping import GOES_ON, heed_termination, signal_of
 
-INTERRUPTED = 130
 DEFECT = 70
 """Exit code of an exception that nobody foresaw (EX_SOFTWARE)."""
 
 
-_STOPPED = {
-    "run": "stopped; continue with --resume",
-    "sweep": "stopped; the same command goes on",
-    "ablate": "stopped; the same command goes on",
-}
+_GO_ON = ("sweep", "ablate")
+"""Commands that keep what they have done: the same one goes on."""
 
 
 class Toolkit(click.RichGroup):
@@ -53,10 +50,9 @@ class Toolkit(click.RichGroup):
             _explain(ctx, error, told(error))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as error:
-            command = ctx.invoked_subcommand
-            message = _STOPPED.get(command or "", "stopped")
-            _explain(ctx, error, message)
-            ctx.exit(INTERRUPTED)
+            known = getattr(error, "__notes__", []) or [GOES_ON] * (ctx.invoked_subcommand in _GO_ON)
+            _explain(ctx, error, "\n".join(["stopped", *(f"  {note}" for note in known)]))
+            ctx.exit(128 + signal_of(error))
         except (click.ClickException, Exit, click.Abort, BrokenPipeError):
             raise
         except BaseException as error:  # noqa: BLE001 -- whatever arrives here is a defect, and is reported as one
@@ -116,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The console script; ends the process with the exit code. Of several processes only the first one speaks."""
     if not is_first():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
+    heed_termination()
     toolkit.main(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="toolkit")
 
 

@@ -83,9 +83,7 @@ def demand_alike(
 
 def _unfinished(a: RunRecord, b: RunRecord) -> list[str]:
     """Which of the two did not come to its end, in words."""
-    ends = {"running": "has not ended", "failed": "failed before its end"}
-    return [f"{letter} {ends.get(run.status, run.status)}" for letter, run in (("A", a), ("B", b))
-            if run.status != "complete"]  # fmt: skip
+    return [f"{letter} {run.ending}" for letter, run in (("A", a), ("B", b)) if run.status != "complete"]
 
 
 def _how_to_finish(a: RunRecord, b: RunRecord) -> str:

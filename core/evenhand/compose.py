@@ -23,9 +23,10 @@ from evenhand.contributions import (
     Section,
 )
 from evenhand.errors import EvenhandError, PluginFault
-from evenhand.guard import describe, fault, guarded, named, stopped
+from evenhand.guard import describe, fault, guarded, named
 from evenhand.hookspecs import PROJECT, LifeCycle
 from evenhand.progress import progress
+from evenhand.stopping import stopped
 
 if TYPE_CHECKING:
     from datasets import Dataset

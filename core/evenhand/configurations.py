@@ -17,11 +17,13 @@ from evenhand.errors import (
     EvenhandError,
     ModelNotFound,
     Offline,
+    SetupChanged,
     StorageFault,
 )
 from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
 from evenhand.report_results import MetricResult
+from evenhand.stopping import GOES_ON
 
 if TYPE_CHECKING:
     from evenhand.recipe import Recipe
@@ -43,6 +45,8 @@ class Ran:
 def ran(recipe: Recipe, parent: Path, *, offline: bool | None = None) -> Ran:
     """The finished run of a recipe in a folder of its own: an earlier one, one that goes on, or a new one.
 
+    One that was begun with other versions or another number of threads is begun again.
+
     Raises what `execute` raises.
     """
     from evenhand.execution import execute
@@ -53,9 +57,30 @@ def ran(recipe: Recipe, parent: Path, *, offline: bool | None = None) -> Ran:
     if "complete" in statuses:
         folder = there[statuses.index("complete")]
     else:
-        folder = execute(recipe, output=parent, resume=bool(there), offline=offline).folder
+        try:
+            done = execute(recipe, output=parent, resume=bool(there), offline=offline, goes_on=GOES_ON)
+        except SetupChanged:
+            done = execute(recipe, output=parent, offline=offline, goes_on=GOES_ON)
+        folder = done.folder
     shutil.rmtree(folder / "model", ignore_errors=True)
     return Ran(folder=folder, record=read_run(folder))
+
+
+def failure_since(recipe: Recipe, parent: Path, began: str) -> str:
+    """Why the newest run of a recipe failed, where another worker saw that after `began` (`manifest.now`); else empty.
+
+    One that failed earlier is tried again: its reason may be gone.
+    """
+    from evenhand.run_folders import runs_of
+
+    try:
+        record = read_run(runs_of(recipe, parent)[-1])
+    except (IndexError, EvenhandError):
+        return ""
+    if record.status != "failed" or record.finished < began:
+        return ""
+    said = [e.text.partition(": ")[2] for e in record.events if e.stage == "end"]
+    return " ".join(said[-1].split()) if said else "it failed"
 
 
 def _status(folder: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import digest_of, sha256_file, write_atomic
-from evenhand.errors import UsageError
+from evenhand.errors import SetupChanged
 
 if TYPE_CHECKING:
     from evenhand.manifest import Manifest
@@ -54,7 +54,7 @@ def begin(folder: Path, facts: Mapping[str, str]) -> None:
 
 
 def demand_same(folder: Path, facts: Mapping[str, str]) -> list[str]:
-    """Raises `UsageError` when a run would go on with another model, other texts or other versions.
+    """Raises `SetupChanged` when a run would go on with another model, other texts or other versions.
 
     Gives a sentence for each plugin whose code was edited meanwhile. A run that was stopped before it had looked at its
     model continues with anything.
@@ -67,7 +67,7 @@ def demand_same(folder: Path, facts: Mapping[str, str]) -> list[str]:
     changed = [k for k in {**began, **facts} if began.get(k, "") != facts.get(k, "")]
     hard = [_told(k, began.get(k, ""), facts.get(k, "")) for k in changed if not k.startswith(CODE)]
     if hard:
-        raise UsageError(
+        raise SetupChanged(
             "the run cannot be continued, because its numbers would come from two different set-ups",
             where="--resume",
             known="changed since it began: " + "; ".join(hard),

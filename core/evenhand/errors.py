@@ -63,6 +63,10 @@ class UsageError(EvenhandError):
     exit_code = 2
 
 
+class SetupChanged(UsageError):
+    """A run would go on with another model, other texts, versions or threads than it began with."""
+
+
 class WrongModelKind(EvenhandError):
     """A step needs another kind of model, for example a masked one where the recipe has a causal one."""
 

@@ -118,7 +118,7 @@ def _evaluated(
         manifest = Manifest(folder, recipe, name)
         manifest["kind"] = "evaluation"
         manifest.write()
-        with recorded(manifest, Plan((), tuple(steps))):
+        with recorded(manifest, Plan((), tuple(steps)), goes_on="an evaluation is not continued: measure again"):
             _measure(recipe, steps, finished, folder, manifest)
     return folder
 

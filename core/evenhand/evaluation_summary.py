@@ -78,7 +78,7 @@ def notes(run: RunRecord) -> list[str]:
     overlap = contamination.note(run)
     if run.status != "complete":
         ended = [e.text for e in run.events if e.stage == "end"]
-        said.insert(0, "The evaluation failed before its end" + (f": {ended[-1]}" if ended else "."))
+        said.insert(0, f"The evaluation {run.ending}" + (f": {ended[-1]}" if ended else "."))
     return said + ([overlap] if overlap else [])
 
 

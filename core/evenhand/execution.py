@@ -20,6 +20,7 @@ from evenhand.recipe import Recipe
 from evenhand.recipe_inputs import other_models
 from evenhand.report_reading import raw_run
 from evenhand.run_folders import run_folder, run_name
+from evenhand.stopping import resume_command
 from evenhand.training_log import integrations
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def execute(
     resume: bool = False,
     strict: bool = False,
     offline: bool | None = None,
+    goes_on: str = "",
 ) -> RunResult:
     """Run a recipe and write its run folder; raises `EvenhandError` and leaves run.json with what was reached.
 
@@ -68,7 +70,8 @@ def execute(
 
     `output` is the folder that the run folder is made in (default `runs`); `resume` continues the newest unfinished run
     of the same recipe there; `strict` lets isolated faults fail the run, and raises NotReproduced after a run that did
-    not find a value that the recipe expects.
+    not find a value that the recipe expects. `goes_on` says how it is continued after it was stopped, where that is
+    not by `toolkit run`: as a part of a larger work.
     """
     from evenhand.discovery import discover
 
@@ -92,7 +95,7 @@ def execute(
             manifest.continue_from(folder)
         write_atomic(folder / "recipe.toml", recipe.source)
         manifest.write()
-        with recorded(manifest, work):
+        with recorded(manifest, work, goes_on=goes_on or f"continue with: {resume_command(recipe, output)}"):
             for sentence in opposing(work.steps):
                 manifest.event("steps", sentence)
             life_cycle.run(recipe, work, model, folder, manifest, resume=resume, strict=strict, offline=off)

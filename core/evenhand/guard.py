@@ -30,6 +30,7 @@ from evenhand.contributions import (
 from evenhand.errors import EvenhandError, PluginFault
 from evenhand.memory_errors import memory_ran_out
 from evenhand.plan import stages_of
+from evenhand.stopping import stopped
 
 if TYPE_CHECKING:
     from evenhand.recipe import ResolvedStep
@@ -111,11 +112,6 @@ def _guard(
         return out
 
     return inner
-
-
-def stopped(error: BaseException) -> bool:
-    """Whether it is the user who ends the process; whatever else a plugin raises, SystemExit too, is its fault."""
-    return isinstance(error, KeyboardInterrupt)
 
 
 def blamed(error: BaseException, steps: Iterable[ResolvedStep]) -> PluginFault | None:

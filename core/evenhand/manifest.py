@@ -45,7 +45,7 @@ class Manifest:
             "schema": SCHEMA,
             "status": "running",
             "name": name,
-            "started": _now(),
+            "started": now(),
             "finished": None,
             "seconds": 0.0,
             "control_seconds": 0.0,
@@ -87,6 +87,8 @@ class Manifest:
         self.earlier = float(before["seconds"])
         for key in ("started", "events", "timings"):
             self.data[key] = before[key]
+        if before["status"] == "interrupted":  # how to continue it is no news once it is
+            self.data["events"] = [e for e in self.data["events"] if e["stage"] != "end"]
         self.data["attempts"] = int(before.get("attempts", 1)) + 1
 
     def __getitem__(self, key: str) -> Any:
@@ -124,8 +126,8 @@ class Manifest:
         write_atomic(self.folder / NAME, text)
 
     def finish(self, status: str) -> None:
-        """The last word: complete or failed; digests of the result's files."""
-        self.data["status"], self.data["finished"] = status, _now()
+        """The last word: complete, failed or interrupted; digests of the result's files."""
+        self.data["status"], self.data["finished"] = status, now()
         for name in ("model", "items", "quarantine"):
             for path in sorted((self.folder / name).rglob("*")):
                 if path.is_file():
@@ -230,5 +232,6 @@ def _code(package: str) -> str:
         return ""
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as records have it, to the second; later is greater."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import EvenhandError, PluginFault
-from evenhand.guard import describe, fault, named, stopped
+from evenhand.guard import describe, fault, named
+from evenhand.stopping import stopped
 
 if TYPE_CHECKING:
     from evenhand.recipe_steps import ResolvedStep

@@ -96,9 +96,8 @@ def add(
     where = f"run {str(run)!r}"
     record, source = read_run(run), Path(run) / "model"
     if record.status != "complete":
-        ended = "failed before its end" if record.status == "failed" else "has not ended"
         raise RunNotFound(
-            f"the run {ended}, so it has no model that was measured",
+            f"the run {record.ending}, so it has no model that was measured",
             where=str(run),
             do="continue it with `toolkit run RECIPE --resume`",
         )

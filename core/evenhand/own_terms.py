@@ -54,7 +54,11 @@ def _one_of_losses(aggregators: Sequence[Aggregator]) -> Aggregator | None:
         )
     if len(aggregators) > 1:
         names = ", ".join(repr(a.name) for a in aggregators)
-        raise UsageError(f"a training combines its terms in one way, here are {len(aggregators)}: {names}")
+        raise UsageError(
+            f"a training combines its terms in one way, here are {len(aggregators)}: {names}",
+            where="Objective",
+            do="leave out all but one",
+        )
     return aggregators[0] if aggregators else None
 
 

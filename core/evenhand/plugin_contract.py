@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand import API_VERSION
 from evenhand.errors import BrokenPlugin, IncompatiblePlugin
-from evenhand.guard import stopped
 from evenhand.hookspecs import STAGES, LifeCycle
 from evenhand.near_match import did_you_mean
 from evenhand.plugin import Options, Plugin
+from evenhand.stopping import stopped
 
 if TYPE_CHECKING:
     from evenhand.discovery import PluginRow

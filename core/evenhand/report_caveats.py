@@ -20,6 +20,8 @@ def missing(run: RunRecord) -> list[str]:
     gaps = []
     if run.status == "failed":
         gaps.append("The run failed before its end: everything after the failure is missing.")
+    elif run.status == "interrupted":
+        gaps.append("The run was stopped before its end: everything after that is missing.")
     elif run.status == "running":
         gaps.append("The run has not ended: continue it with --resume; the numbers here are not final.")
     for (step, stage), messages in failed_parts(run).items():

@@ -106,6 +106,12 @@ class RunRecord(Part):
         return self.model.display_name or self.model.name or "the model"
 
     @property
+    def ending(self) -> str:
+        """How a run that is not complete ended, such as *failed before its end*."""
+        ways = {"failed": "failed before its end", "interrupted": "was stopped before its end"}
+        return ways.get(self.status, "has not ended")
+
+    @property
     def confidence(self) -> float:
         """The confidence level of every interval."""
         section = self.recipe.get("evaluation")

@@ -16,7 +16,31 @@ NOT_JUDGED = frozenset({BY_CONSTRUCTION, "too few items", "no verdict", ""})
 
 
 def did_it_help(run: RunRecord) -> str:
-    """The verdict of the primary measure, on which the answer rests alone; then those of the other bias benchmarks."""
+    """The verdict of the primary measure, on which the answer rests alone; then those of the other bias benchmarks.
+
+    Before it, what of the run did not come to pass: a training that kept no budget.
+    """
+    return f"{_taken_back(run)} {_verdict(run)}".strip()
+
+
+def _taken_back(run: RunRecord) -> str:
+    """That trainings were undone, and how near they came; empty where none was."""
+    undone = [t for t in run.training if t.taken_back]
+    if not undone:
+        return ""
+    which = "The training was" if len(run.training) == 1 else f"The training {undone[0].id!r} was"
+    if len(undone) > 1:
+        which = f"The trainings {listing([repr(t.id) for t in undone])} were"
+    near = [look.ratio for t in undone if t.watch for look in t.watch.looks if look.step and look.ratio is not None]
+    budget = next(t.watch.budget for t in undone if t.watch)
+    came = f", and the nearest moment came to {number(min(near), 4)} times" if near else ""
+    return (
+        f"{which} taken back: {budget:g} times the perplexity of retention text are allowed{came}. The model is as it "
+        "was before."
+    )
+
+
+def _verdict(run: RunRecord) -> str:
     first = run.headline
     if first is None:
         return "Bias was not measured, so nothing can be said about whether it helped."

@@ -84,8 +84,7 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
     name = f"Run {run.name}: " if run.name else ""
     out.print(Text(f"{name}{run.model_label}", style="bold"))
     if run.status != "complete":
-        unfinished = {"failed": "The run failed before its end.", "running": "The run has not ended."}
-        out.print(Padding(Text(unfinished.get(run.status, run.status)), (0, 0, 0, 2)))
+        out.print(Padding(Text(f"The run {run.ending}."), (0, 0, 0, 2)))
     narrow = out.width < NARROW
     steps = _steps_in_lines(run) if narrow else _steps(run)
     section("What was done", steps if run.steps else "No step: this run is a measurement only.")

@@ -98,6 +98,16 @@ def sweep(recipe: Recipe, folder: Path, *, offline: bool = False) -> Sweep:
     return found
 
 
+def trials_of(recipe: Recipe) -> int:
+    """How many configurations a sweep of this recipe tries. Raises what `sweep` raises before it runs anything."""
+    from evenhand.discovery import discover
+
+    demand_library()
+    demand_searchable(recipe, discover())
+    assert recipe.sweep is not None
+    return recipe.sweep.trials
+
+
 def demand_searchable(recipe: Recipe, catalogue: Catalogue) -> None:
     """Raises RecipeError where a value that may be drawn is refused; every key is tried at its ends."""
     section = recipe.sweep

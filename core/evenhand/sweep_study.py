@@ -44,7 +44,6 @@ class Trial:
 def demand_library() -> None:
     """Raises UsageError, with what to install, where the search library is missing."""
     try:
-        import filelock  # noqa: F401
         import optuna  # noqa: F401
     except ImportError as error:
         raise UsageError(

@@ -9,8 +9,9 @@ from evenhand.compose import notify
 from evenhand.contributions import DecodingRule, Finding, Intervention, Monitor, Observation, Request, Response
 from evenhand.errors import EvenhandError
 from evenhand.generation import generate
-from evenhand.guard import fault, stopped
+from evenhand.guard import fault
 from evenhand.progress import progress
+from evenhand.stopping import stopped
 
 if TYPE_CHECKING:
     from evenhand.life import Life

@@ -30,7 +30,11 @@ def one_criterion(terms: Sequence[LossTerm | Aggregator | Criterion]) -> Criteri
 def _one(found: list[Part], rule: str) -> Part | None:
     if len(found) > 1:
         names = ", ".join(repr(part.name) for part in found)
-        raise UsageError(f"a training {rule}, here are {len(found)}: {names}")
+        raise UsageError(
+            f"a training {rule}, here are {len(found)}: {names}",
+            where="training",
+            do="leave out all but one, or put a `train` between their steps",
+        )
     return found[0] if found else None
 
 

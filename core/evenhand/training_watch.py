@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Criterion, Kind, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.report_numbers import number
 from evenhand.retention_text import FEWEST
 from evenhand.split_parameters import moving
 from evenhand.training_arguments import autocast_of
@@ -220,8 +221,8 @@ class Watch:
             nearest = min((x for x in self.looks if x.step), key=lambda x: x.ratio or math.inf)
             told.append(
                 f"the budget was not met: at most {self.budget:g} times the perplexity on retention text is allowed, "
-                f"the nearest was {nearest.ratio:.4f} at step {nearest.step}; the model is as it was before this "
-                "training"
+                f"the nearest was {number(nearest.ratio, 4)} at step {nearest.step}; the model is as it was before "
+                "this training"
             )
         elif self.kept != last:
             why = "within the budget, " if self.budget is not None else ""

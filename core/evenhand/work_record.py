@@ -50,6 +50,22 @@ class Term(Part):
     share: float | None = None
 
 
+class Moment(Part):
+    """What was seen at one moment of a training."""
+
+    step: int = 0
+    ratio: float | None = None
+    """Perplexity of retention text, over that of the untouched model."""
+
+
+class Watched(Part):
+    """What a training was watched by, and the step whose model was kept; 0: the one before it."""
+
+    budget: float | None = None
+    kept: int = 0
+    looks: list[Moment] = Field(default_factory=list)
+
+
 class Training(Part):
     """One training and its loss terms."""
 
@@ -61,6 +77,13 @@ class Training(Part):
     total: int = 0
     terms: dict[str, Term] = Field(default_factory=dict)
     events: list[str] = Field(default_factory=list)
+    watch: Watched | None = None
+
+    @property
+    def taken_back(self) -> bool:
+        """Whether no moment of it kept the budget, so that the model is as it was before it."""
+        watch = self.watch
+        return watch is not None and watch.budget is not None and not watch.kept and any(x.step for x in watch.looks)
 
 
 class SeedRecord(Part):

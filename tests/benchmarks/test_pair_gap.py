@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from statistics import fmean
 
 import pytest
@@ -11,7 +13,7 @@ from pair_parts import measured_of, plain_logp, run_of, tiny, values_of
 
 from evenhand_sdk import group_tokens, load_axis, token_bins
 from evenhand_standard.benchmarks import pair_gap
-from evenhand_standard.pair_bank import pairs
+from evenhand_standard.pair_bank import MADE_FOR, knows, pairs
 from evenhand_standard.pair_bank.axis_sentences import sentence_pairs
 
 AXIS = load_axis("gender")
@@ -108,3 +110,16 @@ def test_aggregates_are_those_of_a_loop_over_plain_distributions(tmp_path):
     assert found["JS gap, not folded"] == pytest.approx(fmean(unfolded), abs=1e-5)
     assert found["likelihood difference"] == pytest.approx(fmean(differences), abs=1e-4)
     assert found["likelihood gap"] == pytest.approx(fmean(map(abs, differences)), abs=1e-4)
+
+
+def test_the_pack_that_the_options_take_for_granted_has_pairs() -> None:
+    """It is not read while a recipe is checked, in a process that has read no pack."""
+    assert knows(load_axis(*MADE_FOR))
+    code = (
+        "import sys\n"
+        "from evenhand_standard.benchmarks.pair_gap import PairGapOptions\n"
+        "PairGapOptions()\n"
+        "print([name for name in ('evenhand_sdk.axis_packs', 'evenhand_sdk.english_grammar') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -19,7 +19,7 @@ from evenhand_sdk.testing import contributions, run_context
 from evenhand_sdk.testing import train as train_once
 from evenhand_sdk.tiny import tiny_causal, tiny_masked, tiny_sentences
 from evenhand_standard.objective import retention as module
-from evenhand_standard.objective.fisher import importance, neutral
+from evenhand_standard.objective.fisher import Importance, importance, neutral
 from evenhand_standard.objective.retention import Retention
 
 GENDER = load_axis("gender")
@@ -254,6 +254,21 @@ def test_weights_of_zero_have_no_one_per_cent(tmp_path: Path) -> None:
         "step 'retention': 1 % of the weights that may move is nothing: all of them are zero, or none of them counts\n"
         '  anchor l2-sp; 1 tensors may move\n  use anchors = ["kl"], or let other tensors move, too'
     )
+
+
+def test_that_no_weight_counts_is_told_after_one_sequence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of LoRA, whose second matrix is zero: the gradient of the first one is, too."""
+    weighed: list[int] = []
+
+    def nothing_counts(model: Any, tokenizer: Any, texts: Sequence[str], **how: Any) -> Importance:
+        weighed.append(len(texts))
+        return Importance(fisher={n: torch.zeros_like(p) for n, p in model.named_parameters()}, loss=2.0, sequences=1)
+
+    monkeypatch.setattr(module, "importance", nothing_counts)
+    run, [term] = terms_of(tmp_path)
+    with pytest.raises(UsageError, match="none of them counts\n  anchor ewc; "):
+        begin(run, term)
+    assert weighed == [1]
 
 
 def test_a_term_that_never_saw_the_beginning_says_so(tmp_path: Path) -> None:

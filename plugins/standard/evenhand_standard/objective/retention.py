@@ -127,16 +127,8 @@ class HeldWeights:
         """Note the weights, and find out how much each counts. Raises UsageError where lambda would be infinite."""
         moving = {name: p for name, p in begun.model.named_parameters() if p.requires_grad}
         found = self._importance(begun, moving)
-        parts = [(p, p.detach().clone(), found.fisher.get(name)) for name, p in moving.items()]
-        size = sum(float(_weighed(first.float().square(), w).sum()) for _, first, w in parts)
-        if size == 0:
-            raise UsageError(
-                "1 % of the weights that may move is nothing: all of them are zero, or none of them counts",
-                where=f"step {self.run.step_id!r}",
-                known=f"anchor {self.anchor}; {len(moving)} tensors may move",
-                do='use anchors = ["kl"], or let other tensors move, too',
-            )
-        self.parts = parts
+        size = self._demand_size(moving, found)
+        self.parts = [(p, p.detach().clone(), found.fisher.get(name)) for name, p in moving.items()]
         self.coefficient = self.options.drift_cost * found.loss / (DRIFT**2 * size)
         on = f"Fisher from {found.sequences:,} sequences; " if self.anchor == "ewc" else ""
         begun.tell(
@@ -167,6 +159,19 @@ class HeldWeights:
         self.coefficient = state["coefficient"]
 
     # ------------------------------------------------------------------------------------------------- what counts
+    def _demand_size(self, moving: Mapping[str, torch.nn.Parameter], found: Importance) -> float:
+        """Sum_j w_j theta0_j^2. Raises UsageError where it is 0, as of LoRA, which begins with a product of zero."""
+        pairs = [(p.detach().float().square(), found.fisher.get(name)) for name, p in moving.items()]
+        size = sum(float(_weighed(squares, w).sum()) for squares, w in pairs)
+        if size == 0:
+            raise UsageError(
+                "1 % of the weights that may move is nothing: all of them are zero, or none of them counts",
+                where=f"step {self.run.step_id!r}",
+                known=f"anchor {self.anchor}; {len(moving)} tensors may move",
+                do='use anchors = ["kl"], or let other tensors move, too',
+            )
+        return size
+
     def _importance(self, begun: TrainingStart, moving: Mapping[str, torch.nn.Parameter]) -> Importance:
         """L_LM, and with EWC the Fisher; of a training that was interrupted, what was found before."""
         o, run = self.options, self.run
@@ -188,11 +193,13 @@ class HeldWeights:
         kept = _read(place, key)
         if kept is not None:
             return kept
-        settings = run.services.settings
-        found = importance(
-            begun.model, run.tokenizer, texts, kind=run.kind, max_length=settings.max_length,
-            seed=run.seed_for("labels"), fisher=self.anchor == "ewc",
-        )  # fmt: skip
+        how: dict[str, Any] = {
+            "kind": run.kind, "max_length": run.services.settings.max_length, "seed": run.seed_for("labels"),
+            "fisher": self.anchor == "ewc",
+        }  # fmt: skip
+        if self.anchor == "ewc":  # one sequence shows what a thousand take minutes to show: that no weight counts
+            self._demand_size(moving, importance(begun.model, run.tokenizer, [max(texts, key=len)], **how))
+        found = importance(begun.model, run.tokenizer, texts, **how)
         _write(place, key, found)
         return found
 

@@ -18,12 +18,14 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from evenhand_sdk import Axis, UsageError
-from evenhand_sdk.english_grammar import starts_with_vowel_sound
+from evenhand_sdk.english_articles import starts_with_vowel_sound
 
 SPLITS = ("train", "heldout")
 """What is trained on, and what is measured."""
 VALIDATION = "validation"
 """What chooses between the moments of a training: no benchmark reads it, and no training should."""
+MADE_FOR = ("gender", "en")
+"""Axis and locale of the pack that the bank is written for."""
 GROUPS = frozenset({"female", "male"})
 """The groups that an axis must have to fill the templates."""
 PRONOUN_SLOTS = {
