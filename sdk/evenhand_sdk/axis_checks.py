@@ -19,6 +19,8 @@ from evenhand_sdk.template_filling import agrees, filled, filled_sides, fillings
 from evenhand_sdk.word_search import find, folded
 
 _SHOWN = 8
+_WITHOUT_SPACES = frozenset(["bo", "ja", "km", "lo", "my", "th", "wuu", "yue", "zh"])
+"""Languages that are written without spaces between words."""
 
 
 def check_axis(name: str, on_result: Callable[[Row], None] | None = None) -> Report:
@@ -78,6 +80,8 @@ def check_grammar(axis: Axis) -> None:
 
 def check_words_are_found(axis: Axis) -> None:
     """Every word and name that should be recognised in text is, written as in the pack and in upper case."""
+    if axis.locale.split("-")[0] in _WITHOUT_SPACES:
+        raise CheckFailed(f"{axis.locale!r} is written without spaces, and a word is found only where it stands alone")
     lexicon = compiled(axis)
     lost = []
     for entry in lexicon.entries.values():

@@ -7,15 +7,17 @@ the supported lexicon.
 
 `counterfactuals` reads the whole text. `swap_prefix` is the causal form for decoding: what it does with a
 word depends on the text up to the end of that word and on nothing behind it. Whatever depends on the language
-is asked of a `Grammar`.
+is asked of a `Grammar`. A text with decomposed accents is read as if they were composed (`composed_text.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from evenhand_sdk.axes import Axis, WordTuple
-from evenhand_sdk.counterfactual_swap import swap_groups
+from evenhand_sdk.composed_text import compose
+from evenhand_sdk.counterfactual_swap import as_given, swap_groups
 from evenhand_sdk.counterfactual_types import Counterfactual, GroupWord
 from evenhand_sdk.exempt_spans import NOTHING, Exempt, Span, exempt_so_far, exempt_spans
 from evenhand_sdk.grammar import Grammar
@@ -63,6 +65,9 @@ def swap_prefix(text: str, axis: Axis, target: str | None = None, *, names: bool
 
 def group_words(text: str, axis: Axis, *, grammar: str | None = None) -> list[GroupWord]:
     """Every group word and first name in the text, in order; exempt ones are marked."""
+    if (other := compose(text)) is not None:
+        words = group_words(other.text, axis, grammar=grammar)
+        return [replace(w, start=other.place(w.start), end=other.place(w.end)) for w in words]
     lexicon = compiled(axis, grammar)
     fold = folded(text)
     found = _in_context(text, find(text, fold, lexicon), lexicon)
@@ -75,6 +80,9 @@ def group_words(text: str, axis: Axis, *, grammar: str | None = None) -> list[Gr
 def _counterfactuals(
     text: str, axis: Axis, target: str | None, *, names: bool, causal: bool, grammar: str | None
 ) -> list[Counterfactual]:
+    if (other := compose(text)) is not None:
+        made = _counterfactuals(other.text, axis, target, names=names, causal=causal, grammar=grammar)
+        return [as_given(one, other, causal=causal) for one in made]
     wanted = None if target is None else axis.group_index(target)
     lexicon = compiled(axis, grammar)
     fold = folded(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evenhand_sdk.axes import Axis, WordTuple
+from evenhand_sdk.composed_text import ComposedText
 from evenhand_sdk.counterfactual_types import Counterfactual, Edit
 from evenhand_sdk.exempt_spans import Span
 from evenhand_sdk.grammar import Grammar, Replacement, Swap
@@ -67,6 +68,16 @@ def swap_groups(
     if not changes:
         return None
     return _applied(text, changes, axis.groups[target], confidence)
+
+
+def as_given(found: Counterfactual, text: ComposedText, *, causal: bool) -> Counterfactual:
+    """The counterfactual of a text whose accents are decomposed, from that of its composed form."""
+    changes = []
+    for edit in found.edits:
+        start, end = text.place(edit.start), text.place(edit.end)
+        after = text.written(edit.after, start, end, until=end if causal else len(text.given))
+        changes.append(Replacement(start, end, after))
+    return _applied(text.given, changes, found.group, found.confidence)
 
 
 def _overlaps(repair: Replacement, changes: Sequence[Replacement], taken: Sequence[Span]) -> bool:
