@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from evenhand.errors import EvenhandError
+from evenhand.report_numbers import counted
 from evenhand_sdk.axes import Axis, load_axis
 from evenhand_sdk.axis_pack_parts import NAME_SLOT, fills
 from evenhand_sdk.conformance import Report, Row
@@ -42,11 +43,8 @@ def check_axis(name: str, on_result: Callable[[Row], None] | None = None) -> Rep
     except EvenhandError as error:
         add(Row("readable", "failed", str(error)))
         return Report(name, tuple(rows), kind="axis pack")
-    add(
-        Row(
-            "readable", "passed", f"{len(axis.groups)} groups, {len(axis.tuples)} rows, {len(axis.names)} rows of names"
-        )
-    )
+    rows_of = f"{counted(len(axis.tuples), 'row')}, {counted(len(axis.names), 'row')} of names"
+    add(Row("readable", "passed", f"{len(axis.groups)} groups, {rows_of}"))
     for check, fn in CHECKS.items():
         try:
             fn(axis)
@@ -74,7 +72,8 @@ def check_grammar(axis: Axis) -> None:
         return
     asking = sum(row.context is not None for row in axis.tuples)
     if asking:
-        raise CheckFailed(f"{asking} rows need a person as context, and {axis.locale!r} has no grammar that could tell")
+        asks = f"{counted(asking, 'row')} {'needs' if asking == 1 else 'need'} a person as context"
+        raise CheckFailed(f"{asks}, and {axis.locale!r} has no grammar that could tell")
     raise Skipped(f"{axis.locale!r} has no grammar: words are swapped, and nothing around them is repaired")
 
 

@@ -19,10 +19,11 @@ from evenhand_sdk.axes import Axis, WordTuple
 from evenhand_sdk.composed_text import compose
 from evenhand_sdk.counterfactual_swap import as_given, swap_groups
 from evenhand_sdk.counterfactual_types import Counterfactual, GroupWord
-from evenhand_sdk.exempt_spans import NOTHING, Exempt, Span, exempt_so_far, exempt_spans
+from evenhand_sdk.exempt_spans import NOTHING, exempt_so_far, exempt_spans
 from evenhand_sdk.grammar import Grammar
 from evenhand_sdk.lexicon import Lexicon, compiled
 from evenhand_sdk.reference import kept_with_their_person
+from evenhand_sdk.spans import Span, Spans
 from evenhand_sdk.word_search import Folded, Found, find, folded
 
 
@@ -124,7 +125,7 @@ def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
     alone = [word for word in kept if surnames and word.entry.is_name and not grammar.bears_surname(text, word.end)]
     if not alone:
         return kept
-    things = sorted(exempt_spans(text, lexicon).things)  # a Bloody Mary is no Mary
+    things = Spans(exempt_spans(text, lexicon).things)  # a Bloody Mary is no Mary
     known = {text[word.start : word.end].lower() for word in surnames if not _inside(word, things)}
     again = {word.start for word in alone if text[word.start : word.end].lower() in known}
     return [word for word in kept if word.start not in again]
@@ -181,7 +182,7 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     kept: set[int] = set()
     if exempt.facts or exempt.persons:
         kept = kept_with_their_person(text, found, exempt, lexicon.grammar)
-    spans = _merged(exempt)
+    spans = Spans((*exempt.things, *exempt.facts, *exempt.persons))
     return [word for k, word in enumerate(found) if k not in kept and not _inside(word, spans)]
 
 
@@ -191,16 +192,11 @@ def _rulers(text: str, found: Sequence[Found], grammar: Grammar) -> list[Span]:
     return [span for span in spans if span]
 
 
-def _merged(exempt: Exempt) -> list[Span]:
-    return sorted({*exempt.things, *exempt.facts, *exempt.persons})
-
-
-def _inside(word: Found, spans: Sequence[Span]) -> bool:
+def _inside(word: Found, spans: Spans) -> bool:
     """Whether an exempt span touches the word; an entry of several parts wins over what it contains."""
-    return any(
-        start < word.end and word.start < end and not (word.several_parts and word.start <= start and end <= word.end)
-        for start, end in spans
-    )
+    if not word.several_parts:
+        return spans.touches(word.start, word.end)
+    return any(start < word.start or word.end < end for start, end in spans.touching(word.start, word.end))
 
 
 def _row(text: str, word: Found, lexicon: Lexicon, *, causal: bool) -> tuple[WordTuple, float]:
