@@ -35,10 +35,9 @@ def swaps(revision: str, axis: str, texts: list[str]) -> list[list[str]]:
         ).stdout
         subprocess.run(["tar", "-x", "-C", folder], input=packed, check=True)
         path = os.pathsep.join([f"{folder}/core", f"{folder}/sdk", os.environ.get("PYTHONPATH", "")])
-        asked = subprocess.run(
-            [sys.executable, "-c", ASK, axis, folder], input=json.dumps(texts), text=True, check=True, capture_output=True,
-            env={**os.environ, "PYTHONPATH": path},
-        )  # fmt: skip
+        command = [sys.executable, "-c", ASK, axis, folder]
+        own = {**os.environ, "PYTHONPATH": path}
+        asked = subprocess.run(command, input=json.dumps(texts), text=True, check=True, capture_output=True, env=own)
     return json.loads(asked.stdout)  # type: ignore[no-any-return]
 
 
