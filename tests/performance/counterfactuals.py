@@ -218,7 +218,7 @@ def streams(sizes: Sequence[int], steps: Sequence[str]) -> None:
 
 
 def stream(megabytes: int, step: str | None) -> None:
-    """Peak memory while a corpus streams through the engine or a data step, at five places and at the end."""
+    """Peak memory while a corpus streams through the engine or a data step, at some places and at the end."""
     from datasets import load_dataset
 
     with tempfile.TemporaryDirectory() as folder:
@@ -232,7 +232,8 @@ def stream(megabytes: int, step: str | None) -> None:
             if number % (lines // 5) == lines // 10:
                 peaks.append(_peak())
         print(f"{megabytes} MB, {lines} rows, {step or 'engine'}: {lines / (time.perf_counter() - start):,.0f} rows/s, "
-              f"peak MB at 10, 30, 50, 70, 90 %: {', '.join(map(str, peaks))}, at the end: {_peak()}")  # fmt: skip
+              f"peak MB at row {lines // 10:,} and every {lines // 5:,} rows behind it: {', '.join(map(str, peaks))}, "
+              f"at the end: {_peak()}")  # fmt: skip
 
 
 def _peak() -> int:
