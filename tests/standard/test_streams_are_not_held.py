@@ -117,7 +117,7 @@ def test_the_audit_reads_a_stream_once_and_holds_no_row(run: Any, labels: str | 
 def test_nothing_is_read_before_the_first_row_is_asked_for(tiny: Any, known: bool) -> None:
     source = Source()
     model, tokenizer = tiny()
-    steps = ["counterfactual-substitution", "counterfactual-augmentation", "neutral-rewriting"]
+    steps: list[Any] = ["counterfactual-substitution", "counterfactual-augmentation", NeutralRewriting(strength=1.0)]
     out = transform_data(source.stream(known=known), model, tokenizer, steps)
     assert source.read == 0
     first = next(iter(out))
