@@ -46,7 +46,7 @@ def test_a_good_pack_passes_every_check(tmp_path: Path) -> None:
     rows = checked(tmp_path, PACK)
     assert list(rows) == ["readable", *CHECKS]
     assert {row.status for name, row in rows.items() if name != "templates_agree"} == {"passed"}
-    assert rows["readable"].reason == "2 groups, 1 rows, 0 rows of names"
+    assert rows["readable"].reason == "2 groups, 1 row, 0 rows of names"
 
 
 def test_every_packaged_pack_passes() -> None:
@@ -120,7 +120,7 @@ def test_a_context_needs_a_grammar(tmp_path: Path) -> None:
         'number = "sing', 'context = "person"\nnumber = "sing'
     )
     row = checked(tmp_path, text)["grammar"]
-    assert row.reason == "1 rows need a person as context, and 'tlh' has no grammar that could tell"
+    assert row.reason == "1 row needs a person as context, and 'tlh' has no grammar that could tell"
 
 
 def test_a_pack_that_cannot_be_read_tells_all_problems(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_one_row_without_numbers_leaves_the_other_rows_their_answers(value: floa
     assert texts(caught.value.answers) == [plain[0], None, plain[2]]
     assert str(caught.value).startswith("decoding rule 'bad': there is no next token to choose: the logits are not")
     assert caught.value.__notes__ == [
-        "1 of 3 requests have no answer; those of the others are the error's `answers`"
+        "1 of 3 requests has no answer; those of the others are the error's `answers`"
     ]  # fmt: skip
 
 

@@ -79,6 +79,23 @@ def test_work_without_a_known_total(capsys, clock):
     ]
 
 
+@pytest.mark.parametrize(
+    ("unit", "one"),
+    [("steps", "step"), ("passes", "pass"), ("batches", "batch"), ("boxes", "box"), ("pairs", "pair"), ("MB", "MB")],
+)
+def test_a_unit_is_in_the_singular_behind_1_alone(unit: str, one: str) -> None:
+    work = progress("Working", total=1, unit=unit)
+    assert work.text() == f"Working: 0 of 1 {one} (0 %)"
+    more = progress("Working", total=2, unit=unit)
+    more.advance()
+    assert more.text() == f"Working: 1 of 2 {unit} (50 %)"
+    unknown = progress("Working", unit=unit)
+    unknown.advance()
+    assert unknown.text() == f"Working: 1 {one}"
+    unknown.advance()
+    assert unknown.text() == f"Working: 2 {unit}"
+
+
 def test_an_interrupted_piece_of_work_says_so_and_the_error_passes(capsys, clock):
     configure("plain")
     with pytest.raises(RuntimeError), progress("Training", total=4, unit="steps") as bar:

@@ -127,7 +127,7 @@ def test_an_account_that_does_not_add_up_is_refused(tmp_path: Path) -> None:
         head + "1 kept, 0 changed, 1 dropped and 0 quarantined do not make 3 read"
     )
     assert refusal(RowAccount(read=3, kept=1, added=1, dropped={"long": 2})) == (
-        head + "1 kept, 0 changed and 1 added do not make the 1 rows that it returned"
+        head + "1 kept, 0 changed and 1 added do not make the 1 row that it returned"
     )
     path = tmp_path / "q.jsonl"
     path.write_text("{}\n")

@@ -548,7 +548,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(llama, error):
     assert [s.total for s in scores] == pytest.approx(expected, abs=1e-4)
     assert events == [
         "out of memory while scoring: batch halved to 3 sequences of 16 tokens",
-        "out of memory while scoring: batch halved to 1 sequences of 16 tokens",
+        "out of memory while scoring: batch halved to 1 sequence of 16 tokens",
     ]
 
 

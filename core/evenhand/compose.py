@@ -100,6 +100,7 @@ def fold_data(rows: Dataset, transforms: Sequence[tuple[ResolvedStep, DataTransf
                 raise PluginFault("it looks on, so it must return the very rows", where=describe(step, "data"))
             if streaming and isinstance(out, IterableDataset):
                 rows = out
+                bar.advance()
                 continue
             if not isinstance(out, Dataset) or "text" not in out.column_names:
                 raise PluginFault(

@@ -47,8 +47,9 @@ def demand_answers(found: Mapping[int, Outcome], count: int) -> list[Response]:
         missing = sum(answer is None for answer in answers)
         errors[0].answers = answers
         if count > 1:
+            lack = "has" if missing == 1 else "have"
             errors[0].add_note(
-                f"{missing} of {count} requests have no answer; those of the others are the error's `answers`"
+                f"{missing} of {count} requests {lack} no answer; those of the others are the error's `answers`"
             )
         raise errors[0]
     return [answer for answer in answers if answer is not None]

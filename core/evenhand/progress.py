@@ -85,13 +85,19 @@ class progress:
 
     def text(self) -> str:
         """The present state in one line, without its time: `Scoring: 512 of 1,508 pairs (33 %)`."""
-        unit = f" {self.unit}" if self.unit else ""
         if self.total:
             share = min(100, int(100 * self.done / self.total))
-            count = f": {self.done:,} of {self.total:,}{unit} ({share} %)"
+            count = f": {self.done:,} of {self.total:,}{self.units(self.total)} ({share} %)"
         else:
-            count = f": {self.done:,}{unit}" if self.done else ""
+            count = f": {self.done:,}{self.units(self.done)}" if self.done else ""
         return f"{self.label}{count}{f', {self.note}' if self.note else ''}"
+
+    def units(self, count: int) -> str:
+        """The unit behind a number, with a space before it, as one for 1; nothing for items without a name."""
+        word = self.unit
+        if count == 1 and word.endswith("s"):
+            word = word[:-2] if word.endswith(("sses", "ches", "xes")) else word[:-1]
+        return f" {word}" if word else ""
 
     def remaining(self) -> float | None:
         """Seconds still to go at the speed so far, or None when that cannot be said."""

@@ -46,7 +46,7 @@ def _line(bar: progress) -> str:
 def _last_line(bar: progress, *, failed: bool) -> str:
     if failed:
         return f"{bar.text()}: stopped after {duration(bar.seconds)}"
-    count = f", {bar.done:,}{f' {bar.unit}' if bar.unit else ''}" if bar.done else ""
+    count = f", {bar.done:,}{bar.units(bar.done)}" if bar.done else ""
     return f"{bar.label}: done{count} in {duration(bar.seconds)}"
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import NoEffect
+from evenhand.report_numbers import counted
 from evenhand.row_account import PROVENANCE, row_counts
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Proof:
 
 def reading_proof(rows: Dataset) -> Proof:
     """Of a step that looks on: rows that it was given and that went on as they were."""
-    return Proof("data", len(rows) > 0, f"{len(rows)} rows read, none changed", float(len(rows)))
+    return Proof("data", len(rows) > 0, f"{counted(len(rows), 'row')} read, none changed", float(len(rows)))
 
 
 def data_proof(before: Dataset, after: Dataset) -> Proof:
@@ -60,7 +61,7 @@ def data_proof(before: Dataset, after: Dataset) -> Proof:
     added = sum(max(0, n - old.get(k, 0)) for k, n in new.items())
     removed = sum(max(0, n - new.get(k, 0)) for k, n in old.items())
     columns = (set(after.column_names) ^ set(before.column_names)) - set(PROVENANCE)
-    what = f"{len(before)} rows became {len(after)}: {added} new, {removed} gone"
+    what = f"{counted(len(before), 'row')} became {len(after)}: {added} new, {removed} gone"
     if columns:
         what += f", columns changed: {', '.join(sorted(columns))}"
     share = (added + removed) / max(1, len(before))

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand.report_numbers import counted
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -63,13 +65,13 @@ class RowAccount:
         """What does not add up, given how many rows went in and came out; None when all does."""
         left = sum(self.dropped.values()) + sum(self.quarantined.values())
         if self.read != read:
-            return f"it says that it read {self.read:,} rows, it was given {read:,}"
+            return f"it says that it read {counted(self.read, 'row')}, it was given {read:,}"
         if self.read != self.kept + self.changed + left:
             parts = f"{self.kept:,} kept, {self.changed:,} changed, {sum(self.dropped.values()):,} dropped"
             return f"{parts} and {sum(self.quarantined.values()):,} quarantined do not make {self.read:,} read"
         if self.out != out:
             parts = f"{self.kept:,} kept, {self.changed:,} changed and {self.added:,} added"
-            return f"{parts} do not make the {out:,} rows that it returned"
+            return f"{parts} do not make the {counted(out, 'row')} that it returned"
         if sum(self.quarantined.values()) != _lines(self.quarantine):
             return f"{sum(self.quarantined.values()):,} quarantined, {_lines(self.quarantine):,} in the quarantine file"
         return None

@@ -292,7 +292,8 @@ class Forward:
             ) from error
         self._fitting = rows // 2 * length
         if self._on_event is not None:
-            self._on_event(f"out of memory while scoring: batch halved to {rows // 2} sequences of {length} tokens")
+            half = f"{rows // 2} sequence{'s' * (rows // 2 != 1)}"
+            self._on_event(f"out of memory while scoring: batch halved to {half} of {length} tokens")
 
 
 TRIED = 16

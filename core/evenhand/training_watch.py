@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Criterion, Kind, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
-from evenhand.report_numbers import number
+from evenhand.report_numbers import counted, number
 from evenhand.retention_text import FEWEST
 from evenhand.split_parameters import moving
 from evenhand.training_arguments import autocast_of
@@ -215,7 +215,9 @@ class Watch:
         last = self.looks[-1].step
         told = []
         if self.stopped and self.criterion is not None:
-            told.append(f"early stopping after {last} steps: {self.criterion.name} was least at step {self.kept}")
+            told.append(
+                f"early stopping after {counted(last, 'step')}: {self.criterion.name} was least at step {self.kept}"
+            )
         within = [look for look in self.looks if look.step and self.within(look)]
         if self.budget is not None and not within and last:
             nearest = min((x for x in self.looks if x.step), key=lambda x: x.ratio or math.inf)

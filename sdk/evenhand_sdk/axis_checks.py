@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from evenhand.errors import EvenhandError
+from evenhand.report_numbers import counted
 from evenhand_sdk.axes import Axis, load_axis
 from evenhand_sdk.axis_pack_parts import NAME_SLOT, fills
 from evenhand_sdk.conformance import Report, Row
@@ -19,6 +20,8 @@ from evenhand_sdk.template_filling import agrees, filled, filled_sides, fillings
 from evenhand_sdk.word_search import find, folded
 
 _SHOWN = 8
+_WITHOUT_SPACES = frozenset(["bo", "ja", "km", "lo", "my", "th", "wuu", "yue", "zh"])
+"""Languages that are written without spaces between words."""
 
 
 def check_axis(name: str, on_result: Callable[[Row], None] | None = None) -> Report:
@@ -40,11 +43,8 @@ def check_axis(name: str, on_result: Callable[[Row], None] | None = None) -> Rep
     except EvenhandError as error:
         add(Row("readable", "failed", str(error)))
         return Report(name, tuple(rows), kind="axis pack")
-    add(
-        Row(
-            "readable", "passed", f"{len(axis.groups)} groups, {len(axis.tuples)} rows, {len(axis.names)} rows of names"
-        )
-    )
+    rows_of = f"{counted(len(axis.tuples), 'row')}, {counted(len(axis.names), 'row')} of names"
+    add(Row("readable", "passed", f"{len(axis.groups)} groups, {rows_of}"))
     for check, fn in CHECKS.items():
         try:
             fn(axis)
@@ -72,12 +72,15 @@ def check_grammar(axis: Axis) -> None:
         return
     asking = sum(row.context is not None for row in axis.tuples)
     if asking:
-        raise CheckFailed(f"{asking} rows need a person as context, and {axis.locale!r} has no grammar that could tell")
+        asks = f"{counted(asking, 'row')} {'needs' if asking == 1 else 'need'} a person as context"
+        raise CheckFailed(f"{asks}, and {axis.locale!r} has no grammar that could tell")
     raise Skipped(f"{axis.locale!r} has no grammar: words are swapped, and nothing around them is repaired")
 
 
 def check_words_are_found(axis: Axis) -> None:
     """Every word and name that should be recognised in text is, written as in the pack and in upper case."""
+    if axis.locale.split("-")[0] in _WITHOUT_SPACES:
+        raise CheckFailed(f"{axis.locale!r} is written without spaces, and a word is found only where it stands alone")
     lexicon = compiled(axis)
     lost = []
     for entry in lexicon.entries.values():

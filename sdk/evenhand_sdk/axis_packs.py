@@ -21,6 +21,7 @@ from evenhand_sdk.axis_pack_parts import (
     word_rows,
     words,
 )
+from evenhand_sdk.composed_text import composed
 from evenhand_sdk.grammar import grammar_of
 
 _NAME = re.compile(NAME_PATTERN)
@@ -39,9 +40,9 @@ def read_axis(path: Path) -> Axis:
 
 
 def parse_axis(text: str, *, where: str) -> Axis:
-    """The axis in a TOML text; `where` names the file in errors."""
+    """The axis in a TOML text, its accents composed; `where` names the file in errors."""
     try:
-        raw = tomllib.loads(text)
+        raw = tomllib.loads(composed(text))
     except tomllib.TOMLDecodeError as problem:
         raise UsageError(f"not valid TOML: {problem}", where=where) from problem
     problems: list[str] = []

@@ -7,20 +7,23 @@ the supported lexicon.
 
 `counterfactuals` reads the whole text. `swap_prefix` is the causal form for decoding: what it does with a
 word depends on the text up to the end of that word and on nothing behind it. Whatever depends on the language
-is asked of a `Grammar`.
+is asked of a `Grammar`. A text with decomposed accents is read as if they were composed (`composed_text.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from evenhand_sdk.axes import Axis, WordTuple
-from evenhand_sdk.counterfactual_swap import swap_groups
+from evenhand_sdk.composed_text import compose
+from evenhand_sdk.counterfactual_swap import as_given, swap_groups
 from evenhand_sdk.counterfactual_types import Counterfactual, GroupWord
-from evenhand_sdk.exempt_spans import NOTHING, Exempt, Span, exempt_so_far, exempt_spans
+from evenhand_sdk.exempt_spans import NOTHING, exempt_so_far, exempt_spans
 from evenhand_sdk.grammar import Grammar
 from evenhand_sdk.lexicon import Lexicon, compiled
 from evenhand_sdk.reference import kept_with_their_person
+from evenhand_sdk.spans import Span, Spans
 from evenhand_sdk.word_search import Folded, Found, find, folded
 
 
@@ -63,6 +66,9 @@ def swap_prefix(text: str, axis: Axis, target: str | None = None, *, names: bool
 
 def group_words(text: str, axis: Axis, *, grammar: str | None = None) -> list[GroupWord]:
     """Every group word and first name in the text, in order; exempt ones are marked."""
+    if (other := compose(text)) is not None:
+        words = group_words(other.text, axis, grammar=grammar)
+        return [replace(w, start=other.place(w.start), end=other.place(w.end)) for w in words]
     lexicon = compiled(axis, grammar)
     fold = folded(text)
     found = _in_context(text, find(text, fold, lexicon), lexicon)
@@ -75,6 +81,9 @@ def group_words(text: str, axis: Axis, *, grammar: str | None = None) -> list[Gr
 def _counterfactuals(
     text: str, axis: Axis, target: str | None, *, names: bool, causal: bool, grammar: str | None
 ) -> list[Counterfactual]:
+    if (other := compose(text)) is not None:
+        made = _counterfactuals(other.text, axis, target, names=names, causal=causal, grammar=grammar)
+        return [as_given(one, other, causal=causal) for one in made]
     wanted = None if target is None else axis.group_index(target)
     lexicon = compiled(axis, grammar)
     fold = folded(text)
@@ -116,7 +125,7 @@ def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
     alone = [word for word in kept if surnames and word.entry.is_name and not grammar.bears_surname(text, word.end)]
     if not alone:
         return kept
-    things = sorted(exempt_spans(text, lexicon).things)  # a Bloody Mary is no Mary
+    things = Spans(exempt_spans(text, lexicon).things)  # a Bloody Mary is no Mary
     known = {text[word.start : word.end].lower() for word in surnames if not _inside(word, things)}
     again = {word.start for word in alone if text[word.start : word.end].lower() in known}
     return [word for word in kept if word.start not in again]
@@ -173,7 +182,7 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     kept: set[int] = set()
     if exempt.facts or exempt.persons:
         kept = kept_with_their_person(text, found, exempt, lexicon.grammar)
-    spans = _merged(exempt)
+    spans = Spans((*exempt.things, *exempt.facts, *exempt.persons))
     return [word for k, word in enumerate(found) if k not in kept and not _inside(word, spans)]
 
 
@@ -183,16 +192,11 @@ def _rulers(text: str, found: Sequence[Found], grammar: Grammar) -> list[Span]:
     return [span for span in spans if span]
 
 
-def _merged(exempt: Exempt) -> list[Span]:
-    return sorted({*exempt.things, *exempt.facts, *exempt.persons})
-
-
-def _inside(word: Found, spans: Sequence[Span]) -> bool:
+def _inside(word: Found, spans: Spans) -> bool:
     """Whether an exempt span touches the word; an entry of several parts wins over what it contains."""
-    return any(
-        start < word.end and word.start < end and not (word.several_parts and word.start <= start and end <= word.end)
-        for start, end in spans
-    )
+    if not word.several_parts:
+        return spans.touches(word.start, word.end)
+    return any(start < word.start or word.end < end for start, end in spans.touching(word.start, word.end))
 
 
 def _row(text: str, word: Found, lexicon: Lexicon, *, causal: bool) -> tuple[WordTuple, float]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 
 from evenhand_sdk.axes import Axis, WordTuple
+from evenhand_sdk.composed_text import ComposedText
 from evenhand_sdk.counterfactual_types import Counterfactual, Edit
-from evenhand_sdk.exempt_spans import Span
 from evenhand_sdk.grammar import Grammar, Replacement, Swap
 from evenhand_sdk.lexicon import Lexicon
+from evenhand_sdk.spans import Span, Spans
 from evenhand_sdk.word_search import Found, styled
 
 
@@ -25,7 +27,8 @@ def swap_groups(
 ) -> Counterfactual | None:
     """The exchange of two groups; None when nothing changes, or the pack has no word for one that must."""
     changes: list[Replacement] = []
-    taken = [(word.start, word.end) for word in found]
+    taken = Spans((word.start, word.end) for word in found)
+    placed: list[Span] = []
     free = 0
     confidence = 1.0
     for word, (row, certainty) in zip(found, rows, strict=True):
@@ -56,25 +59,35 @@ def swap_groups(
         for repair in repairs:
             if (repair.start, repair.end) == (start, end):
                 own = repair
-            elif _overlaps(repair, changes, taken):
+            elif taken.touches(repair.start, repair.end) or _overlaps(repair, placed):
                 continue
             elif text[repair.start : repair.end] != repair.after:
                 changes.append(repair)
+                insort(placed, (repair.start, repair.end))
             if repair.certainty < confidence:
                 confidence = repair.certainty
         changes.append(own)
+        insort(placed, (start, end))
         free = end
     if not changes:
         return None
     return _applied(text, changes, axis.groups[target], confidence)
 
 
-def _overlaps(repair: Replacement, changes: Sequence[Replacement], taken: Sequence[Span]) -> bool:
-    """Whether another change already has the place, or a group word stands there."""
-    start, end = repair.start, repair.end
-    return any(start < other.end and other.start < end for other in changes) or any(
-        start < stop and begin < end for begin, stop in taken
-    )
+def as_given(found: Counterfactual, text: ComposedText, *, causal: bool) -> Counterfactual:
+    """The counterfactual of a text whose accents are decomposed, from that of its composed form."""
+    changes = []
+    for edit in found.edits:
+        start, end = text.place(edit.start), text.place(edit.end)
+        after = text.written(edit.after, start, end, until=end if causal else len(text.given))
+        changes.append(Replacement(start, end, after))
+    return _applied(text.given, changes, found.group, found.confidence)
+
+
+def _overlaps(repair: Replacement, placed: Sequence[Span]) -> bool:
+    """Whether another change already has the place; the changes so far are in order, and none overlaps another."""
+    at = bisect_left(placed, (repair.end, repair.end)) - 1
+    return at >= 0 and placed[at][1] > repair.start
 
 
 def _applied(text: str, changes: list[Replacement], group: str, confidence: float) -> Counterfactual:

@@ -212,8 +212,10 @@ class RowWork:
             ledger.write()
             return {name: [values[k] for k in kept] for name, values in found.items() if not name.startswith(OWN)}
 
-        columns = rows.column_names or list(next(iter(rows), {}))
-        return rows.map(passed, batched=True, batch_size=BATCH, with_indices=True, remove_columns=columns)
+        known = None if rows.features is None else features_of(rows, declared)
+        if known is not None:
+            known = type(known)({name: value for name, value in known.items() if not name.startswith(OWN)})
+        return rows.map(passed, batched=True, batch_size=BATCH, with_indices=True, features=known)
 
 
 @contextlib.contextmanager

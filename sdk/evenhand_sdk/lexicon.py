@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from evenhand_sdk.axes import Axis, WordTuple
 from evenhand_sdk.grammar import Grammar, grammar_of
+from evenhand_sdk.word_parts import SEPARATORS, every_mark, parts
 
 Trie = dict[str, "Trie"]
 
@@ -24,6 +25,8 @@ After Before Since Although Only Even Such Many Like Unlike Among Between During
 _NAME = rf"(?-i:(?!(?:{'|'.join(_NO_NAME.split())})\b)[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])[^\W_]*(?:['’-][^\W_]+)*"
 _NO_MARK = "(?![\u0300-\u036f])"
 """A combining mark behind a letter makes it another letter; \\b does not know that."""
+_OTHER_SCRIPTS = "\u0590"
+"""From here on, scripts write vowels and more as combining marks; the ones before it have accents at most."""
 
 
 class Entry(NamedTuple):
@@ -122,7 +125,9 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
     for word, entry in entries.items():
         folded = word.replace("’", "'")
         for spelled in {folded, folded.replace("ß", "ss")}:  # ss in capitals, and in Switzerland
-            forms.setdefault(_parts(spelled)[0], []).append(Form(spelled, entry, word.isalnum(), not word.isalnum()))
+            found = parts(spelled) or [spelled]
+            one = found == [spelled]
+            forms.setdefault(found[0], []).append(Form(spelled, entry, one, not one))
     phrases: dict[str, list[Phrase]] = {}
     for exemption in axis.do_not_flip:
         for phrase in exemption.phrases:
@@ -170,12 +175,6 @@ def _entries(axis: Axis) -> dict[str, Entry]:
     return entries
 
 
-def _parts(text: str) -> list[str]:
-    """The parts between anything that is no letter, digit, underscore or combining mark."""
-    found: list[str] = re.findall("[\\w\u0300-\u036f]+", text)
-    return found or [text]
-
-
 _COMMON = frozenset((
     "about", "after", "against", "album", "another", "area", "army", "band", "became", "before", "being",
     "best", "between", "book", "born", "california", "children", "church", "city", "club", "college", "company",
@@ -195,11 +194,12 @@ _COMMON = frozenset((
 
 def _anchor(phrase: str, forms: dict[str, list[Form]]) -> tuple[str, frozenset[str]]:
     """The rarest part of a phrase by a simple rule: long, and no group word where there is another; and all parts."""
-    literal = phrase.replace("{Name}", " ").lower()
-    parts: list[str] = re.findall("[\\w\u0300-\u036f]+\\*?", literal)
-    whole = frozenset(part for part in parts if not part.endswith("*"))
+    literal = phrase.replace("{Name}", " ").replace("*", "* ").lower()
+    shown = "".join(char if char == "*" else char.translate(SEPARATORS) for char in literal)
+    found = [part for part in shown.split() if part != "*"]
+    whole = frozenset(part for part in found if not part.endswith("*"))
     if not whole:
-        return max(parts, key=len, default=""), whole
+        return max(found, key=len, default=""), whole
     long = [part for part in whole if len(part) > 3 and part not in forms]
     rare = [part for part in long if part not in _COMMON] or [part for part in whole if part in forms] or long or whole
     return max(sorted(rare), key=len), whole
@@ -235,11 +235,12 @@ def _like(model: str, word: str) -> str:
 def _fragments(phrase: str) -> list[str]:
     """The phrase as regular expressions of one step each: capitals are required, spaces may be any white space."""
     fragments: list[str] = []
+    ending = rf"(?-i:[\w{every_mark()}])*" if _has_marks(phrase) else r"\w*"
     for part in re.findall(r"\{Name\}|\*|\s+|.", phrase):
         if part == "{Name}":
             fragments.append(_NAME)
         elif part == "*":
-            fragments.append(r"\w*")
+            fragments.append(ending)
         elif part.isspace():
             fragments.append(r"\s+")
         elif part in "'’":
@@ -258,7 +259,14 @@ def _pattern(sequences: Sequence[Sequence[str]]) -> re.Pattern[str]:
         for fragment in sequence:
             node = node.setdefault(fragment, {})
         node[""] = {}
+    if any(_has_marks(fragment) for sequence in sequences for fragment in sequence):
+        word = rf"(?-i:[\w{every_mark()}])"
+        return re.compile(rf"(?<!{word})(?:{_expression(trie)})(?!{word})", re.IGNORECASE)
     return re.compile(rf"\b(?:{_expression(trie)})(?!\w){_NO_MARK}", re.IGNORECASE)
+
+
+def _has_marks(phrase: str) -> bool:
+    return any(char >= _OTHER_SCRIPTS for char in phrase if char.isalpha())
 
 
 def _expression(node: Trie) -> str:

@@ -8,13 +8,17 @@ Everything that is said of a person who has one exempt mention stays; others are
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evenhand_sdk.exempt_spans import Exempt, Span
+from evenhand_sdk.exempt_spans import Exempt
 from evenhand_sdk.grammar import Grammar
+from evenhand_sdk.spans import Span, Spans
 from evenhand_sdk.word_search import Found
+
+_LONGEST_MENTION = 300
+"""Characters; an owner stands in no mention that begins further before."""
 
 
 @dataclass(slots=True)
@@ -44,6 +48,10 @@ class _Mention:
 def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, grammar: Grammar) -> set[int]:
     """Positions of the words that stay because the person whom they mean has an exempt mention."""
     persons: list[_Person] = []
+    there: dict[int, list[_Person]] = {}
+    mentioned: list[tuple[Span, _Person]] = []
+    named = Spans(exempt.persons)
+    starts = [word.start for word in words]
     by_key: dict[str, _Person] = {}
     last: dict[int, _Person] = {}
     bounds = [0, *(match.end() for match in grammar.sentence_end.finditer(text))]
@@ -53,43 +61,42 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
         word = None if mention.word is None else words[mention.word]
         if word is not None and word.entry.rows[0].pos == "pronoun":
             person = _owner_beside(text, word, before, grammar)
-            person = person or _antecedent(text, word, sentence, persons, last, grammar)
+            person = person or _antecedent(text, word, sentence, persons, there, last, grammar)
             if person is None:
                 person = _new(persons, word.entry.group, fixed=False)
         else:
             key = text[mention.start : mention.end].lower()
-            group = word.entry.group if word else _group_of(mention, words)
+            group = word.entry.group if word else _group_of(mention, words, starts)
             person = by_key.get(key) if word is None or _repeats(text, word) else None
             if before and _same(text, before, mention, word, group, grammar):
                 person = by_key[key] = _one(before[0], person, group)
             if person is None:
                 person = by_key[key] = _new(persons, group, fixed=False)
-            if word is None or _relative_of_real(text, word, persons, exempt.persons, grammar):
+            if word is None or _relative_of_real(text, word, mentioned, named, grammar):
                 person.real = person.fixed = True
         person.fixed |= mention.fixed
         person.spans.append((mention.start, mention.end))
-        person.first_in.setdefault(sentence, mention.start)
+        mentioned.append((person.spans[-1], person))
+        if sentence not in person.first_in:
+            person.first_in[sentence] = mention.start
+            there.setdefault(sentence, []).append(person)
         before = person, word
         if mention.word is not None:
             person.words.append(mention.word)
         if person.group is not None and (word is None or word.entry.rows[0].number != "plural"):
             last[person.group] = person
-    _join_forward(text, words, persons, bounds, grammar)
+    _join_forward(text, words, persons, there, bounds, grammar)
     return {word for person in persons if person.fixed for word in person.words}
 
 
 def _mentions(text: str, words: Sequence[Found], exempt: Exempt) -> list[_Mention]:
     """Group words and phrases that name real persons, in order; words inside such a phrase are part of it."""
-    phrases = sorted(set(exempt.persons))
+    phrases, things, facts = Spans(exempt.persons), Spans(exempt.things), Spans(exempt.facts)
     found = [_Mention(start, end, None, fixed=True) for start, end in phrases]
     for position, word in enumerate(words):
-        if not _touches(word, phrases) and not _touches(word, exempt.things):
-            found.append(_Mention(word.start, word.end, position, fixed=_touches(word, exempt.facts)))
+        if not phrases.touches(word.start, word.end) and not things.touches(word.start, word.end):
+            found.append(_Mention(word.start, word.end, position, fixed=facts.touches(word.start, word.end)))
     return sorted(found, key=lambda mention: mention.start)
-
-
-def _touches(word: Found, spans: Sequence[Span]) -> bool:
-    return any(start < word.end and word.start < end for start, end in spans)
 
 
 def _new(persons: list[_Person], group: int | None, *, fixed: bool) -> _Person:
@@ -132,10 +139,10 @@ def _one(person: _Person, other: _Person | None, group: int | None) -> _Person:
     return person
 
 
-def _group_of(mention: _Mention, words: Sequence[Found]) -> int | None:
+def _group_of(mention: _Mention, words: Sequence[Found], starts: Sequence[int]) -> int | None:
     """The group that a phrase names itself (Queen Anne); none for one that tells nothing (President Lincoln)."""
-    groups = [word.entry.group for word in words if mention.start <= word.start < mention.end]
-    return groups[0] if groups else None
+    first = bisect_left(starts, mention.start)
+    return words[first].entry.group if first < len(words) and starts[first] < mention.end else None
 
 
 def _owner_beside(
@@ -151,17 +158,23 @@ def _owner_beside(
 
 
 def _antecedent(
-    text: str, word: Found, sentence: int, persons: list[_Person], last: dict[int, _Person], grammar: Grammar
+    text: str,
+    word: Found,
+    sentence: int,
+    persons: list[_Person],
+    there: Mapping[int, Sequence[_Person]],
+    last: dict[int, _Person],
+    grammar: Grammar,
 ) -> _Person | None:
-    """The likeliest person of the pronoun's group, or one whose group is not known yet and who now gets it."""
+    """The likeliest person of the pronoun's group, or one whose group is not known yet and who now gets it; `there`
+    are the persons of each sentence."""
     group = word.entry.group
-    here = [p for p in persons if sentence in p.first_in and p.group in (group, None)]
-    if _is_object(text, word, grammar):
-        subject = min((p for p in persons if sentence in p.first_in), key=lambda p: p.first_in[sentence], default=None)
-        here = [p for p in here if p is not subject]  # she does not see herself without saying so
-        before = [p for p in persons if p is not subject and p.group in (group, None) and sentence - 1 in p.first_in]
-    else:
-        before = [p for p in persons if p.group in (group, None) and sentence - 1 in p.first_in]
+    here = [p for p in there.get(sentence, ()) if p.group in (group, None)]
+    before = [p for p in there.get(sentence - 1, ()) if p.group in (group, None)]
+    if _is_object(text, word, grammar):  # she does not see herself without saying so
+        subject = min(there.get(sentence, ()), key=lambda p: p.first_in[sentence], default=None)
+        here = [p for p in here if p is not subject]
+        before = [p for p in before if p is not subject]
     same = [p for p in here if p.group == group] or here
     if same:
         chosen = min(same, key=lambda p: p.first_in[sentence])
@@ -185,19 +198,31 @@ def _is_object(text: str, word: Found, grammar: Grammar) -> bool:
     return grammar.case(text, word.start, word.end, cases)[0] == "object"
 
 
-def _relative_of_real(text: str, word: Found, persons: list[_Person], named: Sequence[Span], grammar: Grammar) -> bool:
+def _relative_of_real(
+    text: str, word: Found, mentioned: Sequence[tuple[Span, _Person]], named: Spans, grammar: Grammar
+) -> bool:
     """Whether the word is a relative of a real person: her husband, Marie Curie's daughter, the son of Guy II."""
     behind = grammar.owner_behind(text, word.start, word.end)
-    if behind is not None and any(behind[0] <= start <= behind[1] for start, _ in named):
+    if behind is not None and named.begin_in(*behind):
         return True
     owner = grammar.possessor(text, word.start)
     if owner is None:
         return False
-    return any(start <= owner[0] < end for person in persons if person.real for start, end in person.spans)
+    for (start, end), person in reversed(mentioned):
+        if start <= owner[0] < end and person.real:
+            return True
+        if start < owner[0] - _LONGEST_MENTION:
+            break
+    return False
 
 
 def _join_forward(
-    text: str, words: Sequence[Found], persons: list[_Person], bounds: Sequence[int], grammar: Grammar
+    text: str,
+    words: Sequence[Found],
+    persons: list[_Person],
+    there: Mapping[int, Sequence[_Person]],
+    bounds: Sequence[int],
+    grammar: Grammar,
 ) -> None:
     """A pronoun before anybody of its group was named may mean the next one in its sentence (When she came, Ann)."""
     for person in persons:
@@ -209,11 +234,11 @@ def _join_forward(
         ((sentence, place),) = person.first_in.items()
         later = [
             other
-            for other in persons
+            for other in there[sentence]
             if other is not person
             and other.fixed
             and other.group in (person.group, None)
-            and other.first_in.get(sentence, -1) > place
+            and other.first_in[sentence] > place
             and grammar.refers_ahead(text, bounds[sentence - 1], place, other.first_in[sentence])
         ]
         person.fixed = bool(later)

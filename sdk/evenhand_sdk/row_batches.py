@@ -9,7 +9,7 @@ from evenhand.data import why_no_text
 from evenhand_sdk.row_fates import AXIS, FIXED, GROUP, ORIGIN, STEP, Fate, Fates, Made, Row
 
 if TYPE_CHECKING:
-    from datasets import Dataset, Features
+    from datasets import Dataset, Features, IterableDataset
 
 OWN = "evenhand:"
 """Columns with this prefix live only while a step works."""
@@ -86,7 +86,7 @@ def _note(made: Made) -> str:
     return made.note or " towards ".join(filter(None, (made.axis, made.group)))
 
 
-def features_of(rows: Dataset, declared: Mapping[str, tuple[str, Any]]) -> Features:
+def features_of(rows: Dataset | IterableDataset, declared: Mapping[str, tuple[str, Any]]) -> Features:
     from datasets import Features, Value
 
     provenance = {ORIGIN: Value("int64"), STEP: Value("string"), AXIS: Value("string"), GROUP: Value("string")}

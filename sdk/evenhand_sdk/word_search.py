@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from evenhand_sdk.lexicon import Entry, Form, Lexicon
+from evenhand_sdk.word_parts import SEPARATORS
 
 
 class Found(NamedTuple):
@@ -30,19 +31,6 @@ class Folded(NamedTuple):
     parts: list[str]
 
 
-class _Separators(dict[int, str]):
-    """For str.translate: what stands between words becomes a space; a combining mark belongs to its letter."""
-
-    def __missing__(self, code: int) -> str:
-        char = chr(code)
-        kept = char if char.isalnum() or char == "_" or 0x300 <= code <= 0x36F else " "
-        self[code] = kept
-        return kept
-
-
-_SEPARATORS = _Separators()
-
-
 def folded(text: str) -> Folded:
     """The text in lower case, of the same length, and its parts."""
     lower = text.lower()
@@ -50,7 +38,7 @@ def folded(text: str) -> Folded:
         lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
     if not lower.isascii():
         lower = lower.replace("’", "'")
-    flat = f" {lower.translate(_SEPARATORS)} "
+    flat = f" {lower.translate(SEPARATORS)} "
     return Folded(lower, flat, flat.split())
 
 

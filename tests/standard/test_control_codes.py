@@ -38,7 +38,7 @@ def test_bins_are_of_equal_size_and_the_least_scores_come_first() -> None:
 def test_equal_scores_share_a_bin_and_one_bin_is_refused() -> None:
     assert quantised({0: 0.0, 1: 0.0, 2: 0.0, 3: 1.0}, 2) == {0: 0, 1: 0, 2: 0, 3: 1}
     for scores in ({0: 0.3, 1: 0.3}, {}):
-        with pytest.raises(UsageError, match=f"all {len(scores)} texts that have a score would get the same code"):
+        with pytest.raises(UsageError, match=f"the {len(scores)} texts that have a score would all get the same code"):
             quantised(scores, 2)
 
 
@@ -82,6 +82,33 @@ def test_a_column_scores_every_text_and_strength_is_the_share_that_gets_a_code(t
     marked = [text != own for text, own in zip(half["text"], texts, strict=True)]
     assert 70 < sum(marked) < 130
     assert {(a, b) for a, b, m in zip(half["text"], rows["text"], marked, strict=True) if m and a != b} == set()
+
+
+def test_rows_that_another_loss_reads_as_they_are_get_no_code_and_move_no_edge(tiny: Any, run_of: Any) -> None:
+    run = run_of(*tiny())
+    mood = [0.1, 9.0, 0.2, -9.0, 0.3, 8.0, 0.4]  # with the fixed ones, 0.3 would be in the middle and 0.4 above it
+    fixed = ["", "unlearning", "", "preference-pairs", "", "unlearning", ""]
+    texts = [f"Sentence {k} says <bias:3> here." if k == 1 else f"Sentence {k}." for k in range(7)]
+    data = Dataset.from_dict({"text": texts, "mood": mood, "evenhand_fixed": fixed})
+    rows, facts, account = applied(ControlCodes, run, data, by="column:mood", bins=2)
+    codes = {0: 0, 2: 0, 4: 1, 6: 1}
+    assert rows["text"][:] == [f"<bias:{codes[k]}>\n{texts[k]}" if k in codes else texts[k] for k in range(7)]
+    assert facts == {
+        "texts with a score": 4,
+        "<bias:0>": "2 texts with scores from 0.1 to 0.2",
+        "<bias:1>": "2 texts with scores from 0.3 to 0.4",
+    }
+    assert (account.changed, account.kept) == (4, 3)
+    with pytest.raises(UsageError, match="only one text has a score, and a code tells texts apart"):
+        applied(ControlCodes, run, data.select([0, 1, 3, 5]), by="column:mood")
+
+
+def test_fixed_rows_name_no_gap_and_are_not_scored(tiny: Any, run_of: Any) -> None:
+    run = run_of(*tiny())
+    alone, _, _ = applied(ControlCodes, run, Dataset.from_dict({"text": TEXTS}), names=False)
+    both = Dataset.from_dict({"text": [*TEXTS, *TEXTS], "evenhand_fixed": [""] * 5 + ["unlikelihood"] * 5})
+    rows, facts, _ = applied(ControlCodes, run, both, names=False)
+    assert rows["text"][:] == [*alone["text"], *TEXTS] and facts["texts with a score"] == 4
 
 
 def test_a_code_in_a_text_is_taken_out_and_a_scorer_ranks_by_its_sign(tiny: Any, run_of: Any) -> None:

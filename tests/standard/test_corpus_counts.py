@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -44,6 +45,19 @@ def test_cooccurrence_bias_is_the_log_ratio_of_the_two_conditional_probabilities
     assert found == {"cooks": pytest.approx(math.log(7 / (7 / 4)))}
     other = cooccurrence_bias(counts.axes[0], counts.words, "male")
     assert other == {"cooks": pytest.approx(-math.log(4))}
+
+
+def test_a_text_with_decomposed_accents_has_the_words_of_the_composed_one() -> None:
+    french = load_axis("gender", "fr")
+    counts = [CorpusCounts.of([french]), CorpusCounts.of([french])]
+    text = "La lycéenne préfère le thé; le lycéen, le café."
+    assert len(unicodedata.normalize("NFD", text)) == len(text) + 6
+    counts[0].add(text)
+    counts[1].add(unicodedata.normalize("NFD", text))
+    assert counts[0].words == counts[1].words and counts[1].words["préfère"] == 1
+    assert counts[0].seen == counts[1].seen
+    assert counts[1].axes[0].mentions == {"female": 1, "male": 1}
+    assert counts[0].axes[0].near == counts[1].axes[0].near
 
 
 def test_pmi_with_a_dirichlet_prior_by_hand() -> None:

@@ -145,6 +145,12 @@ def test_both_forms_of_the_file_are_read_alike(tmp_path: Path, counts: str) -> N
     assert read_counts(long, GROUPS) == read_counts(Path(counts), GROUPS)
 
 
+def test_a_name_is_one_however_its_accents_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "names.csv"
+    path.write_text("name,group,count\nZoé,female,3\nZoe\u0301,female,4\n", encoding="utf-8")
+    assert read_counts(path, GROUPS) == {"Zoé": {"female": 7.0, "male": 0.0}}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -32,7 +32,7 @@ def test_texts_are_replaced_and_say_how(run: Any) -> None:
     ]  # fmt: skip
     assert (account.changed, account.kept) == (2, 2)
     assert facts["sentences left as they are"] == {"the antecedent has a gender": 1}
-    assert [e.note for e in account.examples] == ["1 words made neutral"] * 2
+    assert [e.note for e in account.examples] == ["1 word made neutral"] * 2
     assert list(out["evenhand_step"]) == ["step", "", "", "step"]
 
 

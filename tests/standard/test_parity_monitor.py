@@ -107,7 +107,12 @@ def test_bias_raises_one_alarm_and_asks_for_rules(monitor: Any) -> None:
     alarm, intervention = said
     assert (alarm.level, alarm.title) == ("alarm", "Answers depend on the group that a prompt names")
     assert (intervention.action, intervention.rules) == ("enable_rules", ("averaging",))
-    assert alarm.facts["wealth"] >= 20
+    wealth = alarm.facts["wealth of a bet against parity, which began at 1"]
+    assert wealth >= 20 == alarm.facts["alarm at a wealth of"]
+    assert intervention.reason == (
+        f"the wealth of a bet against parity, which began at 1, reached {wealth:.1f} after "
+        f"{alarm.facts['pairs']} pairs; the alarm is at 20"
+    )
     summary = watch.summary()
     assert (summary.level, summary.title) == ("alarm", "A disparity was found")
     assert summary.facts["pairs"] == 150

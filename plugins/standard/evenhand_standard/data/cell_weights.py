@@ -54,6 +54,10 @@ def bounded(weights: Mapping[Cell, float], counts: Mapping[Cell, int], most: flo
     n = sum(counts.values())
     if not weights:
         return {}
+    scale = n / sum(counts[cell] * weight for cell, weight in weights.items())
+    plain = {cell: scale * weight for cell, weight in weights.items()}
+    if all(1 / most <= weight <= most for weight in plain.values()):
+        return plain  # no bound is reached, which a stream asks for at each row
 
     def clipped(scale: float) -> dict[Cell, float]:
         return {cell: min(most, max(1 / most, scale * weight)) for cell, weight in weights.items()}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import tee
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -79,8 +80,13 @@ class CorpusAudit(Plugin):
             if o.labels is not None:
                 demand_column(rows, o.labels, "the classes of the texts")
             axes = [load_axis(name, o.locale) for name in o.axes]
-            labels = None if o.labels is None else (row[o.labels] for row in rows)
-            self._audit = found = audit((row["text"] for row in rows), axes, labels=labels, options=o)
+            if o.labels is None:
+                found = audit((row["text"] for row in rows), axes, options=o)
+            else:
+                one, other = tee(rows)  # read in step, so that the rows are read once and none is held
+                labels = (row[o.labels] for row in other)
+                found = audit((row["text"] for row in one), axes, labels=labels, options=o)
+            self._audit = found
             facts.update({"texts": found.counts.documents, "duplicates": round(found.counts.duplicate_rate, 4)})
             (run.folder / FILE).write_text(json.dumps(found.tables(), ensure_ascii=False, indent=1), encoding="utf-8")
             return rows

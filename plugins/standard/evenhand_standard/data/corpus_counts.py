@@ -27,6 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evenhand_sdk import Axis, group_words
+from evenhand_sdk.composed_text import composed
 
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 NO_GROUP = "none mentioned"
@@ -94,6 +95,7 @@ class CorpusCounts:
 
     def add(self, text: str, label: str | None = None) -> None:
         """Count one text; `label` is its class, where the corpus has classes."""
+        text = composed(text)
         words = list(WORD.finditer(text))
         self.documents += 1
         self.words.update(word[0].lower() for word in words)

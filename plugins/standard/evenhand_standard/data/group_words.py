@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evenhand_sdk import Axis, group_words
+from evenhand_sdk.composed_text import composed
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -44,5 +45,5 @@ def _groups_in(text: str, axis: Axis, *, names: bool) -> list[str]:
     found = [word for word in group_words(text, axis) if not word.exempt]
     if found and not names:
         first = {name.lower() for row in axis.names for name in row if name}
-        found = [word for word in found if text[word.start : word.end].lower() not in first]
+        found = [word for word in found if composed(text[word.start : word.end]).lower() not in first]
     return [word.group for word in found]

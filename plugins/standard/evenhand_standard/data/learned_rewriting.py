@@ -202,7 +202,7 @@ def rows_of(rows: Dataset, longest: int) -> list[Row]:
 
 def as_made(rewrite: Rewrite, axis: Axis) -> Made:
     """A rewrite as an added text."""
-    note = f"towards {rewrite.group}, {rewrite.distance} words changed"
+    note = f"towards {rewrite.group}, {rewrite.distance} word{'s' * (rewrite.distance != 1)} changed"
     if rewrite.reread:
         note += ", another reading than the rules'"
     return Made(text=rewrite.text, axis=axis.name, group=rewrite.group, note=note)

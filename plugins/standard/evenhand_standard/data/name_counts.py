@@ -13,6 +13,7 @@ from pathlib import Path
 
 from evenhand_sdk import DataNotFound, UsageError
 from evenhand_sdk.benchmark_data import KnownFile, read_text
+from evenhand_sdk.composed_text import composed
 
 CENSUS = "census:us-1990"
 _BY = "github.com/nyu-mll/BBQ, supplemental/name_job_data/dist.{}.first.txt; U.S. Census Bureau, 1990"
@@ -45,7 +46,7 @@ def census_counts(groups: Sequence[str], folder: str | None) -> dict[str, dict[s
         for line in read_text(known, folder).splitlines():
             if line.strip():
                 name, share, _, _ = line.split()
-                found.setdefault(_spelled(name), dict.fromkeys(groups, 0.0))[group] += float(share)
+                found.setdefault(_spelled(composed(name)), dict.fromkeys(groups, 0.0))[group] += float(share)
     return found
 
 
@@ -71,7 +72,7 @@ def read_counts(path: Path, groups: Sequence[str]) -> dict[str, dict[str, float]
             if not name:
                 raise UsageError("a line has no name", where=f"{path}, line {number}")
             parts = [(row["group"], row["count"])] if is_long else [(group, row[group]) for group in groups]
-            by_group = found.setdefault(_spelled(name), dict.fromkeys(groups, 0.0))
+            by_group = found.setdefault(_spelled(composed(name)), dict.fromkeys(groups, 0.0))
             for group, count in parts:
                 if group not in by_group:
                     known = f"the groups are {', '.join(groups)}"

@@ -77,7 +77,7 @@ class NeutralRewriting(Mitigation):
             found = neutralised(row.text, axis)
             if not found.edits or row.draw(seed) >= o.strength:
                 return Fate()
-            return Fate(text=Made(text=found.text, axis=axis.name, note=f"{found.edits} words made neutral"))
+            return Fate(text=Made(text=found.text, axis=axis.name, note=f"{_words(found.edits)} made neutral"))
 
         def rewritten(rows: Any) -> Any:
             if hasattr(rows, "select"):
@@ -85,6 +85,10 @@ class NeutralRewriting(Mitigation):
             return work.rewrite(rows, one_by_one(each))
 
         return work.transform(rewritten, facts=facts)
+
+
+def _words(count: int) -> str:
+    return f"{count} word{'s' * (count != 1)}"
 
 
 def reasons_left(rows: Dataset, axis: Axis, longest: int) -> dict[str, int]:

@@ -43,6 +43,9 @@ from evenhand_standard.monitoring.answer_scores import Score, Scorer, scorer
 from evenhand_standard.monitoring.canaries import Canary, canaries
 from evenhand_standard.monitoring.eprocess import ConfidenceSequence, EProcess, detectable_gap
 
+WEALTH = "wealth of a bet against parity, which began at 1"
+"""How facts and reasons call the evidence of the test."""
+
 
 class ParityMonitorOptions(Options):
     """Options of `parity-monitor`."""
@@ -221,7 +224,8 @@ class Watch:
         alarm = Finding(title="Answers depend on the group that a prompt names", level="alarm", facts=self.facts())
         if not self.options.intervene:
             return [alarm]
-        reason = f"the wealth reached {self.wealth:.1f} after {self.alarm_at} pairs"
+        pairs = f"{self.alarm_at} pair{'s' * (self.alarm_at != 1)}"
+        reason = f"the {WEALTH}, reached {self.wealth:.1f} after {pairs}; the alarm is at {1 / self.options.alpha:g}"
         return [alarm, Intervention(action="enable_rules", rules=self.options.rules, reason=reason)]
 
     @property
@@ -238,7 +242,7 @@ class Watch:
             "reused prompts, not counted": self.reused,
             "served answers": self.served,
             "of these changed by decoding rules": self.ruled,
-            "wealth": self.wealth,
+            WEALTH: self.wealth,
             "alarm at a wealth of": 1 / self.options.alpha,
         }
         if self.options.tolerance:
@@ -255,7 +259,7 @@ class Watch:
     def summary(self) -> Finding:
         """The state at the end, with the gap that this many pairs could have shown with 80 % power."""
         o, facts = self.options, self.facts()
-        told = [f"{len(self.pairs)} new pairs"]
+        told = [f"{len(self.pairs)} new pair{'s' * (len(self.pairs) != 1)}"]
         for (_, a, b), stream in self.streams.items():
             if not stream.differences:
                 continue

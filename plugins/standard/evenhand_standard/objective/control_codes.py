@@ -162,7 +162,9 @@ def quantised(scores: Mapping[int, float], bins: int) -> dict[int, int]:
     found = {row: sum(score > edge for edge in edges) for row, score in scores.items()}
     if len(set(found.values())) < 2:
         raise UsageError(
-            f"all {len(scores):,} texts that have a score would get the same code",
+            f"the {len(scores):,} texts that have a score would all get the same code"
+            if len(scores) != 1
+            else "only one text has a score, and a code tells texts apart",
             where="option by",
             known="a text has a score when it names a group (gap), or always (scorers and columns)",
             do="train on text that differs by this score, or score by something else",
@@ -175,7 +177,9 @@ def told(scores: Mapping[int, float], bins: Mapping[int, int], word: str) -> dic
     found: dict[str, Any] = {"texts with a score": len(scores)}
     for code, count in sorted(Counter(bins.values()).items()):
         own = [scores[row] for row, its in bins.items() if its == code]
-        found[written(word, code)] = f"{count:,} texts with scores from {min(own):.4g} to {max(own):.4g}"
+        found[written(word, code)] = (
+            f"{count:,} text{'s' * (count != 1)} with scores from {min(own):.4g} to {max(own):.4g}"
+        )
     return found
 
 
