@@ -31,8 +31,8 @@ def recipe(name: str) -> Recipe:
     return load_recipe(FOLDER / f"{name}.toml")
 
 
-DEAREST = {"gradient-decoding"}
-"""Techniques that pay for each word with several passes: they are judged by generated text alone."""
+DEAREST = {"gradient-decoding", "masked-rewriting"}
+"""Techniques that pay for each word with many passes: they are judged by a little generated text alone."""
 
 
 def protocol_of(name: str) -> Recipe:
