@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: Path) -> Path:
     monkeypatch.setenv("PYTHONPATH", str(trial))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard here and in the processes begun here; a shell that runs this behind it has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def stopped_in_training(command: list[str], place: Path, sent: signal.Signals) -> tuple[int, str]:
