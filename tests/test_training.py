@@ -634,6 +634,29 @@ def test_two_terms_of_one_name_both_count() -> None:
     }
 
 
+def test_terms_of_one_key_are_computed_once_and_each_counts() -> None:
+    """Two objectives that hold the same words pay for one retention; a term without a key is its own, whatever its
+    name."""
+    from evenhand.training_terms import Terms
+
+    calls: list[str] = []
+
+    def computes(who: str) -> Any:
+        return lambda batch, outputs: calls.append(who) or torch.tensor(2.0)
+
+    made = [
+        LossTerm(name="retention", fn=computes("a"), key="k", weight=1.0),
+        LossTerm(name="retention", fn=computes("b"), key="k", weight=3.0),
+        LossTerm(name="k", fn=computes("c"), weight=5.0),
+        LossTerm(name="other", fn=computes("d"), key="other", weight=7.0),
+    ]
+    terms = Terms(made, None, 0.0)
+    found = {name: float(value) for name, value in terms.evaluate(None, None, 0).items()}  # type: ignore[arg-type]
+    assert found == {"retention": 2.0, "retention (2)": 6.0, "k": 10.0, "other": 14.0}
+    assert calls == ["a", "c", "d"]
+    assert [s.values for s in terms.states] == [[2.0]] * 4
+
+
 # --- updates that move something --------------------------------------------------------------------------------------
 
 

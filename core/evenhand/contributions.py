@@ -127,6 +127,9 @@ class LossTerm:
     name: str
     fn: Callable[[Batch, Outputs], torch.Tensor]
     """Gives a scalar. It is called once a micro-batch."""
+    key: str = ""
+    """Identifies what `fn` computes: terms with equal keys, as two retentions are, share one computation and keep their
+    own weights. Empty: none but this term computes it. Not for terms with an optimiser of their own."""
     count: Callable[[Batch], float] | None = None
     """Of how many things `fn` is the mean on a batch: pairs, positions, words. An update of several micro-batches or
     processes then has the mean over all of them. None: each micro-batch counts the same."""

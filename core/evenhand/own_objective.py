@@ -154,7 +154,8 @@ class Objective:
         if learns:
             weighted = self._evaluate(batch, outputs, self._shares.get(id(given), (given, None))[1])
         else:
-            weighted = {s.term.name: s.term.fn(batch, outputs) * (s.term.weight / s.scale) for s in self._terms.states}
+            raw = self._terms.raw(batch, outputs)
+            weighted = {s.term.name: value * (s.term.weight / s.scale) for s, value in raw}
         self._forget()
         value = self._terms.combine(weighted)
         if learns:

@@ -87,8 +87,7 @@ class Terms:
         Stops at the first that is not finite.
         """
         weighted = {}
-        for state in self.states:
-            value = state.term.fn(batch, outputs)
+        for state, value in self.raw(batch, outputs):
             number = float(value.detach())
             if not math.isfinite(number):
                 raise diverged(f"the loss term {state.term.name!r} became {number}", step)
@@ -100,6 +99,16 @@ class Terms:
             state.note_own_gradients(value, step, batch, outputs)
             weighted[state.term.name] = value * (share.update * state.term.weight / state.scale)
         return weighted
+
+    def raw(self, batch: Batch, outputs: Outputs) -> Iterator[tuple[TermState, torch.Tensor]]:
+        """Each term with its value []; of several terms with one key, the first computes it for all."""
+        known: dict[tuple[bool, str], torch.Tensor] = {}
+        for state in self.states:
+            shared = bool(state.term.key)
+            key = (shared, state.term.key if shared else state.term.name)
+            if key not in known:
+                known[key] = state.term.fn(batch, outputs)
+            yield state, known[key]
 
     def combine(self, weighted: dict[str, torch.Tensor]) -> torch.Tensor:
         """One loss [] of the weighted values: their sum, or what the aggregator makes of them."""

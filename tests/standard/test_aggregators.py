@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from evenhand.proofs import objective_proof
 from evenhand_sdk import LossTerm
 from evenhand_sdk.tiny import tiny_sentences
 from evenhand_standard.objective.gradient_aggregation import aggregator, gramian, weights_of
+from evenhand_standard.objective.margin_equalisation import MarginEqualisation
 from evenhand_standard.objective.mgda import MGDA
+from evenhand_standard.objective.pair_parity import PairParity
 from evenhand_standard.objective.pcgrad import PCGrad
 from evenhand_standard.objective.smooth_tchebycheff import SmoothTchebycheff, smooth_maximum
 from evenhand_standard.objective.upgrad import UPGrad
@@ -174,6 +177,31 @@ def test_smooth_tchebycheff_compares_losses_in_units_of_their_start_and_from_the
     share = 1 / (1 + math.exp(-(1 - 0.1) / 0.5))
     assert losses["b"].grad == pytest.approx(2 * share / 0.02)
     assert losses["a"].grad == pytest.approx(2 * (1 - share) / 3)
+
+
+@pytest.mark.parametrize("rule", [None, PCGrad])
+def test_two_objectives_that_hold_the_same_words_train_as_if_each_computed_it(
+    rule: Any, tiny: Any, run_of: Any
+) -> None:
+    """Their retention is one computation, whose gradient is taken twice: by the sum at once, by PCGrad term by term."""
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer, max_steps=3, learning_rate=1e-3)
+    options = {"retention": 1.0, "weight": 5.0, "names": False}
+    terms = [t for cls in (PairParity, MarginEqualisation) for t in cls(**options).objective(run, model)]
+    assert [t.name for t in terms].count("retention") == 2
+    [key] = {t.key for t in terms if t.name == "retention"}
+    assert key
+    data = Dataset.from_dict({"text": tiny_sentences()})
+    extra = [] if rule is None else [rule().objective(run, model)]
+    shared, facts = run.services.train(data, [*terms, *extra], name="shared")
+    apart, wanted = run.services.train(data, [*(replace(t, key="") for t in terms), *extra], name="apart")
+    assert facts.terms["retention (2)"]["last"] > 0
+    for name in set(facts.terms) - {"language modelling"}:
+        assert facts.terms[name] == pytest.approx(wanted.terms[name], rel=1e-2), name
+    begun = dict(model.named_parameters())
+    moved = max(float((p - begun[name]).detach().abs().max()) for name, p in shared.named_parameters())
+    for (name, mine), other in zip(shared.named_parameters(), apart.parameters(), strict=True):
+        assert float((mine - other).detach().abs().max()) < 0.05 * moved, name
 
 
 def test_smooth_tchebycheff_refuses_an_ideal_value_of_no_term(tiny: Any, run_of: Any) -> None:

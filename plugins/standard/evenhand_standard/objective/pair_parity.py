@@ -33,6 +33,7 @@ from evenhand_sdk import (
     group_tokens,
     hookimpl,
 )
+from evenhand_sdk.storage import digest_of
 from evenhand_standard.objective.axis_pairs import AxisPairOptions, terms_on_pairs
 from evenhand_standard.objective.context_use import context_section
 from evenhand_standard.objective.folded_divergence import mean_folded_js
@@ -117,6 +118,8 @@ class RetainedWords:
         import torch
 
         self.grouped, self.causal = torch.tensor(sorted(group_tokens(bins)), dtype=torch.long), causal
+        self.key = f"KL to the reference but on {digest_of(self.grouped.tolist())}, causal {causal}"
+        """Terms of several steps that hold the same words are one computation."""
 
     def kept(self, batch: Batch) -> torch.Tensor:
         """[B, T] the positions whose predictions are compared."""

@@ -107,7 +107,7 @@ class PreferenceOptimisation(Mitigation):
             every = torch.arange(model.get_input_embeddings().num_embeddings)
             kl = RetainedWords(every, causal=True)
             how: dict[str, Any] = {"weight": o.strength * o.retention, "needs": Needs(reference=True), "anchor": True}
-            terms.append(LossTerm(name="retention", fn=kl, count=kl.count, **how))
+            terms.append(LossTerm(name="retention", fn=kl, key=kl.key, count=kl.count, **how))
         return terms
 
 

@@ -97,7 +97,7 @@ class Retention(Mitigation):
                 bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
                 kl = RetainedWords(bins, causal=run.kind == "causal")
                 needs = Needs(reference=True)
-                terms.append(LossTerm(name="retention (kl)", fn=kl, count=kl.count, needs=needs, **how))
+                terms.append(LossTerm(name="retention (kl)", fn=kl, key=kl.key, count=kl.count, needs=needs, **how))
                 continue
             held = HeldWeights(anchor, o, axes, run)
             terms.append(

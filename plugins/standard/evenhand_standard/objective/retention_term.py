@@ -26,6 +26,7 @@ def retention_terms(
         LossTerm(
             name="retention",
             fn=held,
+            key=held.key,
             count=held.count,
             weight=weight,
             needs=Needs(reference=True),
