@@ -179,9 +179,9 @@ def test_smooth_tchebycheff_compares_losses_in_units_of_their_start_and_from_the
     assert losses["a"].grad == pytest.approx(2 * (1 - share) / 3)
 
 
-@pytest.mark.parametrize("rule", [None, PCGrad])
+@pytest.mark.parametrize("rule, apart_by", [(None, 0.01), (PCGrad, 0.1)])  # the first retention gradient is rounding
 def test_two_objectives_that_hold_the_same_words_train_as_if_each_computed_it(
-    rule: Any, tiny: Any, run_of: Any
+    rule: Any, apart_by: float, tiny: Any, run_of: Any
 ) -> None:
     """Their retention is one computation, whose gradient is taken twice: by the sum at once, by PCGrad term by term."""
     model, tokenizer = tiny()
@@ -198,10 +198,8 @@ def test_two_objectives_that_hold_the_same_words_train_as_if_each_computed_it(
     assert facts.terms["retention (2)"]["last"] > 0
     for name in set(facts.terms) - {"language modelling"}:
         assert facts.terms[name] == pytest.approx(wanted.terms[name], rel=1e-2), name
-    begun = dict(model.named_parameters())
-    moved = max(float((p - begun[name]).detach().abs().max()) for name, p in shared.named_parameters())
-    for (name, mine), other in zip(shared.named_parameters(), apart.parameters(), strict=True):
-        assert float((mine - other).detach().abs().max()) < 0.05 * moved, name
+    begun, one, other = (torch.nn.utils.parameters_to_vector(m.parameters()).detach() for m in (model, shared, apart))
+    assert float((one - other).norm()) < apart_by * float((one - begun).norm())
 
 
 def test_smooth_tchebycheff_refuses_an_ideal_value_of_no_term(tiny: Any, run_of: Any) -> None:
