@@ -1,16 +1,24 @@
 """The examples of changed outputs on the pages of the decoding rules, as they are today.
 
-python docs/decoding_examples.py self-debias [--tokens 20] [--prompt TEXT ...]
+python docs/decoding_examples.py self-debias [--tokens 20] [--prompt TEXT ...] [--chat]
+python docs/decoding_examples.py answer-rewriting --option strength=1.0 --given "Any policeman can help you."
 
 Prints the table of a page: each prompt, what SmolLM2-135M-Instruct goes on with, and with the rule at its defaults,
-greedily, one prompt at a time; and below it each answer's largest change of a distribution.
+greedily, one prompt at a time; and below it each answer's largest change of a distribution, or what a rule around
+requests keeps of what it did. An answer that is given stands in the place of the model's.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import tomllib
+import warnings
+from collections.abc import Sequence
+from typing import Any
 
-from evenhand.contributions import Request, Response
+from evenhand.around_requests import answered
+from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.generation import generate
 from evenhand.models import load, resolve
 from evenhand.own_model import decode_with
@@ -26,34 +34,73 @@ PROMPTS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("rule", help="a technique of the decoding stage that acts on each token")
+    parser.add_argument("rule", help="a technique of the decoding stage")
     parser.add_argument("--tokens", type=int, default=20)
     parser.add_argument("--prompt", action="append", help="instead of the four of the pages")
+    parser.add_argument("--given", action="append", default=[], help="an answer that somebody else gave, to no prompt")
+    parser.add_argument("--option", action="append", default=[], help="KEY=VALUE of the rule, as in a recipe")
+    parser.add_argument("--chat", action="store_true", help="prompts are turns of a chat")
     arguments = parser.parse_args()
     configure("quiet")
     loaded = load(resolve("smollm2-135m-instruct"), dtype="float32", device="cpu")
+    options = tomllib.loads("\n".join(arguments.option))
+    warnings.simplefilter(
+        "ignore", UserWarning
+    )  # rules around requests do not act in `model.generate`, which is not asked
+    with decode_with(loaded.model, loaded.tokenizer, [(arguments.rule, options)]) as decoding:
+        rules = decoding.rules
 
-    def answers(prompt: str) -> tuple[Response, Response]:
-        request = Request(prompt=prompt, max_new_tokens=arguments.tokens)
-        [plain] = generate(loaded.model, loaded.tokenizer, [request], title=None)
-        with decode_with(loaded.model, loaded.tokenizer, [arguments.rule]) as decoding:
-            rules = decoding.rules
-        [ruled] = generate(loaded.model, loaded.tokenizer, [request], rules=rules, title=None)
-        return plain, ruled
+    def wanted(prompt: str) -> Request:
+        return Request(prompt=prompt, max_new_tokens=arguments.tokens, meta={"chat": arguments.chat})
 
-    largest = []
+    def written(request: Request, rules: Sequence[DecodingRule] = ()) -> Response:
+        return generate(loaded.model, loaded.tokenizer, [request], rules=rules, title=None)[0]
+
+    prompts = arguments.prompt or ([] if arguments.given else PROMPTS)
+    asked = [wanted(prompt) for prompt in prompts]
+    below: list[str] = []
     print("| prompt | plain | with the rule |\n|---|---|---|")
-    for prompt in arguments.prompt or PROMPTS:
-        plain, ruled = answers(prompt)
-        shown = "as it was" if ruled.text == plain.text else " ".join(ruled.text.split())
-        print(f"| *{prompt}* | {' '.join(plain.text.split())} | {shown} |", flush=True)
-        moved = max(ruled.changes, key=lambda change: change.total_variation, default=None)
-        if moved is not None:
-            largest.append(
-                f"{prompt}: word {moved.position + 1}, `{moved.before}` -> `{moved.after}`, total variation "
-                f"{moved.total_variation:.3f}"
-            )
-    print("\n" + "\n".join(largest))
+    for request in asked:
+        show(f"*{request.prompt}*", written(request), written(request, rules), below)
+    for text in arguments.given:
+        request = wanted("")
+        plain = Response(request=request, text=text)
+        show(
+            "(given)",
+            plain,
+            answered([request], rules, lambda requests, plain=plain: [plain] * len(requests))[0],
+            below,
+        )
+    print("\n" + "\n".join(below))
+
+
+def show(prompt: str, plain: Response, ruled: Response, below: list[str]) -> None:
+    """Print a row of the table, and note what the rule did."""
+    shown = "as it was" if ruled.text == plain.text else flat(ruled.text)
+    print(f"| {prompt} | {flat(plain.text)} | {shown} |", flush=True)
+    moved = max(ruled.changes, key=lambda change: change.total_variation, default=None)
+    if moved is not None:
+        below.append(
+            f"{prompt}: word {moved.position + 1}, `{moved.before}` -> `{moved.after}`, total variation "
+            f"{moved.total_variation:.3f}"
+        )
+    for change in ruled.request_changes:
+        if change.what == "prompt":
+            below.append(f"{prompt}: asked instead: {flat(change.after)}")
+        below.append(f"{prompt}: {json.dumps(rounded(dict(change.facts)), ensure_ascii=False)}")
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def rounded(value: Any) -> Any:
+    """Numbers as a page shows them."""
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 if __name__ == "__main__":
