@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gold import draw, gold, mirror
+from gold import draw, gold, mirror, second_reading
 
 GROUPS = {
     "gender": {"female", "male"},
@@ -199,3 +199,13 @@ def test_the_files_are_plain_json_lines() -> None:
     for half in gold.HALVES:
         for line in (gold.FOLDER / f"counterfactual_{half}.jsonl").read_text(encoding="utf-8").splitlines():
             assert json.dumps(json.loads(line), ensure_ascii=False) == line
+
+
+@with_mirror
+def test_the_second_reading_is_of_every_held_out_case_and_agrees_as_the_page_says() -> None:
+    """Its edits stand where they say; the reader saw no label, so that agreement is a fact and no demand."""
+    cases = gold.load("held_out")
+    made = second_reading.outputs(cases)
+    assert set(made) == {case.id for case in cases}
+    assert sum(case.accepts(made[case.id]) for case in cases) == 322
+    assert sum(made[case.id] == case.text for case in cases) == 122

@@ -60,9 +60,6 @@ def mixed(logits: torch.Tensor, log_u: torch.Tensor, strength: float) -> torch.T
     """log of the mixture: logits [..., V] and log u [V] -> log-probabilities [..., V]; impossible tokens stay so."""
     import torch
 
-    own = logits.float().log_softmax(-1)
-    if strength == 1:
-        found = log_u.expand_as(own)
-    else:
-        found = torch.logaddexp(own + math.log1p(-strength), log_u + math.log(strength))
-    return torch.where(own.isinf(), own, found).to(logits.dtype)
+    impossible = logits.isneginf()
+    found = logits.float().softmax(-1).mul_(1 - strength).add_(log_u.exp() * strength).log_()
+    return found.masked_fill_(impossible, -math.inf).to(logits.dtype)
