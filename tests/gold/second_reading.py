@@ -2,8 +2,8 @@
 
 python -m tests.gold.second_reading
 
-The reader saw texts, axes, targets, the rules and the packs, and neither labels nor the engine. So much can be reached by
-reading; which cases the two readers differ on is not shown.
+The reader saw texts, axes, targets, the rules and the packs, and neither labels nor the engine. So much can be reached
+by reading; which cases the two readers differ on is not shown.
 """
 
 from __future__ import annotations
