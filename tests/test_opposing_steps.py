@@ -74,6 +74,35 @@ def test_two_steps_to_one_end_are_one_too_many(first: str, second: str, number: 
     assert len(found) == number and all(f.endswith(": one is enough") for f in found)
 
 
+GUIDANCE = (
+    'use = "self-debias"',
+    'use = "contrastive-guidance"\nabout = ["race"]',
+    'use = "expert-guidance"',
+    'use = "expert-guidance"\nexpert_adapters = ["a"]\nanti_expert_adapters = ["b"]',
+)
+
+
+@pytest.mark.parametrize("guidance", GUIDANCE)
+@pytest.mark.parametrize(
+    ("exact", "what", "end"),
+    [
+        ("probability-balancing", "how likely words of each group of gender are", "equal shares"),
+        ("counterfactual-averaging", "what is expected behind each group of gender", "the same for all groups"),
+        ("gradient-decoding", "what is expected behind each group of gender", "the same for all groups"),
+    ],
+)
+def test_guidance_behind_a_rule_with_an_exact_end_undoes_it_and_before_it_does_not(
+    exact: str, what: str, end: str, guidance: str, tmp_path: Path
+) -> None:
+    """Every word gets another probability behind guidance, also those that were just made equal."""
+    name = guidance.split('"')[1]
+    assert reported(tmp_path, f'use = "{exact}"', guidance) == [
+        f"the step '{name}' ({name}) undoes what '{exact}' ({exact}) does: it moves {what} to what its guidance makes "
+        f"of it, and that one to {end}; put it first"
+    ]
+    assert reported(tmp_path, guidance, f'use = "{exact}"') == []
+
+
 def test_it_is_said_where_a_recipe_is_checked_and_kept_with_its_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,8 @@ What a step moves, it says itself (`Plugin.moves`); here, only what is said is c
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import EvenhandError, PluginFault
@@ -26,16 +27,34 @@ def opposing(steps: Sequence[ResolvedStep]) -> list[str]:
     said = [(step, _moves(step)) for step in acting]
     found = []
     for (first, earlier), (second, later) in itertools.combinations(said, 2):
-        for what in [key for key in earlier if key in later]:
-            a, b = f"{first.id!r} ({first.use})", f"{second.id!r} ({second.use})"
-            if earlier[what] == later[what]:
-                found.append(f"the steps {a} and {b} both move {what} to the same end, {later[what]}: one is enough")
+        a, b = f"{first.id!r} ({first.use})", f"{second.id!r} ({second.use})"
+        for what, end, other, all_of_its_kind in _common(earlier, later):
+            undone = f"the step {b} undoes what {a} does: it moves {what} to {other}, and that one to {end}"
+            if all_of_its_kind:
+                found.append(f"{undone}; put it first")
+            elif end == other:
+                found.append(f"the steps {a} and {b} both move {what} to the same end, {end}: one is enough")
             else:
-                found.append(
-                    f"the step {b} undoes what {a} does: it moves {what} to {later[what]}, and that one to "
-                    f"{earlier[what]}"
-                )
+                found.append(undone)
     return found
+
+
+def _common(earlier: Mapping[str, str], later: Mapping[str, str]) -> Iterator[tuple[str, str, str, bool]]:
+    """What both move: (the thing, the end of the earlier, that of the later, whether the later said it with a `*`)."""
+    for what, end in earlier.items():
+        if _of_a_kind(what):
+            continue
+        if what in later:
+            yield what, end, later[what], False
+            continue
+        for pattern, other in later.items():
+            if _of_a_kind(pattern) and fnmatchcase(what, pattern):
+                yield what, end, other, True
+                break
+
+
+def _of_a_kind(what: str) -> bool:
+    return "*" in what.split()
 
 
 def _moves(step: ResolvedStep) -> Mapping[str, str]:

@@ -130,7 +130,9 @@ class Plugin:
         """What it brings to which end, both in words: `{"the groups that answers name": "nobody"}`.
 
         Two steps of a recipe that move the same thing are reported: to different ends the later undoes the earlier, and
-        to one end it finds it moved already. Write the very words of other plugins that move the same thing.
+        to one end it finds it moved already. Write the very words of other plugins that move the same thing. With a `*`
+        for any words, a step says that it moves a whole kind of things anew: it undoes what stands before it, and a
+        step behind it comes in time.
         """
         return {}
 

@@ -58,7 +58,6 @@ def log_unigrams(tokenizer: Any, texts: Sequence[str], size: int) -> torch.Tenso
 
 def mixed(logits: torch.Tensor, log_u: torch.Tensor, strength: float) -> torch.Tensor:
     """log of the mixture: logits [..., V] and log u [V] -> log-probabilities [..., V]; impossible tokens stay so."""
-    import torch
 
     impossible = logits.isneginf()
     found = logits.float().softmax(-1).mul_(1 - strength).add_(log_u.exp() * strength).log_()

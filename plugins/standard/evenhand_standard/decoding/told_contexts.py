@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 MARKS: Final = ("first-turn#", "answer#", "second-turn#")
 LIKENESS: Final = "the likeness to text behind {!r}"
 """What guidance moves, in the words of `Plugin.moves`."""
+ANEW: Final = dict.fromkeys(
+    ("how likely words of each group of * are", "what is expected behind each group of *"),
+    "what its guidance makes of it",
+)
+"""What it moves besides, since every word gets another probability: the exact ends of rules that stand before it."""
 Contexts = Callable[[Sequence[int]], list[tuple[int, ...]]]
 MaskContexts = Callable[[Sequence[int], int], list[tuple[tuple[int, ...], int]]]
 
