@@ -40,7 +40,7 @@ from evenhand.contributions import (
     item_text,
 )
 from evenhand.errors import DataNotFound, DigestMismatch, EvenhandError, UsageError, WrongModelKind
-from evenhand.generation import prompt_text
+from evenhand.generation import positions_of, prompt_text
 from evenhand.hookspecs import hookimpl
 from evenhand.pairs import (
     aligned_positions,
@@ -74,6 +74,6 @@ __all__ = [
     "Response", "RowAccount", "RunContext", "Sample", "Section", "StepHandle", "Strength", "StrengthOptions",
     "TokenChange", "TrainingSection", "TrainingStart", "UsageError", "WrongModelKind", "aligned_positions",
     "comparable_positions", "counterfactuals", "fold", "framing_tokens", "group_tokens", "group_words", "hookimpl",
-    "item_text", "jensen_shannon", "load_axis", "option_scores", "progress", "prompt_text", "single_token",
-    "token_bins", "unfold",
+    "item_text", "jensen_shannon", "load_axis", "option_scores", "positions_of", "progress", "prompt_text",
+    "single_token", "token_bins", "unfold",
 ]  # fmt: skip

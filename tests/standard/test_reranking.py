@@ -56,6 +56,44 @@ def test_fluency_and_dependence_equal_a_slow_reference(tiny: Any, run_of: Any) -
         assert r.bias == pytest.approx(abs(own - swap) / len(ids), abs=2e-3)
 
 
+def test_an_answer_that_another_rule_has_rewritten_is_judged_as_it_is_given(tiny: Any, run_of: Any) -> None:
+    """Its tokens are still those that the model wrote, of a text that nobody gets."""
+    model, tokenizer = tiny()
+    run, request = run_of(model, tokenizer), Request(prompt="The nurse said that")
+    first, second = (tuple(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in (" he left", " it was late"))
+    answers = [
+        Response(request=request, text=" it was late", token_ids=first),
+        Response(request=request, text=" it was late", token_ids=second),
+        Response(request=request, text=" he left", token_ids=first),
+    ]
+    rewritten, as_it_is, before = rated(run, TokenEditor(tokenizer), [GENDER], request, answers)
+    assert (rewritten.fluency, rewritten.bias) == (as_it_is.fluency, as_it_is.bias)
+    assert before.bias > 0 and rewritten.bias == 0
+
+
+def test_a_counterfactual_without_room_is_compared_as_far_as_it_has_some(tiny: Any, run_of: Any) -> None:
+    """Prompt and answer fit in the model, the swapped ones are longer: the last words of both are left out."""
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    room = model.config.max_position_embeddings
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    short, long = sorted(("The policeman said that ", "The policewoman said that "), key=lambda t: len(ids(t)))
+    more = len(ids(long * 6)) - len(ids(short * 6))
+    assert more > 0
+    prompt = short * 6
+    filler = ids(" and the rain fell" * room)[: room - len(tokenizer(prompt)["input_ids"])]
+    answer = Response(request=Request(prompt=prompt), text=tokenizer.decode(filler), token_ids=tuple(filler))
+    [found] = rated(run, TokenEditor(tokenizer), [GENDER], answer.request, [answer])
+    n = len(filler) - more
+    head, other = tokenizer(prompt)["input_ids"], tokenizer(long * 6)["input_ids"]
+    own, swapped = (slow_logp(model, [*h, *filler[:n]], len(h)) for h in (head, other))
+    assert len(head) + len(filler) == room and len(other) + n == room
+    assert found.bias == pytest.approx(abs(own - swapped) / n, abs=1e-4) and found.bias > 0
+
+
 def test_an_answer_of_nobody_has_no_bias_and_an_empty_one_is_the_least_fluent(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     ids = tokenizer(" rain fell", add_special_tokens=False)["input_ids"]
@@ -167,6 +205,43 @@ def test_a_set_is_one_answer_a_line_and_the_record_has_the_counts() -> None:
     assert change.facts == {
         "answers": 4, "drawn": {"male": 3, "female": 1}, "given": {"male": 1, "female": 1}, "distance": 0.0,
     }  # fmt: skip
+
+
+def test_a_quota_draws_again_where_answers_are_equal_and_says_what_is_missing(tiny: Any, run_of: Any) -> None:
+    rule = Reranking(form="quota").decoding(run_of(*tiny()), tiny()[0])
+    seeds: list[Any] = []
+
+    def answering(different: int) -> Any:
+        def give(requests: Sequence[Request]) -> list[Response]:
+            seeds.extend(r.seed for r in requests)
+            number = len(seeds)
+            return [
+                Response(request=r, text=f" it rained {min(number + k, different)}") for k, r in enumerate(requests)
+            ]
+
+        return give
+
+    scarce = rule.around(Request(prompt="Rain"), Ask(answering(10)))  # 8 drawn: 8, 9, 10, 10, ...
+    assert len(scarce.text.splitlines()) == 3
+    assert len(seeds) == 8 + 2 + 2 and len(set(seeds)) == 12  # for the one that is missing, two are drawn, twice
+    [change] = scarce.request_changes
+    assert (change.facts["missing"], change.facts["distance"]) == (1, None)
+    seeds.clear()
+    enough = rule.around(Request(prompt="Rain"), Ask(answering(12)))
+    assert len(enough.text.splitlines()) == 4 and len(seeds) == 8
+    assert "missing" not in enough.request_changes[0].facts
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"items": 3}, "items"),
+        ({"form": "best", "items": 3, "target": {"female": 1.0, "male": 1.0}}, "items and target"),
+    ],
+)
+def test_options_of_a_quota_are_refused_for_one_answer(options: Any, told: str) -> None:
+    with pytest.raises(UsageError, match=f'{told}: of a quota; form = "best" gives one answer, say form = "quota"'):
+        Reranking(**options)
 
 
 @pytest.mark.parametrize("options", [{"samples": 4, "weight": 100.0}, {"form": "quota", "items": 2, "samples": 4}])

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evenhand_sdk import (
     Ask,
@@ -82,6 +82,13 @@ class RerankingOptions(StrengthOptions):
     )
     data: str | None = Field(None, description="Folder of the published files that a scorer reads.")
 
+    @model_validator(mode="after")
+    def _a_quota_for_what_is_of_a_quota(self) -> RerankingOptions:
+        meant = [name for name in ("items", "target") if name in self.model_fields_set]
+        if self.form == "best" and meant:
+            raise ValueError(f'{" and ".join(meant)}: of a quota; form = "best" gives one answer, say form = "quota"')
+        return self
+
 
 class Reranking(Mitigation):
     """Samples several answers and gives the one, or the set, that treats groups best."""
@@ -126,7 +133,8 @@ class Reranking(Mitigation):
                 return ask(request)
             items = items_of(request, o.items)
             count = o.samples if o.form == "best" else max(o.samples, CHOICE * items)
-            found = rate(request, sampled(ask, request, count, o.temperature, seed))
+            least = items if o.form == "quota" else 1
+            found = rate(request, sampled(ask, request, count, o.temperature, seed, least=least))
             if o.form == "quota":
                 return balanced_set(run.step_id, found, items, axes[0], o.target or dict.fromkeys(axes[0].groups, 1.0))
             return best_of(run.step_id, found, o.weight, o.most)
@@ -217,7 +225,9 @@ def best_of(rule: str, found: Sequence[Rated], weight: float, most: float | None
 def balanced_set(rule: str, found: Sequence[Rated], k: int, axis: Axis, target: Mapping[str, float]) -> Response:
     """The k answers whose groups come nearest to the target, one a line, in the order in which they were drawn.
 
-    A group is read from prompt and answer together, so a prompt that names somebody leaves nothing to choose.
+    A group is read from prompt and answer together, so a prompt that names somebody leaves nothing to choose. Where
+    fewer than k different answers were drawn, `missing` of the facts says how many; without a name, there is no
+    distance.
     """
     groups = [named_group(f"{r.answer.request.prompt} {r.answer.text}", axis) for r in found]
     fluency = [max(r.fluency, -1e9) for r in found]
@@ -226,10 +236,13 @@ def balanced_set(rule: str, found: Sequence[Rated], k: int, axis: Axis, target: 
     text, first = "\n".join(one_line), found[0].answer
     plain = "\n".join(" ".join(r.answer.text.split()) for r in found[:k])
     picked = [groups[i] for i in places]
-    facts = {
+    named = {g: n for g, n in shares(picked).items() if g != "none"}
+    facts: dict[str, Any] = {
         "answers": len(found), "drawn": shares(groups), "given": shares(picked),
-        "distance": round(distance({g: n for g, n in shares(picked).items() if g != "none"}, target), 4),
+        "distance": round(distance(named, target), 4) if named else None,
     }  # fmt: skip
+    if len(places) < k:
+        facts["missing"] = k - len(places)
     change = RequestChange(rule=rule, what="choice", before=plain, after=text, facts=facts)
     return replace(first, text=text, request_changes=(*first.request_changes, change))
 
