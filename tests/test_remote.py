@@ -227,7 +227,7 @@ def test_a_server_that_does_not_answer_in_time(server: Server) -> None:
     server.reply = lambda path, body: stop.wait(5) and {}
     text = fault(server, timeout=0.2)
     stop.set()
-    assert "no answer within 0.2 s" in text
+    assert "no answer within 0.2 s\n  ask for fewer tokens, or raise model.endpoint_timeout" in text
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x/v1", "", "http:///v1"])
@@ -353,6 +353,46 @@ def test_an_answer_ends_where_the_server_ends_it(server: Server) -> None:
     assert connected.generate("The nurse", chat=False) == " it it"
     server.reply = words_of(lambda prompt: {"<|im_end|>": 0.9}, end=40)
     assert connected.generate("The nurse", chat=False) == ""
+
+
+@pytest.mark.parametrize(
+    "end", ["</s>", "<eos>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<｜end▁of▁sentence｜>"]
+)
+def test_tokens_that_end_an_answer_never_stand_in_it(end: str, server: Server) -> None:
+    server.reply = words_of(lambda prompt: {end: 0.9, " it": 0.1}, end=40)
+    connected = evenhand.connect(recipe(server, {"use": "probability-balancing"}))
+    assert connected.generate("The nurse", chat=False) == ""
+
+
+def test_how_many_words_and_how_long_can_be_set_and_a_server_that_gives_fewer_says_so(server: Server) -> None:
+    def five(path: str, body: dict[str, Any]) -> Any:
+        if body["logprobs"] > 5:
+            return 400, {"error": {"message": "logprobs must be at most 5"}}
+        return words_of(lambda prompt: {" it": 0.9}, end=3)(path, body)
+
+    server.reply = five
+    asked = recipe(server, {"use": "probability-balancing"})
+    with pytest.raises(EndpointFault) as caught:
+        evenhand.connect(asked).generate("The nurse", chat=False)
+    assert str(caught.value).endswith(
+        "logprobs must be at most 5\"}}'\n  set model.endpoint_top to what it allows: 20 words were asked for"
+    )
+    settings = ["model.endpoint_top=5", "model.endpoint_timeout=7.5"]
+    connected = evenhand.connect(asked, overrides=settings)
+    assert connected.generate("The nurse", chat=False) == " it"
+    assert connected.model.client.timeout == 7.5
+
+
+def test_parts_of_characters_are_left_out_and_told(server: Server) -> None:
+    """A token that is a part of a character comes as a replacement character, and would go into the prompt as one."""
+    server.reply = words_of(lambda prompt: {"\ufffd": 0.6, " it": 0.3}, end=4)
+    connected = evenhand.connect(recipe(server, {"use": "probability-balancing"}))
+    [answer] = connected.answer([Request(prompt="The nurse", max_new_tokens=8)])
+    assert answer.text == " it it"
+    assert list(answer.notes.values()) == [3]
+    server.reply = words_of(lambda prompt: {"\ufffd": 0.6}, end=4)
+    with pytest.raises(EndpointFault, match="all of its next words are parts of characters"):
+        connected.generate("The nurse", chat=False)
 
 
 def test_word_by_word_needs_probabilities_and_a_text(server: Server) -> None:

@@ -40,6 +40,12 @@ class ModelSection(RecipeSection):
     endpoint_key: str | None = Field(
         None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The environment variable that holds the server's key."
     )
+    endpoint_top: Annotated[int, Field(ge=2, le=1000)] = Field(
+        20, description="Likeliest next words to ask the server for, where a rule maps them; some allow 5 at most."
+    )
+    endpoint_timeout: Annotated[float, Field(gt=0.0)] = Field(
+        120.0, description="Seconds to wait for one answer of the server."
+    )
 
     @field_validator("device")
     @classmethod

@@ -241,7 +241,8 @@ def connect(recipe: Recipe | str | Path | Mapping[str, Any], *, overrides: Seque
             where="evenhand.connect",
             do='add endpoint = "http://HOST:PORT/v1" to [model]',
         )
-    model = RemoteModel(Client(section.endpoint, section.endpoint_key), section.name)
+    client = Client(section.endpoint, section.endpoint_key, timeout=section.endpoint_timeout)
+    model = RemoteModel(client, section.name, top=section.endpoint_top)
     given = [(step.use, dict(step.options)) for step in found.steps if step.active is not False]
     steps = OwnSteps(model, NoTokenizer(), given, kind="causal", seed=found.run.seed)
     return Connected(model, steps, found)

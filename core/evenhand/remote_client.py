@@ -103,13 +103,11 @@ class Client:
                 f"the request is refused ({error.code})", where=where, known=f"it says {said}"
             ) from None
         except TimeoutError:
-            raise EndpointFault(
-                f"no answer within {self.timeout:g} s", where=where, do="ask for fewer tokens, or raise the time limit"
-            ) from None
+            raise self._late(where) from None
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             reason = getattr(error, "reason", None) or error
             if isinstance(reason, TimeoutError):
-                raise EndpointFault(f"no answer within {self.timeout:g} s", where=where) from None
+                raise self._late(where) from None
             raise EndpointFault(
                 f"nobody answers: {reason}", where=where, do="start the server, or mend model.endpoint"
             ) from None
@@ -120,6 +118,10 @@ class Client:
         if not isinstance(found, dict):
             raise EndpointFault("the answer is no JSON object", where=where, known=f"it says {self._shown(raw, key)}")
         return found
+
+    def _late(self, where: str) -> EndpointFault:
+        do = "ask for fewer tokens, or raise model.endpoint_timeout"
+        return EndpointFault(f"no answer within {self.timeout:g} s", where=where, do=do)
 
     def _key(self) -> str:
         return os.environ.get(self.key_variable, "") if self.key_variable else ""

@@ -18,8 +18,13 @@ from evenhand.errors import EndpointFault, PluginFault, UsageError
 if TYPE_CHECKING:
     from evenhand.remote import RemoteModel
 
-END = re.compile(r"</s>|<\|(?:im_end|endoftext|end_of_text|eot_id|end)\|>")
+END = re.compile(
+    r"</s>|<eos>|<end_of_turn>|<\|(?:im_end|endoftext|end_of_text|end_of_turn|eot_id|eom_id|end|return)\|>"
+    r"|<｜end▁of▁sentence｜>"
+)
 """Tokens that end an answer, as servers spell them."""
+PIECE = "\N{REPLACEMENT CHARACTER}"
+"""How a token shows that is a part of a character."""
 VISIBLE = 1e-6
 
 
@@ -34,11 +39,20 @@ def written(
             do="ask for the continuation of a text (chat=False)",
         )
     draw = random.Random(seed)
-    text, changes = "", []
+    text, changes, pieces = "", [], 0
     for place in range(request.max_new_tokens):
-        words, ended = next_words(model, request, text)
-        if not words:
+        listed, ended = next_words(model, request, text)
+        if not listed:
             break
+        words = {word: value for word, value in listed.items() if PIECE not in word}
+        pieces += len(words) < len(listed)
+        if not words:
+            raise EndpointFault(
+                "all of its next words are parts of characters, and a text cannot go on with such a part",
+                where=f"endpoint {model.client.url}",
+                known=f"the text so far ends in {text[-40:]!r}",
+                do="raise model.endpoint_top, or use a model that is loaded here",
+            )
         logp = words
         for rule in rules:
             assert rule.next_words is not None
@@ -54,7 +68,8 @@ def written(
         if END.fullmatch(word) or (ended and word == max(words, key=words.__getitem__)):
             break
         text += word
-    return Response(request=request, text=text, changes=tuple(changes))
+    notes = {"words of which some were parts of characters and could not be taken": pieces} if pieces else {}
+    return Response(request=request, text=text, changes=tuple(changes), notes=notes)
 
 
 def next_words(model: RemoteModel, request: Request, text: str) -> tuple[dict[str, float], bool]:
@@ -66,7 +81,13 @@ def next_words(model: RemoteModel, request: Request, text: str) -> tuple[dict[st
         "temperature": 0,
         "logprobs": model.top,
     }
-    found = model.client.post("completions", body)
+    try:
+        found = model.client.post("completions", body)
+    except EndpointFault as error:
+        if "logprobs" not in error.known:
+            raise
+        do = f"set model.endpoint_top to what it allows: {model.top} words were asked for"
+        raise EndpointFault(error.what, where=error.where, known=error.known, do=do) from None
     where = f"endpoint {model.client.url}"
     try:
         choice = found["choices"][0]
