@@ -90,6 +90,24 @@ def test_an_activation_that_does_something_else_keeps_its_block():
             assert torch.allclose(block(x), wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("part", ["gate_proj", "up_proj", "down_proj", "act_fn"])
+def test_a_hook_that_comes_while_products_are_exchanged_acts_as_long_as_it_is_there(part):
+    """An adapter that a decoding rule switches on in the middle of a measurement, say."""
+    block = Gated(nn.SiLU())
+    x = torch.randn(2, 3, 6)
+    with torch.no_grad():
+        plain = block(x)
+        handle = getattr(block, part).register_forward_hook(lambda module, args, out: 2 * out)
+        doubled = block(x)
+        handle.remove()
+        with fast_products(block, "float32"):
+            assert "forward" in vars(block)
+            handle = getattr(block, part).register_forward_hook(lambda module, args, out: 2 * out)
+            assert torch.allclose(block(x), doubled, atol=1e-6) and not torch.allclose(doubled, plain, atol=1e-3)
+            handle.remove()
+            assert torch.allclose(block(x), plain, atol=1e-6)
+
+
 def test_hooks_on_the_parts_of_a_block_are_still_called():
     block = Gated(nn.SiLU())
     seen = []

@@ -14,7 +14,7 @@ from evenhand.errors import UsageError, WrongModelKind
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
 PROMPTS = ["The nurse told her brother that", "Rain fell and he"]
-RULES: list[Any] = [("counterfactual-averaging", {}), ("self-debias", {}), ("probability-balancing", {})]
+RULES: list[Any] = [("self-debias", {}), ("counterfactual-averaging", {}), ("probability-balancing", {})]
 
 
 @pytest.mark.parametrize("how", [{"do_sample": False}, {"do_sample": True}, {"num_beams": 3, "do_sample": False}])

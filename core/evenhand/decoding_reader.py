@@ -1,8 +1,9 @@
 """Reads next-token logits of sequences that grow by a token at a time, and of the contexts that decoding rules ask for.
 
 Extra contexts of all rows share one batched forward pass with the rows themselves and have their own place in the
-key-value cache. While every sequence is one that was read before and one token more, one token a sequence is computed,
-also where beams change places or a context comes to its end; when a context changes further back (a word was completed
+key-value cache; so do the rows in other states of the model, such as with an adapter, each of which acts on rows of its
+own. While every sequence is one that was read before and one token more, one token a sequence is computed, also where
+beams change places or a context comes to its end; when a context changes further back (a word was completed
 differently), the batch is read anew, which keeps every rule a pure function of the prefix. Imported lazily: it loads
 torch.
 """
@@ -21,6 +22,16 @@ from evenhand.errors import UsageError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
 from evenhand.ready_masks import for_one_token, takes_ready_masks
+from evenhand.serving_parts import Variant
+
+State = Variant | None
+"""How a sequence is read: in a state of the model that a rule asks for, or by the model as it is."""
+
+
+def asked_by(rule: DecodingRule, text: Sequence[int]) -> list[tuple[State, list[int]]]:
+    """What a rule wants to see besides a text: its contexts, and then the text itself in other states of the model."""
+    contexts = rule.contexts(tuple(text)) if rule.contexts is not None else ()
+    return [*((None, list(c)) for c in contexts), *((variant, list(text)) for variant in rule.variants)]
 
 
 class Reader:
@@ -31,12 +42,12 @@ class Reader:
         self.room = room
         """How many tokens may still be written."""
         self.longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-        self.asking = [(k, r) for k, r in enumerate(rules) if r.contexts is not None]
+        self.asking = [(k, r) for k, r in enumerate(rules) if r.contexts is not None or r.variants]
         self.touching = [r for r in rules if r.step is not None]
         self.rules = rules
         self.ready_masks = takes_ready_masks(model)
         self.takes = inspect.signature(model.forward).parameters
-        self.cached: list[list[int]] = []
+        self.cached: list[tuple[State, list[int]]] = []
         self.cache: Any = None
         self.mask: torch.Tensor | None = None
         self._products = contextlib.ExitStack()
@@ -72,18 +83,17 @@ class Reader:
         Raises UsageError, with its `rows`, where a text has no token or a context no room, or logits are no numbers.
         """
         demand_tokens(texts)
-        wanted = [list(t) for t in texts]
+        wanted: list[tuple[State, list[int]]] = [(None, list(t)) for t in texts]
         slots: dict[int, list[list[int]]] = {}
         for number, rule in self.asking:
-            assert rule.contexts is not None
             slots[number] = []
             for row, text in enumerate(texts):
-                found = [list(c) for c in rule.contexts(tuple(text))]
-                self.demand_room(rule.name, found, row)
+                found = asked_by(rule, text)
+                self.demand_room(rule.name, [c for _, c in found], row)
                 slots[number].append(list(range(len(wanted), len(wanted) + len(found))))
                 wanted += found
         self.multiply_many(len(wanted) > len(texts))
-        logits = self.forward(wanted)
+        logits = self.forward([ids for _, ids in wanted], [state for state, _ in wanted])
         self._demand_numbers(logits, len(texts), slots)
         self.room -= 1
         none: list[list[int]] = [[]] * len(texts)
@@ -114,10 +124,14 @@ class Reader:
             raise error
 
     @torch.no_grad()
-    def forward(self, wanted: list[list[int]]) -> torch.Tensor:
-        """The next-token logits [n, V] of sequences; those that continue what was read before cost one token each."""
+    def forward(self, wanted: list[list[int]], states: Sequence[State] = ()) -> torch.Tensor:
+        """The next-token logits [n, V] of sequences; those that continue what was read before cost one token each.
+
+        `states` has how each is read, none for the model as it is.
+        """
         device = self.model.device
-        order = self._continued(wanted)
+        read = list(zip(states or [None] * len(wanted), wanted, strict=True))
+        order = self._continued(read)
         if self.mask is not None and order is not None:
             if order != list(range(len(self.cached))):
                 index = torch.tensor(order, device=device)
@@ -143,25 +157,31 @@ class Reader:
             assert rule.step is not None
             rule.step(self.model, self.cache)
         extra = {"position_ids": positions, "logits_to_keep": 1}
-        out = self.model(
-            input_ids=ids,
-            attention_mask=seen,
-            past_key_values=self.cache,
-            use_cache=True,
-            **{name: value for name, value in extra.items() if name in self.takes or "kwargs" in self.takes},
-        )
-        self._keep(getattr(out, "past_key_values", None), wanted)
+        with contextlib.ExitStack() as variants:
+            for variant in dict.fromkeys(state for state, _ in read if state is not None):
+                mine = [row for row, (state, _) in enumerate(read) if state is variant]
+                variants.enter_context(variant(self.model, mine))
+            out = self.model(
+                input_ids=ids,
+                attention_mask=seen,
+                past_key_values=self.cache,
+                use_cache=True,
+                **{name: value for name, value in extra.items() if name in self.takes or "kwargs" in self.takes},
+            )
+        self._keep(getattr(out, "past_key_values", None), read)
         return out.logits[:, -1].float()  # type: ignore[no-any-return]
 
-    def _continued(self, wanted: list[list[int]]) -> list[int] | None:
+    def _continued(self, wanted: list[tuple[State, list[int]]]) -> list[int] | None:
         """The places of the sequences that were read before and are continued here; None where one was not read."""
-        if len(wanted) == len(self.cached) and all(w[:-1] == c for w, c in zip(wanted, self.cached, strict=True)):
+        before = [(state, tuple(ids[:-1])) for state, ids in wanted]
+        cached = [(state, tuple(ids)) for state, ids in self.cached]
+        if before == cached:
             return list(range(len(wanted)))  # also where several are the same
-        place = {tuple(old): k for k, old in enumerate(self.cached)}
-        found = [place.get(tuple(new[:-1])) for new in wanted]
+        place = {old: k for k, old in enumerate(cached)}
+        found = [place.get(new) for new in before]
         return None if None in found else [k for k in found if k is not None]
 
-    def _keep(self, cache: Any, read: list[list[int]]) -> None:
+    def _keep(self, cache: Any, read: list[tuple[State, list[int]]]) -> None:
         """What the next call goes on from; a model without such a cache (Mamba) is read anew for each token."""
         if cache is not None:
             self.cache, self.cached = cache, read

@@ -8,14 +8,14 @@ feed-forward blocks of the two usual forms become products that end in their act
     plain (BERT):                act(dense(x))
 
 A block is exchanged only if it is made of nothing but such layers and gives the same on a small sample; hooks on its
-parts keep it as it is. Where gradients are computed, or not on a processor, nothing changes. The operators are those
-that PyTorch's own compiler emits for processors.
+parts keep it as it is, and so do those that come later, as long as they are there. Where gradients are computed, or not
+on a processor, nothing changes. The operators are those that PyTorch's own compiler emits for processors.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.processor import mkl_is_at_home
@@ -61,7 +61,7 @@ def fast_products(
                 exchanged.append(module)
             for module, forward in filter(None, found):
                 if _alike(module, forward, precision):
-                    vars(module)["forward"] = products.else_plain(forward, module)
+                    vars(module)["forward"] = products.else_plain(forward, module, tuple(module.children()))
                     exchanged.append(module)
         yield
     finally:
@@ -162,14 +162,18 @@ class _Products:
         """The forward pass of a linear layer."""
         return self.else_plain(lambda x: self.run(module, x), module)
 
-    def else_plain(self, fast: Callable[[torch.Tensor], torch.Tensor], module: Any) -> Callable[[Any], torch.Tensor]:
-        """`fast`, but the module's own pass where gradients are wanted, or the input is empty or of another kind."""
+    def else_plain(
+        self, fast: Callable[[torch.Tensor], torch.Tensor], module: Any, parts: Sequence[Any] = ()
+    ) -> Callable[[Any], torch.Tensor]:
+        """`fast`, but the module's own pass where gradients are wanted, the input is empty or of another kind, or one
+        of the `parts` that `fast` goes past has got a hook since."""
         import torch
 
         plain = type(module).forward.__get__(module)
 
         def forward(x: Any) -> torch.Tensor:
             usual = torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype not in self.read or not x.numel()
+            usual = usual or any(map(_has_hooks, parts))
             found: torch.Tensor = plain(x) if usual else fast(x)
             return found
 

@@ -9,7 +9,7 @@ import torch  # noqa: TID253 - imported inside functions only
 from transformers import LogitsProcessor  # noqa: TID253
 
 from evenhand.contributions import DecodingRule
-from evenhand.decoding_reader import Reader, demand_tokens, left_padded
+from evenhand.decoding_reader import Reader, asked_by, demand_tokens, left_padded
 from evenhand.errors import EvenhandError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
@@ -102,15 +102,15 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
         self, rule: DecodingRule, reader: Reader, texts: list[list[int]], scores: torch.Tensor
     ) -> list[torch.Tensor]:
         """For each text the logits [k, V] of the rule's contexts; k may be 0."""
-        asked = [[list(c) for c in rule.contexts(tuple(t))] if rule.contexts is not None else [] for t in texts]
-        flat = [c for row in asked for c in row]
+        asked = [asked_by(rule, t) for t in texts]
+        flat = [each for row in asked for each in row]
         for row, own in enumerate(asked):
-            reader.demand_room(rule.name, own, row)
+            reader.demand_room(rule.name, [ids for _, ids in own], row)
         if not flat:
             return [scores[:0]] * len(texts)
         precision = "float32" if self.model.dtype == torch.float32 else ""
         with fast_products(self.model, precision, blocks=False):
-            logits = reader.forward(flat).to(scores.device)
+            logits = reader.forward([ids for _, ids in flat], [state for state, _ in flat]).to(scores.device)
         owner = [row for row, own in enumerate(asked) for _ in own]
         demand_numbers(logits, None, f"after a context of the rule {rule.name!r}", owner=owner)
         return list(torch.split(logits, [len(row) for row in asked]))

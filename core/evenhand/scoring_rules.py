@@ -64,7 +64,12 @@ def logits_under_rules(
                 continue
             logits = _collect(forward, chunk, len(asked))
             for rule, wanted in zip(active, contexts, strict=True):
-                logits = _apply(forward.kind, rule, asked, logits, context_logits(forward, wanted))
+                read = context_logits(forward, wanted)
+                for variant in rule.variants:
+                    with variant(forward.model, None):
+                        other = _collect(forward, chunk, len(asked))
+                    read = [torch.cat([own, row[None]]) for own, row in zip(read, other, strict=True)]
+                logits = _apply(forward.kind, rule, asked, logits, read)
             here = torch.arange(len(asked))
             consume(place + here, here, logits)
             place += len(asked)
@@ -139,7 +144,10 @@ def _chunks(
         asked = [
             [ask(rule, row.ids, p, known) for p in row.positions] for rule, known in zip(rules, memory, strict=True)
         ]
-        size = len(row.positions) + max(len({c for cs in per_rule for c in cs}) for per_rule in asked)
+        size = len(row.positions) + max(
+            len({c for cs in per_rule for c in cs}) + len(row.positions) * len(rule.variants)
+            for rule, per_rule in zip(rules, asked, strict=True)
+        )
         if chunk and held + size > room:
             yield chunk, contexts
             chunk, contexts, held = [], [[] for _ in rules], 0

@@ -6,6 +6,7 @@ Shapes: B rows of text, T tokens, V vocabulary entries, k contexts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,13 +72,18 @@ class Response:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
+Variant = Callable[[Any, "Sequence[int] | None"], AbstractContextManager[Any]]
+"""`variant(model, rows)` is a block in which rows of each batch (None: all), in this thread, are computed in another
+state of the model; all other rows, and other threads, see the model as it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DecodingRule:
     """A change of decoding in exactly one of five forms.
 
     `next_logits(ids, logits, contexts)` maps next-token logits. `ids` is [B, T] (left-padded prefixes, `pad` = -1),
-    `logits` [B, V]; `contexts[b]` is a [k, V] tensor with the logits of row b's extra contexts (k may be 0). It must be
-    a pure function of each prefix, so that the same rule scores given text.
+    `logits` [B, V]; `contexts[b]` is a [k, V] tensor with the logits of row b's extra contexts and variants (k may be
+    0). It must be a pure function of each prefix, so that the same rule scores given text.
     `mask_logits(ids, logits, contexts, places)` is the same for masked models: it maps the logits [B, V] at masked
     places. `ids` is [B, T] (texts with their masks, right-padded, `pad` = -1), `places` [B] where each one's mask lies.
     It must be a pure function of the masked text.
@@ -91,6 +97,9 @@ class DecodingRule:
     next_logits: Callable[..., torch.Tensor] | None = None
     contexts: Callable[[Sequence[int]], Sequence[Sequence[int]]] | None = None
     """Prefix of token ids -> the token ids of its extra contexts; a pure function of the prefix."""
+    variants: Sequence[Variant] = ()
+    """States of the model in which each prefix is read besides, such as with an adapter; their logits [V] stand behind
+    those of the contexts, in this order."""
     mask_logits: Callable[..., torch.Tensor] | None = None
     mask_contexts: Callable[[Sequence[int], int], Sequence[tuple[Sequence[int], int]]] | None = None
     """Token ids and the place of a mask in them -> the token ids of its extra contexts, each with the place of the
@@ -114,6 +123,8 @@ class DecodingRule:
             raise TypeError(f"decoding rule {self.name!r} must have exactly one form, it has {forms or 'none'}")
         if self.contexts is not None and self.next_logits is None:
             raise TypeError(f"decoding rule {self.name!r} asks for contexts but maps no logits")
+        if self.variants and self.next_logits is None:
+            raise TypeError(f"decoding rule {self.name!r} asks for variants of the model but maps no logits")
         if self.mask_contexts is not None and self.mask_logits is None:
             raise TypeError(f"decoding rule {self.name!r} asks for contexts of masks but maps no logits at masks")
 

@@ -119,6 +119,32 @@ class Bench:
         undo.undo()
         return rules
 
+    def adapters(self, count: int, rank: int = 8) -> list[str]:
+        """Temporary folders of small LoRA adapters of queries and values, as `peft` writes them."""
+        import json
+        import tempfile
+
+        from safetensors.torch import save_file
+
+        made, place = [], tempfile.mkdtemp()
+        for number in range(count):
+            folder = Path(place) / f"adapter-{number}"
+            folder.mkdir()
+            noise = torch.Generator().manual_seed(number)
+            tensors = {}
+            for name, module in self.model.named_modules():
+                if name.endswith(("q_proj", "v_proj")):
+                    rows, columns = module.weight.shape
+                    at = f"base_model.model.{name}.lora"
+                    tensors[f"{at}_A.weight"] = 0.02 * torch.randn(rank, columns, generator=noise)
+                    tensors[f"{at}_B.weight"] = 0.02 * torch.randn(rows, rank, generator=noise)
+            save_file(tensors, folder / "adapter_model.safetensors")
+            (folder / "adapter_config.json").write_text(
+                json.dumps({"peft_type": "LORA", "r": rank, "lora_alpha": rank})
+            )
+            made.append(str(folder))
+        return made
+
     def timed(self, ours: Callable[[], Any], bare: Callable[[], Any], rounds: int) -> tuple[list[float], list[float]]:
         return alternately(ours, bare, rounds, self.device, self.clock)
 
@@ -193,6 +219,11 @@ class Bench:
         show(f"8 single calls over a batch of 8, {name}", single, together, ">= 5", middle >= 5)
 
 
+def by_adapters(bench: Bench) -> list[DecodingRule]:
+    one, other = bench.adapters(2)
+    return bench.rule("expert-guidance", expert_adapters=[one], anti_expert_adapters=[other])
+
+
 SAME = DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits)
 """The own loop, and a rule that changes nothing."""
 ROWS: dict[str, Callable[[Bench], None]] = {
@@ -219,6 +250,7 @@ ROWS: dict[str, Callable[[Bench], None]] = {
         "G8 contrastive-guidance, 1 context", [UNNAMED], b.rule("contrastive-guidance"), 1.35
     ),
     "experts-3": lambda b: b.per_token("G5 expert-guidance, 3 contexts", [UNNAMED], b.rule("expert-guidance"), 1.55),
+    "experts-adapters": lambda b: b.per_token("G5 expert-guidance, 2 adapters", [UNNAMED], by_adapters(b), 1.45),
     # G7 has no target but to be told, and to cost nothing where it does not act: nobody is named, or below the gate,
     # where only the context is read.
     "gradient-unnamed": lambda b: b.compare(

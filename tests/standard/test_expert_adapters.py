@@ -20,7 +20,7 @@ from evenhand_sdk import UsageError
 from evenhand_sdk.tiny import tiny_causal
 from evenhand_standard.decoding.expert_guidance import ExpertGuidance
 from evenhand_standard.decoding.guidance import guided
-from evenhand_standard.decoding.lora_experts import longest, read_adapter, switched_on
+from evenhand_standard.decoding.lora_experts import read_adapter, switched_on
 
 RANK, ALPHA = 2, 6.0
 
@@ -103,18 +103,18 @@ def test_teacher_forced_scores_equal_stepwise_ones(tmp_path: Path, tiny: Any, ru
         torch.testing.assert_close(torch.as_tensor(whole[t]), torch.as_tensor(alone[0]), atol=1e-4, rtol=1e-4)
 
 
-def test_each_token_costs_one_token_of_each_expert(tmp_path: Path, tiny: Any, run_of: Any) -> None:
+def test_experts_are_rows_of_one_batch_with_caches_of_their_own(tmp_path: Path, tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     model.generation_config.eos_token_id = None
     rule = ExpertGuidance(anti_expert_adapters=[saved(tmp_path / "a", model, 1)]).decoding(
         run_of(model, tokenizer), model
     )
-    shapes: list[int] = []
-    handle = model.register_forward_pre_hook(lambda m, a, k: shapes.append(k["input_ids"].shape[1]), with_kwargs=True)
+    shapes: list[tuple[int, ...]] = []
+    handle = model.register_forward_pre_hook(lambda m, a, k: shapes.append(k["input_ids"].shape), with_kwargs=True)
     attach(model, tokenizer, [rule])
     model.generate(**tokenizer("The nurse said that", return_tensors="pt"), max_new_tokens=6, do_sample=False)
     handle.remove()
-    assert len(shapes) == 12 and shapes[2:] == [1] * 10
+    assert shapes[1:] == [(2, 1)] * 5 and len(shapes) == 6 and shapes[0][0] == 2
 
 
 @pytest.mark.parametrize("beams", [1, 2])
@@ -161,6 +161,51 @@ def test_the_caches_of_experts_are_free_when_a_generation_ends(
     assert caches and all(cache() is None for cache in caches)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_an_adapter_acts_on_its_rows_alone(family: str, tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal(family)
+    adapter = read_adapter(saved(tmp_path / "fair", model, 1), model)
+    ids = tokenizer("Rain fell on the old town", return_tensors="pt")["input_ids"].repeat(4, 1)
+    with torch.no_grad():
+        plain = model(ids).logits[0]
+        with switched_on(model, adapter):
+            changed = model(ids).logits[0]
+        with switched_on(model, adapter, [2, 0]):
+            found = model(ids).logits
+    for row, wanted in enumerate((changed, plain, changed, plain)):
+        torch.testing.assert_close(found[row], wanted, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(changed, plain, atol=1e-3)
+
+
+def test_given_text_is_scored_by_the_experts_that_write(tmp_path: Path, tiny: Any, run_of: Any) -> None:
+    """Also where an adapter is in a feed-forward block, which a measurement computes in one go."""
+    model, tokenizer = tiny()
+    plus, minus = (saved(tmp_path / name, model, seed) for name, seed in (("fair", 1), ("anti", 2)))
+    plugin = ExpertGuidance(expert_adapters=[plus], anti_expert_adapters=[minus], weight=0.7)
+    rule = plugin.decoding(run_of(model, tokenizer), model)
+    ids = list(tokenizer("She said that the king was late")["input_ids"])
+    [whole] = distributions(model, [ids], [range(len(ids))], rules=[rule], dtype="float32")
+    up, down = (merged(model, folder) for folder in (plus, minus))
+    with torch.no_grad():
+        own, towards, away = (m(torch.tensor([ids])).logits[0] for m in (model, up, down))
+    for t in range(len(ids)):
+        expected = guided(own[t], towards[t][None], away[t][None], 0.7, 0.1)
+        torch.testing.assert_close(torch.as_tensor(whole[t]), expected, atol=2e-4, rtol=1e-3)
+
+
+def test_a_layer_that_mixes_the_texts_of_a_batch_is_refused(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    adapter = read_adapter(saved(tmp_path / "fair", model, 1), model)
+    name = next(iter(adapter.layers))
+    flat = torch.zeros(6, adapter.layers[name][0].shape[1])
+    with torch.no_grad(), switched_on(model, adapter, [0]), pytest.raises(UsageError) as caught:
+        model.get_submodule(name)(flat)
+    assert str(caught.value) == (
+        f"adapter {adapter.name!r}: its layer {name!r} reads the tokens of all texts at once, so that it cannot act on "
+        "one of them\n  train the adapter on layers of the attention"
+    )
+
+
 def test_others_who_use_the_model_meanwhile_see_no_adapter(tmp_path: Path, tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     adapter = read_adapter(saved(tmp_path / "fair", model, 1), model)
@@ -190,10 +235,6 @@ def test_requests_in_several_threads_have_experts_of_their_own_text(tmp_path: Pa
     expected = [answer(prompt) for prompt in prompts]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(answer, prompts)) == expected
-
-
-def test_which_prefixes_begin_no_other() -> None:
-    assert longest([(1, 2), (1,), (1, 2, 3), (2,), (1, 3), (1, 2, 3)]) == [(1, 2, 3), (1, 3), (2,)]
 
 
 @pytest.mark.parametrize(

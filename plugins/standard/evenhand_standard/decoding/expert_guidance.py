@@ -4,19 +4,21 @@
 
 The anti-experts are prejudiced in opposite directions, and their mean is what is left behind: with one direction only,
 its opposite would become the new stereotype. Where adapters are given, these are the experts, as in the paper: the same
-weights, with an adapter switched on or off. Source: Liu et al. 2021 (DExperts).
+weights, with an adapter switched on in rows of their own of one batch. Source: Liu et al. 2021 (DExperts).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Final
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import Field
 
 from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, StrengthOptions, hookimpl
 from evenhand_standard.decoding.guidance import guided
-from evenhand_standard.decoding.lora_experts import Expert, read_adapter
+from evenhand_standard.decoding.lora_experts import Adapter, read_adapter, switched_on
 from evenhand_standard.decoding.self_debias import Description
 from evenhand_standard.decoding.told_contexts import ANEW, LIKENESS, each_row, told_contexts
 
@@ -93,26 +95,21 @@ class ExpertGuidance(Mitigation):
         )
 
     def _by_adapters(self, run: RunContext, model: PreTrainedModel) -> DecodingRule:
+        """One set of weights: each adapter acts on rows of its own, in one batch with the model as it is."""
         o = self.options
-        weight = o.strength * o.weight
-        plus = [Expert(model, read_adapter(folder, model)) for folder in o.expert_adapters]
-        minus = [Expert(model, read_adapter(folder, model)) for folder in o.anti_expert_adapters]
+        n, weight = len(o.expert_adapters), o.strength * o.weight
+        adapters = [read_adapter(folder, model) for folder in self._adapters]
 
-        def next_logits(ids: torch.Tensor, logits: torch.Tensor, contexts: Sequence[torch.Tensor]) -> torch.Tensor:
-            import torch
+        def change(own: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+            away = others[n:] if len(others) > n else own[None]
+            return guided(own, others[:n] if n else None, away, weight, o.plausible)
 
-            prefixes = [tuple(token for token in row if token >= 0) for row in ids.tolist()]
-            towards = [expert.next_logits(prefixes).to(logits.device) for expert in plus]
-            away = [expert.next_logits(prefixes).to(logits.device) for expert in minus]
-            out = []
-            for b, own in enumerate(logits.float()):
-                up = torch.stack([rows[b] for rows in towards]) if towards else None
-                down = torch.stack([rows[b] for rows in away]) if away else own[None]
-                out.append(guided(own, up, down, weight, o.plausible))
-            return torch.stack(out).to(logits.dtype)
+        return DecodingRule(
+            name=run.step_id,
+            variants=[partial(_with, adapter) for adapter in adapters],
+            next_logits=each_row(change),
+        )
 
-        def finish() -> None:
-            for expert in (*plus, *minus):
-                expert.free()
 
-        return DecodingRule(name=run.step_id, next_logits=next_logits, finish=finish)
+def _with(adapter: Adapter, model: Any, rows: Sequence[int] | None) -> AbstractContextManager[None]:
+    return switched_on(model, adapter, rows)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import DigestMismatch, UsageError
-from evenhand_sdk.growing import GrowingSequences
 from evenhand_sdk.storage import damage
 from evenhand_standard.architecture.peft_folder import FACTS, base_digest
 
@@ -96,57 +95,37 @@ def _demand_base(wanted: str | None, model: Any, paths: Sequence[str], where: st
 
 
 @contextlib.contextmanager
-def switched_on(model: Any, adapter: Adapter) -> Iterator[None]:
-    """A block in which the model computes with the adapter, in this thread and no other."""
-    mine = threading.get_ident()
+def switched_on(model: Any, adapter: Adapter, rows: Sequence[int] | None = None) -> Iterator[None]:
+    """A block in which the model computes with the adapter, in this thread and no other; `rows` of each batch, or all.
 
-    def hook(a: torch.Tensor, b: torch.Tensor) -> Callable[..., torch.Tensor]:
+    Raises UsageError where single rows are meant and a layer does not keep them apart.
+    """
+    import torch
+
+    mine = threading.get_ident()
+    index = None if rows is None else torch.tensor(list(rows), device=model.device)
+
+    def hook(name: str, a: torch.Tensor, b: torch.Tensor) -> Callable[..., torch.Tensor]:
         def add(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
             if threading.get_ident() != mine:
                 return output
-            return output + adapter.scale * (inputs[0] @ a.T) @ b.T
+            x = inputs[0]
+            if index is not None and x.dim() != 3:
+                raise UsageError(
+                    f"its layer {name!r} reads the tokens of all texts at once, so that it cannot act on one of them",
+                    where=f"adapter {adapter.name!r}",
+                    do="train the adapter on layers of the attention",
+                )
+            x = x if index is None else x[index]
+            change = (adapter.scale * (x.to(a.dtype) @ a.T) @ b.T).to(output.dtype)
+            return output + change if index is None else output.index_add(0, index, change)
 
         return add
 
     modules = dict(model.named_modules())
-    handles = [modules[name].register_forward_hook(hook(a, b)) for name, (a, b) in adapter.layers.items()]
+    handles = [modules[name].register_forward_hook(hook(name, a, b)) for name, (a, b) in adapter.layers.items()]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-
-
-class Expert:
-    """The next-token logits of a model with an adapter; a pure function of each prefix."""
-
-    def __init__(self, model: Any, adapter: Adapter) -> None:
-        self.model, self.adapter = model, adapter
-        self._growing = GrowingSequences(model)
-        self._one_at_a_time = threading.Lock()
-
-    def free(self) -> None:
-        """Forget the cache of the last text."""
-        with self._one_at_a_time:
-            self._growing.free()
-
-    def next_logits(self, prefixes: Sequence[tuple[int, ...]]) -> torch.Tensor:
-        """[n, V] behind each prefix. Prefixes of one text, as in scoring, are read in one pass over it."""
-        import torch
-
-        with self._one_at_a_time, switched_on(self.model, self.adapter), torch.no_grad():
-            whole = longest(prefixes)
-            if len(whole) == len(set(prefixes)):
-                return self._growing.next_logits(prefixes)
-            rows: dict[tuple[int, ...], torch.Tensor] = {}
-            for text in whole:
-                mine = [p for p in dict.fromkeys(prefixes) if p not in rows and text[: len(p)] == p]
-                logits = self.model(input_ids=torch.tensor([text], device=self.model.device), use_cache=False).logits[0]
-                rows |= {p: logits[len(p) - 1].float() for p in mine}
-            return torch.stack([rows[p] for p in prefixes])
-
-
-def longest(prefixes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """The distinct prefixes that begin no other one."""
-    ordered = sorted(set(prefixes))
-    return [p for p, after in zip(ordered, [*ordered[1:], ()], strict=True) if after[: len(p)] != p]
