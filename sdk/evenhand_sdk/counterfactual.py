@@ -114,6 +114,19 @@ def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
 
     A name that is a surname somewhere in the text is one where it stands alone, too (Keith Thomas ... Thomas said).
     """
+    kept, surnames = persons_and_surnames(text, found, lexicon)
+    if not surnames:
+        return kept
+    alone = [word for word in kept if stands_alone(text, word, lexicon)]
+    if not alone:
+        return kept
+    known = {text[word.start : word.end].lower() for word in outside_of_things(text, surnames, lexicon)}
+    again = {word.start for word in alone if text[word.start : word.end].lower() in known}
+    return [word for word in kept if word.start not in again]
+
+
+def persons_and_surnames(text: str, found: Sequence[Found], lexicon: Lexicon) -> tuple[list[Found], list[Found]]:
+    """The words that mean a person by what stands around them, and the listed names that are surnames there."""
     grammar = lexicon.grammar
     kept: list[Found] = []
     surnames: list[Found] = []
@@ -122,13 +135,18 @@ def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
             kept.append(word)
         elif word.entry.is_name and not grammar.is_first_name(text, word.start, word.end, lexicon.is_name):
             surnames.append(word)
-    alone = [word for word in kept if surnames and word.entry.is_name and not grammar.bears_surname(text, word.end)]
-    if not alone:
-        return kept
-    things = Spans(exempt_spans(text, lexicon).things)  # a Bloody Mary is no Mary
-    known = {text[word.start : word.end].lower() for word in surnames if not _inside(word, things)}
-    again = {word.start for word in alone if text[word.start : word.end].lower() in known}
-    return [word for word in kept if word.start not in again]
+    return kept, surnames
+
+
+def stands_alone(text: str, word: Found, lexicon: Lexicon) -> bool:
+    """Whether the word is a first name without a surname."""
+    return word.entry.is_name and not lexicon.grammar.bears_surname(text, word.end)
+
+
+def outside_of_things(text: str, words: Sequence[Found], lexicon: Lexicon) -> list[Found]:
+    """Those that are no part of what names a thing: a Bloody Mary is no Mary."""
+    things = Spans(exempt_spans(text, lexicon).things)
+    return [word for word in words if not _inside(word, things)]
 
 
 def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
