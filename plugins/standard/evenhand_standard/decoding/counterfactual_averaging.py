@@ -42,6 +42,7 @@ from evenhand_sdk.counterfactual_so_far import CounterfactualsSoFar
 from evenhand_standard.decoding.drawn_groups import ALL, MEANING, MOST, DrawnGroups, MostContexts, Swapped
 from evenhand_standard.decoding.swapped_masks import GAP, swapped_masks
 from evenhand_standard.decoding.token_edits import TokenEditor
+from evenhand_standard.decoding.worded import Worded
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,7 @@ class CounterfactualAveragingOptions(StrengthOptions):
     axes: Axes = ("gender",)
     locale: Locale = "en"
     names: bool = Field(True, description="Swap first names, too.")
-    exempt: tuple[str, ...] = Field(
+    exempt: tuple[Worded, ...] = Field(
         (), description="Texts that contain one of these phrases, in any case, are left alone."
     )
     max_contexts: MostContexts = Field(MOST, description=MEANING)
