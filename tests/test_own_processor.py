@@ -10,7 +10,9 @@ import torch
 from transformers import LogitsProcessor
 
 import evenhand
+from evenhand.contributions import DecodingRule
 from evenhand.errors import UsageError, WrongModelKind
+from evenhand.rule_processor import RuleProcessor
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
 PROMPTS = ["The nurse told her brother that", "Rain fell and he"]
@@ -32,6 +34,31 @@ def test_it_gives_what_decode_with_gives(how: dict[str, Any]) -> None:
         found = model.generate(**batch, max_new_tokens=8, logits_processor=[processor], **how)
         assert torch.equal(found, expected)
     assert not torch.equal(found, plain)
+
+
+@pytest.mark.parametrize("how", [{}, {"num_beams": 3}])
+def test_a_new_call_lets_go_of_what_the_last_one_held(how: dict[str, Any]) -> None:
+    """Also one whose prompt is one token longer than what was last read, and so could be its continuation."""
+    model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = None
+    finished: list[int] = []
+    rule = DecodingRule(
+        name="own",
+        contexts=lambda prefix: [prefix[:1] * len(prefix)],
+        next_logits=lambda ids, logits, contexts: logits.flip(-1),
+        finish=lambda: finished.append(1),
+    )
+    processor = RuleProcessor(model, [rule], tokenizer)
+    for size in (5, 9, 9):
+        ids = torch.arange(10 + 100 * len(finished), 10 + 100 * len(finished) + size)[None]
+        model.generate(ids, max_new_tokens=4, do_sample=False, logits_processor=[processor], **how)
+        assert {row[:size] for row in processor._changed} == {tuple(ids[0].tolist())}
+        assert all(size <= len(row) < size + 4 for row in processor._changed)
+    assert len(finished) == 3
+    assert processor.readers[0].cache is not None
+    with processor:
+        pass
+    assert processor.readers[0].cache is None and len(finished) == 4
 
 
 def test_padding_may_be_told_where_the_padding_token_also_begins_a_prompt() -> None:

@@ -22,7 +22,8 @@ def logits_processor(
 ) -> LogitsProcessor:
     """The plugins' decoding rules as a `LogitsProcessor` of transformers, for `generate(logits_processor=[...])`.
 
-    It reads the contexts of its rules itself, in a forward pass of its own for each token. `padding` says how many
+    It reads the contexts of its rules itself, in a forward pass of its own for each token, and frees their cache when
+    the next call of `generate` begins, or at the end of a `with` of its own. `padding` says how many
     tokens on the left of each prompt are padding; without it all leading padding tokens are. Raises UsageError for
     rules that are no map of logits: those around whole requests, and those on the key-value cache. A row that cannot
     be written any further raises at once.

@@ -14,17 +14,19 @@ from evenhand.errors import EvenhandError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
 from evenhand.given_up import GivenUp
-from evenhand.rule_application import Change, mapped
+from evenhand.rule_application import Change, finishing, mapped
 from evenhand.special_tokens import pad_token
 
 
 class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
     """Rules as a plain `LogitsProcessor`: for beam search, pipelines, and anything else that takes one.
 
-    Contexts keep a key-value cache of their own, which follows the beams when these change places; it is freed at the
-    end of a `with`. `padding` says how many tokens on the left of each row are padding; without it, all leading padding
-    tokens are taken for padding. `room` is how many tokens may be written, as far as that is known. What the rules
-    changed is kept by prefix, so that `changes_of` can tell it of the sequences that the search has not dropped.
+    Contexts keep a key-value cache of their own, which follows the beams when these change places. It is freed, and
+    the rules free what they hold, at the end of a `with`, and where rows come that do not go on from the last ones:
+    a new call of `generate`, for which what was changed in the last one is forgotten, too. `padding` says how many
+    tokens on the left of each row are padding; without it, all leading padding tokens are taken for padding. `room`
+    is how many tokens may be written, as far as that is known. What the rules changed is kept by prefix, so that
+    `changes_of` can tell it of the sequences that the search has not dropped.
 
     A prompt (`beams` rows each) that cannot be written any further raises, or with `given_up` is noted there and ends
     in the token `end`.
@@ -42,23 +44,32 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
         self.readers = [Reader(model, (), self.pad, room) for _ in self.rules]
         self._changed: dict[tuple[int, ...], dict[int, tuple[str, int, int, float]]] = {}
         """By prefix and number of the rule: beams begin alike, and that is one change."""
-        self._begun = self._last = 0
-        """The widths of the prompts and of what was last read."""
+        self._begun = 0
+        """The width of the prompts."""
+        self._last: set[tuple[int, ...]] = set()
+        """The rows that were last read."""
 
     def __enter__(self) -> RuleProcessor:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for reader in self.readers:
-            reader.forget()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._last = set()
+        with finishing(self.rules):
+            for reader in self.readers:
+                reader.forget()
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if not self.rules:
             return scores
-        if input_ids.shape[1] != self._last + 1:
-            self._begun = input_ids.shape[1]
-        self._last = input_ids.shape[1]
         rows = input_ids.tolist()
+        if not all(tuple(row[:-1]) in self._last for row in rows):
+            self._let_go()
+            self._changed.clear()
+            self._begun = input_ids.shape[1]
+        self._last = set(map(tuple, rows))
         padding = [next((k for k, t in enumerate(row) if t != self.pad), 0) for row in rows]
         if self.padding is not None:
             padding = [blank for blank in self.padding for _ in range(len(rows) // len(self.padding))]

@@ -133,7 +133,10 @@ def _shape(value: object) -> str:
 def _chunks(
     forward: Forward, rows: Sequence[Row], rules: Sequence[DecodingRule]
 ) -> Iterator[tuple[list[Row], Contexts]]:
-    """Rows in order, as many at a time as may hold their logits and those of their contexts."""
+    """Rows in order, as many at a time as may hold their logits and those of their contexts.
+
+    What a rule asked for is kept for the rows of one chunk, which may begin alike, and no longer.
+    """
     room = max(1, HELD_BYTES // (4 * forward.vocabulary))
     ask = _mask_contexts if forward.kind == "masked" else _contexts
     memory: list[Asked] = [{} for _ in rules]
@@ -151,25 +154,32 @@ def _chunks(
         if chunk and held + size > room:
             yield chunk, contexts
             chunk, contexts, held = [], [[] for _ in rules], 0
+            mine = {_key(forward.kind, row.ids, p) for p in row.positions}
+            memory = [{key: found for key, found in known.items() if key in mine} for known in memory]
         chunk.append(row)
-        for mine, new in zip(contexts, asked, strict=True):
-            mine.extend(new)
+        for so_far, new in zip(contexts, asked, strict=True):
+            so_far.extend(new)
         held += size
     if chunk:
         yield chunk, contexts
+
+
+def _key(kind: str, ids: tuple[int, ...], position: int) -> tuple[tuple[int, ...], int]:
+    """What the contexts at a place depend on: of causal models the prefix, of masked ones the whole text."""
+    return (ids if kind == "masked" else ids[: position + 1]), position
 
 
 def _contexts(rule: DecodingRule, ids: tuple[int, ...], position: int, known: Asked) -> tuple[Row, ...]:
     """What a rule of a causal model wants to see besides a prefix: the last position of each context is read."""
     if rule.contexts is None:
         return ()
-    prefix = ids[: position + 1]
-    if (prefix, position) not in known:
-        found = [tuple(int(i) for i in context) for context in rule.contexts(prefix)]
+    key = _key("causal", ids, position)
+    if key not in known:
+        found = [tuple(int(i) for i in context) for context in rule.contexts(key[0])]
         if not all(found):
             raise PluginFault("asked for an empty context", where=f"decoding rule {rule.name!r}")
-        known[prefix, position] = tuple(Row(context, (len(context) - 1,)) for context in found)
-    return known[prefix, position]
+        known[key] = tuple(Row(context, (len(context) - 1,)) for context in found)
+    return known[key]
 
 
 def _mask_contexts(rule: DecodingRule, ids: tuple[int, ...], position: int, known: Asked) -> tuple[Row, ...]:

@@ -93,14 +93,14 @@ def _counterfactuals(
     if not found:
         return []
     if causal:
-        found = exempt_so_far(text, lexicon, _in_context_so_far(text, found, lexicon))
+        found = exempt_so_far(text, lexicon, in_context_so_far(text, found, lexicon)[0])
     else:
         found = _changeable(text, _in_context(text, found, lexicon), fold, lexicon)
     if not found:
         return []
     source = found[0].entry.group
     targets = range(len(axis.groups)) if wanted is None else (wanted,)
-    rows = [_row(text, word, lexicon, causal=causal) for word in found]
+    rows = [row_of(text, word, lexicon, causal=causal) for word in found]
     swapped = [
         swap_groups(text, found, rows, source, other, axis, lexicon, causal=causal)
         for other in targets
@@ -114,6 +114,19 @@ def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
 
     A name that is a surname somewhere in the text is one where it stands alone, too (Keith Thomas ... Thomas said).
     """
+    kept, surnames = persons_and_surnames(text, found, lexicon)
+    if not surnames:
+        return kept
+    alone = [word for word in kept if stands_alone(text, word, lexicon)]
+    if not alone:
+        return kept
+    known = {text[word.start : word.end].lower() for word in outside_of_things(text, surnames, lexicon)}
+    again = {word.start for word in alone if text[word.start : word.end].lower() in known}
+    return [word for word in kept if word.start not in again]
+
+
+def persons_and_surnames(text: str, found: Sequence[Found], lexicon: Lexicon) -> tuple[list[Found], list[Found]]:
+    """The words that mean a person by what stands around them, and the listed names that are surnames there."""
     grammar = lexicon.grammar
     kept: list[Found] = []
     surnames: list[Found] = []
@@ -122,13 +135,18 @@ def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
             kept.append(word)
         elif word.entry.is_name and not grammar.is_first_name(text, word.start, word.end, lexicon.is_name):
             surnames.append(word)
-    alone = [word for word in kept if surnames and word.entry.is_name and not grammar.bears_surname(text, word.end)]
-    if not alone:
-        return kept
-    things = Spans(exempt_spans(text, lexicon).things)  # a Bloody Mary is no Mary
-    known = {text[word.start : word.end].lower() for word in surnames if not _inside(word, things)}
-    again = {word.start for word in alone if text[word.start : word.end].lower() in known}
-    return [word for word in kept if word.start not in again]
+    return kept, surnames
+
+
+def stands_alone(text: str, word: Found, lexicon: Lexicon) -> bool:
+    """Whether the word is a first name without a surname."""
+    return word.entry.is_name and not lexicon.grammar.bears_surname(text, word.end)
+
+
+def outside_of_things(text: str, words: Sequence[Found], lexicon: Lexicon) -> list[Found]:
+    """Those that are no part of what names a thing: a Bloody Mary is no Mary."""
+    things = Spans(exempt_spans(text, lexicon).things)
+    return [word for word in words if not _inside(word, things)]
 
 
 def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
@@ -138,7 +156,7 @@ def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
         return True
     grammar = lexicon.grammar
     if entry.context is not None:
-        row = _row(text, word, lexicon, causal=False)[0]
+        row = row_of(text, word, lexicon, causal=False)[0]
         if not grammar.names_person(text, start, end, row, lexicon.is_group_word):
             return False
     elif entry.is_name and not grammar.is_first_name(text, start, end, lexicon.is_name):
@@ -148,20 +166,30 @@ def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
     return not (text[start].isupper() and grammar.in_name_of_thing(text, start, end, row))
 
 
-def _in_context_so_far(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
+def in_context_so_far(
+    text: str, found: Sequence[Found], lexicon: Lexicon, surnames: frozenset[str] = frozenset()
+) -> tuple[list[Found], frozenset[str]]:
+    """The words that mean a person, judged by what stands before, and all names that have been surnames so far."""
     grammar = lexicon.grammar
     kept: list[Found] = []
-    surnames: set[str] = set()
     for word in found:
         start, end, entry, _, _ = word
         if entry.is_name:
             if not grammar.is_first_name_so_far(text, start, end):
-                surnames.add(text[start:end].lower())
+                surnames |= {text[start:end].lower()}
             elif text[start:end].lower() not in surnames:
                 kept.append(word)
         elif entry.context is None or grammar.names_person_so_far(text, start, end, entry.rows[0]):
             kept.append(word)
-    return kept
+    return kept, surnames
+
+
+def changeable(text: str, fold: Folded, lexicon: Lexicon, *, names: bool) -> list[Found]:
+    """The words of a whole text that are exchanged; `names` says whether first names are."""
+    found = find(text, fold, lexicon)
+    if not names:
+        found = [word for word in found if not word.entry.is_name]
+    return _changeable(text, _in_context(text, found, lexicon), fold, lexicon)
 
 
 def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -> list[Found]:
@@ -199,7 +227,7 @@ def _inside(word: Found, spans: Spans) -> bool:
     return any(start < word.start or word.end < end for start, end in spans.touching(word.start, word.end))
 
 
-def _row(text: str, word: Found, lexicon: Lexicon, *, causal: bool) -> tuple[WordTuple, float]:
+def row_of(text: str, word: Found, lexicon: Lexicon, *, causal: bool) -> tuple[WordTuple, float]:
     """The row that the word stands in, and how sure that is."""
     rows = word.entry.rows
     if len(rows) == 1:

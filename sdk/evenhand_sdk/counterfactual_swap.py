@@ -26,6 +26,22 @@ def swap_groups(
     causal: bool,
 ) -> Counterfactual | None:
     """The exchange of two groups; None when nothing changes, or the pack has no word for one that must."""
+    made = exchanged(text, found, rows, source, target, axis, lexicon, causal=causal)
+    return _applied(text, made[0], axis.groups[target], made[1]) if made and made[0] else None
+
+
+def exchanged(
+    text: str,
+    found: Sequence[Found],
+    rows: Sequence[tuple[WordTuple, float]],
+    source: int,
+    target: int,
+    axis: Axis,
+    lexicon: Lexicon,
+    *,
+    causal: bool,
+) -> tuple[list[Replacement], float] | None:
+    """What changes when two groups are exchanged, and how sure that is; None where the pack lacks a word that must."""
     changes: list[Replacement] = []
     taken = Spans((word.start, word.end) for word in found)
     placed: list[Span] = []
@@ -69,19 +85,23 @@ def swap_groups(
         changes.append(own)
         insort(placed, (start, end))
         free = end
-    if not changes:
-        return None
-    return _applied(text, changes, axis.groups[target], confidence)
+    return changes, confidence
 
 
 def as_given(found: Counterfactual, text: ComposedText, *, causal: bool) -> Counterfactual:
     """The counterfactual of a text whose accents are decomposed, from that of its composed form."""
+    edits = [Replacement(edit.start, edit.end, edit.after) for edit in found.edits]
+    return _applied(text.given, edits_as_given(edits, text, causal=causal), found.group, found.confidence)
+
+
+def edits_as_given(edits: Sequence[Replacement], text: ComposedText, *, causal: bool) -> tuple[Replacement, ...]:
+    """Edits of the composed form, made ones of the text whose accents are decomposed."""
     changes = []
-    for edit in found.edits:
+    for edit in edits:
         start, end = text.place(edit.start), text.place(edit.end)
         after = text.written(edit.after, start, end, until=end if causal else len(text.given))
         changes.append(Replacement(start, end, after))
-    return _applied(text.given, changes, found.group, found.confidence)
+    return tuple(changes)
 
 
 def _overlaps(repair: Replacement, placed: Sequence[Span]) -> bool:
@@ -90,7 +110,7 @@ def _overlaps(repair: Replacement, placed: Sequence[Span]) -> bool:
     return at >= 0 and placed[at][1] > repair.start
 
 
-def _applied(text: str, changes: list[Replacement], group: str, confidence: float) -> Counterfactual:
+def _applied(text: str, changes: Sequence[Replacement], group: str, confidence: float) -> Counterfactual:
     edits: list[Edit] = []
     pieces: list[str] = []
     done = length = 0

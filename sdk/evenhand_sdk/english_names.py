@@ -36,6 +36,10 @@ _PART_OR_LEGEND = re.compile(r"(?:Queen|King|Prince|Princess|Lady|Lord|Man|Woman
 _OFFICE = re.compile(r"[A-Z][a-z]+(?:man|woman|person|men|women) (?:of|for|and) ")
 """Offices, which somebody holds (Chairman of the Board)."""
 _PLACE_OF_KINGS = re.compile(r"(?:Kings|Queens|Princes) [A-Z][a-z]")
+_BEARER = re.compile(r"\b[A-Z][\w'’-]+ of \Z")
+_LONGEST_BEARER = 40
+_RANKS = frozenset(("King", "Queen", "Prince", "Princess"))
+"""What bands and labels are called, too."""
 _INSTITUTION = re.compile(r"\b([A-Z][a-z]+) (?:of|for)(?: the)? \Z")
 _LONGEST_INSTITUTION = 40
 _LONGEST_HEADLINE = 120
@@ -89,6 +93,8 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         return True  # the whole of it, and no building
     if common and _OFFICE.match(text, start):
         return False
+    if text[start:end] in _RANKS and _behind_bearer(text, start, end):
+        return True
     if common and (
         _ORDER.match(text, start) or _PART_OR_LEGEND.match(text, start) or _PLACE_OF_KINGS.match(text, start)
     ):
@@ -124,6 +130,14 @@ def _thing_behind(text: str, start: int, end: int) -> bool:
         return False
     found = _NEXT_WORD.match(text, end)
     return found is not None and found[1] in NAMED_THINGS
+
+
+def _behind_bearer(text: str, start: int, end: int) -> bool:
+    """Whether a rank without a name is what somebody or something is of (Freddie Mercury of Queen; not House of Queen
+    Anne)."""
+    if _NEXT_CAPITAL.match(text, end):
+        return False
+    return _BEARER.search(text, max(0, start - _LONGEST_BEARER), start) is not None
 
 
 def _behind_institution(text: str, start: int) -> bool:

@@ -163,6 +163,21 @@ def _exempt_in(prefix: str, start: int, lexicon: Lexicon) -> bool:
     )
 
 
+def completes_person(text: str, start: int, lexicon: Lexicon) -> bool:
+    """Whether a phrase that names a real person, or another one that protects its paragraph, ends behind `start`."""
+    return any(
+        match.end() > start
+        for scope, pattern in patterns_for(folded(text).parts, lexicon)
+        if scope in ("person", "paragraph")
+        for match in pattern.finditer(text)
+    )
+
+
+def ends_paragraph(text: str) -> bool:
+    """Whether a paragraph ends with the text."""
+    return _PARAGRAPH_END.search(text, len(text.rstrip())) is not None
+
+
 def _in_address(text: str, start: int) -> bool:
     """Whether the characters since the last white space already show an address or a handle."""
     if start == 0 or text[start - 1].isspace():

@@ -34,6 +34,10 @@ from evenhand.progress import configure
 
 NAMED = "The nurse told her brother that she"
 UNNAMED = "The weather was cold this morning and the"
+LONG = (
+    "The weather was cold this morning and the old bridge over the river was closed again for repairs. " * 75 + UNNAMED
+)
+"""Some 1,500 tokens that name nobody: what a rule reads of the text must not grow with it."""
 PLAIN_PROMPTS = [
     UNNAMED, "The bridge over the river was", "For the soup you need three", "The train to the coast leaves",
     "In the north of the country the", "The old clock in the hall", "A good sentence is short and",
@@ -238,6 +242,12 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     ),
     "averaging-unnamed": lambda b: b.compare(
         "G3 counterfactual-averaging, no group word", [UNNAMED], b.rule("counterfactual-averaging"), 1.10
+    ),
+    "balancing-long": lambda b: b.per_token(
+        "G10 probability-balancing, 1,500 tokens", [LONG], b.rule("probability-balancing"), 1.05
+    ),
+    "averaging-long": lambda b: b.per_token(
+        "G3 counterfactual-averaging, 1,500 tokens, no group word", [LONG], b.rule("counterfactual-averaging"), 1.10
     ),
     "averaging-1": lambda b: b.per_token(
         "G3 counterfactual-averaging, 1 context", [NAMED], b.rule("counterfactual-averaging"), 1.35

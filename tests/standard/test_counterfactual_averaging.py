@@ -144,7 +144,8 @@ def test_contexts_are_a_pure_function_of_the_prefix_and_grow_with_it(text: str) 
     growing = [CONTEXTS(ids[:k]) for k in range(len(ids) + 1)]
     assert growing[-1] == fresh(ids)
     assert [CONTEXTS(ids[:k]) for k in reversed(range(len(ids) + 1))] == growing[::-1]
-    assert [text_of(c) for c in growing[-1]] == [t for t in [swap_prefix(text, load_axis("gender"))] if t != text]
+    if "Mary" not in text:  # a name behind a name is a surname, which only the following words tell
+        assert [text_of(c) for c in growing[-1]] == [t for t in [swap_prefix(text, load_axis("gender"))] if t != text]
 
 
 def test_sentencepiece_tokens_that_carry_their_space_are_edited() -> None:
@@ -280,12 +281,59 @@ def test_a_context_that_changes_further_back_is_read_anew_and_equals_scoring(tin
 
 
 # ------------------------------------------------------------ bad input
-def test_a_group_word_that_is_part_of_a_name_stays() -> None:
-    found = CONTEXTS(ids_of("Stephen King wrote that he"))
-    assert found
-    for other in found:
-        text = text_of(other)
-        assert "King" in text and "Queen" not in text and "queen" not in text
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Stephen King wrote that he",
+        "Adam King wrote that he",
+        "The King James Bible says",
+        "Sister Act is a film",
+        "King's Cross station is",
+        "Boy George sang",
+        "Guy Fawkes night is",
+        "Queen Latifah sang and",
+        "Mother Teresa said",
+        "Lady Gaga said",
+        "Girl Scouts sell",
+        "Freddie Mercury of Queen sang",
+    ],
+)
+def test_a_group_word_inside_a_name_stays(text: str) -> None:
+    assert CONTEXTS(ids_of(text)) == []
+
+
+def test_a_name_that_becomes_complete_is_read_anew_once_and_equals_scoring(tiny: Any, run_of: Any) -> None:
+    """*King* is a man until *King James* is there; the other row of the batch keeps its context."""
+    run = run_of(*tiny())
+    rule = rule_of(run, names=False)
+    prompts = ["The king and his brother read the King", "She met the"]
+    start = [ids_of(p) for p in prompts]
+    forced = ids_of(" James")
+    seen: list[torch.Tensor] = []
+    widths: list[int] = []
+
+    def force(ids: Any, logits: torch.Tensor, contexts: Any) -> torch.Tensor:
+        seen.append(logits.log_softmax(-1))
+        out = torch.full_like(logits, -1e4)
+        out[:, forced[len(seen) - 1] if len(seen) <= len(forced) else ids_of(" town")[0]] = 0.0
+        return out
+
+    asked = [Request(prompt=p, max_new_tokens=len(forced) + 4) for p in prompts]
+    watch = run.services.model.register_forward_pre_hook(
+        lambda model, args, kwargs: widths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    answers = run.services.generate(asked, rules=[rule, DecodingRule(name="force", next_logits=force)])
+    watch.remove()
+    assert [n for n, width in enumerate(widths) if width > 1] == [0, forced.index(ids_of("am")[0]) + 1]  # King Jam
+    for b, answer in enumerate(answers):
+        whole = [*start[b], *answer.token_ids]
+        (scores,) = distributions(run.services.model, [whole], [range(len(whole))], rules=[rule], dtype="float32")
+        expected = torch.as_tensor(scores)[len(start[b]) - 1 : -1]
+        torch.testing.assert_close(torch.stack([s[b] for s in seen]), expected, atol=1e-4, rtol=0)
+    before, after = (text_of(rule.contexts(whole)[0]) for whole in (start[0], start[0] + forced))
+    assert (before, after) == (
+        "The queen and her sister read the Queen", "The queen and her sister read the King James"
+    )  # fmt: skip
 
 
 def test_an_end_token_inside_a_counterfactual_is_kept_where_it_is() -> None:

@@ -119,3 +119,26 @@ def test_a_file_that_is_another_one_names_the_step_that_reads_it_when_the_run_st
     lines = result.stderr.rstrip("\n").split("\n")
     assert lines[0] == f"{place}/crows_pairs_anonymized.csv: crows_pairs_anonymized.csv is not the published file"
     assert lines[-1].startswith("  in step 'crows-pairs', plugin 'crows-pairs' of evenhand-standard 0.1.0, hook `eval")
+
+
+@pytest.mark.parametrize(
+    ("use", "option"),
+    [
+        ("counterfactual-averaging", 'exempt = [""]'),
+        ("gradient-decoding", 'exempt = ["Ruth", " "]'),
+        ("self-debias", 'descriptions = ["   "]'),
+        ("contrastive-guidance", 'descriptions = ["\\n"]'),
+        ("expert-guidance", 'experts = [" "]'),
+        ("expert-guidance", 'anti_experts = [""]'),
+        ("prompt-intervention", 'instruction = "  "'),
+    ],
+)
+def test_words_that_are_blanks_are_refused(use: str, option: str) -> None:
+    [line] = told(f'[[steps]]\nuse = "{use}"\n{option}\n')
+    assert option.split(" =")[0] in line
+    assert "there is nothing but blanks: give words, or leave it out" in line
+
+
+def test_an_expert_that_is_an_anti_expert_is_refused() -> None:
+    [line] = told('[[steps]]\nuse = "expert-guidance"\nexperts = ["Be fair:"]\nanti_experts = ["Bad:", "Be fair: "]\n')
+    assert "'Be fair:' is an expert and an anti-expert: choose one, since both undo each other" in line

@@ -37,10 +37,12 @@ from evenhand_sdk import (
     token_bins,
     unfold,
 )
-from evenhand_sdk.counterfactual import causal_counterfactuals, counterfactuals
-from evenhand_standard.decoding.drawn_groups import ALL, MEANING, MOST, DrawnGroups, MostContexts
+from evenhand_sdk.counterfactual import counterfactuals
+from evenhand_sdk.counterfactual_so_far import CounterfactualsSoFar
+from evenhand_standard.decoding.drawn_groups import ALL, MEANING, MOST, DrawnGroups, MostContexts, Swapped
 from evenhand_standard.decoding.swapped_masks import GAP, swapped_masks
 from evenhand_standard.decoding.token_edits import TokenEditor
+from evenhand_standard.decoding.worded import Worded
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +59,7 @@ class CounterfactualAveragingOptions(StrengthOptions):
     axes: Axes = ("gender",)
     locale: Locale = "en"
     names: bool = Field(True, description="Swap first names, too.")
-    exempt: tuple[str, ...] = Field(
+    exempt: tuple[Worded, ...] = Field(
         (), description="Texts that contain one of these phrases, in any case, are left alone."
     )
     max_contexts: MostContexts = Field(MOST, description=MEANING)
@@ -112,23 +114,29 @@ def swapped_contexts(
     """Prefix -> the ids of its counterfactuals, one per other (drawn) group and axis; none without a group word.
 
     Group words of the prompt and of what was generated are swapped alike, and all tokens outside the swapped words are
-    the very same. Each word is judged by the text up to its own end, so that a context grows with its prefix; on an
-    axis with words that only what follows makes a person's (*black* people), by the whole prefix.
+    the very same. What a word becomes is judged by the text up to its own end, so that a context grows with its prefix;
+    whether it is one, by its sentence as far as that is written, so that a name counts once it is complete. On an axis
+    with words that only what follows makes a person's (*black* people), both are judged by the whole prefix.
     """
     phrases = [phrase.lower() for phrase in exempt]
-    swaps = [counterfactuals if any(row.context for row in axis.tuples) else causal_counterfactuals for axis in axes]
+    swaps = [swap_of(axis, names=names) for axis in axes]
 
     def contexts(prefix: Sequence[int]) -> list[tuple[int, ...]]:
         pieces = editor.pieces(prefix)
         text = "".join(pieces)
-        if any(phrase in text.lower() for phrase in phrases):
+        if phrases and any(phrase in text.lower() for phrase in phrases):
             return []
-        found = [
-            c for swap, axis in zip(swaps, axes, strict=True) for c in drawn.of(axis, swap(text, axis, names=names))
-        ]
+        found = [c for swap, axis in zip(swaps, axes, strict=True) for c in drawn.of(axis, swap(text))]
         return [editor.edited(prefix, pieces, c.edits) for c in found]
 
     return contexts
+
+
+def swap_of(axis: Axis, *, names: bool) -> Callable[[str], Sequence[Swapped]]:
+    """Text -> its counterfactuals on an axis."""
+    if any(row.context for row in axis.tuples):
+        return lambda text: counterfactuals(text, axis, names=names)
+    return CounterfactualsSoFar(axis, names=names)
 
 
 def over_contexts(

@@ -10,11 +10,12 @@ import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol, TypeVar
 
 from pydantic import Field
 
-from evenhand_sdk import Axis, Counterfactual
+from evenhand_sdk import Axis
+from evenhand_standard.decoding.token_edits import Replacement
 
 MostContexts = Annotated[int, Field(ge=1)]
 MOST: Final = 6
@@ -23,6 +24,18 @@ MEANING: Final = (
     "How many counterfactuals of a text are read for each axis; of more groups, the first in an order that the run's "
     "seed draws."
 )
+
+
+class Swapped(Protocol):
+    """A counterfactual: the group that the first person then belongs to, and what is edited for it."""
+
+    @property
+    def group(self) -> str: ...
+    @property
+    def edits(self) -> Sequence[Replacement]: ...
+
+
+AnySwapped = TypeVar("AnySwapped", bound=Swapped)
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,7 @@ class DrawnGroups:
         random.Random(f"{axis.name}.{axis.locale}-{self.seed}").shuffle(groups)
         return groups
 
-    def of(self, axis: Axis, found: Sequence[Counterfactual]) -> list[Counterfactual]:
+    def of(self, axis: Axis, found: Sequence[AnySwapped]) -> list[AnySwapped]:
         """Those of the counterfactuals that are read, in the order of `found`."""
         if len(found) <= self.most:
             return list(found)

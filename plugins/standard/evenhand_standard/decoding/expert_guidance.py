@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, StrengthOptions, hookimpl
 from evenhand_standard.decoding.guidance import guided
@@ -53,6 +53,15 @@ class ExpertGuidanceOptions(StrengthOptions):
     plausible: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.1, description="Words with less than this part of the highest probability keep theirs."
     )
+
+    @model_validator(mode="after")
+    def _two_sides(self) -> ExpertGuidanceOptions:
+        for experts, others in ((self.experts, self.anti_experts), (self.expert_adapters, self.anti_expert_adapters)):
+            if both := {e.strip() for e in experts} & {o.strip() for o in others}:
+                raise ValueError(
+                    f"{min(both)!r} is an expert and an anti-expert: choose one, since both undo each other"
+                )
+        return self
 
 
 class ExpertGuidance(Mitigation):

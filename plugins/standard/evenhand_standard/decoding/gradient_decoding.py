@@ -43,6 +43,7 @@ from evenhand_standard.decoding.counterfactual_averaging import EXPECTED, swappe
 from evenhand_standard.decoding.drawn_groups import MEANING, MOST, DrawnGroups, MostContexts
 from evenhand_standard.decoding.lower_layers import LAYER, LowerLayers
 from evenhand_standard.decoding.token_edits import TokenEditor
+from evenhand_standard.decoding.worded import Worded
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,7 @@ class GradientDecodingOptions(StrengthOptions):
     axes: Axes = ("gender",)
     locale: Locale = "en"
     names: bool = Field(True, description="Swap first names, too.")
-    exempt: tuple[str, ...] = Field(
+    exempt: tuple[Worded, ...] = Field(
         (), description="Texts that contain one of these phrases, in any case, are left alone."
     )
     max_contexts: MostContexts = Field(MOST, description=MEANING)

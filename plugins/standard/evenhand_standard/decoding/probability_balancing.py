@@ -32,6 +32,7 @@ from evenhand_sdk import (
     load_axis,
     single_token,
 )
+from evenhand_sdk.named_so_far import NamesSomebody
 from evenhand_standard.decoding.swapped_masks import GAP
 from evenhand_standard.decoding.token_edits import TokenEditor
 
@@ -183,10 +184,7 @@ def splits_of(tokenizer: Any, axis: Axis, target: Mapping[str, float], size: int
 def grounded_by(editor: TokenEditor, axis: Axis) -> Callable[[Sequence[int]], bool]:
     """Whether the text of token ids names somebody of the axis: by a group word, or by a first name."""
 
-    @lru_cache(maxsize=4096)
-    def named(text: str) -> bool:
-        return bool(group_words(text, axis))
-
+    named = NamesSomebody(axis)
     return lambda ids: named("".join(editor.pieces([i for i in ids if i >= 0])))
 
 

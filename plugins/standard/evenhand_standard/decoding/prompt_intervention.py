@@ -17,7 +17,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,7 @@ from evenhand_sdk import (
 from evenhand_sdk.english_words import FUNCTION_WORDS
 from evenhand_standard.decoding.prompt_texts import CONCLUDE, EXEMPLARS, INSTRUCTIONS, PERSONAS, PLAIN
 from evenhand_standard.decoding.request_share import acts_on
+from evenhand_standard.decoding.worded import Worded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,7 +45,7 @@ Form = Literal["instruction", "reflection", "self-help", "chain-of-thought", "ex
 KEPT_WORDS: Final = 0.5
 """The least share of its content words that a request must keep when it is put again."""
 WORD = re.compile(r"[^\W\d_]+")
-Text = Annotated[str, Field(min_length=1)]
+Text = Worded
 MARK: Final = "evenhand-system-turn"
 
 
@@ -57,7 +58,7 @@ class PromptInterventionOptions(StrengthOptions):
         "questions with answers before it. reflection: the answer is revised once. self-help: the model puts the "
         "request again before it answers. chain-of-thought: it thinks step by step before it answers.",
     )
-    instruction: str | None = Field(None, min_length=1, description="Own words instead of the packaged ones.")
+    instruction: Worded | None = Field(None, description="Own words instead of the packaged ones.")
     placement: Literal["auto", "system", "user"] = Field(
         "auto",
         description="Where an instruction stands in a chat: system, user (before the user's words), or auto: system "

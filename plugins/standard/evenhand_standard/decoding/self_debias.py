@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, StrengthOptions, hookimpl
 from evenhand_standard.decoding.told_contexts import ANEW, LIKENESS, each_row, told_contexts, told_masks
+from evenhand_standard.decoding.worded import Worded
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +38,7 @@ SUBJECTS: Final[dict[str, str]] = {
     "body-size": "how people look",
 }
 DESCRIPTION: Final = "The following text is full of prejudice about {}:"
-Description = Annotated[str, Field(min_length=1)]
+Description = Worded
 
 
 class SelfDebiasOptions(StrengthOptions):

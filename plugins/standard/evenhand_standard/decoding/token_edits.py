@@ -6,9 +6,13 @@ contexts differ in more than their group words. Here only the tokens that an edi
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Any, Protocol
+
+from evenhand_sdk.prefix_memory import PrefixMemory
 
 BROKEN = "\ufffd"
 """What a tokenizer shows for a token that ends within a character."""
@@ -36,13 +40,22 @@ class TokenEditor:
         unread = (tokenizer.mask_token_id, tokenizer.unk_token_id) if gap else ()
         self.gaps = {token: gap for token in unread if token is not None}
         """Masks and unknown words stand for a word of the sentence, so that grammar finds one there."""
+        self._memory: PrefixMemory[tuple[int, ...], tuple[str, ...]] = PrefixMemory((), self._settled)
         self._read = lru_cache(maxsize=65536)(self._decoded)
         self._written = lru_cache(maxsize=4096)(self._encoded)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The text of each token as it reads behind another one; special tokens read as a line break, or as the gap."""
-        out: list[str] = []
-        while len(out) < len(ids):
+        ids = tuple(ids)
+        return self._more(list(self._memory.state(ids)), ids, len(ids))
+
+    def _settled(self, known: tuple[str, ...], ids: tuple[int, ...]) -> tuple[str, ...]:
+        """The pieces of the first tokens, those that no token behind them can change."""
+        return tuple(self._more(list(known), ids, len(ids) - MOST_PIECES + 1))
+
+    def _more(self, out: list[str], ids: tuple[int, ...], until: int) -> list[str]:
+        """The pieces of characters that begin before `until`, behind those that are known."""
+        while len(out) < until:
             k = len(out)
             text, used = self._read((ids[k],)), 1
             while BROKEN in text and used < MOST_PIECES and k + used < len(ids):
@@ -56,23 +69,22 @@ class TokenEditor:
     def edited(self, ids: Sequence[int], pieces: Sequence[str], edits: Sequence[Replacement]) -> tuple[int, ...]:
         """The ids after edits of "".join(pieces), which must be in order and apart."""
         out: list[int] = []
-        ends = _ends(pieces)
+        whole, ends = "".join(pieces), list(accumulate(map(len, pieces)))
         token = done = 0
         while done < len(edits):
-            first = next(k for k in range(token, len(ids)) if ends[k] > edits[done].start)
-            begin = ends[first] - len(pieces[first])
-            last, text, place = first, "", begin
+            first = last = bisect_right(ends, edits[done].start, token)
+            text, place = "", ends[first] - len(pieces[first])
             while done < len(edits) and edits[done].start < ends[last]:
                 edit = edits[done]
-                text += "".join(pieces)[place : edit.start] + edit.after
+                text += whole[place : edit.start] + edit.after
                 place = edit.end
-                while ends[last] < edit.end:
-                    last += 1
+                if ends[last] < edit.end:
+                    last = bisect_left(ends, edit.end, last)
                 done += 1
             while last + 1 < len(ids) and pieces[last + 1] == "":
                 last += 1
-            text += "".join(pieces)[place : ends[last]]
-            out += [*ids[token:first], *self._written(text)]
+            out += ids[token:first]
+            out += self._written(text + whole[place : ends[last]])
             token = last + 1
         return (*out, *ids[token:])
 
@@ -105,11 +117,3 @@ class TokenEditor:
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _ends(pieces: Sequence[str]) -> list[int]:
-    ends, total = [], 0
-    for piece in pieces:
-        total += len(piece)
-        ends.append(total)
-    return ends
