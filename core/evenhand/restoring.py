@@ -194,8 +194,7 @@ def complete(model: Any) -> None:
     setattr(model, COMPLETED, False)
     rules = restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, place)
     model.generate = MethodType(type(model).generate, model)  # not the code that has called this
-    if rules:
-        attach(model, tokenizer, [r for r in rules if r.around is None])
+    attach(model, tokenizer, rules)
     setattr(model, COMPLETED, True)
 
 
@@ -209,8 +208,8 @@ class Usable:
         self.model, self.tokenizer, self.rules = model, tokenizer, rules
         if rules and kind == "masked":
             filling.attach(model, tokenizer, rules)
-        elif rules:
-            attach(model, tokenizer, [r for r in rules if r.around is None])
+        else:
+            attach(model, tokenizer, rules)
 
     def __iter__(self) -> Any:
         return iter((self.model, self.tokenizer))
