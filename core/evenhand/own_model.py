@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from evenhand.contributions import Artifact, DecodingRule, Kind, ModelTransform, Request
@@ -145,7 +146,7 @@ class Decoding:
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule], kind: Kind) -> None:
         from evenhand import filling
-        from evenhand.attached_rules import attach
+        from evenhand.attached_rules import attach, rules_inside
 
         if "generate" in vars(model) or active_rules(model):
             known = ", ".join(rule.name for rule in active_rules(model))
@@ -161,15 +162,16 @@ class Decoding:
         if self.rules and kind == "masked":
             self._hook = filling.attach(model, tokenizer, self.rules)
         elif self.rules:
-            attach(model, tokenizer, [rule for rule in self.rules if rule.around is None])
-            setattr(model.generate, RULES, self.rules)
-            if all(rule.around is not None for rule in self.rules):
+            attach(model, tokenizer, self.rules)
+            if not rules_inside(self.rules):
+                model.generate = partial(model.generate)  # plain as before; it says which rules are in force
                 names = ", ".join(rule.name for rule in self.rules)
                 warnings.warn(
                     f"{names}: rules around whole requests do not act in `model.generate`, which stays plain; use the "
                     "`generate` of what `decode_with` gives",
                     stacklevel=3,
                 )
+            setattr(model.generate, RULES, self.rules)
 
     def generate(
         self,
