@@ -52,6 +52,30 @@ def test_with_a_rule_around_requests_there_is_one_piece() -> None:
     assert list(streamed(model, tokenizer, REQUEST, rules=[rule])) == [whole] and whole.isupper()
 
 
+@pytest.mark.parametrize("ruled", [False, True])
+@pytest.mark.parametrize("ends", [None, [5]])
+def test_the_tokenizers_end_token_ends_a_stream_and_its_writing(ends: list[int] | None, ruled: bool) -> None:
+    """Where the model's generation configuration names no end token, or another one."""
+    model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = ends
+    passes: list[int] = []
+
+    def end_third(module: Any, args: Any, out: Any) -> None:
+        passes.append(1)
+        if len(passes) == 3:
+            out.logits[:, -1] = 0.0
+            out.logits[:, -1, tokenizer.eos_token_id] = 50.0
+
+    model.register_forward_hook(end_third)
+    same = DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits * 1.0)
+    rules = [same] if ruled else []
+    [whole] = generate(model, tokenizer, [REQUEST], rules=rules, title=None)
+    assert len(whole.token_ids) == 2 and len(passes) == 3
+    passes.clear()
+    assert "".join(streamed(model, tokenizer, REQUEST, rules=rules)) == whole.text
+    assert len(passes) == 3
+
+
 def test_who_stops_reading_ends_the_writing_and_frees_the_caches() -> None:
     from transformers import DynamicCache
 

@@ -19,7 +19,7 @@ from evenhand.request_settings import in_force, wanted
 from evenhand.rule_application import Change, token_changes
 from evenhand.scored_text import demand_embedded, token_ids
 from evenhand.sound_requests import demand_batches, demand_sampling, demand_sound
-from evenhand.special_tokens import end_tokens, pad_token
+from evenhand.special_tokens import answer_ends, end_tokens, pad_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -148,6 +148,9 @@ def write_batch(
         options["logits_processor"] = numbers_only()
         if streamer is not None:
             options["streamer"] = streamer
+    ends = answer_ends(tokenizer, model.generation_config)
+    if ends != end_tokens(model.generation_config):
+        options["eos_token_id"] = ends
     demand_embedded(model, inputs["input_ids"].flatten().tolist())
     _demand_room(model, inputs["attention_mask"].sum(-1).tolist(), longest)
     try:
@@ -162,10 +165,9 @@ def write_batch(
         if was_training:
             model.train()
     start = inputs["input_ids"].shape[1]
-    last = {tokenizer.eos_token_id, *end_tokens(model.generation_config)}
     changes = decoder.changes or [[] for _ in requests]
     return [
-        _response(tokenizer, request, row[start : start + request.max_new_tokens].tolist(), last, changed)
+        _response(tokenizer, request, row[start : start + request.max_new_tokens].tolist(), ends, changed)
         for request, row, changed in zip(requests, out, changes, strict=True)
     ]
 
@@ -185,7 +187,7 @@ def _inputs(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Any:
 
 
 def _response(
-    tokenizer: Any, request: Request, ids: list[int], last: Collection[int | None], changed: Sequence[Change]
+    tokenizer: Any, request: Request, ids: list[int], last: Collection[int], changed: Sequence[Change]
 ) -> Response:
     """An answer up to the first token that ends one, with what the rules moved in it."""
     end = next((k for k, token in enumerate(ids) if token in last), None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import DecodingRule, Request
 from evenhand.request_settings import in_force, wanted
 from evenhand.sound_requests import demand_temperature
-from evenhand.special_tokens import end_tokens
+from evenhand.special_tokens import answer_ends
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -96,7 +96,7 @@ def streamed(
         return
     demand_temperature(temperature)
     warmth = temperature if request.temperature is None else request.temperature
-    pieces = _Pieces(tokenizer, [tokenizer.eos_token_id, *end_tokens(model.generation_config)])
+    pieces = _Pieces(tokenizer, answer_ends(tokenizer, model.generation_config))
 
     def work() -> None:
         try:
