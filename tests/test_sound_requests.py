@@ -53,6 +53,32 @@ def test_a_request_that_cannot_be_answered_is_told_and_costs_the_others_nothing(
     assert [a and a.text for a in caught.value.answers] == [plain.text, None, plain.text]
 
 
+@pytest.mark.parametrize(
+    "step", [("prompt-intervention", {}), ("abstention", {}), ("reranking", {"samples": 2})], ids=lambda step: step[0]
+)
+@pytest.mark.parametrize(
+    ("prompt", "what"),
+    [
+        (None, "generate: the prompt is NoneType, not text"),
+        (
+            "a \ud800 b?",
+            "generate: the prompt has half a character (a surrogate without its other half)\n  at place 2\n"
+            "  read the text again as UTF-8",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*rules around whole requests:UserWarning")
+def test_rules_around_requests_do_not_see_what_no_model_could_answer(prompt: Any, what: str, step: Any) -> None:
+    model, tokenizer = tiny_causal()
+    with decode_with(model, tokenizer, [step]) as decoding:
+        expected = decoding.generate(["The nurse", "Rain fell"], max_new_tokens=3)
+        with pytest.raises(UsageError) as caught:
+            decoding.generate(["The nurse", prompt, "Rain fell"], max_new_tokens=3)
+    assert str(caught.value) == what
+    assert [a and a.text for a in caught.value.answers] == [expected[0], None, expected[1]]
+    assert caught.value.__notes__ == ["1 of 3 requests has no answer; those of the others are the error's `answers`"]
+
+
 @pytest.mark.parametrize("size", [0, -1, 2.0, True])
 def test_a_number_of_requests_at_a_time_that_there_is_not_is_refused(size: Any) -> None:
     with pytest.raises(UsageError) as caught:

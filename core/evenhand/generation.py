@@ -78,13 +78,20 @@ def generate(
         for start in range(0, len(requests), batch_size):
             chunk = requests[start : start + batch_size]
             if start // batch_size % count == rank:
-                found = outcomes(chunk, lambda asked: answered(asked, around, plain))
+                found = outcomes(chunk, lambda asked: answered(_sound(asked), around, plain))
                 done |= {start + k: outcome for k, outcome in enumerate(found)}
                 if hopeless(list(done.values())):
                     break
             if bar:
                 bar.advance(len(chunk))
     return demand_answers(gathered(done), len(requests))
+
+
+def _sound(requests: Sequence[Request]) -> Sequence[Request]:
+    """The requests, as they came, before any rule around them makes another one of what no model could answer."""
+    for request in requests:
+        demand_sound(request)
+    return requests
 
 
 def _written(
