@@ -49,12 +49,7 @@ def generate(
     demand_batches(batch_size)
     if isinstance(model, RemoteModel):
         return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)
-    if not model.can_generate():
-        raise WrongModelKind(
-            "this model fills gaps, it does not continue text",
-            where="generate",
-            do="use a causal model, or leave out the steps that need generated text",
-        )
+    demand_continuing(model)
     around = [r for r in rules if r.around is not None]
     inner = [r for r in rules if r.around is None]
 
@@ -85,6 +80,16 @@ def generate(
             if bar:
                 bar.advance(len(chunk))
     return demand_answers(gathered(done), len(requests))
+
+
+def demand_continuing(model: Any) -> None:
+    """Raises WrongModelKind for models that cannot continue a text."""
+    if not model.can_generate():
+        raise WrongModelKind(
+            "this model fills gaps, it does not continue text",
+            where="generate",
+            do="use a causal model, or leave out the steps that need generated text",
+        )
 
 
 def _sound(requests: Sequence[Request]) -> Sequence[Request]:

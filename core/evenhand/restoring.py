@@ -241,8 +241,10 @@ class Usable:
     def stream(
         self, prompt: str, *, max_new_tokens: int = 40, temperature: float = 0.0, seed: int = 0, chat: bool = False
     ) -> Iterator[str]:
-        """What `generate` gives, in pieces, as it is written; stop reading, and it stops writing.
+        """What `generate` gives, in pieces, as it is written.
 
+        It is written to its end whether or not it is read, until it is closed: `stream.close()`, or the end of a `for`
+        over a stream that nothing else holds.
         A rule around whole requests may change all of an answer: with one there is one piece, when it is done.
         """
         from evenhand.contributions import Request
