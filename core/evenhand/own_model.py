@@ -175,7 +175,7 @@ class Decoding:
 
     def generate(
         self,
-        prompts: str | Sequence[str],
+        prompts: str | Request | Sequence[str | Request],
         *,
         max_new_tokens: int = 40,
         temperature: float = 0.0,
@@ -185,13 +185,12 @@ class Decoding:
         """The continuation of a prompt, or a list of those of several; also with rules that wrap whole requests, which
         `model.generate` cannot have. The arguments are those of `evenhand.load(run).generate`."""
         from evenhand.generation import generate
-        from evenhand.sound_requests import prompts_of
+        from evenhand.sound_requests import requests_of
 
-        many = prompts_of(prompts)
-        requests = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
+        requests = requests_of(prompts, max_new_tokens=max_new_tokens, chat=chat)
         # The rules are passed on; the loop must not meet those of `model.generate` again.
         found = generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature, seed=seed)
-        return found[0].text if isinstance(prompts, str) else [answer.text for answer in found]
+        return found[0].text if isinstance(prompts, str | Request) else [answer.text for answer in found]
 
     def fill(self, texts: str | Sequence[str], *, k: int = 5) -> Any:
         """Masked models: the k likeliest words at the mask of a text, or such a list for each of several."""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import damage
 from evenhand.errors import DigestMismatch, RunNotFound
+from evenhand.request_settings import FOLDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from evenhand.contributions import DecodingRule
+    from evenhand.contributions import DecodingRule, Request, Response
     from evenhand.models import LoadedModel
     from evenhand.text_pipeline import TextGeneration
 
@@ -77,6 +78,8 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
         )
     facts = read_facts(place)
     loaded = load(resolve(str(place), offline=True), kind=facts["kind"], dtype=dtype, device=device)  # type: ignore[arg-type]
+    if folded := facts.get("folded"):
+        setattr(loaded.model, FOLDED, tuple(folded))
     return Finished(loaded, restore(loaded, facts, place) if facts["steps"] else [], facts)
 
 
@@ -216,7 +219,7 @@ class Usable:
 
     def generate(
         self,
-        prompts: str | list[str],
+        prompts: str | Request | Sequence[str | Request],
         *,
         max_new_tokens: int = 40,
         temperature: float = 0.0,
@@ -226,20 +229,33 @@ class Usable:
         """Continue a prompt, or each of several, with the run's decoding rules; gives the new text only.
 
         `temperature` 0 is greedy; above, the same prompt and `seed` give the same text. `chat` puts the prompt into the
-        tokenizer's chat template.
+        tokenizer's chat template. A `Request` says its own `max_new_tokens` and, in its `meta`, whether it is one of a
+        chat and what rules and steps shall do for it.
         """
         from evenhand.contributions import Request
-        from evenhand.generation import generate
-        from evenhand.sound_requests import prompts_of
+        from evenhand.sound_requests import requests_of
 
-        many = prompts_of(prompts)
-        requests = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
-        how: dict[str, Any] = {"rules": self.rules, "temperature": temperature, "seed": seed}
-        texts = [r.text for r in generate(self.model, self.tokenizer, requests, **how)]
-        return texts[0] if isinstance(prompts, str) else texts
+        requests = requests_of(prompts, max_new_tokens=max_new_tokens, chat=chat)
+        texts = [r.text for r in self.answer(requests, temperature=temperature, seed=seed)]
+        return texts[0] if isinstance(prompts, str | Request) else texts
+
+    def answer(
+        self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
+    ) -> list[Response]:
+        """Answers with the record of what the rules did to each."""
+        from evenhand.generation import generate
+
+        how: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
+        return generate(self.model, self.tokenizer, requests, rules=self.rules, **how)
 
     def stream(
-        self, prompt: str, *, max_new_tokens: int = 40, temperature: float = 0.0, seed: int = 0, chat: bool = False
+        self,
+        prompt: str | Request,
+        *,
+        max_new_tokens: int = 40,
+        temperature: float = 0.0,
+        seed: int = 0,
+        chat: bool = False,
     ) -> Iterator[str]:
         """What `generate` gives, in pieces, as it is written.
 
@@ -250,7 +266,11 @@ class Usable:
         from evenhand.contributions import Request
         from evenhand.streaming import streamed
 
-        request = Request(prompt=prompt, max_new_tokens=max_new_tokens, meta={"chat": chat})
+        request = (
+            prompt
+            if isinstance(prompt, Request)
+            else Request(prompt=prompt, max_new_tokens=max_new_tokens, meta={"chat": chat})
+        )
         return streamed(self.model, self.tokenizer, request, rules=self.rules, temperature=temperature, seed=seed)
 
     def pipeline(self) -> TextGeneration:

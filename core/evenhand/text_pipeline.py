@@ -38,9 +38,11 @@ class TextGeneration:
         return_full_text: bool = True,
         batch_size: int = 8,
         seed: int = 0,
+        meta: Mapping[str, Any] | None = None,
     ) -> Any:
         """As the pipeline of transformers: a list of {"generated_text": ...} for each input, or a list of such lists.
 
+        `meta` is what each request has in its `meta`, such as the strength of a step that was not folded.
         A chat's `generated_text` is the chat with the answer as its last turn, or the answer alone.
         """
         from evenhand.generation import generate
@@ -58,7 +60,12 @@ class TextGeneration:
                 f"greedy decoding has one answer, not {num_return_sequences}", where="pipeline", do="set do_sample=True"
             )
         asked = [
-            replace(request, max_new_tokens=max_new_tokens, seed=_seed(request, seed, number))
+            replace(
+                request,
+                max_new_tokens=max_new_tokens,
+                seed=_seed(request, seed, number),
+                meta={**(meta or {}), **request.meta},
+            )
             for request in map(_request, many)
             for number in range(num_return_sequences)
         ]
