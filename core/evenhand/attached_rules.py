@@ -77,6 +77,16 @@ def _demand_kept(asked: Callable[[str], Any]) -> None:
         )
 
 
+def _demand_own_cache(kwargs: Mapping[str, Any]) -> None:
+    """A cache that is handed in, to be read or to be filled, is not left as it is without a word."""
+    if kwargs.get("past_key_values") is not None:
+        raise UsageError(
+            "decoding rules are in force, and their loop neither reads nor fills a key-value cache that it is given",
+            where="generate",
+            do="leave out past_key_values: the loop keeps a cache of its own",
+        )
+
+
 def _stop_by_strings(tokenizer: Any, asked: Callable[[str], Any], kwargs: dict[str, Any]) -> None:
     """Makes the criterion for `stop_strings` here: transformers loses the tokenizer on its way to a loop of ours."""
     from transformers import StoppingCriteriaList, StopStringCriteria
@@ -128,6 +138,7 @@ def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence
             if beams > 1:
                 return _by_beams(plain, model, tokenizer, rules, asked, kwargs, found)
             _demand_kept(asked)
+            _demand_own_cache(kwargs)
             _stop_by_strings(tokenizer, asked, kwargs)
             decoder = Decoder(rules, streamer=kwargs.pop("streamer", None), changes=found)
             return plain(**{**kwargs, "custom_generate": decoder})

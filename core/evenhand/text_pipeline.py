@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 from evenhand.contributions import DecodingRule, Request, Response
@@ -53,6 +54,8 @@ class TextGeneration:
         one = isinstance(given, str) or (bool(given) and isinstance(given[0], Mapping))
         many: list[Any] = [given] if one else given
         for name, number in (("num_return_sequences", num_return_sequences), ("batch_size", batch_size)):
+            if isinstance(number, bool) or not isinstance(number, Integral):
+                raise UsageError(f"{name} is {number!r}, not a whole number", where="pipeline")
             if number < 1:
                 raise UsageError(f"{name} is {number}, and must be 1 at least", where="pipeline")
         if num_return_sequences > 1 and not do_sample:
