@@ -6,6 +6,7 @@ The counterpart of `portable`: what that writes into `model/`, this reads, after
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 NAME = "evenhand.json"
 COMPLETED = "evenhand_completed"
 """Attribute of a model that plain transformers has loaded: its steps are back in place, or, False, were begun with."""
+_COMPLETING = threading.Lock()
 
 
 def put_back(transform: Any, model: Any, folder: Path) -> None:
@@ -164,12 +166,18 @@ def _demand_whole(beside: Path, facts: dict[str, Any]) -> None:
                 )
 
 
-def complete(model: Any) -> None:
+def complete(model: Any, here: str = "") -> None:
     """Put the steps of an exported folder back onto the model that plain transformers has loaded from it, once.
 
-    From then on the model and its own `generate` are those that were measured. Raises RunNotFound where the model's
-    folder has no steps, or where an earlier call failed midway, and the discovery errors when a plugin is missing.
+    From then on the model and its own `generate` are those that were measured. `here` is what the path that it was
+    loaded from may be relative to. Threads that ask meanwhile wait. Raises RunNotFound where the model's folder has no
+    steps, or where an earlier call failed midway, and the discovery errors when a plugin is missing.
     """
+    with _COMPLETING:
+        _complete(model, here)
+
+
+def _complete(model: Any, here: str) -> None:
     from types import MethodType, SimpleNamespace
 
     from transformers import AutoTokenizer
@@ -184,7 +192,7 @@ def complete(model: Any) -> None:
             "the steps of this model could not all be put back, and some of them are in place",
             do="load the model again, and mend what the first error told",
         )
-    place = Path(model.name_or_path)
+    place = Path(here, model.name_or_path)
     if not place.is_dir():
         from huggingface_hub import snapshot_download
 
