@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import pickle
+import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +82,74 @@ def test_a_folder_without_its_facts_says_so(run: Path, tmp_path: Path) -> None:
         RunNotFound, match="the model's folder has no evenhand.json, so its decoding rules are not known"
     ):
         model.generate(torch.tensor([[1, 2]]), max_new_tokens=1)
+
+
+def carried(folder: Path | str) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+
+
+def test_several_threads_that_ask_first_and_at_once_all_get_the_rules(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evenhand import restoring
+
+    loaded = evenhand.load(run)
+    expected = continued(loaded.model, loaded.tokenizer)
+    model, restored, seen = carried(run / "model"), [], []
+    own, restore = vars(model)["generate"], restoring.restore
+    monkeypatch.setattr(restoring, "restore", lambda *given: restored.append(1) or restore(*given))
+    model.register_forward_hook(lambda *given: seen.append(vars(model)["generate"] is own))
+    found, start = [], threading.Barrier(3)
+
+    def ask() -> None:
+        start.wait()
+        found.append(continued(model, loaded.tokenizer))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 3
+    assert len(restored) == 1
+    assert seen and all(seen)  # who asks in the middle of another's answer does not meet a `generate` without rules
+
+
+def test_the_record_is_where_a_loaded_model_has_it(run: Path) -> None:
+    loaded = evenhand.load(run)
+    model = carried(run / "model")
+    for beams in (1, 2):
+        assert continued(model, loaded.tokenizer, num_beams=beams) == continued(
+            loaded.model, loaded.tokenizer, num_beams=beams
+        )
+        assert model.generate.changes == loaded.model.generate.changes
+        assert {change.rule for row in model.generate.changes for change in row} == {"contrastive-guidance"}
+
+
+def test_a_relative_path_is_that_of_the_folder_in_which_the_model_was_loaded(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = evenhand.load(run)
+    monkeypatch.chdir(run)
+    model = carried("./model")
+    monkeypatch.chdir(tmp_path)
+    assert continued(model, loaded.tokenizer) == continued(loaded.model, loaded.tokenizer)
+
+
+def test_a_model_that_was_asked_is_freed_and_its_copy_has_rules_of_its_own(run: Path) -> None:
+    loaded = evenhand.load(run)
+    model = carried(run / "model")
+    expected = continued(model, loaded.tokenizer)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+    assert continued(twin, loaded.tokenizer) == expected
+    pickle.loads(pickle.dumps(vars(twin)["evenhand_carried_rules"]))  # so the whole model can be, too
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
 
 
 # ------------------------------------------------------------------------------------------------------- pipeline

@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +250,33 @@ def test_steps_that_were_put_back_in_part_are_not_put_back_twice(
     monkeypatch.setattr(restoring, "restore", right)
     with pytest.raises(RunNotFound, match="could not all be put back, and some of them are in place"):
         restoring.complete(model)
+
+
+def test_an_exported_model_is_completed_once_by_threads_that_ask_first_and_at_once_from_where_it_was_loaded(
+    run_with: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from evenhand import restoring
+
+    folder = evenhand.export(run_with(LIVE), tmp_path / "published", with_code=True)
+    asked = torch.tensor([[1, 5, 9]])
+    how: dict[str, Any] = {"max_new_tokens": 8, "do_sample": False}
+    expected = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True).generate(asked, **how)
+    monkeypatch.chdir(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained("./published", trust_remote_code=True)
+    monkeypatch.chdir("/")
+    restored, restore = [], restoring.restore
+    monkeypatch.setattr(restoring, "restore", lambda *given: restored.append(1) or time.sleep(0.2) or restore(*given))
+    start = threading.Barrier(3)
+
+    def ask(_: int) -> Any:
+        start.wait()
+        return model.generate(asked, **how)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(torch.equal(out, expected) for out in pool.map(ask, range(3)))
+    assert len(restored) == 1
 
 
 def test_the_steps_are_those_of_the_revision_of_the_weights(

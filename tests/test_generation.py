@@ -608,3 +608,21 @@ def test_a_chat_has_known_roles_and_a_template() -> None:
     asked = Request(prompt="Hello", turns=(("system", "Be kind."),), max_new_tokens=4, meta=chat)
     plain = generate(model, tokenizer, [Request(prompt=whole, max_new_tokens=4)])[0]
     assert generate(model, tokenizer, [asked])[0].token_ids == plain.token_ids
+
+
+def test_a_cache_of_ones_own_is_refused_where_it_would_be_left_as_it_is() -> None:
+    from transformers import DynamicCache
+
+    model, tokenizer = tiny_causal()
+    attach(model, tokenizer, [DecodingRule(name="twice", next_logits=lambda ids, logits, contexts: 2 * logits)])
+    ids = tokenizer("The nurse said that she", return_tensors="pt")
+    with pytest.raises(UsageError) as caught:
+        model.generate(**ids, max_new_tokens=3, do_sample=False, past_key_values=DynamicCache())
+    assert str(caught.value) == (
+        "generate: decoding rules are in force, and their loop neither reads nor fills a key-value cache that it is "
+        "given\n  leave out past_key_values: the loop keeps a cache of its own"
+    )
+    how: dict[str, Any] = {"max_new_tokens": 3, "do_sample": False, "num_beams": 2}
+    cache = DynamicCache()
+    assert torch.equal(model.generate(**ids, **how, past_key_values=cache), model.generate(**ids, **how))
+    assert cache.get_seq_length() == ids["input_ids"].shape[1] + 2

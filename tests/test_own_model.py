@@ -241,3 +241,30 @@ def test_options_of_the_toolkits_own_training_are_checked() -> None:
     with pytest.raises(UsageError) as error:
         evenhand.train(model, tokenizer, ROWS, resume=True)
     assert str(error.value) == "evenhand.train: there is nothing to resume from\n  give the folder"
+
+
+def test_rules_around_requests_alone_leave_every_way_of_decoding_to_the_model() -> None:
+    from evenhand.own_model import active_rules
+    from evenhand.restoring import Usable
+
+    model, tokenizer = tiny_causal()
+    ids = tokenizer("The nurse said that she", return_tensors="pt")
+    ways: list[dict[str, Any]] = [
+        {"prompt_lookup_num_tokens": 2},
+        {"return_dict_in_generate": True, "output_hidden_states": True},
+    ]
+    expected = [model.generate(**ids, max_new_tokens=4, do_sample=False, **way) for way in ways]
+
+    def as_before() -> None:
+        lookup, whole = (model.generate(**ids, max_new_tokens=4, do_sample=False, **way) for way in ways)
+        assert torch.equal(lookup, expected[0]) and torch.equal(whole.sequences, expected[1].sequences)
+        assert len(whole.hidden_states) == len(expected[1].hidden_states) == 4
+
+    with pytest.warns(UserWarning, match="`model.generate`, which stays plain"):
+        decoding = evenhand.decode_with(model, tokenizer, [("answer-rewriting", {"strength": 1.0})])
+    with decoding:
+        assert active_rules(model) == decoding.rules and len(decoding.rules) == 1
+        as_before()
+    assert active_rules(model) == () and "generate" not in vars(model)
+    Usable(model, tokenizer, list(decoding.rules), "causal")
+    as_before()

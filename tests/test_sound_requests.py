@@ -53,6 +53,32 @@ def test_a_request_that_cannot_be_answered_is_told_and_costs_the_others_nothing(
     assert [a and a.text for a in caught.value.answers] == [plain.text, None, plain.text]
 
 
+@pytest.mark.parametrize(
+    "step", [("prompt-intervention", {}), ("abstention", {}), ("reranking", {"samples": 2})], ids=lambda step: step[0]
+)
+@pytest.mark.parametrize(
+    ("prompt", "what"),
+    [
+        (None, "generate: the prompt is NoneType, not text"),
+        (
+            "a \ud800 b?",
+            "generate: the prompt has half a character (a surrogate without its other half)\n  at place 2\n"
+            "  read the text again as UTF-8",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*rules around whole requests:UserWarning")
+def test_rules_around_requests_do_not_see_what_no_model_could_answer(prompt: Any, what: str, step: Any) -> None:
+    model, tokenizer = tiny_causal()
+    with decode_with(model, tokenizer, [step]) as decoding:
+        expected = decoding.generate(["The nurse", "Rain fell"], max_new_tokens=3)
+        with pytest.raises(UsageError) as caught:
+            decoding.generate(["The nurse", prompt, "Rain fell"], max_new_tokens=3)
+    assert str(caught.value) == what
+    assert [a and a.text for a in caught.value.answers] == [expected[0], None, expected[1]]
+    assert caught.value.__notes__ == ["1 of 3 requests has no answer; those of the others are the error's `answers`"]
+
+
 @pytest.mark.parametrize("size", [0, -1, 2.0, True])
 def test_a_number_of_requests_at_a_time_that_there_is_not_is_refused(size: Any) -> None:
     with pytest.raises(UsageError) as caught:
@@ -148,6 +174,31 @@ def test_settings_of_sampling_are_numbers(how: dict[str, Any], what: str) -> Non
 def test_a_pipeline_gives_at_least_one_answer_at_a_time(name: str) -> None:
     with pytest.raises(UsageError, match=f"^pipeline: {name} is 0, and must be 1 at least$"):
         TextGeneration(*tiny_causal(), [])("Rain fell", **{name: 0})
+    with pytest.raises(UsageError, match=f"^pipeline: {name} is '2', not a whole number$"):
+        TextGeneration(*tiny_causal(), [])("Rain fell", do_sample=True, **{name: "2"})
+
+
+@pytest.mark.filterwarnings("ignore:.*rules around whole requests:UserWarning")
+def test_a_prompt_that_rules_made_too_long_is_told_with_its_length_as_given() -> None:
+    model, tokenizer = tiny_causal()
+    words = "Be kind. " * 30
+    prompt = "The nurse said that she " * 12
+    short, long = (len(tokenizer(text)["input_ids"]) for text in (prompt, f"{words.strip()}\n\n{prompt}"))
+    room = model.config.max_position_embeddings
+    new = room - long + 2  # the last token is not read
+    told = f"a prompt has {short} tokens and up to {room} more are to be written, but the model takes at most {room}"
+    step = ("prompt-intervention", {"instruction": words.strip(), "placement": "user"})
+    with decode_with(model, tokenizer, [step]) as decoding:
+        assert decoding.generate(prompt, max_new_tokens=new - 1)
+        with pytest.raises(UsageError) as caught:
+            decoding.generate(prompt, max_new_tokens=new)
+    assert str(caught.value) == (
+        f"generate: rules around requests have made the prompt one of {long} tokens, and up to {new} more are to be "
+        f"written, but the model takes at most {room}\n  as it was given it has {short}\n"
+        "  give a shorter prompt, ask for fewer new tokens, or leave out the rule"
+    )
+    with pytest.raises(UsageError, match=f"^generate: {told}\n"):
+        Usable(model, tokenizer, [], "causal").generate(prompt, max_new_tokens=room)
 
 
 def test_the_pipeline_takes_what_can_be_gone_through() -> None:

@@ -1,4 +1,4 @@
-"""Answers in pieces: they make up what `generate` gives, and whoever stops reading frees what was held."""
+"""Answers in pieces: they make up what `generate` gives, and closing a stream frees what was held."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from evenhand.contributions import DecodingRule, Request, Response
+from evenhand.errors import WrongModelKind
 from evenhand.generation import generate
 from evenhand.streaming import streamed
-from evenhand_sdk.tiny import tiny_causal
+from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
 REQUEST = Request(prompt="The nurse said that she", max_new_tokens=12)
 
@@ -52,7 +53,31 @@ def test_with_a_rule_around_requests_there_is_one_piece() -> None:
     assert list(streamed(model, tokenizer, REQUEST, rules=[rule])) == [whole] and whole.isupper()
 
 
-def test_who_stops_reading_ends_the_writing_and_frees_the_caches() -> None:
+@pytest.mark.parametrize("ruled", [False, True])
+@pytest.mark.parametrize("ends", [None, [5]])
+def test_the_tokenizers_end_token_ends_a_stream_and_its_writing(ends: list[int] | None, ruled: bool) -> None:
+    """Where the model's generation configuration names no end token, or another one."""
+    model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = ends
+    passes: list[int] = []
+
+    def end_third(module: Any, args: Any, out: Any) -> None:
+        passes.append(1)
+        if len(passes) == 3:
+            out.logits[:, -1] = 0.0
+            out.logits[:, -1, tokenizer.eos_token_id] = 50.0
+
+    model.register_forward_hook(end_third)
+    same = DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits * 1.0)
+    rules = [same] if ruled else []
+    [whole] = generate(model, tokenizer, [REQUEST], rules=rules, title=None)
+    assert len(whole.token_ids) == 2 and len(passes) == 3
+    passes.clear()
+    assert "".join(streamed(model, tokenizer, REQUEST, rules=rules)) == whole.text
+    assert len(passes) == 3
+
+
+def test_closing_a_stream_ends_the_writing_and_frees_the_caches() -> None:
     from transformers import DynamicCache
 
     model, tokenizer = tiny_causal()
@@ -96,6 +121,16 @@ def test_an_error_is_raised_where_the_next_piece_is_asked_for() -> None:
         for piece in stream:
             read.append(piece)
     assert "".join(read)
+
+
+def test_a_masked_model_is_told_as_by_generate() -> None:
+    model, tokenizer = tiny_masked()
+    told = []
+    for ask in (lambda: generate(model, tokenizer, [REQUEST]), lambda: list(streamed(model, tokenizer, REQUEST))):
+        with pytest.raises(WrongModelKind) as caught:
+            ask()
+        told.append(str(caught.value))
+    assert told[0] == told[1] and told[0].startswith("generate: this model fills gaps, it does not continue text\n")
 
 
 def test_a_character_of_several_tokens_comes_whole() -> None:

@@ -77,6 +77,16 @@ def _demand_kept(asked: Callable[[str], Any]) -> None:
         )
 
 
+def _demand_own_cache(kwargs: Mapping[str, Any]) -> None:
+    """A cache that is handed in, to be read or to be filled, is not left as it is without a word."""
+    if kwargs.get("past_key_values") is not None:
+        raise UsageError(
+            "decoding rules are in force, and their loop neither reads nor fills a key-value cache that it is given",
+            where="generate",
+            do="leave out past_key_values: the loop keeps a cache of its own",
+        )
+
+
 def _stop_by_strings(tokenizer: Any, asked: Callable[[str], Any], kwargs: dict[str, Any]) -> None:
     """Makes the criterion for `stop_strings` here: transformers loses the tokenizer on its way to a loop of ours."""
     from transformers import StoppingCriteriaList, StopStringCriteria
@@ -91,14 +101,27 @@ def _stop_by_strings(tokenizer: Any, asked: Callable[[str], Any], kwargs: dict[s
 
 
 def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
-    """Make `model.generate` itself decode with the rules, in place.
+    """Make `model.generate` itself decode with the rules, in place; what it is then, `ruled` says.
+
+    Without a rule that acts while text is written (`rules_inside`) the model keeps its own `generate`.
+    """
+    if inside := rules_inside(rules):
+        model.generate = ruled(model, model.generate, tokenizer, inside)
+
+
+def rules_inside(rules: Sequence[DecodingRule]) -> list[DecodingRule]:
+    """Those that act while text is written, which are all that `model.generate` can have."""
+    return [rule for rule in rules if rule.around is None]
+
+
+def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence[DecodingRule]) -> Callable[..., Any]:
+    """A model's own `generate`, `plain`, with rules; nothing of the model is changed.
 
     Beam search uses them as a logits processor, which rules on the key-value cache cannot be: then it raises
     `UsageError`, as for the ways of decoding in which rules cannot act (`OTHER_WAYS`). What the rules changed in each
-    sequence of the last call is `model.generate.changes`. A prompt that cannot be written any further ends in padding,
+    sequence of the last call is the attribute `changes`. A prompt that cannot be written any further ends in padding,
     and its error is raised when the others are done, with what they became as its `output`.
     """
-    plain = model.generate
     names = list(inspect.signature(plain).parameters)
 
     def with_rules(*args: Any, **kwargs: Any) -> Any:
@@ -115,6 +138,7 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
             if beams > 1:
                 return _by_beams(plain, model, tokenizer, rules, asked, kwargs, found)
             _demand_kept(asked)
+            _demand_own_cache(kwargs)
             _stop_by_strings(tokenizer, asked, kwargs)
             decoder = Decoder(rules, streamer=kwargs.pop("streamer", None), changes=found)
             return plain(**{**kwargs, "custom_generate": decoder})
@@ -122,7 +146,7 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
             with_rules.changes = [token_changes(row, tokenizer) for row in found]  # type: ignore[attr-defined]
 
     with_rules.evenhand_rules = tuple(rules)  # type: ignore[attr-defined]  # `measure` scores with them, too
-    model.generate = with_rules
+    return with_rules
 
 
 def _by_beams(

@@ -7,10 +7,11 @@ written there calls this module; rules around whole requests, which `generate` c
 from __future__ import annotations
 
 import json
-import weakref
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 from evenhand.contributions import DecodingRule
@@ -19,8 +20,22 @@ from evenhand.errors import RunNotFound
 FILE = "custom_generate/generate.py"
 SOURCE = '''"""Decodes with the rules in this folder's evenhand.json; transformers makes it the model's `generate`."""
 
+import functools
+import os
 
-def generate(*inputs, model, **arguments):
+
+def __getattr__(name):
+    """Transformers asks for `generate` whenever it loads a model: its path may be relative to the folder of then."""
+    if name != "generate":
+        raise AttributeError(name)
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # deleted, so the path is not relative to it
+        here = ""
+    return functools.partial(_generate, here)
+
+
+def _generate(here, *inputs, model, **arguments):
     try:
         from evenhand.carried_rules import generate_with_rules
     except ImportError as error:
@@ -28,10 +43,11 @@ def generate(*inputs, model, **arguments):
             "this model decodes with rules of the package evenhand, which is not installed; "
             "type(model).generate(model, ...) decodes without them"
         ) from error
-    return generate_with_rules(model, inputs, arguments)
+    return generate_with_rules(model, inputs, arguments, here)
 '''
 
-_RULES: weakref.WeakKeyDictionary[Any, tuple[Any, list[DecodingRule]]] = weakref.WeakKeyDictionary()
+KEPT = "evenhand_carried_rules"
+"""Attribute of a model: its `generate` with the rules of its folder, from the first call on."""
 
 
 def write(folder: Path, rules: Sequence[DecodingRule]) -> None:
@@ -42,30 +58,50 @@ def write(folder: Path, rules: Sequence[DecodingRule]) -> None:
         path.write_text(SOURCE, encoding="utf-8")
 
 
-def generate_with_rules(model: Any, inputs: Sequence[Any], arguments: dict[str, Any]) -> Any:
-    """`model.generate` with the rules of the folder that the model was loaded from; the model stays as it is."""
-    from evenhand.attached_rules import attach
+def generate_with_rules(model: Any, inputs: Sequence[Any], arguments: dict[str, Any], here: str = "") -> Any:
+    """`model.generate` with the rules of the folder that the model was loaded from, relative to `here`.
 
+    What the rules changed is `model.generate.changes` where transformers has made this the model's `generate`.
+    """
     given = {name: value for name, value in arguments.items() if value is not None}
     given |= given.pop("kwargs", {})
-    if model not in _RULES:
-        _RULES[model] = _rules_of(model)
-    tokenizer, rules = _RULES[model]
-    before = vars(model).pop("generate", None)
+    with_rules = vars(model).setdefault(KEPT, _Kept()).of(model, here)
     try:
-        attach(model, tokenizer, rules)
-        return model.generate(*inputs, **given)
+        return with_rules(*inputs, **given)
     finally:
-        vars(model).pop("generate", None)
-        if before is not None:
-            model.generate = before
+        own = vars(model).get("generate")
+        if isinstance(own, partial) and own.keywords.get("model") is model:
+            own.changes = getattr(with_rules, "changes", [])  # type: ignore[attr-defined]
 
 
-def _rules_of(model: Any) -> tuple[Any, list[DecodingRule]]:
+class _Kept:
+    """The `generate` with rules of one model, made once, whichever threads ask for it.
+
+    Rules hold the model that they were made for, so a copy of it, or one that is read from a pickle, begins anew.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: Callable[..., Any] | None = None
+
+    def __reduce__(self) -> tuple[type[_Kept], tuple[()]]:
+        return _Kept, ()
+
+    def of(self, model: Any, here: str) -> Callable[..., Any]:
+        from evenhand.attached_rules import ruled, rules_inside
+
+        with self._lock:
+            if self._made is None:
+                tokenizer, rules = _rules_of(model, here)
+                self._made = ruled(model, MethodType(type(model).generate, model), tokenizer, rules_inside(rules))
+            return self._made
+
+
+def _rules_of(model: Any, here: str) -> tuple[Any, list[DecodingRule]]:
     from evenhand.restoring import NAME, restore
     from evenhand.tokenizer_loading import load_tokenizer
 
-    folder = Path(getattr(model.config, "_name_or_path", "") or model.name_or_path)
+    folder = Path(here, getattr(model.config, "_name_or_path", "") or model.name_or_path)
     path = folder / NAME
     if not path.is_file():
         raise RunNotFound(
@@ -76,5 +112,4 @@ def _rules_of(model: Any) -> tuple[Any, list[DecodingRule]]:
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
     facts = json.loads(path.read_text(encoding="utf-8"))
-    rules = restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, folder)
-    return tokenizer, [rule for rule in rules if rule.around is None]
+    return tokenizer, restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, folder)

@@ -35,12 +35,26 @@ LICENCE_FILES = ("licen[cs]e*", "notice*", "copying*", "use_policy*")
 _ABSOLUTE = re.compile(r"(?<![\w/.:<])/(?:[\w.+-]+/)+[\w.+-]+")
 CODE = '''"""Decodes as the model was measured: needs evenhand and the plugins in custom_generate/requirements.txt."""
 
+import functools
+import os
 
-def generate(model, *args, **kwargs):
+
+def __getattr__(name):
+    """Transformers asks for `generate` whenever it loads a model: its path may be relative to the folder of then."""
+    if name != "generate":
+        raise AttributeError(name)
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # deleted, so the path is not relative to it
+        here = ""
+    return functools.partial(_generate, here)
+
+
+def _generate(here, *args, model, **kwargs):
     """As `model.generate`, with the steps that weights cannot hold; they stay in the model from the first call on."""
     from evenhand.restoring import complete
 
-    complete(model)
+    complete(model, here)
     return model.generate(*args, **kwargs)
 '''
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evenhand.around_requests import answered
@@ -19,7 +20,7 @@ from evenhand.request_settings import in_force, wanted
 from evenhand.rule_application import Change, token_changes
 from evenhand.scored_text import demand_embedded, token_ids
 from evenhand.sound_requests import demand_batches, demand_sampling, demand_sound
-from evenhand.special_tokens import end_tokens, pad_token
+from evenhand.special_tokens import answer_ends, end_tokens, pad_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -49,17 +50,15 @@ def generate(
     demand_batches(batch_size)
     if isinstance(model, RemoteModel):
         return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)
-    if not model.can_generate():
-        raise WrongModelKind(
-            "this model fills gaps, it does not continue text",
-            where="generate",
-            do="use a causal model, or leave out the steps that need generated text",
-        )
+    demand_continuing(model)
     around = [r for r in rules if r.around is not None]
     inner = [r for r in rules if r.around is None]
 
-    def plain(batch: Sequence[Request]) -> list[Response]:
-        """Requests of one temperature and setting of the model are answered together, `batch_size` at a time."""
+    def plain(batch: Sequence[Request], given: Sequence[Request]) -> list[Response]:
+        """Requests of one temperature and setting of the model are answered together, `batch_size` at a time.
+
+        They are what the rules around requests have made of those that were given.
+        """
         kinds = [(temperature if r.temperature is None else r.temperature, wanted(model, r)) for r in batch]
         found: dict[int, Response] = {}
         for warmth, settings in [kind for k, kind in enumerate(kinds) if kind not in kinds[:k]]:
@@ -67,7 +66,7 @@ def generate(
             for start in range(0, len(mine), batch_size):
                 part = mine[start : start + batch_size]
                 with in_force(model, settings):
-                    made = _written(model, tokenizer, [batch[k] for k in part], inner, warmth, top_p, seed)
+                    made = _written(model, tokenizer, [batch[k] for k in part], inner, warmth, top_p, seed, given)
                 found |= dict(zip(part, made, strict=True))
         return [found[k] for k in range(len(batch))]
 
@@ -78,13 +77,30 @@ def generate(
         for start in range(0, len(requests), batch_size):
             chunk = requests[start : start + batch_size]
             if start // batch_size % count == rank:
-                found = outcomes(chunk, lambda asked: answered(asked, around, plain))
+                found = outcomes(chunk, lambda asked: answered(_sound(asked), around, partial(plain, given=asked)))
                 done |= {start + k: outcome for k, outcome in enumerate(found)}
                 if hopeless(list(done.values())):
                     break
             if bar:
                 bar.advance(len(chunk))
     return demand_answers(gathered(done), len(requests))
+
+
+def demand_continuing(model: Any) -> None:
+    """Raises WrongModelKind for models that cannot continue a text."""
+    if not model.can_generate():
+        raise WrongModelKind(
+            "this model fills gaps, it does not continue text",
+            where="generate",
+            do="use a causal model, or leave out the steps that need generated text",
+        )
+
+
+def _sound(requests: Sequence[Request]) -> Sequence[Request]:
+    """The requests, as they came, before any rule around them makes another one of what no model could answer."""
+    for request in requests:
+        demand_sound(request)
+    return requests
 
 
 def _written(
@@ -95,6 +111,7 @@ def _written(
     temperature: float,
     top_p: float,
     seed: int,
+    given: Sequence[Request],
 ) -> list[Response]:
     """As `write_batch`; requests of different lengths apart, where together the longest would not fit.
 
@@ -103,11 +120,12 @@ def _written(
     sizes = sorted({r.max_new_tokens for r in requests})
     prompts = [len(token_ids(tokenizer, prompt_text(tokenizer, r))) for r in requests] if len(sizes) > 1 else []
     if not prompts or max(prompts) + sizes[-1] - 1 <= positions_of(model):
-        return write_batch(model, tokenizer, requests, rules, temperature, top_p, seed)
+        return write_batch(model, tokenizer, requests, rules, temperature, top_p, seed, given=given)
     found: dict[int, Response] = {}
     for size in sizes:
         mine = [k for k, r in enumerate(requests) if r.max_new_tokens == size]
-        made = write_batch(model, tokenizer, [requests[k] for k in mine], rules, temperature, top_p, seed)
+        part = [requests[k] for k in mine]
+        made = write_batch(model, tokenizer, part, rules, temperature, top_p, seed, given=given)
         found |= dict(zip(mine, made, strict=True))
     return [found[k] for k in range(len(requests))]
 
@@ -122,8 +140,12 @@ def write_batch(
     seed: int,
     *,
     streamer: Any = None,
+    given: Sequence[Request] | None = None,
 ) -> list[Response]:
-    """Answers of one batch, by rules that act while text is written; a `streamer` gets the tokens of a single one."""
+    """Answers of one batch, by rules that act while text is written; a `streamer` gets the tokens of a single one.
+
+    `given` are the requests that rules around them have made these of.
+    """
     import torch
 
     from evenhand.decoding_loop import Decoder
@@ -148,8 +170,11 @@ def write_batch(
         options["logits_processor"] = numbers_only()
         if streamer is not None:
             options["streamer"] = streamer
+    ends = answer_ends(tokenizer, model.generation_config)
+    if ends != end_tokens(model.generation_config):
+        options["eos_token_id"] = ends
     demand_embedded(model, inputs["input_ids"].flatten().tolist())
-    _demand_room(model, inputs["attention_mask"].sum(-1).tolist(), longest)
+    _demand_room(model, tokenizer, requests, given, inputs["attention_mask"].sum(-1).tolist(), longest)
     try:
         with torch.no_grad():
             out = model.generate(
@@ -162,10 +187,9 @@ def write_batch(
         if was_training:
             model.train()
     start = inputs["input_ids"].shape[1]
-    last = {tokenizer.eos_token_id, *end_tokens(model.generation_config)}
     changes = decoder.changes or [[] for _ in requests]
     return [
-        _response(tokenizer, request, row[start : start + request.max_new_tokens].tolist(), last, changed)
+        _response(tokenizer, request, row[start : start + request.max_new_tokens].tolist(), ends, changed)
         for request, row, changed in zip(requests, out, changes, strict=True)
     ]
 
@@ -185,7 +209,7 @@ def _inputs(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Any:
 
 
 def _response(
-    tokenizer: Any, request: Request, ids: list[int], last: Collection[int | None], changed: Sequence[Change]
+    tokenizer: Any, request: Request, ids: list[int], last: Collection[int], changed: Sequence[Change]
 ) -> Response:
     """An answer up to the first token that ends one, with what the rules moved in it."""
     end = next((k for k, token in enumerate(ids) if token in last), None)
@@ -250,15 +274,30 @@ def positions_of(model: Any) -> int:
     return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
 
 
-def _demand_room(model: Any, lengths: Sequence[int], new: int) -> None:
+def _demand_room(
+    model: Any, tokenizer: Any, requests: Sequence[Request], given: Sequence[Request] | None,
+    lengths: Sequence[int], new: int,
+) -> None:  # fmt: skip
     """Before anything is written, a prompt without room for its answer is refused; the last token is not read."""
-    if max(lengths) + new - 1 > positions_of(model):
+    most, length = positions_of(model), max(lengths)
+    if length + new - 1 <= most:
+        return
+    longest = requests[lengths.index(length)]
+    if given is None or (longest.prompt, longest.turns) in [(each.prompt, each.turns) for each in given]:
         raise UsageError(
-            f"a prompt has {max(lengths):,} tokens and up to {new:,} more are to be written, but the model takes at "
-            f"most {positions_of(model):,}",
+            f"a prompt has {length:,} tokens and up to {new:,} more are to be written, but the model takes at "
+            f"most {most:,}",
             where="generate",
             do="give a shorter prompt, or ask for fewer new tokens",
         )
+    before = len(token_ids(tokenizer, prompt_text(tokenizer, given[0]))) if len(given) == 1 else None
+    raise UsageError(
+        f"rules around requests have made the prompt one of {length:,} tokens, and up to {new:,} more are to be "
+        f"written, but the model takes at most {most:,}",
+        where="generate",
+        known="" if before is None else f"as it was given it has {before:,}",
+        do="give a shorter prompt, ask for fewer new tokens, or leave out the rule",
+    )
 
 
 def seed_of(request: Request, seed: int) -> int:

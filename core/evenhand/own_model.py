@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from evenhand.contributions import Artifact, DecodingRule, Kind, ModelTransform, Request
@@ -145,7 +146,7 @@ class Decoding:
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule], kind: Kind) -> None:
         from evenhand import filling
-        from evenhand.attached_rules import attach
+        from evenhand.attached_rules import attach, rules_inside
 
         if "generate" in vars(model) or active_rules(model):
             known = ", ".join(rule.name for rule in active_rules(model))
@@ -161,19 +162,20 @@ class Decoding:
         if self.rules and kind == "masked":
             self._hook = filling.attach(model, tokenizer, self.rules)
         elif self.rules:
-            attach(model, tokenizer, [rule for rule in self.rules if rule.around is None])
-            setattr(model.generate, RULES, self.rules)
-            if all(rule.around is not None for rule in self.rules):
+            attach(model, tokenizer, self.rules)
+            if not rules_inside(self.rules):
+                model.generate = partial(model.generate)  # plain as before; it says which rules are in force
                 names = ", ".join(rule.name for rule in self.rules)
                 warnings.warn(
                     f"{names}: rules around whole requests do not act in `model.generate`, which stays plain; use the "
                     "`generate` of what `decode_with` gives",
                     stacklevel=3,
                 )
+            setattr(model.generate, RULES, self.rules)
 
     def generate(
         self,
-        prompts: str | Sequence[str],
+        prompts: str | Request | Sequence[str | Request],
         *,
         max_new_tokens: int = 40,
         temperature: float = 0.0,
@@ -183,13 +185,12 @@ class Decoding:
         """The continuation of a prompt, or a list of those of several; also with rules that wrap whole requests, which
         `model.generate` cannot have. The arguments are those of `evenhand.load(run).generate`."""
         from evenhand.generation import generate
-        from evenhand.sound_requests import prompts_of
+        from evenhand.sound_requests import requests_of
 
-        many = prompts_of(prompts)
-        requests = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
+        requests = requests_of(prompts, max_new_tokens=max_new_tokens, chat=chat)
         # The rules are passed on; the loop must not meet those of `model.generate` again.
         found = generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature, seed=seed)
-        return found[0].text if isinstance(prompts, str) else [answer.text for answer in found]
+        return found[0].text if isinstance(prompts, str | Request) else [answer.text for answer in found]
 
     def fill(self, texts: str | Sequence[str], *, k: int = 5) -> Any:
         """Masked models: the k likeliest words at the mask of a text, or such a list for each of several."""

@@ -78,6 +78,7 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
         "base": life.loaded.info.display_name,
         "seed": life.recipe.run.seed,
         "steps": [_entry(life, step, live, kept=step.id in kept) for step in life.step_order if step.id in needed],
+        "folded": sorted({name for p in life.placed if p not in live for name in (p.step.id, p.step.use)}),
     }
     write_atomic(folder / NAME, json.dumps(plain(facts), indent=1))
     make_readable(folder)  # libraries write weights for their owner alone

@@ -2,6 +2,9 @@
 
 A plugin offers a setting on a model by name; a request asks for a value in its `meta` under that name. Requests of one
 value are answered together, within the context that the plugin gave; one that says nothing gets the model as it is.
+
+The meta of a request may have keys of anybody, for rules and monitors that read them. But one that names a step which
+is in the weights now asks for what nobody can give.
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from evenhand.contributions import Request
+from evenhand.errors import UsageError
 
 OFFERED = "evenhand_request_settings"
 """Attribute of a model: name -> within(model, value), a context manager. Functions of a module, so that copies work."""
+FOLDED = "evenhand_folded_steps"
+"""Attribute of a model: the names of the steps that its weights hold."""
 Within = Callable[[Any, Any], contextlib.AbstractContextManager[Any]]
 
 
@@ -33,8 +39,18 @@ def withdraw(model: Any, name: str) -> None:
 
 
 def wanted(model: Any, request: Request) -> tuple[tuple[str, Any], ...]:
-    """What a request sets of what the model offers, as (name, value)."""
+    """What a request sets of what the model offers, as (name, value).
+
+    Raises UsageError for a request that sets a step which was folded into the weights.
+    """
     offered: Mapping[str, Within] = getattr(model, OFFERED, {})
+    if folded := sorted(set(getattr(model, FOLDED, ())) & set(request.meta) - set(offered)):
+        raise UsageError(
+            f"the request sets {folded[0]!r} in its meta, and that step is folded into the weights of this model",
+            where="generate",
+            known=f"requests to this model can set: {', '.join(sorted(offered)) or 'nothing'}",
+            do="leave it out, or run the recipe again with the step's option folded = false",
+        )
     return tuple((name, request.meta[name]) for name in sorted(offered) if name in request.meta)
 
 

@@ -6,23 +6,26 @@ The counterpart of `portable`: what that writes into `model/`, this reads, after
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import damage
 from evenhand.errors import DigestMismatch, RunNotFound
+from evenhand.request_settings import FOLDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from evenhand.contributions import DecodingRule
+    from evenhand.contributions import DecodingRule, Request, Response
     from evenhand.models import LoadedModel
     from evenhand.text_pipeline import TextGeneration
 
 NAME = "evenhand.json"
 COMPLETED = "evenhand_completed"
 """Attribute of a model that plain transformers has loaded: its steps are back in place, or, False, were begun with."""
+_COMPLETING = threading.Lock()
 
 
 def put_back(transform: Any, model: Any, folder: Path) -> None:
@@ -77,6 +80,8 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
         )
     facts = read_facts(place)
     loaded = load(resolve(str(place), offline=True), kind=facts["kind"], dtype=dtype, device=device)  # type: ignore[arg-type]
+    if folded := facts.get("folded"):
+        setattr(loaded.model, FOLDED, tuple(folded))
     return Finished(loaded, restore(loaded, facts, place) if facts["steps"] else [], facts)
 
 
@@ -161,12 +166,18 @@ def _demand_whole(beside: Path, facts: dict[str, Any]) -> None:
                 )
 
 
-def complete(model: Any) -> None:
+def complete(model: Any, here: str = "") -> None:
     """Put the steps of an exported folder back onto the model that plain transformers has loaded from it, once.
 
-    From then on the model and its own `generate` are those that were measured. Raises RunNotFound where the model's
-    folder has no steps, or where an earlier call failed midway, and the discovery errors when a plugin is missing.
+    From then on the model and its own `generate` are those that were measured. `here` is what the path that it was
+    loaded from may be relative to. Threads that ask meanwhile wait. Raises RunNotFound where the model's folder has no
+    steps, or where an earlier call failed midway, and the discovery errors when a plugin is missing.
     """
+    with _COMPLETING:
+        _complete(model, here)
+
+
+def _complete(model: Any, here: str) -> None:
     from types import MethodType, SimpleNamespace
 
     from transformers import AutoTokenizer
@@ -181,7 +192,7 @@ def complete(model: Any) -> None:
             "the steps of this model could not all be put back, and some of them are in place",
             do="load the model again, and mend what the first error told",
         )
-    place = Path(model.name_or_path)
+    place = Path(here, model.name_or_path)
     if not place.is_dir():
         from huggingface_hub import snapshot_download
 
@@ -194,8 +205,7 @@ def complete(model: Any) -> None:
     setattr(model, COMPLETED, False)
     rules = restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, place)
     model.generate = MethodType(type(model).generate, model)  # not the code that has called this
-    if rules:
-        attach(model, tokenizer, [r for r in rules if r.around is None])
+    attach(model, tokenizer, rules)
     setattr(model, COMPLETED, True)
 
 
@@ -209,15 +219,15 @@ class Usable:
         self.model, self.tokenizer, self.rules = model, tokenizer, rules
         if rules and kind == "masked":
             filling.attach(model, tokenizer, rules)
-        elif rules:
-            attach(model, tokenizer, [r for r in rules if r.around is None])
+        else:
+            attach(model, tokenizer, rules)
 
     def __iter__(self) -> Any:
         return iter((self.model, self.tokenizer))
 
     def generate(
         self,
-        prompts: str | list[str],
+        prompts: str | Request | Sequence[str | Request],
         *,
         max_new_tokens: int = 40,
         temperature: float = 0.0,
@@ -227,29 +237,48 @@ class Usable:
         """Continue a prompt, or each of several, with the run's decoding rules; gives the new text only.
 
         `temperature` 0 is greedy; above, the same prompt and `seed` give the same text. `chat` puts the prompt into the
-        tokenizer's chat template.
+        tokenizer's chat template. A `Request` says its own `max_new_tokens` and, in its `meta`, whether it is one of a
+        chat and what rules and steps shall do for it.
         """
         from evenhand.contributions import Request
-        from evenhand.generation import generate
-        from evenhand.sound_requests import prompts_of
+        from evenhand.sound_requests import requests_of
 
-        many = prompts_of(prompts)
-        requests = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
-        how: dict[str, Any] = {"rules": self.rules, "temperature": temperature, "seed": seed}
-        texts = [r.text for r in generate(self.model, self.tokenizer, requests, **how)]
-        return texts[0] if isinstance(prompts, str) else texts
+        requests = requests_of(prompts, max_new_tokens=max_new_tokens, chat=chat)
+        texts = [r.text for r in self.answer(requests, temperature=temperature, seed=seed)]
+        return texts[0] if isinstance(prompts, str | Request) else texts
+
+    def answer(
+        self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
+    ) -> list[Response]:
+        """Answers with the record of what the rules did to each."""
+        from evenhand.generation import generate
+
+        how: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
+        return generate(self.model, self.tokenizer, requests, rules=self.rules, **how)
 
     def stream(
-        self, prompt: str, *, max_new_tokens: int = 40, temperature: float = 0.0, seed: int = 0, chat: bool = False
+        self,
+        prompt: str | Request,
+        *,
+        max_new_tokens: int = 40,
+        temperature: float = 0.0,
+        seed: int = 0,
+        chat: bool = False,
     ) -> Iterator[str]:
-        """What `generate` gives, in pieces, as it is written; stop reading, and it stops writing.
+        """What `generate` gives, in pieces, as it is written.
 
+        It is written to its end whether or not it is read, until it is closed: `stream.close()`, or the end of a `for`
+        over a stream that nothing else holds.
         A rule around whole requests may change all of an answer: with one there is one piece, when it is done.
         """
         from evenhand.contributions import Request
         from evenhand.streaming import streamed
 
-        request = Request(prompt=prompt, max_new_tokens=max_new_tokens, meta={"chat": chat})
+        request = (
+            prompt
+            if isinstance(prompt, Request)
+            else Request(prompt=prompt, max_new_tokens=max_new_tokens, meta={"chat": chat})
+        )
         return streamed(self.model, self.tokenizer, request, rules=self.rules, temperature=temperature, seed=seed)
 
     def pipeline(self) -> TextGeneration:

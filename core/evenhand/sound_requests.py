@@ -61,6 +61,15 @@ def prompts_of(given: Any) -> list[Any]:
     return list(given)
 
 
+def requests_of(given: Any, *, max_new_tokens: int, chat: bool) -> list[Request]:
+    """Requests as they are, and texts as requests with these settings: one of either, or several."""
+    many = [given] if isinstance(given, Request) else prompts_of(given)
+    return [
+        each if isinstance(each, Request) else Request(prompt=each, max_new_tokens=max_new_tokens, meta={"chat": chat})
+        for each in many
+    ]
+
+
 def demand_temperature(temperature: float) -> None:
     """Raises UsageError for what is no temperature; 0 is greedy."""
     _demand_number("the temperature", temperature)

@@ -13,6 +13,13 @@ def end_tokens(generation_config: Any) -> list[int]:
     return [int(v) for v in value] if isinstance(value, list) else [int(value)]
 
 
+def answer_ends(tokenizer: Any, generation_config: Any) -> list[int]:
+    """The tokens of which any ends an answer of the toolkit: those of the model, and the tokenizer's."""
+    ends = end_tokens(generation_config)
+    own = tokenizer.eos_token_id
+    return ends if own is None or own in ends else [*ends, int(own)]
+
+
 def pad_token(source: Any) -> int:
     """The padding token that a tokenizer or a generation config names, else its first end token, else 0."""
     found = next((v for v in (source.pad_token_id, source.eos_token_id) if v is not None), 0)

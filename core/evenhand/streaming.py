@@ -1,4 +1,4 @@
-"""An answer as it is written, piece by piece; whoever stops reading stops the writing, and its memory is free."""
+"""An answer as it is written, piece by piece; closing the stream ends the writing, and its memory is free."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import DecodingRule, Request
 from evenhand.request_settings import in_force, wanted
 from evenhand.sound_requests import demand_temperature
-from evenhand.special_tokens import end_tokens
+from evenhand.special_tokens import answer_ends
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,7 +26,7 @@ LAST_WORDS = re.compile(r"\s*\S*\s*\S*\s*\Z")
 
 
 class _Stopped(BaseException):
-    """Raised where the model writes, when nobody reads any more."""
+    """Raised where the model writes, when the stream was closed."""
 
 
 class _End:
@@ -87,16 +87,18 @@ def streamed(
     """The answer to a request in pieces that make up what `generate` gives.
 
     A rule around requests may change the whole answer, so with one there is one piece, when it is done. Closing the
-    iterator ends the generation before its next token. Errors are raised where the next piece was asked for.
+    iterator ends the generation before its next token; one that is only not read goes on. Errors, also WrongModelKind
+    for models that cannot continue a text, are raised where the next piece was asked for.
     """
-    from evenhand.generation import generate, write_batch
+    from evenhand.generation import demand_continuing, generate, write_batch
 
+    demand_continuing(model)
     if any(rule.around is not None for rule in rules):
         yield generate(model, tokenizer, [request], rules=rules, temperature=temperature, seed=seed, title=None)[0].text
         return
     demand_temperature(temperature)
     warmth = temperature if request.temperature is None else request.temperature
-    pieces = _Pieces(tokenizer, [tokenizer.eos_token_id, *end_tokens(model.generation_config)])
+    pieces = _Pieces(tokenizer, answer_ends(tokenizer, model.generation_config))
 
     def work() -> None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 from evenhand.contributions import DecodingRule, Request, Response
@@ -38,9 +39,11 @@ class TextGeneration:
         return_full_text: bool = True,
         batch_size: int = 8,
         seed: int = 0,
+        meta: Mapping[str, Any] | None = None,
     ) -> Any:
         """As the pipeline of transformers: a list of {"generated_text": ...} for each input, or a list of such lists.
 
+        `meta` is what each request has in its `meta`, such as the strength of a step that was not folded.
         A chat's `generated_text` is the chat with the answer as its last turn, or the answer alone.
         """
         from evenhand.generation import generate
@@ -51,6 +54,8 @@ class TextGeneration:
         one = isinstance(given, str) or (bool(given) and isinstance(given[0], Mapping))
         many: list[Any] = [given] if one else given
         for name, number in (("num_return_sequences", num_return_sequences), ("batch_size", batch_size)):
+            if isinstance(number, bool) or not isinstance(number, Integral):
+                raise UsageError(f"{name} is {number!r}, not a whole number", where="pipeline")
             if number < 1:
                 raise UsageError(f"{name} is {number}, and must be 1 at least", where="pipeline")
         if num_return_sequences > 1 and not do_sample:
@@ -58,7 +63,12 @@ class TextGeneration:
                 f"greedy decoding has one answer, not {num_return_sequences}", where="pipeline", do="set do_sample=True"
             )
         asked = [
-            replace(request, max_new_tokens=max_new_tokens, seed=_seed(request, seed, number))
+            replace(
+                request,
+                max_new_tokens=max_new_tokens,
+                seed=_seed(request, seed, number),
+                meta={**(meta or {}), **request.meta},
+            )
             for request in map(_request, many)
             for number in range(num_return_sequences)
         ]

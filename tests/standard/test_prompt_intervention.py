@@ -157,7 +157,8 @@ def test_an_empty_instruction_is_refused() -> None:
 def test_an_instruction_that_leaves_no_room_for_the_answer_is_a_clear_error(tiny: Any, run_of: Any) -> None:
     run = run_of(*tiny())
     rule = PromptIntervention(instruction="fair " * 600).decoding(run, run.services.model)
-    with pytest.raises(UsageError, match=r"a prompt has [\d,]+ tokens and up to 40 more are to be written"):
+    told = r"rules around requests have made the prompt one of [\d,]+ tokens, and up to 40 more are to be written"
+    with pytest.raises(UsageError, match=told):
         run.services.generate([Request(prompt="The nurse said")], rules=[rule])
 
 
