@@ -269,6 +269,24 @@ def test_rules_around_requests_work_and_the_record_has_no_key(
     assert {c["rule"] for c in found["answers"][0]["request_changes"]} == {"prompt-intervention", "answer-rewriting"}
 
 
+@pytest.mark.parametrize("use", ["prompt-intervention", "abstention"])
+def test_a_prompt_that_is_no_text_is_refused_before_a_rule_makes_one_of_it(server: Server, use: str) -> None:
+    server.reply = lambda path, body: said("Yes.")
+    connected = evenhand.connect(recipe(server, {"use": use}))
+    with pytest.raises(UsageError) as caught:
+        connected.answer([Request(prompt="Who?", meta={"chat": True}), Request(prompt=None)])  # type: ignore[arg-type]
+    assert str(caught.value) == "generate: the prompt is NoneType, not text"
+    assert [answer and answer.text for answer in caught.value.answers] == ["Yes.", None]
+
+
+def test_a_request_with_earlier_turns_can_be_given_in_the_place_of_a_text(server: Server) -> None:
+    server.reply = lambda path, body: said(str(len(body["messages"])))
+    connected = evenhand.connect(recipe(server))
+    chat = Request(prompt="And now?", turns=(("user", "Hi"), ("assistant", "Hello")), meta={"chat": True})
+    assert connected.generate(chat) == "3"
+    assert connected.generate([chat, "Who?"]) == ["3", "1"]
+
+
 def test_abstention_and_quotas_work_on_an_endpoint(server: Server) -> None:
     server.reply = lambda path, body: said("The uncle.")
     question = "The aunt and the uncle waited. Who drives too fast?"

@@ -19,7 +19,7 @@ from evenhand.remote import RemoteModel, generate_remotely
 from evenhand.request_settings import in_force, wanted
 from evenhand.rule_application import Change, token_changes
 from evenhand.scored_text import demand_embedded, token_ids
-from evenhand.sound_requests import demand_batches, demand_sampling, demand_sound
+from evenhand.sound_requests import demand_batches, demand_sampling, demand_sound, sound
 from evenhand.special_tokens import answer_ends, end_tokens, pad_token
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def generate(
         for start in range(0, len(requests), batch_size):
             chunk = requests[start : start + batch_size]
             if start // batch_size % count == rank:
-                found = outcomes(chunk, lambda asked: answered(_sound(asked), around, partial(plain, given=asked)))
+                found = outcomes(chunk, lambda asked: answered(sound(asked), around, partial(plain, given=asked)))
                 done |= {start + k: outcome for k, outcome in enumerate(found)}
                 if hopeless(list(done.values())):
                     break
@@ -94,13 +94,6 @@ def demand_continuing(model: Any) -> None:
             where="generate",
             do="use a causal model, or leave out the steps that need generated text",
         )
-
-
-def _sound(requests: Sequence[Request]) -> Sequence[Request]:
-    """The requests, as they came, before any rule around them makes another one of what no model could answer."""
-    for request in requests:
-        demand_sound(request)
-    return requests
 
 
 def _written(

@@ -16,7 +16,7 @@ from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import EndpointFault, EvenhandError, UsageError
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
-from evenhand.sound_requests import demand_sampling, demand_sound, prompts_of
+from evenhand.sound_requests import demand_sampling, demand_sound, requests_of, sound
 
 if TYPE_CHECKING:
     from evenhand.recipe_model import Recipe
@@ -158,7 +158,7 @@ def generate_remotely(
     done: list[Outcome] = []
     for start in range(0, len(requests), batch_size):
         chunk = requests[start : start + batch_size]
-        done += outcomes(chunk, lambda asked: answered(asked, around, plain)) if around else attempts(chunk)
+        done += outcomes(chunk, lambda asked: answered(sound(asked), around, plain)) if around else attempts(chunk)
         if hopeless(done):
             break
     return demand_answers(dict(enumerate(done)), len(requests))
@@ -186,13 +186,16 @@ class Connected:
         return found
 
     def generate(
-        self, prompts: str | Sequence[str], *, max_new_tokens: int = 40, temperature: float = 0.0, chat: bool = True
-    ) -> Any:
-        """The answer to a prompt, or a list of those to several; `chat` asks in a chat, otherwise a text goes on."""
-        many = prompts_of(prompts)
-        asked = [Request(prompt=p, max_new_tokens=max_new_tokens, meta={"chat": chat}) for p in many]
+        self, prompts: str | Request | Sequence[str | Request], *, max_new_tokens: int = 40, temperature: float = 0.0,
+        chat: bool = True,
+    ) -> Any:  # fmt: skip
+        """The answer to a prompt, or a list of those to several; `chat` asks in a chat, otherwise a text goes on.
+
+        A `Request` has settings of its own, such as earlier turns, and none of these.
+        """
+        asked = requests_of(prompts, max_new_tokens=max_new_tokens, chat=chat)
         texts = [r.text for r in self.answer(asked, temperature=temperature)]
-        return texts[0] if isinstance(prompts, str) else texts
+        return texts[0] if isinstance(prompts, str | Request) else texts
 
     def __repr__(self) -> str:
         names = ", ".join(rule.name for rule in self.rules) or "no rule"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -34,6 +34,13 @@ def demand_sound(request: Request) -> None:
                 known=f"at place {error.start}",
                 do="read the text again as UTF-8",
             ) from None
+
+
+def sound(requests: Sequence[Request]) -> Sequence[Request]:
+    """The requests, as they came, before any rule around them makes another one of what no model could answer."""
+    for request in requests:
+        demand_sound(request)
+    return requests
 
 
 def _demand_seed(seed: object) -> None:
