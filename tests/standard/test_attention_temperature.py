@@ -209,9 +209,23 @@ class Tabled:
         return self._read(model, self.losses)
 
 
-def search(monkeypatch: pytest.MonkeyPatch, tiny: Any, run_of: Any, gaps: Any, losses: Any, **options: Any) -> Any:
+def search(
+    monkeypatch: pytest.MonkeyPatch,
+    tiny: Any,
+    run_of: Any,
+    gaps: Any,
+    losses: Any,
+    *,
+    passages: Any = None,
+    **options: Any,
+) -> Any:
     model, tokenizer = tiny()
-    monkeypatch.setattr(PairProbe, "of", classmethod(lambda *a: Tabled({1.0: 0.5, **gaps}, {1.0: 2.0, **losses})))
+    alone, long = ({1.0: 2.0, **(found or {})} for found in (losses, losses if passages is None else passages))
+
+    def of(cls: Any, *args: Any, together: int = 1) -> Tabled:
+        return Tabled({1.0: 0.5, **gaps}, alone if together == 1 else long)
+
+    monkeypatch.setattr(PairProbe, "of", classmethod(of))
     transform = AttentionTemperature(grid=tuple(gaps), **options).architecture(run_of(model, tokenizer), model)
     artifact = transform.fit(model)
     assert not any(m._forward_hooks for m in model.modules()) and not hasattr(model, module.KEPT)
@@ -229,6 +243,18 @@ def test_the_search_takes_the_least_gap_that_keeps_the_quality(monkeypatch: Any,
     assert search(monkeypatch, tiny, run_of, gaps, losses, quality=0.5)["betas"] == [0.5, 0.5]
     worse = dict.fromkeys(gaps, 9.0)
     assert search(monkeypatch, tiny, run_of, gaps, worse)["betas"] == [1.0, 1.0]
+
+
+def test_quality_is_the_worse_of_single_texts_and_passages(monkeypatch: Any, tiny: Any, run_of: Any) -> None:
+    """Flatter attention costs little behind a few words; on passages it would cost more than is allowed, 0.0305."""
+    gaps, alone, long = (
+        {0.5: 0.1, 0.8: 0.3, 0.9: 0.4},
+        {0.5: 2.01, 0.8: 2.04, 0.9: 2.0},
+        {0.5: 2.2, 0.8: 2.0, 0.9: 2.03},
+    )
+    meta = search(monkeypatch, tiny, run_of, gaps, alone, passages=long)
+    assert meta["betas"] == [0.9, 0.9]
+    assert [t["quality"] for t in meta["tried"]] == pytest.approx([1.0, *(math.exp(-x) for x in (0.2, 0.04, 0.03))])
 
 
 def test_the_search_by_layers_goes_from_the_last_one_and_keeps_what_it_found(

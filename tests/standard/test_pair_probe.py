@@ -72,3 +72,17 @@ def test_other_axes_take_the_sentences_of_their_pack(belief: str) -> None:
         "  its pack has no templates, and the pair bank is English and needs the groups female and male\n"
         "  add [[templates]] to the axis pack, or take another axis"
     )
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_texts_can_be_read_in_passages_as_far_as_the_model_reads(kind: str, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny(kind)
+    run, axis = run_of(model, tokenizer, kind), load_axis("gender")
+    alone = PairProbe.of(run, model, axis, 3, 7)
+    long = PairProbe.of(run, model, axis, 3, 7, together=3)
+    assert (len(alone.texts), len(long.texts)) == (7, 3)
+    lengths = [len(rows[0].ids) for rows in long.texts]
+    assert lengths[0] > 2 * len(alone.texts[0][0].ids)
+    assert PairProbe.of(run, model, axis, 3, 7, together=1).texts == alone.texts
+    [whole] = PairProbe.of(run, model, axis, 1, 600, together=600).texts
+    assert len(whole[0].ids) <= model.config.max_position_embeddings

@@ -41,7 +41,7 @@ from evenhand_standard.architecture.families import family_of
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
-from evenhand_standard.architecture.pair_probe import PairProbe
+from evenhand_standard.architecture.pair_probe import PASSAGE, PairProbe
 
 if TYPE_CHECKING:
     import torch
@@ -67,12 +67,16 @@ class AttentionTemperatureOptions(StrengthOptions):
         (0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5), description="Betas that a search tries beside 1."
     )
     quality: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.97, description="A search keeps at least this share of the quality: perplexity before over after."
+        0.97,
+        description="A search keeps at least this share of the quality, on single texts and on passages: perplexity "
+        "before over after.",
     )
     axis: AxisName = "gender"
     locale: Locale = "en"
     pairs: Annotated[int, Field(ge=1)] = Field(60, description="Pairs of sentences that a search compares.")
-    texts: Annotated[int, Field(ge=1)] = Field(60, description="Plain texts that a search measures quality on.")
+    texts: Annotated[int, Field(ge=1)] = Field(
+        60, description="Plain texts that a search measures quality on, alone and in passages."
+    )
     folded: bool = Field(True, description="Write beta into the weights; without it, it can be switched at run time.")
 
 
@@ -227,8 +231,14 @@ def _at(betas: Sequence[float], strength: float) -> list[float]:
 def searched(
     run: RunContext, model: PreTrainedModel, o: AttentionTemperatureOptions, live: LiveTemperature
 ) -> Artifact:
-    """The betas with the least gap among those that keep the quality; `tried` says what was measured."""
-    probe = PairProbe.of(run, model, load_axis(o.axis, o.locale), o.pairs, o.texts)
+    """The betas with the least gap among those that keep the quality; `tried` says what was measured.
+
+    Quality is what is kept of it on single texts or on passages of many, whichever is less: behind a few words flatter
+    attention costs nothing, behind some hundred it may cost half.
+    """
+    axis = load_axis(o.axis, o.locale)
+    probe = PairProbe.of(run, model, axis, o.pairs, o.texts)
+    passages = PairProbe.of(run, model, axis, 1, o.texts, together=PASSAGE)
     depth = len(layers_of(model))
     # One layer after another from the last one: late layers cost the least quality.
     rounds = [list(range(depth))] if o.search == "model" else [[k] for k in reversed(range(depth))]
@@ -236,25 +246,26 @@ def searched(
 
     with progress("Searching attention temperatures", total=1 + len(rounds) * len(o.grid), unit="trials") as bar:
 
-        def measure(betas: list[float]) -> tuple[float, float]:
+        def measure(betas: list[float]) -> tuple[float, float, float]:
             live.put(model, betas)
             try:
-                gap, loss = probe.gap(model), probe.loss(model)
+                measured = probe.gap(model), probe.loss(model), passages.loss(model)
             finally:
                 live.take(model)
             bar.advance()
-            return gap, loss
+            return measured
 
         best = [1.0] * depth
-        least, base = measure(best)
-        tried.append({"gap": least, "loss": base, "quality": 1.0})
+        least, alone, together = measure(best)
+        tried.append({"gap": least, "loss": alone, "loss of passages": together, "quality": 1.0})
         for numbers in rounds:
             start = list(best)
             for beta in o.grid:
                 betas = [beta if k in numbers else old for k, old in enumerate(start)]
-                gap, loss = measure(betas)
-                quality = math.exp(base - loss)
-                tried.append({"layers": numbers, "beta": beta, "gap": gap, "loss": loss, "quality": quality})
+                gap, loss, long = measure(betas)
+                quality = math.exp(min(alone - loss, together - long))
+                facts = {"gap": gap, "loss": loss, "loss of passages": long, "quality": quality}
+                tried.append({"layers": numbers, "beta": beta, **facts})
                 if gap < least and quality >= o.quality:
                     best, least = betas, gap
     return Artifact(meta={"betas": best, "tried": tried})

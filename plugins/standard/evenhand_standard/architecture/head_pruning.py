@@ -34,7 +34,7 @@ from evenhand_sdk import (
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.head_gates import LiveGates, shut
 from evenhand_standard.architecture.layer_parts import layers_of
-from evenhand_standard.architecture.pair_probe import PairProbe
+from evenhand_standard.architecture.pair_probe import PASSAGE, PairProbe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -123,7 +123,8 @@ def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live:
     """`kept` [layers, heads], 0 for the heads that go, and the scores in `meta`."""
     import torch
 
-    probe = PairProbe.of(run, model, load_axis(o.axis, o.locale), o.pairs, o.texts)
+    together = PASSAGE if run.kind == "causal" else 1  # of a masked model each place is a pass of its own
+    probe = PairProbe.of(run, model, load_axis(o.axis, o.locale), o.pairs, o.texts, together=together)
     layers = layers_of(model)
     depth, heads = len(layers), layers[0].heads
     every = [(k, h) for k in range(depth) for h in range(heads)]

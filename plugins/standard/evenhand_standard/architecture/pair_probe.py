@@ -22,6 +22,7 @@ from evenhand_sdk import (
     aligned_positions,
     comparable_positions,
     group_tokens,
+    positions_of,
     token_bins,
 )
 from evenhand_sdk.benchmark_data import builtin_lines
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 TEXT = "everyday"
 MASKED_POSITIONS = 4
-"""Of each text, how many tokens a masked model is asked for."""
+"""Of each text, how many tokens a masked model is asked for; of a passage, one for each of its texts if that is more."""
+PASSAGE = 20
+"""Plain texts that are read as one, so that quality is also measured where there is much to attend to."""
 ROWS_AT_ONCE = 16
 """Rows of one forward pass."""
 
@@ -73,8 +76,13 @@ class PairProbe:
     pad: int
 
     @classmethod
-    def of(cls, run: RunContext, model: PreTrainedModel, axis: Axis, pairs: int, texts: int) -> PairProbe:
-        """A probe of so many pairs and texts; UsageError when no pair has a position to compare."""
+    def of(
+        cls, run: RunContext, model: PreTrainedModel, axis: Axis, pairs: int, texts: int, *, together: int = 1
+    ) -> PairProbe:
+        """A probe of so many pairs and texts, so many of the texts `together` in a passage, as far as the model reads.
+
+        UsageError when no pair has a position to compare.
+        """
         tokenizer, kind = run.tokenizer, run.kind
         bins = token_bins(tokenizer, axis.bins(), model.get_input_embeddings().num_embeddings)
         ignored = group_tokens(bins) | frozenset(tokenizer.all_special_ids)
@@ -102,7 +110,10 @@ class PairProbe:
                 do="take another axis, or more pairs",
             )
         lines = builtin_lines(TEXT)
-        chosen = [ids(lines[k * len(lines) // texts]) for k in range(min(texts, len(lines)))]
+        picked = [lines[k * len(lines) // texts] for k in range(min(texts, len(lines)))]
+        passages = [" ".join(picked[k : k + together]) for k in range(0, len(picked), together)]
+        longest = positions_of(model)
+        chosen = [tuple(tokenizer(text, truncation=True, max_length=longest)["input_ids"]) for text in passages]
         asked, wanted = [], []
         for row in chosen:
             special = set(tokenizer.all_special_ids)
@@ -111,7 +122,7 @@ class PairProbe:
                 asked.append((Asked(row, tuple(t - 1 for t in places)),))
             else:
                 plain = [t for t in range(len(row)) if row[t] not in special]
-                places = tuple(plain[:: max(1, -(-len(plain) // MASKED_POSITIONS))])
+                places = tuple(plain[:: max(1, -(-len(plain) // max(MASKED_POSITIONS, together)))])
                 asked.append(tuple(Asked(_hidden(row, t, tokenizer), (t,)) for t in places))
             wanted.append(tuple(row[t] for t in places))
         return cls(tuple(compared), tuple(asked), tuple(wanted), bins, int(tokenizer.pad_token_id or 0))
