@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 TEXT = "everyday"
 MASKED_POSITIONS = 4
-"""Of each text, how many tokens a masked model is asked for; of a passage, one for each of its texts if that is more."""
+"""Of each text, how many tokens a masked model is asked for; of a passage, one for each of its texts if more."""
 PASSAGE = 20
 """Plain texts that are read as one, so that quality is also measured where there is much to attend to."""
 ROWS_AT_ONCE = 16
