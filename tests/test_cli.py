@@ -105,7 +105,8 @@ def test_every_problem_of_a_recipe_comes_at_once(site: Any, recipe: Any) -> None
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
         "my.toml: 3 problems\n"
-        "  - model.sed: unknown key (known: name, kind, dtype, device, trust_remote_code, endpoint, endpoint_key)\n"
+        "  - model.sed: unknown key (known: name, kind, dtype, device, trust_remote_code, endpoint, endpoint_key, "
+        "endpoint_top, endpoint_timeout)\n"
         "  - steps[1].rows: 'x' is not a whole number\n"
         "  - steps[1].strenght: unknown option; did you mean 'strength'? "
         "(known: strength, axes, order, rows)\n"

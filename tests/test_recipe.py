@@ -47,6 +47,8 @@ def test_a_minimal_recipe_is_filled_with_defaults() -> None:
             "trust_remote_code": False,
             "endpoint": None,
             "endpoint_key": None,
+            "endpoint_top": 20,
+            "endpoint_timeout": 120.0,
         },
         "data": {
             "train": "builtin:everyday",

@@ -35,6 +35,7 @@ from evenhand.serving_parts import Request as Request
 from evenhand.serving_parts import RequestChange as RequestChange
 from evenhand.serving_parts import Response as Response
 from evenhand.serving_parts import TokenChange as TokenChange
+from evenhand.serving_parts import Variant as Variant
 
 if TYPE_CHECKING:
     import torch

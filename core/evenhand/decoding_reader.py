@@ -17,12 +17,11 @@ from typing import Any
 
 import torch  # noqa: TID253 - imported inside functions only
 
-from evenhand.contributions import DecodingRule
+from evenhand.contributions import DecodingRule, Variant
 from evenhand.errors import UsageError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
 from evenhand.ready_masks import for_one_token, takes_ready_masks
-from evenhand.serving_parts import Variant
 
 State = Variant | None
 """How a sequence is read: in a state of the model that a rule asks for, or by the model as it is."""

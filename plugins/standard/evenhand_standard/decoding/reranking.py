@@ -84,7 +84,8 @@ class RerankingOptions(StrengthOptions):
 
     @model_validator(mode="after")
     def _a_quota_for_what_is_of_a_quota(self) -> RerankingOptions:
-        meant = [name for name in ("items", "target") if name in self.model_fields_set]
+        fields = type(self).model_fields  # compared by value: a record of a run names every option
+        meant = [name for name in ("items", "target") if getattr(self, name) != fields[name].default]
         if self.form == "best" and meant:
             raise ValueError(f'{" and ".join(meant)}: of a quota; form = "best" gives one answer, say form = "quota"')
         return self
