@@ -18,8 +18,7 @@ from evenhand.contributions import DecodingRule
 from evenhand.errors import RunNotFound
 
 FILE = "custom_generate/generate.py"
-SOURCE = '''"""Decodes with the rules in this folder's evenhand.json; transformers makes it the model's `generate`."""
-
+LOOKED_UP = '''
 import functools
 import os
 
@@ -35,7 +34,10 @@ def __getattr__(name):
     return functools.partial(_generate, here)
 
 
-def _generate(here, *inputs, model, **arguments):
+'''
+"""What the file of `custom_generate` begins with: its `_generate` is told in which folder the model was loaded."""
+SOURCE = f'''"""Decodes with the rules in this folder's evenhand.json; transformers makes it the model's `generate`."""
+{LOOKED_UP}def _generate(here, *inputs, model, **arguments):
     try:
         from evenhand.carried_rules import generate_with_rules
     except ImportError as error:

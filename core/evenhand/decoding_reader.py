@@ -172,12 +172,11 @@ class Reader:
 
     def _continued(self, wanted: list[tuple[State, list[int]]]) -> list[int] | None:
         """The places of the sequences that were read before and are continued here; None where one was not read."""
-        before = [(state, tuple(ids[:-1])) for state, ids in wanted]
-        cached = [(state, tuple(ids)) for state, ids in self.cached]
-        if before == cached:
+        both = zip(wanted, self.cached, strict=False)
+        if len(wanted) == len(self.cached) and all(s is t and new[:-1] == old for (s, new), (t, old) in both):
             return list(range(len(wanted)))  # also where several are the same
-        place = {old: k for k, old in enumerate(cached)}
-        found = [place.get(new) for new in before]
+        place = {(state, tuple(ids)): k for k, (state, ids) in enumerate(self.cached)}
+        found = [place.get((state, tuple(ids[:-1]))) for state, ids in wanted]
         return None if None in found else [k for k in found if k is not None]
 
     def _keep(self, cache: Any, read: list[tuple[State, list[int]]]) -> None:

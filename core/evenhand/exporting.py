@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import make_folder, make_readable, sha256_file, storing
+from evenhand.carried_rules import LOOKED_UP
 from evenhand.errors import DigestMismatch, EvenhandError, NotPortable, RunNotFound, UsageError
 
 if TYPE_CHECKING:
@@ -33,24 +34,8 @@ BESIDE = ("evenhand/", "evenhand.json")
 """What lies in `model/` for this toolkit alone."""
 LICENCE_FILES = ("licen[cs]e*", "notice*", "copying*", "use_policy*")
 _ABSOLUTE = re.compile(r"(?<![\w/.:<])/(?:[\w.+-]+/)+[\w.+-]+")
-CODE = '''"""Decodes as the model was measured: needs evenhand and the plugins in custom_generate/requirements.txt."""
-
-import functools
-import os
-
-
-def __getattr__(name):
-    """Transformers asks for `generate` whenever it loads a model: its path may be relative to the folder of then."""
-    if name != "generate":
-        raise AttributeError(name)
-    try:
-        here = os.getcwd()
-    except FileNotFoundError:  # deleted, so the path is not relative to it
-        here = ""
-    return functools.partial(_generate, here)
-
-
-def _generate(here, *args, model, **kwargs):
+CODE = f'''"""Decodes as the model was measured: needs evenhand and the plugins in custom_generate/requirements.txt."""
+{LOOKED_UP}def _generate(here, *args, model, **kwargs):
     """As `model.generate`, with the steps that weights cannot hold; they stay in the model from the first call on."""
     from evenhand.restoring import complete
 
