@@ -272,6 +272,32 @@ def test_continued_training_moves_the_same_parameters_and_is_measured_on_the_sam
     )
 
 
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("asked", ["", 'controls = ["continued-training"]\n'])
+def test_no_control_is_made_where_the_verdict_is_settled_unless_the_recipe_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """Without a measure of language quality nothing counts as improved, whatever a control would show."""
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "tiny")
+    recipe = RUN.replace('[[benchmarks]]\nuse = "perplexity"\n', "").replace("[evaluation]\n", "[evaluation]\n" + asked)
+    (tmp_path / "r.toml").write_text(recipe)
+    titles: list[str] = []
+    original = life_training.train
+    monkeypatch.setattr(life_training, "train", lambda *a, **k: titles.append(k["title"]) or original(*a, **k))
+    result = api.run(tmp_path / "r.toml")
+    control = next(c for c in result.record["controls"] if c["id"] == CONTINUED)
+    entry = next(b for b in result.record["benchmarks"] if b["id"] == "pair-gap")
+    assert entry["verdict"] == "no demonstrated effect"
+    if asked:
+        assert titles == ["Training", "Training the control continued-training"] and control["state"] == "run"
+    else:
+        assert titles == ["Training"]
+        reason = "what improved fails for another reason already, so there is no claim to test"
+        assert (control["state"], control["reason"]) == ("not run", reason)
+        assert entry["reason"] == "improved, but language quality was not measured"
+
+
 DEGRADED = """
 [model]
 name = "{model}"

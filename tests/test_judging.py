@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evenhand.control_steps import CONTINUED, DEGRADATION
-from evenhand.judging import judge
+from evenhand.judging import claims, judge
 from evenhand.report_wording import UNTESTED
 
 
@@ -160,3 +160,24 @@ def test_no_improvement_is_paid_for_by_an_axis_that_another_benchmark_measures(
 @pytest.mark.parametrize("other", [{"verdict": "worse"}, {"verdict": NONE}, {"quality": True}])
 def test_nothing_else_is_judged(other: dict[str, Any]) -> None:
     assert judge(entry(**other), [beside(CONTINUED, "worse")], None, primary=True) == entry(**other)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_claim_is_what_only_controls_can_contradict(case: str) -> None:
+    """So that a run without claims needs no controls: its verdicts are settled."""
+    other, controls, quality, verdict, reason, _ = CASES[case]
+    standing = claims([entry(**other)], quality, primary="gap")
+    beaten_by_one = reason.startswith("improved, but not beyond") and quality == KEPT
+    assert standing == (["gap"] if verdict in ("improved", UNTESTED) or beaten_by_one else [])
+    if not standing:
+        without = judge(entry(**other), (), quality, primary=True)
+        assert without["verdict"] == judge(entry(**other), controls, quality, primary=True)["verdict"] == NONE
+
+
+def test_claims_know_the_primary_measure_the_level_and_the_other_benchmarks() -> None:
+    second = entry(id="other")
+    quality = {"id": "perplexity", "quality": True, "verdict": "improved"}
+    assert claims([entry(), second, quality], KEPT, primary=None, level=0.05) == ["gap", "other"]
+    assert claims([entry(), second], KEPT, primary="other", level=0.01) == ["other"]
+    assert claims([entry(), GAP], KEPT, primary="gap") == []
+    assert claims([entry(verdict="worse"), entry(verdict=NONE, id="other")], KEPT, primary=None) == []

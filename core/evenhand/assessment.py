@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.controls import entry_of, run_controls
 from evenhand.evidence import compare_benchmark
 from evenhand.item_records import write_records
-from evenhand.judging import judge
+from evenhand.judging import claims, judge
 from evenhand.multiplicity import adjusted
 from evenhand.noninferiority import quality_summary
 from evenhand.seed_runs import trained_again
@@ -45,14 +45,15 @@ def assess(life: Life, work: Plan, benchmarks: Benchmarks, before: Records, afte
             _keep(life, f"{name}.seed-{seed}", before[name], found[name])
     manifest["benchmarks"] = adjusted(entries)
     manifest["quality"] = quality_summary(manifest["benchmarks"], life.recipe.budget.perplexity)
-    made = run_controls(life, work, benchmarks, before)
+    headline, level = (manifest["primary"] or {}).get("benchmark"), 1 - settings.confidence
+    standing = claims(manifest["benchmarks"], manifest["quality"], primary=headline, level=level)
+    made = run_controls(life, work, benchmarks, before, standing)
     for control in made:
         control.records = mark(control.records)
         control.others = {seed: mark(found) for seed, found in control.others.items()}
     manifest["controls"] = [entry_of(control, benchmarks, after, life, others) for control in made]
     for control in made:
         _keep_control(life, control, after, others)
-    headline, level = (manifest["primary"] or {}).get("benchmark"), 1 - settings.confidence
     manifest["benchmarks"] = [
         judge(
             e,

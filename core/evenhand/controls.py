@@ -33,20 +33,18 @@ if TYPE_CHECKING:
     Records = Mapping[str, Sequence[ItemRecord]]
 
 
-def run_controls(life: Life, work: Plan, benchmarks: Benchmarks, before: Records) -> list[Control]:
+def run_controls(
+    life: Life, work: Plan, benchmarks: Benchmarks, before: Records, claims: Sequence[str]
+) -> list[Control]:
     """Makes and measures the controls of the recipe; those that do not apply, or are of no use, say so.
 
-    An error of the toolkit or of a plugin ends that control alone, and is its reason.
+    `claims` are the benchmarks whose improvement nothing but a control can contradict (`judging.claims`); without one,
+    a run that chooses its controls itself makes none. An error of the toolkit or of a plugin ends that control alone,
+    and is its reason.
     """
-    entries = life.manifest["benchmarks"]
     automatic = life.recipe.evaluation.controls == "auto"
-    improved = any(e["verdict"] == "improved" for e in entries if not e["quality"])
-    needed = [s for s in work.controls if (improved or not automatic) and not _needless(life, s.id)]
-    found = [
-        Control(id=s.id, state="not run", reason="no benchmark improved, so there is no claim to test")
-        for s in work.controls
-        if s not in needed
-    ]
+    needed = [s for s in work.controls if (claims or not automatic) and not _needless(life, s.id)]
+    found = [Control(id=s.id, state="not run", reason=_unclaimed(life)) for s in work.controls if s not in needed]
     with parked(life.loaded.model, life.folder / STATE / "controls") if needed else contextlib.nullcontext():
         for step in needed:
             try:
@@ -69,6 +67,13 @@ def run_controls(life: Life, work: Plan, benchmarks: Benchmarks, before: Records
     for control in found:
         control.required = control.id in (CONTINUED, *REQUIRED, *own)
     return [_applicable(life, control) for control in found]
+
+
+def _unclaimed(life: Life) -> str:
+    """Why there is nothing that a control could test."""
+    if any(e["verdict"] == "improved" for e in life.manifest["benchmarks"] if not e["quality"]):
+        return "what improved fails for another reason already, so there is no claim to test"
+    return "no benchmark improved, so there is no claim to test"
 
 
 def _applicable(life: Life, control: Control) -> Control:

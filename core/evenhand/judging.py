@@ -64,6 +64,17 @@ def judge(
     return {**entry, "reason": f"also better than {_listed(beaten)}", "verdict_text": text}
 
 
+def claims(
+    entries: Sequence[dict[str, Any]], quality: Mapping[str, Any] | None, *, primary: str | None, level: float = 0.05
+) -> list[str]:
+    """The bias benchmarks that improved, and that everything but controls leaves standing, in order.
+
+    `primary` is the benchmark that the headline of the run rests on; the rest is as in `judge`.
+    """
+    left = [judge(e, (), quality, primary=e["id"] == primary, level=level, others=entries) for e in entries]
+    return [e["id"] for e in left if e["verdict"] == "improved" and not e["quality"]]
+
+
 def _objection(
     entry: Mapping[str, Any],
     controls: Sequence[Mapping[str, Any]],
