@@ -340,7 +340,10 @@ text = "known.txt"
 def test_each_degradation_is_matched_to_the_cost_of_the_run_as_its_own_items_show(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, updates: int, noise: float
 ) -> None:
-    """A tiny model that knows forty sentences forgets some by noise; each control costs as much, to 0.005 nat."""
+    """A tiny model that knows forty sentences forgets some by noise; each control costs as much, to 0.005 nat.
+
+    Rounding alone may find no such strength: its cost jumps where many weights of a tiny model change cells at once.
+    """
     monkeypatch.chdir(tmp_path)
     save_tiny(tmp_path / "tiny", family=family)
     sentences = builtin_lines("everyday")[:40]
@@ -351,8 +354,13 @@ def test_each_degradation_is_matched_to_the_cost_of_the_run_as_its_own_items_sho
     lost = math.log(result.record["quality"]["ratio"]["value"])
     assert lost > 10 * MATCHED
     controls = {c["id"]: c for c in result.record["controls"]}
-    made = ("weight-noise", "unigram-mix", "temperature", "weight-rounding")
-    assert [controls[name]["state"] for name in made] == ["run"] * 4
+    made = ["weight-noise", "unigram-mix", "temperature"]
+    assert [controls[name]["state"] for name in made] == ["run"] * 3
+    if controls["weight-rounding"]["state"] == "run":
+        made.append("weight-rounding")
+    else:
+        reason = "no strength of it costs as much language quality as the run"
+        assert (controls["weight-rounding"]["state"], controls["weight-rounding"]["reason"]) == ("not run", reason)
     for name in made:
         sides: dict[str, list[float]] = {"before": [0.0, 0.0], "after": [0.0, 0.0]}
         for file, when in ((f"perplexity.{name}", "before"), ("perplexity", "before")):
