@@ -193,3 +193,18 @@ def test_chats_and_what_is_neither(run: Path) -> None:
         loaded.pipeline()(chat[:1])
     with pytest.raises(UsageError, match="int is neither a text nor a chat"):
         loaded.pipeline()([3])
+
+
+def test_a_measurement_scores_with_the_rules_that_the_model_decodes_with(run: Path) -> None:
+    """As of a model by `evenhand.load`, before the first call of `generate` or after it."""
+    benchmarks = [("pair-gap", {"limit": 6})]
+    loaded = evenhand.load(run)
+    model = carried(run / "model")
+    plain = carried(run / "model")
+    del plain.generate  # the class's own is left
+    found = [evenhand.measure(one, loaded.tokenizer, benchmarks)["pair-gap"] for one in (loaded.model, model, plain)]
+    values = [[record.values for record in one.records] for one in found]
+    assert values[0] == values[1] != values[2]
+    assert "contrastive-guidance" in found[1].mode
+    with pytest.raises(UsageError, match="it decodes with contrastive-guidance"):
+        evenhand.decode_with(model, loaded.tokenizer, ["probability-balancing"])

@@ -16,6 +16,7 @@ from typing import Any
 
 from evenhand.contributions import DecodingRule
 from evenhand.errors import RunNotFound
+from evenhand.filling import RULES
 
 FILE = "custom_generate/generate.py"
 LOOKED_UP = '''
@@ -74,6 +75,17 @@ def generate_with_rules(model: Any, inputs: Sequence[Any], arguments: dict[str, 
         own = vars(model).get("generate")
         if isinstance(own, partial) and own.keywords.get("model") is model:
             own.changes = getattr(with_rules, "changes", [])  # type: ignore[attr-defined]
+
+
+def rules_of(model: Any) -> tuple[DecodingRule, ...]:
+    """The rules of a model whose `generate` is that of its folder: none where it is another, or the plain one."""
+    own = vars(model).get("generate")
+    code = getattr(own.func, "__code__", None) if isinstance(own, partial) else None
+    if code is None or generate_with_rules.__name__ not in code.co_names:
+        return ()
+    here = next(iter(own.args), "")
+    rules: tuple[DecodingRule, ...] = getattr(vars(model).setdefault(KEPT, _Kept()).of(model, here), RULES)
+    return rules
 
 
 class _Kept:

@@ -236,6 +236,8 @@ def decode_with(
 
 
 def active_rules(model: PreTrainedModel) -> tuple[DecodingRule, ...]:
-    """The decoding rules that `decode_with` or `load` has put in force on a model."""
+    """The decoding rules that `decode_with`, `load` or the folder of a saved model has put in force on a model."""
+    from evenhand.carried_rules import rules_of
+
     rules: tuple[DecodingRule, ...] = getattr(vars(model).get("generate"), RULES, ())
-    return rules or attached(model)
+    return rules or rules_of(model) or attached(model)
