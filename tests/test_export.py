@@ -160,6 +160,11 @@ def test_with_code_plain_transformers_generates_what_was_measured(
     for _ in range(2):
         assert torch.equal(model.generate(**asked, **how), expected.model.generate(**asked, **how))
         assert torch.equal(logits(model, tokenizer), logits(*expected)), "from the first call on"
+    benchmarks = [("pair-gap", {"limit": 6})]
+    fresh = AutoModelForCausalLM.from_pretrained(str(folder), trust_remote_code=True)
+    measured, wanted = (evenhand.measure(m, tokenizer, benchmarks)["pair-gap"] for m in (fresh, expected.model))
+    assert [r.values for r in measured.records] == [r.values for r in wanted.records], "before the first call, too"
+    assert measured.mode == wanted.mode
     text = (folder / "README.md").read_text()
     assert "trust_remote_code=True" in text and "- trial-flat" in text and "- trial-scale" in text
     assert f"evenhand=={evenhand.__version__}" in (folder / "custom_generate" / "requirements.txt").read_text()

@@ -58,7 +58,16 @@ def test_a_change_by_construction_is_no_evidence_whatever_its_size() -> None:
         ),
         ([control("c", "worse")], "The run was not shown to be better than c (controls)."),
         ([control("c", reason="switched off in the recipe")], "No control was run: switched off in the recipe."),
-        ([control("c", reason="quality did not fall", state="not applicable")], ""),
+        ([control("c", reason="it did not fall", state="not applicable")], "No control applies: it did not fall."),
+        (
+            [
+                control("weight-noise", reason="no claim to test"),
+                control("weight-rounding", reason="it is made only where a recipe names it"),
+            ],
+            "No control was run: no claim to test.",
+        ),
+        ([control("weight-rounding", reason="it is made only where a recipe names it")], ""),
+        ([], ""),
     ],
 )
 def test_controls_by_what_became_of_them(controls: list[dict[str, Any]], said: str) -> None:

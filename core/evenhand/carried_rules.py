@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MethodType, SimpleNamespace
 from typing import Any
 
+from evenhand import restoring
 from evenhand.contributions import DecodingRule
 from evenhand.errors import RunNotFound
 from evenhand.filling import RULES
@@ -78,13 +79,21 @@ def generate_with_rules(model: Any, inputs: Sequence[Any], arguments: dict[str, 
 
 
 def rules_of(model: Any) -> tuple[DecodingRule, ...]:
-    """The rules of a model whose `generate` is that of its folder: none where it is another, or the plain one."""
+    """The rules of a model whose `generate` is that of its folder: none where it is another, or the plain one.
+
+    As with the first call of `generate`, steps that weights cannot hold are put in place.
+    """
     own = vars(model).get("generate")
     code = getattr(own.func, "__code__", None) if isinstance(own, partial) else None
-    if code is None or generate_with_rules.__name__ not in code.co_names:
+    if code is None:
         return ()
     here = next(iter(own.args), "")
-    rules: tuple[DecodingRule, ...] = getattr(vars(model).setdefault(KEPT, _Kept()).of(model, here), RULES)
+    if "evenhand.carried_rules" in code.co_names:
+        own = vars(model).setdefault(KEPT, _Kept()).of(model, here)
+    elif "evenhand.restoring" in code.co_names:  # of an export
+        restoring.complete(model, here)
+        own = vars(model)["generate"]
+    rules: tuple[DecodingRule, ...] = getattr(own, RULES, ())
     return rules
 
 
@@ -112,18 +121,17 @@ class _Kept:
 
 
 def _rules_of(model: Any, here: str) -> tuple[Any, list[DecodingRule]]:
-    from evenhand.restoring import NAME, restore
     from evenhand.tokenizer_loading import load_tokenizer
 
     folder = Path(here, getattr(model.config, "_name_or_path", "") or model.name_or_path)
-    path = folder / NAME
+    path = folder / restoring.NAME
     if not path.is_file():
         raise RunNotFound(
-            f"the model's folder has no {NAME}, so its decoding rules are not known", where=str(folder),
+            f"the model's folder has no {restoring.NAME}, so its decoding rules are not known", where=str(folder),
             do="load it from the run's folder with evenhand.load",
         )  # fmt: skip
     tokenizer = load_tokenizer(folder, where=str(folder), trust_remote_code=False)
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
     facts = json.loads(path.read_text(encoding="utf-8"))
-    return tokenizer, restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, folder)
+    return tokenizer, restoring.restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evenhand.control_steps import ON_REQUEST
 from evenhand.report_cost import what_it_cost
 from evenhand.report_numbers import counted, listing, number
 from evenhand.report_record import RunRecord
@@ -59,8 +60,11 @@ def _controls(run: RunRecord, first: BenchmarkResult) -> str:
     told += [f"{'it' if told else 'The run'} was not shown to be better than {listing(others)}"] if others else []
     if told:
         return f"{'; '.join(told)} (controls)."
-    reasons = list(dict.fromkeys(c.reason for c in run.controls if c.state == "not run" and c.reason))
-    return f"No control was run: {'; '.join(reasons)}." if reasons else ""
+    for state, what in (("not run", "was run"), ("not applicable", "applies")):
+        usual = [c for c in run.controls if c.state == state and c.id not in ON_REQUEST]
+        if reasons := list(dict.fromkeys(c.reason for c in usual if c.reason)):
+            return f"No control {what}: {'; '.join(reasons)}."
+    return ""
 
 
 def _overlap(run: RunRecord, first: BenchmarkResult) -> str:
