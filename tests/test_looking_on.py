@@ -83,3 +83,12 @@ def test_scores_of_token_ids_are_those_of_their_text(tmp_path: Any) -> None:
     ids = tuple(run.tokenizer(text)["input_ids"])
     [one], [other] = run.services.score([text]), run.services.score([ids])
     assert one.ids == other.ids and one.total == other.total
+
+
+def test_the_end_of_a_text_has_the_scores_that_it_has_in_the_whole(tmp_path: Any) -> None:
+    run = testing.run_context(tmp_path)
+    text = "The nurse said that he left."
+    [whole], [end] = run.services.score([text], dtype="float32"), run.services.score([text], dtype="float32", ends=[2])
+    last = range(len(whole.ids) - 2, len(whole.ids))
+    assert (end.ids, end.n) == (whole.ids, 2) and whole.n > 2
+    assert end.total == pytest.approx(whole.over(last), abs=1e-5)

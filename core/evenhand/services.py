@@ -159,18 +159,20 @@ class Services:
         model: PreTrainedModel | None = None,
         rules: Sequence[DecodingRule] = (),
         dtype: Precision = "auto",
+        ends: Sequence[int] | None = None,
     ) -> list[SequenceScore]:
         """Log-likelihood in nat of each text, per token (masked models: pseudo-log-likelihood).
 
         Instead of a text there may be its token ids, with every special token that the model should see. `dtype`
-        "float32" is for differences of a few thousandths, which shorter formats do not resolve.
+        "float32" is for differences of a few thousandths, which shorter formats do not resolve. Causal models: of each
+        text only the last `ends` tokens are scored, where these are given; the others have no score (nan).
         """
         from evenhand.scoring import pll, score_texts
 
         target = model or self.model
         if self.kind == "masked":
             return pll(target, self.tokenizer, texts, rules=rules, dtype=dtype)
-        return score_texts(target, self.tokenizer, texts, kind=self.kind, rules=rules, dtype=dtype)
+        return score_texts(target, self.tokenizer, texts, kind=self.kind, rules=rules, dtype=dtype, ends=ends)
 
     def distributions(
         self,

@@ -25,7 +25,7 @@ def log_likelihoods(
             (context_ids(run.tokenizer, context, context_tokens), continuation_ids(run.tokenizer, continuation))
             for context, continuation in pairs[start : start + AT_ONCE]
         ]
-        scores = run.services.score([c + t for c, t in rows], model=model)
+        scores = run.services.score([c + t for c, t in rows], model=model, ends=[len(t) for _, t in rows])
         found += [s.over(range(len(c), len(c) + len(t))) for s, (c, t) in zip(scores, rows, strict=True)]
     return found
 
