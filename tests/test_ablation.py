@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,6 +241,22 @@ def test_a_part_that_cannot_stand_alone_is_recorded_with_its_reason(place: Path)
     assert ledger.interaction is None and ledger.shares[2].alone is None and ledger.shares[2].added is not None
     page = ablation_page(found)
     assert any("Could not be run: only trial-unmarked" in s for s in page.answer)
+
+
+def test_a_defect_that_one_part_meets_is_its_reason(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evenhand import ablation as module
+
+    original, alone = module.ran, Path("apart/runs/only-trial-scale")
+
+    def breaks(recipe: Any, parent: Path, **named: Any) -> Any:
+        if parent == alone:
+            raise RuntimeError("the size of tensor a must match")
+        return original(recipe, parent, **named)
+
+    monkeypatch.setattr(module, "ran", breaks)
+    found = taken_apart(written(place, "trial-scale", "trial-norms", "train"))
+    failed = {c.name: c.reason for c in found.configurations if c.record is None}
+    assert failed == {"only trial-scale": "a defect in the toolkit (RuntimeError: the size of tensor a must match)"}
 
 
 # --------------------------------------------------------------------------------------------------------- workers

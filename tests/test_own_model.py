@@ -11,8 +11,8 @@ import torch
 from datasets import Dataset
 
 import evenhand
-from evenhand.contributions import Aggregator
-from evenhand.errors import NotPortable, PluginFault, UsageError, WrongModelKind
+from evenhand.contributions import Aggregator, LossTerm
+from evenhand.errors import NoEffect, NotPortable, PluginFault, UsageError, WrongModelKind
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.architecture.selective_update import SelectiveUpdate
 from evenhand_standard.architecture.weight_interpolation import WeightInterpolation
@@ -241,6 +241,32 @@ def test_options_of_the_toolkits_own_training_are_checked() -> None:
     with pytest.raises(UsageError) as error:
         evenhand.train(model, tokenizer, ROWS, resume=True)
     assert str(error.value) == "evenhand.train: there is nothing to resume from\n  give the folder"
+
+
+def test_a_row_without_a_text_is_named() -> None:
+    model, tokenizer = tiny_causal()
+    for value, said in ((None, "no text"), (3, "not text but int")):
+        rows = {"text": ["The rain fell.", value]} if value is None else {"text": [value, value]}
+        with pytest.raises(UsageError) as error:
+            evenhand.train(model, tokenizer, Dataset.from_dict(rows), max_steps=1)
+        assert str(error.value) == (
+            f"row {2 if value is None else 1} of the data set: {said}\n"
+            "  dataset.filter(lambda row: isinstance(row['text'], str))"
+        )
+
+
+def test_a_term_that_is_always_zero_is_an_error_unless_it_is_an_anchor(tmp_path: Path) -> None:
+    model, tokenizer = tiny_causal()
+    nothing = lambda batch, outputs: outputs.logits.sum() * 0  # noqa: E731
+    for how in ({"anchor": True}, {"weight": 0.0}):
+        term = LossTerm(name="nothing", fn=nothing, **how)
+        assert evenhand.train(model, tokenizer, ROWS, [term], max_steps=1, batch_size=4).steps == 1
+    with pytest.raises(NoEffect) as error:
+        evenhand.train(model, tokenizer, ROWS, [LossTerm(name="nothing", fn=nothing)], max_steps=1, batch_size=4)
+    assert str(error.value) == (
+        "evenhand.train: the loss term 'nothing' changed nothing: its gradient was zero in each step that was looked "
+        "at\n  the model has learned from the other terms\n  mend the term, or leave it out"
+    )
 
 
 def test_rules_around_requests_alone_leave_every_way_of_decoding_to_the_model() -> None:

@@ -228,6 +228,41 @@ def test_what_one_configuration_cannot_do_does_not_stop_the_others(place: Path) 
     assert "reads the column 'mood'" in next(t.reason for t in found.trials if t.state == "failed")
 
 
+def test_a_defect_that_one_configuration_meets_does_not_stop_the_others(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the sweep is called again: the one that met it is not tried for ever."""
+    from evenhand import sweep as module
+
+    original, met = module._try, []
+
+    def first_breaks(recipe: Any, study: Any, trial: Any, *more: Any, **named: Any) -> None:
+        if not met or met[0] == trial.number:
+            met.append(trial.number)
+            raise RuntimeError("the size of tensor a must match")
+        original(recipe, study, trial, *more, **named)
+
+    monkeypatch.setattr(module, "_try", first_breaks)
+    path = written(place, trials=2)
+    for _ in range(2):
+        found = swept(path)
+        assert sorted(t.state for t in found.trials) == ["complete", "failed"]
+    assert len(met) == 1
+    failed = next(t for t in found.trials if t.state == "failed")
+    assert failed.reason == "a defect in the toolkit (RuntimeError: the size of tensor a must match)"
+
+
+def test_a_full_disk_stops_the_search(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evenhand import sweep as module
+
+    def full(*given: Any, **named: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "_try", full)
+    with pytest.raises(OSError, match="No space left"):
+        swept(written(place, trials=2))
+
+
 # ------------------------------------------------------------------------------------------------------ bad input
 def test_every_problem_of_a_sweep_is_told_at_once(place: Path) -> None:
     extra = (

@@ -16,12 +16,14 @@ from datasets import Dataset
 from evenhand import training_data
 from evenhand.contributions import Aggregator, LossTerm, Needs, Pairing
 from evenhand.errors import NoEffect, OutOfMemory, TrainingDiverged, UsageError
+from evenhand.positions import most_tokens
 from evenhand.recipe_model import TrainingSection
-from evenhand.reference import ReferenceModel
+from evenhand.reference import MOST, ReferenceModel
 from evenhand.training import train
 from evenhand.training_checkpoints import last_checkpoint
-from evenhand.training_data import Collator, encode, rows_that_are_read
+from evenhand.training_data import Collator, EncodedRow, encode, rows_that_are_read
 from evenhand.training_forward import forward, forward_masked_only
+from evenhand.training_rows import in_updates, read_again
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
 TEXTS = [
@@ -80,6 +82,19 @@ def test_a_dose_in_tokens_is_read_in_whole_updates(tmp_path: Path, counterfactua
     assert run(model, tokenizer, tmp_path / "c", terms, max_tokens=1, **dosed).steps == 1
 
 
+def test_a_dose_in_tokens_is_what_all_processes_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 rows of 10 tokens: an update of 4 rows in each of P processes reads 40 P tokens."""
+    rows = [EncodedRow(number, tuple(range(10))) for number in range(400)]
+    settings = TrainingSection(max_tokens=2000, batch_size=4)
+    steps = {}
+    for processes in (1, 2, 5):
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        steps[processes] = in_updates(settings, rows).max_steps
+    assert steps == {1: 50, 2: 25, 5: 10}
+    assert not read_again(TrainingSection(max_steps=20, batch_size=4), rows), "5 processes read each row once"
+    assert read_again(TrainingSection(max_steps=21, batch_size=4), rows)
+
+
 def test_of_many_rows_those_are_prepared_that_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = tiny_causal()
     rows = Dataset.from_dict({"text": [f"{TEXTS[k % 4]} {k}" for k in range(5000)]})
@@ -92,6 +107,9 @@ def test_of_many_rows_those_are_prepared_that_are_read(tmp_path: Path, monkeypat
     assert numbers == sorted(set(numbers)) and numbers[-1] > 4000 and numbers[0] < 1000
     assert rows_that_are_read(rows, steps, tokenizer, 3)["text"][:] == drawn["text"][:]
     assert rows_that_are_read(rows, steps, tokenizer, 4)["text"][:] != drawn["text"][:]
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert len(rows_that_are_read(rows, steps, tokenizer, 3)) == 180  # each process reads rows of its own
+    monkeypatch.delenv("WORLD_SIZE")
     long = TrainingSection(max_steps=500, batch_size=8)
     assert rows_that_are_read(rows, long, tokenizer, 3) is rows  # 4000 rows and a quarter are all
     mean = sum(len(ids) for ids in tokenizer(rows["text"][:])["input_ids"]) / 5000
@@ -317,6 +335,30 @@ def test_the_reference_is_the_untouched_model_exactly(tmp_path: Path) -> None:
     term = LossTerm(name="check", fn=check, needs=Needs(reference=True), anchor=True)
     run(model, tokenizer, tmp_path, [term], reference=lambda: ReferenceModel(base, kind="causal"), precision="float32")
     assert len(gaps) == 6 and max(gaps) < 1e-4
+
+
+@pytest.mark.parametrize(("steps", "limit", "passes"), [(8, MOST, 4), (8, 0, 8), (4, MOST, 4), (8, 5000, 8)])
+def test_states_of_the_reference_are_kept_where_a_row_comes_again_and_as_long_as_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, limit: int, passes: int
+) -> None:
+    """16 rows, 4 an update: from the fifth update on each was read before. Two terms that ask share a pass."""
+    model, tokenizer = tiny_causal()
+    reference = ReferenceModel(copy.deepcopy(model).eval(), kind="causal")
+    reference.limit = limit
+    made, held, original = [], [], reference._final_hidden
+    monkeypatch.setattr(reference, "_final_hidden", lambda ids, mask: made.append(1) or original(ids, mask))
+
+    def ask(batch: Any, outputs: Any) -> torch.Tensor:
+        outputs.reference.logits()
+        held.append(sum(state.nbytes for state in reference.hidden.values()))
+        return outputs.logits.sum() * 0
+
+    terms = [LossTerm(name=name, fn=ask, needs=Needs(reference=True), anchor=True) for name in ("one", "other")]
+    run(model, tokenizer, tmp_path, terms, reference=lambda: reference, max_steps=steps)
+    assert len(made) == passes
+    assert max(held) <= limit and (max(held) > 0) == (limit > 0 and steps > 4)
+    reference.forget(0)
+    assert not reference.hidden and reference.limit == 0
 
 
 @pytest.mark.parametrize("make, kind", [(tiny_causal, "causal"), (tiny_masked, "masked")])
@@ -806,6 +848,76 @@ def test_a_resume_with_other_terms_or_other_parameters_is_refused_by_name(tmp_pa
         run(model, tokenizer, tmp_path, [term("small")], resume=True, trainable=["model.norm.weight"])
     assert str(caught.value).startswith("training: the training that is to go on moved other parameters: ")
     assert all(torch.equal(p, before[n]) for n, p in state(model).items())
+
+
+def test_what_a_training_learns_from_is_told_where_it_is_other_than_before(tmp_path: Path) -> None:
+    """Weights, text, seed and budget are no settings of the training, and change what is learned all the same."""
+    model, tokenizer = tiny_causal()
+    size = lambda batch, outputs: outputs.logits.float().pow(2).mean()  # noqa: E731
+    retention = Dataset.from_dict({"text": [f"{TEXTS[k % 4]} {k}" for k in range(12)]})
+
+    def go(folder: Path, weight: float, texts: list[str], seed: int, **more: Any) -> Any:
+        return train(
+            model, tokenizer, Dataset.from_dict({"text": texts}), [LossTerm(name="size", fn=size, weight=weight)],
+            kind="causal", settings=TrainingSection(max_steps=4, batch_size=2, save_every=2), folder=folder, seed=seed,
+            reference=lambda: ReferenceModel(copy.deepcopy(model).eval(), kind="causal"), **more,
+        )  # fmt: skip
+
+    go(tmp_path / "a", 1.0, TEXTS, 3)
+    shutil.rmtree(tmp_path / "a" / "checkpoint-4")
+    told = go(tmp_path / "a", 50.0, TEXTS[::-1], 7, resume=True).events
+    begins = "goes on from checkpoint-2 with other settings: the loss is 50 size, was 1 size; the text is 4 rows ("
+    assert len(told) == 1 and told[0].startswith(begins)
+    assert told[0].endswith("; the seed is 7, was 3")
+    go(tmp_path / "b", 1.0, TEXTS, 3, retention=retention, budget=1.05)
+    shutil.rmtree(tmp_path / "b" / "checkpoint-4")
+    for more, had in (({}, "it was watched by a budget, this one by nothing"),):
+        with pytest.raises(UsageError) as caught:
+            go(tmp_path / "b", 1.0, TEXTS, 3, resume=True, **more)
+        assert str(caught.value) == (
+            f"training: the training that is to go on was watched by something else\n  {had}\n"
+            "  go on with the same budget and criterion, or begin again in another folder"
+        )
+    told = go(tmp_path / "b", 1.0, TEXTS, 3, resume=True, retention=retention, budget=9.0).events
+    assert told[0] == "goes on from checkpoint-2 with other settings: the budget is 9.0, was 1.05"
+    shutil.rmtree(tmp_path / "a" / "checkpoint-4")
+    with pytest.raises(UsageError, match="it was watched by nothing, this one by a budget"):
+        go(tmp_path / "a", 50.0, TEXTS[::-1], 7, resume=True, retention=retention, budget=1.05)
+
+
+def test_a_row_is_cut_where_the_model_has_no_further_position(tmp_path: Path) -> None:
+    model, tokenizer = tiny_masked()
+    most = most_tokens(model)
+    rows = Dataset.from_dict({"text": ["rain fell on the town " * most] * 4})
+    settings = TrainingSection(max_steps=1, batch_size=2, max_length=most + 90)
+    result = train(model, tokenizer, rows, (), kind="masked", settings=settings, folder=tmp_path, seed=3)
+    assert result.steps == 1 and result.tokens == 2 * most
+    assert result.events == [f"the model takes {most:,} tokens, so that rows are cut there and not at {most + 90:,}"]
+
+
+def test_padding_stays_within_the_positions_of_the_model() -> None:
+    _, tokenizer = tiny_causal()
+    rows = [EncodedRow(0, tuple(range(5, 24))), EncodedRow(1, tuple(range(5, 10)))]
+    shapes = [
+        Collator(tokenizer=tokenizer, kind="causal", bins={}, seed=0, most=most)(rows)["input_ids"].shape[1]
+        for most in (None, 64, 20, 19)
+    ]
+    assert shapes == [32, 32, 20, 19]
+
+
+def test_terms_that_read_the_weights_are_refused_where_these_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    from evenhand.training_terms import Terms
+
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    term = LossTerm(name="held", fn=lambda batch, outputs: outputs.loss * 0, needs=Needs(weights=True), anchor=True)
+    with pytest.raises(UsageError) as caught:
+        Terms([term], None, 1.0)
+    assert str(caught.value) == (
+        "training: the loss term 'held' reads the weights of the model, which FSDP splits between processes\n"
+        "  train with plain data parallelism, or leave the term out"
+    )
+    monkeypatch.delenv("ACCELERATE_USE_FSDP")
+    assert len(Terms([term], None, 1.0)) == 2
 
 
 def test_a_resume_with_other_settings_says_which(tmp_path: Path) -> None:

@@ -242,6 +242,11 @@ def test_a_better_moment_over_the_budget_is_no_candidate() -> None:
     assert watch.violation(1.0) == -1.0
     assert watch.violation(1.02**3) == pytest.approx(2.0)
     assert watch._impatient()
+    # The smaller the budget, the more a loss counts; one of nothing counts most, and allows nothing.
+    strict = [Watch(budget=budget).violation(1.05) for budget in (1.05, 1.02, 1.01, 1.001, 1.0)]
+    assert strict[0] == 0 and strict == sorted(strict)
+    assert strict[-1] == pytest.approx(math.log(1.05) / math.log(1.001))
+    assert Watch(budget=1.0).violation(1.0) == 0 > Watch(budget=1.0).violation(0.99)
     watch.looks = [Look(step=step, ratio=1.05, criterion=0.5) for step in (5, 10, 15)]
     assert not watch._impatient(), "patience begins with the first moment within the budget"
 

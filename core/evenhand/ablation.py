@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from evenhand.cache import make_folder, storing
 from evenhand.configurations import NOT_OF_ONE, SPARE, failure_since, ran, reason_of
-from evenhand.errors import EvenhandError, RecipeError
+from evenhand.errors import RecipeError
 from evenhand.plan import needs_training, stages_of
 from evenhand.recipe import Recipe, resolve_steps, varied
 
@@ -91,7 +91,7 @@ def ablate(recipe: Recipe, folder: Path, *, offline: bool = False) -> Ablation:
                 done[one.name] = replace(one, folder=found.folder, record=found.record)
             except NOT_OF_ONE:
                 raise
-            except EvenhandError as error:
+            except Exception as error:  # what goes wrong in one configuration is its reason
                 if is_whole:
                     raise
                 done[one.name] = replace(one, reason=reason_of(error))

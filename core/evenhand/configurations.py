@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SPARE = ("evaluation.controls=none", "traffic.limit=0")
 """Overrides of every configuration: controls belong to the claim about the one that is chosen."""
-NOT_OF_ONE = (ModelNotFound, DataNotFound, DigestMismatch, Offline, StorageFault)
+NOT_OF_ONE = (ModelNotFound, DataNotFound, DigestMismatch, Offline, StorageFault, OSError)
 """What would stop every configuration alike, and so stops the whole."""
 
 
@@ -90,9 +90,12 @@ def _status(folder: Path) -> str:
         return "unreadable"
 
 
-def reason_of(error: EvenhandError) -> str:
-    """Why a configuration failed, in a line."""
-    return " ".join(str(error).split())
+def reason_of(error: Exception) -> str:
+    """Why a configuration failed, in a line; what nobody foresaw is called by its type."""
+    said = " ".join(str(error).split())
+    if isinstance(error, EvenhandError):
+        return said
+    return f"a defect in the toolkit ({type(error).__name__}{': ' if said else ''}{said})"
 
 
 def metric_of(record: RunRecord, name: str) -> MetricResult | None:

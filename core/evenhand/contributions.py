@@ -119,6 +119,9 @@ class Needs:
     """`outputs.hidden_states`: a tuple of [B, T, H], embeddings first."""
     attentions: bool = False
     """`outputs.attentions`: a tuple of [B, heads, T, T]; makes the host choose eager attention."""
+    weights: bool = False
+    """The parameters of the model itself, by `outputs.model` or held since the start. Refused where they are split
+    between processes: none has them whole there."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Kind, LossTerm
 from evenhand.errors import UsageError
+from evenhand.positions import most_tokens
 from evenhand.progress import progress
 from evenhand.training_data import Collator, encode
 from evenhand.training_forward import forward
@@ -44,12 +45,12 @@ def loss_gradients(
     pairings = [n.counterfactual for n in needs if n.counterfactual is not None]
     columns = tuple(c for n in needs for c in n.columns)
     rows, bins = encode(
-        data, tokenizer, kind=kind, max_length=max_length, pairings=pairings, columns=columns,
+        data, tokenizer, kind=kind, max_length=min(max_length, most_tokens(model)), pairings=pairings, columns=columns,
         vocabulary=model.get_input_embeddings().num_embeddings,
     )  # fmt: skip
     if not rows:
         raise UsageError("no row has two tokens or more, there is nothing to measure a gradient on", where=title)
-    collate = Collator(tokenizer=tokenizer, kind=kind, bins=bins, seed=seed)
+    collate = Collator(tokenizer=tokenizer, kind=kind, bins=bins, seed=seed, most=most_tokens(model))
     named = dict(model.named_parameters())
     flags, was_training = {name: p.requires_grad for name, p in named.items()}, model.training
     found: dict[str, torch.Tensor] = {}

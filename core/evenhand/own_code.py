@@ -26,6 +26,7 @@ from evenhand import own_words
 from evenhand.compose import Composer
 from evenhand.context import RunContext, StepHandle, axes_of
 from evenhand.contributions import Kind
+from evenhand.data import why_no_text
 from evenhand.discovery import discover, load
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.foreign_precision import copied
@@ -221,6 +222,16 @@ def require_text(columns: Sequence[str] | None) -> None:
         raise UsageError(
             "the data set has no column 'text'", known=known, do="dataset.rename_column(YOUR_COLUMN, 'text')"
         )
+
+
+def require_texts(dataset: Any) -> None:
+    """Raises UsageError for a row of a data set whose `text` is none."""
+    for number, value in enumerate(dataset["text"], 1):
+        if not isinstance(value, str):
+            raise UsageError(
+                f"row {number:,} of the data set: {why_no_text(value)}",
+                do="dataset.filter(lambda row: isinstance(row['text'], str))",
+            )
 
 
 # ----------------------------------------------------------------------------------------- plugins as they are given

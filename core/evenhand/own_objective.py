@@ -25,6 +25,7 @@ from evenhand.foreign_precision import copied
 from evenhand.own_code import Given
 from evenhand.own_terms import fit_for_a_loop, rows_of, terms_of
 from evenhand.pairs import token_bins
+from evenhand.positions import most_tokens
 from evenhand.training_batch import Batch, Outputs
 from evenhand.training_data import Collator, EncodedRow, encode
 from evenhand.training_terms import Terms
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 PROOF_BATCHES = 5
 """Gradients of single terms are measured in the first batches, and of one that was zero there when it is not."""
-HELD_BYTES = 2**30
-"""Hidden states of the reference that are kept for the next epoch; beyond this, they are computed again."""
 LENGTH = 512
 
 
@@ -79,10 +78,10 @@ class Objective:
         self._pairings = [n.counterfactual for n in needs if n.counterfactual is not None]
         self._columns = tuple(dict.fromkeys(c for n in needs for c in n.columns))
         self._vocabulary = model.get_input_embeddings().num_embeddings
-        positions = getattr(model.config, "max_position_embeddings", None) or max_length
-        self.max_length = min(max_length, positions, tokenizer.model_max_length)
+        most = most_tokens(model)
+        self.max_length = min(max_length, most, tokenizer.model_max_length)
         bins = {p.key: token_bins(tokenizer, p.bins, self._vocabulary) for p in self._pairings}
-        self.collate = Collator(tokenizer=tokenizer, kind=self.kind, bins=bins, seed=seed)
+        self.collate = Collator(tokenizer=tokenizer, kind=self.kind, bins=bins, seed=seed, most=most)
         """The data collator: rows of `encode` -> a batch. For masked models the callback makes it mask other pieces in
         each pass over the data."""
         self._reference = _reference(model, reference, self.kind) if any(n.reference for n in needs) else None
@@ -156,7 +155,6 @@ class Objective:
         else:
             raw = self._terms.raw(batch, outputs)
             weighted = {s.term.name: value * (s.term.weight / s.scale) for s, value in raw}
-        self._forget()
         value = self._terms.combine(weighted)
         if learns:
             if not _recomputes(model):
@@ -216,14 +214,8 @@ class Objective:
                 kept.update({k: v.to(device) for k, v in kept.items() if hasattr(v, "to") and v.ndim})
         if self._reference is not None:
             self._reference.model.to(device)
-            self._reference.hidden.clear()
+            self._reference.forget()
         self._device = device
-
-    def _forget(self) -> None:
-        if self._reference is not None and self._reference.hidden:
-            one = next(iter(self._reference.hidden.values()))
-            if len(self._reference.hidden) * one.numel() * one.element_size() > HELD_BYTES:
-                self._reference.hidden.clear()
 
     # ------------------------------------------------------------------------------------------------- the rest
     def callback(self, title: str = "Training") -> Any:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
-from evenhand.errors import UsageError
-from evenhand.own_code import Given, require_text
+from evenhand.errors import NoEffect, UsageError
+from evenhand.own_code import Given, require_text, require_texts
 from evenhand.own_terms import terms_of
 from evenhand.recipe_model import BudgetSection, TrainingSection
 from evenhand.retention_text import retention_text
@@ -56,6 +56,7 @@ def train(
     if resume and folder is None:
         raise UsageError("there is nothing to resume from", where="evenhand.train", do="give the folder")
     require_text(getattr(dataset, "column_names", None))
+    require_texts(dataset)
     terms, steps = terms_of(model, tokenizer, list(plugins), kind, seed)
     place = Path(folder) if folder is not None else steps.folder / "training"
     before = tensor_digests(model)
@@ -77,4 +78,19 @@ def train(
         resume=resume,
     )
     note_moved(model, [name for name, digest in tensor_digests(model).items() if digest != before[name]])
+    _demand_effects([term for term in terms if isinstance(term, LossTerm)], result)
     return result
+
+
+def _demand_effects(losses: Sequence[LossTerm], result: TrainingResult) -> None:
+    """Raises NoEffect for a term with a weight, no anchor, whose gradient was zero wherever it was measured."""
+    from evenhand.training_terms import told_apart
+
+    for term in told_apart(losses):
+        if term.weight and not term.anchor and result.terms[term.name]["gradient_norm"] == 0:
+            raise NoEffect(
+                f"the loss term {term.name!r} changed nothing: its gradient was zero in each step that was looked at",
+                where="evenhand.train",
+                known="the model has learned from the other terms",
+                do="mend the term, or leave it out",
+            )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.errors import OutOfMemory, UsageError
 from evenhand.filling import foreign_hooks
 from evenhand.memory_errors import out_of_memory
+from evenhand.positions import most_tokens
 from evenhand.scored_text import demand_embedded
 from evenhand.scoring_packing import LENGTH_STEP, SHARED, PackedRow, Row, common, plan
 from evenhand.scoring_precision import measuring
@@ -56,8 +57,7 @@ class Forward:
         self.pad_id, self.batch_tokens = pad_id, batch_tokens
         self._fitting = batch_tokens
         """The most tokens that are run at once, which shrinks when memory runs out."""
-        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-        self.longest = min(int(positions) - _never_taken(model), longest or 2**31)
+        self.longest = min(most_tokens(model), longest or 2**31)
         """The most tokens that a sequence may have."""
         self._on_event = on_event
 
@@ -318,13 +318,6 @@ def _attends_to_all(model: PreTrainedModel, longest: int) -> bool:
     if any(isinstance(r, int) and 0 < r < longest for r in reach):
         return False
     return "position_ids" in inspect.signature(model.forward).parameters
-
-
-def _never_taken(model: PreTrainedModel) -> int:
-    """The positions that no token has: RoBERTa and its kin count from behind the index of padding."""
-    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
-    index = getattr(table, "padding_idx", None)
-    return 0 if index is None else int(index) + 1
 
 
 def _up(number: int, step: int, most: int) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import digest_of, make_folder, storing, write_atomic
 from evenhand.configurations import NOT_OF_ONE, SPARE, Ran, badness, metric_of, ran, reason_of
-from evenhand.errors import EvenhandError, RecipeError, UsageError
+from evenhand.errors import RecipeError, UsageError
 from evenhand.examination import examined
 from evenhand.near_match import did_you_mean
 from evenhand.recipe import Recipe, resolve_steps, varied
@@ -76,7 +76,7 @@ def sweep(recipe: Recipe, folder: Path, *, offline: bool = False) -> Sweep:
     plain = _untouched(recipe, folder, catalogue, offline=offline)
     names = _objectives(recipe, plain.record)
     study = Study(folder, section, seed=recipe.run.seed, objectives=len(names))
-    last: EvenhandError | None = None
+    last: Exception | None = None
     while True:
         with study.next() as trial:
             if trial is None:
@@ -85,7 +85,7 @@ def sweep(recipe: Recipe, folder: Path, *, offline: bool = False) -> Sweep:
                 _try(recipe, study, trial, names, folder, catalogue, offline=offline)
             except NOT_OF_ONE:
                 raise
-            except EvenhandError as error:
+            except Exception as error:  # noqa: BLE001 - what goes wrong in one configuration is its reason
                 last = error
                 study.fail(trial, reason_of(error))
     found = _gathered(recipe, folder, study_id, names, study, plain.record, catalogue, offline=offline)

@@ -19,6 +19,7 @@ from evenhand.split_parameters import moving, put_into
 from evenhand.term_gradients import all_finite, diverged
 from evenhand.training_batch import Batch, Outputs
 from evenhand.training_checkpoints import changed_settings, read_moving, write_moving
+from evenhand.training_facts import demand_watched_alike
 from evenhand.training_forward import forward, forward_masked_only, token_count, total, trained
 from evenhand.training_log import TrainingLog
 from evenhand.training_terms import Terms
@@ -232,6 +233,7 @@ class EvenhandTrainer(Trainer):  # type: ignore[misc]
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
         self.went_on_from, state = read_moving(folder, self.model)
+        demand_watched_alike(state["terms"], self.terms.watch)
         self.terms.load_state_dict(state["terms"])
         put_into(self.model, self.went_on_from)
         self.tokens, self.earlier = state["tokens"], state["seconds"]

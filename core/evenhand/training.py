@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm, ModelTransform, TrainingStart
 from evenhand.errors import NoEffect
-from evenhand.processes import is_first
+from evenhand.positions import most_tokens
+from evenhand.processes import everyone, is_first
 from evenhand.split_parameters import demand_whole
 from evenhand.training_arguments import current_device_kept
 from evenhand.training_attempts import Attempts
@@ -24,7 +25,7 @@ from evenhand.training_checks import demand_sound, one_aggregator, one_criterion
 from evenhand.training_log import TrainingLog
 from evenhand.training_model import eager_where_needed, in_float32, moved, selected
 from evenhand.training_result import TrainingResult
-from evenhand.training_rows import encoded, in_updates
+from evenhand.training_rows import encoded, in_updates, read_again
 from evenhand.training_terms import Terms
 from evenhand.training_watch import watch_of
 
@@ -81,6 +82,9 @@ def train(
         events.append(text)
         on_event(text)
 
+    if settings.max_length > (most := most_tokens(model)):
+        tell(f"the model takes {most:,} tokens, so that rows are cut there and not at {settings.max_length:,}")
+        settings = settings.model_copy(update={"max_length": most})
     rows, bins = encoded(
         data, losses, model, tokenizer, kind=kind, settings=settings, seed=seed, idle=idle, title=title, tell=tell
     )
@@ -103,6 +107,8 @@ def train(
             model, tokenizer, retention, criterion, kind=kind, budget=budget, settings=settings, seed=seed,
             losses=losses,
         )  # fmt: skip
+        if reference_model is not None and not read_again(settings, rows):
+            reference_model.forget(0)
         attempts = Attempts(
             model=model, tokenizer=tokenizer, rows=rows, bins=bins, losses=losses, aggregator=aggregator,
             reference=reference_model, watch=watch, kind=kind, settings=settings, folder=folder, seed=seed,
@@ -118,7 +124,8 @@ def train(
     if is_first():
         write_terms(folder, run)
     return TrainingResult(
-        steps=trainer.state.global_step, tokens=trainer.tokens, seconds=trainer.seconds, terms=run.facts(),
+        steps=trainer.state.global_step, tokens=sum(everyone([trainer.tokens])), seconds=trainer.seconds,
+        terms=run.facts(),
         trainable=sum(p.numel() for p in before.values()), total=sum(p.numel() for p in model.parameters()),
         events=events, watch=watch.facts() if watch is not None else None,
     )  # fmt: skip

@@ -12,11 +12,13 @@ from evenhand.contributions import Aggregator, Kind, LossTerm, ModelTransform
 from evenhand.errors import OutOfMemory
 from evenhand.foreign_precision import own_precision
 from evenhand.memory_errors import out_of_memory
+from evenhand.positions import most_tokens
 from evenhand.processes import sharding
 from evenhand.split_parameters import Form
 from evenhand.training_arguments import arguments_of
 from evenhand.training_checkpoints import go, last_checkpoint
 from evenhand.training_data import Collator
+from evenhand.training_facts import facts_of
 from evenhand.training_log import TrainingLog, integrations
 from evenhand.training_model import put_back
 from evenhand.training_terms import Terms
@@ -57,6 +59,9 @@ class Attempts:
 
     def __post_init__(self) -> None:
         self.batch, self.accumulation = self.settings.batch_size, self.settings.gradient_accumulation
+
+    def _facts(self) -> dict[str, Any]:
+        return facts_of(self.losses, self.aggregator, self.rows, self.watch, seed=self.seed)
 
     def begin(self, untouched: PreTrainedModel) -> None:
         """Look at the untouched model and at the present one before the first update.
@@ -118,6 +123,8 @@ class Attempts:
         fitting, self.accumulation = smaller(self.batch, self.batch * self.accumulation)
         word = "halved" if fitting * 2 == self.batch else "cut"
         self.batch = fitting
+        if self.reference is not None:
+            self.reference.forget(0)
         self.tell(f"out of memory: micro-batch {word} to {fitting}, gradients accumulated over {self.accumulation}")
         if self.watch is not None:
             self.watch.read_beside(fitting)
@@ -133,7 +140,8 @@ class Attempts:
         board = (self.lines.path.parent if self.lines is not None else self.folder) / "tensorboard"
         if hasattr(arguments, "logging_dir"):  # transformers 4
             arguments.logging_dir = str(board)
-        collator = Collator(tokenizer=self.tokenizer, kind=self.kind, bins=self.bins, seed=self.seed)
+        most = most_tokens(self.model)
+        collator = Collator(tokenizer=self.tokenizer, kind=self.kind, bins=self.bins, seed=self.seed, most=most)
         return EvenhandTrainer(
             labels_only=settings.logits == "labels",
             model=self.model,
@@ -143,7 +151,7 @@ class Attempts:
             terms=terms,
             reference=self.reference,
             kind=self.kind,
-            settings=settings.model_dump(mode="json"),
+            settings={**settings.model_dump(mode="json"), **self._facts()},
             lines=self.lines,
             tell=self.tell,
             callbacks=[

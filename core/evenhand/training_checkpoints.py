@@ -59,7 +59,7 @@ def _stopped(checkpoint: Path, trainer: Any) -> bool:
     if trainer.terms.watch is None:
         return False
     saved = torch.load(checkpoint / STATE_OF_TERMS, weights_only=True, mmap=True)
-    return bool(saved["terms"]["watch"]["stopped"])
+    return bool(saved["terms"].get("watch", {}).get("stopped"))
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Kind, Pairing
 from evenhand.pairs import aligned_positions, comparable_positions, group_tokens, token_bins
+from evenhand.processes import count
 from evenhand.progress import progress
 from evenhand.training_batch import Batch, PairBatch
 
@@ -49,6 +50,11 @@ class EncodedRow:
     pairs: Mapping[str, tuple[EncodedPair, ...]] = field(default_factory=dict)
 
 
+def rows_of_an_update(settings: TrainingSection) -> int:
+    """How many rows all processes together read for one update."""
+    return settings.batch_size * settings.gradient_accumulation * count()
+
+
 def rows_that_are_read(data: Dataset, settings: TrainingSection, tokenizer: Any, seed: int) -> Dataset:
     """A drawn part of a large data set that is enough for a training which reads no more; else the data set itself.
 
@@ -59,7 +65,7 @@ def rows_that_are_read(data: Dataset, settings: TrainingSection, tokenizer: Any,
 
     if len(data) <= LARGE:
         return data
-    wanted: float = settings.max_steps * settings.batch_size * settings.gradient_accumulation
+    wanted: float = settings.max_steps * rows_of_an_update(settings)
     if settings.max_tokens is not None:
         some = data.select(range(0, len(data), len(data) // SAMPLE))["text"][:]
         lengths = [len(ids) for ids in tokenizer(some, truncation=True, max_length=settings.max_length)["input_ids"]]
@@ -137,6 +143,8 @@ class Collator:
     seed: int
     multiple: int = 16
     """Lengths are padded to a multiple of this, so that few tensor shapes occur."""
+    most: int | None = None
+    """But to no more than the model takes."""
     epoch: int = 0
     """Which pass over the data this is, from 0: in each, other pieces of a row are masked (Liu et al. 2019)."""
 
@@ -147,6 +155,7 @@ class Collator:
             [len(r.ids) for r in rows] + [len(p.ids) for r in rows for found in r.pairs.values() for p in found]
         )
         width = -(-longest // self.multiple) * self.multiple
+        width = max(longest, min(width, self.most or width))
         input_ids, mask = self._pad([r.ids for r in rows], width)
         labels = input_ids.masked_fill(mask == 0, -100)
         masked: list[set[int]] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import Kind, LossTerm
 from evenhand.errors import UsageError
 from evenhand.training_checks import demand_pairs
-from evenhand.training_data import EncodedRow, encode, rows_that_are_read
+from evenhand.training_data import EncodedRow, encode, rows_of_an_update, rows_that_are_read
 
 if TYPE_CHECKING:
     import torch
@@ -45,13 +45,19 @@ def encoded(
     return rows, bins
 
 
+def read_again(settings: TrainingSection, rows: Sequence[EncodedRow]) -> bool:
+    """Whether a training reads more rows than there are, so that some come twice."""
+    return settings.max_steps * rows_of_an_update(settings) > len(rows)
+
+
 def in_updates(settings: TrainingSection, rows: Sequence[EncodedRow]) -> TrainingSection:
     """Settings with `max_steps` updates, where they give a dose in tokens.
 
-    An update reads whole rows, drawn at random, so that what is read comes near the dose without being equal to it.
+    An update reads whole rows, drawn at random, so that what is read comes near the dose without being equal to it. The
+    dose is what all processes read together.
     """
     if settings.max_tokens is None:
         return settings
     read = sum(len(row.ids) + sum(len(pair.ids) for pairs in row.pairs.values() for pair in pairs) for row in rows)
-    an_update = settings.batch_size * settings.gradient_accumulation * read / len(rows)
+    an_update = rows_of_an_update(settings) * read / len(rows)
     return settings.model_copy(update={"max_steps": max(1, round(settings.max_tokens / an_update))})

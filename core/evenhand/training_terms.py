@@ -27,7 +27,7 @@ LOOKS = 5
 """How often a term that is not zero is looked at, until its gradient was seen not to be zero either."""
 
 
-def _told_apart(terms: Sequence[LossTerm]) -> Iterator[LossTerm]:
+def told_apart(terms: Sequence[LossTerm]) -> Iterator[LossTerm]:
     """The terms; of several with one name, the second and the next get a number, since all is kept by name."""
     seen: Counter[str] = Counter()
     for term in terms:
@@ -59,7 +59,7 @@ class Terms:
         self.aggregator = aggregator
         self.watch: Watch | None = None
         """What looks at the budget and at the criterion of early stopping meanwhile."""
-        self.states = [TermState(t) for t in _told_apart(([first] if language_modelling else []) + list(terms))]
+        self.states = [TermState(t) for t in told_apart(([first] if language_modelling else []) + list(terms))]
         _normalise(self.states, normalise)
         for state in self.states:
             if state.term.parameters is not None:
@@ -255,8 +255,15 @@ def _normalise(states: Sequence[TermState], chosen: bool | Collection[str]) -> N
 
 
 def _refuse_sharded(terms: Sequence[LossTerm], aggregator: Aggregator | None) -> None:
-    """Gradients of single terms need whole parameters on each process."""
+    """Terms that read the weights, and gradients of single terms, need whole parameters on each process."""
     by = sharding()
+    reading = [term.name for term in terms if term.needs.weights]
+    if by and reading:
+        raise UsageError(
+            f"the loss term {reading[0]!r} reads the weights of the model, which {by} splits between processes",
+            where="training",
+            do="train with plain data parallelism, or leave the term out",
+        )
     apart = [f"the aggregator {aggregator.name!r}"] if aggregator is not None and aggregator.uses == "gradients" else []
     apart += [f"the loss term {term.name!r}" for term in terms if term.optimizer is not None]
     if by and apart:

@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Criterion, Kind, LossTerm
 from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.positions import most_tokens
+from evenhand.processes import rank_and_count
 from evenhand.report_numbers import counted, number
 from evenhand.retention_text import FEWEST
 from evenhand.split_parameters import moving
@@ -41,6 +43,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evenhand.recipe_model import TrainingSection
+
+
+LEAST = math.log(1.001)
+"""The smallest unit of c, in nat: of a budget of 1 no share can be taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +135,10 @@ class Watch:
         return self.stopped
 
     def violation(self, ratio: float) -> float:
-        """c: 0 at the budget, -1 where nothing was lost."""
+        """c: 0 at the budget, -1 where nothing was lost; a budget that allows nothing counts in units of `LEAST`."""
         assert self.budget is not None
-        return math.log(ratio) / math.log(self.budget) - 1 if self.budget > 1 else math.log(ratio)
+        allowed = math.log(self.budget)
+        return (math.log(ratio) - allowed) / max(allowed, LEAST)
 
     def within(self, look: Look) -> bool:
         return look.ratio is None or self.budget is None or look.ratio <= self.budget
@@ -187,13 +194,17 @@ class Watch:
         return total / count * tokens / self.words
 
     def penalty(self, model: Any) -> tuple[torch.Tensor, int] | None:
-        """m * L_ret on rows drawn from the taught half, and the tokens read; None while the multiplier is zero."""
+        """m * L_ret on rows drawn from the taught half, and the tokens read; None while the multiplier is zero.
+
+        Of several processes each draws its own.
+        """
         import random
 
         if self.multiplier == 0:
             return None
         # Drawn by the moment, so that a resumed training draws the same rows.
-        draw = random.Random(f"{self.seed}-{self._drawn}")
+        rank, processes = rank_and_count()
+        draw = random.Random(f"{self.seed}-{self._drawn}" + (f"-{rank}" if processes > 1 else ""))
         self._drawn += 1
         rows = draw.sample(list(self.taught), min(self.batch, len(self.taught)))
         with self.precision():
@@ -247,8 +258,15 @@ class Watch:
             "looks": [dict(vars(look)) for look in self.looks],
         }
 
+    @property
+    def watched(self) -> list[str]:
+        """What it is watched by: what a moment that was seen says holds for the same alone."""
+        by = ["a budget"] if self.budget is not None else []
+        return [*by, f"the criterion {self.criterion.name!r}"] if self.criterion is not None else by
+
     def state_dict(self) -> dict[str, Any]:
         return {
+            "watched": self.watched,
             "multiplier": self.multiplier,
             "baseline": self.baseline,
             "looks": [dict(vars(look)) for look in self.looks],
@@ -299,5 +317,5 @@ def watch_of(
     watch.read_beside(settings.batch_size)
     # Of what is read: a row that `max_length` cuts has fewer words than its text.
     watch.words = sum(len(tokenizer.decode(row.ids, skip_special_tokens=True).split()) for row in measured)
-    watch.collator = Collator(tokenizer=tokenizer, kind=kind, bins={}, seed=seed)
+    watch.collator = Collator(tokenizer=tokenizer, kind=kind, bins={}, seed=seed, most=most_tokens(model))
     return watch

@@ -104,6 +104,7 @@ class Retention(Mitigation):
                 LossTerm(
                     name=f"retention ({anchor})",
                     fn=held.penalty,
+                    needs=Needs(weights=True),
                     on_start=held.start,
                     state_dict=held.state_dict,
                     load_state_dict=held.load_state_dict,

@@ -146,12 +146,12 @@ class SubspaceRegulariser(Mitigation):
             directions = Directions(partial(principal_directions, k=o.directions), tables, o.every)
             size = model.get_input_embeddings().num_embeddings
             fn: Term = projection(directions, neutral_tokens(run.tokenizer, tables, size))
-            needs = Needs()
+            needs = Needs(weights=True)
         else:
             directions = Directions(group_vectors, tables, o.every)
             targets = target_tokens(run.tokenizer, o.targets)
             fn = InnerProduct(directions, grouped, targets, set(run.tokenizer.all_special_ids))
-            needs = Needs(hidden_states=True)
+            needs = Needs(hidden_states=True, weights=True)
         return [
             LossTerm(
                 name=f"{o.form.replace('-', ' ')}{label}",
