@@ -354,6 +354,37 @@ def test_requests_in_other_threads_are_not_disturbed(host: Any) -> None:
         assert torch.equal(pool.submit(run.logits).result(), fused)
 
 
+def test_requests_of_one_batch_choose_their_own_adapters(host: Any) -> None:
+    from evenhand.contributions import Request
+    from evenhand.generation import generate
+    from evenhand_adapterfusion.preparation import release
+
+    run = three_adapters(host)
+    for parameter in run.model.parameters():
+        parameter.requires_grad_(False)
+
+    def said(model: Any, **meta: Any) -> Request:
+        return Request(prompt="The nurse said that", max_new_tokens=8, meta=meta)
+
+    asked = [said(run.model), said(run.model, adapters=[]), said(run.model, adapters=["task"]), said(run.model)]
+    found = [answer.text for answer in generate(run.model, run.tokenizer, asked)]
+    alone = [answer.text for answer in generate(run.base, run.tokenizer, asked[:1])]
+    with using(run.model, "task"):
+        task = [answer.text for answer in generate(run.model, run.tokenizer, asked[:1])]
+    assert found[1:3] == [*alone, *task] and found[0] == found[3]
+    assert len(set(found)) == 3, "another set of adapters is another model"
+    with pytest.raises(UsageError) as error:
+        generate(run.model, run.tokenizer, [said(run.model, adapters=0.0)])
+    assert str(error.value) == (
+        "meta 'adapters' of a request: 0.0 names no adapters\n"
+        "  a name, or a list of names; an empty list is the model without adapters"
+    )
+    with pytest.raises(UsageError, match="the model has no adapter 'taks'"):
+        generate(run.model, run.tokenizer, [said(run.model, adapters=["taks"])])
+    release(run.model)
+    assert not hasattr(run.model, "evenhand_request_settings")
+
+
 def test_an_unknown_adapter_is_refused(host: Any) -> None:
     run = three_adapters(host)
     with pytest.raises(UsageError) as error:

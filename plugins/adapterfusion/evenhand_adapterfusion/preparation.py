@@ -9,10 +9,12 @@ carries its own.
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from evenhand_sdk import UsageError
+from evenhand_sdk.request_settings import offer, withdraw
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 RECORD: Final = "_evenhand_adapters"
 """The attribute of the model that holds its `Preparation`."""
+SETTING: Final = "adapters"
+"""What a request sets in its `meta` to be answered with some of the adapters alone."""
 HOOKED: Final = ("llama", "mistral")
 """Model types that get their adapters by hooks. The library's own classes for them hand the key-value cache on
 under a name that transformers no longer uses: text would be generated without a past."""
@@ -96,7 +100,21 @@ def prepare(model: PreTrainedModel) -> Preparation:
             _undo(record.differences)
             raise _unknown(model)
     setattr(model, RECORD, record)
+    offer(model, SETTING, _for_a_request)
     return record
+
+
+def _for_a_request(model: PreTrainedModel, names: Any) -> AbstractContextManager[None]:
+    """The block in which the adapters that a request names are on, and all others off."""
+    from evenhand_adapterfusion.switching import using
+
+    if not (isinstance(names, str) or (isinstance(names, list | tuple) and all(isinstance(n, str) for n in names))):
+        raise UsageError(
+            f"{names!r} names no adapters",
+            where=f"meta {SETTING!r} of a request",
+            known="a name, or a list of names; an empty list is the model without adapters",
+        )
+    return using(model, names)
 
 
 def _demand_no_lora(model: PreTrainedModel) -> None:
@@ -119,6 +137,7 @@ def release(model: PreTrainedModel) -> None:
     record = prepared(model)
     if record is not None:
         delattr(model, RECORD)
+        withdraw(model, SETTING)
         _undo(record.differences)
         if "_original_forward" in vars(model):
             # A training in mixed precision has wrapped the forward pass of the class that is now taken back.
