@@ -208,6 +208,64 @@ def test_the_saved_adapter_is_one_of_the_library(host: Any, family: str, tmp_pat
     assert torch.equal(run.logits(other), run.logits())
 
 
+def test_a_saved_adapter_is_put_onto_a_model_from_a_folder_and_from_a_hub(
+    host: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    """The same outputs, its own name, and a past; of a hub nothing but the adapter's files is asked for."""
+    import huggingface_hub
+    import torch
+
+    from evenhand_adapterfusion import active, load_adapter
+
+    run = host("llama")
+    transform = run.step(DebiasingAdapter, "gender")
+    run.learn()
+    (tmp_path / "saved").mkdir()
+    transform.save(run.model, tmp_path / "saved")
+    model = copy.deepcopy(run.base)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    assert load_adapter(model, tmp_path / "saved") == "gender" and active(model) == ("gender",)
+    assert torch.equal(run.logits(model), run.logits())
+    ids = torch.tensor([[5, 9, 14, 30]])
+    how = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
+    assert torch.equal(model.generate(ids, **how), run.model.generate(ids, **how))
+    assert all(torch.equal(p, before[n]) for n, p in model.named_parameters() if n in before)
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda name, **how: asked.append((name, how)) or str(tmp_path / "saved")
+    )
+    assert load_adapter(copy.deepcopy(run.base), "somebody/gender", name="mine", offline=True) == "mine"
+    files = ["adapter_config.json", "adapter.safetensors"]
+    assert asked == [("somebody/gender", {"revision": None, "local_files_only": True, "allow_patterns": files})]
+
+
+def test_what_is_no_adapter_or_one_of_another_base_is_refused_by_its_place(host: Any, tmp_path: Any) -> None:
+    from evenhand_adapterfusion import available, load_adapter
+
+    run = host("llama")
+    transform = run.step(DebiasingAdapter, "gender")
+    run.learn()
+    (tmp_path / "saved").mkdir()
+    transform.save(run.model, tmp_path / "saved")
+    model = copy.deepcopy(run.base)
+    with pytest.raises(UsageError) as error:
+        load_adapter(model, "no such folder")
+    assert str(error.value) == "no such folder: there is no such folder\n  give a folder, or owner/name of the hub"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="there is no adapter_config.json"):
+        load_adapter(model, tmp_path / "empty")
+    (tmp_path / "saved" / "adapter.safetensors").rename(tmp_path / "saved" / "pytorch_adapter.bin")
+    with pytest.raises(UsageError, match="there is no adapter.safetensors"):
+        load_adapter(model, tmp_path / "saved")
+    (tmp_path / "saved" / "pytorch_adapter.bin").rename(tmp_path / "saved" / "adapter.safetensors")
+    with pytest.raises(UsageError, match="the adapter could not be fetched from the hub"):
+        load_adapter(model, "somebody/nothing", offline=True)
+    next(model.parameters()).data.add_(1.0)
+    with pytest.raises(UsageError, match="was trained for another base model"):
+        load_adapter(model, tmp_path / "saved")
+    assert available(model) == ()
+
+
 def test_an_artifact_puts_the_trained_adapter_back(host: Any) -> None:
     import torch
 
