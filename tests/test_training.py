@@ -291,6 +291,30 @@ def test_both_texts_of_a_pair_read_the_same_where_a_masked_model_is_compared() -
     assert kinds == {"mask", "kept", "drawn"}
 
 
+@pytest.mark.parametrize("make, kind", [(tiny_causal, "causal"), (tiny_masked, "masked")])
+def test_a_row_with_nothing_to_predict_is_left_out(make: Any, kind: Any, tmp_path: Path) -> None:
+    """A masked model reads [CLS] and [SEP] around an empty text: two tokens, of which none can be asked for."""
+    model, tokenizer = make()
+    texts = ["", TEXTS[0], "[MASK][UNK]" if kind == "masked" else "e", "man", *[""] * 8, TEXTS[1]]
+    rows, _ = encode(Dataset.from_dict({"text": texts}), tokenizer, kind=kind, max_length=64, vocabulary=1000)
+    assert [row.number for row in rows] == [1, 3, 12]
+    batch = Collator(tokenizer=tokenizer, kind=kind, bins={}, seed=1)(rows)["batch"]
+    assert (batch.labels != -100).any(-1).all()
+    settings = TrainingSection(max_steps=8, batch_size=2, learning_rate=1e-3, precision="float32")
+    data = Dataset.from_dict({"text": texts})
+    result = train(model, tokenizer, data, (), kind=kind, settings=settings, folder=tmp_path, seed=3)
+    assert result.steps == 8 and 0 < result.terms["language modelling"]["last"] < 20
+
+
+def test_without_a_row_to_predict_anything_in_a_training_says_so(tmp_path: Path) -> None:
+    model, tokenizer = tiny_masked()
+    settings = TrainingSection(max_steps=1, batch_size=2)
+    with pytest.raises(UsageError) as caught:
+        train(model, tokenizer, Dataset.from_dict({"text": ["", ""]}), (), kind="masked", settings=settings,
+              folder=tmp_path, seed=3)  # fmt: skip
+    assert str(caught.value) == "Training: no row has two tokens or more, there is nothing to learn from"
+
+
 def test_pairs_columns_and_hidden_states_are_supplied(tmp_path: Path) -> None:
     """Texts one and two have a counterfactual; positions compare equal next tokens after the group word only."""
     seen: list[Any] = []

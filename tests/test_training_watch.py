@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,10 @@ def log_perplexity(model: Any, tokenizer: Any, texts: list[str]) -> float:
     return total / sum(len(text.split()) for text in texts)
 
 
-def test_every_n_th_row_is_held_out_and_at_most_a_tenth() -> None:
+def test_rows_all_over_the_text_are_held_out_and_at_most_a_tenth() -> None:
     rows = Dataset.from_dict({"text": [f"row {k}" for k in range(85)]})
     kept, held = retention_text(rows)
-    assert held["text"][:] == [f"row {k}" for k in range(0, 80, 10)]
+    assert held["text"][:] == [f"row {k}" for k in (0, 10, 21, 31, 42, 53, 63, 74)], "85 / 8 is 10.6"
     assert len(kept) == 77 and not set(kept["text"]) & set(held["text"])
     assert len(retention_text(Dataset.from_dict({"text": ["x"] * 5000}))[1]) == 128
 
@@ -77,7 +78,11 @@ def test_text_of_its_own_is_taken_evenly_and_leaves_the_training_text_alone() ->
     rows, given = (Dataset.from_dict({"text": [f"{name} {k}" for k in range(300)]}) for name in ("row", "general"))
     kept, held = retention_text(rows, given)
     assert kept is rows
-    assert held["text"][:] == [f"general {2 * k}" for k in range(128)]
+    taken = [int(text.removeprefix("general ")) for text in held["text"]]
+    assert (len(taken), taken[0], taken[-1]) == (128, 0, 297)
+    assert {b - a for a, b in pairwise(taken)} == {2, 3}, "300 / 128 is 2.34"
+    _, held = retention_text(rows, given.select(range(255)))
+    assert held["text"][::32] == ["general 0", "general 63", "general 127", "general 191"], "not the first half"
     with pytest.raises(UsageError) as caught:
         retention_text(rows, given.select(range(7)))
     assert str(caught.value) == (

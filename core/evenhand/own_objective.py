@@ -105,7 +105,8 @@ class Objective:
         """The rows of a data set (column `text`, or plain texts) as tokens, with the counterfactuals that terms need.
 
         It serves as `train_dataset`, as `eval_dataset`, and as data of a `DataLoader` with `collate_fn=fair.collate`.
-        Rows of fewer than two tokens are left out. The first data set is what the training learns from: terms that
+        Rows with nothing to predict are left out: of fewer than two tokens, or for a masked model without a piece that
+        can be masked. The first data set is what the training learns from: terms that
         compare the model with what it was look at both now. Raises UsageError for a missing column or streamed data.
         """
         rows = rows_of(dataset, self._columns)

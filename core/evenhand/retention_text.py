@@ -16,7 +16,8 @@ FEWEST = 8
 
 
 def retention_text(rows: Dataset, given: Dataset | None = None) -> tuple[Dataset, Dataset]:
-    """The training text, and the retention text: some rows of what is given, else every n-th training row.
+    """The training text, and the retention text: rows spread evenly over what is given, else over the training
+    text itself.
 
     Of the training text at most a tenth is held out. Raises UsageError when there are too few rows.
     """
@@ -31,8 +32,7 @@ def retention_text(rows: Dataset, given: Dataset | None = None) -> tuple[Dataset
             known=f"{share}, at least {FEWEST} and at most {RETENTION_ROWS}",
             do="train on more text, or leave the constraint out" if given is None else "give more of it",
         )
-    stride = len(source) // count
-    chosen = {k * stride for k in range(count)}
+    chosen = {k * len(source) // count for k in range(count)}
     kept = source.select(sorted(chosen))
     if given is not None:
         return rows, kept

@@ -27,7 +27,7 @@ LARGE = 100_000
 SAMPLE = 1000
 """Rows from which the mean length is estimated."""
 SPARE = 1.25
-"""So many times the rows that are needed are drawn: those with fewer than two tokens drop out."""
+"""So many times the rows that are needed are drawn: those with nothing to predict drop out."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +89,21 @@ def encode(
 ) -> tuple[list[EncodedRow], dict[str, torch.Tensor]]:
     """Tokenise the rows and their counterfactuals. Also gives the bins [V] of each pairing.
 
+    Rows with nothing to predict are left out: of fewer than two tokens, or for a masked model without a piece that can
+    be masked.
+
     `folded` gets, by key, how many counterfactuals were left out because nothing is left to compare in them.
     """
     unique = {p.key: p for p in pairings}
     bins = {key: token_bins(tokenizer, p.bins, vocabulary) for key, p in unique.items()}
     groups = {key: group_tokens(b) for key, b in bins.items()}
+    special = frozenset(tokenizer.all_special_ids)
     encoded = []
     with progress("Preparing training text", total=len(rows)) as bar:
         for number, row in enumerate(rows):
             ids = _tokens(tokenizer, row["text"], max_length, kind)
             bar.advance(1)
-            if len(ids) < 2:
+            if not (maskable(ids, special) if kind == "masked" else len(ids) > 1):
                 continue
             pairs = {}
             for key, pairing in unique.items():
@@ -120,6 +124,11 @@ def encode(
             extra = {name: row[name] for name in columns}
             encoded.append(EncodedRow(number, tuple(ids), extra, pairs))
     return encoded, bins
+
+
+def maskable(ids: Sequence[int], special: frozenset[int]) -> list[int]:
+    """The places whose pieces a masked model may be asked for: all but those of special tokens."""
+    return [k for k, token in enumerate(ids) if token not in special]
 
 
 def _comparable(ids: list[int], other: list[int], grouped: frozenset[int], kind: Kind) -> list[tuple[int, int]]:
@@ -187,8 +196,7 @@ class Collator:
         import torch
 
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + row.number + self.epoch * EPOCH_STRIDE)
-        special = set(self.tokenizer.all_special_ids)
-        places = [k for k, token in enumerate(row.ids) if token not in special]
+        places = maskable(row.ids, frozenset(self.tokenizer.all_special_ids))
         count = max(1, round(MASK_RATE * len(places)))
         order = torch.randperm(len(places), generator=draw)[:count].tolist()
         chosen = {places[k] for k in order}

@@ -128,6 +128,19 @@ def test_the_layer_is_at_two_thirds_of_the_depth() -> None:
     assert (layer_of(Thirty(), None), layer_of(Thirty(), 5)) == (20, 5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("plugin", [Adversarial, GradientReversal])
+def test_a_layer_that_the_model_does_not_have_is_refused(plugin: Any, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    with pytest.raises(UsageError) as caught:
+        plugin(layer=9).objective(run_of(model, tokenizer), model)
+    assert str(caught.value) == (
+        "option layer: the model has no hidden states 9\n"
+        "  it has 2 layers: 0 are the embeddings, 2 is what its last layer gives\n"
+        "  give a layer from 0 to 2, or leave the option out"
+    )
+    assert plugin(layer=2).objective(run_of(model, tokenizer), model)
+
+
 def test_pooling_leaves_padding_out() -> None:
     states = torch.arange(12.0).view(1, 3, 4)
     assert pooled(states, torch.tensor([[1, 1, 0]])).tolist() == [[2.0, 3.0, 4.0, 5.0]]

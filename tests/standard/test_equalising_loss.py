@@ -294,6 +294,24 @@ def test_rows_without_a_slot_or_cut_before_it_add_nothing(pieces: Any, tiny: Any
         assert value.item() == 0.0
 
 
+@pytest.mark.parametrize("length", [10, 16])
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_a_slot_behind_what_is_read_is_left_out(kind: str, length: int, tiny: Any, run_of: Any) -> None:
+    """Rows are padded to a multiple of 16: a slot behind `max_length` lies behind all that the batch has."""
+    model, tokenizer = tiny(kind)
+    (term,) = EqualisingLoss(retention=0.0).objective(run_of(model, tokenizer, kind), model)
+    late = "The house is good and the town is good and the house is old and the king is good."
+    slot = reader(kind).slot(late)
+    assert slot is not None and slot.place.start == (17 if kind == "masked" else 16)
+    batches = [batch_of(model, tokenizer, [term], texts, kind, max_length=length) for texts in (TEXTS[1:2], [late])]
+    (alone, cut), both = batches, batch_of(model, tokenizer, [term], [TEXTS[1], late], kind, max_length=length)
+    assert term.count is not None
+    assert [term.count(batch) for batch, _ in (alone, cut, both)] == [1.0, 0.0, 1.0]
+    assert term.fn(*cut).item() == 0.0
+    assert term.fn(*alone).item() > 0.01
+    assert term.fn(*both).item() == pytest.approx(term.fn(*alone).item(), rel=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["causal", "masked"])
 def test_training_equalises_the_slot(kind: str, tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -31,6 +32,16 @@ def likelihoods(model: Any, tokenizer: Any, text: str) -> list[float]:
 
 def mean(values: list[float]) -> float:
     return sum(values) / len(values)
+
+
+def drifted(model: Any) -> Any:
+    """A model of the same shape, as the untouched one."""
+    other = copy.deepcopy(model)
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+    return other
 
 
 def huber(x: float, delta: float) -> float:
@@ -157,6 +168,26 @@ def test_rows_that_were_cut_off_and_rows_without_a_pair_add_nothing(tiny: Any, r
             value = term.fn(*batch_of(model, tokenizer, [term], texts, max_length=length))
             value.backward()
             assert value.item() == 0.0
+
+
+@pytest.mark.parametrize("score", ["mean", "sum", "unmodified"])
+def test_a_pair_with_a_text_of_one_token_is_left_out(score: Any, tiny: Any, run_of: Any) -> None:
+    """Its only token has no context, so it has no likelihood; a mean over none would be no number."""
+    model, tokenizer = tiny()
+    short = " bro"
+    assert len(ids_of(tokenizer, short)) == 2
+    (other,) = TextSets(load_axis("gender"), names=True, unrelated=True).of(short).texts
+    assert (other, len(ids_of(tokenizer, other))) == (" sis", 1)
+    for term in MarginEqualisation(retention=0.0, score=score).objective(run_of(model, tokenizer), model):
+        assert term.count is not None
+        values, counts = [], []
+        for texts in (TEXTS[:1], [short], [short, TEXTS[0]]):
+            batch, outputs = batch_of(model, tokenizer, [term], texts, reference=drifted(model))
+            values.append(term.fn(batch, outputs).item())
+            counts.append(term.count(batch))
+        assert counts == [1.0, 0.0, 1.0]
+        assert values[1] == 0.0 < values[0]
+        assert values[2] == pytest.approx(values[0], rel=1e-4)
 
 
 def test_the_untouched_words_have_no_gradient_at_equality(tiny: Any, run_of: Any) -> None:

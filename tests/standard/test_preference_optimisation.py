@@ -108,17 +108,20 @@ def test_likelihoods_are_those_of_the_continuations(tiny: Any, run_of: Any) -> N
     assert torch.equal(found.normalised().own, found.own / found.own_tokens)
 
 
-@pytest.mark.parametrize("loss", ["dpo", "ipo", "simpo"])
+@pytest.mark.parametrize(("loss", "smoothing"), [("dpo", 0.0), ("dpo", 0.1), ("ipo", 0.0), ("simpo", 0.0)])
 @pytest.mark.parametrize("by_token", [False, True])
-def test_the_term_is_the_mean_loss_over_pairs(loss: Any, by_token: bool, tiny: Any, run_of: Any) -> None:
+def test_the_term_is_the_mean_loss_over_pairs(
+    loss: Any, smoothing: float, by_token: bool, tiny: Any, run_of: Any
+) -> None:
+    """Of calibrated pairs, but for SimPO and for smoothing, which is for plain ones."""
     model, tokenizer = tiny()
     untouched = drifted(model)
     form = {"dpo": "dpo", "ipo": "ipo", "simpo": "zero-margin"}[loss]
     plugin = PreferenceOptimisation(
-        loss=loss, beta=0.3, label_smoothing=0.1, margin=0.2, length_normalised=by_token, retention=0.0
+        loss=loss, beta=0.3, label_smoothing=smoothing, margin=0.2, length_normalised=by_token, retention=0.0
     )
     terms = plugin.objective(run_of(model, tokenizer), model)
-    margin = 0.0 if loss == "simpo" else 0.7
+    margin = 0.0 if loss == "simpo" or smoothing else 0.7
     weight = sigmoid(0.3 * margin) if loss == "dpo" else 0.5
     batch, outputs = batch_of(model, tokenizer, terms, rows_of(form, weight, margin))
     asked = with_reference(outputs, untouched)
@@ -134,10 +137,10 @@ def test_the_term_is_the_mean_loss_over_pairs(loss: Any, by_token: bool, tiny: A
                 total = tail(model_, tokenizer, prompt + text, shared)
                 values.append(total / count if normal else total)
         d, d0 = now[0] - now[1], before[0] - before[1]
-        w, m = (sigmoid(-0.3 * d0), -d0) if normal else (weight, margin)
+        w, m = (sigmoid(-0.3 * d0), -d0) if normal and margin else (weight, margin)
         if loss == "dpo":
             h = 0.3 * (d - d0)
-            expected.append(-2 * w * (0.9 * math.log(sigmoid(h)) + 0.1 * math.log(sigmoid(-h))))
+            expected.append(-2 * w * ((1 - smoothing) * math.log(sigmoid(h)) + smoothing * math.log(sigmoid(-h))))
         elif loss == "ipo":
             expected.append((d - d0 - m) ** 2)
         else:
@@ -189,6 +192,56 @@ def test_both_directions_together_are_least_at_parity(d0: float) -> None:
     for loss in ("dpo", "ipo", "simpo"):
         best = minimize_scalar(lambda d, loss=loss: at(d, loss), bounds=(-8, 8), method="bounded").x
         assert best == pytest.approx(0.0, abs=0.02), loss
+
+
+def both_directions(w: float, h: float, *, beta: float, smoothing: float) -> float:
+    weights = torch.tensor([w, 1 - w], dtype=torch.float64)
+    return float(dpo(torch.tensor([h, -h], dtype=torch.float64), weights, beta=beta, smoothing=smoothing).sum())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.05, 0.1, 0.3])
+@pytest.mark.parametrize(("weight", "d0"), [(0.8, -13.863), (0.5, 0.0), (0.35, 6.190)])
+def test_smoothing_takes_the_optimum_of_calibrated_pairs_away_from_parity(
+    weight: float, d0: float, smoothing: float
+) -> None:
+    """Both directions are least where beta h = logit q, q = w (1 - e) + (1 - w) e: at D = 0 for e = 0 or w = 1/2 alone,
+    found by a minimiser; and the weights that would put it right are the loss without smoothing."""
+    beta = 0.1
+
+    def least(w: float) -> float:
+        """D where the sum of both directions is least."""
+
+        def at(d: float) -> float:
+            return both_directions(w, d - d0, beta=beta, smoothing=smoothing)
+
+        return float(minimize_scalar(at, bounds=(-30, 30), method="bounded").x)
+
+    q = weight * (1 - smoothing) + (1 - weight) * smoothing
+    moved = math.log(q / (1 - q)) / beta + d0
+    assert least(weight) == pytest.approx(moved, abs=0.01)
+    if (weight, smoothing) == (0.8, 0.1):
+        assert moved == pytest.approx(-3.40, abs=0.01)
+    assert (abs(moved) < 0.01) == (smoothing == 0 or weight == 0.5)
+    corrected = (weight - smoothing) / (1 - 2 * smoothing)
+    for h in (-20.0, -1.0, 0.0, 3.0):
+        assert both_directions(corrected, h, beta=beta, smoothing=smoothing) == pytest.approx(
+            both_directions(weight, h, beta=beta, smoothing=0.0), rel=1e-9
+        )
+
+
+def test_label_smoothing_of_calibrated_pairs_is_refused(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    for by_token in (False, True):
+        plugin = PreferenceOptimisation(beta=0.1, label_smoothing=0.1, length_normalised=by_token)
+        (term, *_) = plugin.objective(run_of(model, tokenizer), model)
+        with pytest.raises(UsageError) as caught:
+            term.fn(*batch_of(model, tokenizer, [term], rows_of("dpo", sigmoid(1.3863), 13.863)))
+        assert str(caught.value) == (
+            "preference-optimisation: label_smoothing = 0.1 takes the optimum of calibrated pairs away from parity\n"
+            "  it makes the weight 0.8000 of a pair 0.7400; the mirror of a pair, with the rest of the weight, is its "
+            "smoothing already\n"
+            "  leave label_smoothing at 0"
+        )
 
 
 def test_plain_dpo_is_the_published_loss() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evenhand_sdk import Batch, Outputs
+from evenhand_sdk import Batch, Outputs, UsageError
 from evenhand_standard.objective.group_masking import Masking
 from evenhand_standard.objective.pair_parity import nothing
 
@@ -39,8 +39,18 @@ def make_heads(model: PreTrainedModel, classes: int, *, count: int, hidden: int,
 
 
 def layer_of(model: PreTrainedModel, layer: int | None) -> int:
-    """The index into the hidden states, of which the first is the embeddings; none: at two thirds of the depth."""
+    """The index into the hidden states, of which the first is the embeddings; none: at two thirds of the depth.
+
+    Raises UsageError for a layer that the model does not have.
+    """
     depth = int(model.config.num_hidden_layers)
+    if layer is not None and layer > depth:
+        raise UsageError(
+            f"the model has no hidden states {layer}",
+            where="option layer",
+            known=f"it has {depth} layers: 0 are the embeddings, {depth} is what its last layer gives",
+            do=f"give a layer from 0 to {depth}, or leave the option out",
+        )
     return round(2 * depth / 3) if layer is None else layer
 
 

@@ -186,10 +186,11 @@ class Equalising:
                 if slot is not None and slot.place.end <= lengths[b]:
                     found.append((b, slot.place.start - 1, self.tables[written(slot.word, slot.spaced)]))
         else:
-            pairs, mask = batch.pairs[self.gaps], self.reader.tokenizer.mask_token_id
+            pairs = batch.pairs[self.gaps]
+            lengths = pairs.attention_mask.sum(-1).tolist()
             for p, b in enumerate(pairs.rows.tolist()):
                 slot = self.reader.slot(texts[b])
-                if slot is not None and pairs.input_ids[p, slot.place.start] == mask:
+                if slot is not None and slot.place.start < lengths[p]:
                     found.append((p, slot.place.start, self.tables[written(slot.word, slot.spaced)]))
         return [item for item in found if len(item[2].tokens)]
 

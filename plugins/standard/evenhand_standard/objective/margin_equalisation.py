@@ -131,14 +131,15 @@ class Reading:
         self._lengths: dict[str, int] = {}
 
     def pairs(self, batch: Batch) -> list[tuple[int, int, int | None, TextPair]]:
-        """(text row b, its counterfactual p, its unrelated text or None, the pair), where none of them was cut off."""
+        """(text row b, its counterfactual p, its unrelated text or None, the pair), where none of them was cut off and
+        each has a token that is scored: one behind its first."""
         found, p = [], 0
         for b, text in enumerate(batch.columns["text"]):
             made = self.sets.of(text)
-            whole = self._whole(batch.attention_mask[b], text)
+            whole = self._scored(batch.attention_mask[b], text)
             others = batch.pairs[self.sets.key]
             last = p + len(made.pairs)
-            kept = [self._whole(others.attention_mask[p + k], t) for k, t in enumerate(made.texts)]
+            kept = [self._scored(others.attention_mask[p + k], t) for k, t in enumerate(made.texts)]
             unrelated = last if made.unrelated and kept[-1] else None
             for k, pair in enumerate(made.pairs):
                 if whole and kept[k]:
@@ -154,10 +155,10 @@ class Reading:
         """How many of them have an unrelated text."""
         return float(sum(u is not None for _, _, u, _ in self.pairs(batch)))
 
-    def _whole(self, mask: torch.Tensor, text: str) -> bool:
+    def _scored(self, mask: torch.Tensor, text: str) -> bool:
         if text not in self._lengths:
             self._lengths[text] = token_count(self.tokenizer, text)
-        return self._lengths[text] <= int(mask.sum())
+        return 1 < self._lengths[text] <= int(mask.sum())
 
     def gap(self, batch: Batch, outputs: Outputs, b: int, p: int) -> torch.Tensor:
         """l(s) - l(a) [] of text row b and counterfactual p, in the way of `score`."""

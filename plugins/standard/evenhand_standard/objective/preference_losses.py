@@ -8,7 +8,12 @@
 
 Of mirrored pairs, each comparison comes as (c, r) with weight w and as (r, c) with weight 1 - w; the factor 2 makes
 w = 1/2 the plain loss. Their common optimum is then b h = logit w for DPO, h = m for IPO (whose mirror has margin
--m), and D = 0 for SimPO with any g.
+-m), and D = 0 for SimPO with any g. With smoothing, both directions of DPO together are
+
+    -2 [ q log s(b h) + (1 - q) log s(-b h) ],      q = w (1 - e) + (1 - w) e,
+
+least at b h = logit q: another place, but for w = 1/2. Weights (w - e) / (1 - 2 e) would give back q = w, and with it
+the sum without smoothing: the mirror of a pair is its smoothing.
 
 Sources: Rafailov et al. 2023 (DPO), Mitchell 2023 (cDPO), Azar et al. 2024 (IPO), Meng et al. 2024 (SimPO).
 """

@@ -65,7 +65,7 @@ class PreferenceOptimisationOptions(StrengthOptions):
     loss: Loss = Field("dpo", description="dpo, ipo, or simpo (no reference model).")
     beta: Annotated[float, Field(gt=0.0)] = Field(0.1, description="Of DPO and SimPO; of DPO that of the pairs.")
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
-        0.0, description="cDPO: how often a preference may be the wrong way round."
+        0.0, description="cDPO: how often a preference may be the wrong way round; of pairs without calibration."
     )
     margin: NotNegative = Field(0.0, description="gamma of SimPO, in units of beta times nat per token.")
     length_normalised: bool = Field(False, description="Log-likelihoods per token; SimPO always.")
@@ -187,4 +187,13 @@ def demand_made_for(batch: Batch, texts: TextPairs, o: PreferenceOptimisationOpt
                 where="preference-optimisation",
                 known=f"a pair has the weight {weight:.4f}, where its margin and this beta give {expected:.4f}",
                 do="give preference-pairs and preference-optimisation the same beta",
+            )
+        if o.loss == "dpo" and o.label_smoothing and margin:
+            smoothed = weight * (1 - o.label_smoothing) + (1 - weight) * o.label_smoothing
+            raise UsageError(
+                f"label_smoothing = {o.label_smoothing:g} takes the optimum of calibrated pairs away from parity",
+                where="preference-optimisation",
+                known=f"it makes the weight {weight:.4f} of a pair {smoothed:.4f}; the mirror of a pair, with the rest "
+                "of the weight, is its smoothing already",
+                do="leave label_smoothing at 0",
             )
