@@ -601,6 +601,37 @@ def test_an_unknown_model_type_and_a_broken_configuration_are_named(folders, tmp
         load(resolve(str(folder)))
 
 
+@pytest.mark.parametrize(
+    ("place", "settings", "method"),
+    [
+        ("quantization_config", {"quant_method": "bitsandbytes", "load_in_8bit": True}, "bitsandbytes"),
+        ("quantization_config", {"load_in_4bit": True}, "bitsandbytes"),
+        ("quantization_config", {"quant_method": "gptq", "bits": 4, "group_size": 32}, "gptq"),
+        ("quantization_config", {"quant_method": "awq", "bits": 4, "group_size": 32}, "awq"),
+        ("quantization_config", {"quant_method": "fp8", "weight_block_size": [16, 16]}, "fp8"),
+        ("quantization_config", {"quant_method": "nobody-knows-it"}, "nobody-knows-it"),
+        ("quantization_config", {}, "by a method that is not named"),
+        ("compression_config", {"quant_method": "compressed-tensors"}, "compressed-tensors"),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_quantised_model_is_refused_by_its_method(folders, tmp_path, place, settings, method, nested):
+    folder = Path(shutil.copytree(folders["llama"], tmp_path / "short"))
+    fields = json.loads((folder / "config.json").read_text())
+    (fields.setdefault("text_config", {}) if nested else fields)[place] = settings
+    (folder / "config.json").write_text(json.dumps(fields))
+    for ask in (load, checked_kind):
+        with pytest.raises(UsageError) as caught:
+            ask(resolve(str(folder)))
+        assert str(caught.value) == (
+            f"model '{folder}': its weights are quantised ({method}), "
+            "and the toolkit changes and measures plain weights only\n"
+            f"  {folder / 'config.json'} has {place}; "
+            "of quantised forms the toolkit reads GGUF files alone, which it dequantises\n"
+            "  name the model that it was made from, unquantised, or a GGUF file of it"
+        )
+
+
 def test_damaged_weights_of_a_folder_are_named(folders, tmp_path):
     folder = Path(shutil.copytree(folders["llama"], tmp_path / "own"))
     weights = folder / "model.safetensors"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.folder_names import any_folder_name
+from evenhand.quantised import demand_unquantised
 from evenhand.resolution import ResolvedModel
 from evenhand.shelf import ModelKind
 from evenhand.tokenizer_loading import demand_tokenizer
@@ -76,7 +77,10 @@ def kind_of(config: PretrainedConfig, *, where: str = "model") -> ModelKind:
 
 
 def configuration_of(resolved: ResolvedModel, *, trust_remote_code: bool) -> PretrainedConfig:
-    """The configuration of a resolved folder. Raises UsageError for one that cannot be understood or wants own code."""
+    """The configuration of a resolved folder.
+
+    Raises UsageError for one that cannot be understood, wants own code, or says that the weights are quantised.
+    """
     import transformers
     from transformers import CONFIG_MAPPING, AutoConfig
 
@@ -86,6 +90,7 @@ def configuration_of(resolved: ResolvedModel, *, trust_remote_code: bool) -> Pre
         fields: Mapping[str, Any] = dict(json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError) as error:
         raise UsageError("this is no model configuration", where=str(path), known=str(error)) from error
+    demand_unquantised(fields, path=path, where=where)
     family = fields.get("model_type")
     if not trust_remote_code and family not in CONFIG_MAPPING:
         if "auto_map" in fields:

@@ -93,8 +93,8 @@ def load(
     returns attention weights); `device` "auto" is CUDA where there is one. A tokenizer without a padding token pads
     with its end-of-sequence token.
     Raises WrongModelKind when the model is not of the asked kind or has no language-model head, UsageError
-    when it needs its own code and that was not allowed, its files cannot be understood, or the format or device is not
-    there, DigestMismatch when files are damaged.
+    when it needs its own code and that was not allowed, its files cannot be understood, its weights are quantised, or
+    the format or device is not there, DigestMismatch when files are damaged.
     """
     where = f"model {resolved.name!r}"
     if dtype not in get_args(Dtype):

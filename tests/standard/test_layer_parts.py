@@ -151,6 +151,58 @@ def test_an_unknown_family_is_refused_by_name() -> None:
     assert lines[2] == "  add a Family with its patterns to evenhand_standard/architecture/families.py"
 
 
+class OwnTensor(torch.Tensor):
+    """Stands for the classes by which libraries keep codes that say that they are floats."""
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_codes_of_eight_bits_are_no_plain_matrix(dtype: torch.dtype) -> None:
+    model = family_model("llama")
+    projection = model.model.layers[1].mlp.down_proj
+    projection.weight = torch.nn.Parameter(projection.weight.detach().to(dtype), requires_grad=False)
+    with pytest.raises(UsageError) as caught:
+        layers_of(model)
+    assert str(caught.value) == (
+        "model families: the weights of mlp.down_proj in layer 1 are no plain matrix, but Linear of "
+        f"{str(dtype).removeprefix('torch.')}\n"
+        "  load the model without quantisation and without wrapped layers"
+    )
+
+
+@pytest.mark.parametrize("kept", ["parameter", "buffer", "attribute"])
+def test_a_scale_beside_a_matrix_says_that_it_is_none(kept: str) -> None:
+    model = family_model("llama")
+    projection = model.model.layers[2].self_attn.o_proj
+    scale = torch.ones(1, 1)
+    if kept == "buffer":
+        projection.register_buffer("weight_scale_inv", scale)
+    else:
+        projection.weight_scale_inv = torch.nn.Parameter(scale) if kept == "parameter" else scale
+    with pytest.raises(UsageError) as caught:
+        layers_of(model)
+    assert str(caught.value).splitlines()[0] == (
+        "model families: the weights of self_attn.o_proj in layer 2 are no plain matrix, but Linear of float32 with "
+        "weight_scale_inv"
+    )
+
+
+def test_a_tensor_of_another_class_is_refused_by_its_name() -> None:
+    model = family_model("llama")
+    projection = model.model.layers[0].self_attn.v_proj
+    own = projection.weight.detach().as_subclass(OwnTensor)
+    projection.weight = torch.nn.Parameter(own)
+    with pytest.raises(UsageError) as caught:
+        layers_of(model)
+    assert str(caught.value).splitlines()[0] == (
+        "model families: the weights of self_attn.v_proj in layer 0 are no plain matrix, but Linear of OwnTensor"
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_four_number_formats_are_plain(dtype: torch.dtype) -> None:
+    assert layers_of(family_model("llama").to(dtype))[0].output.weight().dtype == dtype
+
+
 def test_quantised_weights_and_missing_parts_are_refused() -> None:
     model = family_model("llama")
     projection = model.model.layers[1].self_attn.q_proj

@@ -87,6 +87,28 @@ def test_sets_are_joined_in_the_order_of_the_model() -> None:
     assert names == sorted(names, key=order.index)
 
 
+def test_floats_of_eight_bits_and_their_scales_are_quantised_weights() -> None:
+    """Their scales move in no set either: a code with another scale is another weight."""
+    model = model_of("llama")
+    down = model.model.layers[3].mlp.down_proj
+    down.weight = torch.nn.Parameter(down.weight.detach().to(torch.float8_e4m3fn), requires_grad=False)
+    down.weight_scale_inv = torch.nn.Parameter(torch.ones(1, 1))
+    with pytest.raises(UsageError) as caught:
+        selected(model, ("mlp-output",), 0.25)
+    assert str(caught.value) == (
+        "option select: 'model.layers.3.mlp.down_proj.weight' in the set 'mlp-output' is quantised (float8_e4m3fn), "
+        "and no training moves it\n"
+        "  quantised tensors of the model: 1\n"
+        "  load the model without quantisation, or select sets without these tensors, such as norms"
+    )
+    down.weight = torch.nn.Parameter(torch.zeros(down.weight.shape))
+    with pytest.raises(UsageError, match=r"is quantised \(float32 with weight_scale_inv\), and no training moves it"):
+        selected(model, ("mlp-output",), 0.25)
+    moved = selected(model, ("all",), 0.25)
+    assert "model.layers.2.mlp.down_proj.weight" in moved
+    assert not [name for name in moved if name.startswith("model.layers.3.mlp.down_proj")]
+
+
 def test_a_set_with_quantised_weights_is_refused_and_says_so() -> None:
     """In one layer of four, so that there are others in the set that could move."""
     model = model_of("llama")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import UsageError
 from evenhand_standard.architecture.families import Family, LayerPaths, family_of
+from evenhand_standard.architecture.plain_weights import coded, dtype_name
 
 if TYPE_CHECKING:
     import torch
@@ -188,10 +189,11 @@ def _matrix(layer: Any, path: str, where: str, family: Family, rows: torch.Tenso
     module = _child(layer, path, where, family)
     weight = getattr(module, "weight", None)
     plain = isinstance(module, Conv1D | torch.nn.Linear) and weight is not None
-    if not plain or not weight.is_floating_point() or weight.ndim != 2 or _packed(module, weight):
+    how = coded(module) if weight is not None else ""
+    if not plain or how or weight.ndim != 2 or _packed(module, weight):
         raise UsageError(
             f"the weights of {path} in {where} are no plain matrix, but {type(module).__name__}"
-            + (f" of {str(weight.dtype).removeprefix('torch.')}" if weight is not None else ""),
+            + (f" of {how or dtype_name(weight)}" if weight is not None else ""),
             where="model families",
             do="load the model without quantisation and without wrapped layers",
         )

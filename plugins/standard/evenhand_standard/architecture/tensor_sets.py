@@ -11,9 +11,9 @@ from evenhand_sdk import UsageError
 from evenhand_standard.architecture.families import Family, family_of, layer_numbers
 from evenhand_standard.architecture.low_rank import is_lora
 from evenhand_standard.architecture.own_parameters import own_parameters
+from evenhand_standard.architecture.plain_weights import SCALE, coded
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
 TensorSet = Literal[
@@ -34,12 +34,13 @@ def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -
 
     Raises UsageError for a set without any, and for one that holds quantised weights.
     """
+    short = _quantised(model)
     names = [name for name in own_parameters(model) if not is_lora(name)]  # which have a step of their own
+    names = [name for name in names if name not in short and not name.rpartition(".")[2].startswith(SCALE)]
     if "all" in sets:
         return names
     family = family_of(model)
     members = {s: _members(s, names, family, layers) for s in SETS}
-    short = {name: p.dtype for name, p in model.named_parameters() if not p.is_floating_point()}
     for wanted in sets:
         _demand_plain(wanted, _members(wanted, [*names, *short], family, layers), short)
         if not members[wanted]:
@@ -52,12 +53,21 @@ def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -
     return [name for name in names if name in chosen]
 
 
-def _demand_plain(wanted: TensorSet, members: Sequence[str], short: Mapping[str, torch.dtype]) -> None:
+def _quantised(model: PreTrainedModel) -> dict[str, str]:
+    """Name of each parameter that is no plain weight -> how it is kept."""
+    how = {
+        f"{path}.{name}" if path else name: coded(module, name)
+        for path, module in model.named_modules()
+        for name, _ in module.named_parameters(recurse=False)
+    }
+    return {name: kept for name, kept in how.items() if kept}
+
+
+def _demand_plain(wanted: TensorSet, members: Sequence[str], short: Mapping[str, str]) -> None:
     for name in members:
         if name in short:
             raise UsageError(
-                f"{name!r} in the set {wanted!r} is quantised ({str(short[name]).removeprefix('torch.')}), and no "
-                "training moves it",
+                f"{name!r} in the set {wanted!r} is quantised ({short[name]}), and no training moves it",
                 where="option select",
                 known=f"quantised tensors of the model: {len(short)}",
                 do="load the model without quantisation, or select sets without these tensors, such as norms",
