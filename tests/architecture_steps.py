@@ -20,7 +20,7 @@ from evenhand.plugin import Plugin
 from evenhand.recipe_model import StepEntry, TrainingSection
 from evenhand.recipe_steps import ResolvedStep, match_steps
 from evenhand_sdk.testing import contributions, logits, place, run_context, sample_rows, train
-from evenhand_sdk.tiny import tiny_causal, tiny_masked
+from evenhand_sdk.tiny import kind_of, tiny_causal, tiny_masked
 from step_cases import steps_of
 
 CONTROLS = ("random-directions", "random-heads", "weight-noise", "weight-rounding")
@@ -41,8 +41,8 @@ CASES = steps_of("architecture", ("evenhand-standard", "evenhand-adapterfusion")
 
 
 @cache
-def base(kind: Kind) -> tuple[Any, Any]:
-    return tiny_causal() if kind == "causal" else tiny_masked()
+def base(family: str) -> tuple[Any, Any]:
+    return tiny_causal(family) if kind_of(family) == "causal" else tiny_masked(family)
 
 
 @dataclass(kw_only=True)
@@ -60,7 +60,7 @@ class Small:
     """A run in small: steps are reached in order, then trained together, and the outputs are read."""
 
     folder: Path
-    kind: Kind
+    family: str
     placed: list[Reached] = field(default_factory=list)
     referred: list[Reached] = field(default_factory=list)
     """Of the steps that options refer to, each trained by itself before."""
@@ -69,8 +69,12 @@ class Small:
     run: Any = None
 
     def __post_init__(self) -> None:
-        model, self.tokenizer = base(self.kind)
+        model, self.tokenizer = base(self.family)
         self.model = copy.deepcopy(model)
+
+    @property
+    def kind(self) -> Kind:
+        return kind_of(self.family)
 
     def reach(self, name: str, ident: str) -> None:
         """Place a step; steps that its options refer to come before it, each once and with a training of its own."""
@@ -90,7 +94,7 @@ class Small:
     def _refer(self, reference: str, other: Plugin) -> None:
         run = self.context(other, reference)
         found = contributions(other, "architecture", run)
-        key = (self.kind, reference)
+        key = (self.family, reference)
         if key not in TRAINED:  # once, for all pairs; from then on put in as a resumed run does
             TRAINED[key] = [one.artifact for one in place(found, run)]
         else:
@@ -115,7 +119,7 @@ class Small:
             return Artifact()
         if self.placed or self.handles:
             return transform.fit(self.model) or Artifact()
-        key = (self.kind, name, number)
+        key = (self.family, name, number)
         if key not in FITTED:
             FITTED[key] = transform.fit(self.model) or Artifact()
         return FITTED[key]
@@ -156,6 +160,6 @@ class Small:
         )
 
 
-TRAINED: dict[tuple[Kind, str], list[Artifact]] = {}
+TRAINED: dict[tuple[str, str], list[Artifact]] = {}
 """What steps that options refer to have learnt."""
-FITTED: dict[tuple[Kind, str, int], Artifact] = {}
+FITTED: dict[tuple[str, str, int], Artifact] = {}

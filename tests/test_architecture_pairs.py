@@ -1,8 +1,9 @@
 """Any two architecture steps in either order: they work together, or the plan refuses them with the reason.
 
-The steps are those of the entry points, so that a new technique joins by itself; causal and masked. Work together
-means: the pair is another model than either step alone, folding changes nothing, each live step still acts (taken back,
-the outputs change), what stays live comes back to the same outputs, and the saved folder is loaded as that model again.
+The steps are those of the entry points, so that a new technique joins by itself; causal and masked, and beside an
+adapter on GPT-2, too, for which the library of adapters has layers of its own. Work together means: the pair is another
+model than either step alone, folding changes nothing, each live step still acts (taken back, the outputs change), what
+stays live comes back to the same outputs, and the saved folder is loaded as that model again.
 
 Of steps that act in one way, by one mechanism, one stands for all beside steps of other kinds (`LIKE`).
 `EVENHAND_ALL_PAIRS=1 pytest tests/test_architecture_pairs.py` runs every pair.
@@ -18,7 +19,6 @@ import pytest
 import torch
 
 from architecture_steps import CASES, Small
-from evenhand.contributions import Kind
 from evenhand.errors import UsageError
 from evenhand.plan import contested
 from evenhand.plugin import Plugin
@@ -42,13 +42,13 @@ NOTICEABLE = 1e-6
 """A logit that differs by more is no rounding of the tiny model, whose logits are below 1."""
 
 
-def kind_of(name: str) -> str:
+def like(name: str) -> str:
     return LIKE.get(name, name)
 
 
 def matters(first: str, second: str) -> bool:
     """Whether the pair says something that a pair of the steps that stand for these two does not."""
-    return kind_of(first) == kind_of(second) or (first not in LIKE and second not in LIKE)
+    return like(first) == like(second) or (first not in LIKE and second not in LIKE)
 
 
 EVERY = [(a, b) for a in CASES for b in CASES]
@@ -81,25 +81,25 @@ def refused(first: str, second: str) -> bool:
     return first != "adapter-sum" and any({first, second} <= names for names in CLAIMING.values())
 
 
-ALONE: dict[tuple[Kind, str], torch.Tensor] = {}
+ALONE: dict[tuple[str, str], torch.Tensor] = {}
 
 
-def alone(name: str, kind: Kind, folder: Path) -> torch.Tensor:
+def alone(name: str, family: str, folder: Path) -> torch.Tensor:
     """The outputs of one step by itself."""
-    if (kind, name) not in ALONE:
-        small = Small(folder / "alone" / name.replace(" ", "-"), kind)
+    if (family, name) not in ALONE:
+        small = Small(folder / "alone" / name.replace(" ", "-"), family)
         small.reach(name, "step-0")
         small.train()
-        ALONE[kind, name] = small.outputs()
-    return ALONE[kind, name]
+        ALONE[family, name] = small.outputs()
+    return ALONE[family, name]
 
 
 def apart(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).abs().max())
 
 
-def together(names: tuple[str, str], kind: Kind, folder: Path) -> None:
-    small = Small(folder, kind)
+def together(names: tuple[str, str], family: str, folder: Path) -> None:
+    small = Small(folder, family)
     for number, name in enumerate(names):
         small.reach(name, f"step-{number}")
     small.train()
@@ -107,7 +107,7 @@ def together(names: tuple[str, str], kind: Kind, folder: Path) -> None:
     assert torch.isfinite(measured).all()
     for name in set(names):
         if names[0] != names[1]:
-            assert apart(measured, alone(name, kind, folder)) > NOTICEABLE, f"the pair is {name} alone"
+            assert apart(measured, alone(name, family, folder)) > NOTICEABLE, f"the pair is {name} alone"
     life = small.life()
     live = fold_all(life)  # which demands that the outputs stay the same
     assert apart(small.outputs(), measured) <= EXACT
@@ -124,27 +124,26 @@ def together(names: tuple[str, str], kind: Kind, folder: Path) -> None:
     assert apart(logits(small.run, again.model), measured) <= EXACT, "loaded, it is another model"
 
 
-ADAPTERS = ("debiasing-adapter", "task-adapter", "adapter-fusion", "adapter-sum")
+JOINED = [pair for pair in PAIRS if not refused(*pair) and not set(pair) <= set(COMBINING)]
 
 
-@pytest.mark.parametrize("kind", ["causal", "masked"])
-@pytest.mark.parametrize("names", [p for p in PAIRS if not refused(*p) and not set(p) <= set(COMBINING)], ids="+".join)
-def test_two_steps_work_together(names: tuple[str, str], kind: Kind, tmp_path: Path) -> None:
-    if kind == "masked" and names[0] == "lora" and names[1] in ADAPTERS:
-        with pytest.raises(
-            UsageError, match="adapters in models of the type 'bert' replace the layers that a step `lora`"
-        ):
-            together(names, kind, tmp_path)
-    else:
-        together(names, kind, tmp_path)
+@pytest.mark.parametrize("family", ["llama", "bert"])
+@pytest.mark.parametrize("names", JOINED, ids="+".join)
+def test_two_steps_work_together(names: tuple[str, str], family: str, tmp_path: Path) -> None:
+    together(names, family, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["causal", "masked"])
+@pytest.mark.parametrize("names", [pair for pair in JOINED if "debiasing-adapter" in pair], ids="+".join)
+def test_a_step_beside_an_adapter_works_in_gpt2(names: tuple[str, str], tmp_path: Path) -> None:
+    together(names, "gpt2", tmp_path)
+
+
+@pytest.mark.parametrize("family", ["llama", "bert", "gpt2"])
 @pytest.mark.parametrize("name", list(CASES))
-def test_a_step_alone_changes_the_model(name: str, kind: Kind, tmp_path: Path) -> None:
-    small = Small(tmp_path, kind)
+def test_a_step_alone_changes_the_model(name: str, family: str, tmp_path: Path) -> None:
+    small = Small(tmp_path, family)
     small.run = small.context(CASES[name].instance(), "none")
-    assert apart(alone(name, kind, tmp_path), small.outputs()) > NOTICEABLE
+    assert apart(alone(name, family, tmp_path), small.outputs()) > NOTICEABLE
 
 
 def test_what_cannot_work_together_is_refused_by_the_plan() -> None:
@@ -169,7 +168,7 @@ def test_what_cannot_work_together_is_refused_by_the_plan() -> None:
 @pytest.mark.parametrize("second", COMBINING)
 @pytest.mark.parametrize("first", COMBINING)
 def test_the_same_adapters_are_combined_once(first: str, second: str, tmp_path: Path) -> None:
-    small = Small(tmp_path, "causal")
+    small = Small(tmp_path, "llama")
     small.reach(first, "one")
     small.train()
     with pytest.raises(UsageError, match="adapter 'gender-adapter' is in 'one' already, which 'two' would switch off"):

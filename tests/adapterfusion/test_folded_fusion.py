@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ pytest.importorskip("adapters", exc_type=ImportError)
 from evenhand_adapterfusion import bottleneck, folded_fusion, fusion_layers, using
 from evenhand_adapterfusion.adapter_fusion import AdapterFusion
 from evenhand_adapterfusion.adapter_sum import AdapterSum
+from evenhand_sdk.tiny import tiny_causal
 
 IDS = torch.tensor([[5, 6, 7, 8], [9, 4, 3, 2]])
 
@@ -142,3 +146,19 @@ def test_a_learning_fusion_is_left_to_the_library(host: Any) -> None:
     outputs(run.model)
     of_the_library(run.model)
     assert vars(layer)[folded_fusion.PLACE]._kept == {}
+
+
+@pytest.mark.parametrize("name", ["adapter-fusion of three", "adapter-sum of three"])
+def test_the_benchmark_times_products(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "performance"))
+    benchmark = importlib.import_module("architecture")
+    model, tokenizer = tiny_causal()
+    loaded = SimpleNamespace(model=model, tokenizer=tokenizer, info=SimpleNamespace(kind="causal"))
+    made = benchmark.with_adapters(loaded, benchmark.ADAPTERS[name])
+    with pytest.raises(SystemExit, match="the fusion is not multiplied out"):
+        benchmark.demand_products(made)  # nothing has passed yet
+    outputs(made)
+    benchmark.demand_products(made)
+    of_the_library(made)
+    with pytest.raises(SystemExit, match="the fusion is not multiplied out"):
+        benchmark.demand_products(made)

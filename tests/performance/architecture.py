@@ -24,9 +24,11 @@ from evenhand.builtin_texts import read
 from evenhand.contributions import Artifact
 from evenhand.models import load, resolve
 from evenhand.progress import configure
+from evenhand_adapterfusion import bottleneck
 from evenhand_adapterfusion.adapter_fusion import AdapterFusion
 from evenhand_adapterfusion.adapter_sum import AdapterSum
 from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
+from evenhand_adapterfusion.folded_fusion import PLACE
 from evenhand_sdk import StepHandle, load_axis
 from evenhand_sdk.testing import run_context
 from evenhand_standard.architecture.activation_steering import ActivationSteering
@@ -123,27 +125,46 @@ def adapters(loaded: Any, device: str, rounds: int) -> None:
         return work
 
     for name, plugin in ADAPTERS.items():
-        model = copy.deepcopy(base)
-        handles: dict[str, StepHandle] = {}
-        for ident in ("gender", "race", "religion")[: 1 if plugin is None else 3]:
-            adapter = DebiasingAdapter()
-            place(adapter, model, loaded, ident, {})
-            handles[ident] = StepHandle(id=ident, plugin=adapter, active=True)
+        model = with_adapters(loaded, plugin)
+        worked(model, False)()
         if plugin is not None:
-            place(plugin, model, loaded, "together", handles)
-        model.eval()
+            demand_products(model)
         for what, decoding in (("forward pass", False), ("decoded token", True)):
             most = MOST.get(name, float("nan")) if decoding else float("nan")
             ratio(f"{name}, {what}", *alternately(worked(model, decoding), worked(base, decoding), rounds), most)
 
 
+def with_adapters(loaded: Any, plugin: Any | None) -> Any:
+    """A copy of the model with one adapter, or with three and what a step makes of them, as after their trainings."""
+    model = copy.deepcopy(loaded.model)
+    handles: dict[str, StepHandle] = {}
+    for ident in ("gender", "race", "religion")[: 1 if plugin is None else 3]:
+        adapter = DebiasingAdapter()
+        place(adapter, model, loaded, ident, {})
+        handles[ident] = StepHandle(id=ident, plugin=adapter, active=True)
+    if plugin is not None:
+        place(plugin, model, loaded, "together", handles)
+    return model.eval()
+
+
+def demand_products(model: Any) -> None:
+    """Stop where a pass has not gone through products in every layer: what is timed would be the library's own way."""
+    places = [layer for layer in bottleneck.layers(model) if layer.adapter_fusion_layer]
+    kept = [list(vars(layer)[PLACE]._kept.values()) for layer in places]
+    if not places or not all(len(one) == 1 and one[0].products is not None for one in kept):
+        raise SystemExit("the fusion is not multiplied out: something of it still waits for a training")
+
+
 def place(plugin: Any, model: Any, loaded: Any, ident: str, handles: dict[str, StepHandle]) -> None:
-    """Apply a step that nothing is fitted for."""
+    """Apply a step that nothing is fitted for, and end its training: what still learns is not multiplied out."""
     run = run_context(
         tempfile.mkdtemp(), plugin, loaded.info.kind, model=model, tokenizer=loaded.tokenizer, step_id=ident,
         steps=handles,
     )  # fmt: skip
-    plugin.architecture(run, model).apply(model, Artifact())
+    transform = plugin.architecture(run, model)
+    transform.apply(model, Artifact())
+    if transform.finish is not None:
+        transform.finish(model)
 
 
 def fit(loaded: Any, device: str, sentences: int) -> None:

@@ -11,6 +11,7 @@ from family_models import TYPES, family_model, tokens
 from evenhand_sdk import Artifact
 from evenhand_sdk.testing import train
 from evenhand_standard.architecture.dropout import Dropout, Raised
+from evenhand_standard.architecture.low_rank import LiveLora, LoraSettings
 
 
 def outputs(model: Any, seed: int = 0) -> torch.Tensor:
@@ -88,3 +89,51 @@ def test_a_training_with_it_learns_otherwise(kind: str, tiny: Any, run_of: Any) 
     plain, dropped, nothing = learnt(None), learnt(Dropout(hidden=0.5)), learnt(Dropout(strength=0.0))
     assert any(not torch.equal(a, b) for a, b in zip(plain, dropped, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(plain, nothing, strict=True))
+
+
+def with_lora(model: Any) -> None:
+    LiveLora("lora", LoraSettings(rank=2, dropout=0.4)).put(model, 0)
+
+
+def with_adapter(model: Any) -> None:
+    pytest.importorskip("adapters", exc_type=ImportError)
+    from evenhand_adapterfusion import bottleneck
+
+    bottleneck.add(model, "gender", bottleneck.adapter_config("pfeiffer", 4.0, "gelu"), 0)
+    for part in bottleneck.modules(model, "gender"):
+        part.dropout.p = 0.4
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("other", [with_lora, with_adapter])
+@pytest.mark.parametrize("model_type", ["llama", "qwen2", "gpt2", "bert"])
+def test_beside_another_step_the_models_own_states_are_dropped(model_type: str, other: Any, first: bool) -> None:
+    """In either order, and what the other step has added keeps its own rate."""
+    model, alone, raised, expected = family_model(model_type), family_model(model_type), Raised(), Raised()
+    expected.put(alone, 0.0, 0.9, 1.0)
+    if first:
+        other(model)
+    raised.put(model, 0.0, 0.9, 1.0)
+    if not first:
+        other(model)
+    assert len(raised.hooks.handles) == len(expected.hooks.handles)
+    assert len(raised.before) == len(expected.before)
+    found = rates(model)
+    assert {path: rate for path, rate in found.items() if path in rates(alone)} == rates(alone)
+    added = {rate for path, rate in found.items() if path not in rates(alone)}
+    assert added == {0.4}
+    model.train()
+    assert not torch.equal(outputs(model, seed=1), outputs(model, seed=2))
+
+
+def test_in_llama_states_are_dropped_behind_both_matrices_of_each_layer_beside_lora() -> None:
+    """Of the two trained passes only the hidden states can make a difference: nothing else drops."""
+    model = family_model("llama")
+    LiveLora("lora", LoraSettings(rank=2, dropout=0.0)).put(model, 0)
+    raised = Raised()
+    raised.put(model, 0.0, 0.9, 1.0)
+    assert len(raised.hooks.handles) == 2 * model.config.num_hidden_layers
+    model.train()
+    assert not torch.equal(outputs(model, seed=1), outputs(model, seed=2))
+    raised.take(model)
+    assert torch.equal(outputs(model, seed=1), outputs(model, seed=2))

@@ -1,9 +1,9 @@
 """Make a model ready for adapters, and take back every trace of it.
 
 `adapters.init` replaces the classes of modules, wraps some of them, and adds children, attributes and hooks.
-What it changed is recorded as the difference between before and after, so that `release` can undo exactly that
-and leave alone whatever other steps did to the model. The record lies on the model itself, so a deep copy
-carries its own.
+Wrapped layers come back at once. What else it changed is recorded as the difference between before and after,
+so that `release` can undo exactly that and leave alone whatever other steps did to the model. The record lies on
+the model itself, so a deep copy carries its own.
 """
 
 from __future__ import annotations
@@ -83,7 +83,6 @@ def prepare(model: PreTrainedModel) -> Preparation:
     logging.getLogger("adapters.model_mixin").addFilter(_alarming)
     record = Preparation()
     if not isinstance(model, ModelAdaptersMixin):  # somebody else may have prepared it: then nothing is ours to undo
-        _demand_no_lora(model)
         seen = _snapshot(model)
         if model._tied_weights_keys is not None:
             model._tied_weights_keys = list(model._tied_weights_keys)  # the library would extend the list of the class
@@ -92,9 +91,9 @@ def prepare(model: PreTrainedModel) -> Preparation:
         except ValueError as error:
             _undo(_differences(seen))
             raise _unknown(model) from error
+        _unwrap(seen)
         _free_hooks(model)
         record.differences = _differences(seen)
-        _carry(record.differences)
         model.train(model.training)
         if not isinstance(model, ModelAdaptersMixin) or _loses_cache(model):
             _undo(record.differences)
@@ -115,16 +114,6 @@ def _for_a_request(model: PreTrainedModel, names: Any) -> AbstractContextManager
             known="a name, or a list of names; an empty list is the model without adapters",
         )
     return using(model, names)
-
-
-def _demand_no_lora(model: PreTrainedModel) -> None:
-    """Raises UsageError where the library would put layers of its own in the place of those that have LoRA now."""
-    if _interface(model) is None and any(".lora_A." in name for name, _ in model.named_parameters()):
-        raise UsageError(
-            f"adapters in models of the type {model.config.model_type!r} replace the layers that a step `lora` trains",
-            known="LoRA is merged as soon as its training is over",
-            do="put a `train` step between the two, or the adapter step first",
-        )
 
 
 def _alarming(record: logging.LogRecord) -> bool:
@@ -170,6 +159,19 @@ def _interface(model: PreTrainedModel) -> Any:
         return None
     # The library would use the last layer's norms in every layer, and in a deep copy those of the original.
     return replace(known, adapter_methods=["bottleneck"], layer_ln_1=None, layer_ln_2=None)
+
+
+def _unwrap(seen: list[tuple[nn.Module, type, dict[str, dict[Any, Any]]]]) -> None:
+    """Layers that the library has wrapped for its own LoRA are the model's own again, with what steps keep on them.
+
+    Bottleneck adapters sit elsewhere; a wrapper would hide matrices that steps read, train and put hooks on.
+    """
+    from adapters.methods.lora import LoRALayer
+
+    for module, _, tables in seen:
+        for name, own in tables["_modules"].items():
+            if isinstance(module._modules.get(name), LoRALayer):
+                module._modules[name] = own
 
 
 def _free_hooks(model: PreTrainedModel) -> None:
@@ -228,14 +230,6 @@ def _differences(seen: list[tuple[nn.Module, type, dict[str, dict[Any, Any]]]]) 
     return found
 
 
-def _carry(differences: list[Difference]) -> None:
-    """A module that takes another's place also takes what steps keep on that one, as it has taken its hooks."""
-    for change in differences:
-        for key, old in change.replaced.get("_modules", {}).items():
-            kept = {name: value for name, value in vars(old).items() if name.startswith("evenhand_")}
-            vars(change.module._modules[key]).update(kept)
-
-
 def _undo(differences: list[Difference]) -> None:
     for change in differences:
         module = change.module
@@ -248,14 +242,4 @@ def _undo(differences: list[Difference]) -> None:
                 table.pop(key, None)
         for name, values in change.replaced.items():
             table = vars(module)[name] if name else vars(module)
-            for key, value in values.items():
-                if name == "_modules":
-                    _hand_over(table[key], value)
-                table[key] = value
-
-
-def _hand_over(wrapper: nn.Module, wrapped: nn.Module) -> None:
-    """The module that comes back gets the parameters that its wrapper has now."""
-    wrapped.training = wrapper.training
-    for key in wrapped._parameters:
-        wrapped._parameters[key] = wrapper._parameters[key]
+            table.update(values)

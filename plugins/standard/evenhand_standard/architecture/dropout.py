@@ -18,13 +18,18 @@ from pydantic import Field
 from evenhand_sdk import Artifact, Mitigation, ModelTransform, RunContext, StrengthOptions, hookimpl
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
+from evenhand_standard.architecture.own_parameters import MARK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from transformers import PreTrainedModel
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 PROBABILITIES = ("attention_dropout", "dropout_prob")
 """Attributes of attention modules: the rate for attention probabilities as a number, where attention is one product."""
+ADDED = "adapters.methods."
+"""Where the library `adapters` has the classes of what it adds to a layer."""
 ATTENTION = ("attn_dropout", "attention_dropout", "self.dropout")
 """How the paths of modules end that drop attention probabilities; other dropout modules drop hidden states."""
 
@@ -80,9 +85,8 @@ class Raised:
         import torch
 
         for layer in layers_of(model):
-            modules = dict(layer.module.named_modules())
             hidden_states = False
-            for path, module in modules.items():
+            for path, module in _own_modules(layer.module):
                 if isinstance(module, torch.nn.Dropout):
                     of_attention = path.endswith(ATTENTION)
                     hidden_states |= not of_attention
@@ -113,3 +117,12 @@ class Raised:
         while self.before:
             module, name, rate = self.before.pop()
             setattr(module, name, rate)
+
+
+def _own_modules(module: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The modules of a layer by their paths, without what steps have added: that has rates of its own."""
+    if hasattr(module, MARK) or type(module).__module__.startswith(ADDED):
+        return
+    yield path, module
+    for name, child in module.named_children():
+        yield from _own_modules(child, f"{path}.{name}".lstrip("."))
