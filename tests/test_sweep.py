@@ -16,15 +16,18 @@ from hypothesis import strategies as st
 
 from evenhand import api, sweep_study
 from evenhand.cli import toolkit
+from evenhand.configurations import badness
 from evenhand.discovery import discover
 from evenhand.errors import PluginFault, RecipeError, UsageError
 from evenhand.item_halves import half_of
 from evenhand.item_records import read_records
 from evenhand.recipe import load_recipe
 from evenhand.report_reading import read_run
+from evenhand.report_record import RunRecord
+from evenhand.report_results import BenchmarkResult, MetricResult
 from evenhand.sweep import Sweep, sweep
-from evenhand.sweep_report import sweep_page
-from evenhand.sweep_study import front
+from evenhand.sweep_report import sweep_page, worth
+from evenhand.sweep_study import Trial, front
 from evenhand_sdk.tiny import save_tiny
 
 pytestmark = pytest.mark.usefixtures("trial", "own_cache")
@@ -147,6 +150,46 @@ def test_what_was_not_searched_for_stands_beside_the_front(place: Path) -> None:
     assert [row[0] for row in side.rows] == ["untouched", str(best)]
     value = found.records[best].benchmarks[1].primary.after.value  # type: ignore[union-attr]
     assert float(side.rows[1][1].split()[0].replace(",", "")) == pytest.approx(value, rel=0.01)
+
+
+WORTH = "Hypervolume of the front, in shares of what the untouched model has, of which {}: {} (0: nothing is better in "
+
+
+@pytest.mark.parametrize(
+    ("metric", "budget", "tried", "said", "volume"),
+    [
+        # The gap halves in both trials: 0.5. Of perplexity 20 may become 20.4: (20.4 - 20.2) / 20.
+        (MetricResult(name="perplexity", better="lower", after={"value": 20.0}), 1.02, [20.2, 20.5],
+         "Ability: perplexity (lower is better) may have 1.02 times as much", "0.005"),
+        # Accuracy has a margin of one point, whatever the budget: 40 may become 39, (39.5 - 39) / 40.
+        (MetricResult(name="accuracy", unit="%", better="higher", after={"value": 40.0}, definition={"margin": 1.0}),
+         1.02, [39.5, 38.9], "Ability: accuracy, % (higher is better) may lose 1", "0.00625"),
+        # Without one it may be divided by the budget: 40 may become 32, (36 - 32) / 40.
+        (MetricResult(name="accuracy", unit="%", better="higher", after={"value": 40.0}), 1.25, [36.0, 31.0],
+         "Ability: accuracy, % (higher is better) may have 1.25 times less", "0.05"),
+    ],
+)  # fmt: skip
+def test_a_front_that_costs_less_quality_than_allowed_is_worth_something(
+    metric: MetricResult, budget: float, tried: list[float], said: str, volume: str, place: Path
+) -> None:
+    gap = MetricResult(name="gap", better="lower", after={"value": 0.2})  # type: ignore[arg-type]
+    measured = [
+        BenchmarkResult(id="bias", title="Gap", metrics=[gap]),
+        BenchmarkResult(id="ability", title="Ability", quality=True, metrics=[metric]),
+    ]
+    untouched = RunRecord.model_construct(benchmarks=measured)
+    trials = [
+        Trial(number=k, values={}, state="complete", objectives=(0.1, badness(metric, x) or 0.0), front=True)
+        for k, x in enumerate(tried)
+    ]
+    recipe = load_recipe(written(place), overrides=[f"budget.perplexity={budget}"], catalogue=discover())
+    names = ["bias.gap", f"ability.{metric.name}"]
+    found = Sweep(
+        folder=place, recipe=recipe, study="", objectives=names, trials=trials, untouched=untouched, records={},
+        recipes={},
+    )  # fmt: skip
+    (told,) = worth(found, trials)
+    assert told == WORTH.format(said, volume) + "every objective)."
 
 
 def test_a_trial_that_a_killed_worker_left_is_finished_with_its_values(

@@ -291,6 +291,29 @@ def test_both_texts_of_a_pair_read_the_same_where_a_masked_model_is_compared() -
     assert kinds == {"mask", "kept", "drawn"}
 
 
+def test_a_group_word_that_is_hidden_in_a_row_stands_in_its_counterfactual() -> None:
+    """Only at the compared places is a counterfactual of a masked model another than it would be alone."""
+    model, tokenizer = tiny_masked()
+    size = model.get_input_embeddings().num_embeddings
+    data = Dataset.from_dict({"text": TEXTS[:2]})
+    rows, bins = encode(data, tokenizer, kind="masked", max_length=64, vocabulary=size, pairings=[PAIRING])
+    alone = [tokenizer(swap(text)[0])["input_ids"] for text in TEXTS[:2]]
+    group = {tokenizer(f" {word}", add_special_tokens=False)["input_ids"][-1] for word in SWAP}
+    hidden = 0
+    for epoch in range(40):
+        batch = Collator(tokenizer=tokenizer, kind="masked", bins=bins, seed=5, epoch=epoch)(rows)["batch"]
+        pairs = batch.pairs["gender"]
+        for p, b in enumerate(pairs.rows.tolist()):
+            compared = {j for pair, _, j in pairs.positions.tolist() if pair == p}
+            for j, token in enumerate(alone[b]):
+                assert j in compared or int(pairs.input_ids[p, j]) == token
+            hidden += sum(
+                token in group and int(batch.input_ids[b, i]) == tokenizer.mask_token_id
+                for i, token in enumerate(rows[b].ids)
+            )
+    assert hidden > 3
+
+
 @pytest.mark.parametrize("make, kind", [(tiny_causal, "causal"), (tiny_masked, "masked")])
 def test_a_row_with_nothing_to_predict_is_left_out(make: Any, kind: Any, tmp_path: Path) -> None:
     """A masked model reads [CLS] and [SEP] around an empty text: two tokens, of which none can be asked for."""

@@ -18,6 +18,7 @@ from evenhand.toml_writing import toml_literal
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from evenhand.report_results import MetricResult
     from evenhand.sweep import Sweep
     from evenhand.sweep_study import Trial
 
@@ -61,7 +62,7 @@ def sweep_page(found: Sweep) -> PageView:
     return PageView(
         kind="sweep",
         title=f"Sweep of {found.recipe.name}: {found.untouched.model_label}",
-        answer=[". ".join([told, *more]) + ".", _within(found, front), *_worth(found, front)],
+        answer=[". ".join([told, *more]) + ".", _within(found, front), *worth(found, front)],
         scatters=_scatters(found),
         tables=[
             TableView(
@@ -125,23 +126,26 @@ def _within(found: Sweep, front: Sequence[Trial]) -> str:
     )
 
 
-def _worth(found: Sweep, front: Sequence[Trial]) -> list[str]:
+def worth(found: Sweep, front: Sequence[Trial]) -> list[str]:
     """What the front is worth against the untouched model, and where it bends, as sentences."""
     names = found.objectives
     if len(names) < 2 or not front:
         return []
     of_quality = {b.id for b in found.untouched.quality_benchmarks}
-    base, reference, allowed = [], [], ""
+    base, reference, allowances = [], [], []
     for name in names:
         metric = metric_of(found.untouched, name)
         value = None if metric is None else badness(metric, metric.after.value)
-        if not value:
+        if metric is None or not value:
             return []  # nothing to measure shares of
-        budget = found.recipe.budget.perplexity if name.partition(".")[0] in of_quality and value > 0 else 1.0
+        most, said = value, ""
+        if name.partition(".")[0] in of_quality:
+            most, said = _most(metric, value, found.recipe.budget.perplexity)
         base.append(abs(value))
-        reference.append(value * budget)
-        if budget != 1.0:
-            allowed = f", of which {label(found.untouched, name)} may have {budget:g} times as much"
+        reference.append(most)
+        if said:
+            allowances.append(f"{label(found.untouched, name)} may {said}")
+    allowed = f", of which {' and '.join(allowances)}" if allowances else ""
     shares = [[x / b for x, b in zip(t.objectives, base, strict=True)] for t in front]
     volume = hypervolume(shares, [r / b for r, b in zip(reference, base, strict=True)])
     told = [
@@ -151,6 +155,21 @@ def _worth(found: Sweep, front: Sequence[Trial]) -> list[str]:
     if (bend := knee({t.number: t.objectives for t in front})) is not None:
         told.append(f"The front bends at configuration {bend}: to either side, a gain costs more.")
     return told
+
+
+def _most(metric: MetricResult, value: float, budget: float) -> tuple[float, str]:
+    """How bad language quality may become that is so bad (`badness`) now, and that in words; empty for no worse.
+
+    By its own margin in points, as a verdict holds it (`noninferiority`), else by the ratio of the budget.
+    """
+    margin = metric.definition.get("margin")
+    if margin is not None:
+        return value + margin, f"lose {margin:g}"
+    if budget == 1.0:
+        return value, ""
+    if value < 0:  # more is better: after / before may be 1 / budget
+        return value / budget, f"have {budget:g} times less"
+    return value * budget, f"have {budget:g} times as much"
 
 
 def _side(found: Sweep) -> list[str]:

@@ -18,7 +18,8 @@ class PairBatch:
     rows: torch.Tensor
     """[P] index of the text row that each counterfactual belongs to."""
     input_ids: torch.Tensor
-    """[P, T] the counterfactuals."""
+    """[P, T] the counterfactuals. Masked models: with the row's mask or drawn piece at the compared positions, and as
+    they are everywhere else."""
     attention_mask: torch.Tensor
     """[P, T]"""
     positions: torch.Tensor

@@ -213,8 +213,10 @@ class Collator:
     def _pairs(
         self, key: str, rows: Sequence[EncodedRow], width: int, input_ids: torch.Tensor, masked: list[set[int]]
     ) -> PairBatch:
-        """The counterfactuals of some rows; where a row has a mask, or a drawn piece in the place of its own, so have
-        they: distributions at two places can be compared only where both are asked the same question."""
+        """The counterfactuals of some rows. At the places that are compared they read what the row reads there, a mask
+        or a drawn piece: distributions can be compared only where both are asked the same question. Everywhere else
+        they stand as they are, so that a group word which is hidden in the row can be read in them as its
+        counterpart."""
         import torch
 
         owners: list[int] = []

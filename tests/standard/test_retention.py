@@ -12,6 +12,7 @@ import torch
 from datasets import Dataset
 
 import evenhand
+from evenhand.errors import NoEffect
 from evenhand.recipe_model import TrainingSection
 from evenhand.training import train as host_train
 from evenhand_sdk import LossTerm, TrainingStart, UsageError, group_tokens, load_axis, token_bins
@@ -220,6 +221,26 @@ def test_an_anchor_holds_the_model(anchor: str, kind: str, tmp_path: Path) -> No
         gone[weight] = facts["last"]
         assert facts["gradient_norm"] > 0 or not weight
     assert gone[200.0] < 0.5 * gone[0.0]
+
+
+@BOTH
+@pytest.mark.parametrize("anchor", ["kl", "l2-sp", "ewc"])
+def test_with_nothing_beside_it_a_distance_of_weights_stays_at_zero_and_kl_drifts(
+    anchor: str, kind: str, tmp_path: Path
+) -> None:
+    """AdamW divides a gradient by its size, so that rounding noise makes whole steps."""
+    run, [term] = terms_of(tmp_path, kind, anchors=[anchor])
+    settings = TrainingSection(
+        max_steps=8, batch_size=4, learning_rate=1e-3, max_length=48, precision="float32", language_modelling=0.0
+    )
+    run = replace(run, services=replace(run.services, settings=settings))
+    if anchor != "kl":
+        with pytest.raises(NoEffect) as caught:
+            train_once(run, [term], rows=ROWS)
+        assert caught.value.what == "no parameter moved in 8 updates"
+        return
+    facts = train_once(run, [term], rows=ROWS).terms[term.name]
+    assert facts["first"] < 1e-3 and 1e-5 < facts["last"] < 0.1
 
 
 def test_strength_0_adds_no_term_and_anchors_are_told_apart(tmp_path: Path) -> None:
