@@ -25,7 +25,10 @@ TEXTS = ["The nurse said that she was tired.", "Rain fell on the town.", "He is 
 
 
 class Scale(Mitigation):
-    """Multiplies the output of the last norm by 0.5 as a hook; `stuck` makes its fold wrong."""
+    """Multiplies the output of the last norm by 0.5 as a hook; the fault `fold` makes its fold wrong.
+
+    With `lost` it multiplies by 63/64, and its fold forgets that.
+    """
 
     name = "own-scale"
 
@@ -39,12 +42,13 @@ class Scale(Mitigation):
         def apply(model: Any, artifact: Any) -> None:
             if self.options.fault == "apply":
                 raise ValueError("no room")
-            handles.append(model.model.norm.register_forward_hook(lambda module, args, out: out * 0.5))
+            factor = 63 / 64 if self.options.fault == "lost" else 0.5
+            handles.append(model.model.norm.register_forward_hook(lambda module, args, out: out * factor))
 
         def fold(model: Any) -> bool:
             handles.pop().remove()
             with torch.no_grad():
-                model.model.norm.weight.mul_(0.25 if self.options.fault == "fold" else 0.5)
+                model.model.norm.weight.mul_({"fold": 0.25, "lost": 1.0}.get(self.options.fault, 0.5))
             return True
 
         return ModelTransform(apply=apply, revert=lambda model: handles.pop().remove(), fold=fold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -198,6 +199,42 @@ def test_weights_that_are_not_those_of_the_run_are_refused(run_with: Any, tmp_pa
         evenhand.export(run, tmp_path / "published")
     assert not (tmp_path / "published").exists()
     assert not list(tmp_path.glob(".published*")), "nothing half-written is left"
+
+
+DAMAGED = {
+    "{": "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+    "[]": "it is no table of facts",
+    "{}": "it does not say kind, seed, steps\n  it needs kind, seed, steps",
+    '{"kind": "causal", "steps": []}': "it does not say seed\n  it needs kind, seed, steps",
+}
+
+
+def test_a_damaged_list_of_steps_is_told_by_load_and_by_export(run_with: Any, tmp_path: Path) -> None:
+    """Also in a folder whose record was not written by a run that recorded the digest of the list."""
+    run = run_with(FOLDED)
+    place = run / "model" / "evenhand.json"
+    digest = hashlib.sha256(place.read_bytes()).hexdigest()
+    record = json.loads((run / "run.json").read_text())
+    for text, what in DAMAGED.items():
+        place.write_text(text)
+        told = f"{run / 'model'}: evenhand.json is damaged: {what}\n  copy the folder again, or run the recipe again"
+        with pytest.raises(RunNotFound) as caught:
+            evenhand.load(run)
+        assert str(caught.value) == told
+        (run / "run.json").write_text(json.dumps(record))
+        with pytest.raises(DigestMismatch) as refused:
+            evenhand.export(run, tmp_path / "published")
+        assert str(refused.value) == (
+            f"{run}: model/evenhand.json is not what the run wrote\n"
+            f"  run.json has SHA-256 {digest[:16]}...\n"
+            "  run the recipe again; a changed model has no evidence"
+        )
+        files = {name: kept for name, kept in record["files"].items() if name != "model/evenhand.json"}
+        (run / "run.json").write_text(json.dumps(record | {"files": files}))
+        with pytest.raises(RunNotFound) as caught:
+            evenhand.export(run, tmp_path / "published")
+        assert str(caught.value) == told
+    assert not (tmp_path / "published").exists()
 
 
 def test_gguf_in_safetensors_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

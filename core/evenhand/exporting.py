@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.cache import make_folder, make_readable, sha256_file, storing
 from evenhand.carried_rules import LOOKED_UP
 from evenhand.errors import DigestMismatch, EvenhandError, NotPortable, RunNotFound, UsageError
+from evenhand.restoring import NAME, read_facts
 
 if TYPE_CHECKING:
     from evenhand.report_record import RunRecord
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 PROVENANCE = "provenance.json"
 EVIDENCE = "evidence"
 """Folder of the export for the record, the recipe and the report of the run."""
-BESIDE = ("evenhand/", "evenhand.json")
+BESIDE = ("evenhand/", NAME)
 """What lies in `model/` for this toolkit alone."""
 LICENCE_FILES = ("licen[cs]e*", "notice*", "copying*", "use_policy*")
 _ABSOLUTE = re.compile(r"(?<![\w/.:<])/(?:[\w.+-]+/)+[\w.+-]+")
@@ -57,7 +58,8 @@ def export(run: str | Path, to: str | Path, *, with_code: bool = False) -> Path:
     record = read_run(source)
     _demand_complete(record, source)
     _demand_room(target)
-    live = json.loads((source / "model" / "evenhand.json").read_text("utf-8"))["steps"]
+    _demand_recorded(record, source)
+    live = read_facts(source / "model")["steps"]
     if live:
         _demand_code_allowed(record, live, with_code)
     with _new_folder(target) as folder:
@@ -88,7 +90,7 @@ def _demand_complete(record: RunRecord, source: Path) -> None:
         raise RunNotFound(
             f"the run is {record.status}, not complete", where=str(source), do="finish it: toolkit run RECIPE --resume"
         )
-    if not (source / "model" / "evenhand.json").is_file():
+    if not (source / "model" / NAME).is_file():
         raise RunNotFound("the run has no model/ any more", where=str(source), do="run the recipe again")
 
 
@@ -117,21 +119,36 @@ def _demand_code_allowed(record: RunRecord, live: list[Mapping[str, Any]], with_
         )
 
 
+def _recorded(record: RunRecord) -> dict[str, str]:
+    return {name: digest for name, digest in record.files.items() if name.startswith("model/")}
+
+
+def _demand_recorded(record: RunRecord, source: Path) -> None:
+    """Before `evenhand.json` is believed: the run recorded it and the weights, and it is still what was written."""
+    recorded = _recorded(record)
+    if not any(name.endswith(".safetensors") for name in recorded):
+        raise DigestMismatch("run.json records no weights", where=str(source), do="run the recipe again")
+    if (name := f"model/{NAME}") in recorded:
+        _demand_same(source, name, recorded[name])
+
+
+def _demand_same(source: Path, name: str, digest: str) -> None:
+    path = source / name
+    if not path.is_file() or sha256_file(path) != digest:
+        raise DigestMismatch(
+            f"{name} is {'not what the run wrote' if path.is_file() else 'missing'}",
+            where=str(source),
+            known=f"run.json has SHA-256 {digest[:16]}...",
+            do="run the recipe again; a changed model has no evidence",
+        )
+
+
 # ------------------------------------------------------------------------------------------------------ parts
 def _copy_model(record: RunRecord, source: Path, folder: Path, *, keep_steps: bool) -> None:
     """The files of `model/` that the run recorded, compared with their digests."""
-    recorded = {name: digest for name, digest in record.files.items() if name.startswith("model/")}
-    if not any(name.endswith(".safetensors") for name in recorded):
-        raise DigestMismatch("run.json records no weights", where=str(source), do="run the recipe again")
-    for name, digest in sorted(recorded.items()):
+    for name, digest in sorted(_recorded(record).items()):
         path, inside = source / name, name.removeprefix("model/")
-        if not path.is_file() or sha256_file(path) != digest:
-            raise DigestMismatch(
-                f"{name} is {'not what the run wrote' if path.is_file() else 'missing'}",
-                where=str(source),
-                known=f"run.json has SHA-256 {digest[:16]}...",
-                do="run the recipe again; a changed model has no evidence",
-            )
+        _demand_same(source, name, digest)
         if inside.startswith("custom_generate/"):
             continue  # a run decodes where it lies; what an export needs for that it writes itself
         if keep_steps or not inside.startswith(BESIDE):

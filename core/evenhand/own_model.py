@@ -12,8 +12,10 @@ from evenhand.errors import NotPortable, PluginFault, UsageError, WrongModelKind
 from evenhand.filling import RULES, attached, fill
 from evenhand.guard import describe
 from evenhand.own_code import Given, OwnSteps, seeded
+from evenhand.proofs import FOLD_FAULT, fold_proof, output_proof, probe_logits
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
     from evenhand.recipe_steps import ResolvedStep
@@ -34,6 +36,8 @@ class Applied:
         """By step id: what was fitted, or after `finish` what the training left."""
         self._steps = steps
         self._placed: list[tuple[ResolvedStep, ModelTransform]] = []
+        self._effects: dict[int, float] = {}
+        """By transform: the largest change of a logit by it, where it was looked at."""
         self._flags: dict[str, bool] | None = None
         try:
             for step, transform in found:
@@ -49,12 +53,25 @@ class Applied:
         """Names of the parameters that a training may move, in the model's order; None when no step chose any."""
 
     def _place(self, step: ResolvedStep, transform: ModelTransform) -> None:
+        before = self._probed_for_fold(transform)
         with seeded(self._steps.seed):
             artifact = (transform.fit(self.model) if transform.fit else None) or Artifact()
             if transform.apply:
                 transform.apply(self.model, artifact)
         self._placed.append((step, transform))
+        if before is not None:
+            after = probe_logits(self.model, self._steps.tokenizer)
+            self._effects[id(transform)] = output_proof(before, after).size
         self.artifacts[step.id] = artifact
+
+    def _probed_for_fold(self, transform: ModelTransform) -> torch.Tensor | None:
+        """The logits before a step, where its fold will need to know how much the step did: in short formats only."""
+        import torch
+
+        trained = transform.trainable is not None or transform.finish is not None
+        if transform.fold is None or trained or self.model.dtype in (torch.float32, torch.float64):
+            return None
+        return probe_logits(self.model, self._steps.tokenizer)
 
     @property
     def transforms(self) -> list[ModelTransform]:
@@ -86,18 +103,20 @@ class Applied:
 
         `model.save_pretrained` then keeps what was folded. Raises NotPortable when outputs change by it.
         """
-        from evenhand.proofs import probe_logits, same_outputs
-
         live = []
         for step, transform in self._placed:
             before = probe_logits(self.model, self._steps.tokenizer)
             if transform.fold is None or not transform.fold(self.model):
                 live.append((step, transform))
                 continue
-            same, size = same_outputs(before, probe_logits(self.model, self._steps.tokenizer), self.model.dtype)
-            if not same:
-                where = describe(step, "architecture")
-                raise NotPortable(f"folding into the weights changed a logit by {size:.2g}", where=where)
+            after, effect = probe_logits(self.model, self._steps.tokenizer), self._effects.get(id(transform), 0.0)
+            proof = fold_proof(before, after, self.model.dtype, effect)
+            if not proof.took:
+                raise NotPortable(
+                    f"folding into the weights changed a logit by {proof.size:.2g}",
+                    where=describe(step, "architecture"),
+                    do=FOLD_FAULT,
+                )
         self._placed = live
         return list(dict.fromkeys(step.id for step, _ in live))
 

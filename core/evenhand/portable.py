@@ -38,16 +38,14 @@ def fold_all(life: Life) -> list[Placed]:
         if not folded and (placed.transform.apply or placed.transform.save):
             live.append(placed)
             continue
-        same, size = proofs.same_outputs(before, proofs.probe_logits(model, tokenizer), model.dtype)
-        # In a short number format much passes for rounding; never so much that the step itself might be gone.
-        same = same and (size <= proofs.EXACT or not placed.effect or size <= placed.effect / 2)
-        what = f"folded into the weights, largest change {size:.2g}"
-        life.record_proofs(placed.step, [proofs.Proof("portability", same, what, size)])
-        if not same:
+        proof = proofs.fold_proof(before, proofs.probe_logits(model, tokenizer), model.dtype, placed.effect)
+        life.record_proofs(placed.step, [proof])
+        if not proof.took:
             raise NotPortable(
-                f"folding into the weights changed a logit by {size:.2g}", where=describe(placed.step, "architecture"),
-                do="this is a fault of the plugin's `fold`: it must leave the outputs as they are",
-            )  # fmt: skip
+                f"folding into the weights changed a logit by {proof.size:.2g}",
+                where=describe(placed.step, "architecture"),
+                do=proofs.FOLD_FAULT,
+            )
     return live
 
 

@@ -151,6 +151,19 @@ def same_outputs(before: torch.Tensor, after: torch.Tensor, dtype: torch.dtype) 
     return size <= (EXACT if dtype == torch.float32 else max(EXACT, 4 * last_place)), size
 
 
+FOLD_FAULT = "this is a fault of the plugin's `fold`: it must leave the outputs as they are"
+
+
+def fold_proof(before: torch.Tensor, after: torch.Tensor, dtype: torch.dtype, effect: float) -> Proof:
+    """Whether a fold left the outputs as they are; `effect` is the change of a logit by the step, 0 where unknown.
+
+    In a short number format much passes for rounding; never so much that the step itself might be gone.
+    """
+    same, size = same_outputs(before, after, dtype)
+    same = same and (size <= EXACT or not effect or size <= effect / 2)
+    return Proof("portability", same, f"folded into the weights, largest change {size:.2g}", size)
+
+
 def decoding_proof(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> Proof:
     """The largest total variation between the distributions with and without the rules on the probe texts."""
     import torch

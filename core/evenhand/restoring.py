@@ -26,6 +26,8 @@ NAME = "evenhand.json"
 COMPLETED = "evenhand_completed"
 """Attribute of a model that plain transformers has loaded: its steps are back in place, or, False, were begun with."""
 _COMPLETING = threading.Lock()
+_NEEDED = ("kind", "seed", "steps")
+_AGAIN = "copy the folder again, or run the recipe again"
 
 
 def put_back(transform: Any, model: Any, folder: Path) -> None:
@@ -86,13 +88,23 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
 
 
 def read_facts(place: Path) -> dict[str, Any]:
-    """What `evenhand.json` of a folder says; raises RunNotFound."""
+    """What `evenhand.json` of a folder says; raises RunNotFound where it is missing or does not say what is needed."""
     try:
-        return dict(json.loads((place / NAME).read_text(encoding="utf-8")))
+        facts = json.loads((place / NAME).read_text(encoding="utf-8"))
     except FileNotFoundError as problem:
         raise RunNotFound(f"there is no {NAME}", where=str(place)) from problem
     except (UnicodeDecodeError, json.JSONDecodeError) as problem:
-        raise RunNotFound(f"{NAME} is damaged: {problem}", where=str(place)) from problem
+        raise RunNotFound(f"{NAME} is damaged: {problem}", where=str(place), do=_AGAIN) from problem
+    if not isinstance(facts, dict):
+        raise RunNotFound(f"{NAME} is damaged: it is no table of facts", where=str(place), do=_AGAIN)
+    if lacking := [name for name in _NEEDED if name not in facts]:
+        raise RunNotFound(
+            f"{NAME} is damaged: it does not say {', '.join(lacking)}",
+            where=str(place),
+            known=f"it needs {', '.join(_NEEDED)}",
+            do=_AGAIN,
+        )
+    return facts
 
 
 def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:

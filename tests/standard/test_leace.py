@@ -12,6 +12,7 @@ from family_models import TYPES, family_model, tokens
 from evenhand_sdk import UsageError
 from evenhand_standard.architecture.eraser import Eraser
 from evenhand_standard.architecture.erasure_sites import HELD, LiveErasure, sites_of
+from evenhand_standard.architecture.inlp import Inlp
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.leace import Leace
 
@@ -225,6 +226,36 @@ def test_group_words_are_spared_and_other_words_are_not(tiny: Any, run_of: Any) 
     assert changed[place] is False and sum(changed) >= len(before) - 2
     transform.revert(model)
     assert torch.equal(read(), before)
+
+
+@pytest.mark.parametrize("plugin", [Leace, Inlp])
+def test_the_mask_of_a_masked_model_is_not_spared(plugin: Any, tiny: Any, run_of: Any) -> None:
+    """The model predicts at it; the other special tokens, and words that name a group, stay as they are."""
+    model, tokenizer = tiny("masked")
+    run = run_of(model, tokenizer, "masked")
+    transform = plugin(pairs=16, layers=(1.0, 1.0), positions="neutral").architecture(run, model)
+    ids = tokenizer(f"The {tokenizer.mask_token} said that she was good", return_tensors="pt")["input_ids"]
+    seen: list[torch.Tensor] = []
+
+    def read() -> torch.Tensor:
+        handle = layers_of(model)[-1].module.register_forward_hook(
+            lambda m, a, out: seen.append(out[0] if isinstance(out, tuple) else out)
+        )
+        with torch.no_grad():
+            model(input_ids=ids)
+        handle.remove()
+        return seen[-1][0]
+
+    before = read()
+    artifact = transform.fit(model)
+    transform.apply(model, artifact)
+    after = read()
+    changed = {int(token): not torch.equal(a, b) for token, a, b in zip(ids[0], after, before, strict=True)}
+    assert changed[tokenizer.mask_token_id] is True
+    she = tokenizer(" she", add_special_tokens=False)["input_ids"][0]
+    assert [changed[token] for token in (tokenizer.cls_token_id, tokenizer.sep_token_id, she)] == [False] * 3
+    spared = artifact.tensors["spared"].tolist()
+    assert set(tokenizer.all_special_ids) - set(spared) == {tokenizer.mask_token_id}
 
 
 def test_strength_0_puts_nothing_in(tiny: Any, run_of: Any) -> None:

@@ -72,6 +72,26 @@ def test_how_many_tensors_each_set_has(model_type: str) -> None:
     assert not set(attention) & set(selected(model, ["mlp-output"], 1.0))
 
 
+@pytest.mark.parametrize("head_first", [False, True])
+@pytest.mark.parametrize("model_type", MASKED)
+def test_the_output_matrix_is_a_token_embedding_only_where_it_is_the_same_tensor(
+    model_type: str, head_first: bool
+) -> None:
+    """With the head first, a shared matrix is listed under the name it has there, as transformers 5 does."""
+    body, head = ("bert", "cls.predictions") if model_type == "bert" else ("roberta", "lm_head")
+    inside, outside = f"{body}.embeddings.word_embeddings.weight", f"{head}.decoder.weight"
+    for tied in (True, False):
+        config = model_of(model_type).config
+        config.tie_word_embeddings = tied
+        model = transformers.AutoModelForMaskedLM.from_config(config)
+        if head_first:
+            model._modules = dict(reversed(model._modules.items()))
+        assert (model.get_output_embeddings().weight is model.get_input_embeddings().weight) == tied
+        listed = {name for name, _ in model.named_parameters()}
+        expected = [name for name in (inside, outside) if name in listed][:1] if tied else [inside]
+        assert selected(model, ["token-embeddings"], 0.25) == expected
+
+
 def test_share_of_layers_is_rounded_up() -> None:
     model = model_of("llama")
     late = [selected(model, ["mlp-output"], share) for share in (0.01, 0.25, 0.26, 1.0)]

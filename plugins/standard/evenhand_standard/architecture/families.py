@@ -180,8 +180,7 @@ FAMILIES: Final = (
         paths=_ENCODER,
         layer=r"^roberta\.encoder\.layer\.(\d+)\.",
         norms=r"(LayerNorm|layer_norm)\.",
-        # Transformers 5 lists the matrix that both ends share under the name it has in the head.
-        token_embeddings=r"^(roberta\.embeddings\.word_embeddings\.|lm_head\.decoder\.weight$)",
+        token_embeddings=r"^roberta\.embeddings\.word_embeddings\.",
         position_embeddings=r"^roberta\.embeddings\.position_embeddings\.",
         mlp_output=r"layer\.\d+\.output\.dense\.",
         attention=r"\.attention\.",

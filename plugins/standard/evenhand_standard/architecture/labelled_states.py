@@ -43,11 +43,17 @@ class _Enough(Exception):
 
 
 def spared_tokens(run: RunContext, model: PreTrainedModel, axis: Axis) -> torch.Tensor:
-    """Token ids [n], sorted: group words that are one token, and special tokens."""
+    """Token ids [n], sorted: group words that are one token, and special tokens.
+
+    Not the mask of a masked model: its state there is what a prediction is read from.
+    """
     import torch
 
     bins = token_bins(run.tokenizer, axis.bins(), model.get_input_embeddings().num_embeddings)
-    return torch.tensor(sorted(group_tokens(bins) | set(run.tokenizer.all_special_ids)), dtype=torch.long)
+    special = set(run.tokenizer.all_special_ids)
+    if run.kind == "masked":
+        special.discard(run.tokenizer.mask_token_id)
+    return torch.tensor(sorted(group_tokens(bins) | special), dtype=torch.long)
 
 
 def labelled(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from evenhand_sdk import UsageError
@@ -39,7 +40,7 @@ def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -
     names = [name for name in names if name not in short and not name.rpartition(".")[2].startswith(SCALE)]
     if "all" in sets:
         return names
-    family = family_of(model)
+    family = _with_listed_embeddings(family_of(model), model)
     members = {s: _members(s, names, family, layers) for s in SETS}
     for wanted in sets:
         _demand_plain(wanted, _members(wanted, [*names, *short], family, layers), short)
@@ -51,6 +52,13 @@ def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -
             )
     chosen = {name for wanted in sets for name in members[wanted]}
     return [name for name in names if name in chosen]
+
+
+def _with_listed_embeddings(family: Family, model: PreTrainedModel) -> Family:
+    """Also knows the name of the input embeddings in the head, where transformers 5 lists a matrix that both share."""
+    shared = model.get_input_embeddings().weight
+    listed = [f"^{re.escape(name)}$" for name, parameter in model.named_parameters() if parameter is shared]
+    return replace(family, token_embeddings="|".join([family.token_embeddings, *listed]))
 
 
 def _quantised(model: PreTrainedModel) -> dict[str, str]:
