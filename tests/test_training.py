@@ -335,7 +335,7 @@ def test_without_a_row_to_predict_anything_in_a_training_says_so(tmp_path: Path)
     with pytest.raises(UsageError) as caught:
         train(model, tokenizer, Dataset.from_dict({"text": ["", ""]}), (), kind="masked", settings=settings,
               folder=tmp_path, seed=3)  # fmt: skip
-    assert str(caught.value) == "Training: no row has two tokens or more, there is nothing to learn from"
+    assert str(caught.value) == "Training: no row has a piece that can be masked, there is nothing to learn from"
 
 
 def test_pairs_columns_and_hidden_states_are_supplied(tmp_path: Path) -> None:

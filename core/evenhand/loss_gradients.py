@@ -9,7 +9,7 @@ from evenhand.contributions import Kind, LossTerm
 from evenhand.errors import UsageError
 from evenhand.positions import most_tokens
 from evenhand.progress import progress
-from evenhand.training_data import Collator, encode
+from evenhand.training_data import Collator, encode, too_short
 from evenhand.training_forward import forward
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def loss_gradients(
         vocabulary=model.get_input_embeddings().num_embeddings,
     )  # fmt: skip
     if not rows:
-        raise UsageError("no row has two tokens or more, there is nothing to measure a gradient on", where=title)
+        raise UsageError(f"no row has {too_short(kind)}, there is nothing to measure a gradient on", where=title)
     collate = Collator(tokenizer=tokenizer, kind=kind, bins=bins, seed=seed, most=most_tokens(model))
     named = dict(model.named_parameters())
     flags, was_training = {name: p.requires_grad for name, p in named.items()}, model.training

@@ -27,7 +27,7 @@ from evenhand.own_terms import fit_for_a_loop, rows_of, terms_of
 from evenhand.pairs import token_bins
 from evenhand.positions import most_tokens
 from evenhand.training_batch import Batch, Outputs
-from evenhand.training_data import Collator, EncodedRow, encode
+from evenhand.training_data import Collator, EncodedRow, encode, too_short
 from evenhand.training_terms import Terms
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Objective:
             vocabulary=self._vocabulary,
         )
         if not found:
-            raise UsageError("no row has two tokens or more, there is nothing to learn from", where="encode")
+            raise UsageError(f"no row has {too_short(self.kind)}, there is nothing to learn from", where="encode")
         if not self._encoded:
             self._start(model=self.model, rows=rows)
         # Row numbers are unique over all data sets, since the reference looks rows up by them.

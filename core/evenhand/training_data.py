@@ -126,6 +126,11 @@ def encode(
     return encoded, bins
 
 
+def too_short(kind: Kind) -> str:
+    """What no row has where `encode` leaves all of them out."""
+    return "two tokens or more" if kind == "causal" else "a piece that can be masked"
+
+
 def maskable(ids: Sequence[int], special: frozenset[int]) -> list[int]:
     """The places whose pieces a masked model may be asked for: all but those of special tokens."""
     return [k for k, token in enumerate(ids) if token not in special]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import Kind, LossTerm
 from evenhand.errors import UsageError
 from evenhand.training_checks import demand_pairs
-from evenhand.training_data import EncodedRow, encode, rows_of_an_update, rows_that_are_read
+from evenhand.training_data import EncodedRow, encode, rows_of_an_update, rows_that_are_read, too_short
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ def encoded(
         folded=folded,
     )
     if not rows:
-        raise UsageError("no row has two tokens or more, there is nothing to learn from", where=title)
+        raise UsageError(f"no row has {too_short(kind)}, there is nothing to learn from", where=title)
     for text in demand_pairs(losses, rows, folded, idle=idle, where=title):
         tell(text)
     return rows, bins
