@@ -26,11 +26,11 @@ LUCK = 0.03
 """The share by which the tokens of as many updates differ by the rows that happen to be drawn."""
 CODE = (
     "continued_training", "control_runs", "fast_products", "foreign_precision", "life", "life_training", "models",
-    "own_terms", "reference", "retention_text", "run_callback", "scoring_precision", "separate_gradients",
-    "split_parameters", "term_gradients", "term_state", "trainer", "training", "training_attempts",
-    "training_arguments", "training_batch", "training_checkpoints", "training_checks", "training_data",
-    "training_forward", "training_log", "training_model", "training_result", "training_rows", "training_terms",
-    "training_watch", "update_shares",
+    "own_terms", "positions", "reference", "retention_text", "run_callback", "scoring_precision",
+    "separate_gradients", "split_parameters", "term_gradients", "term_state", "trainer", "training",
+    "training_arguments", "training_attempts", "training_batch", "training_checkpoints", "training_checks",
+    "training_data", "training_facts", "training_forward", "training_log", "training_model", "training_result",
+    "training_rows", "training_terms", "training_watch", "update_shares",
 )  # fmt: skip
 """The modules of the core that decide what a training makes of a model."""
 

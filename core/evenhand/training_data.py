@@ -97,7 +97,7 @@ def encode(
     unique = {p.key: p for p in pairings}
     bins = {key: token_bins(tokenizer, p.bins, vocabulary) for key, p in unique.items()}
     groups = {key: group_tokens(b) for key, b in bins.items()}
-    special = frozenset(tokenizer.all_special_ids)
+    special = frozenset(tokenizer.all_special_ids if kind == "masked" else ())
     encoded = []
     with progress("Preparing training text", total=len(rows)) as bar:
         for number, row in enumerate(rows):

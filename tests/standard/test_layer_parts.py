@@ -154,6 +154,9 @@ def test_an_unknown_family_is_refused_by_name() -> None:
 class OwnTensor(torch.Tensor):
     """Stands for the classes by which libraries keep codes that say that they are floats."""
 
+    def dequantize(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
 def test_codes_of_eight_bits_are_no_plain_matrix(dtype: torch.dtype) -> None:
@@ -186,7 +189,7 @@ def test_a_scale_beside_a_matrix_says_that_it_is_none(kept: str) -> None:
     )
 
 
-def test_a_tensor_of_another_class_is_refused_by_its_name() -> None:
+def test_a_tensor_of_a_class_that_keeps_codes_is_refused_by_its_name() -> None:
     model = family_model("llama")
     projection = model.model.layers[0].self_attn.v_proj
     own = projection.weight.detach().as_subclass(OwnTensor)

@@ -15,15 +15,16 @@ SCALE: Final = "weight_scale"
 def coded(module: Any, name: str = "weight") -> str:
     """In what way a tensor of a module is no plain weight, in a few words; empty for a plain one.
 
-    Plain are tensors and parameters of torch itself in float16, bfloat16, float32 or float64. The one named `weight`
-    also must have no `weight_scale*` beside it.
+    Plain are float16, bfloat16, float32 and float64, of any class that does not bring its own way to be made whole:
+    those by which libraries keep codes say that they are floats. The one named `weight` also must have no
+    `weight_scale*` beside it.
     """
     import torch
 
     tensor = getattr(module, name)
     if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         return dtype_name(tensor)
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+    if type(tensor).dequantize is not torch.Tensor.dequantize:
         return type(tensor).__name__
     kept = {*vars(module), *module._parameters, *module._buffers} if name == "weight" else ()
     scale = next((n for n in sorted(kept) if n.startswith(SCALE) and getattr(module, n) is not None), "")
