@@ -60,9 +60,6 @@ class Attempts:
     def __post_init__(self) -> None:
         self.batch, self.accumulation = self.settings.batch_size, self.settings.gradient_accumulation
 
-    def _facts(self) -> dict[str, Any]:
-        return facts_of(self.losses, self.aggregator, self.rows, self.watch, seed=self.seed)
-
     def begin(self, untouched: PreTrainedModel) -> None:
         """Look at the untouched model and at the present one before the first update.
 
@@ -151,7 +148,10 @@ class Attempts:
             terms=terms,
             reference=self.reference,
             kind=self.kind,
-            settings={**settings.model_dump(mode="json"), **self._facts()},
+            settings={
+                **settings.model_dump(mode="json"),
+                **facts_of(self.losses, self.aggregator, self.rows, self.watch, seed=self.seed),
+            },
             lines=self.lines,
             tell=self.tell,
             callbacks=[

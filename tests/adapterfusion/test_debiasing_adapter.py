@@ -208,6 +208,16 @@ def test_the_saved_adapter_is_one_of_the_library(host: Any, family: str, tmp_pat
     assert torch.equal(run.logits(other), run.logits())
 
 
+def saved(host: Any, folder: Any) -> Any:
+    """A small Llama whose adapter `gender` has learned and lies in a folder."""
+    run = host("llama")
+    transform = run.step(DebiasingAdapter, "gender")
+    run.learn()
+    folder.mkdir()
+    transform.save(run.model, folder)
+    return run
+
+
 def test_a_saved_adapter_is_put_onto_a_model_from_a_folder_and_from_a_hub(
     host: Any, tmp_path: Any, monkeypatch: Any
 ) -> None:
@@ -217,11 +227,7 @@ def test_a_saved_adapter_is_put_onto_a_model_from_a_folder_and_from_a_hub(
 
     from evenhand_adapterfusion import active, load_adapter
 
-    run = host("llama")
-    transform = run.step(DebiasingAdapter, "gender")
-    run.learn()
-    (tmp_path / "saved").mkdir()
-    transform.save(run.model, tmp_path / "saved")
+    run = saved(host, tmp_path / "saved")
     model = copy.deepcopy(run.base)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     assert load_adapter(model, tmp_path / "saved") == "gender" and active(model) == ("gender",)
@@ -242,11 +248,7 @@ def test_a_saved_adapter_is_put_onto_a_model_from_a_folder_and_from_a_hub(
 def test_what_is_no_adapter_or_one_of_another_base_is_refused_by_its_place(host: Any, tmp_path: Any) -> None:
     from evenhand_adapterfusion import available, load_adapter
 
-    run = host("llama")
-    transform = run.step(DebiasingAdapter, "gender")
-    run.learn()
-    (tmp_path / "saved").mkdir()
-    transform.save(run.model, tmp_path / "saved")
+    run = saved(host, tmp_path / "saved")
     model = copy.deepcopy(run.base)
     with pytest.raises(UsageError) as error:
         load_adapter(model, "no such folder")
