@@ -163,6 +163,19 @@ def test_two_threads_that_ask_one_model_do_not_share_what_is_spared() -> None:
     assert seen == {1: [[False, True]], 7: [[True, True]]}
 
 
+def test_a_layer_that_is_computed_again_would_not_know_what_is_spared() -> None:
+    model = family_model("llama")
+    model.gradient_checkpointing_enable()
+    live = LiveErasure("a", 1.0, spared=torch.tensor([1, 2]))
+    live.look(model)
+    outputs(model.train())  # without gradients, nothing is computed again
+    model.eval()(input_ids=tokens())
+    with pytest.raises(UsageError, match="cannot be trained through with gradient checkpointing"):
+        model.train()(input_ids=tokens())
+    live.take(model)
+    model(input_ids=tokens()).logits.sum().backward()
+
+
 def test_an_eraser_is_moved_to_a_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
     eraser, moved = eraser_of(0), []
     states = torch.randn(3, 32)

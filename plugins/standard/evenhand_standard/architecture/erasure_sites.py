@@ -143,18 +143,30 @@ class LiveErasure:
         return erased if acted is None else torch.where(acted[..., None].to(states.device), erased, states)
 
     def look(self, model: PreTrainedModel) -> None:
-        """Keep, for each forward pass, at which positions [B, T] to erase; at all when only embeddings are given."""
+        """Keep, for each forward pass, at which positions [B, T] to erase; at all when only embeddings are given.
+
+        A pass whose layers are computed again for their gradients raises UsageError: by then, the positions may be
+        those of another pass.
+        """
         import torch
 
         spared = self.spared
         if spared is None:
             return
+        body = body_of(model)
 
         def look(args: Any, kwargs: dict[str, Any]) -> None:
+            if torch.is_grad_enabled() and any(_recomputes(module) for module in body.modules()):
+                raise UsageError(
+                    "erasure that spares tokens cannot be trained through with gradient checkpointing: a layer that is "
+                    "computed again does not know which tokens are spared",
+                    where=f"step {self.step!r}",
+                    do='switch gradient checkpointing off, or set positions = "all", which spares none',
+                )
             ids = args[0] if args else kwargs.get("input_ids")
             self._acted.places = None if ids is None else ~torch.isin(ids, spared.to(ids.device))
 
-        self.hooks.seen(body_of(model), look)
+        self.hooks.seen(body, look)
 
     def take(self, model: PreTrainedModel) -> None:
         """The model as it was before."""
@@ -244,3 +256,8 @@ def _held(module: Any) -> list[Held]:
         setattr(module, HELD, [])
     found: list[Held] = getattr(module, HELD)
     return found
+
+
+def _recomputes(module: Any) -> bool:
+    """Whether it will be computed again for its gradients, as transformers' layers are where a training asks for it."""
+    return bool(module.training and getattr(module, "gradient_checkpointing", False))
