@@ -327,6 +327,33 @@ def test_a_row_with_nothing_to_predict_is_left_out(make: Any, kind: Any, tmp_pat
     data = Dataset.from_dict({"text": texts})
     result = train(model, tokenizer, data, (), kind=kind, settings=settings, folder=tmp_path, seed=3)
     assert result.steps == 8 and 0 < result.terms["language modelling"]["last"] < 20
+    needed = "two tokens or more" if kind == "causal" else "a piece that can be masked"
+    assert result.events == [f"10 of 13 rows are left out, without {needed}"]
+    assert (result.text["rows"], result.text["empty"], result.text["cut"]) == (13, 10, 0)
+
+
+@pytest.mark.parametrize("make, kind, special", [(tiny_causal, "causal", 0), (tiny_masked, "masked", 2)])
+def test_what_is_cut_off_rows_is_counted_and_told_where_it_matters(
+    make: Any, kind: Any, special: int, tmp_path: Path
+) -> None:
+    """Three rows of n tokens of text, read to n, and one of three times as many, which loses two thirds of them."""
+    model, tokenizer = make()
+    text = TEXTS[0]
+    n = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    long = " ".join([text] * 3)
+    length = len(tokenizer(long, add_special_tokens=False)["input_ids"])
+    data = Dataset.from_dict({"text": [text, text, text, long]})
+    settings = TrainingSection(max_steps=1, batch_size=2, max_length=n + special)
+    result = train(model, tokenizer, data, (), kind=kind, settings=settings, folder=tmp_path / "a", seed=3)
+    lost, tokens = length - n, 3 * n + length + 4 * special
+    assert result.text == {"rows": 4, "empty": 0, "cut": 1, "tokens": tokens, "lost": lost}
+    assert result.events == [
+        f"1 of 4 rows is longer than {n + special} tokens and is cut there: {round(100 * lost / tokens)}% of the text "
+        "is not read; a higher training.max_length reads more"
+    ]
+    settings = TrainingSection(max_steps=1, batch_size=2, max_length=length + special)
+    result = train(model, tokenizer, data, (), kind=kind, settings=settings, folder=tmp_path / "b", seed=3)
+    assert (result.text["cut"], result.text["lost"], result.events) == (0, 0, [])
 
 
 def test_without_a_row_to_predict_anything_in_a_training_says_so(tmp_path: Path) -> None:
@@ -939,7 +966,11 @@ def test_a_row_is_cut_where_the_model_has_no_further_position(tmp_path: Path) ->
     settings = TrainingSection(max_steps=1, batch_size=2, max_length=most + 90)
     result = train(model, tokenizer, rows, (), kind="masked", settings=settings, folder=tmp_path, seed=3)
     assert result.steps == 1 and result.tokens == 2 * most
-    assert result.events == [f"the model takes {most:,} tokens, so that rows are cut there and not at {most + 90:,}"]
+    length = len(tokenizer(rows["text"][0], verbose=False)["input_ids"])
+    assert result.events == [
+        f"the model takes {most:,} tokens, so that rows are cut there and not at {most + 90:,}",
+        f"4 of 4 rows are longer than {most} tokens and are cut there: {1 - most / length:.0%} of the text is not read",
+    ]
 
 
 def test_padding_stays_within_the_positions_of_the_model() -> None:

@@ -85,7 +85,7 @@ def train(
     if settings.max_length > (most := most_tokens(model)):
         tell(f"the model takes {most:,} tokens, so that rows are cut there and not at {settings.max_length:,}")
         settings = settings.model_copy(update={"max_length": most})
-    rows, bins = encoded(
+    rows, bins, unread = encoded(
         data, losses, model, tokenizer, kind=kind, settings=settings, seed=seed, idle=idle, title=title, tell=tell
     )
     settings = in_updates(settings, rows)
@@ -127,7 +127,7 @@ def train(
         steps=trainer.state.global_step, tokens=sum(everyone([trainer.tokens])), seconds=trainer.seconds,
         terms=run.facts(),
         trainable=sum(p.numel() for p in before.values()), total=sum(p.numel() for p in model.parameters()),
-        events=events, watch=watch.facts() if watch is not None else None,
+        events=events, watch=watch.facts() if watch is not None else None, text=unread.as_dict(),
     )  # fmt: skip
 
 

@@ -50,6 +50,28 @@ class EncodedRow:
     pairs: Mapping[str, tuple[EncodedPair, ...]] = field(default_factory=dict)
 
 
+@dataclass
+class Unread:
+    """What of a data set a training does not read."""
+
+    rows: int = 0
+    """Rows that were looked at."""
+    empty: int = 0
+    """Of these, rows with nothing to predict, which are left out."""
+    cut: int = 0
+    """Rows that are cut at the longest that is read."""
+    tokens: int = 0
+    """Tokens of all rows, before that."""
+    lost: int = 0
+    """Of these, the tokens behind the cuts."""
+    folded: dict[str, int] = field(default_factory=dict)
+    """By the key of a pairing, counterfactuals that are left out because nothing is left to compare in them."""
+
+    def as_dict(self) -> dict[str, int]:
+        """What a result keeps: all but the counterfactuals, of which its terms tell."""
+        return {name: value for name, value in vars(self).items() if name != "folded"}
+
+
 def rows_of_an_update(settings: TrainingSection) -> int:
     """How many rows all processes together read for one update."""
     return settings.batch_size * settings.gradient_accumulation * count()
@@ -85,15 +107,14 @@ def encode(
     pairings: Sequence[Pairing] = (),
     columns: Sequence[str] = (),
     vocabulary: int,
-    folded: dict[str, int] | None = None,
+    unread: Unread | None = None,
 ) -> tuple[list[EncodedRow], dict[str, torch.Tensor]]:
     """Tokenise the rows and their counterfactuals. Also gives the bins [V] of each pairing.
 
     Rows with nothing to predict are left out: of fewer than two tokens, or for a masked model without a piece that can
-    be masked.
-
-    `folded` gets, by key, how many counterfactuals were left out because nothing is left to compare in them.
+    be masked. `unread` counts them, and what is cut.
     """
+    unread = unread or Unread()
     unique = {p.key: p for p in pairings}
     bins = {key: token_bins(tokenizer, p.bins, vocabulary) for key, p in unique.items()}
     groups = {key: group_tokens(b) for key, b in bins.items()}
@@ -103,7 +124,9 @@ def encode(
         for number, row in enumerate(rows):
             ids = _tokens(tokenizer, row["text"], max_length, kind)
             bar.advance(1)
+            _count(unread, len(ids), _length(tokenizer, row["text"], ids, max_length, kind))
             if not (maskable(ids, special) if kind == "masked" else len(ids) > 1):
+                unread.empty += 1
                 continue
             pairs = {}
             for key, pairing in unique.items():
@@ -117,8 +140,8 @@ def encode(
                         found.append(EncodedPair(tuple(other_ids), (), aligned=False))
                     elif positions := _comparable(ids, other_ids, groups[key], kind):
                         found.append(EncodedPair(tuple(other_ids), tuple(positions)))
-                    elif folded is not None:
-                        folded[key] = folded.get(key, 0) + 1
+                    else:
+                        unread.folded[key] = unread.folded.get(key, 0) + 1
                 if found:
                     pairs[key] = tuple(found)
             extra = {name: row[name] for name in columns}
@@ -145,6 +168,20 @@ def _comparable(ids: list[int], other: list[int], grouped: frozenset[int], kind:
 def _tokens(tokenizer: Any, text: str, max_length: int, kind: Kind) -> list[int]:
     special = kind == "masked"
     return list(tokenizer(text, truncation=True, max_length=max_length, add_special_tokens=special)["input_ids"])
+
+
+def _length(tokenizer: Any, text: str, ids: list[int], max_length: int, kind: Kind) -> int:
+    """How many tokens a text has before it is cut."""
+    if len(ids) < max_length:
+        return len(ids)
+    return len(tokenizer(text, add_special_tokens=kind == "masked", verbose=False)["input_ids"])
+
+
+def _count(unread: Unread, read: int, length: int) -> None:
+    unread.rows += 1
+    unread.tokens += length
+    unread.cut += length > read
+    unread.lost += length - read
 
 
 @dataclass

@@ -23,6 +23,8 @@ class TrainingResult:
     events: list[str] = field(default_factory=list)
     watch: dict[str, Any] | None = None
     """The looks at budget and criterion, and the step whose parameters were kept; None when nobody looked."""
+    text: dict[str, int] = field(default_factory=dict)
+    """What of the text is not read, as `Unread` counts it."""
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))

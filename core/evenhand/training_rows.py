@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Kind, LossTerm
 from evenhand.errors import UsageError
+from evenhand.positions import most_tokens
 from evenhand.training_checks import demand_pairs
-from evenhand.training_data import EncodedRow, encode, rows_of_an_update, rows_that_are_read, too_short
+from evenhand.training_data import EncodedRow, Unread, encode, rows_of_an_update, rows_that_are_read, too_short
 
 if TYPE_CHECKING:
     import torch
@@ -18,16 +19,20 @@ if TYPE_CHECKING:
     from evenhand.recipe import TrainingSection
 
 
+NOTED = 0.01
+"""The share of the text that may be cut without a word; it is recorded in any case."""
+
+
 def encoded(
     data: Dataset, losses: Sequence[LossTerm], model: PreTrainedModel, tokenizer: Any, *, kind: Kind,
     settings: TrainingSection, seed: int, idle: Collection[str], title: str, tell: Callable[[str], None],
-) -> tuple[list[EncodedRow], dict[str, torch.Tensor]]:  # fmt: skip
-    """The rows that are read, as the model reads them, with the pairs and columns that the terms need."""
+) -> tuple[list[EncodedRow], dict[str, torch.Tensor], Unread]:  # fmt: skip
+    """The rows that are read, as the model reads them, with the pairs and columns that the terms need; what is not."""
     needs = [t.needs for t in losses]
     read = rows_that_are_read(data, settings, tokenizer, seed)
     if read is not data:
         tell(f"of {len(data):,} rows {len(read):,} were drawn, which is more than the training reads")
-    folded: dict[str, int] = {}
+    unread = Unread()
     rows, bins = encode(
         read,
         tokenizer,
@@ -36,13 +41,30 @@ def encoded(
         pairings=[n.counterfactual for n in needs if n.counterfactual],
         columns=tuple(dict.fromkeys(c for n in needs for c in n.columns)),
         vocabulary=model.get_input_embeddings().num_embeddings,
-        folded=folded,
+        unread=unread,
     )
     if not rows:
         raise UsageError(f"no row has {too_short(kind)}, there is nothing to learn from", where=title)
-    for text in demand_pairs(losses, rows, folded, idle=idle, where=title):
+    pairs = demand_pairs(losses, rows, unread.folded, idle=idle, where=title)
+    for text in [*_told(unread, kind, settings, most_tokens(model)), *pairs]:
         tell(text)
-    return rows, bins
+    return rows, bins, unread
+
+
+def _told(unread: Unread, kind: Kind, settings: TrainingSection, most: int) -> list[str]:
+    """In words, what of the text is not read; cuts where they take a share of it that matters."""
+    told = []
+    if unread.empty:
+        verb = "is" if unread.empty == 1 else "are"
+        told.append(f"{unread.empty:,} of {unread.rows:,} rows {verb} left out, without {too_short(kind)}")
+    if unread.lost and unread.lost >= NOTED * unread.tokens:
+        verb = "is" if unread.cut == 1 else "are"
+        advice = "; a higher training.max_length reads more" if settings.max_length < most else ""
+        told.append(
+            f"{unread.cut:,} of {unread.rows:,} rows {verb} longer than {settings.max_length:,} tokens and {verb} cut "
+            f"there: {unread.lost / unread.tokens:.0%} of the text is not read{advice}"
+        )
+    return told
 
 
 def read_again(settings: TrainingSection, rows: Sequence[EncodedRow]) -> bool:
