@@ -170,6 +170,17 @@ def test_settings_of_sampling_are_numbers(how: dict[str, Any], what: str) -> Non
         generate(model, tokenizer, [GOOD], **how)
 
 
+@pytest.mark.parametrize("seed", ["a", 1.5, True, 2**63])
+def test_the_seed_of_a_call_is_a_whole_number(seed: Any) -> None:
+    """Also where nothing is drawn: what is no seed would fail at the first call that samples."""
+    model, tokenizer = tiny_causal()
+    what = f"^generate: the seed is {seed!r}, and must be a whole number of at most 63 bits\n"
+    with pytest.raises(UsageError, match=what):
+        generate(model, tokenizer, [GOOD], seed=seed)
+    with pytest.raises(UsageError, match=what):
+        list(Usable(model, tokenizer, [], "causal").stream("Rain fell", seed=seed))
+
+
 @pytest.mark.parametrize("name", ["num_return_sequences", "batch_size"])
 def test_a_pipeline_gives_at_least_one_answer_at_a_time(name: str) -> None:
     with pytest.raises(UsageError, match=f"^pipeline: {name} is 0, and must be 1 at least$"):

@@ -46,7 +46,7 @@ def generate(
     shows no progress. Raises `WrongModelKind` for models that cannot continue a text. A request that cannot be answered
     does not keep the others from their answers: these are the `answers` of the error that is raised at the end.
     """
-    demand_sampling(temperature, top_p)
+    demand_sampling(temperature, top_p, seed)
     demand_batches(batch_size)
     if isinstance(model, RemoteModel):
         return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)

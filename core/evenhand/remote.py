@@ -136,7 +136,7 @@ def generate_remotely(
     batch_size: int,
 ) -> list[Response]:
     """As `generation.generate`, through an endpoint."""
-    demand_sampling(temperature, top_p)
+    demand_sampling(temperature, top_p, seed)
     around = [r for r in rules if r.around is not None]
     inner = [r for r in rules if r.around is None]
     if useless := [r.name for r in inner if r.next_words is None]:

@@ -47,7 +47,7 @@ def _demand_seed(seed: object) -> None:
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not -(2**63) <= int(seed) < 2**63:
         raise UsageError(
             f"the seed is {seed!r}, and must be a whole number of at most 63 bits", where="generate",
-            do="leave it out to have one drawn from the prompt",
+            do="leave it out to have one made from the prompt",
         )  # fmt: skip
 
 
@@ -84,14 +84,15 @@ def demand_temperature(temperature: float) -> None:
         raise UsageError(f"the temperature is {temperature}", where="generate", known="0 is greedy, 1 the model's own")
 
 
-def demand_sampling(temperature: float, top_p: float) -> None:
-    """Raises UsageError for a temperature or a `top_p` that there is not."""
+def demand_sampling(temperature: float, top_p: float, seed: int) -> None:
+    """Raises UsageError for a temperature, a `top_p` or a seed that there is not."""
     demand_temperature(temperature)
     _demand_number("top_p", top_p)
     if not 0 < top_p <= 1:
         raise UsageError(
             f"top_p is {top_p}", where="generate", known="it is the share of the probability that is kept, 1 for all"
         )
+    _demand_seed(seed)
 
 
 def _demand_number(name: str, value: object) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule, Request
 from evenhand.request_settings import in_force, wanted
-from evenhand.sound_requests import demand_temperature
+from evenhand.sound_requests import demand_sampling
 from evenhand.special_tokens import answer_ends
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def streamed(
     if any(rule.around is not None for rule in rules):
         yield generate(model, tokenizer, [request], rules=rules, temperature=temperature, seed=seed, title=None)[0].text
         return
-    demand_temperature(temperature)
+    demand_sampling(temperature, 1.0, seed)
     warmth = temperature if request.temperature is None else request.temperature
     pieces = _Pieces(tokenizer, answer_ends(tokenizer, model.generation_config))
 
