@@ -135,8 +135,9 @@ def orthogonality(layers: LayerStates, attributes: AttributeVectors) -> Term:
         neutral = ~torch.isin(ids, grouped.to(ids.device))
         if vectors is None or not neutral.any():
             return nothing(outputs)
-        products = torch.einsum("lnh,alh->lna", states[:, neutral], vectors.to(states.device))
-        return (products / units.square()[:, None, None]).square().mean()
+        with torch.autocast(states.device.type, enabled=False):
+            products = torch.einsum("lnh,alh->lna", states[:, neutral], vectors.to(states.device))
+            return (products / units.square()[:, None, None]).square().mean()
 
     return fn
 

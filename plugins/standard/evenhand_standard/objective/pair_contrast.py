@@ -71,6 +71,8 @@ def contrast(key: str, temperature: float, alignment: float) -> Callable[[Batch,
     """The loss [] of a batch; 0 where fewer than two of its rows have a counterfactual."""
 
     def fn(batch: Batch, outputs: Outputs) -> torch.Tensor:
+        import torch
+
         if key not in outputs.pairs or len(batch.pairs[key].rows.unique()) < 2:
             return nothing(outputs)
         pairs, found = batch.pairs[key], outputs.pairs[key]
@@ -78,9 +80,10 @@ def contrast(key: str, temperature: float, alignment: float) -> Callable[[Batch,
         own = direction(outputs.hidden_states[-1], batch.attention_mask)[pairs.rows]
         other = direction(found.hidden_states[-1], pairs.attention_mask)
         apart = pairs.rows[:, None] != pairs.rows[None, :]
-        contrastive = info_nce(own @ other.T, apart, temperature)
-        aligned = (own @ own.T - other @ other.T)[apart].square().mean()
-        return (1 - alignment) * contrastive + alignment * aligned
+        with torch.autocast(own.device.type, enabled=False):  # differences between texts can be below the step of bf16
+            contrastive = info_nce(own @ other.T, apart, temperature)
+            aligned = (own @ own.T - other @ other.T)[apart].square().mean()
+            return (1 - alignment) * contrastive + alignment * aligned
 
     return fn
 

@@ -190,8 +190,9 @@ def projection(directions: Directions, neutral: torch.Tensor) -> Term:
                 do='let the training move them, or take form = "hidden-inner-product"',
             )
         rows = neutral.to(batch.input_ids.device)
-        parts = [(m[rows].float() @ directions.of(name, m).T).square().sum() for name, m in found.items()]
-        return torch.stack(parts).sum()
+        with torch.autocast(rows.device.type, enabled=False):  # a sum over the vocabulary, to more than three digits
+            parts = [(m[rows].float() @ directions.of(name, m).T).square().sum() for name, m in found.items()]
+            return torch.stack(parts).sum()
 
     return fn
 
@@ -218,12 +219,15 @@ class InnerProduct:
         return float(self.kept(batch).sum())
 
     def __call__(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
+        import torch
+
         assert outputs.model is not None and outputs.hidden_states is not None
         kept = self.kept(batch)
         if not kept.any():
             return nothing(outputs)
         vectors = self.directions.of("output", output_matrix(outputs.model))
-        return (outputs.hidden_states[-1][kept].float() @ vectors.T).abs().mean()
+        with torch.autocast(vectors.device.type, enabled=False):
+            return (outputs.hidden_states[-1][kept].float() @ vectors.T).abs().mean()
 
 
 def cosine(key: str) -> Term:
