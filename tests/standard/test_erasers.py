@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import pytest
 import torch
 
@@ -14,6 +17,7 @@ from evenhand_standard.architecture.eraser import (
     projection,
 )
 from evenhand_standard.architecture.moments import Moments, shrunk
+from evenhand_standard.controls.random_directions import erased
 
 
 def drawn(rows: int = 400, width: int = 12, classes: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,6 +38,22 @@ def cross(x: torch.Tensor, kind: torch.Tensor, classes: int = 3) -> torch.Tensor
     z = torch.nn.functional.one_hot(kind, classes).double()
     x = x.double()
     return (x - x.mean(0)).T @ (z - z.mean(0)) / len(x)
+
+
+@pytest.mark.parametrize("form", ["leace", "random directions"])
+def test_what_is_taken_out_is_not_rounded_by_autocast(form: str) -> None:
+    """A few dimensions of hidden states are a thousand times as large as the others: in bf16 their rounding alone is
+    larger than those."""
+    draw = torch.Generator().manual_seed(1)
+    states = torch.randn(6, 12, generator=draw)
+    states[:, 3] *= 1000
+    left, right = torch.randn(12, 2, generator=draw), torch.randn(2, 12, generator=draw)
+    acting: Any = Eraser(left, torch.linalg.solve(right @ left, right), torch.randn(12, generator=draw))
+    if form == "random directions":
+        acting = functools.partial(erased, basis=torch.linalg.qr(left)[0])
+    plain = acting(states)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(acting(states), plain)
 
 
 def test_moments_of_batches_are_those_of_all() -> None:

@@ -119,7 +119,8 @@ def steer(step: str, model: PreTrainedModel, hooks: Hooks, artifact: Artifact, a
         there = (wide + further.like(wide)).to(states.dtype)
         if not gated:
             return there
-        odds = wide @ weight.like(wide) + bias.like(wide)
+        with torch.autocast(wide.device.type, enabled=False):  # which would multiply in bf16
+            odds = wide @ weight.like(wide) + bias.like(wide)
         return torch.where((odds > 0)[..., None], there, states)
 
     hooks.on_output(layers[number].module, moved)

@@ -49,7 +49,8 @@ class Eraser:
         x = states.to(torch.float32)
         if self.mean is not None:
             x = x - self._near("mean", self.mean, x)
-        taken = (x @ self._near("right", self.right, x).T) @ self._near("left", self.left, x).T
+        with torch.autocast(x.device.type, enabled=False):  # which would multiply in bf16
+            taken = (x @ self._near("right", self.right, x).T) @ self._near("left", self.left, x).T
         return (states.to(torch.float32) - strength * taken).to(states.dtype)
 
     def _near(self, name: str, tensor: torch.Tensor, states: torch.Tensor) -> torch.Tensor:

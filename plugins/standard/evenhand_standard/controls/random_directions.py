@@ -85,6 +85,9 @@ def directions(width: int, strength: float, seed: int) -> torch.Tensor:
 
 def erased(states: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
     """States [..., width] without their parts along the columns of the basis, computed in float32."""
+    import torch
+
     on = basis.to(states.device)
     whole = states.float()
-    return (whole - (whole @ on) @ on.T).to(states.dtype)
+    with torch.autocast(whole.device.type, enabled=False):  # which would multiply in bf16
+        return (whole - (whole @ on) @ on.T).to(states.dtype)
