@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from evenhand.builtin_texts import read
 from evenhand.data import load_data
 from evenhand.errors import DataNotFound, DataUnreadable, UsageError
 from evenhand.recipe_model import DataSection
+from evenhand_sdk.tiny import tiny_causal
 
 
 def section(**values: Any) -> DataSection:
@@ -180,3 +182,58 @@ def test_lines_of_a_large_file_are_kept_on_disk_and_are_the_same(
     path.write_bytes(b"\xff\n")
     with pytest.raises(DataUnreadable, match="the text is not in UTF-8"):
         data_files.rows_of(path)
+
+
+# ----------------------------------------------------------------------------------------------------------- chats
+CHATS = [
+    [{"role": "user", "content": "Who is she?"}, {"role": "assistant", "content": "She is a judge."}],
+    [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello."}],
+    None,
+    [{"role": "user", "content": None}],
+]
+
+
+def chat_file(folder: Path) -> str:
+    path = folder / "chats.jsonl"
+    path.write_text("".join(json.dumps({"messages": chat, "n": n}) + "\n" for n, chat in enumerate(CHATS)))
+    return str(path)
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_chats_are_read_in_the_template_of_the_model(limit: int | None, tmp_path: Path) -> None:
+    _, tokenizer = tiny_causal()
+    tokenizer.chat_template = (
+        "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('No system role.') }}"
+        "{% endif %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+    )
+    begin = "" if tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id] else tokenizer.bos_token
+    given = section(train=chat_file(tmp_path), column="messages", limit=limit)
+    found = load_data(given, offline=True, tokenizer=tokenizer)
+    assert found.rows["text"][:] == [f"{begin}[user] Who is she?\n[assistant] She is a judge.\n"]
+    assert found.rows["n"][:] == [0]
+    assert [(r.row, r.reason) for r in found.refused] == [
+        (1, "a chat that the model's template refuses"),
+        (2, "no text"),
+        (3, "no chat: a turn has no role, or no text"),
+    ][: 1 if limit else 3]
+
+
+def test_chats_may_be_all_that_a_file_has(tmp_path: Path) -> None:
+    _, tokenizer = tiny_causal()
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}. {% endfor %}"
+    path = tmp_path / "only.jsonl"
+    path.write_text(json.dumps({"messages": CHATS[0]}) + "\n")
+    found = load_data(section(train=str(path), column="messages"), offline=True, tokenizer=tokenizer)
+    assert found.rows.to_dict() == {"text": ["Who is she?. She is a judge.. "]}
+
+
+def test_chats_need_a_tokenizer_with_a_template(tmp_path: Path) -> None:
+    _, tokenizer = tiny_causal()
+    tokenizer.chat_template = None
+    name = chat_file(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        load_data(section(train=name, column="messages"), offline=True, tokenizer=tokenizer)
+    assert str(caught.value) == (
+        f"data {name!r}: its rows are chats, and the tokenizer of the model has no chat template\n"
+        "  use a model that was made for chats, or set data.column to one of text"
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand.chat_rows import is_chat, texts_of
 from evenhand.errors import DataNotFound, Offline
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 BUILTIN = "builtin:"
 MIRROR = "mirror:"
+CHATS = "evenhand chats"
+"""What the column of chats is called while its texts are added."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,17 @@ class Loaded:
 
 
 def load_data(
-    section: DataSection, *, offline: bool, folders: Sequence[Path] = (), mirrors: str | None = None
+    section: DataSection,
+    *,
+    offline: bool,
+    folders: Sequence[Path] = (),
+    mirrors: str | None = None,
+    tokenizer: Any = None,
 ) -> Loaded:
     """Read `[data]`; the text column is called `text` afterwards, and of several sources only that column is kept.
+
+    A column of chats (lists of turns with `role` and `content`) becomes text by the template of the `tokenizer`;
+    without it, chats are no text.
 
     Paths are relative to `folders`, those of the recipe, or here. With `limit`, files are read as streams, so that one
     that is larger than memory can be used; without, such a file is refused.
@@ -62,7 +73,8 @@ def load_data(
 
     parts = [(name, *_read(name, section, offline, folders, mirrors)) for name in section.sources]
     refused: list[Refused] = []
-    texts = [_with_text(name, rows, section.column, refused, alone=len(parts) == 1) for name, rows, _, _ in parts]
+    alone = len(parts) == 1
+    texts = [_with_text(name, rows, section.column, refused, tokenizer, alone=alone) for name, rows, _, _ in parts]
     if len(parts) > 1:
         texts = [part.select_columns("text").cast_column("text", Value("string")) for part in texts]
     rows = texts[0] if len(parts) == 1 else concatenate_datasets(texts)
@@ -76,7 +88,9 @@ def load_data(
     return Loaded(rows, source, digest.hexdigest(), licence, refused)
 
 
-def _with_text(name: str, rows: Dataset, column: str, refused: list[Refused], *, alone: bool) -> Dataset:
+def _with_text(
+    name: str, rows: Dataset, column: str, refused: list[Refused], tokenizer: Any, *, alone: bool
+) -> Dataset:
     """The rows that have text, its column called `text`; beside other sources, plain lines are text in any case.
 
     Those that have none go to `refused`.
@@ -87,9 +101,15 @@ def _with_text(name: str, rows: Dataset, column: str, refused: list[Refused], *,
         raise no_column(name, column, rows.column_names)
     if column != "text":
         rows = rows.rename_column(column, "text")
+    values, reasons = rows["text"][:], [""] * len(rows)
+    chats = texts_of(values, tokenizer, where=f"data {name!r}") if tokenizer is not None else None
+    if chats is not None:
+        texts: Any = [text for text, _ in chats]
+        rows = rows.rename_column("text", CHATS).add_column("text", texts).remove_columns(CHATS)
+        reasons = [reason for _, reason in chats]
     good, before = [], len(refused)
-    for number, text in enumerate(rows["text"]):
-        if reason := why_no_text(text):
+    for number, text in enumerate(values):
+        if reason := reasons[number] or ("" if chats else why_no_text(text)):
             refused.append(Refused(name, number, reason, "" if text is None else str(text)[:200]))
         else:
             good.append(number)
@@ -203,7 +223,7 @@ def _from_disk(path: Path, name: str, section: DataSection) -> Dataset:
 
     if section.limit is not None and path.is_file():
         column = "text" if path.suffix == ".txt" else section.column
-        return first_rows(path, section.limit, column, lambda value: not why_no_text(value))
+        return first_rows(path, section.limit, column, lambda value: not why_no_text(value) or is_chat(value))
     if section.limit is None:
         demand_memory(path, name)
     return rows_of(path, section.split)

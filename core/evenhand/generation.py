@@ -241,18 +241,24 @@ def prompt_text(tokenizer: Any, request: Request) -> str:
     if unknown := [role for role, _ in request.turns if role not in ROLES]:
         raise UsageError(f"there is no role {unknown[0]!r}", where="generate", known=f"roles: {', '.join(ROLES)}")
     turns = [{"role": role, "content": text} for role, text in (*request.turns, ("user", request.prompt))]
-    text = in_template(tokenizer, turns)
-    if tokenizer.bos_token and begins == [tokenizer.bos_token_id]:
-        text = text.removeprefix(tokenizer.bos_token)  # the tokenizer writes it, too
-    return text
+    return without_begin(tokenizer, in_template(tokenizer, turns))
 
 
-def in_template(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> str:
-    """A chat as its model reads it, up to where the answer begins; UsageError for one that its template refuses."""
+def without_begin(tokenizer: Any, text: str) -> str:
+    """A text that a template has written, without the token at its beginning that the tokenizer writes, too."""
+    begin = tokenizer.bos_token
+    return text.removeprefix(begin) if begin and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id] else text
+
+
+def in_template(tokenizer: Any, turns: Sequence[Mapping[str, str]], *, answered: bool = False) -> str:
+    """A chat as its model reads it, up to where the answer begins; `answered`: up to the end of its last turn.
+
+    Raises UsageError for a chat that the template refuses.
+    """
     from jinja2 import TemplateError
 
     try:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=not answered))
     except TemplateError as error:
         raise UsageError(
             f"the model's chat template refuses this chat: {error}",

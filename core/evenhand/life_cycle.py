@@ -101,7 +101,7 @@ def _prepared(
     manifest["model"] = {k: v for k, v in vars(loaded.info).items() if k != "folder"}
     manifest["distributions"] = provenance([*work.steps, *work.benchmarks, *work.controls])
     manifest["steps"] = [step_entry(s) for s in work.steps]
-    data = _load_data(recipe, work, manifest, offline)
+    data = _load_data(recipe, work, manifest, offline, loaded.tokenizer)
     prompts = _prompts(recipe, loaded.info.kind)
     began_with = _begun(folder, manifest, work, prompts, resume=resume)
     plugins: Plugins = {(s.section, s.id): s.plugin(s.options) for s in (*work.steps, *work.benchmarks) if s.plugin}
@@ -132,14 +132,16 @@ def _begun(folder: Path, manifest: Manifest, work: Plan, prompts: list[Request],
     return facts
 
 
-def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool) -> Any:
+def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool, tokenizer: Any) -> Any:
     """The training text, if anything trains."""
     if not work.trains:
         return None
     from evenhand.data import load_data
 
     with manifest.timed("loading the data"):
-        found = load_data(recipe.data, offline=offline, folders=recipe.folders, mirrors=recipe.evaluation.data)
+        found = load_data(
+            recipe.data, offline=offline, folders=recipe.folders, mirrors=recipe.evaluation.data, tokenizer=tokenizer
+        )
     manifest["data"] = {
         "source": found.source,
         "rows": len(found.rows),

@@ -84,8 +84,10 @@ def _held_out(life: Life, rows: Dataset) -> tuple[Dataset, Dataset]:
     name, given = life.recipe.data.retention, None
     if name is not None:
         section = life.recipe.data.model_copy(update={"train": name, "limit": None})
-        mirrors = life.recipe.evaluation.data
-        given = load_data(section, offline=life.offline, folders=life.recipe.folders, mirrors=mirrors).rows
+        given = load_data(
+            section, offline=life.offline, folders=life.recipe.folders, mirrors=life.recipe.evaluation.data,
+            tokenizer=life.loaded.tokenizer,
+        ).rows  # fmt: skip
     kept, retention = retention_text(rows, given)
     told = f"{len(retention)} of {len(rows)} rows are held out of the training"
     if name is not None:

@@ -64,7 +64,9 @@ class DataSection(RecipeSection):
     )
     config: str | None = Field(None, description="The configuration, for hub data that has several.")
     split: str = Field("train", min_length=1, description="The split, for hub data and saved data sets.")
-    column: str = Field("text", description="The column that holds the text.")
+    column: str = Field(
+        "text", description="The column with the text, or with chats: lists of turns that have a role and a content."
+    )
     limit: Positive | None = Field(
         None, description="Use only so many rows, the first ones; of files no more is read, however large they are."
     )
