@@ -25,13 +25,11 @@ from evenhand_sdk.clause_words import (
 )
 from evenhand_sdk.french_pronouns import is_impersonal, is_tonic
 from evenhand_sdk.grammar import Replacement, Swap
-from evenhand_sdk.romance_grammar import Agreement, Romance
+from evenhand_sdk.romance_grammar import Romance
+from evenhand_sdk.romance_owners import Agreement
 
 _VOWELS = "aeiouyàâäéèêëîïôöûüœæ"
 _ASKED = re.compile(r"\s?\?\s+(?:[^\W\d_]+,?\s+){0,2}(?:je|tu|on|nous|vous)\s+(?:ne\s+)?(la|le)\s", re.IGNORECASE)
-_ONE_OF = re.compile(
-    r"\b(une?)\s+(?:des|de\s+(?:ces|mes|tes|ses|nos|vos|leurs))\s+(?:[^\W\d_]+\s+){0,2}\Z", re.IGNORECASE
-)
 _IN_FRONT = {"beau": "bel", "nouveau": "nouvel", "vieux": "vieil", "fou": "fol", "mou": "mol"}
 _CONTRACTED = {("de", "le"): "du", ("à", "le"): "au"}
 _ELIDED = frozenset(("que", "jusque", "lorsque", "puisque", "quoique", "parce que"))
@@ -66,6 +64,25 @@ class French(Romance):
     fixed_determiners = words.FIXED_DETERMINERS - {"l'"}
     relative = frozenset(("qui",))
     plural_determiners = words.PLURAL_DETERMINERS
+    place_prepositions = words.PLACE_PREPOSITIONS
+    subordinators = words.SUBORDINATORS
+    moving = words.MOVING
+    perfect = words.AVOIR
+    non_finite = words.NON_FINITE
+    degrees = frozenset(("plus", "moins", "mieux"))
+    adverbial = words.ADVERBIAL
+    neuter = words.NEUTER
+    speakers = words.SPEAKERS
+    comparing = words.COMPARING
+    set_phrases = frozenset(("lit", "table", "chambre"))
+    heads = words.HEADS | {masc: fem for fem, masc in words.HEADS.items()}
+    feminine_heads = frozenset(words.HEADS)
+    ranks = words.RANKS
+    leads = (("une", "fois"), ("bien", "que"), ("quoique",))
+    personal = words.PERSONAL
+    crowds = words.CROWDS
+    verbs_too = words.VERBS_TOO
+    verbs_behind_noun = words.VERBS_BEHIND_NOUN
 
     # --- forms ---
 
@@ -85,7 +102,9 @@ class French(Romance):
         if fem and word in _IN_FRONT.values():
             masculine = next(full for full, short in _IN_FRONT.items() if short == word)
             return self.forms[masculine, True, False], 1.0
-        if word.rstrip("s").endswith(words.EPICENE_ENDINGS):
+        if word.rstrip("s").endswith(words.EPICENE_ENDINGS) and word.rstrip("s") not in words.NO_EPICENE:
+            return word, 1.0
+        if word.removesuffix("s") in words.INVARIABLE:
             return word, 1.0
         if word in words.NO_PARTICIPLE or len(word) < 5:
             return None
@@ -115,12 +134,39 @@ class French(Romance):
                 return stem[: -len(old)] + new + ("" if new.endswith("s") else ending), LIKELY
         return None
 
+    def old_form(self, word: str, to: Agreement) -> tuple[str, float] | None:
+        lowered = word.lower()
+        listed = self.forms.get((lowered, *to))
+        if listed is not None:
+            return None if listed == lowered else (like(word, listed), SURE)
+        endings = ("és" if to.plural else "é") if to.fem else ("ées" if to.plural else "ée")
+        if (
+            not lowered.endswith(endings)
+            or lowered in words.NO_PARTICIPLE
+            or lowered.removesuffix("s") in (words.NO_PARTICIPLE)
+        ):
+            return None
+        made = self.by_rule(lowered, to)
+        return None if made is None else (like(word, made[0]), made[1])
+
+    def is_bare_noun(self, tokens: Sequence[Token], position: int) -> bool:
+        infinitive = tokens[position].lower.endswith(("er", "ir", "re", "oir"))
+        return not infinitive and super().is_bare_noun(tokens, position)
+
+    def may_be(self, noun: str, *, fem: bool) -> bool:
+        stem = noun.removesuffix("s")
+        if fem:
+            return (
+                noun in words.FEMININE_NOUNS or stem in words.FEMININE_NOUNS or not stem.endswith(words.MASCULINE_ENDS)
+            )
+        return not stem.endswith(("ée", "tion", "sion", "té", "ette", "ance", "ence", "esse", "ie"))
+
     def in_front(self, word: str, *, before: str) -> str:
         short = _IN_FRONT.get(word.lower())
         return like(word, short) if short and starts_with_vowel(before) else word
 
     def unclear(self, word: str, *, fem: bool) -> bool:
-        return (not fem and word.endswith(("te", "se", "ue", "ie", "ve", "le", "ne"))) and word not in self.adverbs
+        return (not fem and word.endswith(("te", "se", "ue", "ie", "ve", "le", "ne"))) and not self.is_small(word)
 
     def determiner(self, word: str, *, fem: bool, before: str) -> str | None:
         vowel = starts_with_vowel(before)
@@ -188,7 +234,6 @@ class French(Romance):
         if swap.row.pos == "noun" and FEMALE in swap.groups:
             to = Agreement(swap.groups[swap.target] == FEMALE, swap.row.number == "plural")
             found += self._relative_clause(text, swap, to)
-            found += _one_of(text, swap, to)
             found += self.question_clitic(text, swap, _ASKED, {"le": "la"} if to.fem else {"la": "le"})
         return found
 
@@ -268,14 +313,6 @@ class French(Romance):
         return (
             token.lower in ("dit", "pense", "croit", "sait", "veut", "parce", "si", "plus", "est") or not token.is_word
         )
-
-
-def _one_of(text: str, swap: Swap, to: Agreement) -> list[Replacement]:
-    """One of several (l'un des hommes: l'une des femmes)."""
-    found = _ONE_OF.search(text, swap.free, swap.start) if to.plural else None
-    if found is None:
-        return []
-    return [Replacement(found.start(1), found.end(1), like(found[1], "une" if to.fem else "un"), LIKELY)]
 
 
 def _all_alone(text: str, swap: Swap) -> list[Replacement]:

@@ -144,3 +144,67 @@ NO_PARTICIPLE = _set(
     société université rivière communauté liberté cité pitié moitié amitié clé pré canapé bébé curé gré fossé
     traité arrêté matinée armée entrée pensée arrivée dictée durée épée fée"""
 )
+SUBORDINATORS = _set(
+    """que qu' quand lorsque lorsqu' si car puisque puisqu' comme où dont tandis pendant quoique quoiqu' parce"""
+)
+"""Words that open a clause with a subject of its own."""
+PLACE_PREPOSITIONS = _set("à de d' du en dans vers pour depuis jusqu'à sur")
+MOVING = _set(
+    """sort sortit sortait sortent sortirent sortaient rentre rentra rentrait rentrent rentrèrent part partit partait
+    partent partirent repart repartit repartait repartent repartirent arrive arriva arrivait arrivent arrivèrent entra
+    entrait entrèrent revient revint revenait reviennent revinrent tombe tomba tombent tombèrent endormit endort
+    endormait endorment réveille réveilla réveillait réveillent leva lève couche coucha assit assied montra montre
+    montrait finit disparut apparaît apparut apparaissait éloigna attend attendit attendait attendent revinrent"""
+)
+"""Finite forms of verbs behind which an adjective says how their subject is (rentra fatiguée)."""
+NON_FINITE = _set("étant être avoir ayant")
+ADVERBIAL = _set(
+    """fort haut bas droit clair cher dur faux juste net bon mauvais plein sûr chaud froid court fin sec doux"""
+)
+NEUTER = _set("""ce c' ça cela ceci rien tout quoi""")
+SPEAKERS = _set("""je j' me m' moi tu te t' toi nous vous suis es sommes êtes étais ai as""")
+COMPARING = _set("""comme""")
+HEADS = {
+    "une": "un",
+    "chacune": "chacun",
+    "aucune": "aucun",
+    "certaines": "certains",
+    "laquelle": "lequel",
+    "lesquelles": "lesquels",
+    "quelques-unes": "quelques-uns",
+}
+"""Pronouns for some of several, feminine and masculine."""
+VERBS_TOO = _set("complète inquiète sèche lasse active")
+"""Feminine adjectives that are verbs, too (elle complète la liste)."""
+VERBS_BEHIND_NOUN = _set("dit fait écrit conduit séduit instruit cuit inscrit")
+"""Masculine participles that are verbs where they follow their noun directly (il écrit un livre)."""
+RANKS = _set("meilleure première dernière seule cadette aînée meilleur premier dernier seul cadet aîné")
+PERSONAL = _set(
+    """vêtue née mariée fatiguée épuisée essoufflée émue déçue convaincue persuadée ravie heureuse malheureuse furieuse
+    inquiète contente mécontente fière jalouse âgée évanouie fâchée enceinte amoureuse veuve divorcée blessée
+    rassurée intimidée vexée soulagée enthousiaste souriante curieuse impatiente satisfaite"""
+)
+"""Feminine adjectives that are said of persons alone."""
+CROWDS = _set(
+    """foule personne personnes famille familles victime victimes équipe équipes police star stars vedette vedettes
+    génération population assemblée jeunesse gens recrue sentinelle bête chienne chatte jument"""
+)
+FEMININE_NOUNS = _set(
+    """eau peau image page plage rage cage nage main fin faim dent part mort nuit fois foi loi mer chair cour tour forêt
+    souris brebis soif clef nef jument gent"""
+)
+MASCULINE_ENDS = (
+    "age", "isme", "ège", "ment", "eau", "oir", "ier", "ard", "al", "el", "il", "ain", "ien", "et", "at", "is", "us",
+    "ou", "c", "g", "k", "ent", "ant", "ot", "as", "os", "ton", "don", "lon", "ron", "gon", "non", "bon", "mp", "an",
+    "ort", "our", "or", "oin", "lin", "tin", "din", "min", "gin", "pin",
+)  # fmt: skip
+"""Endings of nouns that are masculine, but for those in FEMININE_NOUNS."""
+NO_EPICENE = _set(
+    "victime crime régime système problème thème poème légume costume oratoire mémoire histoire victoire gloire"
+)
+"""Nouns that end like adjectives of one form for both genders."""
+INVARIABLE = _set(
+    """célèbre malade triste riche pauvre pâle calme sage libre faible maigre simple tendre propre sale vide rapide
+    mince jeune honnête digne grave brave timide aveugle borgne unique ivre humble noble"""
+)
+"""Adjectives that have one form for both genders."""

@@ -1,8 +1,9 @@
 """What French and Spanish share: agreement of articles, adjectives and participles with a word that changes its gender.
 
 Behind a swap the noun phrase is read outwards from its noun: adjectives and a determiner before it, adjectives behind
-it, and, where it is the subject of a linking verb, what is said of it. A word is changed only when it has a form of
-the old gender and a known form of the new one; a word that cannot be judged lowers the confidence.
+it, and, where it is the subject of a linking verb, what is said of it; then the rest of the sentence
+(`romance_sentence.py`). A word is changed only when it has a form of the old gender and a known form of the new one; a
+word that cannot be judged lowers the confidence.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 from evenhand_sdk.axes import load_axis
 from evenhand_sdk.clause_words import (
@@ -25,33 +25,13 @@ from evenhand_sdk.clause_words import (
     tokens_before,
 )
 from evenhand_sdk.grammar import Replacement, Swap
-from evenhand_sdk.romance_persons import RomancePersons
+from evenhand_sdk.romance_owners import Agreement
+from evenhand_sdk.romance_sentence import Form, RomanceSentence
 
 
-class Agreement(NamedTuple):
-    """What the words around a swap have to agree with."""
-
-    fem: bool
-    plural: bool
-
-
-class Romance(RomancePersons, ABC):
+class Romance(RomanceSentence, ABC):
     """The rules that do not depend on the language; a language gives the word lists and the forms."""
 
-    adverbs: frozenset[str]
-    """Adverbs that stand between a verb or a determiner and an adjective."""
-    prepositions: frozenset[str]
-    conjunctions: frozenset[str]
-    linking: frozenset[str]
-    """Finite forms of verbs whose complement agrees with the subject."""
-    before_verb: frozenset[str]
-    """Negations and clitics between a subject and its verb."""
-    having: frozenset[str]
-    """Finite forms of the auxiliary that `been` follows."""
-    been: frozenset[str]
-    fixed_determiners: frozenset[str]
-    """Determiners that have one form for both genders."""
-    relative: frozenset[str]
     agrees = True
 
     # --- what a language gives ---
@@ -61,7 +41,7 @@ class Romance(RomancePersons, ABC):
         """A preposition with what follows it, contracted or elided; None when nothing is contracted."""
 
     @abstractmethod
-    def by_rule(self, word: str, to: Agreement) -> tuple[str, float] | None:
+    def by_rule(self, word: str, to: Agreement) -> Form | None:
         """The form of an adjective that no list holds, and how sure that is."""
 
     def word_itself(self, swap: Swap, before: Sequence[Token], after: Sequence[Token], *, fem: bool) -> str:
@@ -95,11 +75,11 @@ class Romance(RomancePersons, ABC):
     def plural(self, word: str) -> str:
         """The plural of a form."""
 
-    def predicate_by_rule(self, word: str, to: Agreement) -> tuple[str, float] | None:
+    def predicate_by_rule(self, word: str, to: Agreement) -> Form | None:
         """As `by_rule`, behind a linking verb, where no other verb can stand."""
         return None
 
-    def adjective(self, word: str, to: Agreement, *, predicate: bool = False) -> tuple[str, float] | None:
+    def adjective(self, word: str, to: Agreement, *, predicate: bool = False) -> Form | None:
         """The form of an adjective in the new gender, and how sure that is; None for a word that has none.
 
         The number decides where singular and plural look alike (jaloux: jalouse, jalouses).
@@ -133,10 +113,18 @@ class Romance(RomancePersons, ABC):
             found += left
             subject = not self.is_complement(rest, to)
         behind, at = self._behind(after, swap.row.pos, to)
-        found += self._opening(rest, to) + behind
-        if subject and not self._mixed(rest, to):
-            inverted = text[swap.start - 1 : swap.start] == "-"
-            found += self._predicate(after, at, to, inverted=inverted) + self._before_subject(rest, to)
+        found += behind
+        some = self.some_of(rest, to)
+        if some is not None:
+            found += some[0]
+            rest, to = some[1:]
+            subject = not self.is_complement(rest, to)
+        found += self.opening(text, rest, to)
+        if not self._mixed(rest, to):
+            if subject:
+                inverted = text[swap.start - 1 : swap.start] == "-"
+                found += self._predicate(after, at, to, inverted=inverted) + self._before_subject(rest, to)
+            found += self.strays(text, swap.end, at, rest, to, found, subject=subject)
         if "’" in text and "'" not in text:
             found = [change._replace(after=change.after.replace("'", "’")) for change in found]
         return found
@@ -204,14 +192,6 @@ class Romance(RomancePersons, ABC):
         made = self.determiner(rest[0].lower, fem=to.fem, before=inner)
         return [] if made is None else [Replacement(rest[0].start, rest[0].end, like(rest[0].word, made))]
 
-    def _opening(self, rest: Sequence[Token], to: Agreement) -> list[Replacement]:
-        """An adjective with a comma that opens the sentence (Fatiguée, elle dort)."""
-        if len(rest) == 2 and rest[0].word == "," and rest[1].word[:1].isupper():
-            form = self.adjective(rest[1].word, to)
-            if form is not None:
-                return [Replacement(rest[1].start, rest[1].end, *form)]
-        return []
-
     def _behind(self, after: Sequence[Token], pos: str, to: Agreement) -> tuple[list[Replacement], int]:
         """Adjectives directly behind the noun, and the position of the first token that is none of them."""
         position = 0
@@ -222,11 +202,55 @@ class Romance(RomancePersons, ABC):
         if position or pos in ("title", "name"):
             return [], position
         found, position = self._adjectives(after, 0, to)
+        found += (best := self._superlatives(after, position, to))[0]
+        position = best[1]
         if position < len(after) and after[position].word == ",":
-            changed, end = self._adjectives(after, position + 1, to)
-            if changed and (end == len(after) or after[end].word == ","):
-                return [*found, *changed], end + 1
+            changed, end = self._set_off(after, position + 1, to)
+            if changed:
+                return [*found, *changed], end
         return found, position
+
+    def _superlatives(self, after: Sequence[Token], position: int, to: Agreement) -> tuple[list[Replacement], int]:
+        """Superlatives behind the noun, with their articles (la femme la plus belle), and the position behind them."""
+        found: list[Replacement] = []
+        while True:
+            place = position
+            if found and place < len(after) and (after[place].lower in self.conjunctions or after[place].word == ","):
+                place += 1
+            if place + 2 >= len(after) or after[place + 1].lower not in self.degrees:
+                return found, position
+            article = after[place]
+            made = self.determiner(article.lower, fem=to.fem, before="x")
+            if made is None and article.lower not in self.fixed_determiners:
+                return found, position
+            changed, end = self._adjectives(after, place + 1, to)
+            if not changed:
+                return found, position
+            if made is not None:
+                found.append(Replacement(article.start, article.end, like(article.word, made)))
+            found += changed
+            position = end
+
+    def _set_off(self, after: Sequence[Token], position: int, to: Agreement) -> tuple[list[Replacement], int]:
+        """What is set off by commas behind the noun (vêtue de noir), and the position behind the closing comma."""
+        changed, end = self._adjectives(after, self.past_leads(after, position), to)
+        if not changed:
+            return [], position
+        if end < len(after) and after[end].is_word and not self._may_follow(after[end]):
+            return [], position  # première victime: it belongs to what follows
+        while end < len(after) and after[end].word != ",":
+            end += 1
+        return changed, end + 1
+
+    def _may_follow(self, token: Token) -> bool:
+        """Whether the word may stand behind an adjective that is set off without being the noun of it."""
+        lowered = token.lower
+        return token.word[0].isupper() or (
+            lowered in self.prepositions
+            or lowered in self.conjunctions
+            or lowered in self.adverbs
+            or (lowered in self.subordinators)
+        )
 
     def _adjectives(
         self, after: Sequence[Token], position: int, to: Agreement, *, predicate: bool = False
@@ -242,12 +266,21 @@ class Romance(RomancePersons, ABC):
                 position += 1
                 continue
             form = self.adjective(token.word, to, predicate=predicate) if token.is_word else None
-            if form is None:
+            if form is None or (position == 0 and self._governs(after, position)):
                 break
             found.append(Replacement(token.start, token.end, *form))
             position += 1
             end = position
         return found, end
+
+    def _governs(self, after: Sequence[Token], position: int) -> bool:
+        """Whether a form directly behind the noun is its verb (la madre despierta al niño)."""
+        following = after[position + 1].lower if position + 1 < len(after) else ""
+        if after[position].lower in self.verbs_behind_noun:
+            return following not in ("par", "por")
+        if after[position].lower not in self.verbs_too or not following:
+            return False
+        return following in ("a", "al") or self.is_determiner(following) or following == "l'"
 
     def _predicate(self, after: Sequence[Token], position: int, to: Agreement, *, inverted: bool) -> list[Replacement]:
         """What a linking verb says of the subject that ends before `position`."""
@@ -293,7 +326,8 @@ class Romance(RomancePersons, ABC):
                 return []
             shortened = [self.in_front(one.after, before=two.after) for one, two in pairwise(found)]
             found[:-1] = [one._replace(after=word) for one, word in zip(found, shortened, strict=False)]
-            made = self.determiner(token.lower, fem=to.fem, before=found[0].after) or made
+            next_word = after[position + 1].word if after[position + 1].start < found[0].start else found[0].after
+            made = self.determiner(token.lower, fem=to.fem, before=next_word) or made
             return [Replacement(token.start, after[position + 1].start, spaced(like(token.word, made))), *found]
         if token.lower not in self.fixed_determiners and self.unclear(token.lower, fem=to.fem):
             # it looks like an adjective of the old gender, but its new form is not known

@@ -14,7 +14,8 @@ from evenhand_sdk import spanish_words as words
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.clause_words import FEMALE, LIKELY, SURE, Token, is_given_name, like
 from evenhand_sdk.grammar import Replacement, Swap
-from evenhand_sdk.romance_grammar import Agreement, Romance
+from evenhand_sdk.romance_grammar import Romance
+from evenhand_sdk.romance_owners import Agreement
 
 _ASKED = re.compile(r"\?\s+(?:[^\W\d_]+,?\s+){0,2}?(la|lo)\s", re.IGNORECASE)
 _MASCULINE = words.PAIRS
@@ -42,6 +43,24 @@ class Spanish(Romance):
     fixed_determiners = words.FIXED_DETERMINERS
     relative = frozenset(("que",))
     plural_determiners = words.PLURAL_DETERMINERS
+    place_prepositions = words.PLACE_PREPOSITIONS
+    subordinators = words.SUBORDINATORS
+    moving = words.MOVING
+    perfect = words.HAVING | words.OTHER_HAVING
+    non_finite = words.NON_FINITE
+    degrees = frozenset(("más", "menos", "mejor", "peor"))
+    adverbial = words.ADVERBIAL
+    neuter = words.NEUTER
+    speakers = words.SPEAKERS
+    comparing = words.COMPARING
+    set_phrases = frozenset(("casa", "clase", "misa", "cama", "trabajo"))
+    heads = words.HEADS | {masc: fem for fem, masc in words.HEADS.items()}
+    feminine_heads = frozenset(words.HEADS)
+    ranks = words.RANKS
+    leads = (("una", "vez"), ("aunque",), ("si", "bien"))
+    personal = words.PERSONAL
+    crowds = words.CROWDS
+    verbs_too = words.VERBS_TOO
 
     # --- forms ---
 
@@ -72,10 +91,56 @@ class Spanish(Romance):
     def predicate_by_rule(self, word: str, to: Agreement) -> tuple[str, float] | None:
         stem, ending = (word[:-1], "s") if word.endswith("s") else (word, "")
         known = words.NO_ADJECTIVE | self.adverbs | self.prepositions | self.fixed_determiners | words.PAIRS.keys()
-        if stem in known or word in known or word in words.PAIRS.values() or len(stem) < 4 or word.endswith("mente"):
+        if (
+            stem in known
+            or word in known
+            or word in words.PAIRS.values()
+            or len(stem) < 4
+            or word.endswith(("mente", "ndo"))
+        ):
             return None
         old, new = ("o", "a") if to.fem else ("a", "o")
         return (stem[:-1] + new + ending, LIKELY) if stem.endswith(old) else None
+
+    def old_form(self, word: str, to: Agreement) -> tuple[str, float] | None:
+        lowered = word.lower()
+        listed = self.forms.get((lowered, *to))
+        if listed is not None:
+            return None if listed == lowered else (like(word, listed), SURE)
+        stem = lowered.removesuffix("s")
+        ending = ("ado", "ido") if to.fem else ("ada", "ida")
+        known = words.NO_ADJECTIVE | words.NO_PARTICIPLE
+        if lowered.endswith("s") is not to.plural or not stem.endswith(ending) or stem in known or lowered in known:
+            return None
+        made = self.by_rule(lowered, to)
+        return None if made is None else (like(word, made[0]), made[1])
+
+    def may_be(self, noun: str, *, fem: bool) -> bool:
+        stem = noun.removesuffix("s").removesuffix("e") if noun.endswith("es") else noun.removesuffix("s")
+        masculine = stem.endswith(("o", "or", "aje", "ema", "oma", "ama")) or stem == "día"
+        feminine = stem.endswith(("a", "ión", "ion", "dad", "tad", "tud", "umbre")) and not masculine
+        return not masculine if fem else not feminine
+
+    def is_bare_noun(self, tokens: Sequence[Token], position: int) -> bool:
+        lowered = tokens[position].lower
+        if position == 0 or self.is_small(lowered) or lowered.endswith(("ar", "er", "ir", "ndo", "mente")):
+            return False
+        if super().is_bare_noun(tokens, position):
+            return True
+        verb = tokens[position - 1]  # vende ropa: two words that are neither small nor nouns
+        return (
+            verb.is_word
+            and not self.is_small(verb.lower)
+            and verb.lower not in self.relative
+            and not (position > 1 and (self.is_determiner(tokens[position - 2].lower)))
+        )
+
+    def is_impersonal_clause(self, tokens: Sequence[Token], position: int) -> bool:
+        following = tokens[position + 1].lower if position + 1 < len(tokens) else ""
+        return (
+            tokens[position].lower in words.IMPERSONAL or following == "que"
+            or (following.endswith(("ar", "er", "ir")) and len(following) > 3)
+        )  # fmt: skip
 
     def adjective(self, word: str, to: Agreement, *, predicate: bool = False) -> tuple[str, float] | None:
         short = {masc: fem for fem, masc in words.SHORTENED.items()}
@@ -104,7 +169,7 @@ class Spanish(Romance):
         return swap.after
 
     def unclear(self, word: str, *, fem: bool) -> bool:
-        return not fem and word.endswith(("a", "as")) and word not in words.NO_ADJECTIVE
+        return not fem and word.endswith(("a", "as")) and word not in words.NO_ADJECTIVE and not self.is_small(word)
 
     # --- agreement ---
 

@@ -24,7 +24,7 @@ LINKING = _set(
     estarán estaría esté estén parece parecen parecía parecían pareció resulta resultó queda quedan quedó
     quedaron quedaba sigue siguen seguía siguió sigo anda andaba vive viven vivía vivió llegó llega llegan
     volvió vuelve murió nació se siente sienten sentía sintió puso ponen pone ponía puso volvieron pusieron
-    hizo hace fui soy eres somos estoy"""
+    hizo hace fui soy eres somos estoy estamos estábamos éramos fuimos estuvimos"""
 ) - _set("se hace")
 BEFORE_VERB = _set("no me te se le les nos os lo ya nunca también tampoco siempre")
 HAVING = _set("ha han había habían habrá habrán habría habrían haya hayan hubo he has hemos")
@@ -95,5 +95,64 @@ NO_ADJECTIVE = _set(
     diplomata terapeuta soprano víctima persona estrella figura policía guía periodista artista dentista
     turista atleta poeta colega modelo testigo piloto cada nada toda todo casa cosa hora vida ayuda manera
     como cuando cuanto pero luego pronto cerca lejos ahora antes fuera dentro hasta para contra sobre bajo
-    mucho poco tanto algo aunque mañana todavía ella ello una uno esto eso nunca arriba abajo"""
+    mucho poco tanto algo aunque mañana todavía ella ello una uno esto eso nunca arriba abajo
+    cuida olvida anida convida liquida invalida consolida traslada degrada agrada desagrada enfada valida cultiva
+    archiva esquiva deriva priva acosa rebosa reposa endosa"""
+)
+SUBORDINATORS = _set("porque que cuando aunque si mientras pues donde quien")
+"""Words that open a clause, which may leave its subject out."""
+PLACE_PREPOSITIONS = _set("en de desde hasta hacia por a")
+MOVING = _set(
+    """salió sale salía salieron salen salían entró entra entraba entraron entran regresó regresa regresaba regresaron
+    cayó cae caía cayeron corrió corría corrieron caminaba caminó caminaban permaneció permanece permanecía
+    permanecieron continuó continúa continuaba acabó acabaron terminó terminaron apareció aparece aparecieron marchó
+    marcharon despertó despertaron levantó levantaron acostó acostaron durmió durmieron duerme sentó mostró mostraba
+    mostraron encontraba encontraban encuentra hallaba halla iba iban va van venía vino viene vinieron subió subieron
+    bajó bajaron escapó huyó partió partieron creció esperó esperaba esperaban"""
+)
+"""Finite forms of verbs behind which an adjective says how their subject is (salió enfadado)."""
+OTHER_HAVING = _set("haber habiendo había habías hubiera hubiese habría hayas habéis habíamos tiene tenía tengo tienen")
+NON_FINITE = _set("estar estando ser siendo sentirse sintiéndose haber habiendo")
+ADVERBIAL = _set(
+    "claro alto bajo rápido solo mucho poco todo seguro primero caro barato hondo recto fuerte duro lento limpio"
+)
+NEUTER = _set("algo nada todo lo eso esto aquello ello")
+SPEAKERS = _set("yo tú me te mí ti nos os usted estoy soy estás eres fui fuiste estaré seré estamos somos")
+COMPARING = _set("como según")
+IMPERSONAL = _set("necesario preciso claro cierto obvio lógico debido previsto permitido prohibido supuesto")
+"""Masculine forms that are said of nobody behind es and está (cuando sea necesario)."""
+HEADS = {
+    "una": "uno",
+    "ninguna": "ninguno",
+    "alguna": "alguno",
+    "algunas": "algunos",
+    "muchas": "muchos",
+    "pocas": "pocos",
+    "varias": "varios",
+    "otra": "otro",
+    "otras": "otros",
+    "todas": "todos",
+}
+"""Pronouns for some of several, feminine and masculine."""
+VERBS_TOO = _set("despierta llena activa limpia seca enferma completa corta junta suelta muda sujeta tensa dispersa")
+"""Feminine adjectives that are verbs, too (la madre despierta al niño)."""
+NO_PARTICIPLE = _set(
+    """entrada salida comida bebida llegada mirada llamada jornada temporada medida partida caída subida bajada parada
+    espada almohada ensalada cascada fachada manada granada madrugada posada mermelada avenida década guarida corrida
+    acogida despedida huida ida venida cuida olvida anida convida liquida invalida consolida traslada degrada agrada
+    desagrada apoda acomoda poda valida coincida decida impida intimida invada persuada enfada
+    estado lado mercado grado resultado sonido ruido vestido sentido partido pedido apellido contenido cuidado pescado
+    helado calzado ganado tejado sábado significado pasado demasiado recado juzgado olvido descuido latido aullido"""
+)
+"""Nouns and verbs that end like participles."""
+RANKS = _set("mejor peor mayor menor única primera última segunda tercera único primero último segundo tercero")
+PERSONAL = _set(
+    """cansada contenta descontenta enfadada enojada nacida casada embarazada convencida emocionada decepcionada
+    enamorada dormida preocupada asustada vestida agotada aburrida divorciada viuda soltera borracha avergonzada
+    celosa furiosa satisfecha insatisfecha sorprendida despeinada descalza ilesa exhausta"""
+)
+"""Feminine adjectives that are said of persons alone."""
+CROWDS = _set(
+    """gente persona personas familia familias víctima víctimas multitud muchedumbre policía estrella estrellas criatura
+    criaturas tripulación población juventud generación tropa perra gata yegua"""
 )

@@ -1,0 +1,347 @@
+"""Agreement away from the noun, as French and Spanish share it: what a sentence says of a person in other places.
+
+Whatever has the old gender and stands neither in the noun phrase nor behind its verb is looked for in the sentence: set
+off by commas (Née à Paris, l'actrice), behind a verb without a subject (porque estaba cansada), behind a verb of motion
+(salió enfadado). It changes where no other noun of that gender could own it. Where nothing tells whose it is, it stays
+or is guessed, and the confidence falls.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+
+from evenhand_sdk.clause_words import GUESS, LIKELY, Token, like
+from evenhand_sdk.grammar import Replacement
+from evenhand_sdk.romance_owners import Agreement, Owners, RomanceOwners, sentence_after, sentence_before
+
+Form = tuple[str, float]
+"""A new form, and how sure it is."""
+
+
+class RomanceSentence(RomanceOwners):
+    """The rules about a whole sentence; a language gives the word lists, and `Romance` the forms."""
+
+    been: frozenset[str]
+    perfect: frozenset[str]
+    """All forms of the auxiliary behind which a participle agrees with nobody."""
+    non_finite: frozenset[str]
+    """Forms of to be that have the subject of another verb (étant, al estar)."""
+    relative: frozenset[str]
+    adverbial: frozenset[str]
+    """Masculine adjectives that are adverbs, too (parler fort)."""
+    neuter: frozenset[str]
+    """Words that masculine forms agree with, too, and that are nobody (algo raro, c'est vrai)."""
+    speakers: frozenset[str]
+    """Words and verbs of those who speak and are spoken to."""
+    verbs_too: frozenset[str]
+    """Forms of adjectives that are verbs, too, where something follows that they may govern (despierta al niño)."""
+    verbs_behind_noun: frozenset[str] = frozenset()
+    """Forms of adjectives that are verbs wherever they follow their noun directly."""
+    comparing: frozenset[str]
+    """Words behind which a form belongs to nobody (comme prévu)."""
+    set_phrases: frozenset[str]
+    """Nouns without an article that no adjective behind them belongs to (llegó a casa cansada)."""
+    heads: Mapping[str, str]
+    """Pronouns for one or some of several -> the form of the other gender (l'une des, uno de los)."""
+    feminine_heads: frozenset[str]
+    leads: tuple[tuple[str, ...], ...]
+    """Words before a form that is set off (une fois, aunque)."""
+    ranks: frozenset[str]
+    """Adjectives that choose one of several without a degree (la meilleure des, la única de las)."""
+    personal: frozenset[str]
+    """Feminine adjectives that are said of persons alone, in the singular."""
+    crowds: frozenset[str]
+    """Feminine nouns that are no group words but mean persons, of whom a personal adjective may be said."""
+
+    @property
+    @abstractmethod
+    def forms(self) -> Mapping[tuple[str, bool, bool], str]:
+        """(form, whether the new gender is feminine, plural) -> new form, for the adjectives that the pack lists."""
+
+    @abstractmethod
+    def adjective(self, word: str, to: Agreement, *, predicate: bool = False) -> Form | None:
+        """The form of an adjective in the new gender, and how sure that is; None for a word that has none."""
+
+    def past_leads(self, tokens: Sequence[Token], position: int) -> int:
+        """The position behind what leads to a form that is set off (une fois arrivée)."""
+        for lead in self.leads:
+            if tuple(token.lower for token in tokens[position : position + len(lead)]) == lead:
+                position += len(lead)
+        while position < len(tokens) and tokens[position].lower in self.adverbs:
+            position += 1
+        return position
+
+    @abstractmethod
+    def old_form(self, word: str, to: Agreement) -> Form | None:
+        """The new form of a word that has the old gender and number wherever it stands; None for another word."""
+
+    def is_impersonal_clause(self, tokens: Sequence[Token], position: int) -> bool:
+        """Whether the form at `position`, behind a verb without a subject, is said of nobody."""
+        return False
+
+    # --- one of several ---
+
+    def some_of(
+        self, rest: Sequence[Token], to: Agreement
+    ) -> tuple[list[Replacement], Sequence[Token], Agreement] | None:
+        """What changes in the head of `one of the women`, the words before it, and what agrees with it.
+
+        `rest` are the words before the noun phrase, nearest first.
+        """
+        position = 0
+        while position < len(rest) and rest[position].lower in ("de", "d'", "des", "entre"):
+            position += 1
+        if position >= len(rest) or not to.plural:
+            return None
+        token = rest[position]
+        made = self.heads.get(token.lower)
+        if made is not None:
+            if (token.lower in self.feminine_heads) is to.fem:
+                return None
+            change = Replacement(token.start, token.end, like(token.word, made), LIKELY)
+            return [change], rest[position + 1 :], Agreement(to.fem, made.endswith("s"))
+        return self._best_of(rest, position, to)
+
+    def _best_of(
+        self, rest: Sequence[Token], position: int, to: Agreement
+    ) -> tuple[list[Replacement], Sequence[Token], Agreement] | None:
+        """The same for a superlative (la plus belle des actrices, la mayor de las hermanas)."""
+        token, one = rest[position], Agreement(to.fem, plural=False)
+        form = self.adjective(token.word, one)
+        article = position + 1
+        while article < len(rest) and rest[article].lower in self.adverbs:
+            article += 1
+        chosen = article > position + 1 or token.lower in self.ranks
+        if form is None or not chosen or article >= len(rest):
+            return None
+        made = self.determiner(rest[article].lower, fem=to.fem, before=form[0])
+        if made is None:
+            return None
+        changes = [
+            Replacement(token.start, token.end, *form),
+            Replacement(rest[article].start, rest[article].end, like(rest[article].word, made)),
+        ]
+        return changes, rest[article + 1 :], one
+
+    # --- set off in front ---
+
+    def opening(self, text: str, rest: Sequence[Token], to: Agreement) -> list[Replacement]:
+        """What opens the sentence before its subject (Née à Paris, l'actrice; Aunque estaba cansada, la madre).
+
+        `rest` are the words before the subject, nearest first.
+        """
+        if not rest or rest[0].word != ",":
+            return []
+        front = sentence_before(text, rest[0].start)
+        if not front or not front[0].word[:1].isupper() or front[0].lower in self.names:
+            return []
+        first = self.past_leads(front, 0)
+        found: list[Replacement] = []
+        for position, token in enumerate(front):
+            form = self.old_form(token.word, to) if token.is_word else None
+            if form is None or self._before_noun(front, position, to):
+                continue
+            change = Replacement(token.start, token.end, *form)
+            if position == first:
+                found.append(change)
+                continue
+            before = self._before(front, position)
+            joins = (
+                bool(found) and before >= 0 and (front[before].word == "," or front[before].lower in self.conjunctions)
+            )
+            if not joins and self._clause(front, position, -1) not in ("subordinate", "non-finite"):
+                continue
+            others = self.owners(front[:position], to)
+            nobody = self._of_nobody(front, position, to) or self._of_speaker(front, position)
+            if not others.sure and not nobody:
+                found.append(change._replace(after=token.word, certainty=GUESS) if others.possible else change)
+        return found
+
+    # --- set off behind, and behind verbs without a subject of their own ---
+
+    def strays(
+        self,
+        text: str,
+        start: int,
+        at: int,
+        rest: Sequence[Token],
+        to: Agreement,
+        changed: Sequence[Replacement],
+        *,
+        subject: bool,
+    ) -> list[Replacement]:
+        """What has the old gender in the sentence behind a noun that ends at `start`, and is not `changed` yet.
+
+        `at` counts the words behind the noun that belong to its phrase, `rest` are those before the phrase, nearest
+        first. Only words up to the next person of that gender are read: what follows belongs to that one, or to both.
+        """
+        tokens = sentence_after(text, start)
+        old = Agreement(not to.fem, to.plural)
+        stop = next((place for place, token in enumerate(tokens) if old in self._persons_at(token)), len(tokens))
+        places = {change.start for change in changed}
+        forms = [
+            (place, form)
+            for place, token in enumerate(tokens[:stop])
+            if token.is_word and token.start not in places and (form := self.old_form(token.word, to)) is not None
+        ]
+        if not forms:
+            return []
+        front = self.owners(sentence_before(text, rest[0].end), to) if rest else Owners()
+        if rest and rest[0].word == ",":  # Dans la salle, la reine
+            front = Owners(possible=front.sure or front.possible)
+        found: list[Replacement] = []
+        for place, form in forms:
+            found += self._stray(tokens, place, at, form, to, front, subject=subject)
+        return found
+
+    def _persons_at(self, token: Token) -> frozenset[Agreement]:
+        return self.persons_of.get(token.lower, frozenset())
+
+    def _stray(
+        self,
+        tokens: Sequence[Token],
+        position: int,
+        at: int,
+        form: Form,
+        to: Agreement,
+        front: Owners,
+        *,
+        subject: bool,
+    ) -> list[Replacement]:
+        """One form of the old gender: changed, guessed, left with a lower confidence, or not touched as another's."""
+        token = tokens[position]
+        change = [Replacement(token.start, token.end, form[0], min(form[1], LIKELY))]
+        doubt = [Replacement(token.start, token.end, token.word, GUESS)]
+        here = self.owners(tokens[min(at, position) : position], to)
+        sure, possible = here.sure or front.sure, here.possible or front.possible
+        personal = self._is_personal(tokens, position, form[0] if to.fem else token.word)
+        if personal:
+            sure = possible = False
+        before = self._before(tokens, position)
+        if before < 0:
+            verb = token.lower in self.verbs_too or token.lower in self.verbs_behind_noun
+            return [] if verb or to.fem or sure or possible else [change[0]._replace(certainty=GUESS)]
+        if tokens[before].lower in self.perfect | self.comparing:
+            return []
+        if self.is_determiner(tokens[before].lower):  # la plus belle, une très belle robe
+            superlative = tokens[before + 1].lower in self.degrees and not self._before_noun(tokens, position, to)
+            if sure or not superlative:
+                return []
+            made = self.determiner(tokens[before].lower, fem=to.fem, before=form[0])
+            if possible or made is None:
+                return doubt
+            return [Replacement(tokens[before].start, tokens[before].end, made, LIKELY), *change]
+        if tokens[before].lower in self.prepositions or self._of_speaker(tokens, position):
+            return []
+        clause = self._clause(tokens, position, at)
+        if clause == "direct" and subject:
+            return change
+        if clause == "joined" and subject:
+            return doubt if here.subject else change
+        if clause == "non-finite" and subject:
+            return doubt if here.sure or here.possible else change
+        if self._of_nobody(tokens, position, to) or self._before_noun(tokens, position, to):
+            return []
+        if clause == "subordinate":
+            if self._relative_of(tokens, position, to):
+                return []
+            return doubt if sure or possible else change
+        if sure or (self._behind_noun(tokens, before, to) and not personal):
+            return []
+        if possible:
+            return doubt
+        if tokens[before].word == "," or (tokens[before].lower in self.conjunctions and before > at):
+            return change
+        return doubt if to.fem else [change[0]._replace(certainty=GUESS)]
+
+    def _is_personal(self, tokens: Sequence[Token], position: int, feminine: str) -> bool:
+        """Whether only a person can own the form, and no crowd is named before it."""
+        word = feminine.lower().removesuffix("s")
+        return word in self.personal and not any(token.lower in self.crowds for token in tokens[:position])
+
+    def _before(self, tokens: Sequence[Token], position: int) -> int:
+        """The place of the word before, adverbs left out; -1 for none."""
+        place = position - 1
+        while place >= 0 and tokens[place].lower in self.adverbs:
+            place -= 1
+        return place
+
+    def _clause(self, tokens: Sequence[Token], position: int, at: int) -> str | None:
+        """How the verb before a form has its subject: directly before it, joined to another verb, in a clause without
+        one (porque estaba), or from another verb (al estar); None where no linking verb stands before the form."""
+        verb = self._verb_before(tokens, position)
+        if verb is None:
+            return None
+        if tokens[verb].lower in self.non_finite:
+            return "non-finite"
+        place = verb - 1
+        while place >= at and place >= 0 and tokens[place].lower in self.before_verb | self.adverbs:
+            place -= 1
+        if place < at:
+            return "direct"
+        if place < 0:
+            return None
+        opener = tokens[place].lower
+        if opener in self.conjunctions or tokens[place].word == ",":
+            return "joined"
+        return "subordinate" if opener in self.subordinators or opener in self.relative else None
+
+    def _verb_before(self, tokens: Sequence[Token], position: int) -> int | None:
+        """The place of the linking verb whose complement the form is."""
+        place = self._before(tokens, position)
+        if place > 0 and tokens[place].lower in self.set_phrases and tokens[place - 1].lower in self.prepositions:
+            place = self._before(tokens, place - 1)
+        if place > 0 and tokens[place].lower in self.been:
+            place = self._before(tokens, place)
+            return place if place >= 0 and tokens[place].lower in self.having | self.non_finite else None
+        verbs = self.linking | self.moving | self.non_finite
+        return place if place >= 0 and tokens[place].lower in verbs else None
+
+    def _relative_of(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
+        """Whether the clause of the form belongs to another noun (la llave que estaba escondida)."""
+        verb = self._verb_before(tokens, position)
+        for place in range(verb or 0, 0, -1):
+            if tokens[place].lower in self.relative:
+                return self.is_noun_at(tokens, place - 1, to)
+        return False
+
+    def _before_noun(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
+        """Whether the form belongs to a noun behind it (profunda tristeza, dejó abierta la puerta)."""
+        if position + 1 >= len(tokens) or not tokens[position + 1].is_word:
+            return False
+        following = tokens[position + 1].lower
+        if following in self.prepositions:
+            return False
+        if self.shows(following, fem=not to.fem) or following in self.fixed_determiners:
+            return True
+        if self.is_small(following) or following in self.relative or self.old_form(following, to) is not None:
+            return False
+        return self.may_be(following, fem=not to.fem)
+
+    def _behind_noun(self, tokens: Sequence[Token], before: int, to: Agreement) -> bool:
+        """Whether the word before the form is a noun that may own it; adjectives that are joined by `and` share it."""
+        if self.is_noun_at(tokens, before, to):
+            return True
+        joined = tokens[before].lower in self.conjunctions or tokens[before].word == ","
+        return joined and any(self.is_noun_at(tokens, place, to) for place in range(max(0, before - 2), before))
+
+    def _of_nobody(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
+        """Whether a masculine form is an adverb, or agrees with nobody (parle fort, algo raro, era necesario salir)."""
+        if not to.fem:
+            return False
+        near = [token.lower for token in tokens[max(0, position - 3) : position]]
+        return (
+            tokens[position].lower in self.adverbial
+            or any(word in self.neuter or word in self.comparing for word in near)
+            or self.is_impersonal_clause(tokens, position)
+        )
+
+    def _of_speaker(self, tokens: Sequence[Token], position: int) -> bool:
+        """Whether the clause up to the form is about who speaks or is spoken to (dice que estoy cansada)."""
+        for token in reversed(tokens[max(0, position - 5) : position]):
+            if token.lower in self.speakers:
+                return True
+            if token.word == "," or token.lower in self.subordinators:
+                return False
+        return False

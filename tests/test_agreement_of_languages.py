@@ -1,0 +1,282 @@
+"""Agreement away from the noun in French and Spanish, and ihr of several in German: sentences of their own.
+
+Every sentence was labelled before the rules that it asks for were written. The last column says how sure the engine has
+to be: `sure` above 0.7, so that `min_confidence` keeps the pair; `lowered` at 0.7 or below; and `any`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from evenhand_sdk import counterfactuals, load_axis
+
+CERTAINTY = {"sure": (0.71, 1.0), "lowered": (0.0, 0.7), "any": (0.0, 1.0)}
+
+FRENCH = [
+    # superlatives behind the noun
+    ("La femme la plus intelligente parle.", "L'homme le plus intelligent parle.", "sure"),
+    ("C'est la chanteuse la plus connue de Paris.", "C'est le chanteur le plus connu de Paris.", "sure"),
+    ("Les étudiantes les plus courageuses ont gagné.", "Les étudiants les plus courageux ont gagné.", "sure"),
+    ("La voisine la moins contente est partie.", "Le voisin le moins content est parti.", "sure"),
+    ("L'avocat le plus sérieux de la ville est mort.", "L'avocate la plus sérieuse de la ville est morte.", "sure"),
+    (
+        "La directrice la plus jeune et la plus discrète dort.",
+        "Le directeur le plus jeune et le plus discret dort.",
+        "sure",
+    ),
+    # set off in front
+    ("Née à Paris, l'actrice vit à Rome.", "Né à Paris, l'acteur vit à Rome.", "sure"),
+    ("Fatiguée et malade, la voisine se couche.", "Fatigué et malade, le voisin se couche.", "sure"),
+    ("Vêtu de noir, le chanteur entre.", "Vêtue de noir, la chanteuse entre.", "sure"),
+    ("Assise sur un banc, la vendeuse attend.", "Assis sur un banc, le vendeur attend.", "sure"),
+    ("Très inquiète, la mère appelle.", "Très inquiet, le père appelle.", "sure"),
+    ("Arrivées en retard, les étudiantes s'excusent.", "Arrivés en retard, les étudiants s'excusent.", "sure"),
+    ("Née à Paris et élevée à Lyon, l'actrice vit seule.", "Né à Paris et élevé à Lyon, l'acteur vit seul.", "any"),
+    # set off behind
+    ("Une femme âgée, vêtue de noir, est entrée.", "Un homme âgé, vêtu de noir, est entré.", "sure"),
+    ("La directrice, furieuse et déçue, est partie.", "Le directeur, furieux et déçu, est parti.", "sure"),
+    ("L'acteur, né à Lyon en 1950, est connu.", "L'actrice, née à Lyon en 1950, est connue.", "sure"),
+    ("La voisine, toujours souriante, ouvre.", "Le voisin, toujours souriant, ouvre.", "sure"),
+    ("L'actrice entra, suivie de son chien.", "L'acteur entra, suivi de son chien.", "sure"),
+    ("La chanteuse salua, émue.", "Le chanteur salua, ému.", "sure"),
+    (
+        "La chanteuse chante debout, les yeux fermés, heureuse.",
+        "Le chanteur chante debout, les yeux fermés, heureux.",
+        "any",
+    ),
+    # what is said of the subject behind other verbs
+    ("La directrice est sortie furieuse.", "Le directeur est sorti furieux.", "sure"),
+    ("La vendeuse rentra fatiguée.", "Le vendeur rentra fatigué.", "sure"),
+    ("Le voisin repartit content.", "La voisine repartit contente.", "sure"),
+    ("La femme entra et parut inquiète.", "L'homme entra et parut inquiet.", "sure"),
+    ("L'étudiante lut la lettre et fut surprise.", "L'étudiant lut la lettre et fut surpris.", "any"),
+    (
+        "La directrice trouva la salle vide et partit déçue.",
+        "Le directeur trouva la salle vide et partit déçu.",
+        "any",
+    ),
+    # some of several
+    ("Une des voisines est venue.", "Un des voisins est venu.", "sure"),
+    ("L'une de mes étudiantes est absente.", "L'un de mes étudiants est absent.", "sure"),
+    ("Chacune des chanteuses salua.", "Chacun des chanteurs salua.", "sure"),
+    ("Aucune des directrices n'est venue.", "Aucun des directeurs n'est venu.", "sure"),
+    ("Certaines des étudiantes dorment.", "Certains des étudiants dorment.", "sure"),
+    ("Laquelle des deux actrices chante ?", "Lequel des deux acteurs chante ?", "sure"),
+    # another noun owns it, or nobody does
+    ("La femme regarde la maison la plus belle.", "L'homme regarde la maison la plus belle.", "sure"),
+    ("L'actrice porte une robe rouge et brodée.", "L'acteur porte une robe rouge et brodée.", "sure"),
+    (
+        "La voisine a vendu la voiture, achetée en mai.",
+        "Le voisin a vendu la voiture, achetée en mai.",
+        "sure",
+    ),
+    ("La chanteuse entra dans la salle éclairée.", "Le chanteur entra dans la salle éclairée.", "sure"),
+    ("L'homme a mangé.", "La femme a mangé.", "sure"),
+    (
+        "La directrice a fermé la porte, cassée depuis longtemps.",
+        "Le directeur a fermé la porte, cassée depuis longtemps.",
+        "sure",
+    ),
+    ("Le vendeur dit que c'est vrai.", "La vendeuse dit que c'est vrai.", "sure"),
+    ("La vendeuse pense à la soirée.", "Le vendeur pense à la soirée.", "sure"),
+    ("L'acteur joue un rôle connu.", "L'actrice joue un rôle connu.", "sure"),
+    ("La mère prépare de la viande hachée.", "Le père prépare de la viande hachée.", "sure"),
+    ("La voisine passe la matinée en forêt.", "Le voisin passe la matinée en forêt.", "sure"),
+    ("Le chanteur parle fort.", "La chanteuse parle fort.", "sure"),
+    ("L'étudiante vit en pleine nature.", "L'étudiant vit en pleine nature.", "sure"),
+    ("La maison de la voisine est fermée.", "La maison du voisin est fermée.", "sure"),
+    ("La directrice quitta la salle, vide et froide.", "Le directeur quitta la salle, vide et froide.", "sure"),
+    ("Comme prévu, le directeur est venu.", "Comme prévu, la directrice est venue.", "sure"),
+    ("L'actrice entre dans l'école fermée.", "L'acteur entre dans l'école fermée.", "sure"),
+    ("La voisine a acheté des chaises pliées.", "Le voisin a acheté des chaises pliées.", "sure"),
+    # nobody else could own it, and no rule is sure of it
+    ("La femme chante seule.", "L'homme chante seul.", "lowered"),
+]
+
+SPANISH = [
+    # a clause without a subject
+    (
+        "La directora llegó tarde porque estaba cansada.",
+        "El director llegó tarde porque estaba cansado.",
+        "sure",
+    ),
+    ("La profesora dijo que estaba enferma.", "El profesor dijo que estaba enfermo.", "sure"),
+    ("La doctora no vino porque está ocupada.", "El doctor no vino porque está ocupado.", "sure"),
+    ("El vecino trabaja mucho y está cansado.", "La vecina trabaja mucho y está cansada.", "sure"),
+    ("La directora, que llegó tarde, parecía enfadada.", "El director, que llegó tarde, parecía enfadado.", "sure"),
+    ("Aunque estaba cansada, la madre cocinó.", "Aunque estaba cansado, el padre cocinó.", "sure"),
+    ("Cuando llegó, la abuela estaba enferma.", "Cuando llegó, el abuelo estaba enfermo.", "sure"),
+    # what is said of the subject behind verbs of motion and of state
+    ("El profesor salió enfadado.", "La profesora salió enfadada.", "sure"),
+    ("La niña volvió contenta a casa.", "El niño volvió contento a casa.", "sure"),
+    ("La vecina entró muy enfadada.", "El vecino entró muy enfadado.", "sure"),
+    ("El niño se durmió tranquilo.", "La niña se durmió tranquila.", "sure"),
+    ("La escritora se fue decepcionada.", "El escritor se fue decepcionado.", "sure"),
+    ("Las alumnas salieron contentas.", "Los alumnos salieron contentos.", "sure"),
+    ("La niña llegó a casa cansada.", "El niño llegó a casa cansado.", "sure"),
+    # set off, in front and behind
+    ("Nacida en Sevilla, la escritora vive en Roma.", "Nacido en Sevilla, el escritor vive en Roma.", "sure"),
+    ("Cansada y enferma, la abuela se durmió.", "Cansado y enfermo, el abuelo se durmió.", "sure"),
+    ("Vestido de negro, el actor entró.", "Vestida de negro, la actriz entró.", "sure"),
+    ("La actriz, nacida en Madrid, murió ayer.", "El actor, nacido en Madrid, murió ayer.", "sure"),
+    ("La reina llegó, acompañada de un perro.", "El rey llegó, acompañado de un perro.", "sure"),
+    ("La actriz, famosa y rica, vive en París.", "El actor, famoso y rico, vive en París.", "sure"),
+    (
+        "La profesora, cansada de esperar, se fue enfadada.",
+        "El profesor, cansado de esperar, se fue enfadado.",
+        "sure",
+    ),
+    # some of several
+    ("Una de las chicas llegó tarde.", "Uno de los chicos llegó tarde.", "sure"),
+    ("Una de mis amigas está enferma.", "Uno de mis amigos está enfermo.", "sure"),
+    ("Ninguna de las profesoras llegó.", "Ninguno de los profesores llegó.", "sure"),
+    ("Cada una de las niñas canta.", "Cada uno de los niños canta.", "sure"),
+    ("Algunas de las actrices cantan.", "Algunos de los actores cantan.", "sure"),
+    ("Uno de los profesores salió.", "Una de las profesoras salió.", "sure"),
+    # another noun owns it, or nobody does
+    ("La vecina vende ropa usada.", "El vecino vende ropa usada.", "sure"),
+    ("La escritora vive en una casa cerrada.", "El escritor vive en una casa cerrada.", "sure"),
+    (
+        "La directora cerró la puerta, pintada de azul.",
+        "El director cerró la puerta, pintada de azul.",
+        "sure",
+    ),
+    ("El profesor ha llegado.", "La profesora ha llegado.", "sure"),
+    ("El profesor dijo que era necesario salir.", "La profesora dijo que era necesario salir.", "sure"),
+    ("El director llegó como estaba previsto.", "La directora llegó como estaba previsto.", "sure"),
+    ("La niña come comida salada.", "El niño come comida salada.", "sure"),
+    ("La mesa de la profesora estaba sucia.", "La mesa del profesor estaba sucia.", "sure"),
+    ("El vecino habla claro.", "La vecina habla claro.", "sure"),
+    (
+        "La actriz pasó la semana pasada en Roma.",
+        "El actor pasó la semana pasada en Roma.",
+        "sure",
+    ),
+    ("La directora dice que yo estoy cansada.", "El director dice que yo estoy cansada.", "sure"),
+    ("La profesora cree que estás cansada.", "El profesor cree que estás cansada.", "sure"),
+    ("La abuela olvida la llamada perdida.", "El abuelo olvida la llamada perdida.", "sure"),
+    (
+        "La doctora buscaba la llave que estaba escondida.",
+        "El doctor buscaba la llave que estaba escondida.",
+        "sure",
+    ),
+    ("La niña nada en agua fría.", "El niño nada en agua fría.", "sure"),
+    ("La madre cuida la casa y olvida todo.", "El padre cuida la casa y olvida todo.", "sure"),
+    ("El actor dijo algo raro.", "La actriz dijo algo raro.", "sure"),
+    ("La escritora habla de poesía antigua.", "El escritor habla de poesía antigua.", "sure"),
+    # a door is not tired, but a house may be ruined
+    (
+        "La directora cerró la puerta porque estaba cansada.",
+        "El director cerró la puerta porque estaba cansado.",
+        "sure",
+    ),
+    (
+        "La directora dejó la casa porque estaba arruinada.",
+        "El director dejó la casa porque estaba arruinada.",
+        "lowered",
+    ),
+    ("La vecina canta emocionada.", "El vecino canta emocionado.", "lowered"),
+    ("La madre esperaba sentada en el parque.", "El padre esperaba sentado en el parque.", "any"),
+]
+
+GERMAN = [
+    # several own it
+    ("Die Frauen und ihre Kinder lachen.", "Die Männer und ihre Kinder lachen.", "sure"),
+    ("Die Schwestern trafen ihren Bruder.", "Die Brüder trafen ihre Schwester.", "sure"),
+    ("Die Nachbarn und ihre Söhne kamen.", "Die Nachbarinnen und ihre Töchter kamen.", "sure"),
+    ("Die Frauen halfen ihren Kindern.", "Die Männer halfen ihren Kindern.", "sure"),
+    ("Die Frauen verkauften das Haus ihrer Mutter.", "Die Männer verkauften das Haus ihres Vaters.", "sure"),
+    ("Die Lehrerinnen sprachen mit ihrem Chef.", "Die Lehrer sprachen mit ihrer Chefin.", "sure"),
+    ("Die Schüler mögen ihren Lehrer.", "Die Schülerinnen mögen ihre Lehrerin.", "sure"),
+    ("Die Töchter erinnern sich ihres Vaters.", "Die Söhne erinnern sich ihrer Mutter.", "sure"),
+    ("Anna und Maria lieben ihre Kinder.", "Paul und Thomas lieben ihre Kinder.", "sure"),
+    (
+        "Die Mutter und die Tochter suchten ihren Hund.",
+        "Der Vater und der Sohn suchten ihren Hund.",
+        "any",
+    ),
+    ("Die Frauen kamen. Ihre Kinder schliefen.", "Die Männer kamen. Ihre Kinder schliefen.", "sure"),
+    ("Am Abend gingen sie nach Hause.", "=", "any"),
+    ("Die Frauen lachten, als ich sie sah.", "Die Männer lachten, als ich sie sah.", "sure"),
+    ("Gestern trafen die Schwestern ihren Bruder.", "Gestern trafen die Brüder ihre Schwester.", "sure"),
+    ("Die Frauen mit ihren Kindern warteten.", "Die Männer mit ihren Kindern warteten.", "sure"),
+    (
+        "Mit den Frauen und ihren Kindern sprach niemand.",
+        "Mit den Männern und ihren Kindern sprach niemand.",
+        "sure",
+    ),
+    ("Die Freundinnen verloren ihre Schlüssel.", "Die Freunde verloren ihre Schlüssel.", "sure"),
+    ("Zwei Schwestern verkauften ihr Haus.", "Zwei Brüder verkauften ihr Haus.", "sure"),
+    ("Alle Lehrerinnen kennen ihre Schüler.", "Alle Lehrer kennen ihre Schülerinnen.", "sure"),
+    ("Die Frauen, die ihre Arbeit lieben, lachen.", "Die Männer, die ihre Arbeit lieben, lachen.", "sure"),
+    (
+        "Die Frauen sagen, dass ihre Kinder schlafen.",
+        "Die Männer sagen, dass ihre Kinder schlafen.",
+        "sure",
+    ),
+    ("Die Männer verloren ihre Arbeit.", "Die Frauen verloren ihre Arbeit.", "sure"),
+    (
+        "Die Königin besuchte die Bauern und ihre Familien.",
+        "Der König besuchte die Bäuerinnen und ihre Familien.",
+        "any",
+    ),
+    (
+        "Müde waren die Frauen, doch sie liebten ihre Kinder.",
+        "Müde waren die Männer, doch sie liebten ihre Kinder.",
+        "sure",
+    ),
+    (
+        "Die Lehrerin sagte, die Frauen verkaufen ihr Haus.",
+        "Der Lehrer sagte, die Männer verkaufen ihr Haus.",
+        "any",
+    ),
+    # one woman owns it
+    ("Die Frau und ihre Kinder lachen.", "Der Mann und seine Kinder lachen.", "sure"),
+    ("Die Mutter liebt ihre Söhne.", "Der Vater liebt seine Töchter.", "sure"),
+    ("Die Tochter und ihre Mutter lachten.", "Der Sohn und sein Vater lachten.", "sure"),
+    ("Die Kinder helfen ihr.", "Die Kinder helfen ihm.", "sure"),
+    ("Die Schwester wollte ihren Bruder sehen.", "Der Bruder wollte seine Schwester sehen.", "sure"),
+    ("Die Ärztin hat mit ihren Kindern gesprochen.", "Der Arzt hat mit seinen Kindern gesprochen.", "sure"),
+    ("Wir trafen die Lehrerin und ihren Mann.", "Wir trafen den Lehrer und seine Frau.", "sure"),
+    (
+        "Die Eltern sahen die Lehrerin und ihren Hund.",
+        "Die Eltern sahen den Lehrer und seinen Hund.",
+        "any",
+    ),
+    ("Die alte Frau verkaufte ihr Haus.", "Der alte Mann verkaufte sein Haus.", "sure"),
+    (
+        "Die Nachbarin der Studenten suchte ihren Hund.",
+        "Der Nachbar der Studentinnen suchte seinen Hund.",
+        "any",
+    ),
+    (
+        "Die Frauen suchten die Lehrerin und ihren Hund.",
+        "Die Männer suchten den Lehrer und seinen Hund.",
+        "any",
+    ),
+    ("Sie kam mit ihren Söhnen.", "Er kam mit seinen Töchtern.", "sure"),
+    (
+        "Die Frauen kamen. Sie brachte ihre Tasche mit.",
+        "Die Männer kamen. Er brachte seine Tasche mit.",
+        "any",
+    ),
+    ("Der Mann half ihr.", "Die Frau half ihm.", "sure"),
+    ("Anna und ihr Bruder kamen.", "Paul und seine Schwester kamen.", "sure"),
+    ("Den Frauen gab die Ärztin ihre Karte.", "Den Männern gab der Arzt seine Karte.", "lowered"),
+    # one of several
+    ("Keine der Frauen kam.", "Keiner der Männer kam.", "sure"),
+    ("Eine der Schwestern verlor ihren Hut.", "Einer der Brüder verlor seinen Hut.", "any"),
+    ("Mit einer der Frauen sprach niemand.", "Mit einem der Männer sprach niemand.", "sure"),
+    ("Ich kenne jeden der Schüler.", "Ich kenne jede der Schülerinnen.", "any"),
+]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected", "certainty"),
+    [(name, *case) for name, cases in (("fr", FRENCH), ("es", SPANISH), ("de", GERMAN)) for case in cases],
+)
+def test_a_sentence_that_was_labelled_first(language: str, text: str, expected: str, certainty: str) -> None:
+    found = counterfactuals(text, load_axis("gender", language))
+    assert (found[0].text if found else "=") == expected
+    low, high = CERTAINTY[certainty]
+    assert not found or low <= found[0].confidence <= high
