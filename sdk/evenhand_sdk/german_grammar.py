@@ -26,7 +26,8 @@ from evenhand_sdk.clause_words import (
     tokens_after,
     tokens_before,
 )
-from evenhand_sdk.german_verbs import is_plural, is_plural_verb, noun_follows
+from evenhand_sdk.german_owners import Persons, is_of_several, owner
+from evenhand_sdk.german_verbs import is_plural, noun_follows
 from evenhand_sdk.grammar import Plain, Reading, Replacement, Swap
 
 _SINGULAR, _PLURAL = "singular", "plural"
@@ -53,10 +54,10 @@ class German(Plain):
         fem = swap.groups[swap.target] == FEMALE
         before = tokens_before(text, swap.start)
         if swap.row.pos == "pronoun":
-            return self._owner(text, swap, before) if swap.row.case == "determiner" else ()
+            return self._owner_agrees(text, swap, before) if swap.row.case == "determiner" else ()
         if swap.row.pos != "noun" or swap.row.theme.startswith("first names"):
             return ()
-        adjectives, determiner, rest = _phrase(before)
+        adjectives, determiner, rest = phrases.phrase(before)
         if swap.row.number == _PLURAL:
             return self._plural(swap, determiner, rest, fem=fem)
         return self._singular(text, swap, adjectives, determiner, rest, fem=fem)
@@ -170,10 +171,19 @@ class German(Plain):
         if dative and not new.endswith(("n", "s")):
             new += "n"
         found = [Replacement(swap.start, swap.end, new)] if new != swap.after else []
-        if determiner is not None and determiner.lower == "der" and rest and rest[0].lower in ("eine", "einer"):
-            one = like(rest[0].word, "eine" if fem else "einer")  # einer der Männer
-            found.append(Replacement(rest[0].start, rest[0].end, one, LIKELY))
-        return found
+        if determiner is None:
+            return found
+        if determiner.lower.endswith("er"):
+            return found + _one_of(rest, fem=fem)  # einer der Männer
+        return found + (_one_of(rest[1:], fem=fem) if rest and rest[0].lower == "von" else [])
+
+    def _owner_agrees(self, text: str, swap: Swap, before: Sequence[Token]) -> list[Replacement]:
+        """The form of sein or ihr, and a lower confidence where one woman or several people may own."""
+        found = self._owner(text, swap, before)
+        if swap.groups[swap.source] == MALE or owner(text, swap.start, before, self._persons).certain:
+            return found
+        after = found[0].after if found else swap.after
+        return [Replacement(swap.start, swap.end, after, GUESS)]
 
     def _owner(self, text: str, swap: Swap, before: Sequence[Token]) -> list[Replacement]:
         """The ending of sein or ihr, when the person who is owned changes gender, too (seine Tante: ihren Onkel)."""
@@ -210,13 +220,16 @@ class German(Plain):
 
     def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
         """Singular or plural of a noun with one form for both (der Lehrer, die Lehrer), by its determiner."""
-        _, determiner, rest = _phrase(tokens_before(text, start))
+        _, determiner, rest = phrases.phrase(tokens_before(text, start))
         lowered = determiner.lower if determiner else ""
         certainty = SURE
         if determiner is not None:
             plural = lowered.endswith(("ie", "e")) or lowered in ("zwei", "drei", "vier", "fünf")
             if lowered == "den" and text[start:end].endswith("en") and rest and rest[0].lower in words.DATIVE:
                 plural = True
+            if lowered == "der" and rest and not plural:  # einer der Schüler, die Klasse der Studenten
+                owned = rest[0].word[0].isupper() and len(rest) > 1
+                plural = text[start:end].endswith("n") or owned or phrases.is_one(rest[0].lower)
         else:
             previous = rest[0].lower if rest else ""
             plural = previous not in words.COPULAS | {"als"}
@@ -234,7 +247,7 @@ class German(Plain):
         if "determiner" in options:
             return ("determiner", LIKELY) if noun_follows(after) else ("object", LIKELY)
         previous = before[0].lower if before else ""
-        if previous in words.PREPOSITIONS - {"während", "seit", "bis"}:
+        if previous in words.PREPOSITIONS - {"während", "seit", "bis"} or previous in words.CLEAR_SUBJECTS:
             return "object", SURE
         if not before or previous in words.CONJUNCTIONS | words.JOINING | {","}:
             return "subject", LIKELY
@@ -254,13 +267,14 @@ class German(Plain):
         if surface[0].isupper() and not self.begins_sentence(text, start) and word.startswith(("sie", "ihr")):
             return False  # the polite form
         before, after = tokens_before(text, start), tokens_after(text, end)
-        if word == "sie" and is_plural(before, after):
+        if word == "sie" and (is_plural(before, after) or self._several_as_object(text, start, end, before)):
             return False
         if word == "ihr" and after and after[0].lower in words.TOGETHER:
             return False
         if word.startswith("sein") and not noun_follows(after):
             return False  # the verb
-        if word.startswith("ihr") and self._owned_by_several(before, is_group_word):
+        determiner = word.startswith("ihr") and (word != "ihr" or noun_follows(after))
+        if determiner and owner(text, start, before, self._persons).several:
             return False
         fem = word.startswith(("sie", "ihr"))
         return not self._refers_to_thing(before, fem=fem, is_group_word=is_group_word)
@@ -268,13 +282,14 @@ class German(Plain):
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         return text[start:end].lower() in ("er", "ihn", "ihm")  # sie, ihr and sein wait for what follows
 
-    def _owned_by_several(self, before: Sequence[Token], is_group_word: Callable[[str], bool]) -> bool:
-        """Whether the sentence so far has a plural verb and no woman, so that ihr means several."""
-        several = any(is_plural_verb(token) for token in before)
-        woman = any(
-            self._people.get(token.lower, (False, frozenset()))[0] or token.lower in self._women for token in before
-        )
-        return several and not woman
+    def _several_as_object(self, text: str, start: int, end: int, before: Sequence[Token]) -> bool:
+        """Whether sie is an object and means several people who were named before."""
+        case, _ = self.case(text, start, end, ("subject", "object"))
+        return case == "object" and is_of_several(text, start, before, self._persons)
+
+    @cached_property
+    def _persons(self) -> Persons:
+        return Persons(self._people, self._women, self._names)
 
     @cached_property
     def _women(self) -> frozenset[str]:
@@ -293,35 +308,25 @@ class German(Plain):
             else ("der", "ein", "den", "einen", "dieser", "mein", "das")
         )
         for position, token in enumerate(before):
-            if is_group_word(token.lower) or token.lower in self._names:
+            if is_group_word(token.lower) or token.lower in self._names or token.lower in words.SEVERAL:
                 return False
             if position and token.lower in articles and before[position - 1].word[0].isupper():
                 thing = True
         return thing
 
 
-def _phrase(before: Sequence[Token]) -> tuple[list[Token], Token | None, Sequence[Token]]:
-    """Adjectives and determiner directly before a noun, nearest first, and the words before the phrase."""
-    adjectives: list[Token] = []
-    for position, token in enumerate(before):
-        if not token.is_word:
-            break
-        lowered = token.lower
-        if (
-            phrases.determiner_kind(lowered)
-            or lowered in words.CONTRACTED
-            or lowered
-            in (*words.OTHER_DETERMINERS, "zur", "zwei", "drei", "vier", "fünf", "viele", "alle", "einige", "mehrere")
-        ):
-            return adjectives, token, before[position + 1 :]
-        opens = position == len(before) - 1 or before[position + 1].lower == "sehr"  # Liebe Kollegin, Sehr geehrte Frau
-        if phrases.is_adjective(token) or (
-            opens and lowered in ("liebe", "lieber", "geehrte", "geehrter", "verehrte", "verehrter")
-        ):
-            adjectives.append(token)
-            continue
-        return adjectives, None, before[position:]
-    return adjectives, None, before[len(adjectives) :]
+def _one_of(head: Sequence[Token], *, fem: bool) -> list[Replacement]:
+    """The word for one of several, in its case; `head` is that word and those before it, nearest first."""
+    if not head or not phrases.is_one(head[0].lower):
+        return []
+    kind, stem, ending = phrases.determiner_kind(head[0].lower) or ("ein", "ein", "")
+    if fem:
+        case = {"er": phrases.NOMINATIVE, "en": phrases.ACCUSATIVE, "em": phrases.DATIVE}.get(ending, phrases.GENITIVE)
+        certainty = LIKELY
+    else:
+        case, certainty = phrases.case_of_woman(ending, head[1:])
+    made = phrases.determiner_form("der" if kind == "ein" else kind, stem, case, fem=fem)
+    return [Replacement(head[0].start, head[0].end, like(head[0].word, made), min(certainty, LIKELY))]
 
 
 def _relative(text: str, end: int, *, fem: bool) -> list[Replacement]:
@@ -338,6 +343,7 @@ def _relative(text: str, end: int, *, fem: bool) -> list[Replacement]:
         certainty = SURE
     elif token.lower == "die":
         is_object = following.lower in words.SUBJECTS or phrases.determiner_kind(following.lower) is not None
+        is_object = is_object and not following.lower.startswith("ihr")  # die ihre Söhne suchte
         made, certainty = ("den" if is_object or position == 2 else "der"), LIKELY
     else:
         made, certainty = {"der": "dem", "deren": "dessen"}.get(token.lower), SURE

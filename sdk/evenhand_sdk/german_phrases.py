@@ -34,6 +34,35 @@ def determiner_kind(word: str) -> tuple[str, str, str] | None:
     return None
 
 
+def phrase(before: Sequence[Token]) -> tuple[list[Token], Token | None, Sequence[Token]]:
+    """Adjectives and determiner directly before a noun, nearest first, and the words before the phrase."""
+    adjectives: list[Token] = []
+    for position, token in enumerate(before):
+        if not token.is_word:
+            break
+        lowered = token.lower
+        if (
+            determiner_kind(lowered)
+            or lowered in words.CONTRACTED
+            or lowered
+            in (*words.OTHER_DETERMINERS, "zur", "zwei", "drei", "vier", "fünf", "viele", "alle", "einige", "mehrere")
+        ):
+            return adjectives, token, before[position + 1 :]
+        opens = position == len(before) - 1 or before[position + 1].lower == "sehr"  # Liebe Kollegin, Sehr geehrte Frau
+        if is_adjective(token) or (
+            opens and lowered in ("liebe", "lieber", "geehrte", "geehrter", "verehrte", "verehrter")
+        ):
+            adjectives.append(token)
+            continue
+        return adjectives, None, before[position:]
+    return adjectives, None, before[len(adjectives) :]
+
+
+def is_one(word: str) -> bool:
+    """Whether the word picks one of several before their genitive (eine der, jeder der)."""
+    return word.startswith(words.ONE) and determiner_kind(word) is not None
+
+
 def case_of_man(kind: str, ending: str) -> str | None:
     """The case that a determiner shows before a masculine noun in the singular."""
     if kind == "article":
@@ -77,7 +106,7 @@ def subject_or_object(before: Sequence[Token]) -> tuple[str, float]:
             for token in clause[:-1]
         )
         return (ACCUSATIVE, GUESS) if verb else (NOMINATIVE, LIKELY)  # mein Onkel und meine Tante
-    if lowered[0] in words.PREPOSITIONS | words.JOINING or _is_adverb(clause[0]):
+    if lowered[0] in words.PREPOSITIONS | words.JOINING | words.NO_SUBJECTS or _is_adverb(clause[0]):
         subject = any(word in words.SUBJECTS for word in lowered[1:])
         return (ACCUSATIVE, LIKELY) if subject else (NOMINATIVE, LIKELY)
     if len(clause) == 1:

@@ -43,4 +43,16 @@ def is_plural(before: Sequence[Token], after: Sequence[Token]) -> bool:
         return bool(clause) and is_plural_verb(clause[-1])
     if not before or previous in words.JOINING | {","}:
         return bool(after) and is_plural_verb(after[0])
-    return len(before) == 1 and is_plural_verb(before[0])
+    return is_plural_verb(before[0]) and _opens_clause(before)
+
+
+def _opens_clause(before: Sequence[Token]) -> bool:
+    """Whether a verb stands before its subject: `before` is the verb and the words before it, nearest first."""
+    clause: list[Token] = []
+    for token in before[1:]:
+        if token.word == "," or token.lower in words.JOINING:
+            break
+        clause.append(token)
+    if any(token.lower in words.SUBJECTS | (words.CONJUNCTIONS - words.ADVERBS) for token in clause):
+        return False
+    return not clause or clause[-1].lower in words.ADVERBS | words.PREPOSITIONS | words.CONTRACTED.keys()

@@ -16,6 +16,9 @@ GENITIVE = _set(
 PREPOSITIONS = DATIVE | ACCUSATIVE | TWO_WAY | GENITIVE
 SUBJECTS = _set("ich du er es wir man wer jemand niemand sie das dies")
 """Pronouns that are a subject, or may be one."""
+CLEAR_SUBJECTS = _set("ich du er wir man")
+NO_SUBJECTS = _set("den dem ihm ihn ihnen mir dir uns euch mich dich einem einen")
+"""Words that open a clause as its object."""
 COPULAS = _set(
     """ist sind war waren bin bist seid sei wäre wären wird wurde werden wurden bleibt blieb bleiben heißt hieß heißen
     gilt scheint"""
@@ -34,7 +37,8 @@ TOGETHER = _set("seid habt werdet könnt müsst wollt sollt dürft wart hattet")
 """Verbs of `ihr`, the plural of you."""
 ADVERBS = _set(
     """heute gestern morgen dann dort hier da jetzt bald später früher manchmal oft nie immer danach plötzlich endlich
-    leider vielleicht nun wann wo warum wieso wen wem deshalb trotzdem außerdem draußen drinnen abends morgens"""
+    leider vielleicht nun wann wo warum wieso wen wem deshalb trotzdem außerdem draußen drinnen abends morgens
+    zusammen gemeinsam zuerst zuletzt schließlich inzwischen allerdings dagegen"""
 )
 """Words that open a clause before its verb and are no subject."""
 SMALL_WORDS = _set("""der die das und oder von im in am auf zu des dem den ein eine""")
@@ -88,3 +92,10 @@ GENITIVES = {
     "Ehemann": "Ehemannes",
     "Name": "Namens",
 }
+ONE = ("ein", "kein", "irgendein", "jed", "welch")
+"""Stems of the words that pick one of several (eine der Frauen)."""
+SEVERAL = _set(
+    """kinder kindern eltern leute leuten menschen geschwister geschwistern jugendlichen verwandten erwachsenen gäste
+    gästen mitglieder mitgliedern zwillinge zwillingen großeltern angehörigen beamten angestellten babys"""
+)
+"""Nouns of several people that are no group words."""
