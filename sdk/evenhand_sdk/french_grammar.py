@@ -70,6 +70,7 @@ class French(Romance):
     perfect = words.AVOIR
     non_finite = words.NON_FINITE
     degrees = frozenset(("plus", "moins", "mieux"))
+    comparisons = frozenset(("plus", "moins", "très", "trop", "aussi"))
     adverbial = words.ADVERBIAL
     neuter = words.NEUTER
     speakers = words.SPEAKERS
@@ -81,8 +82,12 @@ class French(Romance):
     leads = (("une", "fois"), ("bien", "que"), ("quoique",))
     personal = words.PERSONAL
     crowds = words.CROWDS
+    particles = words.PARTICLES
+    attended = words.ATTENDED
     verbs_too = words.VERBS_TOO
     verbs_behind_noun = words.VERBS_BEHIND_NOUN
+    to_oneself = words.TO_ONESELF
+    only_verbs = frozenset(("dit", "fait", "écrit"))
 
     # --- forms ---
 
@@ -153,13 +158,20 @@ class French(Romance):
         infinitive = tokens[position].lower.endswith(("er", "ir", "re", "oir"))
         return not infinitive and super().is_bare_noun(tokens, position)
 
+    def is_plural_verb(self, verb: str) -> bool:
+        return verb.endswith(("ent", "ont"))
+
     def may_be(self, noun: str, *, fem: bool) -> bool:
         stem = noun.removesuffix("s")
         if fem:
             return (
                 noun in words.FEMININE_NOUNS or stem in words.FEMININE_NOUNS or not stem.endswith(words.MASCULINE_ENDS)
             )
-        return not stem.endswith(("ée", "tion", "sion", "té", "ette", "ance", "ence", "esse", "ie"))
+        return (
+            noun not in words.FEMININE_NOUNS
+            and stem not in words.FEMININE_NOUNS
+            and not stem.endswith(words.FEMININE_ENDS)
+        )
 
     def in_front(self, word: str, *, before: str) -> str:
         short = _IN_FRONT.get(word.lower())

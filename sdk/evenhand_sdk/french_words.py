@@ -10,7 +10,7 @@ def _set(words: str) -> frozenset[str]:
 ADVERBS = _set(
     """très trop si plus moins aussi bien assez plutôt peu tellement vraiment toujours souvent encore déjà parfois
     jamais pas point presque fort tout toute extrêmement complètement absolument particulièrement également
-    aujourd'hui enfin jamais rarement ici désormais seulement même vite tôt tard ensuite soudain certes donc
+    aujourd'hui enfin jamais juste là rarement ici désormais seulement même vite tôt tard ensuite soudain certes donc
     maintenant"""
 )
 PREPOSITIONS = _set(
@@ -27,7 +27,8 @@ LINKING = _set(
     """est sont était étaient sera seront fut furent serait seraient soit soient fût semble semblent semblait
     semblaient sembla paraît paraissent paraissait parut devient deviennent devenait devint deviendra reste
     restent restait resta restera demeure demeura demeurait sent sentait sentit étais suis es tombe tomba
-    tombait vit vivait vivent vécut meurt mourut naît naquit"""
+    sentent sentaient sentirent devinrent devenaient demeurent demeuraient tombait vit vivait vivent vécut meurt mourut
+    naît naquit"""
 )
 BEFORE_VERB = _set("ne n' se s' y en me m' te t' nous vous lui leur")
 HAVING = _set("a ont avait avaient aura auront aurait auraient ait aient eut avoir ayant")
@@ -185,6 +186,10 @@ PERSONAL = _set(
     rassurée intimidée vexée soulagée enthousiaste souriante curieuse impatiente satisfaite"""
 )
 """Feminine adjectives that are said of persons alone."""
+PARTICLES = _set(
+    "près loin face hors auprès lors hier demain quasi dehors dedans dessus dessous partout juste chez hélas"
+)
+ATTENDED = _set("accompagnée entourée suivie escortée")
 CROWDS = _set(
     """foule personne personnes famille familles victime victimes équipe équipes police star stars vedette vedettes
     génération population assemblée jeunesse gens recrue sentinelle bête chienne chatte jument"""
@@ -208,3 +213,7 @@ INVARIABLE = _set(
     mince jeune honnête digne grave brave timide aveugle borgne unique ivre humble noble"""
 )
 """Adjectives that have one form for both genders."""
+FEMININE_ENDS = ("ée", "tion", "sion", "té", "ette", "ance", "ence", "esse", "ie", "ure", "ade", "aison")
+"""Endings of nouns that are feminine."""
+TO_ONESELF = _set("demandé dit parlé imaginé permis promis souri plu ressemblé succédé téléphoné nui menti suffi")
+"""Participles that agree with nobody behind a reflexive (elle s'est demandé)."""

@@ -32,6 +32,10 @@ from evenhand_sdk.romance_sentence import Form, RomanceSentence
 class Romance(RomanceSentence, ABC):
     """The rules that do not depend on the language; a language gives the word lists and the forms."""
 
+    only_verbs: frozenset[str] = frozenset()
+    """Those of the forms `verbs_behind_noun` that are verbs before a preposition, too."""
+    comparisons: frozenset[str]
+    """Adverbs behind which a word is an adjective (más estrictos)."""
     agrees = True
 
     # --- what a language gives ---
@@ -186,7 +190,9 @@ class Romance(RomanceSentence, ABC):
         return own + self._outer(rest, made, to)
 
     def _outer(self, rest: Sequence[Token], inner: str, to: Agreement) -> list[Replacement]:
-        """A determiner before another one (tous les, todas las)."""
+        """A determiner or an adjective before the determiner (tous les, todas las, seule la)."""
+        if rest and (form := self.forms.get((rest[0].lower, *to))) and rest[0].lower.startswith(("seul", "sol")):
+            return [Replacement(rest[0].start, rest[0].end, like(rest[0].word, form))]
         if not rest or not rest[0].lower.startswith(("tou", "tod")):
             return []
         made = self.determiner(rest[0].lower, fem=to.fem, before=inner)
@@ -245,11 +251,10 @@ class Romance(RomanceSentence, ABC):
     def _may_follow(self, token: Token) -> bool:
         """Whether the word may stand behind an adjective that is set off without being the noun of it."""
         lowered = token.lower
-        return token.word[0].isupper() or (
-            lowered in self.prepositions
-            or lowered in self.conjunctions
-            or lowered in self.adverbs
-            or (lowered in self.subordinators)
+        return (
+            token.word[0].isupper()
+            or (self.is_small(lowered) and not self.is_determiner(lowered))
+            or (lowered in self.prepositions)
         )
 
     def _adjectives(
@@ -262,10 +267,15 @@ class Romance(RomanceSentence, ABC):
             token = after[position]
             joins = token.lower in self.conjunctions or token.word == ","
             predicate = predicate and not joins  # another verb may follow: était colérique et attendait
-            if token.lower in self.adverbs or (joins and 0 < position == end):
+            if (
+                token.lower in self.adverbs
+                or (predicate and self.is_adverb(token.lower))
+                or (joins and 0 < position == end)
+            ):
                 position += 1
                 continue
-            form = self.adjective(token.word, to, predicate=predicate) if token.is_word else None
+            compared = position > 0 and after[position - 1].lower in self.comparisons
+            form = self.adjective(token.word, to, predicate=predicate or compared) if token.is_word else None
             if form is None or (position == 0 and self._governs(after, position)):
                 break
             found.append(Replacement(token.start, token.end, *form))
@@ -277,7 +287,7 @@ class Romance(RomanceSentence, ABC):
         """Whether a form directly behind the noun is its verb (la madre despierta al niño)."""
         following = after[position + 1].lower if position + 1 < len(after) else ""
         if after[position].lower in self.verbs_behind_noun:
-            return following not in ("par", "por")
+            return after[position].lower in self.only_verbs or following not in self.prepositions
         if after[position].lower not in self.verbs_too or not following:
             return False
         return following in ("a", "al") or self.is_determiner(following) or following == "l'"
@@ -287,9 +297,11 @@ class Romance(RomanceSentence, ABC):
         position = self._past_complement(after, position)
         while position < len(after) and after[position].lower in self.before_verb:
             position += 1
+        if any(self.agrees_with_nobody(after, place) for place in range(position, min(len(after), position + 4))):
+            return []
         if position < len(after) and after[position].lower in self.having:
             position += 1
-            while position < len(after) and after[position].lower in self.adverbs:
+            while position < len(after) and self.is_adverb(after[position].lower):
                 position += 1
             if position < len(after) and after[position].lower in self.been:
                 return self._complement(after, position + 1, to) + self._second(after, position + 1, to)

@@ -76,6 +76,8 @@ class RomanceOwners(RomancePersons):
     """Finite forms of verbs of motion and of state that may say how their subject is (salió enfadado)."""
     fixed_determiners: frozenset[str]
     """Determiners that have one form for both genders."""
+    particles: frozenset[str]
+    """Adverbs of place and time that may follow an adjective (assise près de la porte)."""
     degrees: frozenset[str]
     """Adverbs of the superlative (la plus belle)."""
 
@@ -93,10 +95,11 @@ class RomanceOwners(RomancePersons):
         """The persons and pronouns of the gender pack, in lower case -> the genders and numbers that they may have."""
         table: dict[str, frozenset[Agreement]] = {}
         pack = load_axis("gender", self.locale)
-        rows = [(row.words, row.number == "plural") for row in pack.tuples if row.sources == (FEMALE, MALE)]
-        for words, plural in [*rows, *((row, False) for row in pack.names)]:
+        rows = [(row.words, row.number == "plural", row.sources) for row in pack.tuples]
+        for words, plural, sources in [*rows, *((row, False, (FEMALE, MALE)) for row in pack.names)]:
             for word, fem in zip(words, (True, False), strict=True):
-                table[word.lower()] = table.get(word.lower(), frozenset()) | {Agreement(fem, plural)}
+                if (FEMALE if fem else MALE) in sources:
+                    table[word.lower()] = table.get(word.lower(), frozenset()) | {Agreement(fem, plural)}
         table.pop("lui", None)  # mostly a clitic
         return table
 
@@ -105,7 +108,7 @@ class RomanceOwners(RomancePersons):
         return (
             word in self.adverbs or word in self.prepositions or word in self.conjunctions or word in self.before_verb
             or word in self.subordinators or word in self.linking or word in self.having or word in self.moving
-            or self.is_determiner(word)
+            or word in self.particles or self.is_determiner(word)
         )  # fmt: skip
 
     def is_determiner(self, word: str) -> bool:
@@ -137,12 +140,12 @@ class RomanceOwners(RomancePersons):
         if shown or lowered in self.fixed_determiners or lowered == "l'":
             if (lowered in self.plural_determiners) is not to.plural:
                 return None
-            noun = next((word for word in tokens[position + 1 : position + 2] if word.is_word), None)
-            if noun is None or noun.lower in self.degrees or noun.lower in self.persons_of or noun.lower == "de":
+            phrase = self._words_until_small(tokens, position + 1)
+            if not phrase or any(word in self.persons_of for word in phrase):
                 return None
-            if shown:
+            if shown or self.may_be(phrase[0], fem=to.fem) is False:
                 return "sure"
-            return "possible" if self.may_be(noun.lower, fem=not to.fem) else None
+            return "possible" if self.may_be(phrase[0], fem=not to.fem) else None
         if self.is_determiner(lowered) or lowered in self.persons_of or to.plural is not lowered.endswith(("s", "x")):
             return None
         if token.word[0].isupper():
@@ -151,6 +154,15 @@ class RomanceOwners(RomancePersons):
         if self.is_bare_noun(tokens, position) and self.may_be(lowered, fem=not to.fem):
             return "possible"
         return None
+
+    def _words_until_small(self, tokens: Sequence[Token], position: int) -> list[str]:
+        """The words of a noun phrase behind its determiner: up to three that are no small words."""
+        found: list[str] = []
+        for token in tokens[position : position + 3]:
+            if not token.is_word or self.is_small(token.lower):
+                break
+            found.append(token.lower)
+        return found
 
     def is_noun_at(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
         """Whether the word at `position` is a noun that may have the gender that `to` leaves."""

@@ -9,7 +9,7 @@ or is guessed, and the confidence falls.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from evenhand_sdk.clause_words import GUESS, LIKELY, Token, like
 from evenhand_sdk.grammar import Replacement
@@ -38,6 +38,8 @@ class RomanceSentence(RomanceOwners):
     """Forms of adjectives that are verbs, too, where something follows that they may govern (despierta al niño)."""
     verbs_behind_noun: frozenset[str] = frozenset()
     """Forms of adjectives that are verbs wherever they follow their noun directly."""
+    to_oneself: frozenset[str] = frozenset()
+    """Masculine participles that agree with nobody behind a reflexive (elle s'est demandé)."""
     comparing: frozenset[str]
     """Words behind which a form belongs to nobody (comme prévu)."""
     set_phrases: frozenset[str]
@@ -51,6 +53,8 @@ class RomanceSentence(RomanceOwners):
     """Adjectives that choose one of several without a degree (la meilleure des, la única de las)."""
     personal: frozenset[str]
     """Feminine adjectives that are said of persons alone, in the singular."""
+    attended: frozenset[str]
+    """Feminine participles that are mostly said of persons, and always where a person follows (suivie de son fils)."""
     crowds: frozenset[str]
     """Feminine nouns that are no group words but mean persons, of whom a personal adjective may be said."""
 
@@ -75,6 +79,10 @@ class RomanceSentence(RomanceOwners):
     @abstractmethod
     def old_form(self, word: str, to: Agreement) -> Form | None:
         """The new form of a word that has the old gender and number wherever it stands; None for another word."""
+
+    @abstractmethod
+    def is_plural_verb(self, verb: str) -> bool:
+        """Whether a finite linking verb is of the third person of the plural."""
 
     def is_impersonal_clause(self, tokens: Sequence[Token], position: int) -> bool:
         """Whether the form at `position`, behind a verb without a subject, is said of nobody."""
@@ -192,8 +200,18 @@ class RomanceSentence(RomanceOwners):
             front = Owners(possible=front.sure or front.possible)
         found: list[Replacement] = []
         for place, form in forms:
+            if self._joined_to(tokens, place, {*places, *(one.start for one in found if one.certainty > GUESS)}):
+                token = tokens[place]
+                found.append(Replacement(token.start, token.end, form[0], min(form[1], LIKELY)))
+                continue
             found += self._stray(tokens, place, at, form, to, front, subject=subject)
         return found
+
+    def _joined_to(self, tokens: Sequence[Token], position: int, changed: Collection[int]) -> bool:
+        """Whether a form is joined to one that has changed (dure, rugueuse et fière)."""
+        before = self._before(tokens, position)
+        joins = before > 0 and (tokens[before].word == "," or tokens[before].lower in self.conjunctions)
+        return joins and tokens[before - 1].start in changed
 
     def _persons_at(self, token: Token) -> frozenset[Agreement]:
         return self.persons_of.get(token.lower, frozenset())
@@ -215,7 +233,8 @@ class RomanceSentence(RomanceOwners):
         doubt = [Replacement(token.start, token.end, token.word, GUESS)]
         here = self.owners(tokens[min(at, position) : position], to)
         sure, possible = here.sure or front.sure, here.possible or front.possible
-        personal = self._is_personal(tokens, position, form[0] if to.fem else token.word)
+        feminine = (form[0] if to.fem else token.word).lower().removesuffix("s")
+        personal = self._is_personal(tokens, position, feminine)
         if personal:
             sure = possible = False
         before = self._before(tokens, position)
@@ -232,7 +251,9 @@ class RomanceSentence(RomanceOwners):
             if possible or made is None:
                 return doubt
             return [Replacement(tokens[before].start, tokens[before].end, made, LIKELY), *change]
-        if tokens[before].lower in self.prepositions or self._of_speaker(tokens, position):
+        if tokens[before].lower in self.prepositions | {"l'", "d'"} or self._of_speaker(tokens, position):
+            return []
+        if self.agrees_with_nobody(tokens, position) or self._other_number(tokens, position, to):
             return []
         clause = self._clause(tokens, position, at)
         if clause == "direct" and subject:
@@ -248,24 +269,49 @@ class RomanceSentence(RomanceOwners):
                 return []
             return doubt if sure or possible else change
         if sure or (self._behind_noun(tokens, before, to) and not personal):
-            return []
+            return doubt if feminine in self.attended else []
         if possible:
             return doubt
-        if tokens[before].word == "," or (tokens[before].lower in self.conjunctions and before > at):
+        if tokens[before].word == "," or self._verb_before(tokens, position) is not None:
             return change
+        if tokens[before].lower in self.conjunctions and before > at:
+            perfect = any(one.lower in self.perfect for one in tokens[at:before])
+            verb = to.fem and (perfect or token.lower in self.verbs_behind_noun)
+            return [] if verb else change  # a débarrassé la table et rangé
         return doubt if to.fem else [change[0]._replace(certainty=GUESS)]
+
+    def _other_number(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
+        """Whether the verb of a form has another number than the form should have (qui était gros, of several)."""
+        verb = self._verb_before(tokens, position)
+        if verb is None or tokens[verb].lower in self.non_finite:
+            return False
+        return self.is_plural_verb(tokens[verb].lower) is not to.plural
+
+    def agrees_with_nobody(self, tokens: Sequence[Token], position: int) -> bool:
+        """Whether a masculine participle agrees with nobody behind a reflexive (elle s'est demandé)."""
+        if tokens[position].lower not in self.to_oneself:
+            return False
+        verb = self._before(tokens, position)
+        return verb > 0 and tokens[verb].lower in self.linking and tokens[verb - 1].lower in ("s'", "se")
 
     def _is_personal(self, tokens: Sequence[Token], position: int, feminine: str) -> bool:
         """Whether only a person can own the form, and no crowd is named before it."""
-        word = feminine.lower().removesuffix("s")
-        return word in self.personal and not any(token.lower in self.crowds for token in tokens[:position])
+        attended = feminine in self.attended and any(self._persons_at(token) for token in tokens[position + 1 :][:5])
+        crowd = any(token.lower in self.crowds for token in tokens[:position])
+        return (attended or feminine in self.personal) and not crowd
 
     def _before(self, tokens: Sequence[Token], position: int) -> int:
         """The place of the word before, adverbs left out; -1 for none."""
         place = position - 1
-        while place >= 0 and tokens[place].lower in self.adverbs:
+        while place >= 0 and self.is_adverb(tokens[place].lower):
             place -= 1
         return place
+
+    def is_adverb(self, word: str) -> bool:
+        """Whether the word is an adverb, one by its ending included (facilement, fácilmente)."""
+        if word in self.adverbs:
+            return True
+        return word.endswith(("ment", "mente")) and len(word) > 6 and (word, True, False) not in self.forms
 
     def _clause(self, tokens: Sequence[Token], position: int, at: int) -> str | None:
         """How the verb before a form has its subject: directly before it, joined to another verb, in a clause without
@@ -330,7 +376,7 @@ class RomanceSentence(RomanceOwners):
         """Whether a masculine form is an adverb, or agrees with nobody (parle fort, algo raro, era necesario salir)."""
         if not to.fem:
             return False
-        near = [token.lower for token in tokens[max(0, position - 3) : position]]
+        near = self._near(tokens, position)
         return (
             tokens[position].lower in self.adverbial
             or any(word in self.neuter or word in self.comparing for word in near)
@@ -339,9 +385,12 @@ class RomanceSentence(RomanceOwners):
 
     def _of_speaker(self, tokens: Sequence[Token], position: int) -> bool:
         """Whether the clause up to the form is about who speaks or is spoken to (dice que estoy cansada)."""
-        for token in reversed(tokens[max(0, position - 5) : position]):
-            if token.lower in self.speakers:
-                return True
-            if token.word == "," or token.lower in self.subordinators:
-                return False
-        return False
+        return any(word in self.speakers for word in self._near(tokens, position))
+
+    def _near(self, tokens: Sequence[Token], position: int) -> list[str]:
+        """The words from the subject of the form's verb on; the last three where no linking verb stands before it."""
+        verb = self._verb_before(tokens, position)
+        place = position - 3 if verb is None else verb - 1
+        while verb is not None and place >= 0 and tokens[place].lower in self.before_verb | self.adverbs:
+            place -= 1
+        return [token.lower for token in tokens[max(0, place) : position]]

@@ -49,6 +49,7 @@ class Spanish(Romance):
     perfect = words.HAVING | words.OTHER_HAVING
     non_finite = words.NON_FINITE
     degrees = frozenset(("más", "menos", "mejor", "peor"))
+    comparisons = frozenset(("más", "menos", "muy", "tan"))
     adverbial = words.ADVERBIAL
     neuter = words.NEUTER
     speakers = words.SPEAKERS
@@ -60,6 +61,8 @@ class Spanish(Romance):
     leads = (("una", "vez"), ("aunque",), ("si", "bien"))
     personal = words.PERSONAL
     crowds = words.CROWDS
+    particles = words.PARTICLES
+    attended = words.ATTENDED
     verbs_too = words.VERBS_TOO
 
     # --- forms ---
@@ -114,6 +117,9 @@ class Spanish(Romance):
             return None
         made = self.by_rule(lowered, to)
         return None if made is None else (like(word, made[0]), made[1])
+
+    def is_plural_verb(self, verb: str) -> bool:
+        return verb.endswith("n")
 
     def may_be(self, noun: str, *, fem: bool) -> bool:
         stem = noun.removesuffix("s").removesuffix("e") if noun.endswith("es") else noun.removesuffix("s")

@@ -152,6 +152,10 @@ PERSONAL = _set(
     celosa furiosa satisfecha insatisfecha sorprendida despeinada descalza ilesa exhausta"""
 )
 """Feminine adjectives that are said of persons alone."""
+PARTICLES = _set(
+    "cerca lejos junto delante detrás dentro fuera encima debajo frente ayer hoy mañana aquí allí ahí entonces"
+)
+ATTENDED = _set("acompañada rodeada seguida escoltada")
 CROWDS = _set(
     """gente persona personas familia familias víctima víctimas multitud muchedumbre policía estrella estrellas criatura
     criaturas tripulación población juventud generación tropa perra gata yegua"""
