@@ -82,6 +82,8 @@ class French(Romance):
     leads = (("une", "fois"), ("bien", "que"), ("quoique",))
     personal = words.PERSONAL
     crowds = words.CROWDS
+    feminine_determiners = frozenset(words.FEMININE)
+    masculine_determiners = frozenset(words.MASCULINE)
     particles = words.PARTICLES
     attended = words.ATTENDED
     verbs_too = words.VERBS_TOO

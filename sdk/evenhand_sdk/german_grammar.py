@@ -84,7 +84,17 @@ class German(Plain):
         written = noun if fem else phrases.noun_form(noun, case)
         if written != swap.after:
             found.append(Replacement(swap.start, swap.end, like(swap.before, written), certainty))
-        return found + _relative(text, swap.end, fem=fem)
+        return found + _relative(text, swap.end, fem=fem) + ([] if fem else self._others_own(text, swap.end))
+
+    def _others_own(self, text: str, end: int) -> list[Replacement]:
+        """A lower confidence for an ihr behind a woman that is taken for that of several people and may be hers."""
+        found = []
+        for token in tokens_after(text, end):
+            if token.lower in words.HERS:
+                own = owner(text, token.start, tokens_before(text, token.start), self._persons)
+                if own.several and not own.certain:
+                    found.append(Replacement(token.start, token.end, token.word, GUESS))
+        return found
 
     def _case(
         self,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from evenhand_sdk import german_phrases as phrases
 from evenhand_sdk import german_words as words
-from evenhand_sdk.clause_words import Token, tokens_before
+from evenhand_sdk.clause_words import Token, tokens_after, tokens_before
 from evenhand_sdk.german_verbs import is_plural, is_plural_verb
 
 _PLURAL = "plural"
@@ -65,7 +65,17 @@ def owner(text: str, start: int, before: Sequence[Token], persons: Persons) -> O
             return Owner(several=True, certain=True)
         tokens = _sentence_before(text, before[-1].start if before else start)
         mentions = named(tokens, persons)
+        if not _women_or_several(mentions) and before and before[0].lower in words.PREPOSITIONS:
+            return Owner(_is_several_ahead(tokens_after(text, start), persons), certain=True)
     return _chosen(tokens, _women_or_several(mentions))
+
+
+def _is_several_ahead(tokens: Sequence[Token], persons: Persons) -> bool:
+    """Whether the subject behind the phrase of ihr, the first of `tokens`, is several people (mit ihren Söhnen gingen
+    die Frauen)."""
+    noun = next((place for place, token in enumerate(tokens) if place and token.word[0].isupper()), len(tokens))
+    mentions = [mention for mention in named(tokens, persons) if mention.start > noun and mention.subject]
+    return bool(mentions) and mentions[0].several
 
 
 def is_of_several(text: str, start: int, before: Sequence[Token], persons: Persons) -> bool:
@@ -150,6 +160,9 @@ def _chosen(tokens: Sequence[Token], mentions: Sequence[Mention]) -> Owner:
     for place in range(len(tokens) - 1, -1, -1):
         inside = any(mention.start <= place < mention.end for mention in mentions)
         if place and (inside or not _divides(tokens[place])):
+            continue
+        if end < len(tokens) and phrases.opens_relative(tokens[place : place + 3]):  # die Frau, deren Söhne studieren,
+            end = place
             continue
         subject = next((mention for mention in mentions if place <= mention.start < end and mention.subject), None)
         if subject is not None:

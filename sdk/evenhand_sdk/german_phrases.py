@@ -58,6 +58,14 @@ def phrase(before: Sequence[Token]) -> tuple[list[Token], Token | None, Sequence
     return adjectives, None, before[len(adjectives) :]
 
 
+def opens_relative(tokens: Sequence[Token]) -> bool:
+    """Whether a comma and what follows open a relative clause (", deren", ", mit der")."""
+    if len(tokens) < 2 or tokens[0].word != ",":
+        return False
+    place = 2 if tokens[1].lower in words.PREPOSITIONS else 1
+    return place < len(tokens) and tokens[place].lower in words.RELATIVES and not tokens[place].word[0].isupper()
+
+
 def is_one(word: str) -> bool:
     """Whether the word picks one of several before their genitive (eine der, jeder der)."""
     return word.startswith(words.ONE) and determiner_kind(word) is not None
@@ -95,6 +103,8 @@ def subject_or_object(before: Sequence[Token]) -> tuple[str, float]:
             break
         clause.append(token)
     clause.reverse()
+    if len(clause) == 1 and _closes_relative(before[1:]):
+        return ACCUSATIVE, LIKELY  # die Frau, die dort wohnt, besucht ihren
     if not clause:
         return NOMINATIVE, LIKELY
     lowered = [token.lower for token in clause]
@@ -112,6 +122,14 @@ def subject_or_object(before: Sequence[Token]) -> tuple[str, float]:
     if len(clause) == 1:
         return (NOMINATIVE, GUESS)  # Kommt die Lehrerin?
     return ACCUSATIVE, LIKELY
+
+
+def _closes_relative(before: Sequence[Token]) -> bool:
+    """Whether the words before, nearest first, end with a relative clause and its comma."""
+    if not before or before[0].word != ",":
+        return False
+    place = next((place for place in range(1, len(before)) if before[place].word == ","), None)
+    return place is not None and opens_relative(before[place::-1][:3])
 
 
 def _is_adverb(token: Token) -> bool:

@@ -19,6 +19,7 @@ SUBJECTS = _set("ich du er es wir man wer jemand niemand sie das dies")
 CLEAR_SUBJECTS = _set("ich du er wir man")
 NO_SUBJECTS = _set("den dem ihm ihn ihnen mir dir uns euch mich dich einem einen")
 """Words that open a clause as its object."""
+HERS = _set("ihre ihren ihrem ihrer ihres")
 COPULAS = _set(
     """ist sind war waren bin bist seid sei wäre wären wird wurde werden wurden bleibt blieb bleiben heißt hieß heißen
     gilt scheint"""
@@ -42,6 +43,7 @@ ADVERBS = _set(
 )
 """Words that open a clause before its verb and are no subject."""
 SMALL_WORDS = _set("""der die das und oder von im in am auf zu des dem den ein eine""")
+RELATIVES = _set("der die das den dem dessen deren denen welche welcher welches welchen welchem")
 TITLES = _set("herr herrn frau dr prof doktor professor")
 CONJUNCTIONS = _set(
     "dass weil wenn ob als nachdem bevor obwohl damit falls sobald solange während wie wo warum da seit indem"

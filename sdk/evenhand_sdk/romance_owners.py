@@ -74,6 +74,8 @@ class RomanceOwners(RomancePersons):
     """Finite forms of the auxiliary that `been` follows."""
     moving: frozenset[str]
     """Finite forms of verbs of motion and of state that may say how their subject is (salió enfadado)."""
+    feminine_determiners: frozenset[str]
+    masculine_determiners: frozenset[str]
     fixed_determiners: frozenset[str]
     """Determiners that have one form for both genders."""
     particles: frozenset[str]
@@ -117,7 +119,7 @@ class RomanceOwners(RomancePersons):
 
     def shows(self, word: str, *, fem: bool) -> bool:
         """Whether the word is a determiner that has the gender in its form."""
-        return word != "l'" and self.determiner(word, fem=not fem, before="x") is not None
+        return word in (self.feminine_determiners if fem else self.masculine_determiners)
 
     def owners(self, tokens: Sequence[Token], to: Agreement) -> Owners:
         """The nouns among the tokens that have, or may have, the gender that `to` leaves, in its number."""

@@ -61,6 +61,8 @@ class Spanish(Romance):
     leads = (("una", "vez"), ("aunque",), ("si", "bien"))
     personal = words.PERSONAL
     crowds = words.CROWDS
+    feminine_determiners = frozenset(words.PAIRS)
+    masculine_determiners = frozenset(words.PAIRS.values()) | {"del", "al"}
     particles = words.PARTICLES
     attended = words.ATTENDED
     verbs_too = words.VERBS_TOO
