@@ -1,7 +1,8 @@
 """Agreement away from the noun in French and Spanish, and ihr of several in German: sentences of their own.
 
-Every sentence was labelled before the rules that it asks for were written. The last column says how sure the engine has
-to be: `sure` above 0.7, so that `min_confidence` keeps the pair; `lowered` at 0.7 or below; and `any`.
+The sentences of the first three lists were labelled before the rules that they ask for were written. The last column
+says how sure the engine has to be: `sure` above 0.7, so that `min_confidence` keeps the pair; `lowered` at 0.7 or below;
+and `any`.
 """
 
 from __future__ import annotations
@@ -271,11 +272,89 @@ GERMAN = [
 ]
 
 
+# What other sentences showed, and was mended then: labelled after the engine had been run on them.
+FOUND = [
+    # a verb that looks like an adjective behind its noun
+    ("es", "La madre despierta al niño.", "El padre despierta a la niña.", "sure"),
+    ("es", "La abuela cultiva rosas.", "El abuelo cultiva rosas.", "sure"),
+    ("es", "El chico se fue corriendo, asustado.", "La chica se fue corriendo, asustada.", "sure"),
+    ("fr", "La directrice complète la liste.", "Le directeur complète la liste.", "sure"),
+    ("fr", "L'homme conduit la voiture.", "La femme conduit la voiture.", "sure"),
+    ("fr", "L'homme, conduit à Lyon, dort.", "La femme, conduite à Lyon, dort.", "any"),
+    # a participle that agrees with nobody, or has another owner
+    ("fr", "Le voisin s'est demandé pourquoi.", "La voisine s'est demandé pourquoi.", "sure"),
+    (
+        "fr",
+        "Le vendeur a rangé la salle et fait la vaisselle.",
+        "La vendeuse a rangé la salle et fait la vaisselle.",
+        "sure",
+    ),
+    ("fr", "La serveuse apporte de l'eau fraîche.", "Le serveur apporte de l'eau fraîche.", "sure"),
+    ("fr", "Le roi sait que ce n'était pas important.", "La reine sait que ce n'était pas important.", "sure"),
+    ("fr", "La voisine, première victime de la crise, dort.", "Le voisin, première victime de la crise, dort.", "sure"),
+    ("fr", "La femme dit que je suis belle.", "L'homme dit que je suis belle.", "sure"),
+    # only a person is vêtu, cansado, acompañado de alguien
+    ("fr", "La reine parut à la fenêtre, vêtue de blanc.", "Le roi parut à la fenêtre, vêtu de blanc.", "sure"),
+    (
+        "es",
+        "La novia entró en la sala acompañada de su padre.",
+        "El novio entró en la sala acompañado de su madre.",
+        "any",
+    ),
+    (
+        "es",
+        "La jefa habló con la prensa, rodeada de flores.",
+        "El jefe habló con la prensa, rodeada de flores.",
+        "lowered",
+    ),
+    # adverbs and adjectives between, and adjectives that are joined
+    ("fr", "Le juge a finalement été puni.", "La juge a finalement été punie.", "sure"),
+    (
+        "fr",
+        "Elle était connue pour être dure, rugueuse et fière.",
+        "Il était connu pour être dur, rugueux et fier.",
+        "any",
+    ),
+    ("fr", "La directrice est la plus ancienne de la ville.", "Le directeur est le plus ancien de la ville.", "sure"),
+    ("fr", "Une fois arrivée, la reine mangea.", "Une fois arrivé, le roi mangea.", "sure"),
+    ("fr", "Seule la mère savait.", "Seul le père savait.", "sure"),
+    ("fr", "La plus belle des actrices est arrivée.", "Le plus beau des acteurs est arrivé.", "sure"),
+    ("es", "La mayor de las hermanas vive sola.", "El mayor de los hermanos vive solo.", "sure"),
+    ("es", "Los profesores más estrictos llegaron.", "Las profesoras más estrictas llegaron.", "sure"),
+    ("es", "Al estar enferma, la maestra no vino.", "Al estar enfermo, el maestro no vino.", "sure"),
+    # the number of the verb
+    ("fr", "Les hommes ont peur du chien qui était gros.", "Les femmes ont peur du chien qui était gros.", "sure"),
+    ("fr", "Le marchand vend des trucs douteux.", "La marchande vend des trucs douteux.", "sure"),
+    ("fr", "Le voisin ferait mieux de partir.", "La voisine ferait mieux de partir.", "sure"),
+    # whose ihr it is
+    (
+        "de",
+        "Die Frau, deren Söhne studieren, besucht ihre Schwester.",
+        "Der Mann, dessen Töchter studieren, besucht seinen Bruder.",
+        "lowered",
+    ),
+    ("de", "Wegen ihrer Söhne blieben die Mütter zu Hause.", "Wegen ihrer Töchter blieben die Väter zu Hause.", "sure"),
+    (
+        "de",
+        "Die Frauen trafen die Lehrerin und lobten ihre Arbeit.",
+        "Die Männer trafen den Lehrer und lobten ihre Arbeit.",
+        "lowered",
+    ),
+    (
+        "de",
+        "Die Frauen waren müde. Ich brachte sie nach Hause.",
+        "Die Männer waren müde. Ich brachte sie nach Hause.",
+        "sure",
+    ),
+    ("de", "Die Frau, die ihre Söhne suchte, weinte.", "Der Mann, der seine Töchter suchte, weinte.", "sure"),
+]
+
+
 @pytest.mark.parametrize(
     ("language", "text", "expected", "certainty"),
-    [(name, *case) for name, cases in (("fr", FRENCH), ("es", SPANISH), ("de", GERMAN)) for case in cases],
+    [(name, *case) for name, cases in (("fr", FRENCH), ("es", SPANISH), ("de", GERMAN)) for case in cases] + FOUND,
 )
-def test_a_sentence_that_was_labelled_first(language: str, text: str, expected: str, certainty: str) -> None:
+def test_a_sentence_of_its_own(language: str, text: str, expected: str, certainty: str) -> None:
     found = counterfactuals(text, load_axis("gender", language))
     assert (found[0].text if found else "=") == expected
     low, high = CERTAINTY[certainty]

@@ -146,7 +146,8 @@ class French(Romance):
         listed = self.forms.get((lowered, *to))
         if listed is not None:
             return None if listed == lowered else (like(word, listed), SURE)
-        endings = ("és" if to.plural else "é") if to.fem else ("ées" if to.plural else "ée")
+        singular = ("é", "eux") if to.fem else ("ée", "euse", "ienne")
+        endings = tuple(end + "s" for end in singular if end != "eux") if to.plural else singular
         if (
             not lowered.endswith(endings)
             or lowered in words.NO_PARTICIPLE

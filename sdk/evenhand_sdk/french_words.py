@@ -87,7 +87,7 @@ PLURAL_DETERMINERS = _set(
 )
 NO_ADJECTIVE = _set(
     """tienne vienne cheveux deux yeux ceux jeux lieux feux vœux tarif appel hôtel ciel sel quel auquel lequel bien
-    rien combien chien italienne antienne milieux adieux neveux aveux motif lien soutien entretien maintien"""
+    rien combien chien italienne antienne mieux milieux adieux neveux aveux motif lien soutien entretien maintien"""
 )
 ENDINGS = (
     ("eux", "euse"),

@@ -268,7 +268,9 @@ class RomanceSentence(RomanceOwners):
             if self._relative_of(tokens, position, to):
                 return []
             return doubt if sure or possible else change
-        if sure or (self._behind_noun(tokens, before, to) and not personal):
+        both = to.fem and token.lower.endswith(("s", "x"))  # des trucs douteux
+        others = (to, to._replace(plural=True)) if both else (to,)
+        if sure or (any(self._behind_noun(tokens, before, other) for other in others) and not personal):
             return doubt if feminine in self.attended else []
         if possible:
             return doubt
