@@ -1,8 +1,8 @@
 """Agreement away from the noun in French and Spanish, and ihr of several in German: sentences of their own.
 
 The sentences of the first three lists were labelled before the rules that they ask for were written. The last column
-says how sure the engine has to be: `sure` above 0.7, so that `min_confidence` keeps the pair; `lowered` at 0.7 or below;
-and `any`.
+says how sure the engine has to be: `sure` above 0.7, so that `min_confidence` keeps the pair; `lowered` at 0.7 or
+below; and `any`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ from evenhand_sdk.clause_words import (
 )
 from evenhand_sdk.grammar import Replacement, Swap
 from evenhand_sdk.romance_owners import Agreement
-from evenhand_sdk.romance_sentence import Form, RomanceSentence
+from evenhand_sdk.romance_sentence import RomanceSentence
+from evenhand_sdk.romance_several import Form
 
 
 class Romance(RomanceSentence, ABC):
