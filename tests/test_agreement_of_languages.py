@@ -1,8 +1,8 @@
 """Agreement away from the noun in French and Spanish, and ihr of several in German: sentences of their own.
 
-The sentences of the first three lists were labelled before the rules that they ask for were written. The last column
-says how sure the engine has to be: `sure` above 0.7, so that `min_confidence` keeps the pair; `lowered` at 0.7 or
-below; and `any`.
+The sentences of the first three lists were labelled before the engine was run on them. The last
+column says how sure the engine has to be: `sure` above 0.7, so that `min_confidence` keeps the pair; `lowered` at 0.7
+or below; and `any`.
 """
 
 from __future__ import annotations
@@ -92,6 +92,35 @@ FRENCH = [
     ("La voisine a acheté des chaises pliées.", "Le voisin a acheté des chaises pliées.", "sure"),
     # nobody else could own it, and no rule is sure of it
     ("La femme chante seule.", "L'homme chante seul.", "lowered"),
+    # written and labelled once the rules stood
+    (
+        "L'institutrice la plus patiente de l'école est partie.",
+        "L'instituteur le plus patient de l'école est parti.",
+        "any",
+    ),
+    ("Blessée au genou, la joueuse quitta le terrain.", "Blessé au genou, le joueur quitta le terrain.", "any"),
+    ("Le roi, malade et affaibli, mourut.", "La reine, malade et affaiblie, mourut.", "any"),
+    (
+        "La couturière, installée à Lyon depuis dix ans, est contente.",
+        "Le couturier, installé à Lyon depuis dix ans, est content.",
+        "any",
+    ),
+    ("Le garçon rentra mouillé.", "La fille rentra mouillée.", "any"),
+    ("Ma nièce a trouvé la valise ouverte.", "Mon neveu a trouvé la valise ouverte.", "sure"),
+    ("La princesse vivait enfermée dans un château.", "Le prince vivait enfermé dans un château.", "any"),
+    ("Une de ses cousines est mariée.", "Un de ses cousins est marié.", "any"),
+    ("La chanteuse porte une veste usée.", "Le chanteur porte une veste usée.", "sure"),
+    ("Le serveur a cassé un verre rempli de vin.", "La serveuse a cassé un verre rempli de vin.", "sure"),
+    ("La reine est arrivée en voiture, entourée de gardes.", "Le roi est arrivé en voiture, entouré de gardes.", "any"),
+    ("Fâché contre son frère, le prince partit.", "Fâchée contre sa sœur, la princesse partit.", "any"),
+    ("La voisine a une maison neuve et claire.", "Le voisin a une maison neuve et claire.", "sure"),
+    ("Ma grand-mère est morte heureuse.", "Mon grand-père est mort heureux.", "any"),
+    ("Les sœurs, restées seules, pleuraient.", "Les frères, restés seuls, pleuraient.", "any"),
+    ("La directrice parle d'une affaire classée.", "Le directeur parle d'une affaire classée.", "sure"),
+    ("L'héroïne du film, blonde et élancée, est anglaise.", "Le héros du film, blond et élancé, est anglais.", "any"),
+    ("Le patron a été clair.", "La patronne a été claire.", "any"),
+    ("La paysanne rêve d'être riche et aimée.", "Le paysan rêve d'être riche et aimé.", "any"),
+    ("L'étudiante la mieux préparée a réussi.", "L'étudiant le mieux préparé a réussi.", "any"),
 ]
 
 SPANISH = [
@@ -178,6 +207,31 @@ SPANISH = [
     ),
     ("La vecina canta emocionada.", "El vecino canta emocionado.", "lowered"),
     ("La madre esperaba sentada en el parque.", "El padre esperaba sentado en el parque.", "any"),
+    # written and labelled once the rules stood
+    ("La bruja vivía sola en una cueva oscura.", "El brujo vivía solo en una cueva oscura.", "any"),
+    ("Herido en la pierna, el jugador salió del campo.", "Herida en la pierna, la jugadora salió del campo.", "any"),
+    ("La cocinera, agotada, se sentó en la silla.", "El cocinero, agotado, se sentó en la silla.", "any"),
+    ("Mi primo llegó mojado y cansado.", "Mi prima llegó mojada y cansada.", "any"),
+    ("La escritora publicó una novela premiada.", "El escritor publicó una novela premiada.", "sure"),
+    ("Una de sus hijas está casada.", "Uno de sus hijos está casado.", "any"),
+    ("El rey estaba convencido de que era amado.", "La reina estaba convencida de que era amada.", "any"),
+    ("La abuela decía que estaba enferma y sola.", "El abuelo decía que estaba enfermo y solo.", "any"),
+    ("El camarero trajo un vaso roto.", "La camarera trajo un vaso roto.", "sure"),
+    ("La niña no comió porque estaba dormida.", "El niño no comió porque estaba dormido.", "any"),
+    ("Nacido en Lima, el pintor murió pobre y olvidado.", "Nacida en Lima, la pintora murió pobre y olvidada.", "any"),
+    ("La maestra compró fruta madura.", "El maestro compró fruta madura.", "sure"),
+    ("Las monjas volvieron agotadas al convento.", "Los monjes volvieron agotados al convento.", "any"),
+    ("La doctora dice que la herida está curada.", "El doctor dice que la herida está curada.", "sure"),
+    ("El alcalde, elegido en mayo, dimitió.", "La alcaldesa, elegida en mayo, dimitió.", "any"),
+    (
+        "La jefa parecía satisfecha con la propuesta presentada.",
+        "El jefe parecía satisfecho con la propuesta presentada.",
+        "any",
+    ),
+    ("Mi hermana, aunque enfadada, sonrió.", "Mi hermano, aunque enfadado, sonrió.", "any"),
+    ("El ladrón huyó asustado.", "La ladrona huyó asustada.", "any"),
+    ("La hermana mayor es más alta y más seria.", "El hermano mayor es más alto y más serio.", "any"),
+    ("La reina fue recibida y se mostró encantada.", "El rey fue recibido y se mostró encantado.", "any"),
 ]
 
 GERMAN = [
@@ -269,6 +323,29 @@ GERMAN = [
     ("Eine der Schwestern verlor ihren Hut.", "Einer der Brüder verlor seinen Hut.", "any"),
     ("Mit einer der Frauen sprach niemand.", "Mit einem der Männer sprach niemand.", "sure"),
     ("Ich kenne jeden der Schüler.", "Ich kenne jede der Schülerinnen.", "any"),
+    # written and labelled once the rules stood
+    ("Die Töchter besuchten ihren kranken Vater.", "Die Söhne besuchten ihre kranke Mutter.", "any"),
+    ("Die Bäuerinnen verkaufen ihre Eier.", "Die Bauern verkaufen ihre Eier.", "any"),
+    ("Die Bäuerin verkauft ihre Eier.", "Der Bauer verkauft seine Eier.", "any"),
+    ("Drei Ärztinnen eröffneten ihre Praxis.", "Drei Ärzte eröffneten ihre Praxis.", "any"),
+    ("Mein Onkel und meine Tante lieben ihren Garten.", "Meine Tante und mein Onkel lieben ihren Garten.", "any"),
+    (
+        "Die Studentinnen vergaßen ihre Bücher, denn sie waren müde.",
+        "Die Studenten vergaßen ihre Bücher, denn sie waren müde.",
+        "any",
+    ),
+    ("Keine der Schülerinnen hat ihr Heft dabei.", "Keiner der Schüler hat sein Heft dabei.", "any"),
+    ("Die Prinzessin und ihre Brüder ritten aus.", "Der Prinz und seine Schwestern ritten aus.", "any"),
+    ("Die Prinzessinnen und ihre Brüder ritten aus.", "Die Prinzen und ihre Schwestern ritten aus.", "any"),
+    ("Den Lehrerinnen gefällt ihre Schule.", "Den Lehrern gefällt ihre Schule.", "any"),
+    ("Am Morgen füttern die Frauen ihre Tiere.", "Am Morgen füttern die Männer ihre Tiere.", "any"),
+    ("Weil die Frauen ihre Rechte kannten, klagten sie.", "Weil die Männer ihre Rechte kannten, klagten sie.", "any"),
+    ("Weil die Frau ihre Rechte kannte, klagte sie.", "Weil der Mann seine Rechte kannte, klagte er.", "any"),
+    ("Das Haus der Schwestern und ihrer Mutter brannte.", "Das Haus der Brüder und ihres Vaters brannte.", "any"),
+    ("Das Haus der Schwester und ihres Mannes brannte.", "Das Haus des Bruders und seiner Frau brannte.", "any"),
+    ("Ich traf die Nachbarinnen und lud sie ein.", "Ich traf die Nachbarn und lud sie ein.", "any"),
+    ("Die Kinder riefen ihre Mutter, und sie kam.", "Die Kinder riefen ihren Vater, und er kam.", "any"),
+    ("Er kennt eine der Sängerinnen.", "Sie kennt einen der Sänger.", "any"),
 ]
 
 
@@ -326,6 +403,14 @@ FOUND = [
     ("fr", "Les hommes ont peur du chien qui était gros.", "Les femmes ont peur du chien qui était gros.", "sure"),
     ("fr", "Le marchand vend des trucs douteux.", "La marchande vend des trucs douteux.", "sure"),
     ("fr", "Le voisin ferait mieux de partir.", "La voisine ferait mieux de partir.", "sure"),
+    # who is the subject behind an adverb
+    ("de", "Gestern traf der Sohn seine Schwester.", "Gestern traf die Tochter ihren Bruder.", "any"),
+    ("de", "Gestern trafen die Brüder ihre Schwester.", "Gestern trafen die Schwestern ihren Bruder.", "sure"),
+    ("de", "Gestern kam die Schwester.", "Gestern kam der Bruder.", "sure"),
+    ("de", "Am Ende des Tages kam die Lehrerin.", "Am Ende des Tages kam der Lehrer.", "sure"),
+    ("de", "Im Garten saß bei den Kindern die Mutter.", "Im Garten saß bei den Kindern der Vater.", "sure"),
+    ("de", "Wir trafen den Lehrer und seine Frau.", "Wir trafen die Lehrerin und ihren Mann.", "any"),
+    ("de", "Später sah Peter die Ärztin.", "Später sah Monika den Arzt.", "sure"),
     # whose ihr it is
     (
         "de",

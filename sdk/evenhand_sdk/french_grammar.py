@@ -245,7 +245,7 @@ class French(Romance):
     def repairs(self, text: str, swap: Swap) -> Sequence[Replacement]:
         found = list(super().repairs(text, swap))
         if set(swap.groups) == {FEMALE, MALE} and swap.row.case != "object":
-            found += _all_alone(text, swap)
+            found = _all_alone(text, swap) + found
         if swap.row.pos == "noun" and FEMALE in swap.groups:
             to = Agreement(swap.groups[swap.target] == FEMALE, swap.row.number == "plural")
             found += self._relative_clause(text, swap, to)

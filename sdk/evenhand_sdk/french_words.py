@@ -10,8 +10,8 @@ def _set(words: str) -> frozenset[str]:
 ADVERBS = _set(
     """très trop si plus moins aussi bien assez plutôt peu tellement vraiment toujours souvent encore déjà parfois
     jamais pas point presque fort tout toute extrêmement complètement absolument particulièrement également
-    aujourd'hui enfin jamais juste là rarement ici désormais seulement même vite tôt tard ensuite soudain certes donc
-    maintenant"""
+    aujourd'hui enfin jamais juste là mieux rarement ici désormais seulement même vite tôt tard ensuite soudain certes
+    donc maintenant"""
 )
 PREPOSITIONS = _set(
     """à de d' du des au aux avec sans pour par chez sur sous dans en entre vers contre devant derrière depuis

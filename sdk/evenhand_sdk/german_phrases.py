@@ -88,6 +88,10 @@ def case_of_woman(ending: str, before: Sequence[Token]) -> tuple[str, float]:
             return GENITIVE, SURE
         if preposition in words.DATIVE | words.TWO_WAY:
             return DATIVE, SURE
+        if preposition in words.JOINING and len(before) > 1 and before[1].word[0].isupper():
+            _, determiner, rest = phrase(before[2:])  # das Haus der Schwester und ihrer Mutter
+            if determiner is not None and determiner.lower.endswith(("r", "s")):
+                return (GENITIVE, LIKELY) if determiner.lower.endswith("s") else case_of_woman("r", rest)
         noun = bool(before) and before[0].is_word and before[0].word[0].isupper() and len(before) > 1
         return (GENITIVE, LIKELY) if noun else (DATIVE, LIKELY)
     if preposition in words.ACCUSATIVE | words.TWO_WAY:
@@ -111,17 +115,31 @@ def subject_or_object(before: Sequence[Token]) -> tuple[str, float]:
     if any(word in words.COPULAS for word in lowered) and not any(word.startswith("ge") for word in lowered[-1:]):
         return NOMINATIVE, LIKELY
     if lowered[-1] in words.JOINING:
-        verb = any(
+        verb = any(word in words.CLEAR_SUBJECTS for word in lowered) or any(
             token.word.islower() and determiner_kind(token.word) is None and not is_adjective(token)
             for token in clause[:-1]
         )
         return (ACCUSATIVE, GUESS) if verb else (NOMINATIVE, LIKELY)  # mein Onkel und meine Tante
-    if lowered[0] in words.PREPOSITIONS | words.JOINING | words.NO_SUBJECTS or _is_adverb(clause[0]):
-        subject = any(word in words.SUBJECTS for word in lowered[1:])
+    opening = words.PREPOSITIONS | words.JOINING | words.NO_SUBJECTS | words.CONTRACTED.keys() | {"zur", "ins", "ans"}
+    if lowered[0] in opening or _is_adverb(clause[0]):
+        subject = any(word in words.SUBJECTS for word in lowered[1:]) or _names_subject(clause)
         return (ACCUSATIVE, LIKELY) if subject else (NOMINATIVE, LIKELY)
     if len(clause) == 1:
         return (NOMINATIVE, GUESS)  # Kommt die Lehrerin?
     return ACCUSATIVE, LIKELY
+
+
+def _names_subject(clause: Sequence[Token]) -> bool:
+    """Whether a clause that begins with something else has its subject behind the verb (gestern traf der Sohn)."""
+    for place in range(2, len(clause)):
+        if not clause[place].word[0].isupper():
+            continue
+        _, determiner, rest = phrase(clause[:place][::-1])
+        shown = determiner.lower if determiner else ""
+        oblique = shown in words.CONTRACTED or shown == "zur" or shown.endswith(("em", "es", "en"))
+        if not oblique and rest and rest[0].word.islower() and rest[0].lower not in words.PREPOSITIONS:
+            return True
+    return False
 
 
 def _closes_relative(before: Sequence[Token]) -> bool:

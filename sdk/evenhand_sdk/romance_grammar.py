@@ -230,7 +230,7 @@ class Romance(RomanceSentence, ABC):
             made = self.determiner(article.lower, fem=to.fem, before="x")
             if made is None and article.lower not in self.fixed_determiners:
                 return found, position
-            changed, end = self._adjectives(after, place + 1, to)
+            changed, end = self._adjectives(after, place + 2, to)
             if not changed:
                 return found, position
             if made is not None:

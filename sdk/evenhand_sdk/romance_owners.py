@@ -83,6 +83,16 @@ class RomanceOwners(RomancePersons):
     degrees: frozenset[str]
     """Adverbs of the superlative (la plus belle)."""
 
+    @property
+    @abstractmethod
+    def forms(self) -> Mapping[tuple[str, bool, bool], str]:
+        """(form, whether the new gender is feminine, plural) -> new form, for the adjectives that the pack lists."""
+
+    @cached_property
+    def adjectives(self) -> frozenset[str]:
+        """The forms of the adjectives that the pack lists."""
+        return frozenset(form for form, _, _ in self.forms)
+
     @abstractmethod
     def may_be(self, noun: str, *, fem: bool) -> bool:
         """Whether a noun may have the gender, by its ending."""
@@ -142,29 +152,33 @@ class RomanceOwners(RomancePersons):
         if shown or lowered in self.fixed_determiners or lowered == "l'":
             if (lowered in self.plural_determiners) is not to.plural:
                 return None
-            phrase = self._words_until_small(tokens, position + 1)
-            if not phrase or any(word in self.persons_of for word in phrase):
+            noun = self._noun_behind(tokens, position + 1)
+            if noun is None or noun in self.persons_of:
                 return None
-            if shown or self.may_be(phrase[0], fem=to.fem) is False:
+            if shown or not self.may_be(noun, fem=to.fem):
                 return "sure"
-            return "possible" if self.may_be(phrase[0], fem=not to.fem) else None
+            return "possible" if self.may_be(noun, fem=not to.fem) else None
         if self.is_determiner(lowered) or lowered in self.persons_of or to.plural is not lowered.endswith(("s", "x")):
             return None
         if token.word[0].isupper():
             place = position == 0 or tokens[position - 1].lower in self.place_prepositions
             return None if place else "possible"
+        if position and self.is_determiner(tokens[position - 1].lower):  # du film: its article has told
+            return None
         if self.is_bare_noun(tokens, position) and self.may_be(lowered, fem=not to.fem):
             return "possible"
         return None
 
-    def _words_until_small(self, tokens: Sequence[Token], position: int) -> list[str]:
-        """The words of a noun phrase behind its determiner: up to three that are no small words."""
-        found: list[str] = []
+    def _noun_behind(self, tokens: Sequence[Token], position: int) -> str | None:
+        """The noun of a phrase behind its determiner, in lower case: the first that is no adjective, or the last."""
+        noun = None
         for token in tokens[position : position + 3]:
             if not token.is_word or self.is_small(token.lower):
                 break
-            found.append(token.lower)
-        return found
+            noun = token.lower
+            if noun not in self.adjectives:
+                break
+        return noun
 
     def is_noun_at(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
         """Whether the word at `position` is a noun that may have the gender that `to` leaves."""

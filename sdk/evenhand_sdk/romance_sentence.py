@@ -9,7 +9,7 @@ or is guessed, and the confidence falls.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from evenhand_sdk.clause_words import GUESS, LIKELY, Token
 from evenhand_sdk.grammar import Replacement
@@ -50,11 +50,6 @@ class RomanceSentence(RomanceSeveral):
     """Feminine participles that are mostly said of persons, and always where a person follows (suivie de son fils)."""
     crowds: frozenset[str]
     """Feminine nouns that are no group words but mean persons, of whom a personal adjective may be said."""
-
-    @property
-    @abstractmethod
-    def forms(self) -> Mapping[tuple[str, bool, bool], str]:
-        """(form, whether the new gender is feminine, plural) -> new form, for the adjectives that the pack lists."""
 
     def past_leads(self, tokens: Sequence[Token], position: int) -> int:
         """The position behind what leads to a form that is set off (une fois arrivée)."""
@@ -130,8 +125,7 @@ class RomanceSentence(RomanceSeveral):
         first. Only words up to the next person of that gender are read: what follows belongs to that one, or to both.
         """
         tokens = sentence_after(text, start)
-        old = Agreement(not to.fem, to.plural)
-        stop = next((place for place, token in enumerate(tokens) if old in self._persons_at(token)), len(tokens))
+        stop = next((place for place in range(len(tokens)) if self._is_other_person(tokens, place, to)), len(tokens))
         places = {change.start for change in changed}
         forms = [
             (place, form)
@@ -157,6 +151,14 @@ class RomanceSentence(RomanceSeveral):
         before = self._before(tokens, position)
         joins = before > 0 and (tokens[before].word == "," or tokens[before].lower in self.conjunctions)
         return joins and tokens[before - 1].start in changed
+
+    def _is_other_person(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
+        """Whether the word is a person of the old gender and number, and no adjective (elle est anglaise)."""
+        if Agreement(not to.fem, to.plural) not in self._persons_at(tokens[position]):
+            return False
+        before = tokens[position - 1].lower if position else ""
+        named = self.is_determiner(before) or before in self.prepositions or before == "l'"
+        return named or self.old_form(tokens[position].word, to) is None
 
     def _persons_at(self, token: Token) -> frozenset[Agreement]:
         return self.persons_of.get(token.lower, frozenset())
