@@ -8,6 +8,8 @@ or below; and `any`.
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evenhand_sdk import counterfactuals, load_axis
 
@@ -399,6 +401,17 @@ FOUND = [
     ("es", "La mayor de las hermanas vive sola.", "El mayor de los hermanos vive solo.", "sure"),
     ("es", "Los profesores más estrictos llegaron.", "Las profesoras más estrictas llegaron.", "sure"),
     ("es", "Al estar enferma, la maestra no vino.", "Al estar enfermo, el maestro no vino.", "sure"),
+    # a noun before the verb is its subject, but for a relative clause
+    ("fr", "Le roi dit que le personnel est content.", "La reine dit que le personnel est content.", "sure"),
+    ("es", "La madre vio que la gente estaba cansada.", "El padre vio que la gente estaba cansada.", "sure"),
+    ("es", "La chica que vive en la casa está cansada.", "El chico que vive en la casa está cansado.", "sure"),
+    (
+        "es",
+        "El alumno dijo nervioso que no estaba preparado.",
+        "La alumna dijo nervioso que no estaba preparada.",
+        "lowered",
+    ),
+    ("fr", "La dame, une voisine discrète, est morte seule.", "Le monsieur, un voisin discret, est mort seul.", "sure"),
     # the number of the verb
     ("fr", "Les hommes ont peur du chien qui était gros.", "Les femmes ont peur du chien qui était gros.", "sure"),
     ("fr", "Le marchand vend des trucs douteux.", "La marchande vend des trucs douteux.", "sure"),
@@ -433,6 +446,19 @@ FOUND = [
     ),
     ("de", "Die Frau, die ihre Söhne suchte, weinte.", "Der Mann, der seine Töchter suchte, weinte.", "sure"),
 ]
+
+
+WORDS = """la femme L'homme , vêtue noir est plus morte seule que une des actrices El niño cansada porque estaba y más
+de el director salió los profesores Die Frauen und ihre sie Kinder der Lehrer trafen kam"""
+FRAGMENTS = st.sampled_from([*WORDS.split(), "\n", "."])
+
+
+@given(st.lists(FRAGMENTS, max_size=14).map(" ".join), st.sampled_from(["fr", "es", "de"]))
+@settings(max_examples=400, deadline=None)
+def test_no_order_of_words_makes_it_fail(text: str, language: str) -> None:
+    for found in counterfactuals(text, load_axis("gender", language)):
+        assert 0 < found.confidence <= 1
+        assert found.edits and found.text != text
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,8 @@ PARTICLES = _set(
 ATTENDED = _set("accompagnée entourée suivie escortée")
 CROWDS = _set(
     """foule personne personnes famille familles victime victimes équipe équipes police star stars vedette vedettes
-    génération population assemblée jeunesse gens recrue sentinelle bête chienne chatte jument"""
+    génération population assemblée jeunesse gens recrue sentinelle bête chienne chatte jument
+    personnel public peuple groupe couple bébé enfant chien chat cheval individu"""
 )
 FEMININE_NOUNS = _set(
     """eau peau image page plage rage cage nage main fin faim dent part mort nuit fois foi loi mer chair cour tour forêt

@@ -100,7 +100,12 @@ class RomanceOwners(RomancePersons):
     def is_bare_noun(self, tokens: Sequence[Token], position: int) -> bool:
         """Whether a word without a determiner is a noun, by the words before it (en robe)."""
         lowered = tokens[position].lower
-        return position > 0 and tokens[position - 1].lower in self.prepositions and not self.is_small(lowered)
+        return (
+            position > 0
+            and tokens[position - 1].lower in self.prepositions
+            and not self.is_small(lowered)
+            and lowered not in self.adjectives
+        )
 
     @cached_property
     def persons_of(self) -> Mapping[str, frozenset[Agreement]]:

@@ -49,7 +49,7 @@ class RomanceSentence(RomanceSeveral):
     attended: frozenset[str]
     """Feminine participles that are mostly said of persons, and always where a person follows (suivie de son fils)."""
     crowds: frozenset[str]
-    """Feminine nouns that are no group words but mean persons, of whom a personal adjective may be said."""
+    """Nouns that are no group words but mean persons or animals, of whom a personal adjective may be said."""
 
     def past_leads(self, tokens: Sequence[Token], position: int) -> int:
         """The position behind what leads to a form that is set off (une fois arrivée)."""
@@ -147,10 +147,10 @@ class RomanceSentence(RomanceSeveral):
         return found
 
     def _joined_to(self, tokens: Sequence[Token], position: int, changed: Collection[int]) -> bool:
-        """Whether a form is joined to one that has changed (dure, rugueuse et fière)."""
+        """Whether a form is joined to one that has changed, or follows it (dure, rugueuse et fière; morte seule)."""
         before = self._before(tokens, position)
         joins = before > 0 and (tokens[before].word == "," or tokens[before].lower in self.conjunctions)
-        return joins and tokens[before - 1].start in changed
+        return before >= 0 and tokens[before - 1 if joins else before].start in changed
 
     def _is_other_person(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
         """Whether the word is a person of the old gender and number, and no adjective (elle est anglaise)."""
@@ -202,6 +202,9 @@ class RomanceSentence(RomanceSeveral):
             return []
         if self.agrees_with_nobody(tokens, position) or self._other_number(tokens, position, to):
             return []
+        of_relative = any(one.lower in self.relative for one in tokens[at : at + 1])
+        if not of_relative and self._has_subject(tokens, position, to):
+            return []
         clause = self._clause(tokens, position, at)
         if clause == "direct" and subject:
             return change
@@ -221,7 +224,7 @@ class RomanceSentence(RomanceSeveral):
             return doubt if feminine in self.attended else []
         if possible:
             return doubt
-        if tokens[before].word == "," or self._verb_before(tokens, position) is not None:
+        if tokens[before].word == "," or self.verb_before(tokens, position) is not None:
             return change
         if tokens[before].lower in self.conjunctions and before > at:
             perfect = any(one.lower in self.perfect for one in tokens[at:before])
@@ -231,7 +234,7 @@ class RomanceSentence(RomanceSeveral):
 
     def _other_number(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
         """Whether the verb of a form has another number than the form should have (qui était gros, of several)."""
-        verb = self._verb_before(tokens, position)
+        verb = self.verb_before(tokens, position)
         if verb is None or tokens[verb].lower in self.non_finite:
             return False
         return self.is_plural_verb(tokens[verb].lower) is not to.plural
@@ -265,7 +268,7 @@ class RomanceSentence(RomanceSeveral):
     def _clause(self, tokens: Sequence[Token], position: int, at: int) -> str | None:
         """How the verb before a form has its subject: directly before it, joined to another verb, in a clause without
         one (porque estaba), or from another verb (al estar); None where no linking verb stands before the form."""
-        verb = self._verb_before(tokens, position)
+        verb = self.verb_before(tokens, position)
         if verb is None:
             return None
         if tokens[verb].lower in self.non_finite:
@@ -282,7 +285,7 @@ class RomanceSentence(RomanceSeveral):
             return "joined"
         return "subordinate" if opener in self.subordinators or opener in self.relative else None
 
-    def _verb_before(self, tokens: Sequence[Token], position: int) -> int | None:
+    def verb_before(self, tokens: Sequence[Token], position: int) -> int | None:
         """The place of the linking verb whose complement the form is."""
         place = self._before(tokens, position)
         if place > 0 and tokens[place].lower in self.set_phrases and tokens[place - 1].lower in self.prepositions:
@@ -295,7 +298,7 @@ class RomanceSentence(RomanceSeveral):
 
     def _relative_of(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
         """Whether the clause of the form belongs to another noun (la llave que estaba escondida)."""
-        verb = self._verb_before(tokens, position)
+        verb = self.verb_before(tokens, position)
         for place in range(verb or 0, 0, -1):
             if tokens[place].lower in self.relative:
                 return self.is_noun_at(tokens, place - 1, to)
@@ -336,10 +339,24 @@ class RomanceSentence(RomanceSeveral):
         """Whether the clause up to the form is about who speaks or is spoken to (dice que estoy cansada)."""
         return any(word in self.speakers for word in self._near(tokens, position))
 
+    def _subject_place(self, tokens: Sequence[Token], position: int) -> int | None:
+        """The place of the word before the verb of the form, -1 for none; None where no linking verb stands there."""
+        verb = self.verb_before(tokens, position)
+        if verb is None:
+            return None
+        place = verb - 1
+        while place >= 0 and tokens[place].lower in self.before_verb | self.adverbs:
+            place -= 1
+        return place
+
+    def _has_subject(self, tokens: Sequence[Token], position: int, to: Agreement) -> bool:
+        """Whether another noun stands before the verb of the form (que le personnel était content)."""
+        place = self._subject_place(tokens, position)
+        return place is not None and place > 0 and self.is_noun_at(tokens, place, to)
+
     def _near(self, tokens: Sequence[Token], position: int) -> list[str]:
         """The words from the subject of the form's verb on; the last three where no linking verb stands before it."""
-        verb = self._verb_before(tokens, position)
-        place = position - 3 if verb is None else verb - 1
-        while verb is not None and place >= 0 and tokens[place].lower in self.before_verb | self.adverbs:
-            place -= 1
+        place = self._subject_place(tokens, position)
+        if place is None:
+            place = position - 3
         return [token.lower for token in tokens[max(0, place) : position]]

@@ -131,7 +131,12 @@ class Spanish(Romance):
 
     def is_bare_noun(self, tokens: Sequence[Token], position: int) -> bool:
         lowered = tokens[position].lower
-        if position == 0 or self.is_small(lowered) or lowered.endswith(("ar", "er", "ir", "ndo", "mente")):
+        if (
+            position == 0
+            or self.is_small(lowered)
+            or lowered in self.adjectives
+            or lowered.endswith(("ar", "er", "ir", "ndo", "mente"))
+        ):
             return False
         if super().is_bare_noun(tokens, position):
             return True
@@ -144,6 +149,8 @@ class Spanish(Romance):
         )
 
     def is_impersonal_clause(self, tokens: Sequence[Token], position: int) -> bool:
+        if self.verb_before(tokens, position) is None:
+            return False
         following = tokens[position + 1].lower if position + 1 < len(tokens) else ""
         return (
             tokens[position].lower in words.IMPERSONAL or following == "que"

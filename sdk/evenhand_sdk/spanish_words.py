@@ -158,5 +158,6 @@ PARTICLES = _set(
 ATTENDED = _set("acompañada rodeada seguida escoltada")
 CROWDS = _set(
     """gente persona personas familia familias víctima víctimas multitud muchedumbre policía estrella estrellas criatura
-    criaturas tripulación población juventud generación tropa perra gata yegua"""
+    criaturas tripulación población juventud generación tropa perra gata yegua
+    personal público pueblo grupo equipo bebé perro gato caballo individuo"""
 )
