@@ -357,7 +357,7 @@ def test_never_fails_and_changes_nothing_outside_the_edits(text: str) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(alphabet="bcdfgjklpqtuvxyz .,'\n", max_size=80))
+@given(st.text(alphabet="bcdfgjklpqtvxz .,'\n", max_size=80))
 def test_a_text_without_group_words_has_no_counterfactual(text: str) -> None:
     assert counterfactuals(text, GENDER) == []
     assert swap_prefix(text, GENDER) == text
