@@ -58,7 +58,8 @@ class Batch:
         as_it_was = {name: values[k] for name, values in given.items()}
         if fate.quarantined or fate.dropped:
             state = "quarantined" if fate.quarantined else "dropped"
-            self._line(out, {**as_it_was, "text": ""}, {}, state, fate.quarantined or fate.dropped, number)
+            told = {} if fate.quarantined else fate.columns
+            self._line(out, {**as_it_was, "text": ""}, told, state, fate.quarantined or fate.dropped, number)
         elif fate.text is not None and fate.text.text != as_it_was["text"]:
             values = {**as_it_was, **self._provenance(as_it_was, fate.text)}
             self._line(out, values, fate.text.columns, "changed", _note(fate.text), number)

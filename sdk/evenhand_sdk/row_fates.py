@@ -79,7 +79,7 @@ class Fate:
     quarantined: str = ""
     """The reason why the row cannot be processed; `one_by_one` fills it from `CannotProcess`."""
     columns: Mapping[str, Any] = field(default_factory=dict)
-    """Values of declared columns for the row itself, where its text stays."""
+    """Values of declared columns for the row itself, where its text stays or it is left out."""
 
 
 Fates = Callable[[Sequence[Row]], Sequence[Fate]]

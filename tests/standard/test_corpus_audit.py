@@ -93,3 +93,22 @@ def test_the_proof_of_a_step_that_looks_on_is_what_it_read(run: Any) -> None:
     rows = Dataset.from_dict({"text": TEXTS})
     out, _, account = applied(CorpusAudit, run, rows)
     assert out is rows and (account.read, account.kept) == (6, 6)
+
+
+def test_texts_that_are_too_long_are_not_read_and_are_named(run: Any) -> None:
+    plugin = CorpusAudit(max_characters=20)
+    transform = plugin.data(run, "train", None)
+    rows = Dataset.from_dict({"text": [*TEXTS, "he sat by the fire. " * 3000]})
+    assert transform.fn(rows) is rows
+    assert (transform.account().read, transform.account().kept) == (7, 7)
+    assert transform.facts == {
+        "texts": 6, "duplicates": round(1 / 6, 4), "rows not read, longer than 20 characters": 1
+    }  # fmt: skip
+    corpus, gender = plugin.transparency(run, None, None)
+    assert facts_of(corpus) == {
+        "rows": 7, "rows not read, longer than 20 characters": 1, "texts": 6, "words": 17, "different words": 12,
+        "duplicate texts": "16.67%",
+    }  # fmt: skip
+    assert facts_of(gender)["texts that mention male alone"] == 2
+    stored = json.loads((run.folder / FILE).read_text(encoding="utf-8"))
+    assert (stored["rows"], stored["too long"]) == (7, 1)

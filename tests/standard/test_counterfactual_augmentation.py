@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
+from evenhand_sdk import counterfactuals
+from evenhand_sdk.data_rows import FIXED, Row
+from evenhand_standard.data import counterfactual_augmentation, group_words
 from evenhand_standard.data.counterfactual_augmentation import CounterfactualAugmentation
 from evenhand_standard.data.names_intervention import NamesIntervention
 
@@ -77,6 +80,65 @@ def test_groups_are_mentioned_equally_often_afterwards(run: Any) -> None:
     assert facts["group words before"] == {"gender": {"female": 3, "male": 4}}
     assert facts["group words after"] == {"gender": {"female": 7, "male": 7}}
     assert facts["rows augmented"] == 3
+
+
+def test_group_words_are_counted_in_rows_that_are_worked_on_alone(run: Any) -> None:
+    # The second row is quarantined, the last one kept as an earlier step wants it; neither has a counterfactual.
+    rows = rows_of(["She left.", "he " * 20_000, "The town is on a river. " * 3, "He sat."])
+    rows = rows.add_column(FIXED, ["", "", "", "pairs"])
+    out, facts = applied(run, rows, max_characters=1000)
+    assert added(out) == ["He left."]
+    assert facts["group words before"] == {"gender": {"female": 1, "male": 0}}
+    assert facts["group words after"] == {"gender": {"female": 1, "male": 1}}
+
+
+def test_of_very_many_rows_words_are_counted_in_evenly_spaced_ones(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_words, "COUNTED", 3)
+    rows = rows_of(["She left."] * 2 + ["The town is on a river. " * 3] * 4 + ["He sat."])
+    out, facts = applied(run, rows)
+    assert len(added(out)) == 3
+    # Rows 0, 3 and 6 of seven; row 0 and row 6 with what was made of them.
+    assert facts["group words before"] == {"gender": {"female": 1, "male": 1}}
+    assert facts["group words after"] == {"gender": {"female": 2, "male": 2}}
+
+
+def test_rows_that_are_left_out_count_before_and_not_after(run: Any) -> None:
+    # The swap of the second row is a guess, so it is left out with its words.
+    rows = rows_of(["He left the house early.", "She brings his or her cup."])
+    _, facts = applied(run, rows, keep_untouched=False, min_confidence=0.8)
+    assert facts["group words before"] == {"gender": {"female": 2, "male": 2}}
+    assert facts["group words after"] == {"gender": {"female": 1, "male": 1}}
+
+
+def test_only_drawn_rows_are_swapped_where_the_others_stay_as_they_are(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapped: list[str] = []
+
+    def watched(text: str, axis: Any, **options: Any) -> Any:
+        swapped.append(text)
+        return counterfactuals(text, axis, **options)
+
+    monkeypatch.setattr(counterfactual_augmentation, "counterfactuals", watched)
+    rows = rows_of([f"She has {k} books." for k in range(40)] + ["The town is on a river. " * 20] * 10)
+    for given in (rows, rows.to_iterable_dataset()):
+        swapped.clear()
+        out, _ = applied(run, given, strength=0.25)
+        made = [row["evenhand_origin"] for row in out if row["evenhand_step"]]
+        drawn = [k for k, text in enumerate(rows["text"]) if Row(k, text, k).draw(run.seed_for("rows")) < 0.25]
+        assert 0 < len(made) < 21
+        assert swapped == [rows["text"][k] for k in drawn] and set(made) <= set(drawn)
+        # Whether a row has a counterfactual decides whether it stays: each is asked.
+        swapped.clear()
+        list(applied(run, given, strength=0.25, keep_untouched=False)[0])
+        assert swapped == list(rows["text"])
+
+
+def test_rows_and_facts_do_not_depend_on_workers(run: Any) -> None:
+    rows = rows_of([*[f"She has {k} books." for k in range(30)], "The town is on a river. " * 5])
+    one, facts = applied(run, rows, strength=0.5, max_share=0.3)
+    two, others = applied(run, rows, strength=0.5, max_share=0.3, workers=2)
+    assert two.to_list() == one.to_list() and others == facts
 
 
 def test_names_are_swapped_unless_told_otherwise(run: Any) -> None:

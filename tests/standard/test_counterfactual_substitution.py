@@ -11,6 +11,7 @@ from data_steps import applied
 from datasets import Dataset
 
 from evenhand.errors import UsageError
+from evenhand_sdk.data_rows import FIXED
 from evenhand_standard.data.counterfactual_substitution import CounterfactualSubstitution, chance, partners
 
 PLUGIN = CounterfactualSubstitution
@@ -57,6 +58,24 @@ def test_rows_of_one_document_share_its_draw(run: Any) -> None:
     assert 120 < account.changed < 280 and account.changed % 4 == 0  # Binomial(100, 1/2): four deviations are 20
     with pytest.raises(UsageError, match="the data have no column 'chapter'"):
         applied(PLUGIN, run, rows, document="chapter")
+
+
+def test_a_row_that_names_no_document_is_one_by_itself(run: Any) -> None:
+    rows = books(60)
+    alone = rows.add_column("document", [None, " "] * 30)
+    out, _, account = applied(PLUGIN, run, alone, document="document")
+    # Each row by its own draw: binomial(60, 1/2), four standard deviations are 15.5.
+    assert 14 < account.changed < 46
+    assert list(out["text"]) == list(applied(PLUGIN, run, rows)[0]["text"])
+
+
+def test_group_words_are_counted_in_rows_that_are_worked_on_alone(run: Any) -> None:
+    rows = Dataset.from_dict({"text": ["She has a book.", "he " * 20_000, None, "The town is on a river.", "He sat."]})
+    rows = rows.add_column(FIXED, [""] * 4 + ["pairs"])
+    _, facts, account = applied(PLUGIN, run, rows, probability=1.0, max_characters=1000)
+    assert facts["group words before"] == {"gender": {"female": 1, "male": 0}}
+    assert facts["group words after"] == {"gender": {"female": 0, "male": 1}}
+    assert (account.changed, account.quarantined) == (1, {"longer than 1,000 characters": 1, "no text": 1})
 
 
 def test_smaller_strengths_swap_subsets_and_none_at_0(run: Any) -> None:

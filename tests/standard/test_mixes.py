@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from data_steps import applied
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
 from evenhand_sdk import UsageError
+from evenhand_sdk.data_rows import FIXED
 from evenhand_standard.data.cultural_mix import OTHER, CulturalMix, locale_of
 from evenhand_standard.data.demographic_mix import NO_GROUP, DemographicMix
 from evenhand_standard.data.group_mixture import FEWER
@@ -62,6 +63,17 @@ def test_rows_without_a_stated_group_stay_or_go_and_are_never_assigned(run: Any)
     assert facts["rows without a stated group"] == 8 and len(out) == 58
     out, _, account = mixed(run, rows, tau=1.0, unstated="drop")
     assert account.dropped == {NO_GROUP: 8} and len(out) == 50
+
+
+def test_rows_that_are_not_worked_on_are_not_rows_without_a_stated_group(run: Any) -> None:
+    rows = authors({"north": 4, None: 3, "south": 2})
+    # Two without text and one too long, which are quarantined, and one that an earlier step keeps as it is.
+    more = {"text": ["", " ", "x" * 50, "Kept."], "author_group": ["north", None, None, None]}
+    whole = concatenate_datasets([rows, Dataset.from_dict(more)])
+    whole = whole.add_column(FIXED, [""] * 12 + ["pairs"])
+    _, facts, account = mixed(run, whole, tau=1.0, max_characters=40)
+    assert facts["rows without a stated group"] == 3
+    assert account.quarantined == {"no text": 2, "longer than 40 characters": 1}
 
 
 def test_a_tag_begins_the_texts_of_known_authors_and_no_others(run: Any) -> None:
@@ -129,6 +141,15 @@ def test_locales_are_mixed_by_temperature_and_weight(run: Any) -> None:
     )
     assert Counter(out["locale"]) == {"en-GB": 50, "en-IN": 50}
     assert account.dropped == {FEWER: 30, OTHER: 10}
+
+
+def test_rows_that_are_not_worked_on_are_not_rows_of_other_locales(run: Any) -> None:
+    rows = locales(en=4, fr=3, de=7)
+    whole = concatenate_datasets([rows, Dataset.from_dict({"text": ["", "x" * 50], "locale": ["de", "it"]})])
+    options = {"locales": ("en", "fr"), "max_characters": 40}
+    _, facts, account = applied(CulturalMix, run, whole, **options)
+    assert facts["rows of other locales"] == 7
+    assert account.quarantined == {"no text": 1, "longer than 40 characters": 1}
 
 
 def test_strength_applies_weights_in_part_and_0_is_the_data_itself(run: Any) -> None:

@@ -9,7 +9,9 @@ from data_steps import applied
 from datasets import Dataset
 
 from evenhand.errors import UsageError
+from evenhand_standard.data import neutral_rewriting
 from evenhand_standard.data.neutral_rewriting import NeutralRewriting
+from evenhand_standard.data.neutral_sentences import neutralised
 
 TEXTS = ["Every driver must show his licence.", "Rain fell.", "My sister sings.", "Anyone may bring her dog."]
 
@@ -34,6 +36,23 @@ def test_texts_are_replaced_and_say_how(run: Any) -> None:
     assert facts["sentences left as they are"] == {"the antecedent has a gender": 1}
     assert [e.note for e in account.examples] == ["1 word made neutral"] * 2
     assert list(out["evenhand_step"]) == ["step", "", "", "step"]
+
+
+def test_reasons_are_counted_once_in_each_row_that_is_worked_on(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def watched(text: str, axis: Any) -> Any:
+        read.append(text)
+        return neutralised(text, axis)
+
+    monkeypatch.setattr(neutral_rewriting, "neutralised", watched)
+    long = "My sister sings. " * 20
+    rows = Dataset.from_dict({"text": [*TEXTS, long, None, "My brother sings. He likes it."]})
+    _, facts, account = applied(NeutralRewriting, run, rows, strength=0.01, max_characters=100)
+    assert read == [*TEXTS, "My brother sings. He likes it."]
+    # My sister, my brother; and he, behind whom nobody stands who may be anyone.
+    assert facts["sentences left as they are"] == {"the antecedent has a gender": 2, "no generic antecedent": 1}
+    assert account.quarantined == {"longer than 100 characters": 1, "no text": 1}
 
 
 def test_strength_takes_nested_shares_and_0_is_the_data_itself(run: Any) -> None:

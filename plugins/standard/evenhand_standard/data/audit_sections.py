@@ -28,11 +28,12 @@ CLASSES = 6
 """Labels, the most frequent first, that a section lists."""
 
 
-def corpus_section(counts: CorpusCounts, read: int) -> Section:
-    """Size and duplicates."""
+def corpus_section(counts: CorpusCounts, read: int, not_read: Mapping[str, int]) -> Section:
+    """Size and duplicates; `not_read` are rows that were left aside, by why."""
     words = sum(counts.words.values())
     facts = [
         Fact(label="rows", value=read),
+        *(Fact(label=why, value=count) for why, count in not_read.items()),
         Fact(label="texts", value=counts.documents),
         Fact(label="words", value=words),
         Fact(label="different words", value=len(counts.words)),

@@ -57,6 +57,9 @@ class CorpusAuditOptions(Options):
         10.0, description="Pseudo-counts a word of the Dirichlet prior of PMI."
     )
     words: Annotated[int, Field(ge=1, le=50)] = Field(12, description="Words listed for each group.")
+    max_characters: Annotated[int, Field(ge=1)] = Field(
+        200_000, description="Longer texts are not read; the report says how many there are."
+    )
 
 
 class CorpusAudit(Plugin):
@@ -88,6 +91,8 @@ class CorpusAudit(Plugin):
                 found = audit((row["text"] for row in one), axes, labels=labels, options=o)
             self._audit = found
             facts.update({"texts": found.counts.documents, "duplicates": round(found.counts.duplicate_rate, 4)})
+            if found.too_long:
+                facts[found.not_read] = found.too_long
             (run.folder / FILE).write_text(json.dumps(found.tables(), ensure_ascii=False, indent=1), encoding="utf-8")
             return rows
 
@@ -115,15 +120,23 @@ class Audit:
     options: CorpusAuditOptions
     read: int
     """Rows; those without text are not counted."""
+    too_long: int = 0
+    """Rows whose text is longer than `max_characters`, which are not counted either."""
+
+    @property
+    def not_read(self) -> str:
+        """What the report calls the rows that are too long."""
+        return f"rows not read, longer than {self.options.max_characters:,} characters"
 
     def sections(self) -> list[Section]:
         """One section for the corpus and one for each axis."""
         made = [axis_section(axis, self.counts, self.options) for axis in self.counts.axes]
-        return [corpus_section(self.counts, self.read), *made]
+        not_read = {self.not_read: self.too_long} if self.too_long else {}
+        return [corpus_section(self.counts, self.read, not_read), *made]
 
     def tables(self) -> dict[str, Any]:
         """All numbers as plain JSON types: more words than the sections list, and the tables in full."""
-        return tables(self.counts, self.options)
+        return {"rows": self.read, "too long": self.too_long, **tables(self.counts, self.options)}
 
 
 def audit(
@@ -135,17 +148,20 @@ def audit(
 ) -> Audit:
     """Count texts, which may be a stream; `labels` are their classes, in the same order.
 
-    What is no text, or is empty, is read and not counted. Raises ValueError for a different number of labels.
+    What is no text, is empty, or is longer than `max_characters`, is read and not counted. Raises ValueError for a
+    different number of labels.
     """
     chosen = options or CorpusAuditOptions()
     counts = CorpusCounts.of(axes, window=chosen.window)
-    read = 0
+    read = too_long = 0
     total = len(texts) if hasattr(texts, "__len__") else None  # type: ignore[arg-type]
     pairs = zip(texts, labels, strict=True) if labels is not None else ((text, None) for text in texts)
     with progress("Auditing the text", total=total, unit="texts") as bar:
         for text, label in pairs:
             read += 1
-            if isinstance(text, str) and text.strip():
+            if isinstance(text, str) and len(text) > chosen.max_characters:
+                too_long += 1
+            elif isinstance(text, str) and text.strip():
                 counts.add(text, None if label is None else str(label))
             bar.advance(1)
-    return Audit(counts, chosen, read)
+    return Audit(counts, chosen, read, too_long)

@@ -31,8 +31,8 @@ from evenhand_sdk import (
     hookimpl,
     load_axis,
 )
-from evenhand_sdk.data_rows import Fate, Fates, Made, Row, RowOptions, RowWork, token_counts
-from evenhand_standard.data.group_words import share_of_groups
+from evenhand_sdk.data_rows import FIXED, Fate, Fates, Made, Row, RowOptions, RowWork, token_counts
+from evenhand_standard.data.group_words import FATE, GROUP_COLUMNS, ROW, counting, words_by_group
 from evenhand_standard.data.passes import Passes
 from evenhand_standard.data.whole_corpus import workable
 
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 DRAWN, TOKENS = "evenhand:drawn", "evenhand:tokens"
-"""Columns by which a data set decides which additions fit; they are gone afterwards."""
-FATE, ROW = "evenhand:fate", "evenhand:row"
+"""Columns by which a data set decides which additions fit: the draw of a row that can be augmented, else 1, and how
+many tokens a text has. They are gone afterwards."""
+CHOICE_COLUMNS = {DRAWN: ("float64", 1.0), TOKENS: ("int64", 0), **GROUP_COLUMNS}
 NOTHING_TO_SWAP = "names no group"
 """Or none that is swapped surely enough."""
 SAMPLE = 2000
@@ -108,27 +109,22 @@ def added_counterfactuals(
 
 def _augmented(rows: Dataset, augmenter: Augmenter, work: RowWork, facts: dict[str, Any]) -> Dataset:
     """A whole data set: candidates first, then as many of them as `max_share` leaves room for."""
-    told: dict[str, int] = {}
+    found: dict[str, Any] = {}
 
     def choose(columns: Mapping[str, Sequence[Any]]) -> list[int]:
-        left_out, found = augmenter.without_room(columns, before)
-        told.update(found)
+        left_out, told = augmenter.without_room(columns, stays)
+        found.update(told, words=words_by_group(columns, augmenter.axes, left_out))
         return left_out
 
-    before = augmenter.kept_tokens(rows)
-    share = augmenter.share_to_try(rows)
-    out = work.rewrite(
-        rows, augmenter.candidates(share), columns={DRAWN: ("float64", 1.0), TOKENS: ("int64", 0)}, choose=choose
-    )
-    account = work.account()
-    assert account is not None
+    stays = augmenter.fixed_tokens(rows)
+    fates = counting(augmenter.candidates(augmenter.share_to_try(rows)), augmenter.axes, len(rows))
+    out = work.rewrite(rows, fates, columns=CHOICE_COLUMNS, choose=choose)
     facts.update(
         {
-            "rows augmented": told["rows"],
-            "rows not augmented because of max_share": told["eligible"] - told["rows"],
-            "share of added tokens": told["tokens"] / max(1, before + told["tokens"]),
-            "group words before": share_of_groups(rows, augmenter.axes),
-            "group words after": share_of_groups(out, augmenter.axes),
+            "rows augmented": found["rows"],
+            "rows not augmented because of max_share": found["eligible"] - found["rows"],
+            "share of added tokens": found["tokens"] / max(1, found["before"] + found["tokens"]),
+            **found["words"],
         }
     )
     return out
@@ -154,6 +150,11 @@ class Augmenter:
             found += [Made(text=other.text, axis=axis.name, group=other.group) for other in others]
         return found
 
+    def _tried(self, row: Row) -> list[Made]:
+        """The same, and none for a row whose draw leaves it alone, unless that decides whether the row stays."""
+        drawn = row.draw(self.seed) < self.options.strength
+        return self.made(row) if drawn or not self.options.keep_untouched else []
+
     def _own(self, made: Sequence[Made]) -> str:
         """Why the row itself is left out; empty where it stays."""
         return "" if made or self.options.keep_untouched else NOTHING_TO_SWAP
@@ -162,21 +163,27 @@ class Augmenter:
         """Every addition of the rows whose draw is below `share`, with what is needed to choose among them."""
 
         def fates(rows: Sequence[Row]) -> list[Fate]:
-            made = [self.made(row) for row in rows]
+            made = [self._tried(row) for row in rows]
             drawn = [row.draw(self.seed) for row in rows]
+            kept = [row.text for row, found in zip(rows, made, strict=True) if not self._own(found)]
             texts = [m.text for found, u in zip(made, drawn, strict=True) if u < share for m in found]
-            sizes = iter(token_counts(self.tokenizer, texts))
+            sizes = iter(token_counts(self.tokenizer, [*kept, *texts]))
+            own = [0 if self._own(found) else next(sizes) for found in made]
             out = []
-            for found, u in zip(made, drawn, strict=True):
+            for found, u, size in zip(made, drawn, own, strict=True):
                 marked = [_marked(m, u, next(sizes)) for m in found] if u < share else []
-                out.append(Fate(added=marked, dropped=self._own(found), columns={DRAWN: u if found else 1.0}))
+                told = {DRAWN: u if found else 1.0, TOKENS: size}
+                out.append(Fate(added=marked, dropped=self._own(found), columns=told))
             return out
 
         return fates
 
-    def without_room(self, columns: Mapping[str, Sequence[Any]], before: int) -> tuple[list[int], dict[str, int]]:
-        """The places of additions that go, so that whole rows in the order of their draws fit; and what is left."""
-        room = self._room(before)
+    def without_room(self, columns: Mapping[str, Sequence[Any]], stays: int) -> tuple[list[int], dict[str, int]]:
+        """The places of additions that go, so that whole rows in the order of their draws fit; and what is left.
+
+        `stays` are tokens beside those of the columns.
+        """
+        before = stays
         sizes: Counter[int] = Counter()
         drawn: dict[int, float] = {}
         eligible = 0
@@ -186,6 +193,8 @@ class Augmenter:
                 drawn[row] = u
             else:
                 eligible += u < self.options.strength
+                before += size
+        room = self._room(before)
         chosen, total = set(), 0
         for row in sorted(drawn, key=lambda row: (drawn[row], row)):
             if total + sizes[row] <= room:
@@ -193,7 +202,7 @@ class Augmenter:
                 total += sizes[row]
         places = enumerate(zip(columns[FATE], columns[ROW], strict=True))
         left_out = [k for k, (fate, row) in places if fate == "added" and row not in chosen]
-        return left_out, {"rows": len(chosen), "eligible": eligible, "tokens": total}
+        return left_out, {"rows": len(chosen), "eligible": eligible, "tokens": total, "before": before}
 
     def as_they_come(self) -> Fates:
         """For a stream: a row is augmented when its additions keep the share under `max_share` at that place."""
@@ -204,7 +213,7 @@ class Augmenter:
             nonlocal seen, added
             if passes.begins(rows):
                 seen = added = 0
-            made = [self.made(row) for row in rows]
+            made = [self._tried(row) for row in rows]
             own = token_counts(self.tokenizer, [row.text for row in rows])
             sizes = iter(token_counts(self.tokenizer, [m.text for found in made for m in found]))
             out = []
@@ -226,18 +235,19 @@ class Augmenter:
         """Those that do not go to the quarantine: what is not trained on leaves no room for additions."""
         return [text for text in texts if workable(text, self.options.max_characters)]
 
-    def kept_tokens(self, rows: Dataset) -> int:
-        """Tokens of the rows that stay."""
+    def fixed_tokens(self, rows: Dataset) -> int:
+        """Tokens of the rows that an earlier step's loss reads as they are: no fate tells of them, and they stay."""
+        if FIXED not in rows.column_names:
+            return 0
         total = 0
-        for part in rows.select_columns("text").iter(batch_size=1000):
-            texts = self._fit(part["text"])
-            if not self.options.keep_untouched:
-                texts = [text for text in texts if self.made(Row(0, text, 0))]
-            total += sum(token_counts(self.tokenizer, texts))
+        for part in rows.select_columns(["text", FIXED]).iter(batch_size=1000):
+            fixed = [text for text, step in zip(part["text"], part[FIXED], strict=True) if step]
+            total += sum(token_counts(self.tokenizer, self._fit(fixed)))
         return total
 
     def share_to_try(self, rows: Dataset) -> float:
-        """A share of the eligible rows that surely suffices, so that not all are swapped where few may be added."""
+        """A share of the eligible rows that surely suffices, so that not all are made and counted where few may be
+        added."""
         if len(rows) < 5 * SAMPLE:
             return self.options.strength
         sampled = rows.select(range(0, len(rows), max(1, len(rows) // SAMPLE)))

@@ -14,7 +14,7 @@ Source: Hall Maudslay et al. 2019 (CDS).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -31,7 +31,7 @@ from evenhand_sdk import (
     load_axis,
 )
 from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, draw_of, one_by_one
-from evenhand_standard.data.group_words import first_group, share_of_groups
+from evenhand_standard.data.group_words import GROUP_COLUMNS, counting, first_group, words_by_group
 from evenhand_standard.data.whole_corpus import demand_column
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class CounterfactualSubstitutionOptions(RowOptions):
     )
     document: str | None = Field(
         None,
-        description="Column that names the document of a row; its rows are swapped alike. By default each row is one.",
+        description="Column that names the document of a row; its rows are swapped alike. Without it each row is one, "
+        "as is a row that names none.",
     )
 
 
@@ -92,13 +93,20 @@ def substituted(
     """The rows after each document met its fate; facts are those of a data set, a stream has none."""
     if document is not None:
         demand_column(rows, document, "the name of the document that a row belongs to")
-    out = work.rewrite(rows, one_by_one(swap))
-    if hasattr(out, "select"):
-        account = work.account()
-        assert account is not None
-        facts["share of rows swapped"] = account.changed / max(1, account.read)
-        facts["group words before"] = share_of_groups(rows, axes)
-        facts["group words after"] = share_of_groups(out, axes)
+    fates = one_by_one(swap)
+    if not hasattr(rows, "select"):
+        return work.rewrite(rows, fates)
+    words: dict[str, Any] = {}
+
+    def choose(columns: Mapping[str, Sequence[Any]]) -> list[int]:
+        words.update(words_by_group(columns, axes))
+        return []
+
+    out = work.rewrite(rows, counting(fates, axes, len(rows)), columns=GROUP_COLUMNS, choose=choose)
+    account = work.account()
+    assert account is not None
+    facts["share of rows swapped"] = account.changed / max(1, account.read)
+    facts.update(words)
     return out
 
 
@@ -147,7 +155,8 @@ def partners(groups: Sequence[str], name: str) -> dict[str, str]:
 
 
 def document_of(row: Row, column: str | None) -> str:
-    """What is swapped as a whole: the value of the column, or the row itself."""
-    if column is None:
+    """What is swapped as a whole: the value of the column, or the row itself, as of a row that has no value there."""
+    value = None if column is None else row.columns[column]
+    if value is None or not str(value).strip():
         return f"{row.origin}/{row.text}"
-    return f"document {row.columns[column]}"
+    return f"document {value}"

@@ -116,7 +116,7 @@ class CulturalMix(Mitigation):
                 weights=o.weights,
             )  # fmt: skip
             facts.update(told(found, tokens_by_group(run.tokenizer, texts, members), "locale"))
-            facts["rows of other locales"] = len(texts) - len(members)
+            facts["rows of other locales"] = sum(fits) - len(members)
             facts.update(groups_by_locale(texts, members, o))
             return mixed(work, rows, found, left_out=left_out)
 

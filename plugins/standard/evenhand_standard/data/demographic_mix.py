@@ -95,7 +95,7 @@ class DemographicMix(Mitigation):
             found = mixture(members, tau=o.tau, strength=o.strength, repeats=o.repeats, seed=run.seed_for("rows"))
             demand_sizes(found.before, o)
             facts.update(told(found, tokens_by_group(run.tokenizer, texts, members), "author group"))
-            facts["rows without a stated group"] = len(texts) - len(members)
+            facts["rows without a stated group"] = sum(fits) - len(members)
             facts["basis of use"] = o.consent
             tags = tagged(rows, members, o, run.seed_for("tags")) if o.tag else {}
             return mixed(work, rows, found, left_out=left_out, tags=tags)

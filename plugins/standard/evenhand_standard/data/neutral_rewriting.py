@@ -9,14 +9,14 @@ Sources: Sun et al. 2021 (They, them, theirs), Vanmassenhove, Emmery and Shterio
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
 from evenhand_sdk import (
-    Axis,
     AxisName,
     DataTransform,
     Locale,
@@ -25,15 +25,15 @@ from evenhand_sdk import (
     Strength,
     hookimpl,
     load_axis,
-    progress,
 )
 from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_one
 from evenhand_standard.data.neutral_sentences import neutralised
-from evenhand_standard.data.whole_corpus import workable
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedModel
+
+LEFT = "evenhand:left"
+"""Column in which a row says why sentences of it stay, as JSON; it is gone afterwards."""
 
 
 class NeutralRewritingOptions(RowOptions):
@@ -75,14 +75,19 @@ class NeutralRewriting(Mitigation):
 
         def each(row: Row) -> Fate:
             found = neutralised(row.text, axis)
+            told = {LEFT: json.dumps(found.left) if found.left else ""}
             if not found.edits or row.draw(seed) >= o.strength:
-                return Fate()
-            return Fate(text=Made(text=found.text, axis=axis.name, note=f"{_words(found.edits)} made neutral"))
+                return Fate(columns=told)
+            note = f"{_words(found.edits)} made neutral"
+            return Fate(text=Made(text=found.text, axis=axis.name, note=note, columns=told))
+
+        def add_up(columns: Mapping[str, Sequence[Any]]) -> list[int]:
+            facts["sentences left as they are"] = reasons_left(columns[LEFT])
+            return []
 
         def rewritten(rows: Any) -> Any:
-            if hasattr(rows, "select"):
-                facts["sentences left as they are"] = reasons_left(rows, axis, o.max_characters)
-            return work.rewrite(rows, one_by_one(each))
+            choose = add_up if hasattr(rows, "select") else None
+            return work.rewrite(rows, one_by_one(each), columns={LEFT: ("string", "")}, choose=choose)
 
         return work.transform(rewritten, facts=facts)
 
@@ -91,12 +96,9 @@ def _words(count: int) -> str:
     return f"{count} word{'s' * (count != 1)}"
 
 
-def reasons_left(rows: Dataset, axis: Axis, longest: int) -> dict[str, int]:
-    """Why sentences with gendered words stay, and how many do, the most frequent reason first."""
+def reasons_left(told: Iterable[str]) -> dict[str, int]:
+    """Why sentences with gendered words stay, and how many do, the most frequent reason first; `told` row by row."""
     left: Counter[str] = Counter()
-    with progress("Reading sentences", total=len(rows), unit="rows") as bar:
-        for text in rows["text"]:
-            if workable(text, longest):
-                left.update(neutralised(text, axis).left)
-            bar.advance(1)
+    for reasons in filter(None, told):
+        left.update(json.loads(reasons))
     return dict(left.most_common())
