@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evenhand_sdk import load_axis
 from evenhand_standard.data.neutral_sentences import is_role, neutralised
-from evenhand_standard.data.plural_agreement import agreeing, applied, base_form
+from evenhand_standard.data.plural_agreement import agreeing, applied
 
 GENDER = load_axis("gender")
 
@@ -27,6 +27,10 @@ GENERIC = {
     "Every nurse knows that the keys are hers.": "Every nurse knows that the keys are theirs.",
     "If a pupil fails, he tries again and passes, they say.": None,  # passes may be a noun
     "If a guest comes, she eats and sleeps here.": "If a guest comes, they eat and sleep here.",
+    "If a student focuses, he focuses on his work.": "If a student focuses, they focus on their work.",
+    "Whoever asks knows that he biases the answer.": "Whoever asks knows that they bias the answer.",
+    "If a guest is late, he isn’t served.": "If a guest is late, they aren’t served.",
+    "IF A GUEST CARRIES A BAG, HE CARRIES IT IN.": "IF A GUEST CARRIES A BAG, THEY CARRY IT IN.",
     "HE OR SHE MUST SIGN.": "They MUST SIGN.",
     "He or she is late.": "They are late.",
     "When a user logs in, s/he sees his/her page.": "When a user logs in, they see their page.",
@@ -58,6 +62,7 @@ SPECIFIC = {
     "If a man is tired, he should rest.": "the antecedent has a gender",
     "If a pupil asks, she is told what he said.": "pronouns of both groups",
     "Each pupil does what she likes, but does not say why.": "verb agreement is uncertain",
+    "If a pupil is bored, he frobuses the book.": "verb agreement is uncertain",
     "Every pupil says he likes music and cooks.": "verb agreement is uncertain",
 }
 
@@ -84,18 +89,6 @@ def test_a_paragraph_is_rewritten_whole_or_not_at_all() -> None:
     assert found.left == {"another sentence of the paragraph keeps its pronouns": 1, "no generic antecedent": 1}
     apart = neutralised(text.replace(". He", ".\nHe"), GENDER)
     assert apart.text == "If a person has worked all their life, they may rest.\nHe's tired."
-
-
-@pytest.mark.parametrize(
-    ("verb", "base"),
-    [
-        ("goes", "go"), ("carries", "carry"), ("watches", "watch"), ("takes", "take"), ("passes", "pass"),
-        ("fixes", "fix"), ("buzzes", "buzz"), ("dies", "die"), ("aches", "ache"), ("is", "are"), ("has", "have"),
-        ("uses", "use"), ("plays", "play"), ("pushes", "push"),
-    ],
-)  # fmt: skip
-def test_base_forms(verb: str, base: str) -> None:
-    assert base_form(verb) == base
 
 
 @pytest.mark.parametrize(

@@ -18,31 +18,10 @@ from evenhand_standard.data.neutral_words import (
     NOT_VERBS,
     PARTICIPLES,
 )
+from evenhand_standard.data.verb_forms import IRREGULAR, base_form
 
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-IRREGULAR = {
-    "is": "are",
-    "was": "were",
-    "has": "have",
-    "does": "do",
-    "isn't": "aren't",
-    "wasn't": "weren't",
-    "hasn't": "haven't",
-    "doesn't": "don't",
-}
 _LINK = re.compile(r"(?:,\s*(?:(?:and|or|but)\s+)?(?:then\s+)?|\b(?:and|or|but)\s+(?:then\s+)?)")
-
-
-def base_form(verb: str) -> str:
-    """The plain form of a regular verb in the third person: carries -> carry, watches -> watch, takes -> take."""
-    lowered = verb.lower()
-    if lowered in IRREGULAR:
-        return IRREGULAR[lowered]
-    if lowered.endswith("ies") and len(lowered) > 4:
-        return verb[:-3] + "y"
-    if lowered.endswith(("sses", "shes", "ches", "xes", "zzes", "oes")) and lowered != "aches":
-        return verb[:-2]
-    return verb[:-1]
 
 
 def agreeing(sentence: str, start: int, end: int) -> list[tuple[int, int, str]] | None:
@@ -69,14 +48,13 @@ def agreeing(sentence: str, start: int, end: int) -> list[tuple[int, int, str]] 
     verb = _verb_after(sentence, end)
     if verb is None:
         return []
-    word = verb[0].lower()
+    word = _straight(verb[0])
     edits: list[tuple[int, int, str]] = []
-    if word in IRREGULAR:
-        edits.append((verb.start(), verb.end(), _cased(IRREGULAR[word], verb[0])))
-    elif word.endswith("s") and not word.endswith("ss"):
-        if word in NOT_VERBS:
+    if word in IRREGULAR or (word.endswith("s") and not word.endswith("ss")):
+        base = base_form(verb[0])
+        if word in NOT_VERBS or base is None:
             return None
-        edits.append((verb.start(), verb.end(), base_form(verb[0])))
+        edits.append((verb.start(), verb.end(), base))
     if word in ("did", "do", "does", "can", "could", "will", "would", "shall", "should", "may", "might", "must", "had"):
         return edits
     rest = _coordinated(sentence, verb.end())
@@ -88,14 +66,15 @@ def agreeing(sentence: str, start: int, end: int) -> list[tuple[int, int, str]] 
 def _inverted(sentence: str, start: int) -> list[tuple[int, int, str]] | None:
     """The auxiliary before the pronoun of a question, repaired; empty when there is none, None when unsure."""
     words = list(WORD.finditer(sentence[:start]))
-    if not words or words[-1][0].lower() not in IRREGULAR:
+    if not words or _straight(words[-1][0]) not in IRREGULAR:
         return []
     if sentence[words[-1].end() : start].strip():
         return []
     auxiliary = words[-1]
     opens = len(words) == 1 or not sentence[words[-2].end() : auxiliary.start()].isspace()
     if opens or words[-2][0].lower() in AUXILIARY_STARTS:
-        return [(auxiliary.start(), auxiliary.end(), _cased(IRREGULAR[auxiliary[0].lower()], auxiliary[0]))]
+        base = base_form(auxiliary[0])
+        return None if base is None else [(auxiliary.start(), auxiliary.end(), base)]
     return None
 
 
@@ -128,21 +107,21 @@ def _coordinated(sentence: str, start: int) -> list[tuple[int, int, str]] | None
         word = _verb_after(sentence, link.end())
         if word is None or word.end() > stop:
             continue
-        lowered = word[0].lower()
+        lowered = _straight(word[0])
         if not lowered.endswith("s") and lowered not in IRREGULAR or lowered.endswith("ss"):
             continue
         if lowered in NOT_VERBS:
             continue  # a subject or an object of its own follows: and his wife works
-        base = base_form(lowered)
-        if lowered in IRREGULAR or base in COMMON_VERBS:
-            edits.append((word.start(), word.end(), _cased(base, word[0])))
-        else:
+        base = base_form(word[0])
+        if base is None or not (lowered in IRREGULAR or base.lower() in COMMON_VERBS):
             return None
+        edits.append((word.start(), word.end(), base))
     return edits
 
 
-def _cased(word: str, like: str) -> str:
-    return word[:1].upper() + word[1:] if like[:1].isupper() else word
+def _straight(word: str) -> str:
+    """A word as the lists write it."""
+    return word.lower().replace("’", "'")
 
 
 def applied(text: str, edits: Sequence[tuple[int, int, str]]) -> str:
