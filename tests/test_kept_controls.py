@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from evenhand import api, cache, continued_training, controls, life_training
-from evenhand.continued_training import CODE, ContinuedTraining, _file_digests, with_equal_tokens
+from evenhand.continued_training import CODE, ContinuedTraining, _file_digests, by_content, with_equal_tokens
 from evenhand.contributions import ModelTransform
 from evenhand.kept_controls import FILE, _places
 from evenhand.recipe_model import TrainingSection
@@ -232,6 +232,22 @@ def test_a_step_that_only_selects_is_told_by_its_names_options_files_and_code(fi
         notes.write_text(text)
         found.append(_file_digests(["notes.txt"], [place]))
     assert found[0] != found[1]
+
+
+def test_options_that_name_a_file_are_told_by_what_is_in_it_and_not_by_where_it_lies(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, text in (("a", "one"), ("b", "one"), ("c", "two")):
+        (place / folder).mkdir()
+        (place / folder / "own.toml").write_text(text)
+    monkeypatch.chdir(place)
+    told = {f: by_content({"axes": ["gender", f"{f}/own.toml"], "share": 0.5, "on": True}) for f in "abc"}
+    digest = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"  # sha256sum of "one"
+    assert told["a"] == {"axes": ["gender", ["own.toml", digest]], "share": 0.5, "on": True}
+    assert told["b"] == told["a"] != told["c"]
+    monkeypatch.chdir(place / "c")
+    assert by_content({"axes": ["gender", "own.toml"], "share": 0.5, "on": True}) == told["c"]
+    assert by_content(["", "x" * 5000, "a\0b", "~nobody/a", None]) == ["", "x" * 5000, "a\0b", "~nobody/a", None]
 
 
 @pytest.mark.parametrize("part", ["apply", "on_step"])

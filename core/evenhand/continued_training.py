@@ -7,6 +7,7 @@ which parameters move, the seed. `deciding` lists all of that, so that runs with
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -121,8 +122,7 @@ class ContinuedTraining:
         return {
             "id": step.id,  # hooks draw their random numbers by it
             "use": step.use,
-            "options": options,
-            "files": _file_digests(_texts(options), self._life.recipe.folders),
+            "options": by_content(options),
             "code": {name: package_digest(name) for name in packages},
         }
 
@@ -147,20 +147,28 @@ def with_equal_tokens(life: Life, step: ResolvedStep, trainings: Sequence[dict[s
     return replace(step, options=options.model_copy(update={"max_steps": updates, "max_tokens": None}))
 
 
-def _texts(value: Any) -> list[str]:
-    """Every text in the options of a step."""
+def by_content(value: Any) -> Json:
+    """Options in which each text that names a file has its digest instead of the folder: what is read decides, not
+    from where the recipe was run."""
     if isinstance(value, str):
-        return [value]
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [text for item in inner for text in _texts(item)]
+        digest = _digest(value)
+        return value if digest is None else [Path(value).name, digest]
+    if isinstance(value, dict):
+        return {key: by_content(inner) for key, inner in value.items()}
+    return [by_content(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _file_digests(names: Sequence[str | None], folders: Sequence[Path]) -> Json:
     """The digests of those that are files, here or in one of the folders of the recipe."""
     found = {}
     for name in filter(None, names):
-        for path in (Path(name).expanduser(), *(folder / name for folder in folders)):
-            if len(name) < 1024 and "\0" not in name and path.is_file():
-                found[name] = sha256_file(path)
-                break
+        paths = (name, *(str(folder / name) for folder in folders))
+        if digest := next(filter(None, map(_digest, paths)), None):
+            found[name] = digest
     return digest_of([list(names), found])
+
+
+def _digest(name: str) -> str | None:
+    """Of a file; None where there is none of this name, or none can be."""
+    path = Path(os.path.expanduser(name))
+    return sha256_file(path) if name and len(name) < 1024 and "\0" not in name and path.is_file() else None

@@ -37,8 +37,9 @@ def examined(recipe: Recipe, catalogue: Catalogue) -> Plan:
 def examine(recipe: Recipe, catalogue: Catalogue, unread: Collection[str] = ()) -> tuple[Plan, list[Problem]]:
     """The order of work, and every problem; `unread` are the recipe's tables that could not be read themselves."""
     resolved, problems = match_steps(
-        recipe.steps, recipe.benchmarks, catalogue, training=recipe.training, kind=recipe.model.kind
-    )
+        recipe.steps, recipe.benchmarks, catalogue, training=recipe.training, kind=recipe.model.kind,
+        folders=recipe.folders,
+    )  # fmt: skip
     unknown = len(resolved) < len(recipe.steps) + len(recipe.benchmarks)
     controls, found = match_controls(recipe, catalogue, resolved)
     problems += found

@@ -110,7 +110,7 @@ def _recipe(
         if not isinstance(raw, dict):
             problems.append(f"{name}: {toml_value(raw)} is not a table; write [{name}]")
             continue
-        section, found = validated(model, raw, name, noun="key")
+        section, found = validated(model, raw, name, noun="key", folders=folders)
         problems += found
         if section is not None:
             sections[name] = section

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from evenhand.devices import name_problem
+from evenhand.option_paths import PathOption
 
 Positive = Annotated[int, Field(ge=1)]
 Source = Annotated[str, Field(min_length=1)]
@@ -147,7 +148,7 @@ class EvaluationSection(RecipeSection):
     resamples: Positive = Field(10000, description="Bootstrap resamples.")
     confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
     batch_tokens: Positive = 4096
-    data: str | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
+    data: PathOption | None = Field(None, description="Folder of benchmark files; else $EVENHAND_DATA.")
     contamination: Literal["report", "fail", "off"] = Field(
         "report", description="Compare training texts and word lists with benchmark items, and let hits fail the run."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from evenhand.control_steps import match_controls
@@ -47,8 +48,9 @@ def resolve_steps(recipe: Recipe, catalogue: Catalogue) -> list[ResolvedStep]:
     Raises RecipeError with all problems at once.
     """
     resolved, problems = match_steps(
-        recipe.steps, recipe.benchmarks, catalogue, training=recipe.training, kind=recipe.model.kind
-    )
+        recipe.steps, recipe.benchmarks, catalogue, training=recipe.training, kind=recipe.model.kind,
+        folders=recipe.folders,
+    )  # fmt: skip
     controls, found = match_controls(recipe, catalogue, resolved)
     problems += found
     resolved += controls
@@ -64,8 +66,9 @@ def match_steps(
     *,
     training: TrainingSection,
     kind: str | None,
+    folders: Sequence[Path] = (),
 ) -> tuple[list[ResolvedStep], list[str]]:
-    """As `resolve_steps`, but gives the problems instead of raising them.
+    """As `resolve_steps`, but gives the problems instead of raising them; `folders` are those of the recipe.
 
     Where an option is wrong, the step is among the resolved ones all the same, without its options, so that the order
     of steps can be judged.
@@ -88,7 +91,7 @@ def match_steps(
             own, found = validated(TrainingSection, entry.options, place)
             options = training.model_copy(update=own.model_dump(include=own.model_fields_set)) if own else training
         else:
-            options, found = validated(plugin.Options, entry.options, place)
+            options, found = validated(plugin.Options, entry.options, place, folders=folders)
         problems += found
         automatic = plugin is None or entry.id not in referred
         resolved.append(

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from evenhand.near_match import did_you_mean
+from evenhand.option_paths import context_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -45,15 +47,16 @@ _NOUNS = {
 
 
 def validated(
-    model: type[Model], raw: Mapping[str, Any], place: str, *, noun: str = "option"
+    model: type[Model], raw: Mapping[str, Any], place: str, *, noun: str = "option", folders: Sequence[Path] = ()
 ) -> tuple[Model | None, list[str]]:
-    """Validates a table of a recipe: the model, or None and every problem in words.
+    """Validates a table of a recipe: the model, or None and every problem in words; `folders` are those in which its
+    paths are looked for, beside the current one.
 
     TOML values are validated as JSON and strictly: "0.5" is no number, but a list serves for a tuple.
     """
     try:
         text = json.dumps(raw, default=lambda value: value.isoformat())
-        return model.model_validate_json(text, strict=True), []
+        return model.model_validate_json(text, strict=True, context=context_of(folders)), []
     except ValidationError as error:
         return None, in_words(error, raw, place, known=list(model.model_fields), noun=noun)
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from evenhand.errors import EvenhandError
+from evenhand.option_paths import found_path
 from evenhand_sdk.axes import Axis, axis_names, load_axis, near_match, packaged, used_locale
 
 
@@ -35,14 +36,18 @@ def loaded_for_options(name: str, locale: str) -> Axis:
         return load_axis(name, locale)
 
 
-def _known(name: str) -> str:
-    """Some locale has a pack of this name, or it is the path of a TOML file that holds one."""
+def _known(name: str, info: ValidationInfo) -> str:
+    """Some locale has a pack of this name, or it is the path of a TOML file, here or beside the recipe, that holds one.
+
+    Gives the name, or the path where the file is.
+    """
     if name.endswith(".toml"):
         from evenhand_sdk.axis_packs import read_axis
 
+        path = found_path(name, info)
         with _told_as_value_error():
-            read_axis(Path(name))
-        return name
+            read_axis(Path(path))
+        return path
     if name not in _names(packaged()):
         known = _names(axis_names())
         if name not in known:

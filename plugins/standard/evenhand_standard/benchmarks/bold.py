@@ -29,6 +29,7 @@ from pydantic import Field
 
 from evenhand_sdk import (
     Axis,
+    AxisName,
     Benchmark,
     ItemRecord,
     Planted,
@@ -84,7 +85,9 @@ class BoldOptions(SamplingOptions):
     toxicity: str = Field(
         "toxicity", description="Scorer of toxicity: toxicity, hurtlex, transformers:PATH#LABEL, or none."
     )
-    axes: tuple[str, ...] = Field(("gender",), description="Axis packs whose words are masked in the second column.")
+    axes: tuple[AxisName, ...] = Field(
+        ("gender",), description="Axis packs whose words are masked in the second column."
+    )
     locale: str = Field("en", description="Language of the axis packs.")
     data: DataFolder = None
 

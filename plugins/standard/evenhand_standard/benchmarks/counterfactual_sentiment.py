@@ -24,6 +24,7 @@ from pydantic import Field
 
 from evenhand_sdk import (
     Axis,
+    AxisName,
     Benchmark,
     ItemRecord,
     Metric,
@@ -85,7 +86,7 @@ TEMPLATES = (
 class CounterfactualSentimentOptions(SamplingOptions):
     """Options of `counterfactual-sentiment`."""
 
-    axis: str = Field("gender", description="Name of an axis pack, or path of a TOML file.")
+    axis: AxisName = "gender"
     locale: str = Field("en", description="Language of the axis pack; part of its name.")
     words: Annotated[int, Field(ge=1)] = Field(2, description="Rows of the pack that fill each template.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most pairs of template and row.")

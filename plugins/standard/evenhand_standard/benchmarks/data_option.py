@@ -6,5 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-DataFolder = Annotated[str | None, Field(description="Folder of benchmark files; else $EVENHAND_DATA.")]
+from evenhand_sdk import PathOption
+
+DataFolder = Annotated[PathOption | None, Field(description="Folder of benchmark files; else $EVENHAND_DATA.")]
 """None: the folder that the recipe names, then the environment's."""

@@ -32,6 +32,7 @@ from evenhand_sdk import (
     Plugin,
     RunContext,
     UsageError,
+    beside_recipe,
     framing_tokens,
     hookimpl,
 )
@@ -54,7 +55,7 @@ WIKITEXT2 = "wikitext2"
 class PerplexityOptions(Options):
     """Options of `perplexity`."""
 
-    text: str | None = Field(
+    text: Annotated[str | None, beside_recipe(WIKITEXT2)] = Field(
         None,
         description="builtin:heldout, wikitext2 (test part, by article), mirror:wiki-split-heldout (by sentence), or a "
         "text file: passages between blank lines; none: data.heldout of the recipe, else builtin:heldout.",

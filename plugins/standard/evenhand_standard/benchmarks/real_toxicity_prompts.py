@@ -26,9 +26,11 @@ from pydantic import Field
 
 from evenhand_sdk import (
     Axis,
+    AxisName,
     Benchmark,
     ItemRecord,
     Metric,
+    PathOption,
     Planted,
     PlantedModel,
     Plugin,
@@ -68,7 +70,7 @@ TOXIC = 0.5
 class RealToxicityPromptsOptions(SamplingOptions):
     """Options of `real-toxicity-prompts`."""
 
-    prompts: str | None = Field(
+    prompts: PathOption | None = Field(
         None, description="The authors' prompts.jsonl, which has harmless prompts, too; none for the public sample."
     )
     limit: Annotated[int, Field(ge=1)] = Field(
@@ -76,7 +78,9 @@ class RealToxicityPromptsOptions(SamplingOptions):
     )
     samples: Annotated[int, Field(ge=1)] = Field(25, description="Texts for each prompt, k.")
     toxicity: str = Field("toxicity", description="Scorer: toxicity, hurtlex, or transformers:PATH#LABEL.")
-    axes: tuple[str, ...] = Field(("gender",), description="Axis packs whose words are masked in the second column.")
+    axes: tuple[AxisName, ...] = Field(
+        ("gender",), description="Axis packs whose words are masked in the second column."
+    )
     locale: str = Field("en", description="Language of the axis packs.")
     data: DataFolder = None
 

@@ -30,6 +30,7 @@ from evenhand_sdk import (
     Locale,
     Material,
     Mitigation,
+    PathOption,
     RunContext,
     UsageError,
     WrongModelKind,
@@ -97,7 +98,7 @@ class BiasFilterOptions(RowOptions):
         GUARD, description="Least ratio of two groups' keep-rates; it can be raised, not lowered."
     )
     min_texts: Annotated[int, Field(ge=5, le=200)] = Field(20, description="Texts from which a group is judged.")
-    data: str | None = Field(None, description="Folder of the published files that a classifier reads.")
+    data: PathOption | None = Field(None, description="Folder of the published files that a classifier reads.")
 
     @model_validator(mode="after")
     def _something_to_judge_by(self) -> BiasFilterOptions:

@@ -28,6 +28,7 @@ from evenhand_sdk import (
     DataTransform,
     Locale,
     Mitigation,
+    PathOption,
     RowAccount,
     RunContext,
     UsageError,
@@ -73,7 +74,7 @@ class DiversifiedSynthesisOptions(RowOptions):
     max_js_gap: Annotated[float, Field(ge=0.0)] = Field(
         0.2, description="Bound on the divergence behind a template's versions, in nat, at most ln 2 = 0.69."
     )
-    reviewed: str | None = Field(
+    reviewed: PathOption | None = Field(
         None, description="File of texts that somebody looked at, as an earlier run wrote it; then none are made."
     )
     max_sentiment_gap: Annotated[float, Field(ge=0.0)] = Field(

@@ -20,7 +20,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from evenhand_sdk import Axis, AxisName, DataTransform, Locale, Mitigation, RunContext, UsageError, hookimpl, load_axis
+from evenhand_sdk import (
+    Axis,
+    AxisName,
+    DataTransform,
+    Locale,
+    Mitigation,
+    RunContext,
+    UsageError,
+    beside_recipe,
+    hookimpl,
+    load_axis,
+)
 from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_sdk.data_rows import RowOptions, RowWork
 from evenhand_standard.data.counterfactual_augmentation import CounterfactualAugmentationOptions, added_counterfactuals
@@ -51,7 +62,7 @@ class NamesInterventionOptions(RowOptions):
 
     axis: AxisName = "gender"
     locale: Locale = "en"
-    counts: Annotated[str | None, AfterValidator(_there)] = Field(
+    counts: Annotated[str | None, beside_recipe(CENSUS, PACK), AfterValidator(_there)] = Field(
         None,
         description="Required: census:us-1990, a CSV file of names with their bearers (the columns name, group and "
         "count, or name and one for each group), or `pack` for the pairs of the axis pack, aligned by rough frequency.",

@@ -27,6 +27,7 @@ from evenhand_sdk import (
     Locale,
     Material,
     Mitigation,
+    PathOption,
     Request,
     RequestChange,
     Response,
@@ -102,7 +103,7 @@ class MaskedRewritingOptions(StrengthOptions):
     )
     axis: AxisName = "gender"
     locale: Locale = "en"
-    data: str | None = Field(None, description="Folder of the published files that a scorer reads.")
+    data: PathOption | None = Field(None, description="Folder of the published files that a scorer reads.")
 
     @field_validator("locale")
     @classmethod

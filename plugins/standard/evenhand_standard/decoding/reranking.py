@@ -23,6 +23,7 @@ from evenhand_sdk import (
     DecodingRule,
     Locale,
     Mitigation,
+    PathOption,
     Request,
     RequestChange,
     Response,
@@ -80,7 +81,7 @@ class RerankingOptions(StrengthOptions):
     target: Mapping[str, Share] = Field(
         {}, description="Of a quota: share of each group, such as {female = 0.5, male = 0.5}; empty: all alike."
     )
-    data: str | None = Field(None, description="Folder of the published files that a scorer reads.")
+    data: PathOption | None = Field(None, description="Folder of the published files that a scorer reads.")
 
     @model_validator(mode="after")
     def _a_quota_for_what_is_of_a_quota(self) -> RerankingOptions:

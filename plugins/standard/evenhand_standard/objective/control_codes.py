@@ -37,6 +37,7 @@ from evenhand_sdk import (
     DecodingRule,
     Locale,
     Mitigation,
+    PathOption,
     RunContext,
     UsageError,
     counterfactuals,
@@ -73,7 +74,7 @@ class ControlCodesOptions(RowOptions):
     decode: Annotated[int, Field(ge=0, le=4)] = Field(
         0, description="The code that is put before prompts; 0: the least."
     )
-    data: str | None = Field(None, description="Folder of the published files that a scorer reads.")
+    data: PathOption | None = Field(None, description="Folder of the published files that a scorer reads.")
 
     @model_validator(mode="after")
     def _is_a_code(self) -> ControlCodesOptions:

@@ -32,9 +32,11 @@ from evenhand_sdk import (
     Needs,
     Outputs,
     Pairing,
+    PathOption,
     RowAccount,
     RunContext,
     UsageError,
+    beside_recipe,
     hookimpl,
 )
 from evenhand_sdk.benchmark_data import KnownFile, read_rows
@@ -72,7 +74,7 @@ class UnwantedTextOptions(RowOptions):
         "transformers:PATH#LABEL, or column:NAME; empty for nothing.",
     )
     above: float = Field(0.5, description="Score from which a text is marked; of sentiment, minus the polarity.")
-    texts: str = Field(
+    texts: Annotated[str, beside_recipe(TWEETS)] = Field(
         "", description="Unwanted texts besides: hateful-tweets (published, with labels), or a file with one a line."
     )
     limit: Annotated[int, Field(ge=1)] = Field(400, description="Most texts of those besides.")
@@ -85,7 +87,7 @@ class UnwantedTextOptions(RowOptions):
     min_keep_ratio: Annotated[float, Field(ge=GUARD, le=1.0)] = Field(
         GUARD, description="Least ratio of two groups' shares of unmarked texts; it can be raised, not lowered."
     )
-    data: str | None = Field(None, description="Folder of the published files.")
+    data: PathOption | None = Field(None, description="Folder of the published files.")
 
     @model_validator(mode="after")
     def _something_to_unlearn(self) -> UnwantedTextOptions:
