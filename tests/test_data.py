@@ -172,13 +172,13 @@ def test_lines_of_a_large_file_are_kept_on_disk_and_are_the_same(
 ) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffOne.\r\n\n  Two. \u2028Three.\n".encode())
-    small = data_files.rows_of(path)
+    small = data_files.rows_of(path).rows
     monkeypatch.setattr(data_files, "LARGE", 1)
-    large = data_files.rows_of(path)
+    large = data_files.rows_of(path).rows
     assert large["text"][:] == small["text"][:] == ["One.", "Two.", "Three."]
     assert large.cache_files and not small.cache_files
     path.write_bytes(b"Another.\n")
-    assert data_files.rows_of(path)["text"][:] == ["Another."]  # what was kept of the file as it was is not taken
+    assert data_files.rows_of(path).rows["text"][:] == ["Another."]  # what was kept of the file as it was is not taken
     path.write_bytes(b"\xff\n")
     with pytest.raises(DataUnreadable, match="the text is not in UTF-8"):
         data_files.rows_of(path)
@@ -225,6 +225,11 @@ def test_chats_may_be_all_that_a_file_has(tmp_path: Path) -> None:
     path.write_text(json.dumps({"messages": CHATS[0]}) + "\n")
     found = load_data(section(train=str(path), column="messages"), offline=True, tokenizer=tokenizer)
     assert found.rows.to_dict() == {"text": ["Who is she?. She is a judge.. "]}
+    turns = [{"from": "human", "value": "Hello."}, {"from": "gpt", "value": "Hi."}]
+    path.write_text(json.dumps({"text": "the place is taken", "conversations": turns}) + "\n")
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}"
+    found = load_data(section(train=str(path), column="conversations"), offline=True, tokenizer=tokenizer)
+    assert found.rows.to_dict() == {"text": ["user: Hello. assistant: Hi. "]}
 
 
 def test_chats_need_a_tokenizer_with_a_template(tmp_path: Path) -> None:

@@ -232,6 +232,12 @@ def test_a_step_that_only_selects_is_told_by_its_names_options_files_and_code(fi
         notes.write_text(text)
         found.append(_file_digests(["notes.txt"], [place]))
     assert found[0] != found[1]
+    (place / "texts").mkdir()
+    of_folder = [_file_digests(["texts"], [place])]
+    for name, text in (("a.txt", "one"), ("a.txt", "two"), ("b.txt", "")):
+        (place / "texts" / name).write_text(text)
+        of_folder.append(_file_digests(["texts"], [place]))
+    assert len(set(of_folder)) == 4
 
 
 def test_options_that_name_a_file_are_told_by_what_is_in_it_and_not_by_where_it_lies(

@@ -159,13 +159,24 @@ def by_content(value: Any) -> Json:
 
 
 def _file_digests(names: Sequence[str | None], folders: Sequence[Path]) -> Json:
-    """The digests of those that are files, here or in one of the folders of the recipe."""
+    """The digests of those that are files, or folders of them, here or in one of the folders of the recipe."""
     found = {}
     for name in filter(None, names):
         paths = (name, *(str(folder / name) for folder in folders))
-        if digest := next(filter(None, map(_digest, paths)), None):
+        if digest := next(filter(None, map(_digest_of_either, paths)), None):
             found[name] = digest
     return digest_of([list(names), found])
+
+
+def _digest_of_either(name: str) -> str | None:
+    """Of a file, or of the files in a folder with their names."""
+    if digest := _digest(name):
+        return digest
+    folder = Path(os.path.expanduser(name))
+    if len(name) >= 1024 or "\0" in name or not folder.is_dir():
+        return None
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest_of([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files])
 
 
 def _digest(name: str) -> str | None:

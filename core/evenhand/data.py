@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.chat_rows import is_chat, texts_of
-from evenhand.errors import DataNotFound, Offline
+from evenhand.errors import DataNotFound, DataUnreadable, Offline
+from evenhand.half_surrogates import REASON as HALVED
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from evenhand.data_files import Read
     from evenhand.recipe_model import DataSection
 
 BUILTIN = "builtin:"
@@ -56,7 +59,8 @@ def load_data(
     mirrors: str | None = None,
     tokenizer: Any = None,
 ) -> Loaded:
-    """Read `[data]`; the text column is called `text` afterwards, and of several sources only that column is kept.
+    """Read `[data]`; the text column is called `text` afterwards, in the place of another one of that name, and of
+    several sources only that column is kept.
 
     A column of chats (lists of turns with `role` and `content`) becomes text by the template of the `tokenizer`;
     without it, chats are no text.
@@ -74,7 +78,7 @@ def load_data(
     parts = [(name, *_read(name, section, offline, folders, mirrors)) for name in section.sources]
     refused: list[Refused] = []
     alone = len(parts) == 1
-    texts = [_with_text(name, rows, section.column, refused, tokenizer, alone=alone) for name, rows, _, _ in parts]
+    texts = [_with_text(name, read, section.column, refused, tokenizer, alone=alone) for name, read, _, _ in parts]
     if len(parts) > 1:
         texts = [part.select_columns("text").cast_column("text", Value("string")) for part in texts]
     rows = texts[0] if len(parts) == 1 else concatenate_datasets(texts)
@@ -88,34 +92,49 @@ def load_data(
     return Loaded(rows, source, digest.hexdigest(), licence, refused)
 
 
-def _with_text(
-    name: str, rows: Dataset, column: str, refused: list[Refused], tokenizer: Any, *, alone: bool
-) -> Dataset:
+def _with_text(name: str, read: Read, column: str, refused: list[Refused], tokenizer: Any, *, alone: bool) -> Dataset:
     """The rows that have text, its column called `text`; beside other sources, plain lines are text in any case.
 
     Those that have none go to `refused`.
     """
+    rows = read.rows
     if not alone and rows.column_names == ["text"]:
         column = "text"
     if column not in rows.column_names:
         raise no_column(name, column, rows.column_names)
-    if column != "text":
-        rows = rows.rename_column(column, "text")
-    values, reasons = rows["text"][:], [""] * len(rows)
-    chats = texts_of(values, tokenizer, where=f"data {name!r}") if tokenizer is not None else None
-    if chats is not None:
-        texts: Any = [text for text, _ in chats]
-        rows = rows.rename_column("text", CHATS).add_column("text", texts).remove_columns(CHATS)
-        reasons = [reason for _, reason in chats]
-    good, before = [], len(refused)
-    for number, text in enumerate(values):
-        if reason := reasons[number] or ("" if chats else why_no_text(text)):
-            refused.append(Refused(name, number, reason, "" if text is None else str(text)[:200]))
+    chats = None
+    if tokenizer is not None and getattr(rows.features[column], "dtype", "") != "string":
+        chats = texts_of(rows[column][:], tokenizer, where=f"data {name!r}")
+    own: list[Refused] = []
+    good = []
+    for number, text in enumerate(rows[column]):
+        if number in read.halved:
+            own.append(Refused(name, number, HALVED, read.halved[number]))
+        elif reason := chats[number][1] if chats is not None else why_no_text(text):
+            own.append(Refused(name, number, reason, "" if text is None else str(text)[:200]))
         else:
             good.append(number)
     if not good:
-        raise DataNotFound("the data set has no row with text", where=f"data {name!r}")
-    return rows if len(refused) == before else rows.select(good)
+        raise _nothing(name, rows, column, own)
+    refused += own
+    if column != "text":
+        rows = rows.remove_columns("text") if "text" in rows.column_names else rows
+        rows = rows.rename_column(column, "text")
+    if chats is not None:
+        texts: Any = [text for text, _ in chats]
+        rows = rows.rename_column("text", CHATS).add_column("text", texts).remove_columns(CHATS)
+    return rows.select(good) if own else rows
+
+
+def _nothing(name: str, rows: Dataset, column: str, refused: Sequence[Refused]) -> DataNotFound:
+    """The error for a source in which no row has text, with why not."""
+    counts = Counter(row.reason for row in refused)
+    known = [f"{n:,} of {len(rows):,} rows: {reason}" for reason, n in counts.most_common()] or ["it has no rows"]
+    texts = [c for c, kind in rows.features.items() if getattr(kind, "dtype", "") == "string" and c != column]
+    if texts:
+        known.append(f"columns of text: {', '.join(texts)}")
+    do = "set data.column" if texts else ""
+    return DataNotFound("the data set has no row with text", where=f"data {name!r}", known="; ".join(known), do=do)
 
 
 def no_column(name: str, column: str, columns: Sequence[str]) -> DataNotFound:
@@ -160,8 +179,11 @@ def find(name: str, folders: Sequence[Path]) -> tuple[Path | None, list[str]]:
     return found, [f"no file or folder {str(p.absolute())!r}" for p in places if found is None]
 
 
-def missing(name: str, folders: Sequence[Path], *, what: str, mirrors: str | None = None) -> DataNotFound | None:
-    """The error for text that certainly is not there, told without asking any network; None when it may be."""
+def missing(
+    name: str, folders: Sequence[Path], *, what: str, mirrors: str | None = None
+) -> DataNotFound | DataUnreadable | None:
+    """The error for text that certainly is not there, or of no kind that is read, told without asking any network;
+    None when it may be."""
     if name.startswith(MIRROR):
         from evenhand import mirrored_texts
 
@@ -171,13 +193,11 @@ def missing(name: str, folders: Sequence[Path], *, what: str, mirrors: str | Non
 
         return None if name.removeprefix(BUILTIN) in names() else unknown(name)
     path, tried = find(name, folders)
-    from evenhand.data_files import SUFFIXES
-
-    if path is not None and (path.is_dir() or path.suffix in SUFFIXES):
-        return None
     if path is not None:
-        tried = [f"{str(path)!r} is none of {', '.join(SUFFIXES)}, and no folder"]
-    elif _may_be_on_hub(name):
+        from evenhand.data_kinds import unread
+
+        return unread(name, path, what)
+    if _may_be_on_hub(name):
         return None
     tried.append("hub: not asked, because it is no hub id (owner/name)")
     return DataNotFound(
@@ -190,17 +210,19 @@ def _tried(tried: list[str]) -> str:
 
 
 def _may_be_on_hub(name: str) -> bool:
-    from evenhand.data_files import SUFFIXES
+    from evenhand.data_kinds import kind_of
 
-    plain = not name.startswith((".", "/", "~")) and not name.endswith(SUFFIXES)
+    plain = not name.startswith((".", "/", "~")) and kind_of(name) is None
     return plain and name.count("/") == 1 and all(name.split("/"))
 
 
 def _read(
     name: str, section: DataSection, offline: bool, folders: Sequence[Path], mirrors: str | None
-) -> tuple[Dataset, str, str]:
+) -> tuple[Read, str, str]:
     """The rows of one source, where they are from, and their licence."""
     from datasets import Dataset
+
+    from evenhand.data_files import Read
 
     if problem := missing(name, folders, what="training text", mirrors=mirrors):
         raise problem
@@ -208,22 +230,23 @@ def _read(
         from evenhand import mirrored_texts
 
         texts = mirrored_texts.read(name, mirrors)
-        return Dataset.from_dict({"text": texts}), f"{name} (published files)", mirrored_texts.licence(name)
+        return Read(Dataset.from_dict({"text": texts})), f"{name} (published files)", mirrored_texts.licence(name)
     if name.startswith(BUILTIN):
-        return Dataset.from_dict({"text": read_texts(name)}), f"{name} (shipped with evenhand)", "Apache-2.0"
+        return Read(Dataset.from_dict({"text": read_texts(name)})), f"{name} (shipped with evenhand)", "Apache-2.0"
     path, tried = find(name, folders)
     if path is not None:
         return _from_disk(path, name, section), f"{'folder' if path.is_dir() else 'file'} {path.name}", ""
-    return _from_hub(name, section, offline, tried)
+    rows, source, licence = _from_hub(name, section, offline, tried)
+    return Read(rows), source, licence
 
 
-def _from_disk(path: Path, name: str, section: DataSection) -> Dataset:
-    """The rows of a file or folder; with a limit, a file is read as a stream and no further."""
+def _from_disk(path: Path, name: str, section: DataSection) -> Read:
+    """The rows of a file or folder; with a limit, files are read as streams and no further."""
     from evenhand.data_files import demand_memory, first_rows, rows_of
+    from evenhand.data_kinds import is_saved
 
-    if section.limit is not None and path.is_file():
-        column = "text" if path.suffix == ".txt" else section.column
-        return first_rows(path, section.limit, column, lambda value: not why_no_text(value) or is_chat(value))
+    if section.limit is not None and not is_saved(path):
+        return first_rows(path, section.limit, section.column, lambda value: not why_no_text(value) or is_chat(value))
     if section.limit is None:
         demand_memory(path, name)
     return rows_of(path, section.split)

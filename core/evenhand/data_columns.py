@@ -7,10 +7,13 @@ import json
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from evenhand.data import find, no_column
+from evenhand.data_kinds import kind_of, opened_text
 from evenhand.errors import DataNotFound
 
+TABS: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
 ROWS = 1000
 """Of JSON lines, whose rows may have other keys each, so many are read."""
 
@@ -33,24 +36,25 @@ def columns_of(path: Path) -> list[str] | None:
     A file that is not what its name says has none that are known: what is wrong with it is told when it is read.
     """
     try:
-        if path.suffix in (".csv", ".tsv"):
-            with path.open(encoding="utf-8-sig", newline="") as stream:
-                rows = csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
+        kind = kind_of(path)
+        if kind in (".csv", ".tsv"):
+            with opened_text(path) as stream:
+                rows = csv.reader(stream, **(TABS if kind == ".tsv" else {}))
                 return next((row for row in rows if row), None)
-        if path.suffix == ".jsonl":
+        if kind == ".jsonl":
             return _of_lines(path)
-        if path.suffix == ".parquet":
+        if kind == ".parquet":
             import pyarrow.parquet
 
             return list(pyarrow.parquet.read_schema(path).names)
-    except (OSError, ValueError, csv.Error):  # pyarrow's errors are among these
+    except (OSError, EOFError, ValueError, csv.Error):  # pyarrow's errors are among these
         return None
     return None
 
 
 def _of_lines(path: Path) -> list[str] | None:
     found: dict[str, None] = {}
-    with path.open(encoding="utf-8-sig") as stream:
+    with opened_text(path) as stream:
         lines = [line for line in islice(stream, ROWS + 1) if line.strip()]
     for line in lines:
         row = json.loads(line)

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import STORAGE_ERRORS
+from evenhand.data_kinds import READERS, files_in, is_saved, kind_of, opened, opened_text
 from evenhand.errors import DataNotFound, DataUnreadable, UsageError
+from evenhand.half_surrogates import copied_without, has_halves
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-SUFFIXES = (".txt", *READERS)
 LARGE = 64 * 1024 * 1024
 """Bytes of a text file from which its lines are kept on disk, not in memory."""
 BATCH = 1000
 """Rows of a stream that are read together."""
 Fit = Callable[[Any], bool]
 """Whether a value of the text column counts as a row."""
+TABS = {"sep": "\t", "quoting": csv.QUOTE_NONE}
+"""In a .tsv a tab ends a field and a line a row, and a quotation mark is one: stray ones swallow rows elsewhere."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """The rows of files or of a saved data set."""
+
+    rows: Dataset
+    halved: Mapping[int, str] = field(default_factory=dict)
+    """Rows in which half of a surrogate pair stood, and the lines that they were."""
 
 
 def lines_of(path: Path) -> list[str]:
@@ -30,36 +44,88 @@ def lines_of(path: Path) -> list[str]:
     if problem := _wrong_byte(path):
         raise problem
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataUnreadable("the file cannot be opened", where=str(path), known=str(error.strerror)) from error
+        with opened_text(path) as stream:
+            text = stream.read()
+    except (OSError, EOFError) as error:
+        raise _cannot_open(path, error) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def first_rows(path: Path, limit: int, column: str, fit: Fit) -> Dataset:
-    """The rows of a file up to the one with which `limit` of them are fit, read as a stream, by blocks of some MB.
+def first_rows(path: Path, limit: int, column: str, fit: Fit) -> Read:
+    """The rows of a file, or of a folder's files, up to the one with which `limit` of them are fit, read as a stream,
+    by blocks of some MB.
 
     A file without the column is read up to its `limit`-th row. Raises DataUnreadable, for what was read alone.
     """
+    parts: list[Read] = []
+    for file in files_in(path) if path.is_dir() else [path]:
+        parts.append(_first_rows(file, limit, "text" if kind_of(file) == ".txt" else column, fit))
+        limit -= _count_of(parts[-1], column, fit)
+        if limit <= 0:
+            break
+    return _joined(parts)
+
+
+def _count_of(read: Read, column: str, fit: Fit) -> int:
+    if column not in read.rows.column_names:
+        return len(read.rows)
+    return sum(fit(value) for number, value in enumerate(read.rows[column]) if number not in read.halved)
+
+
+def _first_rows(path: Path, limit: int, column: str, fit: Fit) -> Read:
     import pyarrow
     from datasets import Dataset, load_dataset
 
-    if path.suffix == ".txt":
-        return Dataset.from_dict({"text": list(islice(_lines(str(path)), limit))})
-    extra = {"sep": "\t"} if path.suffix == ".tsv" else {}
+    kind = kind_of(path) or ""
+    if kind == ".txt":
+        return Read(Dataset.from_dict({"text": list(islice(_lines(str(path)), limit))}))
     parts, found = [], 0
-    with _reading(path, f"no {READERS[path.suffix].upper()} that can be read"):
-        stream = load_dataset(READERS[path.suffix], data_files=str(path), split="train", streaming=True, **extra)
-        for part in stream.with_format("arrow").iter(batch_size=BATCH):
-            values = part[column].to_pylist() if column in part.column_names else [None] * len(part)
-            good = [fit(value) or column not in part.column_names for value in values]
-            counts = list(accumulate(good, initial=found))
-            end = counts.index(limit) if counts[-1] >= limit else len(good)
-            parts.append(part.slice(0, end))
-            found = counts[end]
-            if found == limit:
-                break
-        return Dataset(pyarrow.concat_tables(parts, promote_options="permissive"))
+    try:
+        with _reading(path, _no_such(kind)):
+            stream = load_dataset(READERS[kind], data_files=str(path), split="train", streaming=True, **_extra(kind))
+            for part in stream.with_format("arrow").iter(batch_size=BATCH):
+                values = part[column].to_pylist() if column in part.column_names else [None] * len(part)
+                good = [fit(value) or column not in part.column_names for value in values]
+                counts = list(accumulate(good, initial=found))
+                end = counts.index(limit) if counts[-1] >= limit else len(good)
+                parts.append(part.slice(0, end))
+                found = counts[end]
+                if found == limit:
+                    break
+            return Read(Dataset(pyarrow.concat_tables(parts, promote_options="permissive")))
+    except DataUnreadable:
+        if kind != ".jsonl" or not has_halves(path):
+            raise
+    found = 0
+
+    def enough(line: bytes) -> bool:
+        nonlocal found
+        found += fit(json.loads(line.decode("utf-8-sig")).get(column))
+        return found == limit
+
+    return _read_without_halves(path, enough)
+
+
+def _no_such(kind: str) -> str:
+    return f"no {READERS[kind].upper()} that can be read"
+
+
+def _extra(kind: str) -> dict[str, Any]:
+    return TABS if kind == ".tsv" else {}
+
+
+def _joined(parts: Sequence[Read]) -> Read:
+    """The rows of several files, one after another."""
+    from datasets import concatenate_datasets
+
+    if len(parts) == 1:
+        return parts[0]
+    halved: dict[int, str] = {}
+    before = 0
+    for part in parts:
+        halved |= {before + number: line for number, line in part.halved.items()}
+        before += len(part.rows)
+    return Read(concatenate_datasets([part.rows for part in parts]), halved)
 
 
 def demand_memory(path: Path, name: str) -> None:
@@ -88,15 +154,20 @@ def _memory() -> int | None:
 def _lines(path: str, stamp: tuple[int, int] | None = None) -> Iterator[str]:
     """The lines of a text file in UTF-8 one by one, stripped, without empty ones; `stamp` only names its state."""
     try:
-        with open(path, encoding="utf-8-sig") as stream:
+        with opened_text(Path(path)) as stream:
             for part in stream:
                 yield from (line.strip() for line in part.splitlines() if line.strip())
     except UnicodeDecodeError:
         problem = _wrong_byte(Path(path))
         assert problem is not None
         raise problem from None
-    except OSError as error:
-        raise DataUnreadable("the file cannot be opened", where=path, known=str(error.strerror)) from error
+    except (OSError, EOFError) as error:
+        raise _cannot_open(Path(path), error) from error
+
+
+def _cannot_open(path: Path, error: Exception) -> DataUnreadable:
+    known = str(getattr(error, "strerror", None) or error)
+    return DataUnreadable("the file cannot be opened", where=str(path), known=known)
 
 
 def _rows_of_lines(path: str, stamp: tuple[int, int]) -> Iterator[dict[str, str]]:
@@ -104,28 +175,53 @@ def _rows_of_lines(path: str, stamp: tuple[int, int]) -> Iterator[dict[str, str]
         yield {"text": line}
 
 
-def rows_of(path: Path, split: str = "train") -> Dataset:
-    """The rows of a .txt, .jsonl, .json, .csv, .tsv or .parquet file, or of a split of a saved data set's folder.
+def rows_of(path: Path, split: str = "train") -> Read:
+    """The rows of a .txt, .jsonl, .json, .csv, .tsv or .parquet file, of a folder's files of one kind in the order of
+    their names, or of a split of a saved data set's folder.
 
-    Large files are kept on disk. Raises DataUnreadable, for JSON lines with the number of the line that is wrong;
-    DataNotFound for another split.
+    Large files are kept on disk. Raises DataUnreadable, for JSON lines with the number of the line that is wrong, and
+    for a folder with files of several kinds or of none; DataNotFound for another split.
     """
-    from datasets import load_dataset, load_from_disk
+    from datasets import load_from_disk
 
-    if path.is_dir():
-        with _reading(path, "no data set that was saved with `save_to_disk`"):
-            saved: Any = load_from_disk(str(path))
-        if not isinstance(saved, dict):
-            return saved
-        if split not in saved:
-            known = f"its splits: {', '.join(saved)}"
-            raise DataNotFound(f"it has no split {split!r}", where=str(path), known=known, do="set data.split")
-        return saved[split]
-    if path.suffix == ".txt":
-        return _text_rows(path)
-    extra = {"sep": "\t"} if path.suffix == ".tsv" else {}
-    with _reading(path, f"no {READERS[path.suffix].upper()} that can be read"):
-        return load_dataset(READERS[path.suffix], data_files=str(path), split="train", **extra)
+    if not path.is_dir():
+        return _rows_of_file(path)
+    if not is_saved(path):
+        return _joined([_rows_of_file(file) for file in files_in(path)])
+    with _reading(path, "no data set that was saved with `save_to_disk`"):
+        saved: Any = load_from_disk(str(path))
+    if not isinstance(saved, dict):
+        return Read(saved)
+    if split not in saved:
+        known = f"its splits: {', '.join(saved)}"
+        raise DataNotFound(f"it has no split {split!r}", where=str(path), known=known, do="set data.split")
+    return Read(saved[split])
+
+
+def _rows_of_file(path: Path) -> Read:
+    from datasets import load_dataset
+
+    kind = kind_of(path) or ""
+    if kind == ".txt":
+        return Read(_text_rows(path))
+    try:
+        with _reading(path, _no_such(kind)):
+            return Read(load_dataset(READERS[kind], data_files=str(path), split="train", **_extra(kind)))
+    except DataUnreadable:
+        if kind != ".jsonl" or not has_halves(path):
+            raise
+    return _read_without_halves(path, lambda line: False)
+
+
+def _read_without_halves(path: Path, enough: Callable[[bytes], bool]) -> Read:
+    """The rows of JSON lines in some of which half of a surrogate pair stands, up to a line that is enough."""
+    from datasets import load_dataset
+
+    with TemporaryDirectory() as place, _reading(path, _no_such(".jsonl")):
+        copy = Path(place) / "rows.jsonl"
+        halved = copied_without(path, copy, enough=enough)
+        rows = load_dataset("json", data_files=str(copy), split="train", cache_dir=place, keep_in_memory=True)
+        return Read(rows, halved)
 
 
 def _text_rows(path: Path) -> Dataset:
@@ -162,16 +258,27 @@ def _reading(path: Path, problem: str) -> Iterator[None]:
             cause = cause.__cause__
         if place := _wrong_byte(path):
             raise place from error
+        if _is_empty(path):
+            raise DataUnreadable("the file is empty", where=str(path), do="name a file with rows") from error
         known = _bad_line(path) or f"{type(cause).__name__}: {' '.join(str(cause).split())[:160]}"
         raise DataUnreadable(f"this is {problem}", where=str(path), known=known, do="mend the file") from error
     finally:
         told.setLevel(level)
 
 
+def _is_empty(path: Path) -> bool:
+    """Whether there is nothing but space in a file."""
+    if path.is_dir() or path.stat().st_size > LARGE:
+        return False
+    with contextlib.suppress(OSError, EOFError), opened_text(path) as stream:
+        return not stream.read().strip()
+    return False
+
+
 def _bad_line(path: Path) -> str:
-    if path.suffix != ".jsonl":
+    if kind_of(path) != ".jsonl":
         return ""
-    with path.open(encoding="utf-8") as stream:
+    with contextlib.suppress(OSError, EOFError), opened_text(path) as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
@@ -186,9 +293,9 @@ def _bad_line(path: Path) -> str:
 
 def _wrong_byte(path: Path) -> DataUnreadable | None:
     """The error for a text file that is not in UTF-8; None for one that is, and for other files."""
-    if path.suffix == ".parquet" or not path.is_file():
+    if kind_of(path) == ".parquet" or not path.is_file():
         return None
-    with contextlib.suppress(OSError), path.open("rb") as stream:
+    with contextlib.suppress(OSError, EOFError), opened(path) as stream:
         for number, line in enumerate(stream, 1):
             try:
                 line.decode("utf-8")

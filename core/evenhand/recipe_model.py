@@ -61,7 +61,8 @@ class DataSection(RecipeSection):
 
     train: Source | Annotated[tuple[Source, ...], Field(min_length=1)] = Field(
         "builtin:everyday",
-        description="builtin:NAME, mirror:NAME, a .txt, .jsonl, .csv or .parquet file, or a hub id; or a list of them.",
+        description="builtin:NAME, mirror:NAME, a .txt, .jsonl, .json, .csv, .tsv or .parquet file, a folder of such "
+        "files or of a saved data set, or a hub id; or a list of them.",
     )
     config: str | None = Field(None, description="The configuration, for hub data that has several.")
     split: str = Field("train", min_length=1, description="The split, for hub data and saved data sets.")

@@ -6,6 +6,7 @@ from evenhand.builtin_texts import digest as builtin_digest
 from evenhand.builtin_texts import names as builtin_names
 from evenhand.builtin_texts import passages as builtin_passages
 from evenhand.builtin_texts import read as builtin_lines
+from evenhand.data_kinds import opened_text
 from evenhand.mirrored_texts import read as mirrored_lines
 from evenhand.mirrors import CROWS_PAIRS, WIKITEXT2_TEST, KnownFile, find_file, read_json, read_rows, read_text
 
@@ -19,6 +20,7 @@ __all__ = [
     "builtin_passages",
     "find_file",
     "mirrored_lines",
+    "opened_text",
     "read_json",
     "read_rows",
     "read_text",

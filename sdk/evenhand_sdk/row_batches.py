@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.data import why_no_text
+from evenhand.half_surrogates import REASON
 from evenhand_sdk.row_fates import AXIS, FIXED, GROUP, ORIGIN, STEP, Fate, Fates, Made, Row
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Batch:
         try:
             text.encode()
         except UnicodeEncodeError:
-            return "half of a surrogate pair, which no tokenizer reads"
+            return REASON
         return ""
 
     def _put(self, out: dict[str, list[Any]], given: Mapping[str, list[Any]], k: int, number: int, fate: Fate) -> None:

@@ -42,6 +42,7 @@ from evenhand_sdk.benchmark_data import (
     builtin_names,
     builtin_passages,
     mirrored_lines,
+    opened_text,
     read_text,
 )
 from evenhand_standard.benchmarks.data_digests import data_digest
@@ -156,7 +157,8 @@ def passages(text: str, folder: str | None = None) -> list[str]:
             where="perplexity",
             known=f"texts: builtin:heldout, {WIKITEXT2}, or the path of a text file",
         )
-    blocks = [block.strip() for block in _blocks(path.read_text(encoding="utf-8"))]
+    with opened_text(path) as stream:
+        blocks = [block.strip() for block in _blocks(stream.read())]
     if not blocks:
         raise UsageError("the file has no text", where=str(path))
     return blocks
