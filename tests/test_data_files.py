@@ -61,8 +61,6 @@ def test_why_no_row_has_text_is_counted_and_columns_of_text_are_named(tmp_path: 
     assert told(path, DataNotFound) == (
         f"data '{path}': the data set has no row with text\n  2 of 2 rows: not text but int"
     )
-    path.write_text("text,title\n")
-    assert told(path, DataNotFound).startswith(f"data '{path}': the data set has no row with text\n  it has no rows")
     path = tmp_path / "a.txt"
     path.write_text("\n \n")
     assert told(path, DataNotFound) == f"data '{path}': the data set has no row with text\n  it has no rows"
@@ -146,11 +144,15 @@ def test_a_file_of_another_kind_is_there_and_not_read(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("limit", [None, 2])
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json", "a.tsv"])
-def test_an_empty_file_is_called_empty(tmp_path: Path, name: str, limit: int | None) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.jsonl", ""), ("a.jsonl", "\n \n"), ("a.csv", ""), ("a.csv", "text,title\n"), ("a.tsv", ""), ("a.json", ""),
+     ("a.json", "[]\n"), ("a.jsonl.gz", "")],
+)  # fmt: skip
+def test_a_file_without_rows_is_told(tmp_path: Path, name: str, content: str, limit: int | None) -> None:
     path = tmp_path / name
-    path.write_text("\n \n" if name == "a.jsonl" else "")
-    assert told(path, DataUnreadable, limit=limit) == f"{path}: the file is empty\n  name a file with rows"
+    path.write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    assert told(path, DataUnreadable, limit=limit) == f"{path}: the file has no rows\n  name a file with rows"
 
 
 def test_a_file_that_is_not_packed_as_its_name_says_is_told(tmp_path: Path) -> None:

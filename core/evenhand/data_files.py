@@ -259,7 +259,7 @@ def _reading(path: Path, problem: str) -> Iterator[None]:
         if place := _wrong_byte(path):
             raise place from error
         if _is_empty(path):
-            raise DataUnreadable("the file is empty", where=str(path), do="name a file with rows") from error
+            raise DataUnreadable("the file has no rows", where=str(path), do="name a file with rows") from error
         known = _bad_line(path) or f"{type(cause).__name__}: {' '.join(str(cause).split())[:160]}"
         raise DataUnreadable(f"this is {problem}", where=str(path), known=known, do="mend the file") from error
     finally:
@@ -267,11 +267,13 @@ def _reading(path: Path, problem: str) -> Iterator[None]:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether there is nothing but space in a file."""
+    """Whether there is nothing in a file but space, the names of its columns, or the brackets of a list."""
     if path.is_dir() or path.stat().st_size > LARGE:
         return False
     with contextlib.suppress(OSError, EOFError), opened_text(path) as stream:
-        return not stream.read().strip()
+        content = stream.read().strip()
+        heading = kind_of(path) in (".csv", ".tsv") and "\n" not in content
+        return heading or content in ("", "[]")
     return False
 
 
