@@ -71,7 +71,7 @@ def group_words(text: str, axis: Axis, *, grammar: str | None = None) -> list[Gr
         return [replace(w, start=other.place(w.start), end=other.place(w.end)) for w in words]
     lexicon = compiled(axis, grammar)
     fold = folded(text)
-    found = _in_context(text, find(text, fold, lexicon), lexicon)
+    found = _in_context(text, find(text, fold, lexicon), fold, lexicon)
     if not found:
         return []
     kept = set(_changeable(text, found, fold, lexicon))
@@ -95,7 +95,7 @@ def _counterfactuals(
     if causal:
         found = exempt_so_far(text, lexicon, in_context_so_far(text, found, lexicon)[0])
     else:
-        found = _changeable(text, _in_context(text, found, lexicon), fold, lexicon)
+        found = _changeable(text, _in_context(text, found, fold, lexicon), fold, lexicon)
     if not found:
         return []
     source = found[0].entry.group
@@ -109,7 +109,7 @@ def _counterfactuals(
     return [result for result in swapped if result is not None]
 
 
-def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
+def _in_context(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -> list[Found]:
     """The words that mean a person where the pack asks for it, no surnames, and no parts of the names of things.
 
     A name that is a surname somewhere in the text is one where it stands alone, too (Keith Thomas ... Thomas said).
@@ -120,7 +120,7 @@ def _in_context(text: str, found: list[Found], lexicon: Lexicon) -> list[Found]:
     alone = [word for word in kept if stands_alone(text, word, lexicon)]
     if not alone:
         return kept
-    known = {text[word.start : word.end].lower() for word in outside_of_things(text, surnames, lexicon)}
+    known = {text[word.start : word.end].lower() for word in outside_of_things(text, surnames, lexicon, fold)}
     again = {word.start for word in alone if text[word.start : word.end].lower() in known}
     return [word for word in kept if word.start not in again]
 
@@ -143,9 +143,9 @@ def stands_alone(text: str, word: Found, lexicon: Lexicon) -> bool:
     return word.entry.is_name and not lexicon.grammar.bears_surname(text, word.end)
 
 
-def outside_of_things(text: str, words: Sequence[Found], lexicon: Lexicon) -> list[Found]:
+def outside_of_things(text: str, words: Sequence[Found], lexicon: Lexicon, fold: Folded | None = None) -> list[Found]:
     """Those that are no part of what names a thing: a Bloody Mary is no Mary."""
-    things = Spans(exempt_spans(text, lexicon).things)
+    things = Spans(exempt_spans(text, lexicon, fold).things)
     return [word for word in words if not _inside(word, things)]
 
 
@@ -189,7 +189,7 @@ def changeable(text: str, fold: Folded, lexicon: Lexicon, *, names: bool) -> lis
     found = find(text, fold, lexicon)
     if not names:
         found = [word for word in found if not word.entry.is_name]
-    return _changeable(text, _in_context(text, found, lexicon), fold, lexicon)
+    return _changeable(text, _in_context(text, found, fold, lexicon), fold, lexicon)
 
 
 def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -> list[Found]:

@@ -45,6 +45,7 @@ def exchanged(
     changes: list[Replacement] = []
     taken = Spans((word.start, word.end) for word in found)
     placed: list[Span] = []
+    capital: dict[int, bool] = {}
     free = 0
     confidence = 1.0
     for word, (row, certainty) in zip(found, rows, strict=True):
@@ -61,8 +62,10 @@ def exchanged(
         before = text[start:end]
         if style != "listed" or before[0].isupper() != after[0].isupper():
             after = _written(text, word, after, lexicon)
-            if after[0].islower() and before[0].isupper() and _writes_capital(text, found, other, lexicon.grammar):
-                after = after[0].upper() + after[1:]
+            if after[0].islower() and before[0].isupper():
+                if other not in capital:
+                    capital[other] = _writes_capital(text, found, other, lexicon.grammar)
+                after = after[0].upper() + after[1:] if capital[other] else after
         if certainty < confidence:
             confidence = certainty
         if before == after:

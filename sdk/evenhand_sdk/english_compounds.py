@@ -55,8 +55,12 @@ def _means_mankind(text: str, start: int, end: int) -> bool:
     if text[start:end] == "MAN":
         return False
     if not before:
-        at_start = start == 0 or text[:start].rstrip()[-1:] in (".", "!", "?", ":", '"', "“")
-        return at_start and _MANKIND_DOES.match(text, end) is not None
+        if _MANKIND_DOES.match(text, end) is None:
+            return False
+        place = start
+        while place > 0 and text[place - 1].isspace():
+            place -= 1
+        return start == 0 or text[max(0, place - 1) : place] in (".", "!", "?", ":", '"', "“")
     if before[0][0].lower() not in _OF_MANKIND or text[start].isupper():
         return False
     after = words_after(text, end, 1)

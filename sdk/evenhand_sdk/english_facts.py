@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cached_property
 
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_neighbours import words_after, words_before
@@ -17,6 +18,7 @@ from evenhand_sdk.english_person_words import LINKING, RELATIONS
 from evenhand_sdk.english_persons import is_person_noun
 from evenhand_sdk.english_words import FUNCTION_WORDS, LAW_SIGNS, SHARE_SIGNS
 from evenhand_sdk.grammar import Located, Span
+from evenhand_sdk.spans import Spans
 
 
 def _any(*patterns: str, flags: int = 0) -> re.Pattern[str]:
@@ -123,13 +125,17 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
     """
     found: list[Span] = []
     bounds: list[int] = []
+    whole = _Statement(text)
+    stated: dict[int, _Statement] = {}
+    around = Spans(told)
     for start, end, row in words:
         before = text[max(0, start - _REACH) : start]
         first = _ORDINAL_BEFORE.search(before) is not None and _is_first(text, before, end, row)
         if not first and not speaks_of_group(text, start, end, row):
             continue
         named = row.pos == "noun" and row.words[0][:1].isupper()
-        if not (first or told or _states_fact(text, before) or (named and _PAST.search(text))):
+        counts = _counts(before)
+        if not (first or told or counts or whole.is_fact(before, named=named)):
             continue  # the whole text states none, so its sentences need not be told apart
         if not bounds:
             bounds = [0, *(match.end() for match in sentences.finditer(text)), len(text) + 1]
@@ -137,11 +143,10 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
         sentence = (bounds[place - 1], min(bounds[place], len(text)))
         if first:
             found.append(sentence)
-        elif (
-            any(begin <= start < stop for begin, stop in told)
-            or _states_fact(text[slice(*sentence)], before)
-            or (named and _PAST.search(text, *sentence))
-        ):
+            continue
+        if place not in stated:
+            stated[place] = _Statement(text[slice(*sentence)])
+        if counts or around.touches(start, start + 1) or stated[place].is_fact(before, named=named):
             found.append((start, end))
     return found
 
@@ -171,12 +176,39 @@ def _is_one(noun: str) -> bool:
     return not noun.endswith("s") and noun not in _PEOPLE and noun not in _OFFICES_OF_STATE and noun not in _BODIES
 
 
-def _states_fact(sentence: str, before: str) -> bool:
-    words = set(_WORDS.findall(sentence.lower()))
-    if ("%" in sentence or " in " in before or not SHARE_SIGNS.isdisjoint(words)) and _SHARES.search(sentence):
-        return True
-    if not LAW_SIGNS.isdisjoint(words) and _LAWS.search(sentence):
-        return True
+class _Statement:
+    """What a sentence, or a text, states of groups; each question is asked of it once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def is_fact(self, before: str, *, named: bool) -> bool:
+        """Whether it states a share or a law, or a year long past of a people with a name; `before` stands before the
+        word."""
+        return (
+            self._shares_or_laws
+            or (" in " in before and self._shares)  # one in three women
+            or (named and self._past)
+        )
+
+    @cached_property
+    def _shares_or_laws(self) -> bool:
+        words = set(_WORDS.findall(self._text.lower()))
+        if ("%" in self._text or not SHARE_SIGNS.isdisjoint(words)) and self._shares:
+            return True
+        return not LAW_SIGNS.isdisjoint(words) and _LAWS.search(self._text) is not None
+
+    @cached_property
+    def _shares(self) -> bool:
+        return _SHARES.search(self._text) is not None
+
+    @cached_property
+    def _past(self) -> bool:
+        return _PAST.search(self._text) is not None
+
+
+def _counts(before: str) -> bool:
+    """Whether people are counted right before the word."""
     if _COUNT_BEHIND.search(before):
         return True
     counted = _COUNTED.search(before) or _COUNTED_ARE.search(before)

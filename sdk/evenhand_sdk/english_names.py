@@ -167,9 +167,14 @@ def is_namesake(text: str, start: int) -> bool:
 
 def is_headline(text: str, start: int) -> bool:
     """Whether the line is written with capitals throughout, so that a capital says nothing of a name."""
-    begin = text.rfind("\n", 0, start) + 1
-    end = text.find("\n", start)
-    end = end if end >= 0 else len(text)
+    begin = text.rfind("\n", max(0, start - _LONGEST_HEADLINE), start) + 1
+    if not begin and start >= _LONGEST_HEADLINE:
+        return False
+    end = text.find("\n", start, start + _LONGEST_HEADLINE)
+    if end < 0:
+        if len(text) > start + _LONGEST_HEADLINE:
+            return False
+        end = len(text)
     return end - begin < _LONGEST_HEADLINE and text[end - 1] != "." and _is_title_case(text[begin:end])
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.grammar import Grammar
 from evenhand_sdk.lexicon import Lexicon
+from evenhand_sdk.phrase_search import patterns_for, phrases_in
 from evenhand_sdk.word_search import Folded, folded
 
 _PARAGRAPH_END = re.compile(r"\n\s*\n")
@@ -62,26 +63,21 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
     persons: list[Span] = []
     groups: list[Span] = []
     named: list[Span] = []
-    loud = text.isupper()
-    for scope, pattern in patterns_for(fold.parts, lexicon):
-        spans = [match.span() for match in pattern.finditer(text)]
-        if loud and scope == "phrase":  # where all is written in capitals, none of them says that something is a name
-            quiet = {match.span() for match in pattern.finditer(fold.lower)}
-            spans = [span for span in spans if span in quiet or " " not in text[slice(*span)]]
-        if spans:
-            if scope == "person":
-                named += [span for span in spans if _stands_alone(text, span, lexicon.grammar)]
-            elif scope == "group":
-                groups += _widened(text, spans, "sentence", lexicon.grammar)
-            else:
-                if scope == "sentence":
-                    spans = [span for span in spans if not lexicon.grammar.is_mere_topic(text, span[0])]
-                kept = things if scope == "phrase" else facts
-                kept += _widened(text, spans, scope, lexicon.grammar)
+    widened = _Widened(text, lexicon.grammar)
+    for scope, spans in phrases_in(text, fold, lexicon):
+        if scope == "person":
+            named += [span for span in spans if _stands_alone(text, span, lexicon.grammar)]
+        elif scope == "group":
+            groups += widened(spans, "sentence")
+        else:
+            if scope == "sentence":
+                spans = [span for span in spans if not lexicon.grammar.is_mere_topic(text, span[0])]
+            kept = things if scope == "phrase" else facts
+            kept += widened(spans, scope)
     if lexicon.persons and not lexicon.grammar.rank_words.isdisjoint(fold.parts):
         rulers, ranks = lexicon.grammar.rulers(text)
         named += rulers
-        facts += _widened(text, ranks, "sentence", lexicon.grammar)
+        facts += widened(ranks, "sentence")
     for span in named:  # John F. Kennedy Airport, Duke of York's Theatre
         (things if lexicon.grammar.in_name_of_thing(text, *span, NO_ROW) else persons).append(span)
     if '"' in text or "*" in text or "_" in text or (not text.isascii() and _QUOTE_MARKS.search(text)):
@@ -107,28 +103,6 @@ def _has_domain(text: str) -> bool:
     return ".com" in text or ".org" in text or ".net" in text
 
 
-def patterns_for(parts: Sequence[str], lexicon: Lexicon) -> list[tuple[str, re.Pattern[str]]]:
-    """(scope, pattern) of the phrases that a text with these parts may contain; mostly none."""
-    anchors = list(lexicon.anchors.intersection(parts))
-    length = lexicon.stem_length
-    if length and (begun := lexicon.stem_heads.intersection([part[:length] for part in parts])):
-        candidates = tuple(part for part in parts if part[:length] in begun)
-        anchors += [
-            stem
-            for head in begun
-            for stem in lexicon.stems[head]
-            if any(part.startswith(stem[:-1]) for part in candidates)
-        ]
-    if "" in lexicon.phrases:
-        anchors.append("")
-    if not anchors:
-        return []
-    present = set(parts)
-    return [
-        (scope, pattern) for anchor in anchors for needs, scope, pattern in lexicon.patterns(anchor) if needs <= present
-    ]
-
-
 def exempt_so_far(text: str, lexicon: Lexicon, words: Sequence[Word]) -> list[Word]:
     """The words that may be changed, each judged by the text up to its own end: the causal form of `exempt_spans`.
 
@@ -150,15 +124,13 @@ def _exempt_at(text: str, word: Spanned, lexicon: Lexicon) -> bool:
 @lru_cache(maxsize=4096)
 def _exempt_in(prefix: str, start: int, lexicon: Lexicon) -> bool:
     """A text that grows by a token asks about all its earlier words again, and these have the same answer."""
+    widened = _Widened(prefix, lexicon.grammar)
     return any(
         first <= start < end
         for scope, pattern in patterns_for(folded(prefix).parts, lexicon)
         if scope != "group"
-        for first, end in _widened(
-            prefix,
-            [match.span() for match in pattern.finditer(prefix)],
-            "paragraph" if scope == "person" else scope,
-            lexicon.grammar,
+        for first, end in widened(
+            [match.span() for match in pattern.finditer(prefix)], "paragraph" if scope == "person" else scope
         )
     )
 
@@ -186,17 +158,28 @@ def _in_address(text: str, start: int) -> bool:
     return any(mark in token for mark in _ADDRESS_MARKS)
 
 
-def _widened(text: str, spans: Sequence[Span], scope: str, grammar: Grammar) -> Sequence[Span]:
-    """The spans themselves, or the sentences or paragraphs around them."""
-    if scope in ("phrase", "person") or not spans:
-        return spans
-    boundary = grammar.sentence_end if scope == "sentence" else _PARAGRAPH_END
-    boundaries = [match.span() for match in boundary.finditer(text)]
-    starts, ends = [0, *(end for _, end in boundaries)], [*(start for start, _ in boundaries), len(text)]
-    return [
-        (starts[bisect_right(starts, start) - 1], ends[min(bisect_left(ends, end), len(ends) - 1)])
-        for start, end in spans
-    ]
+class _Widened:
+    """(spans, scope) -> the spans themselves, or the sentences or paragraphs around them; a text is parted once."""
+
+    def __init__(self, text: str, grammar: Grammar) -> None:
+        self._text = text
+        self._boundary = {"sentence": grammar.sentence_end, "paragraph": _PARAGRAPH_END}
+        self._parted: dict[str, tuple[list[int], list[int]]] = {}
+
+    def __call__(self, spans: Sequence[Span], scope: str) -> Sequence[Span]:
+        if scope not in self._boundary or not spans:
+            return spans
+        if scope not in self._parted:
+            boundaries = [match.span() for match in self._boundary[scope].finditer(self._text)]
+            self._parted[scope] = (
+                [0, *(end for _, end in boundaries)],
+                [*(start for start, _ in boundaries), len(self._text)],
+            )
+        starts, ends = self._parted[scope]
+        return [
+            (starts[bisect_right(starts, start) - 1], ends[min(bisect_left(ends, end), len(ends) - 1)])
+            for start, end in spans
+        ]
 
 
 def is_title(quoted: str, small_words: Collection[str]) -> bool:

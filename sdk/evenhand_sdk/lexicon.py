@@ -23,6 +23,8 @@ As In On At To For He She They We You It I Is Are Was Were Who What There These 
 Other Another Two Three Four Five Six Seven Eight Nine Ten Young Old Poor Rich From With By Of Not So Yet Because While
 After Before Since Although Only Even Such Many Like Unlike Among Between During"""
 _NAME = rf"(?-i:(?!(?:{'|'.join(_NO_NAME.split())})\b)[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])[^\W_]*(?:['’-][^\W_]+)*"
+_PARTS_OF_NAME = 8
+"""Of a name with hyphens and apostrophes; one of more is read as far as that."""
 _NO_MARK = "(?![\u0300-\u036f])"
 """A combining mark behind a letter makes it another letter; \\b does not know that."""
 _OTHER_SCRIPTS = "\u0590"
@@ -61,6 +63,9 @@ class Phrase(NamedTuple):
     fragments: tuple[str, ...]
     needs: frozenset[str]
     """Parts that a text must have for a match."""
+    before: int
+    """How many parts of a match stand before its anchor at most."""
+    behind: int
 
 
 class Guarded(NamedTuple):
@@ -69,6 +74,9 @@ class Guarded(NamedTuple):
     needs: frozenset[str]
     scope: str
     pattern: re.Pattern[str]
+    before: int
+    """How many parts on either side of the anchor a match has at most."""
+    behind: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +117,19 @@ class Lexicon:
         """The phrases with this anchor as patterns, compiled on first use."""
         found = self._patterns.get(anchor)
         if found is None:
-            alike: dict[tuple[frozenset[str], str], list[Sequence[str]]] = {}
+            alike: dict[tuple[frozenset[str], str], list[Phrase]] = {}
             for phrase in self.phrases[anchor]:
-                alike.setdefault((phrase.needs, phrase.scope), []).append(phrase.fragments)
-            found = tuple(Guarded(needs, scope, _pattern(fragments)) for (needs, scope), fragments in alike.items())
+                alike.setdefault((phrase.needs, phrase.scope), []).append(phrase)
+            found = tuple(
+                Guarded(
+                    needs,
+                    scope,
+                    _pattern([phrase.fragments for phrase in phrases]),
+                    max(phrase.before for phrase in phrases),
+                    max(phrase.behind for phrase in phrases),
+                )
+                for (needs, scope), phrases in alike.items()
+            )
             self._patterns[anchor] = found
         return found
 
@@ -133,7 +150,7 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
         for phrase in exemption.phrases:
             for variant in _swapped(phrase, axis, entries):
                 anchor, needs = _anchor(variant, forms)
-                made = Phrase(exemption.scope, tuple(_fragments(variant)), needs)
+                made = Phrase(exemption.scope, tuple(_fragments(variant)), needs, *_beside(variant, anchor))
                 phrases.setdefault(anchor, []).append(made)
     stems = [anchor[:-1] for anchor in phrases if anchor.endswith("*")]
     length = min(map(len, stems), default=0)
@@ -203,6 +220,15 @@ def _anchor(phrase: str, forms: dict[str, list[Form]]) -> tuple[str, frozenset[s
     long = [part for part in whole if len(part) > 3 and part not in forms]
     rare = [part for part in long if part not in _COMMON] or [part for part in whole if part in forms] or long or whole
     return max(sorted(rare), key=len), whole
+
+
+def _beside(phrase: str, anchor: str) -> tuple[int, int]:
+    """How many parts of a match stand before the anchor, and behind it, at most."""
+    shown = phrase.replace("{Name}", " \0 ").replace("*", "* ").lower()
+    found = "".join(char if char in "*\0" else char.translate(SEPARATORS) for char in shown).split()
+    sizes = [_PARTS_OF_NAME if part == "\0" else 1 for part in found]
+    at = [index for index, part in enumerate(found) if part == anchor] or [0]
+    return sum(sizes[: at[-1]]), sum(sizes[at[0] + 1 :])
 
 
 def _swapped(phrase: str, axis: Axis, entries: dict[str, Entry]) -> Iterator[str]:

@@ -6,11 +6,15 @@ looked up in the table of the axis, and only the ones that are there are searche
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from evenhand_sdk.lexicon import Entry, Form, Lexicon
 from evenhand_sdk.word_parts import SEPARATORS
+
+_MUCH = 20_000
+"""Characters that are read to look for some words of a text one after another."""
 
 
 class Found(NamedTuple):
@@ -23,12 +27,23 @@ class Found(NamedTuple):
     several_parts: bool
 
 
-class Folded(NamedTuple):
+@dataclass(frozen=True)
+class Folded:
     """A text made ready for look-ups; `flat` is one character longer at either end."""
 
     lower: str
     flat: str
     parts: list[str]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each of the parts begins in the text."""
+        found, at = [], 0
+        for part in self.parts:
+            at = self.flat.index(part, at)
+            found.append(at - 1)
+            at += len(part)
+        return found
 
 
 def folded(text: str) -> Folded:
@@ -49,6 +64,11 @@ def find(text: str, fold: Folded, lexicon: Lexicon, *, one_part: bool = False) -
         return []
     flat = fold.flat
     places: list[tuple[int, tuple[Form, ...]]] = []
+    if len(heads) * len(flat) > _MUCH:  # a walk through the parts costs less than to look for each of the words
+        places = [
+            (start, lexicon.forms[part]) for part, start in zip(fold.parts, fold.starts, strict=True) if part in heads
+        ]
+        heads = frozenset()
     for head in heads:
         forms, needle, step = lexicon.forms[head], f" {head} ", len(head) + 1
         at = flat.find(needle)
