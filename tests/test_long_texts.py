@@ -142,7 +142,7 @@ def test_whether_a_text_states_a_fact_is_asked_once(size: int, monkeypatch: pyte
     assert len(counterfactuals(long(story, size), GENDER)) == 1
     assert size <= counted["_WORDS"].read <= size + 100 and counted["_SHARES"].read <= size + 100
     told = "Of the 90 sailors 12 were women, and by law the boys in red were men. "
-    counterfactuals(long(story + told, size), GENDER)
+    assert len(counterfactuals(long(story + told, size), GENDER)) == 1
     assert sum(pattern.read for pattern in counted.values()) < 12 * size
 
 

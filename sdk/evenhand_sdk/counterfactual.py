@@ -198,7 +198,7 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     rulers = _rulers(text, found, lexicon.grammar)
     ordinal = "irst " in text or "ond " in text or "ird " in text or "rth " in text or "fth " in text
     words = [
-        (w.start, w.end, w.entry.rows[0])
+        (w.start, w.end, w.entry.row_of_groups)
         for w in found
         if w.entry.of_groups or (ordinal and w.entry.rows[0].pos == "noun")
     ]

@@ -2,7 +2,7 @@
 
 `80 percent of the women voted` and `men were barred from the college` stop being true when the group is exchanged,
 `the women sang` does not. Only words that speak of a group as a group count: plural nouns, adjectives before them,
-`the poor`.
+`the poor`. A fact binds those of its own sentence, all of them: of two groups either both are exchanged or none.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
 
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_neighbours import words_after, words_before
 from evenhand_sdk.english_person_words import LINKING, RELATIONS
-from evenhand_sdk.english_persons import is_person_noun
-from evenhand_sdk.english_words import FUNCTION_WORDS, LAW_SIGNS, SHARE_SIGNS
+from evenhand_sdk.english_persons import is_adjective, is_person_noun
+from evenhand_sdk.english_words import FUNCTION_WORDS, LAW_SIGNS, NOUNS_AND_ADJECTIVES, SHARE_SIGNS
 from evenhand_sdk.grammar import Located, Span
 from evenhand_sdk.spans import Spans
 
@@ -75,6 +77,8 @@ _YEAR_BEFORE = re.compile(
 )
 _SMALL = 9
 """Up to here a number tells persons apart and counts no group."""
+_COUNT_OF = re.compile(r"\d(?: ?%|[\d.,]* per ?cent|[\d.,]*) \Z")
+"""How many, right before an adjective (12 male, 45 percent female)."""
 _PAST = re.compile(r"\b(?:in|from|until|by|since|of|before|after) 1[0-9]{3}\b")
 """A year long past: what the Dutch or the Muslims did then is history."""
 _FIRST = re.compile(
@@ -115,6 +119,8 @@ _OWN = frozenset(
     + ("seven", "eight", "nine", "ten", "both")
 )
 _ORDINAL_BEFORE = re.compile(r"(?:irst|ird|ond|rth|fth) (?:\w+ )?\Z")
+_LONGEST_LIST = 5
+"""Words behind an adjective up to the noun that it is said of (white, black and Asian voters)."""
 _REACH = 48
 
 
@@ -123,52 +129,79 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
 
     `told` are stretches of which a pack says that they state facts about groups; `sentences` matches between two.
     """
-    found: list[Span] = []
-    bounds: list[int] = []
+    speaking: list[_Speaking] = []
+    firsts: list[int] = []
     whole = _Statement(text)
-    stated: dict[int, _Statement] = {}
-    around = Spans(told)
+    fact = False
     for start, end, row in words:
         before = text[max(0, start - _REACH) : start]
-        first = _ORDINAL_BEFORE.search(before) is not None and _is_first(text, before, end, row)
-        if not first and not speaks_of_group(text, start, end, row):
-            continue
-        named = row.pos == "noun" and row.words[0][:1].isupper()
-        counts = _counts(before)
-        if not (first or told or counts or whole.is_fact(before, named=named)):
-            continue  # the whole text states none, so its sentences need not be told apart
-        if not bounds:
-            bounds = [0, *(match.end() for match in sentences.finditer(text)), len(text) + 1]
-        place = bisect_right(bounds, start)
-        sentence = (bounds[place - 1], min(bounds[place], len(text)))
-        if first:
-            found.append(sentence)
-            continue
-        if place not in stated:
-            stated[place] = _Statement(text[slice(*sentence)])
-        if counts or around.touches(start, start + 1) or stated[place].is_fact(before, named=named):
-            found.append((start, end))
+        if _ORDINAL_BEFORE.search(before) and _is_first(text, before, end, row):
+            firsts.append(start)
+        elif speaks_of_group(text, start, end, row):
+            named = row.pos == "noun" and row.words[0][:1].isupper()
+            word = _Speaking(start, end, before, named, _counts(before))
+            fact = fact or word.counted or whole.is_fact(before, named=named)
+            speaking.append(word)
+    if not firsts and not (speaking and (told or fact)):
+        return []  # the whole text states none, so its sentences need not be told apart
+    bounds = [0, *(match.end() for match in sentences.finditer(text)), len(text) + 1]
+    found = [_sentence(text, bounds, start) for start in firsts]
+    around = Spans(told)
+    for span, together in groupby(speaking, key=lambda word: _sentence(text, bounds, word.start)):
+        statement, here = _Statement(text[slice(*span)]), list(together)
+        if any(
+            word.counted
+            or around.touches(word.start, word.start + 1)
+            or statement.is_fact(word.before, named=word.named)
+            for word in here
+        ):
+            found += [(word.start, word.end) for word in here]  # one that stays alone would meet its own group
     return found
+
+
+class _Speaking(NamedTuple):
+    """A word that speaks of a group as a group: text[start:end]."""
+
+    start: int
+    end: int
+    before: str
+    named: bool
+    counted: bool
+
+
+def _sentence(text: str, bounds: Sequence[int], start: int) -> Span:
+    place = bisect_right(bounds, start)
+    return bounds[place - 1], min(bounds[place], len(text))
 
 
 def speaks_of_group(text: str, start: int, end: int, row: WordTuple) -> bool:
     """Whether the word speaks of a group as a group: women, Muslims, black voters, the poor; not her sisters."""
-    if (row.pos == "noun" and row.number != "plural") or text[start:end].lower() in RELATIONS:
+    surface = text[start:end].lower()
+    noun = row.pos == "noun" and surface not in NOUNS_AND_ADJECTIVES
+    if (noun and row.number != "plural") or surface in RELATIONS:
         return False
     near = [found.lower() for found, _ in words_before(text, start, 2)]
     if near and near[0] in _OWN and near[1:] != ["in"]:  # one in three women
         return False
-    if row.pos == "noun":
+    if noun or _COUNT_OF.search(text, max(0, start - _REACH), start):
         return True
-    for place, (following, comma) in enumerate(words_after(text, end, 3)):
+    listed = False
+    for place, (following, comma) in enumerate(words_after(text, end, _LONGEST_LIST)):
         lowered = following.lower()
+        listed = listed or comma
+        if place > 2 and not listed:
+            break
         if not (place or comma) and near[:1] == ["the"] and is_person_noun(following) and _is_one(lowered):
             return False  # the white sheriff
-        if comma or (lowered in FUNCTION_WORDS and lowered not in ("and", "or")):
+        if (comma and not is_adjective(following, bool)) or (
+            lowered in FUNCTION_WORDS and lowered not in ("and", "or")
+        ):
             break
         if lowered in _PEOPLE or (lowered.endswith("s") and not lowered.endswith(("ss", "us"))):
             return True
-    return bool(near) and (near[0] == "the" or (near[0] in LINKING and near[1:] not in _ONE_SUBJECT))
+    if near and near[0] in LINKING:
+        return near[1:] not in _ONE_SUBJECT
+    return bool(near) and near[0] == "the" and row.pos == "adjective"
 
 
 def _is_one(noun: str) -> bool:

@@ -31,7 +31,7 @@ from evenhand_sdk.english_person_nouns import adjective_or_noun, is_origin, is_s
 from evenhand_sdk.english_person_words import FOLLOWERS
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
 from evenhand_sdk.english_rulers import RANK_WORDS, rulers
-from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, SMALL_WORDS
+from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, NOUNS_AND_ADJECTIVES, SMALL_WORDS
 from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap
 
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
@@ -63,6 +63,7 @@ class English:
     )
     small_words: Collection[str] = SMALL_WORDS
     pronouns_after_hyphen = False
+    nouns_and_adjectives: Collection[str] = NOUNS_AND_ADJECTIVES
     agrees = False
     rank_words = RANK_WORDS
 

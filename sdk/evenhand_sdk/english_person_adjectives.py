@@ -51,6 +51,8 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
         return _one_of_persons(before, is_group_word)
     if text[start:end].lower().endswith("est") and _is_record(after):
         return False
+    if nearest[:1] in (["a"], ["an"]) and _joined_one(after, is_group_word):
+        after = [after[0], *after[2:], *words_after(text, end, _BETWEEN + 1)[_BETWEEN:]]
     verdict = _before_noun(after, is_group_word, many=article)
     if verdict is not None:
         return verdict
@@ -71,6 +73,12 @@ def _one_of_persons(before: list[tuple[str, int]], is_group_word: Callable[[str]
         is_group_word(adjective.lower()) and is_person_noun(noun)
         for noun, adjective in zip(words, words[1:], strict=False)
     )
+
+
+def _joined_one(after: list[tuple[str, bool]], is_group_word: Callable[[str], bool]) -> bool:
+    """Whether another one follows with its article before the noun that both have: a black and an Asian woman."""
+    words = [word.lower() for word, _ in after[:3]]
+    return len(words) == 3 and words[0] in ("and", "or") and words[1] in ("a", "an") and is_group_word(words[2])
 
 
 def _is_record(after: list[tuple[str, bool]]) -> bool:
@@ -189,7 +197,7 @@ def _stands_for_persons(
 ) -> bool:
     """The poor, the very old, rich and poor: an adjective that is used as a noun for persons."""
     following = after[0][0].lower() if after else ""
-    if surface.lower() in COLOURS and surface.islower():
+    if surface.lower() in COLOURS and (surface.islower() or not before):
         return False
     if following in ("one", "ones", "way", "thing", "things", "still", "ever", "known", "surviving", "continuously"):
         return False

@@ -18,7 +18,7 @@ from evenhand_sdk.english_person_words import (
     PEOPLE_DO,
     PERSON_PRONOUNS,
 )
-from evenhand_sdk.english_persons import closes, is_person_noun
+from evenhand_sdk.english_persons import closes, is_adjective, is_person_noun
 from evenhand_sdk.english_words import BARE_VERBS, FUNCTION_WORDS, NOUN_VERBS, OPENERS, PLURAL_VERBS
 
 LIKELY, GUESS = 0.9, 0.7
@@ -77,6 +77,7 @@ def adjective_or_noun(
     """Which of an adjective, a singular and a plural noun the word at text[start:end] is."""
     after = words_after(text, end, 2)
     following = _behind(after)
+    listed = bool(after) and (after[0][1] or following in ("and", "or")) and _ends_in_person(words_after(text, end, 5))
     singular, plural, adjective = ("noun", "singular"), ("noun", "plural"), ("adjective", None)
 
     def pick(*wanted: tuple[str, str | None], certainty: float) -> tuple[tuple[str, str | None], float]:
@@ -85,7 +86,7 @@ def adjective_or_noun(
 
     owner = text[end : end + 1] in ("'", "’")
     ends = owner or not following or closes(following) or after[0][1]
-    if text.startswith("-", end) or not (ends or _verb_behind(text, end, plural=singular not in options)):
+    if listed or text.startswith("-", end) or not (ends or _verb_behind(text, end, plural=singular not in options)):
         return pick(adjective, singular, plural, certainty=LIKELY)
     many = following in PLURAL_VERBS
     for position, (word, _) in enumerate(words_before(text, start, 4)):
@@ -106,6 +107,19 @@ def adjective_or_noun(
     if plural in options and singular not in options:
         return pick(plural, adjective, certainty=GUESS)
     return pick(adjective, singular, plural, certainty=GUESS)
+
+
+def _ends_in_person(after: list[tuple[str, bool]]) -> bool:
+    """Whether more adjectives follow, and then the noun for a person that all are said of (French and German
+    students)."""
+    described = False
+    for word, comma in after:
+        if word.lower() in ("and", "or"):
+            continue
+        if word.lower() in DETERMINERS_MANY or not is_adjective(word, bool):
+            return described and not comma and is_person_noun(word)
+        described = True
+    return False
 
 
 def _verb_behind(text: str, end: int, *, plural: bool) -> bool:

@@ -114,6 +114,8 @@ NOT_INFLECTED = _set(
 """Behind he and they alike; some of them only look like verbs in s."""
 
 PLURAL_VERBS = _set("are were have do don't aren't weren't haven't")
+NOUNS_AND_ADJECTIVES = _set("female male")
+"""Listed as nouns, and mostly said of another noun (female voters)."""
 SMALL_WORDS = _set("a an the and or nor but of in on at to for by with from as is")
 """In lower case in the title of a work."""
 

@@ -59,6 +59,9 @@ class Grammar(Protocol):
     """Words that stay in lower case in the title of a work."""
     pronouns_after_hyphen: bool
     """Whether a pronoun behind a hyphen is a word of its own (est-elle), not part of a compound (he-goat)."""
+    nouns_and_adjectives: Collection[str]
+    """Words in lower case that packs list as nouns for one person and that are adjectives, too (a female, female
+    voters)."""
     agrees: bool
     """Whether articles, adjectives or participles change with the gender of a noun (la lectrice, le lecteur)."""
 
@@ -144,6 +147,7 @@ class Plain:
     sentence_end = re.compile(r"[.!?。！？]+[\"'”’»)\]]*\s+|\n+")
     small_words: Collection[str] = ()
     pronouns_after_hyphen = False
+    nouns_and_adjectives: Collection[str] = ()
     agrees = False
     rank_words: frozenset[str] = frozenset()
 

@@ -41,9 +41,14 @@ class Entry(NamedTuple):
     is_name: bool = False
     context: str | None = None
     of_groups: bool = False
-    """An adjective or a plural noun, which may speak of a group as a group."""
+    """It may be an adjective or a plural noun, which may speak of a group as a group."""
     cases: tuple[str, ...] = ()
     """Those of the rows, where grammar must tell them apart."""
+
+    @property
+    def row_of_groups(self) -> WordTuple:
+        """The row in which the word speaks of a group, where it has one."""
+        return next((row for row in self.rows if _is_of_groups(row)), self.rows[0])
 
 
 class Form(NamedTuple):
@@ -137,7 +142,8 @@ class Lexicon:
 @lru_cache(maxsize=64)
 def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
     """The lexicon of an axis, compiled on first use; `grammar` names another grammar than the rules."""
-    entries = _entries(axis)
+    rules = grammar_of(axis.locale, grammar)
+    entries = _entries(axis, rules)
     forms: dict[str, list[Form]] = {}
     for word, entry in entries.items():
         folded = word.replace("’", "'")
@@ -167,12 +173,12 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
         stem_heads=frozenset(by_head),
         stem_length=length,
         persons=any(exemption.scope == "person" for exemption in axis.do_not_flip),
-        grammar=grammar_of(axis.locale, grammar),
+        grammar=rules,
         groups=len(axis.groups),
     )
 
 
-def _entries(axis: Axis) -> dict[str, Entry]:
+def _entries(axis: Axis, grammar: Grammar) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for row in axis.tuples:
         for group, word in enumerate(row.words):
@@ -181,7 +187,7 @@ def _entries(axis: Axis) -> dict[str, Entry]:
                 rows = (*known.rows, row) if known else (row,)
                 context = row.context if known is None else known.context and row.context
                 cases = tuple(row.case for row in rows if row.case) if known else ()
-                many = rows[0].pos == "adjective" or (rows[0].pos == "noun" and rows[0].number == "plural")
+                many = any(map(_is_of_groups, rows)) or word.lower() in grammar.nouns_and_adjectives
                 entries[word.lower()] = Entry(group, rows, known.listed if known else word, False, context, many, cases)
     for names in axis.names:
         for group, name in enumerate(names):
@@ -190,6 +196,10 @@ def _entries(axis: Axis) -> dict[str, Entry]:
                 row = WordTuple(names, None, "name", "singular", None, axis.groups, capitalised=True, certainty=sure)
                 entries[name.lower()] = Entry(group, (row,), name, is_name=True)
     return entries
+
+
+def _is_of_groups(row: WordTuple) -> bool:
+    return row.pos == "adjective" or (row.pos == "noun" and row.number == "plural")
 
 
 _COMMON = frozenset((

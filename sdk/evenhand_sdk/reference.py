@@ -1,8 +1,9 @@
 """Who is who, as far as a swap needs it: the words that belong to a person who must stay as he or she is.
 
 A real person, or one about whom the text states a fact of biology, keeps the group in the whole text. Mentions are
-joined into persons: a name with the same name, a noun with the same noun, a pronoun with its likeliest antecedent of
-the same group (the first one of the sentence, then the first one of the sentence before, then the last one at all).
+joined into persons: a name with the same name, a noun for one person with the same noun, a pronoun with its likeliest
+antecedent of the same group (the first one of the sentence, then the first one of the sentence before, then the last
+one at all). Plural nouns and adjectives say of several people what they are; the next mention may mean others.
 Everything that is said of a person who has one exempt mention stays; others are swapped.
 """
 
@@ -49,6 +50,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
     """Positions of the words that stay because the person whom they mean has an exempt mention."""
     persons: list[_Person] = []
     there: dict[int, list[_Person]] = {}
+    subjects: dict[int, _Person] = {}
     mentioned: list[tuple[Span, _Person]] = []
     named = Spans(exempt.persons)
     starts = [word.start for word in words]
@@ -61,7 +63,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
         word = None if mention.word is None else words[mention.word]
         if word is not None and word.entry.rows[0].pos == "pronoun":
             person = _owner_beside(text, word, before, grammar)
-            person = person or _antecedent(text, word, sentence, persons, there, last, grammar)
+            person = person or _antecedent(text, word, sentence, persons, there, subjects.get(sentence), last, grammar)
             if person is None:
                 person = _new(persons, word.entry.group, fixed=False)
         else:
@@ -69,9 +71,11 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
             group = word.entry.group if word else _group_of(mention, words, starts)
             person = by_key.get(key) if word is None or _repeats(text, word) else None
             if before and _same(text, before, mention, word, group, grammar):
-                person = by_key[key] = _one(before[0], person, group)
+                person = _one(before[0], person, group)
             if person is None:
-                person = by_key[key] = _new(persons, group, fixed=False)
+                person = _new(persons, group, fixed=False)
+            if word is None or not word.entry.of_groups:
+                by_key[key] = person
             if word is None or _relative_of_real(text, word, mentioned, named, grammar):
                 person.real = person.fixed = True
         person.fixed |= mention.fixed
@@ -79,11 +83,13 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
         mentioned.append((person.spans[-1], person))
         if sentence not in person.first_in:
             person.first_in[sentence] = mention.start
-            there.setdefault(sentence, []).append(person)
+            subjects.setdefault(sentence, person)
+            if word is None or not word.entry.of_groups:  # he and she are one
+                there.setdefault(sentence, []).append(person)
         before = person, word
         if mention.word is not None:
             person.words.append(mention.word)
-        if person.group is not None and (word is None or word.entry.rows[0].number != "plural"):
+        if person.group is not None and (word is None or not word.entry.of_groups):
             last[person.group] = person
     _join_forward(text, words, persons, there, bounds, grammar)
     return {word for person in persons if person.fixed for word in person.words}
@@ -105,7 +111,10 @@ def _new(persons: list[_Person], group: int | None, *, fixed: bool) -> _Person:
 
 
 def _repeats(text: str, word: Found) -> bool:
-    """Whether a second mention means the same person: a name does, and so does a noun unless `a` or `an` is new."""
+    """Whether a second mention means the same person: a name does, and so does a noun for one unless `a` or `an` is
+    new."""
+    if word.entry.of_groups:
+        return False
     return word.entry.is_name or not text[max(0, word.start - 3) : word.start].lower().endswith((" a ", "an "))
 
 
@@ -163,16 +172,16 @@ def _antecedent(
     sentence: int,
     persons: list[_Person],
     there: Mapping[int, Sequence[_Person]],
+    subject: _Person | None,
     last: dict[int, _Person],
     grammar: Grammar,
 ) -> _Person | None:
     """The likeliest person of the pronoun's group, or one whose group is not known yet and who now gets it; `there`
-    are the persons of each sentence."""
+    are the single persons of each sentence, and `subject` is who was mentioned first in this one."""
     group = word.entry.group
     here = [p for p in there.get(sentence, ()) if p.group in (group, None)]
     before = [p for p in there.get(sentence - 1, ()) if p.group in (group, None)]
     if _is_object(text, word, grammar):  # she does not see herself without saying so
-        subject = min(there.get(sentence, ()), key=lambda p: p.first_in[sentence], default=None)
         here = [p for p in here if p is not subject]
         before = [p for p in before if p is not subject]
     same = [p for p in here if p.group == group] or here

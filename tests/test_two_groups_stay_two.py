@@ -1,0 +1,152 @@
+"""Where a text speaks of two groups, its counterfactual speaks of two: both are exchanged, or both stay."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evenhand_sdk import counterfactuals, load_axis
+
+WORDS = {
+    "gender": {"female": ["women", "girls", "nuns", "waitresses"], "male": ["men", "boys", "monks", "waiters"]},
+    "race": {"white": ["White"], "black": ["Black"], "asian": ["Asian"], "hispanic": ["Hispanic"]},
+    "religion": {"muslim": ["Muslim"], "christian": ["Christian"], "jewish": ["Jewish"], "hindu": ["Hindu"]},
+    "nationality": {"german": ["German"], "american": ["American"], "italian": ["Italian"], "russian": ["Russian"]},
+}
+NOUNS = (
+    "12 percent of the {} voted.",
+    "In 1990, 30 {} were hired by the {}.",
+    "The law barred the {} from the school.",
+    "Later, the {} and the {} went home.",
+    "The {} liked the {}.",
+    "Most {} laughed.",
+)
+ADJECTIVES = (
+    "60 percent of the {} students voted.",
+    "The law barred {} pupils from the school.",
+    "{} students and {} students became friends.",
+    "{} and {} voters agreed.",
+    "There {}, {} and {} nurses met.",
+    "One {} nurse and one {} singer met two {} drummers.",
+)
+
+
+@st.composite
+def sentences(draw: st.DrawFn) -> tuple[str, list[tuple[str, list[str]]]]:
+    """An axis, and sentences with the words of groups that go into them."""
+    name = draw(st.sampled_from(sorted(WORDS)))
+    every = [word for words in WORDS[name].values() for word in words]
+    found = []
+    for frame in draw(st.lists(st.sampled_from(NOUNS if name == "gender" else ADJECTIVES), min_size=1, max_size=4)):
+        words = draw(st.lists(st.sampled_from(every), min_size=frame.count("{}"), max_size=frame.count("{}")))
+        found.append((frame, words))
+    return name, found
+
+
+def groups(axis: str, words: list[str]) -> list[str]:
+    return [next(group for group, known in WORDS[axis].items() if word in known) for word in words]
+
+
+@settings(max_examples=400, deadline=None)
+@given(sentences())
+def test_two_groups_in_two_groups_out(drawn: tuple[str, list[tuple[str, list[str]]]]) -> None:
+    name, frames = drawn
+    text = " ".join(frame.format(*words) for frame, words in frames)
+    pattern = " ".join(re.escape(frame).replace(r"\{\}", r"([\w-]+)") for frame, _ in frames)
+    every = [word for _, words in frames for word in words]
+    for target in WORDS[name]:
+        for found in counterfactuals(text, load_axis(name), target):
+            match = re.fullmatch(pattern, found.text)
+            assert match is not None, found.text
+            place = 0
+            for _, words in frames:
+                after = match.groups()[place : place + len(words)]
+                place += len(words)
+                had, has = groups(name, words), groups(name, [_listed(name, word) for word in after])
+                assert len(set(had)) == len(set(has)), found.text
+            assert len(every) == place
+
+
+def _listed(axis: str, word: str) -> str:
+    """The word as it is written above: a capital of the sentence is none of the word."""
+    known = [one for words in WORDS[axis].values() for one in words]
+    return next(one for one in known if one.lower() == word.lower())
+
+
+@pytest.mark.parametrize(
+    ("axis", "target", "text", "after"),
+    [
+        (
+            "gender",
+            "female",
+            "In 1990, 30 men were hired. The men liked the women.",
+            "In 1990, 30 men were hired. The women liked the men.",
+        ),
+        (
+            "gender",
+            "male",
+            "12 percent of the women voted. Later, the women and the men went home.",
+            "12 percent of the women voted. Later, the men and the women went home.",
+        ),
+        (
+            "race",
+            "black",
+            "60 percent of the students were white. White students and Black students became friends.",
+            "60 percent of the students were white. Black students and White students became friends.",
+        ),
+        (
+            "religion",
+            "christian",
+            "9 percent of the town is Muslim. Muslim women and Christian women met.",
+            "9 percent of the town is Muslim. Christian women and Muslim women met.",
+        ),
+        ("race", "black", "White, black and Asian voters agreed.", "Black, white and Asian voters agreed."),
+        ("race", "black", "White and Black voters agreed.", "Black and White voters agreed."),
+        ("race", "asian", "A Black and an Asian woman sang.", "An Asian and a Black woman sang."),
+        ("nationality", "german", "French and German students met.", "German and French students met."),
+        ("nationality", "german", "The French and the Americans met.", "The Germans and the Americans met."),
+        (
+            "gender",
+            "female",
+            "The judge freed 40 men. He thanked a man.",
+            "The judge freed 40 men. She thanked a woman.",
+        ),
+    ],
+)
+def test_a_fact_binds_the_words_of_its_own_sentence(axis: str, target: str, text: str, after: str) -> None:
+    assert [found.text for found in counterfactuals(text, load_axis(axis), target)] == [after]
+
+
+@pytest.mark.parametrize(
+    ("axis", "text"),
+    [
+        ("gender", "In 1990, 30 men were hired by the women."),
+        ("race", "White, black and Asian pupils were barred from the school."),
+        ("race", "Black and white engravings hung there, and the film is in black and white."),
+        ("race", "A black and white photograph of a black and white cat lay on a black or white table."),
+        ("gender", "60 percent of the voters were female."),
+        ("gender", "The law bans female drivers."),
+        ("gender", "Female doctors earn less than male doctors."),
+        ("gender", "The sample was 80% male."),
+        ("gender", "About half of the patients were male; the rest were female."),
+    ],
+)
+def test_both_stay_where_the_sentence_states_a_fact_of_one(axis: str, text: str) -> None:
+    assert counterfactuals(text, load_axis(axis)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("A female driver broke the law.", "A male driver broke the law."),
+        ("The female driver broke the law.", "The male driver broke the law."),
+        ("The court let the male go.", "The court let the female go."),
+        ("She was female and he was male.", "He was male and she was female."),
+        ("The rate is high. The male nurses left.", "The rate is high. The female nurses left."),
+    ],
+)
+def test_female_and_male_are_said_of_one_person_too(text: str, after: str) -> None:
+    assert counterfactuals(text, load_axis("gender"))[0].text == after
