@@ -131,6 +131,8 @@ def test_a_fact_binds_the_words_of_its_own_sentence(axis: str, target: str, text
         ("gender", "The law bans female drivers."),
         ("gender", "Female doctors earn less than male doctors."),
         ("gender", "The sample was 80% male."),
+        ("gender", "A poll shows that owners are equally likely to be male or female."),
+        ("gender", "The majority of them have both male and female cousins."),
         ("gender", "About half of the patients were male; the rest were female."),
     ],
 )
@@ -143,6 +145,7 @@ def test_both_stay_where_the_sentence_states_a_fact_of_one(axis: str, text: str)
     [
         ("A female driver broke the law.", "A male driver broke the law."),
         ("The female driver broke the law.", "The male driver broke the law."),
+        ("A female tennis coach broke the law.", "A male tennis coach broke the law."),
         ("The court let the male go.", "The court let the female go."),
         ("She was female and he was male.", "He was male and she was female."),
         ("The rate is high. The male nurses left.", "The rate is high. The female nurses left."),

@@ -155,6 +155,8 @@ def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
     if row.pos == "pronoun" and entry.context is None:
         return True
     grammar = lexicon.grammar
+    if row.pos == "title" and word.style == "upper" and row.capitalised and not grammar.is_title(text, start, end):
+        return False
     if entry.context is not None:
         row = row_of(text, word, lexicon, causal=False)[0]
         if not grammar.names_person(text, start, end, row, lexicon.is_group_word):

@@ -77,7 +77,7 @@ _YEAR_BEFORE = re.compile(
 )
 _SMALL = 9
 """Up to here a number tells persons apart and counts no group."""
-_COUNT_OF = re.compile(r"\d(?: ?%|[\d.,]* per ?cent|[\d.,]*) \Z")
+_COUNT_OF = re.compile(r"\d(?: ?%| per ?cent) \Z|(?<![\d.,])\d{1,3}(?:,\d{3})* \Z")
 """How many, right before an adjective (12 male, 45 percent female)."""
 _PAST = re.compile(r"\b(?:in|from|until|by|since|of|before|after) 1[0-9]{3}\b")
 """A year long past: what the Dutch or the Muslims did then is history."""
@@ -119,6 +119,7 @@ _OWN = frozenset(
     + ("seven", "eight", "nine", "ten", "both")
 )
 _ORDINAL_BEFORE = re.compile(r"(?:irst|ird|ond|rth|fth) (?:\w+ )?\Z")
+_JOINTS = frozenset((" and ", " or ", " nor ", ", ", ", and ", ", or ", "/", "-"))
 _LONGEST_LIST = 5
 """Words behind an adjective up to the noun that it is said of (white, black and Asian voters)."""
 _REACH = 48
@@ -133,15 +134,20 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
     firsts: list[int] = []
     whole = _Statement(text)
     fact = False
-    for start, end, row in words:
-        before = text[max(0, start - _REACH) : start]
-        if _ORDINAL_BEFORE.search(before) and _is_first(text, before, end, row):
-            firsts.append(start)
-        elif speaks_of_group(text, start, end, row):
-            named = row.pos == "noun" and row.words[0][:1].isupper()
-            word = _Speaking(start, end, before, named, _counts(before))
-            fact = fact or word.counted or whole.is_fact(before, named=named)
-            speaking.append(word)
+    for run in _runs(text, words):
+        kinds = []
+        for start, end, row in run:
+            before = text[max(0, start - _REACH) : start]
+            if _ORDINAL_BEFORE.search(before) and _is_first(text, before, end, row):
+                firsts.append(start)
+            elif row.pos != "noun" or row.number == "plural" or text[start:end].lower() in NOUNS_AND_ADJECTIVES:
+                kinds.append((start, end, row, before))
+        if any(speaks_of_group(text, start, end, row) for start, end, row, _ in kinds):
+            for start, end, row, before in kinds:
+                named = row.pos == "noun" and row.words[0][:1].isupper()
+                word = _Speaking(start, end, before, named, _counts(before))
+                fact = fact or word.counted or whole.is_fact(before, named=named)
+                speaking.append(word)
     if not firsts and not (speaking and (told or fact)):
         return []  # the whole text states none, so its sentences need not be told apart
     bounds = [0, *(match.end() for match in sentences.finditer(text)), len(text) + 1]
@@ -157,6 +163,17 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
         ):
             found += [(word.start, word.end) for word in here]  # one that stays alone would meet its own group
     return found
+
+
+def _runs(text: str, words: Sequence[Located]) -> list[list[Located]]:
+    """The words, those together of which one is joined to the next (male or female, white, black and Asian)."""
+    runs: list[list[Located]] = []
+    for word in words:
+        if runs and text[runs[-1][-1][1] : word[0]].lower() in _JOINTS:
+            runs[-1].append(word)
+        else:
+            runs.append([word])
+    return runs
 
 
 class _Speaking(NamedTuple):
@@ -182,6 +199,8 @@ def speaks_of_group(text: str, start: int, end: int, row: WordTuple) -> bool:
         return False
     near = [found.lower() for found, _ in words_before(text, start, 2)]
     if near and near[0] in _OWN and near[1:] != ["in"]:  # one in three women
+        return False
+    if not noun and near[:1] in (["a"], ["an"]):
         return False
     if noun or _COUNT_OF.search(text, max(0, start - _REACH), start):
         return True

@@ -23,7 +23,10 @@ from evenhand_sdk.english_names import (
     is_first_name,
     is_first_name_so_far,
     is_namesake,
+    is_surname_behind_title,
+    is_title,
     named_as_ruler,
+    names_whom,
 )
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
 from evenhand_sdk.english_person_adjectives import describes_person, describes_person_so_far, in_compound
@@ -119,6 +122,8 @@ class English:
         return named_as_ruler(text, start, end)
 
     def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
+        if row.pos != "name" and is_surname_behind_title(text, start, end):
+            return True
         common = row.pos == "noun" and text[start:end].lower() in row.words
         return in_name_of_thing(text, start, end, common=common)
 
@@ -139,6 +144,12 @@ class English:
         if found is None or FUNCTION_WORDS.intersection(found[2].split()):
             return False
         return found["and"] is None or _RELATED.match(text, start) is not None
+
+    def names_whom(self, text: str, end: int, start: int, *, many: bool) -> bool:
+        return names_whom(text, end, start, many=many)
+
+    def is_title(self, text: str, start: int, end: int) -> bool:
+        return is_title(text, start, end)
 
     def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
         return in_fixed_compound(text, start, end)

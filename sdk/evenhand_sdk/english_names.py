@@ -7,7 +7,15 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from evenhand_sdk.english_neighbours import sentence_starts_at
-from evenhand_sdk.english_person_words import NAME_TITLES, NAMED_THINGS, OFFICES, SURNAME_THINGS, THING_NOUNS
+from evenhand_sdk.english_person_words import (
+    NAME_TITLES,
+    NAMED_THINGS,
+    OFFICES,
+    SECOND_NAMES,
+    SURNAME_THINGS,
+    THING_NOUNS,
+    TITLES_OF_SURNAMES,
+)
 from evenhand_sdk.english_words import FINITE_VERBS, FUNCTION_WORDS
 
 _NEXT_CAPITAL = re.compile(r"\.?(?:['’]s?)?(?: (?:of|for|the|&|de|la))*[ -]([A-Z][\w.]*)")
@@ -17,6 +25,13 @@ _PEOPLES = ("ican", "ish", "ese", "nian", "lian", "dian", "gian", "ssian", "man"
 _GAP = frozenset(" -\n\t\u00a0\u202f")
 """What may stand between two parts of one name: a space of any kind, a hyphen, or the end of a line."""
 _NEXT_PART = re.compile(r"(?:[ \u00a0\u202f]|\n)(?:[A-Z]\. ?)*([A-Z][^\W\d_]*['’]?[^\W\d_]+)")
+_SECOND_PART = re.compile(r"([ \u00a0-])([A-Z][^\W\d_]+)")
+_LOUD_NAME = re.compile(r"(\.?) ([A-Z][A-Z'’-]+)\b")
+_NAME_OF_ONE = re.compile(r",? ")
+_NAMES_OF_MANY = re.compile(r"[,:]? (?:[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)?(?:, and |, | and ))*")
+_LONGEST_LIST_OF_NAMES = 80
+_TITLE_BEFORE = re.compile(r"\b([A-Z][A-Za-z]+)\.? \Z")
+_LONGEST_TITLE = 12
 _NUMERAL = r"(?:the )?(?:II|III|IV|V|VI|VII|VIII|IX|X|XI|XII|XIII|XIV|XV|XVI|XVII|XVIII|I(?= of\b))(?![\w-]|\.\w)"
 _NOBLE = "(?:Earl|Count|Countess|Duke|Duchess|Marquess|Marquis|Baron|Baroness|Viscount|Viscountess|Prince|Princess)"
 _SURNAMES = r"(?: (?!of\b)[^\W\d_a-z][\w'’-]+){0,3}"
@@ -48,15 +63,48 @@ _PLACE_PREPOSITIONS = frozenset(("in", "at", "near", "on", "to", "from", "of", "
 
 
 def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
-    """The first of the capitalised words, or a middle name behind a listed one; no surname (Lloyd George)."""
+    """The first of the capitalised words, or a middle name behind a listed one; no surname (Lloyd George), and no half
+    of a double name whose other half is not listed (Anne-Marie)."""
+    behind = _SECOND_PART.match(text, end)
+    if behind is not None and _are_double(behind[1], behind[2]) and not is_name(behind[2].lower()):
+        return False
     if text.startswith(", ", end) and text[end + 2 : end + 3].isupper() and _behind(text, start, _PLACES):
         return False  # in Jerome, Arizona
     before = _word_before(text, start)
     if is_first_name_so_far(text, start):
         return not (before.isupper() and len(before) > 1 and is_name(before.lower()))  # ELTON JOHN
+    if is_name(before.lower()) and _are_double(text[start - 1], text[start:end]):
+        return True
     if not bears_surname(text, end):
         return False
     return bool(before) and (is_name(before.lower()) or before.endswith(_PEOPLES))
+
+
+def _are_double(between: str, second: str) -> bool:
+    """Whether a first name and the capitalised word behind it are one name: Anne-Marie, Mary Beth; not Keith Thomas."""
+    return between == "-" or second in SECOND_NAMES
+
+
+def is_title(text: str, start: int, end: int) -> bool:
+    """Whether a title in capital letters stands before a name in capitals: MR. SMITH, and MS BROWN in a line of
+    capitals; no degree, no disease and no brand (an MS in law, MS patients, MS Word)."""
+    found = _LOUD_NAME.match(text, end)
+    if found is None or found[2].lower() in FUNCTION_WORDS or found[2].lower() in FINITE_VERBS:
+        return False
+    if found[1]:
+        return True
+    before = text[
+        max(text.rfind("\n", max(0, start - _LONGEST_HEADLINE), start) + 1, start - _LONGEST_HEADLINE, 0) : start
+    ]
+    line = before + text[end : end + _LONGEST_HEADLINE].split("\n", 1)[0]
+    return line.upper() == line
+
+
+def names_whom(text: str, end: int, start: int, *, many: bool) -> bool:
+    """Whether a name stands in apposition to the noun that ends at `end`: his wife Mary; her sons, Tom and Jack."""
+    if start - end > _LONGEST_LIST_OF_NAMES:
+        return False
+    return (_NAMES_OF_MANY if many else _NAME_OF_ONE).fullmatch(text, end, start) is not None
 
 
 def bears_surname(text: str, end: int) -> bool:
@@ -122,6 +170,16 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
     if common and surname and not text[start:end].isupper():
         return _behind_capital(text, start)
     return not common and place > end and _thing_behind(text, start, place)
+
+
+def is_surname_behind_title(text: str, start: int, end: int) -> bool:
+    """Whether the word is what somebody is called behind a title: Dr. King, Mrs Prince; not Mr. Chairman, Rev.
+    Mother."""
+    found = _TITLE_BEFORE.search(text, max(0, start - _LONGEST_TITLE), start)
+    if found is None or found[1].lower() not in TITLES_OF_SURNAMES:
+        return False
+    word = text[start:end].lower()
+    return not (word.endswith("man") and len(word) > 5) and word not in ("mother", "father", "sister", "brother")
 
 
 def _thing_behind(text: str, start: int, end: int) -> bool:

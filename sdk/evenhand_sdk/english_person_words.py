@@ -153,6 +153,13 @@ NAME_TITLES = _set(
     this these those his her my our your their its every each some not never i he she we they you it like"""
 )
 """Capitalised words before a first name that do not make it a surname."""
+TITLES_OF_SURNAMES = _set("mr mrs ms miss mx dr prof professor rev reverend gov sen rep gen col capt lt sgt hon judge")
+"""Titles behind which a word with a capital is a surname (Dr. King)."""
+SECOND_NAMES = _set(
+    """Ann Anne Anna Beth Elizabeth Ellen Helen Jane Jean Jo Joan Joe Bob Kate Katherine Lou Louise Lynn Lynne Mae
+    Margaret Maria Marie Mary Sue Theresa Teresa"""
+)
+"""Second parts of double first names, which are hardly ever surnames (Mary Beth)."""
 THING_NOUNS = _set(
     """Street St Avenue Ave Road Rd Lane Drive Boulevard Park County City Town Village University College School
     Academy Institute Hospital Church Cathedral Chapel Abbey Island Islands River Lake Bay Bridge Square Station

@@ -117,6 +117,14 @@ class Grammar(Protocol):
     def says_who(self, text: str, end: int, start: int) -> bool:
         """Whether the noun at `start` says who the person is that was mentioned up to `end` (Ann was a tall woman)."""
 
+    def names_whom(self, text: str, end: int, start: int, *, many: bool) -> bool:
+        """Whether the name at `start` says who the noun means that ends at `end` (his wife Mary), or one of the `many`
+        (her sons, Tom and Jack)."""
+
+    def is_title(self, text: str, start: int, end: int) -> bool:
+        """Whether a title in capital letters is one, and no short form of something else (MR SMITH; not an MS in
+        law)."""
+
     def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
         """Whether a noun for a person says nothing of one: as part of a compound (man-made), or for all of mankind."""
 
@@ -196,6 +204,12 @@ class Plain:
 
     def says_who(self, text: str, end: int, start: int) -> bool:
         return False
+
+    def names_whom(self, text: str, end: int, start: int, *, many: bool) -> bool:
+        return False
+
+    def is_title(self, text: str, start: int, end: int) -> bool:
+        return True
 
     def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
         return False

@@ -21,7 +21,7 @@ Trie = dict[str, "Trie"]
 _NO_NAME = """The A An This That His Her My Our Your Their Every Each No One Some And But Or When If Then
 As In On At To For He She They We You It I Is Are Was Were Who What There These Those All Both Most Many Several Few
 Other Another Two Three Four Five Six Seven Eight Nine Ten Young Old Poor Rich From With By Of Not So Yet Because While
-After Before Since Although Only Even Such Many Like Unlike Among Between During"""
+After Before Since Although Only Even Such Many Like Unlike Among Between During Mr Mrs Ms Mx Miss"""
 _NAME = rf"(?-i:(?!(?:{'|'.join(_NO_NAME.split())})\b)[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])[^\W_]*(?:['’-][^\W_]+)*"
 _PARTS_OF_NAME = 8
 """Of a name with hyphens and apostrophes; one of more is read as far as that."""

@@ -29,6 +29,8 @@ class _Person:
     group: int | None
     fixed: bool
     real: bool = False
+    several: bool = False
+    """More than one, whom a plural noun means together."""
     words: list[int] = field(default_factory=list)
     """Positions in the list of words that was found."""
     spans: list[Span] = field(default_factory=list)
@@ -74,6 +76,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
                 person = _one(before[0], person, group)
             if person is None:
                 person = _new(persons, group, fixed=False)
+                person.several = word is not None and word.entry.rows[0].number == "plural"
             if word is None or not word.entry.of_groups:
                 by_key[key] = person
             if word is None or _relative_of_real(text, word, mentioned, named, grammar):
@@ -92,7 +95,24 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
         if person.group is not None and (word is None or not word.entry.of_groups):
             last[person.group] = person
     _join_forward(text, words, persons, there, bounds, grammar)
+    _keep_partners(text, words, persons)
     return {word for person in persons if person.fixed for word in person.words}
+
+
+def _keep_partners(text: str, words: Sequence[Found], persons: Sequence[_Person]) -> None:
+    """Somebody whose new name would be that of a person who stays keeps the name, or the two would become one."""
+    names = {
+        text[words[at].start : words[at].end].lower()
+        for person in persons
+        if person.fixed
+        for at in person.words
+        if words[at].entry.is_name
+    }
+    for person in persons if names else ():
+        person.fixed |= any(
+            word.entry.is_name and any(name.lower() in names for name in word.entry.rows[0].words)
+            for word in (words[at] for at in person.words)
+        )
 
 
 def _mentions(text: str, words: Sequence[Found], exempt: Exempt) -> list[_Mention]:
@@ -131,12 +151,24 @@ def _same(
     if person.group is not None and group is not None and person.group != group:
         return False
     end = person.spans[-1][1]
+    if word is not None and word.entry.is_name:
+        return _is_named(text, person, earlier, end, mention.start, grammar)
     if word is not None:
-        return not word.entry.is_name and grammar.says_who(text, end, mention.start)
+        return grammar.says_who(text, end, mention.start)
     if earlier is None or earlier.entry.rows[0].pos == "pronoun" or earlier.entry.rows[0].number == "plural":
         return False
     between = text[end : mention.start]
     return between == ", " or (between == " " and grammar.possessor(text, earlier.start) is not None)
+
+
+def _is_named(text: str, person: _Person, earlier: Found | None, end: int, start: int, grammar: Grammar) -> bool:
+    """Whether a first name says who the real person is, or one of the several, that was mentioned by a noun last."""
+    if not person.real or (earlier is not None and earlier.entry.rows[0].pos == "pronoun"):
+        return False
+    if earlier is None or earlier.entry.is_name:  # the second part of a name, or the next one of several
+        many = person.several
+        return text[end:start] in (" ", "-") or (many and grammar.names_whom(text, end, start, many=True))
+    return grammar.names_whom(text, end, start, many=earlier.entry.rows[0].number == "plural")
 
 
 def _one(person: _Person, other: _Person | None, group: int | None) -> _Person:
