@@ -204,3 +204,30 @@ def masculine(text: str, pronoun: str) -> str:
 @pytest.mark.parametrize("text", ["She-wolves slept.", "The she-wolf slept.", "A he-goat slept."])
 def test_a_pronoun_in_a_compound_stays_at_the_beginning_of_a_text_too(text: str) -> None:
     assert counterfactuals(text, load_axis("gender")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("That is **her** book.", "That is **his** book."),
+        ("Read [her](https://example.org/a) letter.", "Read [his](https://example.org/a) letter."),
+        ("Read [her][1] letter.", "Read [his][1] letter."),
+        ("This is ***her*** desk.", "This is ***his*** desk."),
+        ("She hugged **his** nephew.", "He hugged **her** niece."),
+        ("She lost <em>her</em> dog.", "He lost <em>his</em> dog."),
+        ('They sold <a href="x" class="y">her</a> house.', 'They sold <a href="x" class="y">his</a> house.'),
+        ("They sold <b>[her](x)</b> house.", "They sold <b>[his](x)</b> house."),
+        ('That is "her" dog, she says.', 'That is "his" dog, he says.'),
+        ("The `her` column is her [first](x) one.", "The `his` column is his [first](x) one."),
+        # and nothing of hers follows, or the mark closes more than the pronoun
+        ("I told **her** the truth.", "I told **him** the truth."),
+        ("I saw **her**.", "I saw **him**."),
+        ("They asked <b>her</b> to go.", "They asked <b>him</b> to go."),
+        ("*I met her* yesterday.", "*I met him* yesterday."),
+        ("<td>her</td><td>book</td>", "<td>him</td><td>book</td>"),
+        ('"I love her" was the title.', '"I love him" was the title.'),
+        ("It is **his**.", "It is **hers**."),
+    ],
+)
+def test_marks_of_emphasis_and_links_are_no_part_of_the_sentence(text: str, after: str) -> None:
+    assert counterfactuals(text, load_axis("gender"))[0].text == after

@@ -32,6 +32,14 @@ STAYS = [
     ("socioeconomic", "The upscale neighbourhood has its own well."),
     ("socioeconomic", "Low morale may lead to poor customer service."),
     ("body-size", "Damage was heaviest on the coast."),
+    ("gender", "Each wo/man has a vote, and so has a (wo)man abroad or a fe/male voter."),
+    ("gender", "The mother company bought a sister company and two daughter companies."),
+    ("gender", "The degrees are bachelor of arts, bachelor of laws and bachelor's of science."),
+    ("gender", "The queen ant fed her brood, and she slept."),
+    ("gender", "A man's best friend is his dog."),
+    ("age", "As a 21-year-old with the club, they scored."),
+    ("age", "It is a 60-year-old whisky in a 25-year-old cask."),
+    ("nationality", "A word (Chinese: 你好) in a Japanese garden."),
 ]
 CHANGES = [
     ("age", "old", "A teen waited at the door.", "A senior citizen waited at the door."),
@@ -45,6 +53,18 @@ CHANGES = [
     ("socioeconomic", "poor", "An affluent family bought the mill.", "A poor family bought the mill."),
     ("socioeconomic", "poor", "She is highly educated.", "She is highly uneducated."),
     ("disability", "non-disabled", "Blind boys sang.", "Sighted boys sang."),
+    ("gender", "female", "The man and a male voter left.", "The woman and a female voter left."),
+    ("gender", "female", "My father has a company.", "My mother has a company."),
+    ("gender", "female", "The bachelor of the house left.", "The bachelorette of the house left."),
+    ("gender", "male", "The queen fed her bees.", "The king fed his bees."),
+    ("gender", "female", "A man's friend fed his dog.", "A woman's friend fed her dog."),
+    ("age", "old", "They hired a 25-year-old, not a 60-year-old.", "They hired a 65-year-old, not a 20-year-old."),
+    ("age", "old", "A 30-year-old was late.", "A 70-year-old was late."),
+    ("nationality", "german", "I met a Chinese and a Dane.", "I met a German and a Dane."),
+    ("nationality", "german", "A Swiss sold it to two Japanese.", "A German sold it to two Japanese."),
+    ("nationality", "swiss", "A Japanese sold it to a Swiss.", "A Swiss sold it to a Japanese."),
+    ("nationality", "german", "The Chinese who live there sing.", "The Germans who live there sing."),
+    ("nationality", "german", "Some Chinese prefer tea.", "Some Germans prefer tea."),
 ]
 
 

@@ -16,6 +16,15 @@ _CALLED_OUT = re.compile(
 _CREW = re.compile(r"(?:\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve))-\Z", re.IGNORECASE)
 """Before the hyphen of a crew or a regiment (two-man team)."""
 _LONGEST_NUMBER = 8
+_BOTH_IN_ONE = re.compile(r"(?:\b|\()(?:wo|fe)[/)]\Z", re.IGNORECASE)
+"""Before `man` or `male` in a word for both (wo/man, (fe)male)."""
+_GRADUATES = frozenset(("bachelor", "bachelors", "master", "masters"))
+_DEGREE = re.compile(
+    r"(?:['’]s?)? of (?:(?:fine|applied|business|social|public|computer|liberal|medical|civil) )?(?:arts?|sciences?|laws?"
+    r"|medicine|engineering|education|music|commerce|business|divinity|theology|philosophy|nursing|architecture|design"
+    r"|economics|technology|administration|journalism|work|health|studies|letters|surgery|pharmacy)\b",
+    re.IGNORECASE,
+)
 _EXCLAIMED = frozenset(("man", "boy", "brother", "guys"))
 _JOINING = frozenset(("turned", "to", "in", "next", "and", "or", "of", "at"))
 _SECOND = re.compile(r"-([a-z]+)")
@@ -36,8 +45,13 @@ _WORD_BEFORE = re.compile(r"\b([A-Z][a-z]+) \Z")
 
 
 def in_fixed_compound(text: str, start: int, end: int) -> bool:
-    """Whether man, woman, boy, lady or king begins a compound for a thing, or man means mankind (man is mortal)."""
+    """Whether man, woman, boy, lady or king begins a compound for a thing, man means mankind (man is mortal), the word
+    ends one for both (wo/man), or it is a degree (bachelor of arts)."""
     word = text[start:end].lower()
+    if _BOTH_IN_ONE.search(text, max(0, start - _LONGEST_NUMBER), start):
+        return True
+    if word in _GRADUATES and _DEGREE.match(text, end):
+        return True
     if word in _EXCLAIMED and text[start].isupper() and _CALLED_OUT.match(text, end):
         return sentence_starts_at(text, start)
     if text[start - 1 : start] == "-" and _CREW.search(text, max(0, start - _LONGEST_NUMBER), start):

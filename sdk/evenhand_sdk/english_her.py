@@ -57,10 +57,11 @@ from evenhand_sdk.english_her_words import (
     TALES,
     TELLING,
 )
+from evenhand_sdk.english_marks import OPENING
 from evenhand_sdk.english_persons import is_person_noun
 from evenhand_sdk.english_words import BARE_VERBS, FUNCTION_WORDS, GIVING, NOUN_VERBS, NUMBERS, OPENERS, PREPOSITIONS
 
-NEXT = re.compile(r"[^\S\n]*(?:\n[^\S\n]*(?!\n))?([\"“‘(*_]*)([^\W_]+(?:['’-][^\W_]+)*)")
+NEXT = re.compile(rf"[^\S\n]*(?:\n[^\S\n]*(?!\n))?({OPENING}*)([^\W_]+(?:['’-][^\W_]+)*)")
 
 LIKELY, GUESS = 0.9, 0.7
 

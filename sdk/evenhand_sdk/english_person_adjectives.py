@@ -15,6 +15,7 @@ from evenhand_sdk.english_person_predicates import is_predicate
 from evenhand_sdk.english_person_words import (
     COLOURS,
     COMBINING,
+    DETERMINERS_ONE,
     MANNERS,
     OR_DO,
     PAST_FORMS,
@@ -27,6 +28,7 @@ from evenhand_sdk.english_persons import closes, intensifies, is_adjective, is_p
 from evenhand_sdk.english_words import BARE_VERBS, NOUN_VERBS
 
 _BETWEEN = 5
+_AGES = ("-year-old", " year old")
 
 
 def describes_person(text: str, start: int, end: int, is_group_word: Callable[[str], bool]) -> bool:
@@ -51,6 +53,8 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
         return _one_of_persons(before, is_group_word)
     if text[start:end].lower().endswith("est") and _is_record(after):
         return False
+    if nearest and text[start:end].lower().endswith(_AGES) and _is_noun_behind(nearest, after):
+        return True
     if nearest[:1] in (["a"], ["an"]) and _joined_one(after, is_group_word):
         after = [after[0], *after[2:], *words_after(text, end, _BETWEEN + 1)[_BETWEEN:]]
     verdict = _before_noun(after, is_group_word, many=article)
@@ -73,6 +77,14 @@ def _one_of_persons(before: list[tuple[str, int]], is_group_word: Callable[[str]
         is_group_word(adjective.lower()) and is_person_noun(noun)
         for noun, adjective in zip(words, words[1:], strict=False)
     )
+
+
+def _is_noun_behind(before: list[str], after: list[tuple[str, bool]]) -> bool:
+    """Whether an age stands for somebody of it, with a determiner before it and no noun behind (a 60-year-old); not for
+    when somebody was (as a 21-year-old)."""
+    if before[0] not in DETERMINERS_ONE | {"the", "his", "her", "our", "my", "your", "their"} or before[1:] == ["as"]:
+        return False
+    return not after or after[0][1] or closes(after[0][0].lower())
 
 
 def _joined_one(after: list[tuple[str, bool]], is_group_word: Callable[[str], bool]) -> bool:

@@ -85,15 +85,16 @@ def adjective_or_noun(
         return found, certainty
 
     owner = text[end : end + 1] in ("'", "’")
+    numbers = [option == plural for option in (singular, plural) if option in options] or [True]
     ends = owner or not following or closes(following) or after[0][1]
-    if listed or text.startswith("-", end) or not (ends or _verb_behind(text, end, plural=singular not in options)):
+    verb = not ends and any(_verb_behind(text, end, plural=number) for number in numbers)
+    if listed or text.startswith("-", end) or not (ends or verb):
         return pick(adjective, singular, plural, certainty=LIKELY)
     many = following in PLURAL_VERBS
     for position, (word, _) in enumerate(words_before(text, start, 4)):
         lowered = word.lower()
         if lowered == "the":
-            return pick(*((plural, singular) if many or singular not in options else (singular, plural)),
-                        adjective, certainty=GUESS)  # fmt: skip
+            return pick(plural, singular, adjective, certainty=GUESS)
         if lowered in DETERMINERS_MANY and not (lowered == "fellow" and position):
             return pick(plural, singular, adjective, certainty=LIKELY)
         if lowered in DETERMINERS_ONE:

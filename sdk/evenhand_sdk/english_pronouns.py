@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from evenhand_sdk.english_her import NEXT, acts, costs, counted, her_before_content, set_apart
+from evenhand_sdk.english_marks import before_marks, behind_marks
 from evenhand_sdk.english_person_words import PAST_FORMS
 from evenhand_sdk.english_words import (
     BODY_PARTS,
@@ -53,12 +54,12 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         if partner and partner[2].lower() in ("his", "her"):
             return _shared_case(text, partner.span(2), otherwise), GUESS
         return otherwise, GUESS
-    following = NEXT.match(text, end)
+    following = NEXT.match(text, behind_marks(text, start, end))
     if following is None:
         return otherwise, SURE
     word = following[2]
     lowered = word.lower()
-    after = NEXT.match(text, following.end())
+    after = NEXT.match(text, behind_marks(text, following.start(2), following.end()))
     next_word = after[2].lower() if after and after.start(2) > following.end() else ""
     closed = not next_word or next_word in FUNCTION_WORDS or next_word in LATE_ADVERBS
     previous = previous_word(text, start)
@@ -125,9 +126,9 @@ def possessive_case_so_far(text: str, start: int, end: int) -> tuple[str, float]
 
 
 def previous_word(text: str, start: int) -> str:
-    """The lower-case word before `start` with only white space or an opening quote between, or the empty string."""
-    before = text[max(0, start - _LONGEST_WORD) : start]
-    bare = before.rstrip('"“‘(*_')
+    """The lower-case word before `start` with only white space or opening marks between, or the empty string."""
+    start = before_marks(text, start)
+    bare = text[max(0, start - _LONGEST_WORD) : start]
     stripped = bare.rstrip()
     if len(stripped) == len(bare):
         return ""
