@@ -20,8 +20,8 @@ _BOTH_IN_ONE = re.compile(r"(?:\b|\()(?:wo|fe)[/)]\Z", re.IGNORECASE)
 """Before `man` or `male` in a word for both (wo/man, (fe)male)."""
 _GRADUATES = frozenset(("bachelor", "bachelors", "master", "masters"))
 _DEGREE = re.compile(
-    r"(?:['’]s?)? of (?:(?:fine|applied|business|social|public|computer|liberal|medical|civil) )?(?:arts?|sciences?|laws?"
-    r"|medicine|engineering|education|music|commerce|business|divinity|theology|philosophy|nursing|architecture|design"
+    r"(?:['’]s?)? of (?:(?:fine|applied|business|social|public|computer|liberal|medical|civil) )?"
+    r"(?:arts?|sciences?|laws?|medicine|engineering|education|music|commerce|business|divinity|theology|philosophy|nursing|architecture|design"
     r"|economics|technology|administration|journalism|work|health|studies|letters|surgery|pharmacy)\b",
     re.IGNORECASE,
 )
