@@ -133,6 +133,8 @@ def test_a_fact_binds_the_words_of_its_own_sentence(axis: str, target: str, text
         ("gender", "The sample was 80% male."),
         ("gender", "A poll shows that owners are equally likely to be male or female."),
         ("gender", "The majority of them have both male and female cousins."),
+        ("gender", "Women sleep longer than men, a study found, and less than their husbands."),
+        ("gender", "12 percent of the men brought their daughters."),
         ("gender", "About half of the patients were male; the rest were female."),
     ],
 )

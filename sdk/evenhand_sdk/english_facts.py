@@ -64,7 +64,7 @@ _TOPIC = re.compile(
 )
 """Words for writing, teaching and knowing, up to the preposition before what it is about."""
 _WORDS = re.compile(r"[a-z]+")
-_COUNT = r"\d[\d.,]*(?: (?:hundred|thousand|million|billion))?"
+_COUNT = r"\d(?:[\d.,]*\d)?(?: (?:hundred|thousand|million|billion))?"
 _MANY = r"(?:hundreds|thousands|millions|tens of thousands)(?: of)?|hundred|thousand|million"
 _COUNTED = re.compile(rf"(?<![\w.,])({_COUNT}|{_MANY})(?: or so| other| more)? (?:the )?(?:[\w-]+ )?\Z")
 _OF_WHOM = r"of (?:them|whom|these|(?:the|its|their) [\w ,]{3,24}) "
@@ -132,6 +132,7 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
     """
     speaking: list[_Speaking] = []
     firsts: list[int] = []
+    theirs: list[Span] = []
     whole = _Statement(text)
     fact = False
     for run in _runs(text, words):
@@ -148,11 +149,14 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
                 word = _Speaking(start, end, before, named, _counts(before))
                 fact = fact or word.counted or whole.is_fact(before, named=named)
                 speaking.append(word)
+        else:
+            theirs += [(start, end) for start, end, row, before in kinds if before.lower().endswith(" their ")]
     if not firsts and not (speaking and (told or fact)):
         return []  # the whole text states none, so its sentences need not be told apart
     bounds = [0, *(match.end() for match in sentences.finditer(text)), len(text) + 1]
     found = [_sentence(text, bounds, start) for start in firsts]
     around = Spans(told)
+    stated: list[Span] = []
     for span, together in groupby(speaking, key=lambda word: _sentence(text, bounds, word.start)):
         statement, here = _Statement(text[slice(*span)]), list(together)
         if any(
@@ -162,7 +166,9 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
             for word in here
         ):
             found += [(word.start, word.end) for word in here]  # one that stays alone would meet its own group
-    return found
+            stated.append(span)
+    about = Spans(stated)
+    return found + [(start, end) for start, end in theirs if about.touches(start, end)]
 
 
 def _runs(text: str, words: Sequence[Located]) -> list[list[Located]]:

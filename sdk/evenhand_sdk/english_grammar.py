@@ -122,7 +122,7 @@ class English:
         return named_as_ruler(text, start, end)
 
     def in_name_of_thing(self, text: str, start: int, end: int, row: WordTuple) -> bool:
-        if row.pos != "name" and is_surname_behind_title(text, start, end):
+        if row.pos != "name" and row.number != "plural" and is_surname_behind_title(text, start, end):
             return True
         common = row.pos == "noun" and text[start:end].lower() in row.words
         return in_name_of_thing(text, start, end, common=common)
