@@ -46,6 +46,7 @@ PERSONS = {
     "rulers with relatives": "Guy II met his brother. ",
     "pronouns": "She met her brother, and he saw her. ",
     "names": "Mary told Ann that she left. ",
+    "persons in one sentence": "Marie Curie saw a man and he saw a woman, ",
     "facts": "She gave birth to her son. ",
     "titles in quotes": 'He read "The Old Queen" to her. ',
 }

@@ -92,6 +92,7 @@ def test_surnames_behind_titles_are_told_on_every_axis() -> None:
         ("Ms. Brown met Mr Hill.", "Mr. Brown met Mrs Hill."),
         ("DEAR MS BROWN,\nhe is here.", "DEAR MR BROWN,\nshe is here."),
         ("MR. HOBBS bows.", "MRS. HOBBS bows."),
+        ("THANK YOU, MR PRESIDENT.", "THANK YOU, MADAM PRESIDENT."),
         ("MR SMITH AND MISS BROWN LEFT.", "MRS SMITH AND MR BROWN LEFT."),
     ],
 )

@@ -155,7 +155,13 @@ def _counts(text: str, word: Found, lexicon: Lexicon) -> bool:
     if row.pos == "pronoun" and entry.context is None:
         return True
     grammar = lexicon.grammar
-    if row.pos == "title" and word.style == "upper" and row.capitalised and not grammar.is_title(text, start, end):
+    if (
+        row.pos == "title"
+        and row.capitalised
+        and word.style == "upper"
+        and not word.several_parts
+        and not grammar.is_title(text, start, end)
+    ):
         return False
     if entry.context is not None:
         row = row_of(text, word, lexicon, causal=False)[0]

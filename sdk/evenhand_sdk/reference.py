@@ -211,17 +211,13 @@ def _antecedent(
     """The likeliest person of the pronoun's group, or one whose group is not known yet and who now gets it; `there`
     are the single persons of each sentence, and `subject` is who was mentioned first in this one."""
     group = word.entry.group
-    here = [p for p in there.get(sentence, ()) if p.group in (group, None)]
-    before = [p for p in there.get(sentence - 1, ()) if p.group in (group, None)]
-    if _is_object(text, word, grammar):  # she does not see herself without saying so
-        here = [p for p in here if p is not subject]
-        before = [p for p in before if p is not subject]
-    same = [p for p in here if p.group == group] or here
-    if same:
-        chosen = min(same, key=lambda p: p.first_in[sentence])
-    elif before:
-        chosen = min(before, key=lambda p: (p.group is None, p.first_in[sentence - 1]))
-    elif group in last:
+    other = subject if _is_object(text, word, grammar) else None  # she does not see herself without saying so
+    for place in (sentence, sentence - 1):
+        chosen = _first(there.get(place, ()), group, other) or _first(there.get(place, ()), None, other)
+        if chosen is not None:
+            chosen.group = group
+            return chosen
+    if group in last:
         chosen = last[group]
     else:
         unknown = [p for p in persons if p.group is None]
@@ -230,6 +226,11 @@ def _antecedent(
         chosen = unknown[-1]
     chosen.group = group
     return chosen
+
+
+def _first(persons: Sequence[_Person], group: int | None, other: _Person | None) -> _Person | None:
+    """The first one of the group but that other one."""
+    return next((person for person in persons if person.group == group and person is not other), None)
 
 
 def _is_object(text: str, word: Found, grammar: Grammar) -> bool:
