@@ -107,6 +107,7 @@ def _listed(axis: str, word: str) -> str:
         ("race", "black", "White and Black voters agreed.", "Black and White voters agreed."),
         ("race", "asian", "A Black and an Asian woman sang.", "An Asian and a Black woman sang."),
         ("nationality", "german", "French and German students met.", "German and French students met."),
+        ("sexual-orientation", "straight", "Gay and straight men met.", "Straight and gay men met."),
         ("nationality", "german", "The French and the Americans met.", "The Germans and the Americans met."),
         (
             "gender",
@@ -131,6 +132,7 @@ def test_a_fact_binds_the_words_of_its_own_sentence(axis: str, target: str, text
         ("gender", "The law bans female drivers."),
         ("gender", "Female doctors earn less than male doctors."),
         ("gender", "The sample was 80% male."),
+        ("sexual-orientation", "Gay, bisexual and straight men met."),
         ("gender", "A poll shows that owners are equally likely to be male or female."),
         ("gender", "The majority of them have both male and female cousins."),
         ("gender", "Women sleep longer than men, a study found, and less than their husbands."),

@@ -219,7 +219,20 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     if exempt.facts or exempt.persons:
         kept = kept_with_their_person(text, found, exempt, lexicon.grammar)
     spans = Spans((*exempt.things, *exempt.facts, *exempt.persons))
-    return [word for k, word in enumerate(found) if k not in kept and not _inside(word, spans)]
+    let = [k not in kept and not _inside(word, spans) for k, word in enumerate(found)]
+    _as_the_joined(text, found, let, lexicon.grammar)
+    return [word for word, may in zip(found, let, strict=True) if may]
+
+
+def _as_the_joined(text: str, found: Sequence[Found], let: list[bool], grammar: Grammar) -> None:
+    """Adjectives that are said of persons together are exchanged together, or not at all (gay, bisexual and
+    straight)."""
+    for order in (range(1, len(found)), range(len(found) - 1, 0, -1)):
+        for k in order:
+            one, two = found[k - 1], found[k]
+            adjectives = one.entry.row_of_groups.pos == two.entry.row_of_groups.pos == "adjective"
+            if adjectives and let[k - 1] != let[k] and grammar.are_joined(text, one.end, two.start):
+                let[k - 1] = let[k] = False
 
 
 def _rulers(text: str, found: Sequence[Found], grammar: Grammar) -> list[Span]:

@@ -120,6 +120,7 @@ _OWN = frozenset(
 )
 _ORDINAL_BEFORE = re.compile(r"(?:irst|ird|ond|rth|fth) (?:\w+ )?\Z")
 _JOINTS = frozenset((" and ", " or ", " nor ", ", ", ", and ", ", or ", "/", "-"))
+_LONGEST_JOINT = 8
 _LONGEST_LIST = 5
 """Words behind an adjective up to the noun that it is said of (white, black and Asian voters)."""
 _REACH = 48
@@ -175,11 +176,16 @@ def _runs(text: str, words: Sequence[Located]) -> list[list[Located]]:
     """The words, those together of which one is joined to the next (male or female, white, black and Asian)."""
     runs: list[list[Located]] = []
     for word in words:
-        if runs and text[runs[-1][-1][1] : word[0]].lower() in _JOINTS:
+        if runs and are_joined(text, runs[-1][-1][1], word[0]):
             runs[-1].append(word)
         else:
             runs.append([word])
     return runs
+
+
+def are_joined(text: str, end: int, start: int) -> bool:
+    """Whether nothing but `and`, `or` or a comma stands between two words."""
+    return start - end < _LONGEST_JOINT and text[end:start].lower() in _JOINTS
 
 
 class _Speaking(NamedTuple):

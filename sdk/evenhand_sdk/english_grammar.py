@@ -15,7 +15,7 @@ from evenhand_sdk.english_agreement import possessive_ending, verb_after
 from evenhand_sdk.english_articles import article_before, repaired_article
 from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with_vowel_sound
 from evenhand_sdk.english_compounds import in_fixed_compound, of_two_peoples
-from evenhand_sdk.english_facts import group_facts, is_mere_topic
+from evenhand_sdk.english_facts import are_joined, group_facts, is_mere_topic
 from evenhand_sdk.english_famous import is_said_of_famous
 from evenhand_sdk.english_names import (
     bears_surname,
@@ -156,6 +156,9 @@ class English:
 
     def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
         return group_facts(text, words, told, self.sentence_end)
+
+    def are_joined(self, text: str, end: int, start: int) -> bool:
+        return are_joined(text, end, start)
 
     def is_mere_topic(self, text: str, start: int) -> bool:
         return is_mere_topic(text, start)

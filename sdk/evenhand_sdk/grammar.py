@@ -132,6 +132,10 @@ class Grammar(Protocol):
         """What must stay because it is a fact about a group as a group (a law, a share, a count): spans of words, or of
         sentences; `told` are the sentences of which the pack says that they state one."""
 
+    def are_joined(self, text: str, end: int, start: int) -> bool:
+        """Whether two words, of which one ends and the next begins there, are said of persons together (black and
+        white)."""
+
     def is_mere_topic(self, text: str, start: int) -> bool:
         """Whether the fact named at `start` is only what somebody writes or knows about, and holds of nobody here."""
 
@@ -216,6 +220,9 @@ class Plain:
 
     def group_facts(self, text: str, words: Sequence[Located], told: Sequence[Span]) -> Sequence[Span]:
         return [(start, end) for start, end, _ in words if any(begin <= start < stop for begin, stop in told)]
+
+    def are_joined(self, text: str, end: int, start: int) -> bool:
+        return False
 
     def is_mere_topic(self, text: str, start: int) -> bool:
         return False
