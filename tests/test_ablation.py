@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -359,6 +360,32 @@ def test_the_answer_says_in_words_whether_all_parts_together_gained(
     told = _answer(found, "b")  # type: ignore[arg-type]
     assert told[1].startswith(f"{said} on B: all together gain +0.20")
     assert ("by construction, not evidence" in " ".join(told)) == (decided_by == "construction")
+
+
+def test_the_answer_names_what_the_whole_costs_and_which_trainings_were_taken_back() -> None:
+    """A configuration without a gain because its training broke the budget says nothing about its part."""
+    ratio = {"value": 1.005, "low": 1.001, "high": 1.009}
+    quality = {"budget": 1.01, "metric": "perplexity", "ratio": ratio, "verdict": "within budget"}
+    text = {
+        "id": "p", "quality": True, "metrics": [{"name": "perplexity", "better": "lower", "primary": True}],
+    }  # fmt: skip
+    look = {"step": 10, "ratio": 1.3}
+    watched = {"id": "train", "watch": {"budget": 1.01, "kept": 0, "looks": [look]}}
+    whole = parse_run({"quality": quality, "benchmarks": [text]})
+    undone = parse_run({"benchmarks": [text], "training": [watched]})
+    parts = [("all", {"one", "two"}, whole), ("only one", {"one"}, undone), ("only two", {"two"}, whole)]
+    configured = [Configuration(parts=frozenset(p), name=name, record=record) for name, p, record in parts]
+    found: Any = SimpleNamespace(ledgers=[], configurations=configured, parts=["one", "two"])
+    back = "Taken back, because no moment of the training kept the budget:"
+    assert _answer(found, "b") == [
+        "3 configurations of one and two.",
+        "What all together cost: Perplexity, the measure of language quality, rose by 0.50 % (95 % interval +0.10 % to "
+        "+0.90 %); the recipe allows +1.0 %: within budget.",
+        f"{back} only one. This is the untouched model, without a gain by that.",
+    ]
+    configured[2] = replace(configured[2], record=undone)
+    told = f"{back} only one and only two. These are the untouched model, without a gain by that."
+    assert _answer(found, "b")[-1] == told
 
 
 def measured(gap: float | None, perplexity: float, *, quality: bool = True) -> RunRecord:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evenhand.ablation import Ablation
+from evenhand.ablation import Ablation, Configuration
 from evenhand.ablation_front import front_of
 from evenhand.ablation_ledger import EARNS, HARMS, SPARE, TOGETHER, Ledger
+from evenhand.report_cost import language_quality
 from evenhand.report_figures import Mark, Panel, axis_over, position, tick_labels
 from evenhand.report_numbers import bounds, decimals, listing, number
 from evenhand.report_results import Interval
@@ -81,9 +82,21 @@ def _answer(found: Ablation, headline: str) -> list[str]:
                 said.append(f"{words[0].upper()}{words[1:]}: {listing(parts)}.")
         if ledger.interaction is not None:
             said.append(f"Interaction: {_cell(ledger.interaction, places)}.")
+    whole = next((c.record for c in found.configurations if c.parts == frozenset(found.parts)), None)
+    if whole is not None and (cost := language_quality(whole)):
+        said.append(f"What all together cost: {' '.join(cost)}")
+    if undone := [c.name for c in found.configurations if _taken_back(c)]:
+        said.append(
+            f"Taken back, because no moment of the training kept the budget: {listing(undone)}. "
+            f"{'This is' if len(undone) == 1 else 'These are'} the untouched model, without a gain by that."
+        )
     if failed:
         said.append(f"Could not be run: {listing([c.name for c in failed])}.")
     return said
+
+
+def _taken_back(one: Configuration) -> bool:
+    return one.record is not None and any(training.taken_back for training in one.record.training)
 
 
 def _verdict(total: Interval) -> str:
@@ -132,7 +145,8 @@ def _all(found: Ablation) -> TableView:
     rows = []
     for one in found.configurations:
         cells = [_cell(x.gains.get(one.parts), decimals(x.total)) for x in found.ledgers]
-        rows.append([one.name, *cells, one.reason or (str(one.folder.relative_to(found.folder)) if one.folder else "")])
+        name = f"{one.name} (taken back)" if _taken_back(one) else one.name
+        rows.append([name, *cells, one.reason or (str(one.folder.relative_to(found.folder)) if one.folder else "")])
     return TableView(title="Every configuration: gain over the untouched model", header=header, rows=rows)
 
 

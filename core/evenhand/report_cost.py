@@ -16,13 +16,17 @@ def time_taken(run: RunRecord) -> str:
 def what_it_cost(run: RunRecord) -> str:
     """One sentence or more: each measure of language quality against what it may lose, and time."""
     time = f"The whole run took {time_taken(run)}." if run.seconds else ""
+    told = language_quality(run) or ["Language quality was not measured, so its cost is unknown."]
+    return " ".join([*told, time]).strip()
+
+
+def language_quality(run: RunRecord) -> list[str]:
+    """A sentence for each measure of language quality and, of several, one for all; none where none was measured."""
     quality = run.quality
     told = [] if quality is None else [*_by_ratio(run, quality), *(_by_points(run, p) for p in quality.further)]
-    if quality is None or not told:
-        return f"Language quality was not measured, so its cost is unknown. {time}".strip()
-    if len(told) > 1:
+    if quality is not None and len(told) > 1:
         told.append(f"Together: {quality.verdict}.")
-    return " ".join([*told, time]).strip()
+    return told
 
 
 def _by_ratio(run: RunRecord, quality: Quality) -> list[str]:
