@@ -35,8 +35,6 @@ STAYS = [
     ("gender", "Each wo/man has a vote, and so has a (wo)man abroad or a fe/male voter."),
     ("gender", "The mother company bought a sister company and two daughter companies."),
     ("gender", "The degrees are bachelor of arts, bachelor of laws and bachelor's of science."),
-    ("gender", "The queen ant fed her brood, and she slept."),
-    ("gender", "A man's best friend is his dog."),
     ("age", "As a 21-year-old with the club, they scored."),
     ("age", "It is a 60-year-old whisky in a 25-year-old cask."),
     ("nationality", "A word (Chinese: 你好) in a Japanese garden."),

@@ -25,6 +25,9 @@ _DEGREE = re.compile(
     r"|economics|technology|administration|journalism|work|health|studies|letters|surgery|pharmacy)\b",
     re.IGNORECASE,
 )
+_KIN_OF_BODIES = frozenset(("mother", "sister", "daughter"))
+_BODY = re.compile(r"[ -](?:compan(?:y|ies)|firms?|churches|institutions?|organi[sz]ations?)\b", re.IGNORECASE)
+"""Behind a word for a relative that is said of a body of people."""
 _EXCLAIMED = frozenset(("man", "boy", "brother", "guys"))
 _JOINING = frozenset(("turned", "to", "in", "next", "and", "or", "of", "at"))
 _SECOND = re.compile(r"-([a-z]+)")
@@ -49,6 +52,8 @@ def in_fixed_compound(text: str, start: int, end: int) -> bool:
     ends one for both (wo/man), or it is a degree (bachelor of arts)."""
     word = text[start:end].lower()
     if _BOTH_IN_ONE.search(text, max(0, start - _LONGEST_NUMBER), start):
+        return True
+    if word in _KIN_OF_BODIES and _BODY.match(text, end):
         return True
     if word in _GRADUATES and _DEGREE.match(text, end):
         return True
