@@ -23,7 +23,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         f"model.name={save_tiny(tmp_path / 'tiny')}", "data.train=builtin:everyday", "data.limit=160",
         "training.max_tokens=2000", "run.seeds=1", "evaluation.resamples=100", "crows-pairs.limit=60",
         "stereoset.limit=60", "pair-gap.limit=40", "lambada.limit=20",
-        "perplexity.words=60", "perplexity.text=builtin:heldout",
+        "perplexity.words=60", "perplexity.text=builtin:heldout", "data.retention=builtin:prompts",
     ]  # fmt: skip
 
 
