@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 SURE, LIKELY, GUESS = 0.97, 0.9, 0.7
 FEMALE, MALE = "female", "male"
-_TOKEN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*['’]?|\d+|[^\w\s]")
+TOKEN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*['’]?|\d+|[^\w\s]")
 _WORD_BEFORE = re.compile(r"([^\W\d_]+)\.?[^\S\n]+\Z")
 _CLAUSE = re.compile(r"[.!?;:\n¿¡…]")
 _REACH = 120
@@ -36,7 +36,7 @@ def tokens_before(text: str, start: int, free: int = 0) -> list[Token]:
     begin = max(free, start - _REACH)
     marks = [match.end() for match in _CLAUSE.finditer(text, begin, start)]
     begin = marks[-1] if marks else begin
-    found = [Token(match.start(), match.end(), match[0]) for match in _TOKEN.finditer(text, begin, start)]
+    found = [Token(match.start(), match.end(), match[0]) for match in TOKEN.finditer(text, begin, start)]
     if begin and found and begin == start - _REACH and found[0].start == begin:
         found = found[1:]  # cut in the middle of a word
     return found[::-1]
@@ -46,7 +46,7 @@ def tokens_after(text: str, end: int) -> list[Token]:
     """The words and marks of the clause behind `end`."""
     mark = _CLAUSE.search(text, end, end + _REACH)
     stop = mark.start() if mark else min(len(text), end + _REACH)
-    return [Token(match.start(), match.end(), match[0]) for match in _TOKEN.finditer(text, end, stop)]
+    return [Token(match.start(), match.end(), match[0]) for match in TOKEN.finditer(text, end, stop)]
 
 
 def is_given_name(text: str, start: int, end: int, titles: Collection[str], is_name: Callable[[str], bool]) -> bool:

@@ -13,10 +13,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from evenhand_sdk.axes import load_axis
-from evenhand_sdk.clause_words import FEMALE, MALE, Token
+from evenhand_sdk.clause_words import FEMALE, MALE, TOKEN, Token
 from evenhand_sdk.romance_persons import RomancePersons
 
-_TOKEN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*['’]?|\d+|[^\w\s]")
 _END = re.compile(r"[.!?;:\n¿¡…]")
 _REACH = 400
 """How many characters of a sentence are read on either side of a word."""
@@ -44,7 +43,7 @@ def sentence_before(text: str, end: int) -> list[Token]:
     """The words and marks of the sentence before `end`, in the order of the text."""
     begin = max(0, end - _REACH)
     marks = [match.end() for match in _END.finditer(text, begin, end)]
-    found = [Token(m.start(), m.end(), m[0]) for m in _TOKEN.finditer(text, marks[-1] if marks else begin, end)]
+    found = [Token(m.start(), m.end(), m[0]) for m in TOKEN.finditer(text, marks[-1] if marks else begin, end)]
     return found if marks or begin == 0 else found[1:]
 
 
@@ -52,7 +51,7 @@ def sentence_after(text: str, start: int) -> list[Token]:
     """The words and marks of the sentence behind `start`."""
     mark = _END.search(text, start, start + _REACH)
     stop = mark.start() if mark else min(len(text), start + _REACH)
-    return [Token(m.start(), m.end(), m[0]) for m in _TOKEN.finditer(text, start, stop)]
+    return [Token(m.start(), m.end(), m[0]) for m in TOKEN.finditer(text, start, stop)]
 
 
 class RomanceOwners(RomancePersons):
