@@ -62,15 +62,18 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def load(folder: str | Path, *, dtype: str = "auto", device: str = "cpu") -> Any:
+def load(folder: str | Path, *, dtype: str = "auto", device: str = "cpu", verify: bool = True) -> Any:
     """Model and tokenizer of a finished run, with adapters and decoding rules in place.
+
+    Its weights are compared with the digests that the run has saved; `verify=False` leaves that out, for weights that
+    you changed yourself.
 
     `model, tokenizer = evenhand.load(folder)` works, and so does `evenhand.load(folder).generate("Hello")`, or for a
     masked model `.fill("Paris is the [MASK] of France.")`.
     """
     from evenhand.restoring import load_result
 
-    return load_result(folder, dtype=dtype, device=device)
+    return load_result(folder, dtype=dtype, device=device, verify=verify)
 
 
 def export(run: str | Path, to: str | Path, *, with_code: bool = False) -> Path:

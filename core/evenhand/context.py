@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Artifact, Kind
 from evenhand.errors import UsageError
+from evenhand.recipe_model import BUDGET
 
 if TYPE_CHECKING:
     import logging
@@ -61,6 +62,8 @@ class RunContext:
     """The recipe's folder of benchmark files (`evaluation.data`); None: the environment variable EVENHAND_DATA."""
     heldout: str | None = None
     """The recipe's text for language quality (`data.heldout`): builtin:NAME or the path of a file; None: not set."""
+    budget: float = BUDGET
+    """By which ratio perplexity may rise (`budget.perplexity`): what a step that searches keeps to by default."""
     steps: Mapping[str, StepHandle] = field(default_factory=dict)
     """Steps before this one, by id."""
 

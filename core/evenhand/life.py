@@ -98,6 +98,7 @@ class Life:
             services=self.services,
             data_folder=self.recipe.evaluation.data,
             heldout=heldout_of(self.recipe),
+            budget=self.recipe.budget.perplexity,
             steps={name: h for name, h in self.handles.items() if name != step.id},
         )
 

@@ -13,12 +13,10 @@ from evenhand.contributions import Benchmark, ItemRecord, Kind
 from evenhand.errors import UsageError
 from evenhand.own_code import Given, OwnSteps, configured
 from evenhand.own_model import active_rules
+from evenhand.recipe_model import BUDGET
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-BUDGET = 1.02
-"""The most that a measure of language quality may lose, as a ratio; that of a recipe without `[budget]`."""
 
 
 @dataclass(frozen=True, kw_only=True)

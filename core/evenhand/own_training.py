@@ -10,7 +10,7 @@ from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
 from evenhand.errors import NoEffect, UsageError
 from evenhand.own_code import Given, require_text, require_texts
 from evenhand.own_terms import terms_of
-from evenhand.recipe_model import BudgetSection, TrainingSection
+from evenhand.recipe_model import BUDGET, TrainingSection
 from evenhand.retention_text import retention_text
 from evenhand.wording import validated
 
@@ -34,7 +34,7 @@ def train(
     kind: Kind | None = None,
     seed: int = 0,
     retention: Dataset | None = None,
-    budget: float = BudgetSection().perplexity,
+    budget: float = BUDGET,
     **options: Any,
 ) -> TrainingResult:
     """Train the model in place on the objectives of plugins and loss terms; gives losses by term and what moved.

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from evenhand.devices import name_problem
 from evenhand.option_paths import PathOption
 
+BUDGET = 1.02
+"""The most that a measure of language quality may lose, as a ratio; that of a recipe without `[budget]`."""
+
 Positive = Annotated[int, Field(ge=1)]
 Source = Annotated[str, Field(min_length=1)]
 NotNegative = Annotated[float, Field(ge=0.0)]
@@ -131,7 +134,7 @@ class TrainingSection(RecipeSection):
 class BudgetSection(RecipeSection):
     """`[budget]`: the most that language quality may lose."""
 
-    perplexity: Annotated[float, Field(ge=1.0)] = Field(1.02, description="Perplexity after / before.")
+    perplexity: Annotated[float, Field(ge=1.0)] = Field(BUDGET, description="Perplexity after / before.")
 
 
 class TrafficSection(RecipeSection):

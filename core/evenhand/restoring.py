@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.cache import damage
 from evenhand.errors import DigestMismatch, RunNotFound
 from evenhand.request_settings import FOLDED
+from evenhand.weight_digests import demand_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,12 +40,12 @@ def put_back(transform: Any, model: Any, folder: Path) -> None:
         transform.apply(model, demand_artifact(folder / "artifact"))
 
 
-def load_result(folder: Path | str, *, dtype: str = "auto", device: str = "cpu") -> Any:
+def load_result(folder: Path | str, *, dtype: str = "auto", device: str = "cpu", verify: bool = True) -> Any:
     """Model and tokenizer of a finished run (or of its `model/` folder), live steps and decoding rules in place.
 
     Raises as `load_finished`.
     """
-    finished = load_finished(folder, dtype=dtype, device=device)
+    finished = load_finished(folder, dtype=dtype, device=device, verify=verify)
     return Usable(finished.loaded.model, finished.loaded.tokenizer, finished.rules, finished.loaded.info.kind)
 
 
@@ -68,10 +69,12 @@ def finished_folder(folder: Path | str) -> Path | None:
     return next((place for place in (Path(folder) / "model", Path(folder)) if (place / NAME).is_file()), None)
 
 
-def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu") -> Finished:
+def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu", verify: bool = True) -> Finished:
     """The finished model of a run with the facts about it.
 
-    Raises `RunNotFound` when there is no finished model, and the discovery errors when a plugin is missing.
+    Raises `RunNotFound` when there is no finished model, `DigestMismatch` when its weights or the saved parts of its
+    steps are not those that the run wrote (weights are not compared without `verify`, nor those of runs that kept no
+    digest), and the discovery errors when a plugin is missing.
     """
     from evenhand.models import load, resolve
 
@@ -81,6 +84,8 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
             f"{str(folder)!r} holds no finished model: it has no {NAME}", do="give the folder of a run that is complete"
         )
     facts = read_facts(place)
+    if verify and "weights" in facts:
+        demand_weights(place, facts["weights"])
     loaded = load(resolve(str(place), offline=True), kind=facts["kind"], dtype=dtype, device=device)  # type: ignore[arg-type]
     if folded := facts.get("folded"):
         setattr(loaded.model, FOLDED, tuple(folded))
@@ -97,6 +102,8 @@ def read_facts(place: Path) -> dict[str, Any]:
         raise RunNotFound(f"{NAME} is damaged: {problem}", where=str(place), do=_AGAIN) from problem
     if not isinstance(facts, dict):
         raise RunNotFound(f"{NAME} is damaged: it is no table of facts", where=str(place), do=_AGAIN)
+    if not isinstance(facts.get("weights", {}), dict):
+        raise RunNotFound(f"{NAME} is damaged: weights is no table of digests", where=str(place), do=_AGAIN)
     if lacking := [name for name in _NEEDED if name not in facts]:
         raise RunNotFound(
             f"{NAME} is damaged: it does not say {', '.join(lacking)}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -162,8 +163,6 @@ def test_two_steps_multiply_and_can_be_taken_away_in_any_order(run_of: Any) -> N
     model = family_model("llama")
     before = outputs(model)
     run = run_of(model, None)
-    from dataclasses import replace
-
     first, second = (
         AttentionTemperature(beta=b).architecture(replace(run, step_id=name), model)
         for b, name in ((0.5, "a"), (0.8, "b"))
@@ -199,7 +198,7 @@ class Tabled:
         self.gaps, self.losses = gaps, losses
 
     def _read(self, model: Any, table: dict[float, float]) -> float:
-        [(_, betas)] = getattr(model, module.KEPT).values()
+        [(_, betas)] = getattr(model, module.KEPT, {"": (None, [1.0])}).values()
         return sum(table[b] for b in betas) / len(betas)
 
     def gap(self, model: Any) -> float:
@@ -217,6 +216,7 @@ def search(
     losses: Any,
     *,
     passages: Any = None,
+    budget: float = 1.02,
     **options: Any,
 ) -> Any:
     model, tokenizer = tiny()
@@ -226,7 +226,8 @@ def search(
         return Tabled({1.0: 0.5, **gaps}, alone if together == 1 else long)
 
     monkeypatch.setattr(PairProbe, "of", classmethod(of))
-    transform = AttentionTemperature(grid=tuple(gaps), **options).architecture(run_of(model, tokenizer), model)
+    run = replace(run_of(model, tokenizer), budget=budget)
+    transform = AttentionTemperature(grid=tuple(gaps), **options).architecture(run, model)
     artifact = transform.fit(model)
     assert not any(m._forward_hooks for m in model.modules()) and not hasattr(model, module.KEPT)
     json.dumps(dict(artifact.meta))
@@ -235,34 +236,38 @@ def search(
 
 def test_the_search_takes_the_least_gap_that_keeps_the_quality(monkeypatch: Any, tiny: Any, run_of: Any) -> None:
     gaps = {0.5: 0.1, 0.8: 0.3, 0.9: 0.4, 1.2: 0.6}
-    allowed = 2.0 - math.log(0.97)
+    allowed = 2.0 + math.log(1.02)  # the budget of a recipe without one
     losses = {0.5: allowed + 1e-6, 0.8: allowed - 1e-6, 0.9: 2.0, 1.2: 1.0}
     meta = search(monkeypatch, tiny, run_of, gaps, losses)
     assert meta["betas"] == [0.8, 0.8]
     assert [t.get("beta", 1.0) for t in meta["tried"]] == [1.0, 0.5, 0.8, 0.9, 1.2]
+    assert meta["quality"] == 1 / 1.02
     assert search(monkeypatch, tiny, run_of, gaps, losses, quality=0.5)["betas"] == [0.5, 0.5]
+    wide = search(monkeypatch, tiny, run_of, gaps, losses, budget=1.03)
+    assert wide["betas"] == [0.5, 0.5] and wide["quality"] == 1 / 1.03
+    assert search(monkeypatch, tiny, run_of, gaps, losses, budget=1.03, quality=0.99)["betas"] == [0.9, 0.9]
     worse = dict.fromkeys(gaps, 9.0)
     assert search(monkeypatch, tiny, run_of, gaps, worse)["betas"] == [1.0, 1.0]
 
 
 def test_quality_is_the_worse_of_single_texts_and_passages(monkeypatch: Any, tiny: Any, run_of: Any) -> None:
-    """Flatter attention costs little behind a few words; on passages it would cost more than is allowed, 0.0305."""
+    """Flatter attention costs little behind a few words; on passages it would cost more than is allowed, 0.0198."""
     gaps, alone, long = (
         {0.5: 0.1, 0.8: 0.3, 0.9: 0.4},
         {0.5: 2.01, 0.8: 2.04, 0.9: 2.0},
-        {0.5: 2.2, 0.8: 2.0, 0.9: 2.03},
+        {0.5: 2.2, 0.8: 2.0, 0.9: 2.015},
     )
     meta = search(monkeypatch, tiny, run_of, gaps, alone, passages=long)
     assert meta["betas"] == [0.9, 0.9]
-    assert [t["quality"] for t in meta["tried"]] == pytest.approx([1.0, *(math.exp(-x) for x in (0.2, 0.04, 0.03))])
+    assert [t["quality"] for t in meta["tried"]] == pytest.approx([1.0, *(math.exp(-x) for x in (0.2, 0.04, 0.015))])
 
 
 def test_the_search_by_layers_goes_from_the_last_one_and_keeps_what_it_found(
     monkeypatch: Any, tiny: Any, run_of: Any
 ) -> None:
     """Half of each table's value a layer: the second layer takes 0.5; with it, the first may only take 0.8."""
-    gaps, losses = {0.5: 0.1, 0.8: 0.3}, {0.5: 2.04, 0.8: 2.01}
-    meta = search(monkeypatch, tiny, run_of, gaps, losses, search="layers")  # the mean loss may rise by 0.0305
+    gaps, losses = {0.5: 0.1, 0.8: 0.3}, {0.5: 2.03, 0.8: 2.005}
+    meta = search(monkeypatch, tiny, run_of, gaps, losses, search="layers")  # the mean may rise by 0.0198
     assert [t["layers"] for t in meta["tried"][1:]] == [[1], [1], [0], [0]]
     assert meta["betas"] == [0.8, 0.5]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,14 +16,17 @@ from evenhand_standard.architecture.head_gates import LiveGates, shut
 from evenhand_standard.architecture.head_pruning import (
     HeadPruning,
     Score,
+    affordable,
     chosen,
     estimated,
     lowering,
     measured,
     pruned,
+    unprotected,
 )
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PairProbe
+from evenhand_standard.architecture.quality_bound import QualityBound
 
 
 def outputs(model: Any) -> torch.Tensor:
@@ -82,6 +87,94 @@ def test_the_heads_that_go_by_hand() -> None:
     assert names == [(0, 1), (0, 2)], "(0, 0) is protected, since the loss rises most without it"
     assert [(s.layer, s.head) for s in pruned(scores, 0.9, 0.0)] == [(0, 0), (0, 1), (0, 2), (1, 0)], "none that raises"
     assert [(s.layer, s.head) for s in pruned(scores, 0.01, 0.0)] == [(0, 0)], "at least one"
+
+
+def test_the_share_that_the_language_needs_most_stays() -> None:
+    scores = [Score(0, h, -1.0, loss, True) for h, loss in enumerate((0.3, 0.9, 0.1, 0.5, 0.7))]
+    assert [s.head for s in unprotected(scores, 0.4)] == [3, 0, 2]
+    assert len(unprotected(scores, 0.0)) == 5 and not unprotected(scores, 1.0)
+
+
+class Tabled:
+    """A probe and a bound that know gap and quality of each set of heads that are gone, read off the live gates."""
+
+    least = 0.98
+
+    def __init__(self, live: LiveGates, table: dict[tuple[int, ...], tuple[float, float]]) -> None:
+        self.live, self.table, self.asked = live, table, []
+
+    def _read(self, place: int) -> float:
+        gates = getattr(self.live, "seen", torch.ones(2, 2))
+        gone = tuple(int(k) for k in (gates.flatten() == 0).nonzero())
+        self.asked.append(gone)
+        return self.table[gone][place]
+
+    def gap(self, model: Any) -> float:
+        return self._read(0)
+
+    def losses(self, model: Any) -> float:
+        return self._read(1)
+
+    def quality(self, losses: float) -> float:
+        return losses
+
+
+class Watched(LiveGates):
+    def put(self, model: Any, gates: Any) -> None:
+        self.seen = gates
+
+    def take(self, model: Any) -> None:
+        self.seen = torch.ones(2, 2)
+
+
+def test_heads_go_one_behind_the_other_within_the_bound_by_hand() -> None:
+    """0 goes; 1 would leave 0.97 of the quality; 2 lowers the gap alone, but not where 0 has gone; 3 goes."""
+    live = Watched("step")
+    table = {(): (1.0, 1.0), (0,): (0.8, 0.99), (0, 1): (0.6, 0.97), (0, 2): (0.85, 0.995), (0, 3): (0.7, 0.98)}
+    tabled = Tabled(live, table)
+    ready = [Score(k // 2, k % 2, -0.2, 0.0, True) for k in range(4)]
+    gone, tried = affordable(None, tabled, tabled, live, (2, 2), ready, 3)  # type: ignore[arg-type]
+    assert gone == [ready[0], ready[3]]
+    assert [(t["head"], t["gap"], t["quality"], t["gone"]) for t in tried] == [
+        ([0, 0], 0.8, 0.99, True),
+        ([0, 1], 0.6, 0.97, False),
+        ([1, 0], 0.85, 0.995, False),
+        ([1, 1], 0.7, 0.98, True),
+    ]
+    assert affordable(None, tabled, tabled, live, (2, 2), ready, 1)[0] == [ready[0]]  # type: ignore[arg-type]
+
+
+def test_the_bound_is_the_recipes_unless_it_has_its_own(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    options = {"share": 0.5, "protect": 0.0, "pairs": 4, "texts": 4, "scores": "exact"}
+
+    def fitted(budget: float, **more: Any) -> Any:
+        return HeadPruning(**options, **more).architecture(replace(run, budget=budget), model).fit(model)
+
+    free = fitted(1.02, quality="any")
+    assert (
+        "tried" not in free.meta
+        and free.meta["pruned"]
+        == [list(s[:2]) for s in sorted(free.meta["scores"], key=lambda s: s[2]) if s[2] < 0][
+            : len(free.meta["pruned"])
+        ]
+    )
+    assert fitted(1.5).meta["quality"] == pytest.approx(1 / 1.5)
+    assert fitted(1.5, quality=0.9).meta["quality"] == 0.9
+    strict = fitted(1.0)
+    assert strict.meta["quality"] == 1.0
+    assert all(t["quality"] >= 1.0 for t in strict.meta["tried"] if t["gone"])
+
+
+def test_the_quality_that_is_left_is_the_worse_of_single_texts_and_passages(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    bound = QualityBound.of(run_of(model, tokenizer), model, load_axis("gender"), 4, 40, None)
+    assert len(bound.alone.texts) == 40 and len(bound.passages.texts) == 2
+    assert bound.losses(model) == bound.before and bound.least == 1 / 1.02
+    alone, long = bound.before
+    assert bound.quality((alone + 0.1, long + 0.3)) == pytest.approx(math.exp(-0.3))
+    assert bound.quality((alone + 0.2, long - 0.3)) == pytest.approx(math.exp(-0.2))
 
 
 def test_all_that_lower_the_gap_go_where_there_is_room() -> None:

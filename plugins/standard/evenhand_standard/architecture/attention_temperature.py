@@ -13,7 +13,6 @@ one beta for each layer is ours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -41,7 +40,8 @@ from evenhand_standard.architecture.families import family_of
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
-from evenhand_standard.architecture.pair_probe import PASSAGE, PairProbe
+from evenhand_standard.architecture.pair_probe import PairProbe
+from evenhand_standard.architecture.quality_bound import Quality, QualityBound
 
 if TYPE_CHECKING:
     import torch
@@ -66,10 +66,10 @@ class AttentionTemperatureOptions(StrengthOptions):
     grid: Annotated[tuple[Beta, ...], Field(min_length=1)] = Field(
         (0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5), description="Betas that a search tries beside 1."
     )
-    quality: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.97,
+    quality: Quality | None = Field(
+        None,
         description="A search keeps at least this share of the quality, on single texts and on passages: perplexity "
-        "before over after.",
+        "before over after; without it, what the recipe's budget leaves.",
     )
     axis: AxisName = "gender"
     locale: Locale = "en"
@@ -231,14 +231,10 @@ def _at(betas: Sequence[float], strength: float) -> list[float]:
 def searched(
     run: RunContext, model: PreTrainedModel, o: AttentionTemperatureOptions, live: LiveTemperature
 ) -> Artifact:
-    """The betas with the least gap among those that keep the quality; `tried` says what was measured.
-
-    Quality is what is kept of it on single texts or on passages of many, whichever is less: behind a few words flatter
-    attention costs nothing, behind some hundred it may cost half.
-    """
+    """The betas with the least gap among those that keep the quality; `tried` says what was measured."""
     axis = load_axis(o.axis, o.locale)
     probe = PairProbe.of(run, model, axis, o.pairs, o.texts)
-    passages = PairProbe.of(run, model, axis, 1, o.texts, together=PASSAGE)
+    bound = QualityBound.of(run, model, axis, o.pairs, o.texts, o.quality)
     depth = len(layers_of(model))
     # One layer after another from the last one: late layers cost the least quality.
     rounds = [list(range(depth))] if o.search == "model" else [[k] for k in reversed(range(depth))]
@@ -246,26 +242,25 @@ def searched(
 
     with progress("Searching attention temperatures", total=1 + len(rounds) * len(o.grid), unit="trials") as bar:
 
-        def measure(betas: list[float]) -> tuple[float, float, float]:
+        def measure(betas: list[float], **which: Any) -> tuple[float, float]:
             live.put(model, betas)
             try:
-                measured = probe.gap(model), probe.loss(model), passages.loss(model)
+                gap, losses = probe.gap(model), bound.losses(model)
             finally:
                 live.take(model)
             bar.advance()
-            return measured
+            quality = bound.quality(losses)
+            facts = {"gap": gap, "loss": losses[0], "loss of passages": losses[1], "quality": quality}
+            tried.append(which | facts)
+            return gap, quality
 
         best = [1.0] * depth
-        least, alone, together = measure(best)
-        tried.append({"gap": least, "loss": alone, "loss of passages": together, "quality": 1.0})
+        least, _ = measure(best)
         for numbers in rounds:
             start = list(best)
             for beta in o.grid:
                 betas = [beta if k in numbers else old for k, old in enumerate(start)]
-                gap, loss, long = measure(betas)
-                quality = math.exp(min(alone - loss, together - long))
-                facts = {"gap": gap, "loss": loss, "loss of passages": long, "quality": quality}
-                tried.append({"layers": numbers, "beta": beta, **facts})
-                if gap < least and quality >= o.quality:
+                gap, quality = measure(betas, layers=numbers, beta=beta)
+                if gap < least and quality >= bound.least:
                     best, least = betas, gap
-    return Artifact(meta={"betas": best, "tried": tried})
+    return Artifact(meta={"betas": best, "quality": bound.least, "tried": tried})

@@ -2,12 +2,14 @@
 
     b(h) = gap(model without h) - gap(model)            q(h) = loss(model without h) - loss(model)
 
-The heads with the highest q, a share of all, are protected; of the others, those with the lowest b go, as far as it is
-below zero. Nothing is trained. A first-order estimate, -d gap / d gate, is had for all heads from one backward pass; by
-default it chooses which heads are measured one by one.
+The heads with the highest q, a share of all, are protected; of the others, those with the lowest b go, one behind the
+other, as far as each still lowers the gap and the quality that is left is enough. Nothing is trained. A first-order
+estimate, -d gap / d gate, is had for all heads from one backward pass; by default it chooses which heads are measured
+one by one.
 
 Source: Zayed et al. 2024, Fairness-aware structured pruning in transformers. Its bias is the toxicity of continuations
-of HolisticBias prompts; ours is the divergence of next-token distributions on pairs of sentences (`pair_probe.py`).
+of HolisticBias prompts; ours is the divergence of next-token distributions on pairs of sentences (`pair_probe.py`). The
+bound on quality is ours (decision 88); `quality = "any"` is as published, where the share alone decides.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.head_gates import LiveGates, shut
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PASSAGE, PairProbe
+from evenhand_standard.architecture.quality_bound import Quality, QualityBound
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,6 +55,11 @@ class HeadPruningOptions(StrengthOptions):
     )
     scores: Literal["gradient", "exact"] = Field(
         "gradient", description="Measure the most promising heads by gradients, or every head: one measurement each."
+    )
+    quality: Quality | Literal["any"] | None = Field(
+        None,
+        description="Heads go as long as this share of the quality is kept, on single texts and on passages: "
+        "perplexity before over after; without it, what the recipe's budget leaves. any: the share alone decides.",
     )
     axis: AxisName = "gender"
     locale: Locale = "en"
@@ -108,10 +116,17 @@ class Score:
 
 def pruned(scores: Sequence[Score], share: float, protect: float, *, most: int = 1) -> list[Score]:
     """The unprotected heads whose removal lowers the gap, the best first: `most` times as many as may go, at most."""
-    allowed = max(1, int(share * len(scores) + 1e-9))
-    guarded = int(protect * len(scores) + 1e-9)
-    free = sorted(scores, key=lambda s: -s.loss)[guarded:]
-    return lowering(free)[: most * allowed]
+    return lowering(unprotected(scores, protect))[: most * allowed(len(scores), share)]
+
+
+def allowed(heads: int, share: float) -> int:
+    """How many of so many heads may go: at least one."""
+    return max(1, int(share * heads + 1e-9))
+
+
+def unprotected(scores: Sequence[Score], protect: float) -> list[Score]:
+    """All but the share of heads that the language needs most."""
+    return sorted(scores, key=lambda s: -s.loss)[int(protect * len(scores) + 1e-9) :]
 
 
 def lowering(scores: Sequence[Score]) -> list[Score]:
@@ -124,7 +139,8 @@ def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live:
     import torch
 
     together = PASSAGE if run.kind == "causal" else 1  # of a masked model each place is a pass of its own
-    probe = PairProbe.of(run, model, load_axis(o.axis, o.locale), o.pairs, o.texts, together=together)
+    axis = load_axis(o.axis, o.locale)
+    probe = PairProbe.of(run, model, axis, o.pairs, o.texts, together=together)
     layers = layers_of(model)
     depth, heads = len(layers), layers[0].heads
     every = [(k, h) for k in range(depth) for h in range(heads)]
@@ -132,21 +148,59 @@ def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live:
         estimates = estimated(model, probe, live, depth, heads)
         candidates = pruned(estimates, o.share, o.protect, most=CANDIDATES)
         # Which heads are protected has been decided; only the gap of the candidates is measured again.
-        found = measured(model, probe, live, depth, heads, [(s.layer, s.head) for s in candidates])
-        gone = lowering(found)[: max(1, int(o.share * len(every) + 1e-9))]
-        scores: Sequence[Score] = found
+        scores = measured(model, probe, live, depth, heads, [(s.layer, s.head) for s in candidates])
+        ready = lowering(scores)
     else:
         scores = measured(model, probe, live, depth, heads, every)
-        gone = pruned(scores, o.share, o.protect)
+        ready = lowering(unprotected(scores, o.protect))
+    meta: dict[str, Any] = {"heads": len(every), "scores": [[s.layer, s.head, s.gap, s.loss] for s in scores]}
+    gone = ready[: allowed(len(every), o.share)]
+    if o.quality != "any":
+        bound = QualityBound.of(run, model, axis, o.pairs, o.texts, o.quality)
+        gone, meta["tried"] = affordable(model, probe, bound, live, (depth, heads), ready, len(gone))
+        meta["quality"] = bound.least
     kept = torch.ones(depth, heads)
     for score in gone:
         kept[score.layer, score.head] = 0.0
-    meta = {
-        "pruned": [[s.layer, s.head] for s in gone],
-        "heads": len(every),
-        "scores": [[s.layer, s.head, s.gap, s.loss] for s in scores],
-    }
-    return Artifact(tensors={"kept": kept}, meta=meta)
+    return Artifact(tensors={"kept": kept}, meta={"pruned": [[s.layer, s.head] for s in gone], **meta})
+
+
+def affordable(
+    model: PreTrainedModel,
+    probe: PairProbe,
+    bound: QualityBound,
+    live: LiveGates,
+    shape: tuple[int, int],
+    ready: Sequence[Score],
+    most: int,
+) -> tuple[list[Score], list[dict[str, Any]]]:
+    """The first `most` of these heads that go together, and what was tried.
+
+    A head stays where, beside those that have gone, it lowers the gap no further or leaves too little quality.
+    """
+    import torch
+
+    gone: list[Score] = []
+    tried: list[dict[str, Any]] = []
+    gates, least = torch.ones(shape), probe.gap(model)
+    with progress("Taking heads away", total=len(ready), unit="heads") as bar:
+        for score in ready:
+            if len(gone) == most:
+                break
+            without = gates.clone()
+            without[score.layer, score.head] = 0.0
+            live.put(model, without)
+            try:
+                gap, quality = probe.gap(model), bound.quality(bound.losses(model))
+            finally:
+                live.take(model)
+            goes = gap < least and quality >= bound.least
+            tried.append({"head": [score.layer, score.head], "gap": gap, "quality": quality, "gone": goes})
+            if goes:
+                gates, least = without, gap
+                gone.append(score)
+            bar.advance()
+    return gone, tried
 
 
 def estimated(model: PreTrainedModel, probe: PairProbe, live: LiveGates, depth: int, heads: int) -> list[Score]:

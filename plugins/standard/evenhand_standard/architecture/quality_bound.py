@@ -1,0 +1,58 @@
+"""How much of its quality a searched change must leave to a model, and where that is read.
+
+    quality = exp( min( loss before - loss after ) )        the least over single texts and passages of many
+
+which is the perplexity before over the one after. Both lengths are read, since what costs little behind a few words may
+cost much behind some hundred. Without a bound of its own a search keeps to the recipe's budget, by which the run will
+be judged.
+
+Source: this project (decisions 78 and 88).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from evenhand_sdk import Axis, RunContext
+from evenhand_standard.architecture.pair_probe import PASSAGE, PairProbe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Quality = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+@dataclass(frozen=True)
+class QualityBound:
+    """Plain texts, alone and in passages, what a model loses on them as it is, and the share that must be left."""
+
+    alone: PairProbe
+    passages: PairProbe
+    before: tuple[float, float]
+    least: float
+    """In (0, 1]."""
+
+    @classmethod
+    def of(
+        cls, run: RunContext, model: PreTrainedModel, axis: Axis, pairs: int, texts: int, asked: float | None
+    ) -> QualityBound:
+        """The bound that is asked for, or what the run's budget leaves, around the model as it is now.
+
+        So many texts are read. The pairs are those of the search; a bound compares none.
+        """
+        alone = PairProbe.of(run, model, axis, pairs, texts)
+        passages = PairProbe.of(run, model, axis, pairs, texts, together=PASSAGE)
+        before = alone.loss(model), passages.loss(model)
+        return cls(alone, passages, before, 1 / run.budget if asked is None else asked)
+
+    def losses(self, model: PreTrainedModel) -> tuple[float, float]:
+        """Mean losses in nat per token: of single texts, of passages."""
+        return self.alone.loss(model), self.passages.loss(model)
+
+    def quality(self, losses: tuple[float, float]) -> float:
+        """What is left of the quality with these losses."""
+        return math.exp(min(old - new for old, new in zip(self.before, losses, strict=True)))
