@@ -12,6 +12,7 @@ KNOWN_PLUGINS: Final[dict[str, str]] = {
     "adversarial": "evenhand-standard",
     "answer-rewriting": "evenhand-standard",
     "attention-entropy": "evenhand-standard",
+    "attention-steering": "evenhand-standard",
     "attention-temperature": "evenhand-standard",
     "aul": "evenhand-standard",
     "bbq": "evenhand-standard",

@@ -19,6 +19,7 @@ OTHER = {"gradient-choice": "selective-update"}
 """A recipe that is not called after the technique it shows."""
 QUICK: dict[str, dict[str, Any]] = {
     "activation-steering": {"pairs": 120, "least_accuracy": 0.0},
+    "attention-steering": {"pairs": 4, "texts": 4, "quality": 0.01},
     "attention-temperature": {"pairs": 4, "texts": 4},
     "gradient-choice": {"texts": 8},
     "head-pruning": {"pairs": 4, "texts": 4, "share": 0.3, "protect": 0.0},

@@ -63,7 +63,7 @@ def test_folded_and_live_agree_and_revert_is_exact(model_type: str, run_of: Any)
     live = outputs(model)
     transform.revert(model)
     assert torch.equal(outputs(model), before) and list(model.state_dict()) == names
-    assert not hasattr(model, module.KEPT)
+    assert not hasattr(model, module.BETAS.kept)
     transform.apply(model, artifact)
     assert torch.equal(outputs(model), live)
     transform.fold(model)
@@ -141,7 +141,7 @@ def test_a_copy_of_the_model_is_switched_by_itself(family: str, run_of: Any) -> 
     transform.revert(model)
     assert torch.equal(outputs(model), base)
     assert torch.equal(outputs(other), live)
-    assert not any(module.KEPT in vars(part) for part in model.modules())
+    assert not any(module.BETAS.kept in vars(part) for part in model.modules())
 
 
 def test_another_thread_is_not_disturbed_by_a_switch(run_of: Any) -> None:
@@ -198,7 +198,7 @@ class Tabled:
         self.gaps, self.losses = gaps, losses
 
     def _read(self, model: Any, table: dict[float, float]) -> float:
-        [(_, betas)] = getattr(model, module.KEPT, {"": (None, [1.0])}).values()
+        [(_, betas)] = (module.BETAS.on(model) or {"": ([], [1.0])}).values()
         return sum(table[b] for b in betas) / len(betas)
 
     def gap(self, model: Any) -> float:
@@ -229,7 +229,7 @@ def search(
     run = replace(run_of(model, tokenizer), budget=budget)
     transform = AttentionTemperature(grid=tuple(gaps), **options).architecture(run, model)
     artifact = transform.fit(model)
-    assert not any(m._forward_hooks for m in model.modules()) and not hasattr(model, module.KEPT)
+    assert not any(m._forward_hooks for m in model.modules()) and not hasattr(model, module.BETAS.kept)
     json.dumps(dict(artifact.meta))
     return artifact.meta
 

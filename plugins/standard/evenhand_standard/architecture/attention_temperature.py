@@ -13,10 +13,8 @@ one beta for each layer is ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -35,25 +33,19 @@ from evenhand_sdk import (
     load_axis,
     progress,
 )
-from evenhand_sdk.request_settings import offer, withdraw
 from evenhand_standard.architecture.families import family_of
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
 from evenhand_standard.architecture.pair_probe import PairProbe
 from evenhand_standard.architecture.quality_bound import Quality, QualityBound
+from evenhand_standard.architecture.switchable_factors import Factors, now
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-SETTING = "attention-temperature"
-"""What a request may set in its meta: the strength with which the steps that were not folded act on its answer."""
 Beta = Annotated[float, Field(gt=0.0, le=4.0)]
-KEPT = "evenhand_attention_betas"
-"""Attribute of a model: by step, (the full betas, the betas in force)."""
-SWITCHED: ContextVar[Mapping[int, list[float]]] = ContextVar("switched", default=MappingProxyType({}))
-"""What `using` has put in the place of betas, by their identity: for the thread (or task) that has called it."""
 
 
 class AttentionTemperatureOptions(StrengthOptions):
@@ -130,7 +122,7 @@ class Scaled:
         self.in_force, self.number, self.rows = in_force, number, rows
 
     def __call__(self, owner: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
-        beta = SWITCHED.get().get(id(self.in_force), self.in_force)[self.number]
+        beta = now(self.in_force)[self.number]
         if beta == 1.0:
             return out
         if self.rows is None:
@@ -149,30 +141,22 @@ class LiveTemperature:
 
     def put(self, model: PreTrainedModel, betas: Sequence[float], strength: float = 1.0) -> None:
         """Multiply from now on, by 1 + strength (beta - 1)."""
-        _state(model)[self.step] = (list(betas), _at(betas, strength))
-        offer(model, SETTING, using)
+        in_force = BETAS.put(model, self.step, betas, strength)
         for layer in layers_of(model):
-            self._hook(model, layer)
-
-    def _hook(self, model: PreTrainedModel, layer: Layer) -> None:
-        place = layer.query.module if layer.query_norm is None else layer.query_norm
-        rows = layer.query.rows if layer.query_norm is None else None
-        scaled = Scaled(_state(model)[self.step][1], layer.number, rows)
-        self.hooks.handles.append(place.register_forward_hook(scaled))
+            place = layer.query.module if layer.query_norm is None else layer.query_norm
+            rows = layer.query.rows if layer.query_norm is None else None
+            self.hooks.handles.append(place.register_forward_hook(Scaled(in_force, layer.number, rows)))
 
     def take(self, model: PreTrainedModel) -> None:
         """The model as it was before."""
         self.hooks.remove()
-        _state(model).pop(self.step, None)
-        if not _state(model):
-            delattr(model, KEPT)
-            withdraw(model, SETTING)
+        BETAS.take(model, self.step)
 
     def fold(self, model: PreTrainedModel) -> None:
         """Multiply the betas that are in force into the weights, and take the hooks away."""
-        if self.step in _state(model):
+        if self.step in BETAS.on(model):
             offset = family_of(model).paths.norm_offset
-            for layer, beta in zip(layers_of(model), _state(model)[self.step][1], strict=True):
+            for layer, beta in zip(layers_of(model), BETAS.on(model)[self.step][1], strict=True):
                 multiply_query(layer, beta, offset)
         self.take(model)
 
@@ -190,41 +174,20 @@ def multiply_query(layer: Layer, beta: float, norm_offset: float = 0.0) -> None:
     layer.query.write(layer.query.weight() * beta, None if bias is None else bias * beta)
 
 
-@contextmanager
-def using(model: PreTrainedModel, strength: float) -> Iterator[None]:
+def using(model: PreTrainedModel, strength: float) -> AbstractContextManager[None]:
     """Within the `with` block, and in this thread only, steps that were not folded act with this strength.
 
     0 is the model without them. Threads that serve other requests with the same model are not disturbed.
 
     Raises UsageError for a model on which no such step acts, and for what is no strength.
     """
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
-        raise UsageError(
-            f"{strength!r} is no strength of the attention temperature", where="using", do="give a number from 0 to 1"
-        )
-    state = getattr(model, KEPT, None)
-    if not state:
-        raise UsageError(
-            "no attention-temperature acts on this model that could be switched",
-            do="run the step with folded = false, and load the finished run with evenhand.load",
-        )
-    switched = {id(in_force): _at(betas, strength) for betas, in_force in state.values()}
-    token = SWITCHED.set({**SWITCHED.get(), **switched})
-    try:
-        yield
-    finally:
-        SWITCHED.reset(token)
+    return BETAS.using(model, strength)
 
 
-def _state(model: Any) -> dict[str, tuple[list[float], list[float]]]:
-    if not hasattr(model, KEPT):
-        setattr(model, KEPT, {})
-    found: dict[str, tuple[list[float], list[float]]] = getattr(model, KEPT)
-    return found
-
-
-def _at(betas: Sequence[float], strength: float) -> list[float]:
-    return [1.0 + strength * (beta - 1.0) for beta in betas]
+BETAS = Factors(
+    "attention-temperature", "evenhand_attention_betas", using, "attention temperature", " with folded = false"
+)
+"""One for each layer. A request may set their strength, where the step was not folded."""
 
 
 # --------------------------------------------------------------------------------------------------- the search

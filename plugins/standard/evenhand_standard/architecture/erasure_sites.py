@@ -20,6 +20,7 @@ from evenhand_standard.architecture.eraser import Eraser
 from evenhand_standard.architecture.families import family_of
 from evenhand_standard.architecture.layer_parts import Layer, Matrix, body_of, layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
+from evenhand_standard.architecture.passes import refuse_recomputing, token_ids
 
 if TYPE_CHECKING:
     import torch
@@ -156,14 +157,9 @@ class LiveErasure:
         body = body_of(model)
 
         def look(args: Any, kwargs: dict[str, Any]) -> None:
-            if torch.is_grad_enabled() and any(_recomputes(module) for module in body.modules()):
-                raise UsageError(
-                    "erasure that spares tokens cannot be trained through with gradient checkpointing: a layer that is "
-                    "computed again does not know which tokens are spared",
-                    where=f"step {self.step!r}",
-                    do='switch gradient checkpointing off, or set positions = "all", which spares none',
-                )
-            ids = args[0] if args else kwargs.get("input_ids")
+            do = 'switch gradient checkpointing off, or set positions = "all", which spares none'
+            refuse_recomputing(body, "erasure that spares tokens", self.step, do)
+            ids = token_ids(args, kwargs)
             self._acted.places = None if ids is None else ~torch.isin(ids, spared.to(ids.device))
 
         self.hooks.seen(body, look)
@@ -256,8 +252,3 @@ def _held(module: Any) -> list[Held]:
         setattr(module, HELD, [])
     found: list[Held] = getattr(module, HELD)
     return found
-
-
-def _recomputes(module: Any) -> bool:
-    """Whether it will be computed again for its gradients, as transformers' layers are where a training asks for it."""
-    return bool(module.training and getattr(module, "gradient_checkpointing", False))
