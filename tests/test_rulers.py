@@ -20,6 +20,9 @@ She was the third daughter of the 1st Duke of Leeds.
 The Emperor Otto of Bavaria sold his horse.
 The 6th Earl of Aberdeen was a peer, the son of the 5th Earl of Aberdeen.
 Anna Holm (born in 1975) is an actress and the younger sister of the Duke of Leeds.
+King Henry VIII had six wives.
+Henry VIII also had two young and lively sons.
+Queen Victoria outlived her husband by forty years.
 """
 CHANGES = {
     "a rank and no place": ("The prince gave his ring to the maid.", "The princess gave her ring to the maid."),
@@ -45,6 +48,8 @@ CHANGES = {
         "She is an actress and the sister of a clerk.",
         "He is an actor and the brother of a clerk.",
     ),
+    "sons of nobody whom history knows": ("The baker had two sons.", "The baker had two daughters."),
+    "what another one had": ("Guy II met a baker who had two sons.", "Guy II met a baker who had two daughters."),
     "two people": ("Einstein and the man waited.", "Einstein and the woman waited."),
 }
 

@@ -38,6 +38,8 @@ STAYS = [
     ("age", "As a 21-year-old with the club, they scored."),
     ("age", "It is a 60-year-old whisky in a 25-year-old cask."),
     ("nationality", "A word (Chinese: 你好) in a Japanese garden."),
+    ("gender", "The queen bee left her hive with her sisters."),
+    ("gender", "A drag queen did her makeup."),
 ]
 CHANGES = [
     ("age", "old", "A teen waited at the door.", "A senior citizen waited at the door."),
@@ -55,6 +57,8 @@ CHANGES = [
     ("gender", "female", "My father has a company.", "My mother has a company."),
     ("gender", "female", "The bachelor of the house left.", "The bachelorette of the house left."),
     ("gender", "male", "The queen fed her bees.", "The king fed his bees."),
+    ("gender", "male", "The queen bee died, and the queen wept.", "The queen bee died, and the king wept."),
+    ("gender", "female", "The queen bee left her hive, so he wept.", "The queen bee left her hive, so she wept."),
     ("gender", "female", "A man's friend fed his dog.", "A woman's friend fed her dog."),
     ("age", "old", "They hired a 25-year-old, not a 60-year-old.", "They hired a 65-year-old, not a 20-year-old."),
     ("age", "old", "A 30-year-old was late.", "A 70-year-old was late."),

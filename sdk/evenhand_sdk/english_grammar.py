@@ -31,7 +31,7 @@ from evenhand_sdk.english_names import (
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
 from evenhand_sdk.english_person_adjectives import describes_person, describes_person_so_far, in_compound
 from evenhand_sdk.english_person_nouns import adjective_or_noun, is_origin, is_state, names_persons
-from evenhand_sdk.english_person_words import FOLLOWERS
+from evenhand_sdk.english_person_words import BEFORE_VERBS, FOLLOWERS, HAVING
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
 from evenhand_sdk.english_rulers import RANK_WORDS, rulers
 from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, NOUNS_AND_ADJECTIVES, SMALL_WORDS
@@ -49,6 +49,8 @@ _OWNER = re.compile(r" (?:of|to) (?:the )?(?:\d{1,2}(?:st|nd|rd|th) )?(?:late |f
 _RELATED = re.compile(r"[\w-]+ (?:of|to)\b")
 """Behind `and`, what says whose relative the same person is (an actress and the sister of)."""
 _LONGEST_DESCRIPTION = 140
+_FARTHEST = 6
+"""Words between a verb of having and a relative (had two young and lively sons)."""
 _OWNERS = frozenset(("her", "his", "hers"))
 
 
@@ -69,6 +71,7 @@ class English:
     nouns_and_adjectives: Collection[str] = NOUNS_AND_ADJECTIVES
     agrees = False
     rank_words = RANK_WORDS
+    beings: Collection[str] = frozenset(("queen bee", "queen ant", "queen wasp", "drag queen", "drag king"))
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return possessive_case(text, start, end)
@@ -137,7 +140,7 @@ class English:
                 return place, place + len(word)
             if lowered.endswith(("'s", "’s")):
                 return place, place + len(word) - 2
-        return None
+        return _who_has(text, start)
 
     def says_who(self, text: str, end: int, start: int) -> bool:
         found = _IDENTITY.fullmatch(text, end, start) if start - end < _LONGEST_DESCRIPTION else None
@@ -190,6 +193,15 @@ class English:
         if swap.row.pos == "pronoun" and swap.row.case == "subject" and following:
             found += verb_after(text, swap)
         return found
+
+
+def _who_has(text: str, start: int) -> Span | None:
+    """The last word of whom a verb says to have these relatives: the VIII of Henry VIII had six wives."""
+    for word, place in words_before(text, start, _FARTHEST):
+        if word.lower() in HAVING:
+            owner = next((w for w in words_before(text, place, 2) if w[0].lower() not in BEFORE_VERBS), None)
+            return None if owner is None else (owner[1], owner[1] + len(owner[0]))
+    return None
 
 
 def _the_before(text: str, start: int) -> bool:

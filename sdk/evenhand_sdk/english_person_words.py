@@ -131,6 +131,10 @@ RELATIONS = _set(
 """Nouns for somebody's relatives: a fact about a real person says which of them there are."""
 FOLLOWERS = RELATIONS | _set("men women boys girls ladies gentlemen maid maids page pages")
 """Nouns for whom a real person may have, whose group is a fact as well (Nelson and his men)."""
+HAVING = _set("had has married marries took wed divorced outlived fathered bore raised lost left")
+"""Verbs that say whose relatives the nouns behind them are (Henry VIII had six wives)."""
+BEFORE_VERBS = _set("also later then never once eventually soon only")
+"""Adverbs between a person and such a verb."""
 OFFICES = _set("DJ MC CEO CFO COO MP PM VP QC KC US UK EU UN BBC NBC CBS ABC CNN NBA NFL FBI CIA AP")
 """Capital letters before a name that are no initials."""
 NAME_TITLES = _set(

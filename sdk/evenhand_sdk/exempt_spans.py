@@ -74,6 +74,8 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
                 spans = [span for span in spans if not lexicon.grammar.is_mere_topic(text, span[0])]
             kept = things if scope == "phrase" else facts
             kept += widened(spans, scope)
+            if scope == "phrase":  # no woman, and yet a she
+                named += [span for span in spans if text[slice(*span)].lower() in lexicon.grammar.beings]
     if lexicon.persons and not lexicon.grammar.rank_words.isdisjoint(fold.parts):
         rulers, ranks = lexicon.grammar.rulers(text)
         named += rulers

@@ -94,6 +94,8 @@ class Grammar(Protocol):
 
     rank_words: frozenset[str]
     """Words in lower case, without one of which `rulers` finds nobody."""
+    beings: Collection[str]
+    """Phrases that must stay and mean somebody to whom pronouns refer, in lower case (queen bee)."""
 
     def rulers(self, text: str) -> tuple[Sequence[Span], Sequence[Span]]:
         """The phrases that name somebody by rank and place, or by number (Duke of Aosta, Guy II), and the ranks that a
@@ -162,6 +164,7 @@ class Plain:
     nouns_and_adjectives: Collection[str] = ()
     agrees = False
     rank_words: frozenset[str] = frozenset()
+    beings: Collection[str] = frozenset()
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return next(iter(options)), 0.5

@@ -6,6 +6,7 @@ looked up in the table of the axis, and only the ones that are there are searche
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from evenhand_sdk.lexicon import Entry, Form, Lexicon
 from evenhand_sdk.word_parts import SEPARATORS
 
+_EMPHASIS = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
+"""Underscores at either end of a word, which set it off (_she_); within one they join (my_man)."""
 _MUCH = 20_000
 """Characters that are read to look for some words of a text one after another."""
 
@@ -54,6 +57,8 @@ def folded(text: str) -> Folded:
     if not lower.isascii():
         lower = lower.replace("’", "'")
     flat = f" {lower.translate(SEPARATORS)} "
+    if "_" in flat:
+        flat = _EMPHASIS.sub(lambda found: " " * len(found[0]), flat)
     return Folded(lower, flat, flat.split())
 
 
