@@ -205,7 +205,7 @@ DAMAGED = {
     "{": "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
     "[]": "it is no table of facts",
     "{}": "it does not say kind, seed, steps\n  it needs kind, seed, steps",
-    '{"kind": "causal", "seed": 0, "steps": [], "weights": []}': "weights is no table of digests",
+    '{"kind": "causal", "seed": 0, "steps": [], "files": []}': "files is no table of digests",
     '{"kind": "causal", "steps": []}': "it does not say seed\n  it needs kind, seed, steps",
 }
 
@@ -273,36 +273,47 @@ def test_a_damaged_artefact_is_told_before_anything_is_changed(run_with: Any) ->
         evenhand.load(run)
 
 
-def test_other_weights_than_those_that_the_run_saved_are_refused_unless_asked_for(run_with: Any) -> None:
+def test_another_model_than_the_run_saved_is_refused_unless_asked_for(run_with: Any) -> None:
     from safetensors.torch import load_file, save_file
 
     run = run_with(LIVE)
-    place = run / "model" / "model.safetensors"
-    kept = place.read_bytes()
+    place, config = run / "model" / "model.safetensors", run / "model" / "config.json"
+    kept, settings = place.read_bytes(), config.read_text()
     tensors = load_file(place)
     name = next(iter(tensors))
     tensors[name] = tensors[name] + 1  # as many bytes, and a sound file
     save_file(tensors, place, metadata={"format": "pt"})
-    told = (
-        f"{run / 'model'}: the weights are not those that the run saved: %s\n"
-        "  what was measured does not hold for other weights, and steps beside them were fitted to these\n"
-        "  copy the folder again; if you changed them yourself, load with verify=False"
-    )
+
+    def told(what: str) -> str:
+        return (
+            f"{run / 'model'}: the model's files are not those that the run saved: {what}\n"
+            "  what was measured does not hold for another model, and steps beside the weights were fitted to this "
+            "one\n"
+            "  copy the folder again; if you changed it yourself, evenhand.load(FOLDER, verify=False) loads it, and "
+            "without its evenhand.json it is a model like any other"
+        )
+
     for folder in (run, run / "model"):
         with pytest.raises(DigestMismatch) as caught:
             evenhand.load(folder)
-        assert str(caught.value) == told % "model.safetensors has changed"
+        assert str(caught.value) == told("model.safetensors has changed")
     model, _ = evenhand.load(run, verify=False)
     assert torch.equal(dict(model.named_parameters())[name], tensors[name])
     place.rename(run / "model" / "other.safetensors")
     with pytest.raises(DigestMismatch) as caught:
         evenhand.load(run)
-    assert str(caught.value) == told % "model.safetensors is missing"
+    assert str(caught.value) == told("model.safetensors is missing")
     place.write_bytes(kept)
     with pytest.raises(DigestMismatch) as caught:
         evenhand.load(run)
-    assert str(caught.value) == told % "other.safetensors was not among them"
+    assert str(caught.value) == told("other.safetensors was not among them")
     (run / "model" / "other.safetensors").unlink()
+    config.write_text(settings + "\n")
+    with pytest.raises(DigestMismatch) as caught:
+        evenhand.load(run)
+    assert str(caught.value) == told("config.json has changed")
+    config.write_text(settings)
+    (run / "model" / "generation_config.json").write_text("{}")  # whoever uses the model may set how it writes
     evenhand.load(run)
 
 

@@ -65,8 +65,8 @@ def _plain(value: Any) -> Any:
 def load(folder: str | Path, *, dtype: str = "auto", device: str = "cpu", verify: bool = True) -> Any:
     """Model and tokenizer of a finished run, with adapters and decoding rules in place.
 
-    Its weights are compared with the digests that the run has saved; `verify=False` leaves that out, for weights that
-    you changed yourself.
+    Its files are compared with the digests that the run has saved; `verify=False` leaves that out, for a model that you
+    changed yourself.
 
     `model, tokenizer = evenhand.load(folder)` works, and so does `evenhand.load(folder).generate("Hello")`, or for a
     masked model `.fill("Paris is the [MASK] of France.")`.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +53,7 @@ def generate(
     if isinstance(model, RemoteModel):
         return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)
     demand_continuing(model)
-    around = [r for r in rules if r.around is not None]
+    around = [_as_asked(r, model) for r in rules if r.around is not None]
     inner = [r for r in rules if r.around is None]
 
     def plain(batch: Sequence[Request], given: Sequence[Request]) -> list[Response]:
@@ -65,15 +67,21 @@ def generate(
             mine = [k for k, own in enumerate(kinds) if own == (warmth, settings)]
             for start in range(0, len(mine), batch_size):
                 part = mine[start : start + batch_size]
-                with in_force(model, settings):
-                    made = _written(model, tokenizer, [batch[k] for k in part], inner, warmth, top_p, seed, given)
-                found |= dict(zip(part, made, strict=True))
+                asked = [batch[k] for k in part]
+
+                def write(asked: list[Request] = asked, warmth: float = warmth, set_to: Any = settings) -> Any:
+                    with in_force(model, set_to):
+                        return _written(model, tokenizer, asked, inner, warmth, top_p, seed, given)
+
+                # Not as a rule around has it that asks this: what is asked has settings of its own.
+                found |= dict(zip(part, here.copy().run(write), strict=True))
         return [found[k] for k in range(len(batch))]
 
     done: dict[int, Outcome] = {}
     rank, count = own_part()
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(progress(title, total=len(requests), unit="texts")) if title else None
+        here = contextvars.copy_context()
         for start in range(0, len(requests), batch_size):
             chunk = requests[start : start + batch_size]
             if start // batch_size % count == rank:
@@ -84,6 +92,18 @@ def generate(
             if bar:
                 bar.advance(len(chunk))
     return demand_answers(gathered(done), len(requests))
+
+
+def _as_asked(rule: DecodingRule, model: PreTrainedModel) -> DecodingRule:
+    """The rule around a request, which finds the model as the request wants it, whatever it reads from it."""
+    around = rule.around
+    assert around is not None
+
+    def within(request: Request, ask: Any) -> Response:
+        with in_force(model, wanted(model, request)):
+            return around(request, ask)
+
+    return replace(rule, around=within)
 
 
 def demand_continuing(model: Any) -> None:

@@ -16,9 +16,9 @@ from evenhand.errors import NotPortable
 from evenhand.guard import describe
 from evenhand.kept_steps import write_artifact
 from evenhand.manifest import plain
+from evenhand.model_digests import model_digests
 from evenhand.models import own_bars_off
 from evenhand.restoring import NAME, load_result, put_back
-from evenhand.weight_digests import weight_digests
 
 if TYPE_CHECKING:
     from evenhand.life import Life, Placed
@@ -76,7 +76,7 @@ def save_model(life: Life, live: list[Placed]) -> dict[str, str]:
         "kind": life.loaded.info.kind,
         "base": life.loaded.info.display_name,
         "seed": life.recipe.run.seed,
-        "weights": weight_digests(folder),
+        "files": model_digests(folder),
         "steps": [_entry(life, step, live, kept=step.id in kept) for step in life.step_order if step.id in needed],
         "folded": sorted({name for p in life.placed if p not in live for name in (p.step.id, p.step.use)}),
     }

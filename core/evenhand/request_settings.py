@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 from evenhand.contributions import Request
@@ -51,7 +52,14 @@ def wanted(model: Any, request: Request) -> tuple[tuple[str, Any], ...]:
             known=f"requests to this model can set: {', '.join(sorted(offered)) or 'nothing'}",
             do="leave it out, or run the recipe again with the step's option folded = false",
         )
-    return tuple((name, request.meta[name]) for name in sorted(offered) if name in request.meta)
+    return tuple((name, _plain(request.meta[name])) for name in sorted(offered) if name in request.meta)
+
+
+def _plain(value: Any) -> Any:
+    """A number as Python has it; what is no number, truth values among them, as nothing that a number equals."""
+    if isinstance(value, bool):
+        return str(value)
+    return float(value) if isinstance(value, Real) else value
 
 
 @contextlib.contextmanager

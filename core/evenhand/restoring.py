@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import damage
 from evenhand.errors import DigestMismatch, RunNotFound
+from evenhand.model_digests import demand_files
 from evenhand.request_settings import FOLDED
-from evenhand.weight_digests import demand_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,9 +72,9 @@ def finished_folder(folder: Path | str) -> Path | None:
 def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu", verify: bool = True) -> Finished:
     """The finished model of a run with the facts about it.
 
-    Raises `RunNotFound` when there is no finished model, `DigestMismatch` when its weights or the saved parts of its
-    steps are not those that the run wrote (weights are not compared without `verify`, nor those of runs that kept no
-    digest), and the discovery errors when a plugin is missing.
+    Raises `RunNotFound` when there is no finished model, `DigestMismatch` when its files or the saved parts of its
+    steps are not those that the run wrote (files are not compared without `verify`, nor those of runs that kept no
+    digests), and the discovery errors when a plugin is missing.
     """
     from evenhand.models import load, resolve
 
@@ -84,8 +84,8 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
             f"{str(folder)!r} holds no finished model: it has no {NAME}", do="give the folder of a run that is complete"
         )
     facts = read_facts(place)
-    if verify and "weights" in facts:
-        demand_weights(place, facts["weights"])
+    if verify and "files" in facts:
+        demand_files(place, facts["files"])
     loaded = load(resolve(str(place), offline=True), kind=facts["kind"], dtype=dtype, device=device)  # type: ignore[arg-type]
     if folded := facts.get("folded"):
         setattr(loaded.model, FOLDED, tuple(folded))
@@ -102,8 +102,8 @@ def read_facts(place: Path) -> dict[str, Any]:
         raise RunNotFound(f"{NAME} is damaged: {problem}", where=str(place), do=_AGAIN) from problem
     if not isinstance(facts, dict):
         raise RunNotFound(f"{NAME} is damaged: it is no table of facts", where=str(place), do=_AGAIN)
-    if not isinstance(facts.get("weights", {}), dict):
-        raise RunNotFound(f"{NAME} is damaged: weights is no table of digests", where=str(place), do=_AGAIN)
+    if not isinstance(facts.get("files", {}), dict):
+        raise RunNotFound(f"{NAME} is damaged: files is no table of digests", where=str(place), do=_AGAIN)
     if lacking := [name for name in _NEEDED if name not in facts]:
         raise RunNotFound(
             f"{NAME} is damaged: it does not say {', '.join(lacking)}",

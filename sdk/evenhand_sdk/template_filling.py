@@ -9,7 +9,7 @@ in would pair a sentence with a grammatical error.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from evenhand_sdk.axes import Axis, Template
 from evenhand_sdk.axis_pack_parts import NAME_SLOT, fills
@@ -40,9 +40,12 @@ def fillings(axis: Axis, template: Template) -> Iterator[dict[str, Sequence[str]
             yield {slot: rows[k % len(rows)] for slot, rows in choices.items()}
 
 
-def filled_sides(axis: Axis, template: str, words: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Group -> the template with its slots filled, for every group that has a word in each of them.
+def filled_sides(
+    axis: Axis, template: str, words: Mapping[str, Sequence[str]], wanted: Collection[int] | None = None
+) -> dict[str, str]:
+    """Group -> the template with its slots filled, for every wanted group that has a word in each of them.
 
+    `wanted` are positions in `axis.groups`; all of them by default.
     `words` has, for each slot, the words of a row in the order of `axis.groups`. Where words agree, a filling is empty
     unless its only group words are those of the slots, the swap to the other group has that group's, and the swap back
     gives the sentence again.
@@ -52,7 +55,7 @@ def filled_sides(axis: Axis, template: str, words: Mapping[str, Sequence[str]]) 
     return {
         group: filled(template, {slot: row[k] for slot, row in words.items()}, axis.locale)
         for k, group in enumerate(axis.groups)
-        if all(row[k] for row in words.values())
+        if (wanted is None or k in wanted) and all(row[k] for row in words.values())
     }
 
 

@@ -104,6 +104,19 @@ def test_an_answer_of_nobody_has_no_bias_and_an_empty_one_is_the_least_fluent(ti
     assert (found[1].fluency, found[1].bias) == (float("-inf"), 0.0)
 
 
+@pytest.mark.parametrize("options", [{}, {"form": "quota", "items": 2}])
+def test_a_prompt_without_room_for_more_than_one_token_is_answered(
+    options: dict[str, Any], tiny: Any, run_of: Any
+) -> None:
+    model, tokenizer = tiny()
+    full = " she" * model.config.max_position_embeddings
+    assert len(tokenizer(full)["input_ids"]) == model.config.max_position_embeddings
+    rule = Reranking(samples=4, **options).decoding(run_of(model, tokenizer), model)
+    asked = [Request(prompt=full, max_new_tokens=1), Request(prompt="The nurse", max_new_tokens=1)]
+    found = generate(model, tokenizer, asked, rules=[rule])
+    assert len(found) == 2
+
+
 def test_the_choice_by_hand() -> None:
     found = [Rated(answer("a"), -1.0, 0.9), Rated(answer("b"), -1.5, 0.1), Rated(answer("c"), -3.0, 0.0)]
     assert best_of("r", found, 1.0, None).text == "b"  # -1.9, -1.6, -3.0

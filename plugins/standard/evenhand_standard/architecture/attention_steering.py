@@ -36,12 +36,13 @@ from evenhand_sdk import (
     load_axis,
     progress,
 )
-from evenhand_standard.architecture.attended_words import LiveAttention, Roles
+from evenhand_standard.architecture.attended_words import LiveAttention
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PairProbe
 from evenhand_standard.architecture.quality_bound import Quality, QualityBound
 from evenhand_standard.architecture.switchable_factors import Factors
+from evenhand_standard.architecture.word_roles import Roles
 
 if TYPE_CHECKING:
     import torch
@@ -90,10 +91,11 @@ class AttentionSteering(Mitigation):
             return searched(run, model, o, live) if o.strength else Artifact()
 
         def apply(model: PreTrainedModel, artifact: Artifact) -> None:
-            if artifact.tensors:
+            if artifact.tensors and bool((artifact.tensors["factors"] != 1).any()):
                 live.put(model, Roles.read(artifact.tensors), artifact.tensors["factors"], o.strength)
 
-        return ModelTransform(fit=fit, apply=apply, revert=live.take)
+        # Where nothing acts, the weights are the whole model.
+        return ModelTransform(fit=fit, apply=apply, revert=live.take, fold=lambda model: not live.hooks.handles)
 
 
 def using(model: PreTrainedModel, strength: float) -> AbstractContextManager[None]:
@@ -114,7 +116,7 @@ def searched(run: RunContext, model: PreTrainedModel, o: AttentionSteeringOption
 
     axis = load_axis(o.axis, o.locale)
     probe = PairProbe.of(run, model, axis, o.pairs, o.texts)
-    roles = Roles.of(run, model, axis)
+    roles = Roles.of(run, axis)
     slopes = slopes_of(model, probe, live, roles)
     bound = QualityBound.of(run, model, axis, o.pairs, o.texts, o.quality)
     places = steepest(slopes, o.places)
@@ -147,7 +149,7 @@ def searched(run: RunContext, model: PreTrainedModel, o: AttentionSteeringOption
 
 
 def slopes_of(model: PreTrainedModel, probe: PairProbe, live: LiveAttention, roles: Roles) -> torch.Tensor:
-    """d gap / d factor [layers, roles] at 1, in nat."""
+    """d gap / d factor [layers, roles] at 1, in nat; 0 where no word of the pairs has a role."""
     import torch
 
     factors = torch.ones(len(layers_of(model)), len(roles.names), device=model.device, requires_grad=True)
@@ -156,7 +158,8 @@ def slopes_of(model: PreTrainedModel, probe: PairProbe, live: LiveAttention, rol
     try:
         with torch.enable_grad(), progress("Looking for layers to steer"):
             for value, count in probe.gaps(model):
-                total += count * torch.autograd.grad(value, factors)[0].cpu()
+                (slope,) = torch.autograd.grad(value, factors, allow_unused=True)
+                total += 0 if slope is None else count * slope.cpu()
     finally:
         live.take(model)
     return total / sum(pair.positions for pair in probe.pairs)

@@ -40,14 +40,23 @@ class QualityBound:
     def of(
         cls, run: RunContext, model: PreTrainedModel, axis: Axis, pairs: int, texts: int, asked: float | None
     ) -> QualityBound:
-        """The bound that is asked for, or what the run's budget leaves, around the model as it is now.
+        """The bound that is asked for, around the model as it is now; else the budget, around the untouched model.
 
-        So many texts are read. The pairs are those of the search; a bound compares none.
+        So several searches of a run share its budget. So many texts are read; the pairs are those of the search.
         """
         alone = PairProbe.of(run, model, axis, pairs, texts)
         passages = PairProbe.of(run, model, axis, pairs, texts, together=PASSAGE)
-        before = alone.loss(model), passages.loss(model)
-        return cls(alone, passages, before, 1 / run.budget if asked is None else asked)
+        origin = model if asked is not None else run.services.load_base()
+        bound = cls(alone, passages, (alone.loss(origin), passages.loss(origin)), asked or 1 / run.budget)
+        if (left := bound.quality(bound.losses(model))) < bound.least:
+            run.logger.warning(
+                "perplexity is %.3f times that of the untouched model before step %r begins, and the budget is %.3f: "
+                "nothing that it could find would keep it",
+                1 / left,
+                run.step_id,
+                run.budget,
+            )
+        return bound
 
     def losses(self, model: PreTrainedModel) -> tuple[float, float]:
         """Mean losses in nat per token: of single texts, of passages."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -62,7 +63,7 @@ class Factors:
 
         Raises UsageError for a model on which no such step acts, and for what is no strength.
         """
-        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
+        if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 <= strength <= 1:
             raise UsageError(
                 f"{strength!r} is no strength of the {self.noun}", where="using", do="give a number from 0 to 1"
             )
@@ -72,7 +73,7 @@ class Factors:
                 f"no {self.setting} acts on this model that could be switched",
                 do=f"run the step{self.kept_live}, and load the finished run with evenhand.load",
             )
-        switched = {id(in_force): _at(factors, strength) for factors, in_force in state.values()}
+        switched = {id(in_force): _at(factors, float(strength)) for factors, in_force in state.values()}
         token = _SWITCHED.set({**_SWITCHED.get(), **switched})
         try:
             yield

@@ -93,6 +93,9 @@ def rated(
             continue
         own, *others = mine
         n = own.length - own.start - own.missing
+        if n <= 0:  # the model has no room for any of it
+            rates.append(Rated(answer, float("-inf"), 0.0))
+            continue
         gaps = []
         for other in others:
             missing = max(own.missing, other.missing)

@@ -123,7 +123,9 @@ def switched_on(model: Any, adapter: Adapter, rows: Sequence[int] | None = None)
         return add
 
     modules = dict(model.named_modules())
-    handles = [modules[name].register_forward_hook(hook(name, a, b)) for name, (a, b) in adapter.layers.items()]
+    handles = [
+        modules[name].register_forward_hook(hook(name, a, b), prepend=True) for name, (a, b) in adapter.layers.items()
+    ]
     try:
         yield
     finally:

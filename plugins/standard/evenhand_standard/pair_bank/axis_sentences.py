@@ -10,10 +10,11 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 
 from evenhand_sdk import Axis
 from evenhand_sdk.axes import Template
-from evenhand_sdk.template_filling import filled_sides
+from evenhand_sdk.template_filling import agrees, filled_sides
 
 NAME = "name"
 """The theme of slots for first names."""
@@ -38,6 +39,31 @@ def sentence_pairs(axis: Axis, limit: int | None = None, seed: int = 0) -> list[
 
     Two groups make a pair where every slot has a row with a word for both; the two sides take turns.
     """
+    return [pair for draft in _drafts(axis, seed)[:limit] for pair in draft.pairs(axis)]
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A pair that is not written yet: an axis of many groups has far more of them than anybody asks for."""
+
+    id: str
+    template: str
+    words: tuple[tuple[str, tuple[str, ...]], ...]
+    """Slot -> words by group."""
+    order: tuple[int, int]
+    """Positions of the groups, that of the left text first."""
+
+    def pairs(self, axis: Axis) -> list[SentencePair]:
+        """The pair; none where the words around do not agree, or both sides are the same."""
+        sides = filled_sides(axis, self.template, dict(self.words), self.order)
+        names = [axis.groups[g] for g in self.order]
+        if not sides or sides[names[0]] == sides[names[1]]:
+            return []
+        return [SentencePair(self.id, self.template, sides[names[0]], sides[names[1]], "/".join(names))]
+
+
+@lru_cache(maxsize=8)
+def _drafts(axis: Axis, seed: int) -> tuple[_Draft, ...]:
     generator = random.Random(f"{axis.name}.{axis.locale}-{seed}")
     columns = []
     for number, template in enumerate(axis.templates, 1):
@@ -45,31 +71,29 @@ def sentence_pairs(axis: Axis, limit: int | None = None, seed: int = 0) -> list[
         generator.shuffle(column)
         columns.append(column)
     generator.shuffle(columns)
-    pairs = [pair for pair in itertools.chain.from_iterable(itertools.zip_longest(*columns)) if pair is not None]
-    return pairs if limit is None else pairs[:limit]
+    return tuple(draft for draft in itertools.chain.from_iterable(itertools.zip_longest(*columns)) if draft is not None)
 
 
-def _column(axis: Axis, template: Template, number: int, generator: random.Random) -> list[SentencePair]:
+def _column(axis: Axis, template: Template, number: int, generator: random.Random) -> list[_Draft]:
     rows = [_rows(axis, template, theme) for _, theme in template.slots]
     slots = [slot for slot, _ in template.slots]
+    careful = agrees(axis)
     found = []
     for first, second in itertools.combinations(range(len(axis.groups)), 2):
         both = [[row for row in of_slot if row[first] and row[second]] for of_slot in rows]
         if not all(both):
             continue
-        fillings: dict[tuple[tuple[str, ...], ...], dict[str, str]] = {}
+        fillings: dict[tuple[tuple[str, ...], ...], None] = {}
         for _ in range(3 * ROWS):  # with few rows, the same filling is drawn more than once
             if len(fillings) < ROWS:
                 filling = tuple(generator.choice(of_slot) for of_slot in both)
-                if sides := filled_sides(axis, template.text, dict(zip(slots, filling, strict=True))):
-                    fillings[filling] = sides
-        for k, sides in enumerate(fillings.values(), 1):
+                if not careful or filled_sides(axis, template.text, dict(zip(slots, filling, strict=True))):
+                    fillings[filling] = None
+        for k, filling in enumerate(fillings, 1):
             order = (first, second) if (number + k) % 2 else (second, first)
-            names = [axis.groups[g] for g in order]
-            texts = [sides[name] for name in names]
-            ident = f"t{number:02d}.{'-'.join(names)}.{k}"
-            if texts[0] != texts[1]:
-                found.append(SentencePair(ident, template.text, texts[0], texts[1], "/".join(names)))
+            ident = f"t{number:02d}.{'-'.join(axis.groups[g] for g in order)}.{k}"
+            if any(row[first] != row[second] for row in filling):
+                found.append(_Draft(ident, template.text, tuple(zip(slots, filling, strict=True)), order))
     return found
 
 

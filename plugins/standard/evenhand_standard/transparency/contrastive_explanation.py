@@ -34,6 +34,7 @@ from evenhand_sdk import (
     progress,
     single_token,
 )
+from evenhand_standard.architecture.passes import reading
 
 if TYPE_CHECKING:
     import torch
@@ -257,7 +258,11 @@ def explain(model: PreTrainedModel, question: Question, target: int, foil: int) 
 
 def _gaps(model: PreTrainedModel, embeddings: torch.Tensor, question: Question, target: int, foil: int) -> torch.Tensor:
     """l(target) - l(foil) for each of n inputs: [n, T, H] -> [n]."""
-    logits = model(inputs_embeds=embeddings).logits[:, question.position].float()
+    import torch
+
+    ids = torch.tensor([question.ids], device=embeddings.device).expand(len(embeddings), -1)
+    with reading(ids):  # for steps that act at some tokens and not at others
+        logits = model(inputs_embeds=embeddings).logits[:, question.position].float()
     return logits[:, target] - logits[:, foil]
 
 
