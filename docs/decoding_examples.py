@@ -2,10 +2,12 @@
 
 python docs/decoding_examples.py self-debias [--tokens 20] [--prompt TEXT ...] [--chat]
 python docs/decoding_examples.py answer-rewriting --option strength=1.0 --given "Any policeman can help you."
+python docs/decoding_examples.py attention-steering --run runs/NAME
 
 Prints the table of a page: each prompt, what SmolLM2-135M-Instruct goes on with, and with the rule at its defaults,
 greedily, one prompt at a time; and below it each answer's largest change of a distribution, or what a rule around
-requests keeps of what it did. An answer that is given stands in the place of the model's.
+requests keeps of what it did. An answer that is given stands in the place of the model's. Of a run, a step that acts
+beside the weights is switched off for the plain answers.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ import json
 import tomllib
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import evenhand
 from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.generation import generate
@@ -39,9 +43,13 @@ def main() -> None:
     parser.add_argument("--prompt", action="append", help="instead of the four of the pages")
     parser.add_argument("--given", action="append", default=[], help="an answer that somebody else gave, to no prompt")
     parser.add_argument("--option", action="append", default=[], help="KEY=VALUE of the rule, as in a recipe")
+    parser.add_argument("--run", help="a finished run, whose step requests can set")
     parser.add_argument("--chat", action="store_true", help="prompts are turns of a chat")
     arguments = parser.parse_args()
     configure("quiet")
+    if arguments.run:
+        show_run(arguments.run, arguments.rule, arguments.prompt or PROMPTS, arguments.tokens)
+        return
     loaded = load(resolve("smollm2-135m-instruct"), dtype="float32", device="cpu")
     options = tomllib.loads("\n".join(arguments.option))
     warnings.simplefilter(
@@ -72,6 +80,16 @@ def main() -> None:
             below,
         )
     print("\n" + "\n".join(below))
+
+
+def show_run(run: str, step: str, prompts: Sequence[str], tokens: int) -> None:
+    """Print the table for a step that lies beside the weights of a finished run."""
+    result = evenhand.load(run, dtype="float32")
+    print("| prompt | plain | with the step |\n|---|---|---|")
+    for prompt in prompts:
+        off = Request(prompt=prompt, max_new_tokens=tokens, meta={step: 0.0})
+        plain, own = result.answer([off, replace(off, meta={})])
+        show(f"*{prompt}*", plain, own, [])
 
 
 def show(prompt: str, plain: Response, ruled: Response, below: list[str]) -> None:
