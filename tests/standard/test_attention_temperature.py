@@ -204,8 +204,10 @@ class Tabled:
     def gap(self, model: Any) -> float:
         return self._read(model, self.gaps)
 
-    def loss(self, model: Any) -> float:
-        return self._read(model, self.losses)
+    wanted = ((1,),)
+
+    def text_losses(self, model: Any) -> torch.Tensor:
+        return torch.tensor([self._read(model, self.losses)], dtype=torch.float64)
 
 
 def search(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,7 +139,7 @@ def test_heads_go_one_behind_the_other_within_the_bound_by_hand() -> None:
     assert [(t["head"], t["gap"], t["quality"], t["gone"]) for t in tried] == [
         ([0, 0], 0.8, 0.99, True),
         ([0, 1], 0.6, 0.97, False),
-        ([1, 0], 0.85, 0.995, False),
+        ([1, 0], 0.85, None, False),
         ([1, 1], 0.7, 0.98, True),
     ]
     assert affordable(None, tabled, tabled, live, (2, 2), ready, 1)[0] == [ready[0]]  # type: ignore[arg-type]
@@ -171,10 +172,34 @@ def test_the_quality_that_is_left_is_the_worse_of_single_texts_and_passages(tiny
     model, tokenizer = tiny()
     bound = QualityBound.of(run_of(model, tokenizer), model, load_axis("gender"), 4, 40, None)
     assert len(bound.alone.texts) == 40 and len(bound.passages.texts) == 2
-    assert bound.losses(model) == bound.before and bound.least == 1 / 1.02
+    assert all(map(torch.equal, bound.losses(model), bound.before)) and bound.least == 1 / 1.02
     alone, long = bound.before
-    assert bound.quality((alone + 0.1, long + 0.3)) == pytest.approx(math.exp(-0.3))
-    assert bound.quality((alone + 0.2, long - 0.3)) == pytest.approx(math.exp(-0.2))
+    words, lines = (torch.tensor([len(w) for w in p.wanted]).double() for p in (bound.alone, bound.passages))
+    assert bound.quality((alone + 0.1 * words, long + 0.3 * lines)) == pytest.approx(math.exp(-0.3))
+    assert bound.quality((alone + 0.2 * words, long - 0.3 * lines)) == pytest.approx(math.exp(-0.2))
+
+
+def test_quality_is_taken_at_its_cautious_end_by_hand() -> None:
+    """Two texts of 3 and 1 tokens lose 0.6 and 0.6 nat: 0.3 a token. The first differs from that by -0.3, the second by
+    +0.3: SE = sqrt(2 (0.09 + 0.09)) / 4 = 0.15."""
+    probe = SimpleNamespace(wanted=((1, 1, 1), (1,)))
+    bound = QualityBound(probe, probe, (torch.zeros(2).double(),) * 2, 0.5)  # type: ignore[arg-type]
+    lost = torch.tensor([0.6, 0.6]).double()
+    assert bound.quality((lost, torch.zeros(2).double())) == pytest.approx(math.exp(-(0.3 + 1.645 * 0.15)), rel=1e-6)
+    assert bound.quality((torch.zeros(2).double(), torch.zeros(2).double())) == 1.0
+
+
+def test_losses_of_texts_are_parts_of_the_mean_whatever_a_pass_holds(
+    tiny: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = tiny()
+    model.double()
+    probe = PairProbe.of(run_of(model, tokenizer), model, load_axis("gender"), 4, 40, together=20)
+    whole = probe.text_losses(model)
+    assert float(whole.sum()) / sum(map(len, probe.wanted)) == pytest.approx(probe.loss(model))
+    gap = probe.gap(model)
+    monkeypatch.setattr("evenhand_standard.architecture.pair_probe.TOKENS_AT_ONCE", 1)
+    assert torch.allclose(probe.text_losses(model), whole) and probe.gap(model) == pytest.approx(gap)
 
 
 def test_all_that_lower_the_gap_go_where_there_is_room() -> None:

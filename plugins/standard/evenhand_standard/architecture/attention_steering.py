@@ -67,7 +67,7 @@ class AttentionSteeringOptions(StrengthOptions):
     )
     pairs: Annotated[int, Field(ge=1)] = Field(60, description="Pairs of sentences on which the gap is measured.")
     texts: Annotated[int, Field(ge=1)] = Field(
-        60, description="Plain texts on which quality is measured, alone and in passages."
+        400, description="Plain texts in passages, on which quality is measured; up to 60 of them are read alone, too."
     )
 
 
@@ -115,7 +115,7 @@ def searched(run: RunContext, model: PreTrainedModel, o: AttentionSteeringOption
     import torch
 
     axis = load_axis(o.axis, o.locale)
-    probe = PairProbe.of(run, model, axis, o.pairs, o.texts)
+    probe = PairProbe.of(run, model, axis, o.pairs, 1)
     roles = Roles.of(run, axis)
     slopes = slopes_of(model, probe, live, roles)
     bound = QualityBound.of(run, model, axis, o.pairs, o.texts, o.quality)
@@ -130,14 +130,15 @@ def searched(run: RunContext, model: PreTrainedModel, o: AttentionSteeringOption
                 table[layer, role] = factor
                 live.put(model, roles, table)
                 try:
-                    gap, quality = probe.gap(model), bound.quality(bound.losses(model))
+                    gap = probe.gap(model)
+                    quality = bound.quality(bound.losses(model)) if gap < least else None
                 finally:
                     live.take(model)
                 bar.advance()
                 tried.append(
                     {"layer": layer, "role": roles.names[role], "factor": factor, "gap": gap, "quality": quality}
                 )
-                if gap < least and quality >= bound.least:
+                if quality is not None and quality >= bound.least:
                     best, least = table, gap
     meta = {
         "steered": [[k, roles.names[r], float(best[k, r])] for k, r in places if best[k, r] != 1],

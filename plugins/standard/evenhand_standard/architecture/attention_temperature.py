@@ -67,7 +67,7 @@ class AttentionTemperatureOptions(StrengthOptions):
     locale: Locale = "en"
     pairs: Annotated[int, Field(ge=1)] = Field(60, description="Pairs of sentences that a search compares.")
     texts: Annotated[int, Field(ge=1)] = Field(
-        60, description="Plain texts that a search measures quality on, alone and in passages."
+        400, description="Plain texts in passages, on which quality is measured; up to 60 of them are read alone, too."
     )
     folded: bool = Field(True, description="Write beta into the weights; without it, it can be switched at run time.")
 
@@ -194,9 +194,12 @@ BETAS = Factors(
 def searched(
     run: RunContext, model: PreTrainedModel, o: AttentionTemperatureOptions, live: LiveTemperature
 ) -> Artifact:
-    """The betas with the least gap among those that keep the quality; `tried` says what was measured."""
+    """The betas with the least gap among those that keep the quality; `tried` says what was measured.
+
+    Quality is measured where the gap is less than before alone.
+    """
     axis = load_axis(o.axis, o.locale)
-    probe = PairProbe.of(run, model, axis, o.pairs, o.texts)
+    probe = PairProbe.of(run, model, axis, o.pairs, 1)
     bound = QualityBound.of(run, model, axis, o.pairs, o.texts, o.quality)
     depth = len(layers_of(model))
     # One layer after another from the last one: late layers cost the least quality.
@@ -204,26 +207,21 @@ def searched(
     tried: list[dict[str, Any]] = []
 
     with progress("Searching attention temperatures", total=1 + len(rounds) * len(o.grid), unit="trials") as bar:
-
-        def measure(betas: list[float], **which: Any) -> tuple[float, float]:
-            live.put(model, betas)
-            try:
-                gap, losses = probe.gap(model), bound.losses(model)
-            finally:
-                live.take(model)
-            bar.advance()
-            quality = bound.quality(losses)
-            facts = {"gap": gap, "loss": losses[0], "loss of passages": losses[1], "quality": quality}
-            tried.append(which | facts)
-            return gap, quality
-
-        best = [1.0] * depth
-        least, _ = measure(best)
+        best, least = [1.0] * depth, probe.gap(model)
+        tried.append({"gap": least, "quality": 1.0})
+        bar.advance()
         for numbers in rounds:
             start = list(best)
             for beta in o.grid:
                 betas = [beta if k in numbers else old for k, old in enumerate(start)]
-                gap, quality = measure(betas, layers=numbers, beta=beta)
-                if gap < least and quality >= bound.least:
+                live.put(model, betas)
+                try:
+                    gap = probe.gap(model)
+                    quality = bound.quality(bound.losses(model)) if gap < least else None
+                finally:
+                    live.take(model)
+                bar.advance()
+                tried.append({"layers": numbers, "beta": beta, "gap": gap, "quality": quality})
+                if quality is not None and quality >= bound.least:
                     best, least = betas, gap
     return Artifact(meta={"betas": best, "quality": bound.least, "tried": tried})

@@ -37,7 +37,7 @@ from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.head_gates import LiveGates, shut
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PASSAGE, PairProbe
-from evenhand_standard.architecture.quality_bound import Quality, QualityBound
+from evenhand_standard.architecture.quality_bound import ALONE, Quality, QualityBound
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -64,7 +64,9 @@ class HeadPruningOptions(StrengthOptions):
     axis: AxisName = "gender"
     locale: Locale = "en"
     pairs: Annotated[int, Field(ge=1)] = Field(60, description="Pairs of sentences on which the gap is measured.")
-    texts: Annotated[int, Field(ge=1)] = Field(60, description="Plain texts on which the loss is measured.")
+    texts: Annotated[int, Field(ge=1)] = Field(
+        400, description="Plain texts in passages, on which quality is measured; up to 60 of them are read alone, too."
+    )
 
     @model_validator(mode="after")
     def _some_are_left(self) -> HeadPruningOptions:
@@ -140,7 +142,7 @@ def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live:
 
     together = PASSAGE if run.kind == "causal" else 1  # of a masked model each place is a pass of its own
     axis = load_axis(o.axis, o.locale)
-    probe = PairProbe.of(run, model, axis, o.pairs, o.texts, together=together)
+    probe = PairProbe.of(run, model, axis, o.pairs, min(o.texts, ALONE), together=together)
     layers = layers_of(model)
     depth, heads = len(layers), layers[0].heads
     every = [(k, h) for k in range(depth) for h in range(heads)]
@@ -191,10 +193,11 @@ def affordable(
             without[score.layer, score.head] = 0.0
             live.put(model, without)
             try:
-                gap, quality = probe.gap(model), bound.quality(bound.losses(model))
+                gap = probe.gap(model)
+                quality = bound.quality(bound.losses(model)) if gap < least else None
             finally:
                 live.take(model)
-            goes = gap < least and quality >= bound.least
+            goes = quality is not None and quality >= bound.least
             tried.append({"head": [score.layer, score.head], "gap": gap, "quality": quality, "gone": goes})
             if goes:
                 gates, least = without, gap

@@ -11,7 +11,7 @@ Source: building blocks 2.3 to 2.5 of the technique notes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,9 @@ MASKED_POSITIONS = 4
 PASSAGE = 20
 """Plain texts that are read as one, so that quality is also measured where there is much to attend to."""
 ROWS_AT_ONCE = 16
-"""Rows of one forward pass."""
+"""Rows of one forward pass, at most."""
+TOKENS_AT_ONCE = 1_600
+"""Tokens of one forward pass, at most, unless one text has more: their logits are held together."""
 
 Ids = tuple[int, ...]
 
@@ -143,9 +145,17 @@ class PairProbe:
             total = sum(float(values.sum()) for values in self.losses(model))
         return total / sum(len(tokens) for tokens in self.wanted)
 
+    def text_losses(self, model: PreTrainedModel) -> torch.Tensor:
+        """The summed loss [texts] in nat of each text."""
+        import torch
+
+        with torch.no_grad():
+            losses = torch.cat([values.double().cpu() for values in self.losses(model)])
+        return torch.stack([part.sum() for part in losses.split([len(tokens) for tokens in self.wanted])])
+
     def gaps(self, model: PreTrainedModel) -> Iterator[tuple[torch.Tensor, int]]:
         """(mean divergence [] of a few pairs, with its gradient; how many positions it is over)."""
-        for few in _batches(self.pairs, lambda pair: len(pair.left) + len(pair.right)):
+        for few in _batches(self.pairs, lambda pair: (*pair.left, *pair.right)):
             left = self._logits(model, [row for pair in few for row in pair.left])
             right = self._logits(model, [row for pair in few for row in pair.right])
             yield mean_folded_js(left, right, self.bins.to(left.device)), len(left)
@@ -155,7 +165,7 @@ class PairProbe:
         import torch
 
         both = list(zip(self.texts, self.wanted, strict=True))
-        for few in _batches(both, lambda text: len(text[0])):
+        for few in _batches(both, lambda text: text[0]):
             logits = self._logits(model, [row for rows, _ in few for row in rows])
             tokens = torch.tensor([token for _, row in few for token in row], device=logits.device)
             yield torch.nn.functional.cross_entropy(logits.float(), tokens, reduction="none")
@@ -178,14 +188,18 @@ def _hidden(ids: Ids, place: int, tokenizer: Any) -> Ids:
     return (*ids[:place], int(tokenizer.mask_token_id), *ids[place + 1 :])
 
 
-def _batches(items: Sequence[Any], rows: Any) -> Iterator[list[Any]]:
+def _batches(items: Sequence[Any], rows_of: Callable[[Any], Sequence[Asked]]) -> Iterator[list[Any]]:
+    """The items in order, as many together as one pass takes."""
     held: list[Any] = []
-    count = 0
+    rows, longest = 0, 0
     for item in items:
-        if held and count + rows(item) > ROWS_AT_ONCE:
+        own = rows_of(item)
+        widest = max(longest, *(len(row.ids) for row in own))
+        more = rows + len(own)
+        if held and (more > ROWS_AT_ONCE or more * widest > TOKENS_AT_ONCE):
             yield held
-            held, count = [], 0
+            held, more, widest = [], len(own), max(len(row.ids) for row in own)
         held.append(item)
-        count += rows(item)
+        rows, longest = more, widest
     if held:
         yield held

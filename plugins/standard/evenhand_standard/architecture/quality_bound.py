@@ -1,10 +1,12 @@
-"""How much of its quality a searched change must leave to a model, and where that is read.
+"""How much of its quality a searched change must leave to a model, and how sure that must be.
 
-    quality = exp( min( loss before - loss after ) )        the least over single texts and passages of many
+    quality = exp( - max over lengths of ( mean loss after - mean loss before + 1.645 SE ) )
 
-which is the perplexity before over the one after. Both lengths are read, since what costs little behind a few words may
-cost much behind some hundred. Without a bound of its own a search keeps to the recipe's budget, by which the run will
-be judged.
+which is the perplexity before over the one after, at the cautious end: a search tries many changes, and on few texts
+the one that seems to cost least is one that these texts happen to like. Both are means over tokens; SE is that of the
+difference, with texts as what was drawn. Single texts and passages of many are read, since what costs little behind a
+few words may cost much behind some hundred. Without a bound of its own a search keeps to the recipe's budget, by which
+the run will be judged.
 
 Source: this project (decisions 78 and 88).
 """
@@ -21,18 +23,25 @@ from evenhand_sdk import Axis, RunContext
 from evenhand_standard.architecture.pair_probe import PASSAGE, PairProbe
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 Quality = Annotated[float, Field(gt=0.0, le=1.0)]
+ALONE = 60
+"""Single texts that are read, at most: passages tell more, and cost as much."""
+CAUTION = 1.645
+"""Standard errors above the estimate: 95 % on one side."""
+Losses = tuple["torch.Tensor", "torch.Tensor"]
+"""The summed losses in nat of single texts, and of passages."""
 
 
 @dataclass(frozen=True)
 class QualityBound:
-    """Plain texts, alone and in passages, what a model loses on them as it is, and the share that must be left."""
+    """Plain texts, alone and in passages, what a model loses on them, and the share of quality that must be left."""
 
     alone: PairProbe
     passages: PairProbe
-    before: tuple[float, float]
+    before: Losses
     least: float
     """In (0, 1]."""
 
@@ -44,24 +53,41 @@ class QualityBound:
 
         So several searches of a run share its budget. So many texts are read; the pairs are those of the search.
         """
-        alone = PairProbe.of(run, model, axis, pairs, texts)
+        alone = PairProbe.of(run, model, axis, pairs, min(texts, ALONE))
         passages = PairProbe.of(run, model, axis, pairs, texts, together=PASSAGE)
         origin = model if asked is not None else run.services.load_base()
-        bound = cls(alone, passages, (alone.loss(origin), passages.loss(origin)), asked or 1 / run.budget)
+        before = alone.text_losses(origin), passages.text_losses(origin)
+        bound = cls(alone, passages, before, asked or 1 / run.budget)
         if (left := bound.quality(bound.losses(model))) < bound.least:
             run.logger.warning(
-                "perplexity is %.3f times that of the untouched model before step %r begins, and the budget is %.3f: "
-                "nothing that it could find would keep it",
+                "perplexity may be %.3f times that of the untouched model before step %r begins, and the budget is "
+                "%.3f: nothing that it could find would keep it",
                 1 / left,
                 run.step_id,
                 run.budget,
             )
         return bound
 
-    def losses(self, model: PreTrainedModel) -> tuple[float, float]:
-        """Mean losses in nat per token: of single texts, of passages."""
-        return self.alone.loss(model), self.passages.loss(model)
+    def losses(self, model: PreTrainedModel) -> Losses:
+        """What the model loses now."""
+        return self.alone.text_losses(model), self.passages.text_losses(model)
 
-    def quality(self, losses: tuple[float, float]) -> float:
-        """What is left of the quality with these losses."""
-        return math.exp(min(old - new for old, new in zip(self.before, losses, strict=True)))
+    def quality(self, losses: Losses) -> float:
+        """What is left of the quality with these losses, at the cautious end."""
+        probes = (self.alone, self.passages)
+        rises = (_rise(p, old, new) for p, old, new in zip(probes, self.before, losses, strict=True))
+        return math.exp(-max(rises))
+
+
+def _rise(probe: PairProbe, before: torch.Tensor, after: torch.Tensor) -> float:
+    """The upper end of the rise of the mean loss in nat per token; its estimate alone where there is one text."""
+    import torch
+
+    counts = torch.tensor([len(tokens) for tokens in probe.wanted], dtype=torch.float64)
+    apart = after - before
+    mean = apart.sum() / counts.sum()
+    n = len(counts)
+    if n < 2:
+        return float(mean)
+    spread = (apart - mean * counts).square().sum() * n / (n - 1)
+    return float(mean + CAUTION * spread.sqrt() / counts.sum())
