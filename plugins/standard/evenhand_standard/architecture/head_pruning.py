@@ -83,7 +83,13 @@ class HeadPruning(Mitigation):
     source = "Zayed et al. 2024, Fairness-aware structured pruning in transformers"
     controls = ("random-heads",)
     Options = HeadPruningOptions
-    example_options: ClassVar[Mapping[str, Any]] = {"share": 0.3, "protect": 0.0, "pairs": 4, "texts": 4}
+    example_options: ClassVar[Mapping[str, Any]] = {
+        "share": 0.3,
+        "protect": 0.0,
+        "pairs": 4,
+        "texts": 4,
+        "quality": "any",
+    }
 
     def material(self) -> Material:
         return material_of(self.options.axis, self.options.locale, self.options.pairs)
