@@ -40,7 +40,7 @@ from evenhand_standard.architecture.attended_words import LiveAttention
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PairProbe
-from evenhand_standard.architecture.quality_bound import Quality, QualityBound
+from evenhand_standard.architecture.quality_bound import Quality, QualityBound, affords
 from evenhand_standard.architecture.switchable_factors import Factors
 from evenhand_standard.architecture.word_roles import Roles
 
@@ -130,15 +130,14 @@ def searched(run: RunContext, model: PreTrainedModel, o: AttentionSteeringOption
                 table[layer, role] = factor
                 live.put(model, roles, table)
                 try:
-                    gap = probe.gap(model)
-                    quality = bound.quality(bound.losses(model)) if gap < least else None
+                    gap, quality, taken = affords(model, probe, bound, least)
                 finally:
                     live.take(model)
                 bar.advance()
                 tried.append(
                     {"layer": layer, "role": roles.names[role], "factor": factor, "gap": gap, "quality": quality}
                 )
-                if quality is not None and quality >= bound.least:
+                if taken:
                     best, least = table, gap
     meta = {
         "steered": [[k, roles.names[r], float(best[k, r])] for k, r in places if best[k, r] != 1],

@@ -38,7 +38,7 @@ from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
 from evenhand_standard.architecture.pair_probe import PairProbe
-from evenhand_standard.architecture.quality_bound import Quality, QualityBound
+from evenhand_standard.architecture.quality_bound import Quality, QualityBound, affords
 from evenhand_standard.architecture.switchable_factors import Factors, now
 
 if TYPE_CHECKING:
@@ -216,12 +216,11 @@ def searched(
                 betas = [beta if k in numbers else old for k, old in enumerate(start)]
                 live.put(model, betas)
                 try:
-                    gap = probe.gap(model)
-                    quality = bound.quality(bound.losses(model)) if gap < least else None
+                    gap, quality, taken = affords(model, probe, bound, least)
                 finally:
                     live.take(model)
                 bar.advance()
                 tried.append({"layers": numbers, "beta": beta, "gap": gap, "quality": quality})
-                if quality is not None and quality >= bound.least:
+                if taken:
                     best, least = betas, gap
     return Artifact(meta={"betas": best, "quality": bound.least, "tried": tried})

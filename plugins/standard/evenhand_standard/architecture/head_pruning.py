@@ -37,7 +37,7 @@ from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.head_gates import LiveGates, shut
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PASSAGE, PairProbe
-from evenhand_standard.architecture.quality_bound import ALONE, Quality, QualityBound
+from evenhand_standard.architecture.quality_bound import ALONE, Quality, QualityBound, affords
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -199,11 +199,9 @@ def affordable(
             without[score.layer, score.head] = 0.0
             live.put(model, without)
             try:
-                gap = probe.gap(model)
-                quality = bound.quality(bound.losses(model)) if gap < least else None
+                gap, quality, goes = affords(model, probe, bound, least)
             finally:
                 live.take(model)
-            goes = quality is not None and quality >= bound.least
             tried.append({"head": [score.layer, score.head], "gap": gap, "quality": quality, "gone": goes})
             if goes:
                 gates, least = without, gap

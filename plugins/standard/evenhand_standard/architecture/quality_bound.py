@@ -79,6 +79,16 @@ class QualityBound:
         return math.exp(-max(rises))
 
 
+def affords(
+    model: PreTrainedModel, probe: PairProbe, bound: QualityBound, least: float
+) -> tuple[float, float | None, bool]:
+    """Gap and quality of the model as it is changed now, and whether that is a step forward: less gap than the least so
+    far, and quality enough. Quality is measured where the gap is less alone; else it is None."""
+    gap = probe.gap(model)
+    quality = bound.quality(bound.losses(model)) if gap < least else None
+    return gap, quality, quality is not None and quality >= bound.least
+
+
 def _rise(probe: PairProbe, before: torch.Tensor, after: torch.Tensor) -> float:
     """The upper end of the rise of the mean loss in nat per token; its estimate alone where there is one text."""
     import torch
