@@ -223,6 +223,14 @@ def test_edits_align_old_and_new_characters() -> None:
     ]
 
 
+def test_an_axis_may_be_called_by_its_name() -> None:
+    assert counterfactuals("She sang.", "gender") == counterfactuals("She sang.", load_axis("gender"))
+    assert swap_prefix("She sang", "gender") == "He sang"
+    assert [word.group for word in group_words("She sang.", "gender")] == ["female"]
+    with pytest.raises(UsageError, match="gendre"):
+        counterfactuals("She sang.", "gendre")
+
+
 def test_names_are_left_alone_on_request() -> None:
     assert [found.text for found in counterfactuals("Mary lost her hat.", GENDER, names=False)] == [
         "Mary lost his hat."

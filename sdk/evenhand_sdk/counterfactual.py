@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evenhand_sdk.axes import Axis, WordTuple
+from evenhand_sdk.axes import Axis, WordTuple, load_axis
 from evenhand_sdk.composed_text import compose
 from evenhand_sdk.counterfactual_swap import as_given, swap_groups
 from evenhand_sdk.counterfactual_types import Counterfactual, GroupWord
@@ -28,21 +28,21 @@ from evenhand_sdk.word_search import Folded, Found, find, folded
 
 
 def counterfactuals(
-    text: str, axis: Axis, target: str | None = None, *, names: bool = True, grammar: str | None = None
+    text: str, axis: Axis | str, target: str | None = None, *, names: bool = True, grammar: str | None = None
 ) -> list[Counterfactual]:
     """One counterfactual per other group, in the order of `axis.groups`; an empty list when there is nothing to swap.
 
-    `target` asks for one group only (UsageError if the axis has no such group). `names=False` leaves first
-    names as they are. A group for which the pack lacks a word of the text has none. Case is kept, articles and
-    endings are repaired, and exempt spans (`do_not_flip`, quoted titles, addresses) are left alone, with the
-    pronouns of exempt persons. `grammar="spacy"` asks spaCy where it is installed (UsageError otherwise); the
-    default needs no model. Source: technique 2.2.
+    `axis` is a pack, or what `load_axis` finds one by. `target` asks for one group only (UsageError if the axis has no
+    such group). `names=False` leaves first names as they are. A group for which the pack lacks a word of the text has
+    none. Case is kept, articles and endings are repaired, and exempt spans (`do_not_flip`, quoted titles, addresses)
+    are left alone, with the pronouns of exempt persons and of ships. `grammar="spacy"` asks spaCy where it is installed
+    (UsageError otherwise); the default needs no model. Source: technique 2.2.
     """
-    return _counterfactuals(text, axis, target, names=names, causal=False, grammar=grammar)
+    return _counterfactuals(text, _pack(axis), target, names=names, causal=False, grammar=grammar)
 
 
 def causal_counterfactuals(
-    text: str, axis: Axis, target: str | None = None, *, names: bool = True
+    text: str, axis: Axis | str, target: str | None = None, *, names: bool = True
 ) -> list[Counterfactual]:
     """As `counterfactuals`, but each word is decided from the text up to its own end.
 
@@ -50,12 +50,13 @@ def causal_counterfactuals(
     counterfactual, so a growing text never has to be revised. The price: her becomes him only after a verb
     that is mostly said of persons and his otherwise, his always becomes her, a and an are not repaired, words
     of several parts are taken part by part, an exempt phrase counts only once it is complete, and an adjective
-    that needs a person as its context counts only behind a verb (she is black). The last word is taken as complete.
+    that needs a person as its context counts only behind a verb (she is black), and she is never a ship. The last word
+    is taken as complete.
     """
-    return _counterfactuals(text, axis, target, names=names, causal=True, grammar=None)
+    return _counterfactuals(text, _pack(axis), target, names=names, causal=True, grammar=None)
 
 
-def swap_prefix(text: str, axis: Axis, target: str | None = None, *, names: bool = True) -> str:
+def swap_prefix(text: str, axis: Axis | str, target: str | None = None, *, names: bool = True) -> str:
     """The text of `causal_counterfactuals` for one target, or `text` itself when there is nothing to swap.
 
     Without a target it is the first other group in the order of `axis.groups`.
@@ -64,8 +65,9 @@ def swap_prefix(text: str, axis: Axis, target: str | None = None, *, names: bool
     return found[0].text if found else text
 
 
-def group_words(text: str, axis: Axis, *, grammar: str | None = None) -> list[GroupWord]:
+def group_words(text: str, axis: Axis | str, *, grammar: str | None = None) -> list[GroupWord]:
     """Every group word and first name in the text, in order; exempt ones are marked."""
+    axis = _pack(axis)
     if (other := compose(text)) is not None:
         words = group_words(other.text, axis, grammar=grammar)
         return [replace(w, start=other.place(w.start), end=other.place(w.end)) for w in words]
@@ -76,6 +78,10 @@ def group_words(text: str, axis: Axis, *, grammar: str | None = None) -> list[Gr
         return []
     kept = set(_changeable(text, found, fold, lexicon))
     return [GroupWord(w.start, w.end, axis.groups[w.entry.group], exempt=w not in kept) for w in found]
+
+
+def _pack(axis: Axis | str) -> Axis:
+    return load_axis(axis) if isinstance(axis, str) else axis
 
 
 def _counterfactuals(
@@ -203,7 +209,7 @@ def changeable(text: str, fold: Folded, lexicon: Lexicon, *, names: bool) -> lis
 def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -> list[Found]:
     """The words outside of exempt spans that do not belong to an exempt person."""
     exempt = exempt_spans(text, lexicon, fold) if found else NOTHING
-    rulers = _rulers(text, found, lexicon.grammar)
+    rulers = _rulers(text, found, lexicon.grammar) + _ships(text, found, fold, lexicon.grammar)
     ordinal = "irst " in text or "ond " in text or "ird " in text or "rth " in text or "fth " in text
     words = [
         (w.start, w.end, w.entry.row_of_groups)
@@ -239,6 +245,18 @@ def _rulers(text: str, found: Sequence[Found], grammar: Grammar) -> list[Span]:
     """The spans of first names whose bearers history knows."""
     spans = (grammar.named_as_ruler(text, word.start, word.end) for word in found if word.entry.is_name)
     return [span for span in spans if span]
+
+
+def _ships(text: str, found: Sequence[Found], fold: Folded, grammar: Grammar) -> list[Span]:
+    """The spans of pronouns that mean a ship."""
+    if grammar.ship_words.isdisjoint(fold.parts):
+        return []
+    hers = [word for word in found if fold.lower[word.start : word.end] in grammar.ship_pronouns]
+    if not hers:
+        return []
+    group = hers[0].entry.group
+    woman = any(word.entry.group == group and word.entry.rows[0].pos != "pronoun" for word in found)
+    return list(grammar.ships(text, [(word.start, word.end) for word in hers], woman=woman))
 
 
 def _inside(word: Found, spans: Spans) -> bool:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_neighbours import words_after, words_before
 from evenhand_sdk.english_person_words import LINKING, RELATIONS
-from evenhand_sdk.english_persons import is_adjective, is_person_noun
+from evenhand_sdk.english_persons import closes, is_adjective, is_person_noun
 from evenhand_sdk.english_words import FUNCTION_WORDS, LAW_SIGNS, NOUNS_AND_ADJECTIVES, SHARE_SIGNS
 from evenhand_sdk.grammar import Located, Span
 from evenhand_sdk.spans import Spans
@@ -81,6 +81,13 @@ _COUNT_OF = re.compile(r"\d(?: ?%| per ?cent) \Z|(?<![\d.,])\d{1,3}(?:,\d{3})* \
 """How many, right before an adjective (12 male, 45 percent female)."""
 _PAST = re.compile(r"\b(?:in|from|until|by|since|of|before|after) 1[0-9]{3}\b")
 """A year long past: what the Dutch or the Muslims did then is history."""
+_WARFARE = re.compile(
+    r"\b(?:wars?|wartime|arm(?:y|ies)|troops|soldiers|sailors|regiments?|battalions?|brigades?|fleets?|nav(?:y|ies)"
+    r"|invasions?|invad(?:ed|ing)|occup(?:ied|ation)|coloni(?:al|es|sed|zed)|colony|colonists?|besieged|siege|surrendered"
+    r"|conquered|conquest|treat(?:y|ies)|independence|bombed|torpedoed|assassinat(?:ed|ion)|burned down|burnt down"
+    r"|battleships?|destroyers|tanks?|garrisons?|rebellion|uprising|mutiny|empire|prisoners of war)\b"
+)
+"""What the British or the Muslims did in a war or to a colony is history."""
 _FIRST = re.compile(
     r"\b(?:the|its|their|as|become|became|becoming|one of|of|\w['’]s|s['’]) (?:very )?"
     r"(?:first|(second|third|fourth|fifth)) (?:ever |known |openly )?\Z",
@@ -146,7 +153,7 @@ def group_facts(text: str, words: Sequence[Located], told: Sequence[Span], sente
                 kinds.append((start, end, row, before))
         if any(speaks_of_group(text, start, end, row) for start, end, row, _ in kinds):
             for start, end, row, before in kinds:
-                named = row.pos == "noun" and row.words[0][:1].isupper()
+                named = row.words[0][:1].isupper() and (row.pos == "noun" or _is_alone(text, end, before))
                 word = _Speaking(start, end, before, named, _counts(before))
                 fact = fact or word.counted or whole.is_fact(before, named=named)
                 speaking.append(word)
@@ -247,8 +254,8 @@ class _Statement:
         self._text = text
 
     def is_fact(self, before: str, *, named: bool) -> bool:
-        """Whether it states a share or a law, or a year long past of a people with a name; `before` stands before the
-        word."""
+        """Whether it states a share or a law, or a year long past or a war of a people with a name; `before` stands
+        before the word."""
         return (
             self._shares_or_laws
             or (" in " in before and self._shares)  # one in three women
@@ -268,7 +275,7 @@ class _Statement:
 
     @cached_property
     def _past(self) -> bool:
-        return _PAST.search(self._text) is not None
+        return _PAST.search(self._text) is not None or _WARFARE.search(self._text) is not None
 
 
 def _counts(before: str) -> bool:
@@ -280,6 +287,14 @@ def _counts(before: str) -> bool:
         return False
     number = counted[1].replace(",", "").rstrip(".")
     return not number.isdigit() or (int(number) > _SMALL and not _YEAR_BEFORE.search(before[: counted.end(1)] + " "))
+
+
+def _is_alone(text: str, end: int, before: str) -> bool:
+    """Whether an adjective of a people stands for it: by the French."""
+    if not before.lower().endswith("the "):
+        return False
+    after = words_after(text, end, 1)
+    return not after or after[0][1] or closes(after[0][0].lower()) or after[0][0].endswith("ed")
 
 
 def _is_first(text: str, before: str, end: int, row: WordTuple) -> bool:

@@ -34,6 +34,7 @@ from evenhand_sdk.english_person_nouns import adjective_or_noun, is_origin, is_s
 from evenhand_sdk.english_person_words import BEFORE_VERBS, FOLLOWERS, HAVING
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
 from evenhand_sdk.english_rulers import RANK_WORDS, rulers
+from evenhand_sdk.english_ships import SHIP_WORDS, ships
 from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, NOUNS_AND_ADJECTIVES, SMALL_WORDS
 from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap
 
@@ -71,6 +72,8 @@ class English:
     nouns_and_adjectives: Collection[str] = NOUNS_AND_ADJECTIVES
     agrees = False
     rank_words = RANK_WORDS
+    ship_words = SHIP_WORDS
+    ship_pronouns = frozenset(("she", "her", "hers", "herself"))
     beings: Collection[str] = frozenset(("queen bee", "queen ant", "queen wasp", "drag queen", "drag king"))
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
@@ -111,6 +114,9 @@ class English:
 
     def rulers(self, text: str) -> tuple[Sequence[Span], Sequence[Span]]:
         return rulers(text)
+
+    def ships(self, text: str, pronouns: Sequence[Span], *, woman: bool) -> Sequence[Span]:
+        return ships(text, pronouns, woman=woman)
 
     def owner_behind(self, text: str, start: int, end: int) -> Span | None:
         found = _OWNER.match(text, end)

@@ -39,6 +39,32 @@ _RULER = re.compile(
     rf" {_NUMERAL}| of [A-Z]\w{{2,}}|,? the (?:Great|Elder|Younger|Conqueror|Confessor|Terrible|Bald|Bold|Pious|Good)\b"
     rf"|{_SURNAMES},? (?:the )?(?:\d{{1,2}}(?:st|nd|rd|th) {_NOBLE}|{_NOBLE} of [A-Z]\w+)"
 )
+_KINDS = (
+    "village hamlet town city suburb neighbourhood neighborhood municipality commune parish county district borough "
+    "township settlement community river lake stream island mountain peak hill valley park station airport road street "
+    "novel film movie album song single opera play musical series sitcom episode magazine newspaper comic book band "
+    "company brand label restaurant hotel school college university ship racehorse horse dog cat genus species crater "
+    "asteroid software language"
+)
+_IS_THING = re.compile(
+    rf"{_SURNAMES}(?: \([^()]{{0,90}}\))?,? (?:is|was) (?:an?|the|one of the) "
+    r"(?:(?!(?:of|in|for|by|to|at|from|on|with|who|that|whose)\b)[\w'’-]+ ){0,6}?"
+    rf"(?:{_KINDS.replace(' ', '|')})s?(?: and (?:civil parish|municipality))?(?=[.,;:]|$"
+    r"| (?:in|of|on|by|near|from|for|that|which|located|situated|based|directed|written|released|published|founded"
+    r"|recorded|formed|created)\b)"
+)
+"""What tells of a name before it that it is no person's: Leonard Stanley is a small village in Gloucestershire."""
+_PLACE_OF = re.compile(
+    r"\b(?:village|hamlet|town|city|suburb|parish|municipality|commune|borough|township|settlement|county|island|district"
+    r"|province|state|port|kingdom|archipelago) of (?:[A-Z]\w+ ){0,2}\Z"
+)
+_LONGEST_PLACE = 60
+_OF_NAME = re.compile(r" of (?:the )?[A-Z]")
+_FESTIVALS = frozenset(("Easter", "Christmas"))
+_PLACE_BEHIND = re.compile(
+    r" (?!(?:Sunday|Monday|Tuesday|Friday|Saturday|Day|Eve|Week|Mass|Morning|Night|Party|Dinner|Tree|Carols?|Holidays?"
+    r"|Vigil|Break|Season|Services?)\b)[A-Z][a-z]+"
+)
 _NAMED = re.compile(r"\b(?:(?:an?|one|another|some) (?:[\w-]+ ){1,2}(?:named|called|surnamed)|name (?:is|was)) \Z")
 _NEXT_WORD = re.compile(r" ([a-z]+)")
 _WORDS = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -137,8 +163,16 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         return True
     if is_headline(text, start):
         return False
+    if text[start:end] in THING_NOUNS and _OF_NAME.match(text, end):
+        return True
+    if text[start:end] in _FESTIVALS and _PLACE_BEHIND.match(text, end):
+        return True
     if text[start:end] == "Church" and text[max(0, start - 4) : start].lower() == "the ":
         return True  # the whole of it, and no building
+    if not common and (
+        _IS_THING.match(text, end) or _PLACE_OF.search(text, max(0, start - _LONGEST_PLACE), start) is not None
+    ):
+        return True
     if common and _OFFICE.match(text, start):
         return False
     if text[start:end] in _RANKS and _behind_bearer(text, start, end):

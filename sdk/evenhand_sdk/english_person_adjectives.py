@@ -23,11 +23,15 @@ from evenhand_sdk.english_person_words import (
     PERSON_ONLY,
     PLAIN_ADJECTIVES,
     PREFIXES,
+    RECORDS,
+    TEAMS,
 )
 from evenhand_sdk.english_persons import closes, intensifies, is_adjective, is_person_noun
 from evenhand_sdk.english_words import BARE_VERBS, NOUN_VERBS
 
 _BETWEEN = 5
+_LATER = (["second"], ["third"], ["fourth"], ["fifth"], ["sixth"], ["seventh"], ["eighth"], ["ninth"], ["tenth"])
+"""Before a superlative, what makes it a place in a list (the second oldest team)."""
 _AGES = ("-year-old", " year old")
 
 
@@ -40,6 +44,8 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
         return False  # aged 74
     if text[start].isupper() and after and _is_name_with(after[0][0], text, end):
         return False
+    if text[start].isupper() and after and not after[0][1] and _is_of_sport(after):
+        return False
     if _begins_name(text, start, end, after):
         return False
     before = words_before(text, start, 7)
@@ -51,7 +57,7 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
         return True
     if after and after[0][0].lower() in ("one", "ones"):
         return _one_of_persons(before, is_group_word)
-    if text[start:end].lower().endswith("est") and _is_record(after):
+    if text[start:end].lower().endswith("est") and (_is_record(after) or nearest[:1] in _LATER):
         return False
     if nearest and text[start:end].lower().endswith(_AGES) and _is_noun_behind(nearest, after):
         return True
@@ -68,6 +74,15 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
 def describes_person_so_far(text: str, start: int, end: int) -> bool:
     """As `describes_person`, without what follows: only as a predicate."""
     return is_predicate(words_before(text, start, 7), text)
+
+
+def _is_of_sport(after: list[tuple[str, bool]]) -> bool:
+    """Whether a country's or a continent's is a title or a team: European champion, New Zealand Warriors; not a Polish
+    champion cyclist."""
+    noun = after[0][0]
+    if noun[0].isupper() and noun.lower() in TEAMS:
+        return True
+    return noun.lower() in RECORDS and not any(is_person_noun(word) for word, _ in after[1:4])
 
 
 def _one_of_persons(before: list[tuple[str, int]], is_group_word: Callable[[str], bool]) -> bool:
@@ -188,7 +203,7 @@ def _says_what_kind(noun: str, behind: list[tuple[str, bool]]) -> bool:
     if not behind or behind[0][1] or noun.lower().endswith("s"):
         return False
     if is_person_noun(behind[0][0]):
-        return True
+        return not (noun[0].isupper() and behind[0][0][0].isupper())  # old London General buses
     if behind[0][0].lower() not in ("and", "or") or len(behind) < 3 or behind[1][1] or behind[2][1]:
         return False
     return noun.islower() and behind[1][0].islower() and not closes(behind[1][0]) and is_person_noun(behind[2][0])
@@ -216,8 +231,13 @@ def _stands_for_persons(
     previous = [word.lower() for word, _ in before]
     while previous and previous[0] in ("very", "super", "extremely", "most", "truly", "working"):
         previous = previous[1:]
+    joined = following in ("and", "or") and len(after) > 1
+    if joined and surface[0].isupper() and is_adjective(after[1][0], is_group_word) and len(after) > 2:
+        noun, comma = after[2]
+        if not (comma or closes(noun.lower()) or is_person_noun(noun)):
+            return False  # the Muslim and Arab world
     if previous and previous[0] in ("the", "these", "those", "our"):
         return True
-    if following in ("and", "or") and len(after) > 1 and is_group_word(after[1][0].lower()):
+    if joined and is_group_word(after[1][0].lower()):
         return True
     return len(previous) > 1 and previous[0] in ("and", "or") and is_group_word(previous[1])

@@ -88,7 +88,7 @@ def adjective_or_noun(
     numbers = [option == plural for option in (singular, plural) if option in options] or [True]
     ends = owner or not following or closes(following) or after[0][1]
     verb = not ends and any(_verb_behind(text, end, plural=number) for number in numbers)
-    if listed or text.startswith("-", end) or not (ends or verb):
+    if listed or text.startswith(("-", "/"), end) or _joined_to_adjective(text, end) or not (ends or verb):
         return pick(adjective, singular, plural, certainty=LIKELY)
     many = following in PLURAL_VERBS
     for position, (word, _) in enumerate(words_before(text, start, 4)):
@@ -96,6 +96,8 @@ def adjective_or_noun(
         if lowered == "the":
             return pick(plural, singular, adjective, certainty=GUESS)
         if lowered in DETERMINERS_MANY and not (lowered == "fellow" and position):
+            if not (ends or _verb_behind(text, end, plural=True)):
+                return pick(adjective, plural, singular, certainty=LIKELY)  # two Italian battleships
             return pick(plural, singular, adjective, certainty=LIKELY)
         if lowered in DETERMINERS_ONE:
             return pick(singular, plural, adjective, certainty=LIKELY)
@@ -108,6 +110,15 @@ def adjective_or_noun(
     if plural in options and singular not in options:
         return pick(plural, adjective, certainty=GUESS)
     return pick(adjective, singular, plural, certainty=GUESS)
+
+
+def _joined_to_adjective(text: str, end: int) -> bool:
+    """Whether another people follows, and then what both are said of (American and Canadian football)."""
+    after = words_after(text, end, 3)
+    if len(after) < 3 or after[0][0] not in ("and", "or") or after[1][1] or after[2][1]:
+        return False
+    second = after[1][0]
+    return second[0].isupper() and is_adjective(second, bool) and not closes(after[2][0].lower())
 
 
 def _ends_in_person(after: list[tuple[str, bool]]) -> bool:
@@ -126,6 +137,8 @@ def _ends_in_person(after: list[tuple[str, bool]]) -> bool:
 def _verb_behind(text: str, end: int, *, plural: bool) -> bool:
     """Whether the word behind a noun is its verb: in s behind a singular, in ed before the end of the clause."""
     after = words_after(text, end, 2)
+    if after[0][0][0].isupper():
+        return False  # Central Asian SSRs
     word = after[0][0].lower()
     closed = len(after) < 2 or closes(after[1][0].lower()) or after[1][1]
     if word.endswith("ed") and not word.endswith("eed"):

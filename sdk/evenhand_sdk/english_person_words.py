@@ -179,8 +179,19 @@ THING_NOUNS = _set(
     Inquisition Forces Force Corps Guard Guards Regiment Brigade Fleet Marines Police Service Services
     Commissioners Bureau Authority Administration Reformation Revolution War Wars Battle Massacre Rebellion
     Uprising Bible Testament Gallery Gardens Zoo Market Mall Plaza Reservoir Dam Glacier Desert Forest Sea Ocean
-    Peninsula Cape Coast Gulf Strait Open Masters"""
+    Peninsula Campaign Cape Coast Gulf Strait Open Masters"""
 )
+SEAS = _set("atlantic pacific arctic antarctic baltic adriatic")
+"""What ends like an adjective of a people and names a sea (Black Atlantic)."""
+TEAMS = _set(
+    """warriors knights kings rangers raiders rebels saints pirates braves vikings trojans spartans cowboys yankees
+    patriots giants dragons highlanders crusaders gladiators buccaneers rovers wanderers"""
+)
+"""Nouns for persons that teams are called by (the New Zealand Warriors)."""
+RECORDS = _set(
+    "champion champions championship championships title titles record records record-holder medallist medalist"
+)
+"""What a continent or a country has won by sport, which says nothing of the person (European champion)."""
 SURNAME_THINGS = _set(
     """Park Hill Hills Lane Hall House Church Day Bridge Beach Field Court Bay Point Post Market Forest Banks Rivers
     Brooks West Castle Chapel Abbey Game Marsh Heath Wells Street Drive Sea Cape Towers Masters Show Dam Bank Band"""

@@ -10,6 +10,7 @@ from evenhand_sdk.english_person_words import (
     ADJECTIVES,
     ADVERBS,
     NOT_ADJECTIVES,
+    SEAS,
 )
 from evenhand_sdk.english_words import FINITE_VERBS, FUNCTION_WORDS
 
@@ -43,7 +44,9 @@ def is_surname(word: str) -> bool:
 
 def is_adjective(word: str, is_group_word: Callable[[str], bool]) -> bool:
     lowered = word.lower()
-    if lowered in ADJECTIVES or "-" in word or lowered.isdigit():
+    if lowered in SEAS:
+        return False
+    if lowered in ADJECTIVES or ("-" in word and not word[:2].isupper()) or lowered.isdigit():
         return True
     if is_group_word is not bool and is_group_word(lowered):
         return True

@@ -16,7 +16,7 @@ _RANKS = (
     "marchioness baron baroness viscount viscountess margrave landgrave sultan tsar tsarina czar caliph shah emir"
 )
 _NUMERALS = "ii iii iv vi vii viii ix xi xii xiii xiv xv xvi xvii xviii"
-RANK_WORDS = frozenset(f"{_RANKS} {_NUMERALS}".split())
+RANK_WORDS = frozenset(f"{_RANKS} {_NUMERALS} majesty highness".split())
 """Parts of a text in lower case, without which nobody is named so."""
 
 _RANK = "|".join(f"[{rank[0].upper()}{rank[0]}]{rank[1:]}" for rank in _RANKS.split())
@@ -33,6 +33,11 @@ _GIVEN = re.compile(
     r"|(?:elevated|raised|succeeded|acceded) to)"
     r"(?: also)? (?:the |a )?(?:new |last |first |next |then |\d{1,2}(?:st|nd|rd|th) )?(?:(?:Grand|Crown) )?\Z"
 )
+_STYLED = re.compile(
+    r"\b[Hh](?:is|er) (?:[Rr]oyal |[Ii]mperial |[Ss]erene )?(?:[Mm]ajesty|[Hh]ighness),? (?:the )?(?:(?:Crown|Grand) )?"
+    rf"(?:{_RANK}) {_NAME}(?: {_NAME})*"
+)
+"""Somebody named behind a form of address (His Majesty King Carl Gustaf)."""
 _NUMBER = re.compile(rf" (?:{_NUMERAL})\b(?![-.]\w)")
 _NUMBERED = re.compile(rf"\b(?:(?:{_RANK}|[Pp]ope) )?({_NAME})\Z")
 _NAME_BEFORE = re.compile(rf"\b({_NAME}|[A-Z]\.) \Z")
@@ -57,6 +62,8 @@ def rulers(text: str) -> tuple[list[Span], list[Span]]:
             continue
         name = _BEFORE.search(text, max(0, start - _REACH), start)
         named.append((name.start() if name else start, found.end()))
+    if "ajesty" in text or "ighness" in text:
+        named += [found.span() for found in _STYLED.finditer(text)]
     for number in _NUMBER.finditer(text):
         holder = _NUMBERED.search(text, max(0, number.start() - _REACH), number.start())
         if holder is None or holder[1] in _COUNTED:

@@ -101,6 +101,14 @@ class Grammar(Protocol):
         """The phrases that name somebody by rank and place, or by number (Duke of Aosta, Guy II), and the ranks that a
         sentence gives to somebody (she became queen of Castile)."""
 
+    ship_words: frozenset[str]
+    """Words in lower case, without one of which `ships` finds none."""
+    ship_pronouns: frozenset[str]
+    """The pronouns, in lower case, that a ship has as a person has (she)."""
+
+    def ships(self, text: str, pronouns: Sequence[Span], *, woman: bool) -> Sequence[Span]:
+        """Those of the `pronouns` that mean a ship; `woman` says whether the text names somebody whom they may mean."""
+
     def owner_behind(self, text: str, start: int, end: int) -> Span | None:
         """Between which places the owner of a noun for a relative begins that follows it (the son of late Guy II)."""
 
@@ -165,6 +173,8 @@ class Plain:
     agrees = False
     rank_words: frozenset[str] = frozenset()
     beings: Collection[str] = frozenset()
+    ship_words: frozenset[str] = frozenset()
+    ship_pronouns: frozenset[str] = frozenset()
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return next(iter(options)), 0.5
@@ -190,6 +200,9 @@ class Plain:
 
     def bears_surname(self, text: str, end: int) -> bool:
         return text[end : end + 1] == " " and text[end + 1 : end + 2].isupper()
+
+    def ships(self, text: str, pronouns: Sequence[Span], *, woman: bool) -> Sequence[Span]:
+        return ()
 
     def rulers(self, text: str) -> tuple[Sequence[Span], Sequence[Span]]:
         return (), ()

@@ -1,0 +1,50 @@
+"""Names that a sentence says are those of places, works or bands stay. All sentences were written for this file."""
+
+import pytest
+
+from evenhand_sdk import counterfactuals
+
+
+def swapped(text: str) -> str:
+    found = counterfactuals(text, "gender")
+    return found[0].text if found else text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "Down Thomas is a village in Devon, and he lives there.",
+            "Down Thomas is a village in Devon, and she lives there.",
+        ),
+        ("Emma is a novel that his mother read.", "Emma is a novel that her father read."),
+        ("Carrie is a 1976 film directed by him.", "Carrie is a 1976 film directed by her."),
+        ("Alice (born 1970) is a Swedish band of women.", "Alice (born 1970) is a Swedish band of men."),
+        ("She lives in the village of Leonard Stanley.", "He lives in the village of Leonard Stanley."),
+        ("He was born in the city of Victoria.", "She was born in the city of Victoria."),
+    ],
+)
+def test_what_is_no_person_keeps_its_name(text: str, wanted: str) -> None:
+    assert swapped(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Anna is a village girl.", "Adam is a village boy."),
+        ("Anna was the singer of the song.", "Adam was the singer of the song."),
+        ("Anna is a city planner in Rome.", "Adam is a city planner in Rome."),
+        ("Paul is a film and stage actor.", "Sandra is a film and stage actress."),
+        ("Paul was the owner of a school.", "Sandra was the owner of a school."),
+    ],
+)
+def test_who_has_to_do_with_one_is_a_person(text: str, wanted: str) -> None:
+    assert swapped(text) == wanted
+
+
+def test_a_form_of_address_stays_with_the_ruler_who_is_named() -> None:
+    assert swapped("He met his majesty King Carl Gustaf.") == "She met his majesty King Carl Gustaf."
+    assert swapped("Her Royal Highness Princess Anne saw her brother.") == (
+        "Her Royal Highness Princess Anne saw her brother."
+    )
+    assert swapped("His Majesty entered, and he smiled.") == "Her Majesty entered, and she smiled."
