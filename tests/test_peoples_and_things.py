@@ -75,3 +75,16 @@ def test_names_of_places_and_churches_stay():
     assert swapped("They wrote of the Black Atlantic.", "race", "white") == "They wrote of the Black Atlantic."
     assert swapped("He is the European champion.", "race", "black") == "He is the European champion."
     assert swapped("He is a multi-millionaire.", "socioeconomic", "poor") == "He is a multi-millionaire."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The daughter nucleus decays.",
+        "There are 1,500 registered breeding females.",
+        "The vision is told in 5 Ezra.",
+        "It stands in 1 Samuel.",
+    ],
+)
+def test_what_is_no_persons_sex_stays(text):
+    assert swapped(text, "gender", "male") == swapped(text, "gender", "female") == text

@@ -26,8 +26,12 @@ _DEGREE = re.compile(
     re.IGNORECASE,
 )
 _KIN_OF_BODIES = frozenset(("mother", "sister", "daughter"))
-_BODY = re.compile(r"[ -](?:compan(?:y|ies)|firms?|churches|institutions?|organi[sz]ations?)\b", re.IGNORECASE)
-"""Behind a word for a relative that is said of a body of people."""
+_BODY = re.compile(
+    r"[ -](?:compan(?:y|ies)|firms?|churches|institutions?|organi[sz]ations?|nucle(?:us|i)|isotopes?|cells?|atoms?"
+    r"|particles?|chromatids?|languages?|tongues?)\b",
+    re.IGNORECASE,
+)
+"""Behind a word for a relative that is said of a body of people, or of what came of something."""
 _EXCLAIMED = frozenset(("man", "boy", "brother", "guys"))
 _JOINING = frozenset(("turned", "to", "in", "next", "and", "or", "of", "at"))
 _SECOND = re.compile(r"-([a-z]+)")

@@ -59,6 +59,10 @@ _PLACE_OF = re.compile(
     r"|province|state|port|kingdom|archipelago) of (?:[A-Z]\w+ ){0,2}\Z"
 )
 _LONGEST_PLACE = 60
+_SCRIPTURE = frozenset(("Samuel", "Kings", "Ezra", "Peter", "John", "Timothy", "Enoch", "Baruch"))
+_BOOK_NUMBER = re.compile(r"(?<!\w)(?:[1-5]|II|III) \Z")
+"""Before the name of a book of scripture, of which there are several (1 Samuel)."""
+_LONGEST_BOOK_NUMBER = 8
 _OF_NAME = re.compile(r" of (?:the )?[A-Z]")
 _FESTIVALS = frozenset(("Easter", "Christmas"))
 _PLACE_BEHIND = re.compile(
@@ -163,6 +167,8 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         return True
     if is_headline(text, start):
         return False
+    if text[start:end] in _SCRIPTURE and _BOOK_NUMBER.search(text, max(0, start - _LONGEST_BOOK_NUMBER), start):
+        return True
     if text[start:end] in THING_NOUNS and _OF_NAME.match(text, end):
         return True
     if text[start:end] in _FESTIVALS and _PLACE_BEHIND.match(text, end):

@@ -107,8 +107,8 @@ PERSON_ENDINGS = (
 NOT_PERSONS = _set(
     """human ottoman woman's talisman specimen regimen abdomen acumen omen semen stamen caiman caveman's consist
     persist assist insist resist enlist checklist playlist blacklist shortlist wishlist whitelist tracklist setlist
-    subsist desist consists persists assists insists resists enlists checklists playlists blacklists republics olympics politics
-    classics athletics physics mathematics economics"""
+    subsist desist consists persists assists insists resists enlists checklists playlists blacklists republics olympics
+    politics classics athletics physics mathematics economics"""
 )
 
 ATTRIBUTES = _set(
