@@ -66,7 +66,9 @@ _TOPIC = re.compile(
 _WORDS = re.compile(r"[a-z]+")
 _COUNT = r"\d(?:[\d.,]*\d)?(?: (?:hundred|thousand|million|billion))?"
 _MANY = r"(?:hundreds|thousands|millions|tens of thousands)(?: of)?|hundred|thousand|million"
-_COUNTED = re.compile(rf"(?<![\w.,])({_COUNT}|{_MANY})(?: or so| other| more)? (?:the )?(?:[a-z][\w-]*(?<!s) ){{0,2}}\Z")
+_COUNTED = re.compile(
+    rf"(?<![\w.,])({_COUNT}|{_MANY})(?: or so| other| more)? (?:the )?(?:[a-z][\w-]*(?<!s) ){{0,2}}\Z"
+)
 _OF_WHOM = r"of (?:them|whom|these|(?:the|its|their) [\w ,]{3,24}) "
 _COUNT_BEHIND = re.compile(rf"(?<![\w.,])\d[\d.,]* (?:{_OF_WHOM})?(?:were|are|was) (?:[\w-]+ )?\Z")
 _COUNTED_ARE = re.compile(rf"(?<![\w.,])({_COUNT}|{_MANY}) (?:[a-z]+ ){{1,2}}(?:are|were) \Z")

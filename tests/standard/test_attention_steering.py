@@ -267,7 +267,7 @@ def test_slopes_are_central_differences(kind: str, tiny: Any, run_of: Any) -> No
     model, tokenizer = tiny(kind)
     model.double()
     run, axis = run_of(model, tokenizer, kind), load_axis("gender")
-    probe, roles = PairProbe.of(run, model, axis, 6, 4), Roles.of(run, axis)
+    probe, roles = PairProbe.of(run, model, axis, 6), Roles.of(run, axis)
     live = LiveAttention("step", FACTORS)
     slopes = slopes_of(model, probe, live, roles)
     assert slopes.shape == (len(layers_of(model)), 2) and bool(slopes.any())
@@ -286,7 +286,7 @@ def test_slopes_are_central_differences(kind: str, tiny: Any, run_of: Any) -> No
 def test_pairs_without_a_word_of_any_role_have_a_slope_of_0(axis: str, tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     run = run_of(model, tokenizer)
-    probe = PairProbe.of(run, model, load_axis(axis), 12, 4)
+    probe = PairProbe.of(run, model, load_axis(axis), 12)
     no_ids = torch.tensor([], dtype=torch.long)
     nothing = Roles({"words": torch.tensor([tokenizer.unk_token_id or 0])}, {"words": no_ids})
     assert not slopes_of(model, probe, LiveAttention("step", FACTORS), nothing).any()
@@ -366,7 +366,7 @@ def test_each_place_gets_the_factor_with_the_least_gap_within_the_bound(
 def test_it_lowers_the_gap_that_it_measures_and_strength_0_is_the_identity(kind: str, tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny(kind)
     run = run_of(model, tokenizer, kind)
-    probe = PairProbe.of(run, model, load_axis("gender"), 6, 4)
+    probe = PairProbe.of(run, model, load_axis("gender"), 6)
     options: dict[str, Any] = {"pairs": 6, "texts": 4, "quality": 0.01, "grid": (0.7, 0.3)}
     transform = AttentionSteering(**options).architecture(run, model)
     text = tokenizer("The nurse said that she was a good woman", return_tensors="pt")["input_ids"]
@@ -482,15 +482,15 @@ def test_searches_of_one_run_share_its_budget(tiny: Any, run_of: Any) -> None:
     """What a first step has spent, a second one has not: both are held against the untouched model."""
     model, tokenizer = tiny()
     run = replace(run_of(model, tokenizer), budget=1.05)
-    bound = QualityBound.of(run, model, load_axis("gender"), 4, 4, None)
+    bound = QualityBound.of(run, model, 4, None)
     damaged = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in damaged.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
     spent = bound.quality(bound.losses(damaged))
     assert spent < 0.999
-    later = QualityBound.of(run, damaged, load_axis("gender"), 4, 4, None)
+    later = QualityBound.of(run, damaged, 4, None)
     assert all(map(torch.equal, later.before, bound.before)) and later.least == 1 / 1.05
     assert later.quality(later.losses(damaged)) == pytest.approx(spent)
-    own = QualityBound.of(run, damaged, load_axis("gender"), 4, 4, 0.9)
+    own = QualityBound.of(run, damaged, 4, 0.9)
     assert own.quality(own.losses(damaged)) == pytest.approx(1.0) and own.least == 0.9

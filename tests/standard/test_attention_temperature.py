@@ -16,6 +16,7 @@ from evenhand_sdk import UsageError
 from evenhand_standard.architecture import attention_temperature as module
 from evenhand_standard.architecture.attention_temperature import AttentionTemperature, using
 from evenhand_standard.architecture.pair_probe import PairProbe
+from evenhand_standard.architecture.text_probe import TextProbe
 
 
 def outputs(model: Any, ids: torch.Tensor | None = None) -> torch.Tensor:
@@ -228,6 +229,7 @@ def search(
         return Tabled({1.0: 0.5, **gaps}, alone if together == 1 else long)
 
     monkeypatch.setattr(PairProbe, "of", classmethod(of))
+    monkeypatch.setattr(TextProbe, "of", classmethod(of))
     run = replace(run_of(model, tokenizer), budget=budget)
     transform = AttentionTemperature(grid=tuple(gaps), **options).architecture(run, model)
     artifact = transform.fit(model)
@@ -286,7 +288,7 @@ def test_a_search_on_a_real_probe_lowers_the_gap_that_it_measures(kind: str, tin
     transform.apply(model, transform.fit(model))
     from evenhand_sdk import load_axis
 
-    probe = PairProbe.of(run, model, load_axis("gender"), 4, 4)
+    probe = PairProbe.of(run, model, load_axis("gender"), 4)
     assert probe.gap(untouched) == pytest.approx(meta["tried"][0]["gap"], rel=1e-6)
     assert probe.gap(model) == pytest.approx(least, rel=1e-6)
 

@@ -28,6 +28,7 @@ from evenhand_standard.architecture.head_pruning import (
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PairProbe
 from evenhand_standard.architecture.quality_bound import QualityBound
+from evenhand_standard.architecture.text_probe import TextProbe
 
 
 def outputs(model: Any) -> torch.Tensor:
@@ -170,7 +171,7 @@ def test_the_bound_is_the_recipes_unless_it_has_its_own(tiny: Any, run_of: Any) 
 
 def test_the_quality_that_is_left_is_the_worse_of_single_texts_and_passages(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
-    bound = QualityBound.of(run_of(model, tokenizer), model, load_axis("gender"), 4, 40, None)
+    bound = QualityBound.of(run_of(model, tokenizer), model, 40, None)
     assert len(bound.alone.texts) == 40 and len(bound.passages.texts) == 2
     assert all(map(torch.equal, bound.losses(model), bound.before)) and bound.least == 1 / 1.02
     alone, long = bound.before
@@ -194,12 +195,13 @@ def test_losses_of_texts_are_parts_of_the_mean_whatever_a_pass_holds(
 ) -> None:
     model, tokenizer = tiny()
     model.double()
-    probe = PairProbe.of(run_of(model, tokenizer), model, load_axis("gender"), 4, 40, together=20)
-    whole = probe.text_losses(model)
-    assert float(whole.sum()) / sum(map(len, probe.wanted)) == pytest.approx(probe.loss(model))
+    run = run_of(model, tokenizer)
+    probe, texts = PairProbe.of(run, model, load_axis("gender"), 4), TextProbe.of(run, model, 40, together=20)
+    whole = texts.text_losses(model)
+    assert float(whole.sum()) / sum(map(len, texts.wanted)) == pytest.approx(texts.loss(model))
     gap = probe.gap(model)
-    monkeypatch.setattr("evenhand_standard.architecture.pair_probe.TOKENS_AT_ONCE", 1)
-    assert torch.allclose(probe.text_losses(model), whole) and probe.gap(model) == pytest.approx(gap)
+    monkeypatch.setattr("evenhand_standard.architecture.asked_rows.TOKENS_AT_ONCE", 1)
+    assert torch.allclose(texts.text_losses(model), whole) and probe.gap(model) == pytest.approx(gap)
 
 
 def test_all_that_lower_the_gap_go_where_there_is_room() -> None:
@@ -212,30 +214,30 @@ def test_scores_are_those_of_models_with_zeroed_columns(kind: str, tiny: Any, ru
     model, tokenizer = tiny(kind)
     model.double()
     run = run_of(model, tokenizer, kind)
-    probe = PairProbe.of(run, model, load_axis("gender"), 6, 6)
+    probe, texts = PairProbe.of(run, model, load_axis("gender"), 6), TextProbe.of(run, model, 6)
     depth, heads = len(layers_of(model)), layers_of(model)[0].heads
-    gap, loss = probe.gap(model), probe.loss(model)
+    gap, loss = probe.gap(model), texts.loss(model)
     every = [(k, h) for k in range(depth) for h in range(heads)]
-    for score in measured(model, probe, LiveGates("step"), depth, heads, every):
+    for score in measured(model, probe, texts, LiveGates("step"), depth, heads, every):
         cut = copy.deepcopy(model)
         output = layers_of(cut)[score.layer].output
         weight = output.weight().clone()
         weight[:, layers_of(cut)[score.layer].head_columns(score.head)] = 0
         output.write(weight)
         assert score.gap == pytest.approx(probe.gap(cut) - gap, abs=1e-9)
-        assert score.loss == pytest.approx(probe.loss(cut) - loss, abs=1e-9)
+        assert score.loss == pytest.approx(texts.loss(cut) - loss, abs=1e-9)
 
     def beside(score: Score, gate: float) -> tuple[float, float]:
         gates = torch.ones(depth, heads, dtype=torch.float64)
         gates[score.layer, score.head] = gate
         live = LiveGates("step")
         live.put(model, gates)
-        values = probe.gap(model), probe.loss(model)
+        values = probe.gap(model), texts.loss(model)
         live.take(model)
         return values
 
     step = 0.02
-    for score in estimated(model, probe, LiveGates("step"), depth, heads):
+    for score in estimated(model, probe, texts, LiveGates("step"), depth, heads):
         less, more = beside(score, 1 - step), beside(score, 1 + step)
         slope = tuple((a - b) / (2 * step) for a, b in zip(less, more, strict=True))
         assert (score.gap, score.loss) == pytest.approx(slope, rel=0.03, abs=2e-5)
@@ -249,7 +251,7 @@ def test_it_lowers_the_gap_it_was_chosen_by(tiny: Any, run_of: Any) -> None:
     transform = plugin.architecture(run, model)
     artifact = transform.fit(model)
     assert torch.equal(outputs_of(model, tokenizer), before), "the search leaves the model as it was"
-    probe = PairProbe.of(run, model, load_axis("gender"), 8, 4)
+    probe = PairProbe.of(run, model, load_axis("gender"), 8)
     unpruned = probe.gap(model)
     transform.apply(model, artifact)
     assert probe.gap(model) < unpruned

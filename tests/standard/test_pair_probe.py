@@ -11,6 +11,7 @@ from evenhand_sdk import UsageError, fold, group_tokens, jensen_shannon, load_ax
 from evenhand_sdk.benchmark_data import builtin_lines
 from evenhand_standard.architecture.group_pairs import fitting_pairs
 from evenhand_standard.architecture.pair_probe import PairProbe
+from evenhand_standard.architecture.text_probe import TextProbe
 
 
 def logp(model: Any, ids: list[int]) -> torch.Tensor:
@@ -22,7 +23,8 @@ def logp(model: Any, ids: list[int]) -> torch.Tensor:
 def test_gap_and_loss_are_those_of_one_text_at_a_time(kind: str, tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny(kind)
     axis, mask = load_axis("gender"), tokenizer.mask_token_id
-    probe = PairProbe.of(run_of(model, tokenizer, kind), model, axis, 5, 3)
+    run = run_of(model, tokenizer, kind)
+    probe, texts = PairProbe.of(run, model, axis, 5), TextProbe.of(run, model, 3)
     bins = token_bins(tokenizer, axis.bins(), model.get_input_embeddings().num_embeddings)
     skipped = group_tokens(bins) | set(tokenizer.all_special_ids)
     found = []
@@ -49,14 +51,15 @@ def test_gap_and_loss_are_those_of_one_text_at_a_time(kind: str, tiny: Any, run_
             inner = range(1, len(ids) - 1)
             step = -(-len(inner) // 4)
             losses += [-float(logp(model, [*ids[:t], mask, *ids[t + 1 :]])[t, ids[t]]) for t in list(inner)[::step]]
-    assert probe.loss(model) == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert texts.loss(model) == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
 def test_both_have_gradients(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
-    probe = PairProbe.of(run_of(model, tokenizer), model, load_axis("gender"), 3, 3)
+    run = run_of(model, tokenizer)
+    probe, texts = PairProbe.of(run, model, load_axis("gender"), 3), TextProbe.of(run, model, 3)
     weight = model.model.layers[0].self_attn.o_proj.weight
-    for value in (next(probe.gaps(model))[0], next(probe.losses(model)).mean()):
+    for value in (next(probe.gaps(model))[0], next(texts.losses(model)).mean()):
         assert float(torch.autograd.grad(value, weight)[0].abs().max()) > 0
 
 
@@ -77,12 +80,12 @@ def test_other_axes_take_the_sentences_of_their_pack(belief: str) -> None:
 @pytest.mark.parametrize("kind", ["causal", "masked"])
 def test_texts_can_be_read_in_passages_as_far_as_the_model_reads(kind: str, tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny(kind)
-    run, axis = run_of(model, tokenizer, kind), load_axis("gender")
-    alone = PairProbe.of(run, model, axis, 3, 7)
-    long = PairProbe.of(run, model, axis, 3, 7, together=3)
+    run = run_of(model, tokenizer, kind)
+    alone = TextProbe.of(run, model, 7)
+    long = TextProbe.of(run, model, 7, together=3)
     assert (len(alone.texts), len(long.texts)) == (7, 3)
     lengths = [len(rows[0].ids) for rows in long.texts]
     assert lengths[0] > 2 * len(alone.texts[0][0].ids)
-    assert PairProbe.of(run, model, axis, 3, 7, together=1).texts == alone.texts
-    [whole] = PairProbe.of(run, model, axis, 1, 600, together=600).texts
+    assert TextProbe.of(run, model, 7, together=1).texts == alone.texts
+    [whole] = TextProbe.of(run, model, 600, together=600).texts
     assert len(whole[0].ids) <= model.config.max_position_embeddings

@@ -25,13 +25,10 @@ from pydantic import Field
 
 from evenhand_sdk import (
     Artifact,
-    AxisName,
-    Locale,
     Material,
     Mitigation,
     ModelTransform,
     RunContext,
-    StrengthOptions,
     hookimpl,
     load_axis,
     progress,
@@ -40,7 +37,8 @@ from evenhand_standard.architecture.attended_words import LiveAttention
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PairProbe
-from evenhand_standard.architecture.quality_bound import Quality, QualityBound, affords
+from evenhand_standard.architecture.quality_bound import QualityBound, affords
+from evenhand_standard.architecture.search_options import SearchOptions
 from evenhand_standard.architecture.switchable_factors import Factors
 from evenhand_standard.architecture.word_roles import Roles
 
@@ -51,23 +49,12 @@ if TYPE_CHECKING:
 Factor = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class AttentionSteeringOptions(StrengthOptions):
+class AttentionSteeringOptions(SearchOptions):
     """Options of `attention-steering`; `strength` goes from 1 to the factors in a straight line."""
 
-    axis: AxisName = "gender"
-    locale: Locale = "en"
     places: Annotated[int, Field(ge=1)] = Field(3, description="Pairs of layer and role that get a factor, at most.")
     grid: Annotated[tuple[Factor, ...], Field(min_length=1)] = Field(
         (0.9, 0.7, 0.5, 0.3, 0.1, 0.01), description="Factors that are tried at each place."
-    )
-    quality: Quality | None = Field(
-        None,
-        description="At least this share of the quality is kept, on single texts and on passages: perplexity before "
-        "over after; without it, what the recipe's budget leaves.",
-    )
-    pairs: Annotated[int, Field(ge=1)] = Field(60, description="Pairs of sentences on which the gap is measured.")
-    texts: Annotated[int, Field(ge=1)] = Field(
-        400, description="Plain texts in passages, on which quality is measured; up to 60 of them are read alone, too."
     )
 
 
@@ -115,10 +102,10 @@ def searched(run: RunContext, model: PreTrainedModel, o: AttentionSteeringOption
     import torch
 
     axis = load_axis(o.axis, o.locale)
-    probe = PairProbe.of(run, model, axis, o.pairs, 1)
+    probe = PairProbe.of(run, model, axis, o.pairs)
     roles = Roles.of(run, axis)
     slopes = slopes_of(model, probe, live, roles)
-    bound = QualityBound.of(run, model, axis, o.pairs, o.texts, o.quality)
+    bound = QualityBound.of(run, model, o.texts, o.quality)
     places = steepest(slopes, o.places)
     best, least = torch.ones_like(slopes), probe.gap(model)
     tried: list[dict[str, Any]] = []
@@ -162,7 +149,7 @@ def slopes_of(model: PreTrainedModel, probe: PairProbe, live: LiveAttention, rol
                 total += 0 if slope is None else count * slope.cpu()
     finally:
         live.take(model)
-    return total / sum(pair.positions for pair in probe.pairs)
+    return total / probe.positions
 
 
 def steepest(slopes: torch.Tensor, places: int) -> list[tuple[int, int]]:

@@ -21,13 +21,10 @@ from pydantic import Field
 
 from evenhand_sdk import (
     Artifact,
-    AxisName,
-    Locale,
     Material,
     Mitigation,
     ModelTransform,
     RunContext,
-    StrengthOptions,
     UsageError,
     hookimpl,
     load_axis,
@@ -38,7 +35,8 @@ from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
 from evenhand_standard.architecture.pair_probe import PairProbe
-from evenhand_standard.architecture.quality_bound import Quality, QualityBound, affords
+from evenhand_standard.architecture.quality_bound import QualityBound, affords
+from evenhand_standard.architecture.search_options import SearchOptions
 from evenhand_standard.architecture.switchable_factors import Factors, now
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ if TYPE_CHECKING:
 Beta = Annotated[float, Field(gt=0.0, le=4.0)]
 
 
-class AttentionTemperatureOptions(StrengthOptions):
+class AttentionTemperatureOptions(SearchOptions):
     """Options of `attention-temperature`; `strength` goes from 1 to beta in a straight line."""
 
     beta: Beta | tuple[Beta, ...] | None = Field(
@@ -57,17 +55,6 @@ class AttentionTemperatureOptions(StrengthOptions):
     search: Literal["model", "layers"] = Field("model", description="Search one beta, or one for each layer.")
     grid: Annotated[tuple[Beta, ...], Field(min_length=1)] = Field(
         (0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5), description="Betas that a search tries beside 1."
-    )
-    quality: Quality | None = Field(
-        None,
-        description="A search keeps at least this share of the quality, on single texts and on passages: perplexity "
-        "before over after; without it, what the recipe's budget leaves.",
-    )
-    axis: AxisName = "gender"
-    locale: Locale = "en"
-    pairs: Annotated[int, Field(ge=1)] = Field(60, description="Pairs of sentences that a search compares.")
-    texts: Annotated[int, Field(ge=1)] = Field(
-        400, description="Plain texts in passages, on which quality is measured; up to 60 of them are read alone, too."
     )
     folded: bool = Field(True, description="Write beta into the weights; without it, it can be switched at run time.")
 
@@ -199,8 +186,8 @@ def searched(
     Quality is measured where the gap is less than before alone.
     """
     axis = load_axis(o.axis, o.locale)
-    probe = PairProbe.of(run, model, axis, o.pairs, 1)
-    bound = QualityBound.of(run, model, axis, o.pairs, o.texts, o.quality)
+    probe = PairProbe.of(run, model, axis, o.pairs)
+    bound = QualityBound.of(run, model, o.texts, o.quality)
     depth = len(layers_of(model))
     # One layer after another from the last one: late layers cost the least quality.
     rounds = [list(range(depth))] if o.search == "model" else [[k] for k in reversed(range(depth))]

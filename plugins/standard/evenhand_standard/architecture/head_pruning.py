@@ -22,13 +22,10 @@ from pydantic import Field, model_validator
 
 from evenhand_sdk import (
     Artifact,
-    AxisName,
-    Locale,
     Material,
     Mitigation,
     ModelTransform,
     RunContext,
-    StrengthOptions,
     hookimpl,
     load_axis,
     progress,
@@ -36,8 +33,10 @@ from evenhand_sdk import (
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.head_gates import LiveGates, shut
 from evenhand_standard.architecture.layer_parts import layers_of
-from evenhand_standard.architecture.pair_probe import PASSAGE, PairProbe
+from evenhand_standard.architecture.pair_probe import PairProbe
 from evenhand_standard.architecture.quality_bound import ALONE, Quality, QualityBound, affords
+from evenhand_standard.architecture.search_options import SearchOptions
+from evenhand_standard.architecture.text_probe import PASSAGE, TextProbe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,7 +45,7 @@ CANDIDATES = 3
 """Heads that are measured one by one, for each that may go, where gradients choose them."""
 
 
-class HeadPruningOptions(StrengthOptions):
+class HeadPruningOptions(SearchOptions):
     """Options of `head-pruning`; `strength` is the share of its output that a pruned head loses."""
 
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(0.05, description="Share of all heads that may go.")
@@ -56,16 +55,10 @@ class HeadPruningOptions(StrengthOptions):
     scores: Literal["gradient", "exact"] = Field(
         "gradient", description="Measure the most promising heads by gradients, or every head: one measurement each."
     )
-    quality: Quality | Literal["any"] | None = Field(
+    quality: Quality | Literal["any"] | None = Field(  # type: ignore[assignment]
         None,
         description="Heads go as long as this share of the quality is kept, on single texts and on passages: "
         "perplexity before over after; without it, what the recipe's budget leaves. any: the share alone decides.",
-    )
-    axis: AxisName = "gender"
-    locale: Locale = "en"
-    pairs: Annotated[int, Field(ge=1)] = Field(60, description="Pairs of sentences on which the gap is measured.")
-    texts: Annotated[int, Field(ge=1)] = Field(
-        400, description="Plain texts in passages, on which quality is measured; up to 60 of them are read alone, too."
     )
 
     @model_validator(mode="after")
@@ -147,24 +140,24 @@ def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live:
     import torch
 
     together = PASSAGE if run.kind == "causal" else 1  # of a masked model each place is a pass of its own
-    axis = load_axis(o.axis, o.locale)
-    probe = PairProbe.of(run, model, axis, o.pairs, min(o.texts, ALONE), together=together)
+    probe = PairProbe.of(run, model, load_axis(o.axis, o.locale), o.pairs)
+    texts = TextProbe.of(run, model, min(o.texts, ALONE), together=together)
     layers = layers_of(model)
     depth, heads = len(layers), layers[0].heads
     every = [(k, h) for k in range(depth) for h in range(heads)]
     if o.scores == "gradient":
-        estimates = estimated(model, probe, live, depth, heads)
+        estimates = estimated(model, probe, texts, live, depth, heads)
         candidates = pruned(estimates, o.share, o.protect, most=CANDIDATES)
         # Which heads are protected has been decided; only the gap of the candidates is measured again.
-        scores = measured(model, probe, live, depth, heads, [(s.layer, s.head) for s in candidates])
+        scores = measured(model, probe, texts, live, depth, heads, [(s.layer, s.head) for s in candidates])
         ready = lowering(scores)
     else:
-        scores = measured(model, probe, live, depth, heads, every)
+        scores = measured(model, probe, texts, live, depth, heads, every)
         ready = lowering(unprotected(scores, o.protect))
     meta: dict[str, Any] = {"heads": len(every), "scores": [[s.layer, s.head, s.gap, s.loss] for s in scores]}
     gone = ready[: allowed(len(every), o.share)]
     if o.quality != "any":
-        bound = QualityBound.of(run, model, axis, o.pairs, o.texts, o.quality)
+        bound = QualityBound.of(run, model, o.texts, o.quality)
         gone, meta["tried"] = affordable(model, probe, bound, live, (depth, heads), ready, len(gone))
         meta["quality"] = bound.least
     kept = torch.ones(depth, heads)
@@ -210,7 +203,9 @@ def affordable(
     return gone, tried
 
 
-def estimated(model: PreTrainedModel, probe: PairProbe, live: LiveGates, depth: int, heads: int) -> list[Score]:
+def estimated(
+    model: PreTrainedModel, probe: PairProbe, texts: TextProbe, live: LiveGates, depth: int, heads: int
+) -> list[Score]:
     """First-order scores of all heads: minus the gradient by each gate at 1."""
     import torch
 
@@ -222,19 +217,20 @@ def estimated(model: PreTrainedModel, probe: PairProbe, live: LiveGates, depth: 
             for value, count in probe.gaps(model):
                 gap += count * torch.autograd.grad(value, gates)[0].cpu()
             bar.advance()
-            for values in probe.losses(model):
+            for values in texts.losses(model):
                 loss += torch.autograd.grad(values.sum(), gates)[0].cpu()
             bar.advance()
     finally:
         live.take(model)
-    gap = -gap / sum(pair.positions for pair in probe.pairs)
-    loss = -loss / sum(len(tokens) for tokens in probe.wanted)
+    gap = -gap / probe.positions
+    loss = -loss / texts.tokens
     return [Score(k, h, float(gap[k, h]), float(loss[k, h]), False) for k in range(depth) for h in range(heads)]
 
 
 def measured(
     model: PreTrainedModel,
     probe: PairProbe,
+    texts: TextProbe,
     live: LiveGates,
     depth: int,
     heads: int,
@@ -245,14 +241,14 @@ def measured(
 
     found = []
     with progress("Measuring heads", total=1 + len(which), unit="heads") as bar:
-        gap, loss = probe.gap(model), probe.loss(model)
+        gap, loss = probe.gap(model), texts.loss(model)
         bar.advance()
         for layer, head in which:
             gates = torch.ones(depth, heads)
             gates[layer, head] = 0.0
             live.put(model, gates)
             try:
-                found.append(Score(layer, head, probe.gap(model) - gap, probe.loss(model) - loss, True))
+                found.append(Score(layer, head, probe.gap(model) - gap, texts.loss(model) - loss, True))
             finally:
                 live.take(model)
             bar.advance()

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from evenhand_sdk import Axis, RunContext
-from evenhand_standard.architecture.pair_probe import PASSAGE, PairProbe
+from evenhand_sdk import RunContext
+from evenhand_standard.architecture.pair_probe import PairProbe
+from evenhand_standard.architecture.text_probe import PASSAGE, TextProbe
 
 if TYPE_CHECKING:
     import torch
@@ -39,22 +40,20 @@ Losses = tuple["torch.Tensor", "torch.Tensor"]
 class QualityBound:
     """Plain texts, alone and in passages, what a model loses on them, and the share of quality that must be left."""
 
-    alone: PairProbe
-    passages: PairProbe
+    alone: TextProbe
+    passages: TextProbe
     before: Losses
     least: float
     """In (0, 1]."""
 
     @classmethod
-    def of(
-        cls, run: RunContext, model: PreTrainedModel, axis: Axis, pairs: int, texts: int, asked: float | None
-    ) -> QualityBound:
+    def of(cls, run: RunContext, model: PreTrainedModel, texts: int, asked: float | None) -> QualityBound:
         """The bound that is asked for, around the model as it is now; else the budget, around the untouched model.
 
-        So several searches of a run share its budget. So many texts are read; the pairs are those of the search.
+        So several searches of a run share its budget. So many texts are read.
         """
-        alone = PairProbe.of(run, model, axis, pairs, min(texts, ALONE))
-        passages = PairProbe.of(run, model, axis, pairs, texts, together=PASSAGE)
+        alone = TextProbe.of(run, model, min(texts, ALONE))
+        passages = TextProbe.of(run, model, texts, together=PASSAGE)
         origin = model if asked is not None else run.services.load_base()
         before = alone.text_losses(origin), passages.text_losses(origin)
         bound = cls(alone, passages, before, asked or 1 / run.budget)
@@ -89,7 +88,7 @@ def affords(
     return gap, quality, quality is not None and quality >= bound.least
 
 
-def _rise(probe: PairProbe, before: torch.Tensor, after: torch.Tensor) -> float:
+def _rise(probe: TextProbe, before: torch.Tensor, after: torch.Tensor) -> float:
     """The upper end of the rise of the mean loss in nat per token; its estimate alone where there is one text."""
     import torch
 
