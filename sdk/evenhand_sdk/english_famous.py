@@ -1,7 +1,7 @@
 """Whether an English adjective is said of a person whom most readers know by name: what that person is stays a fact.
 
-The names are those of the gender pack, which every axis shares: `American singer Lady Gaga`, `Mozart was an Austrian
-composer`.
+The names are those of the gender pack and of `well_known.py`, which every axis shares: `American singer Lady Gaga`,
+`Mozart was an Austrian composer`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from functools import cache
 
 from evenhand_sdk.axes import load_axis
+from evenhand_sdk.well_known import people_known_in
 
 _PART = r"(?:[A-Z][\w.'’-]*|van|von|de|da|of|the)"
 _NOUN_AND_NAME = re.compile(rf"(?:[ -][a-z][\w'’-]*|, ){{1,6}} ({_PART}(?: {_PART}){{0,4}})")
@@ -23,9 +24,8 @@ _REACH = 170
 @cache
 def _names() -> frozenset[str]:
     pack = load_axis("gender", "en")
-    return frozenset(
-        phrase for entry in pack.do_not_flip if entry.scope == "person" for phrase in entry.phrases if "{" not in phrase
-    )
+    listed = (phrase for entry in pack.do_not_flip if entry.scope == "person" for phrase in entry.phrases)
+    return frozenset(phrase for phrase in listed if "{" not in phrase).union(people_known_in("en"))
 
 
 def is_said_of_famous(text: str, start: int, end: int) -> bool:

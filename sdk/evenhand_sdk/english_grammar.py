@@ -37,6 +37,7 @@ from evenhand_sdk.english_rulers import RANK_WORDS, rulers
 from evenhand_sdk.english_ships import SHIP_WORDS, ships
 from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, NOUNS_AND_ADJECTIVES, SMALL_WORDS
 from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap
+from evenhand_sdk.well_known import people_known_in
 
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
 _IDENTITY = re.compile(
@@ -71,6 +72,7 @@ class English:
     pronouns_after_hyphen = False
     nouns_and_adjectives: Collection[str] = NOUNS_AND_ADJECTIVES
     agrees = False
+    well_known: Sequence[str] = people_known_in("en")
     rank_words = RANK_WORDS
     ship_words = SHIP_WORDS
     ship_pronouns = frozenset(("she", "her", "hers", "herself"))

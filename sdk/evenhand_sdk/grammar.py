@@ -92,6 +92,8 @@ class Grammar(Protocol):
     def bears_surname(self, text: str, end: int) -> bool:
         """Whether a surname follows the first name that ends here (Mary Hill)."""
 
+    well_known: Sequence[str]
+    """Names of people whom a general reader knows, for every axis of the language that has first names."""
     rank_words: frozenset[str]
     """Words in lower case, without one of which `rulers` finds nobody."""
     beings: Collection[str]
@@ -171,6 +173,7 @@ class Plain:
     pronouns_after_hyphen = False
     nouns_and_adjectives: Collection[str] = ()
     agrees = False
+    well_known: Sequence[str] = ()
     rank_words: frozenset[str] = frozenset()
     beings: Collection[str] = frozenset()
     ship_words: frozenset[str] = frozenset()

@@ -152,12 +152,10 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
             one = found == [spelled]
             forms.setdefault(found[0], []).append(Form(spelled, entry, one, not one))
     phrases: dict[str, list[Phrase]] = {}
-    for exemption in axis.do_not_flip:
-        for phrase in exemption.phrases:
-            for variant in _swapped(phrase, axis, entries):
-                anchor, needs = _anchor(variant, forms)
-                made = Phrase(exemption.scope, tuple(_fragments(variant)), needs, *_beside(variant, anchor))
-                phrases.setdefault(anchor, []).append(made)
+    for scope, variant in _exempt(axis, rules, entries):
+        anchor, needs = _anchor(variant, forms)
+        made = Phrase(scope, tuple(_fragments(variant)), needs, *_beside(variant, anchor))
+        phrases.setdefault(anchor, []).append(made)
     stems = [anchor[:-1] for anchor in phrases if anchor.endswith("*")]
     length = min(map(len, stems), default=0)
     by_head: dict[str, tuple[str, ...]] = {}
@@ -176,6 +174,16 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
         grammar=rules,
         groups=len(axis.groups),
     )
+
+
+def _exempt(axis: Axis, grammar: Grammar, entries: dict[str, Entry]) -> Iterator[tuple[str, str]]:
+    """(scope, phrase) of all that must not be changed, in every form; people whom everybody knows where names are."""
+    for exemption in axis.do_not_flip:
+        for phrase in exemption.phrases:
+            for variant in _swapped(phrase, axis, entries):
+                yield exemption.scope, variant
+    for name in grammar.well_known if axis.names else ():
+        yield "person", name
 
 
 def _entries(axis: Axis, grammar: Grammar) -> dict[str, Entry]:
