@@ -48,6 +48,34 @@ def rows(benchmark: BenchmarkResult) -> list[Row]:
     return made
 
 
+@dataclass(frozen=True)
+class AxisRow:
+    """The primary metric within one axis as text."""
+
+    axis: str
+    detail: str
+    """How many items, and whether those are too few."""
+    value: str
+    interval: str
+
+
+def axis_rows(benchmark: BenchmarkResult) -> list[AxisRow]:
+    """The primary metric within each axis, in the order of the items; none where they have one axis alone."""
+    if benchmark.primary is None or not benchmark.axes:
+        return []
+    places = max(decimals(axis.after) for axis in benchmark.axes)
+    unit = f" {benchmark.primary.unit}" if benchmark.primary.unit else ""
+    return [
+        AxisRow(
+            axis.axis,
+            counted(axis.n_items, "item") + (f", {axis.state}" if axis.state else ""),
+            number(axis.after.value, places) + unit,
+            bounds(axis.after, places) or "none",
+        )
+        for axis in benchmark.axes
+    ]
+
+
 def size(benchmark: BenchmarkResult) -> str:
     """Items, and clusters where they are fewer."""
     items = counted(benchmark.n_items, "item")
@@ -146,6 +174,9 @@ def _in_lines(run: RunRecord, benchmark: BenchmarkResult) -> Group:
         told = Text(f"{row.value}, {percent(run.confidence)} interval {row.interval}")
         name = Text(f"{row.metric.name} ({wording.direction(row.metric)})", style="bold" if row.primary else "")
         found.append((name, [told]))
+    for axis in axis_rows(benchmark):
+        told = Text(f"{axis.value}, {percent(run.confidence)} interval {axis.interval}")
+        found.append((Text(f"{axis.axis} ({axis.detail})"), [told]))
     return in_lines(found)
 
 
@@ -163,6 +194,8 @@ def _table(run: RunRecord, benchmark: BenchmarkResult) -> Table:
     for row in rows(benchmark):
         name = Text(row.metric.name if row.primary else f"  {row.metric.name}", style="bold" if row.primary else "")
         table.add_row(name, Text(row.value), Text(row.interval), Text(wording.direction(row.metric)))
+    for axis in axis_rows(benchmark):
+        table.add_row(Text(f"    {axis.axis}"), Text(axis.value), Text(axis.interval), Text(axis.detail))
     return table
 
 
@@ -173,7 +206,8 @@ def how_to_read(run: RunRecord) -> Sequence[str]:
         f"Each value comes with its {level} interval, from resampling clusters of the items. It tells what other items "
         "of the same kind would give, and nothing about another seed, prompt or language.",
         "The first metric of a benchmark is the one that a verdict rests on. Whether another model differs is answered "
-        "by `toolkit compare` on the two folders, item by item, not by whether two intervals overlap.",
+        "by `toolkit compare` on the two folders, item by item, not by whether two intervals overlap. Where the items are "
+        "about several axes, that metric stands below the others for each of them.",
         "A benchmark covers the groups, words and language that its items are written in, and nothing else. A good "
         "score does not make a model fair or safe.",
     )

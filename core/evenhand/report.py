@@ -84,6 +84,7 @@ def _evaluation_view(run: RunRecord) -> dict[str, Any]:
         "rows": shown.rows,
         "size": shown.size,
         "tallies": shown.tallies,
+        "axis_rows": shown.axis_rows,
         "caution": shown.caution,
         "direction": wording.direction,
         "notes": shown.notes(run),

@@ -8,7 +8,7 @@ the confidence says so. The rules are in `english_pronouns`, `english_articles`,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_agreement import possessive_ending, verb_after
@@ -37,7 +37,7 @@ from evenhand_sdk.english_rulers import RANK_WORDS, rulers
 from evenhand_sdk.english_ships import SHIP_WORDS, ships
 from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, NOUNS_AND_ADJECTIVES, SMALL_WORDS
 from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap
-from evenhand_sdk.well_known import people_known_in
+from evenhand_sdk.well_known import people_by_part
 
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
 _IDENTITY = re.compile(
@@ -72,11 +72,17 @@ class English:
     pronouns_after_hyphen = False
     nouns_and_adjectives: Collection[str] = NOUNS_AND_ADJECTIVES
     agrees = False
-    well_known: Sequence[str] = people_known_in("en")
+    any_person: Collection[str] = frozenset(
+        ("man", "woman", "boy", "girl", "lady", "gentleman", "guy", "gal", "male", "female", "lad", "lass")
+    )
     rank_words = RANK_WORDS
     ship_words = SHIP_WORDS
     ship_pronouns = frozenset(("she", "her", "hers", "herself"))
     beings: Collection[str] = frozenset(("queen bee", "queen ant", "queen wasp", "drag queen", "drag king"))
+
+    @property
+    def well_known(self) -> Mapping[str, Sequence[str]]:
+        return people_by_part("en")
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return possessive_case(text, start, end)

@@ -7,7 +7,7 @@ locale without a grammar of its own gets `Plain`: its words are swapped, and not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -92,8 +92,15 @@ class Grammar(Protocol):
     def bears_surname(self, text: str, end: int) -> bool:
         """Whether a surname follows the first name that ends here (Mary Hill)."""
 
-    well_known: Sequence[str]
-    """Names of people whom a general reader knows, for every axis of the language that has first names."""
+    any_person: Collection[str]
+    """Nouns in lower case that say no more of a person than the sex, so that a name right behind them may be another's
+    (the woman Einstein met); behind others (actress, congressman) it is theirs."""
+
+    @property
+    def well_known(self) -> Mapping[str, Sequence[str]]:
+        """Names of people whom a general reader knows, by one of their parts in lower case; for every axis of the
+        language that has first names."""
+
     rank_words: frozenset[str]
     """Words in lower case, without one of which `rulers` finds nobody."""
     beings: Collection[str]
@@ -173,11 +180,15 @@ class Plain:
     pronouns_after_hyphen = False
     nouns_and_adjectives: Collection[str] = ()
     agrees = False
-    well_known: Sequence[str] = ()
+    any_person: Collection[str] = frozenset()
     rank_words: frozenset[str] = frozenset()
     beings: Collection[str] = frozenset()
     ship_words: frozenset[str] = frozenset()
     ship_pronouns: frozenset[str] = frozenset()
+
+    @property
+    def well_known(self) -> Mapping[str, Sequence[str]]:
+        return {}
 
     def case(self, text: str, start: int, end: int, options: Collection[str]) -> tuple[str, float]:
         return next(iter(options)), 0.5

@@ -7,7 +7,7 @@ text without any of them is recognised at once. Patterns for phrases are compile
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -95,6 +95,8 @@ class Lexicon:
     """The keys of `forms`."""
     phrases: dict[str, tuple[Phrase, ...]]
     """A part that every match must contain -> the phrases with it; `stem*` for parts that only begin so; "" for any."""
+    people: Mapping[str, Sequence[str]]
+    """The same for names of people whom a general reader knows; they become phrases on first use."""
     anchors: frozenset[str]
     stems: dict[str, tuple[str, ...]]
     """First characters of a part -> the keys `stem*` that may match it."""
@@ -123,7 +125,8 @@ class Lexicon:
         found = self._patterns.get(anchor)
         if found is None:
             alike: dict[tuple[frozenset[str], str], list[Phrase]] = {}
-            for phrase in self.phrases[anchor]:
+            names = (_person(name, anchor) for name in self.people.get(anchor, ()))
+            for phrase in (*self.phrases.get(anchor, ()), *names):
                 alike.setdefault((phrase.needs, phrase.scope), []).append(phrase)
             found = tuple(
                 Guarded(
@@ -152,10 +155,13 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
             one = found == [spelled]
             forms.setdefault(found[0], []).append(Form(spelled, entry, one, not one))
     phrases: dict[str, list[Phrase]] = {}
-    for scope, variant in _exempt(axis, rules, entries):
-        anchor, needs = _anchor(variant, forms)
-        made = Phrase(scope, tuple(_fragments(variant)), needs, *_beside(variant, anchor))
-        phrases.setdefault(anchor, []).append(made)
+    for exemption in axis.do_not_flip:
+        for phrase in exemption.phrases:
+            for variant in _swapped(phrase, axis, entries):
+                anchor, needs = _anchor(variant, forms)
+                made = Phrase(exemption.scope, tuple(_fragments(variant)), needs, *_beside(variant, anchor))
+                phrases.setdefault(anchor, []).append(made)
+    people = rules.well_known if axis.names else {}
     stems = [anchor[:-1] for anchor in phrases if anchor.endswith("*")]
     length = min(map(len, stems), default=0)
     by_head: dict[str, tuple[str, ...]] = {}
@@ -166,7 +172,8 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
         forms={head: tuple(sorted(found, key=lambda f: -len(f.text))) for head, found in forms.items()},
         heads=frozenset(forms),
         phrases={anchor: tuple(found) for anchor, found in phrases.items()},
-        anchors=frozenset(anchor for anchor in phrases if anchor and not anchor.endswith("*")),
+        people=people,
+        anchors=frozenset(anchor for anchor in phrases if anchor and not anchor.endswith("*")).union(people),
         stems=by_head,
         stem_heads=frozenset(by_head),
         stem_length=length,
@@ -176,14 +183,9 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
     )
 
 
-def _exempt(axis: Axis, grammar: Grammar, entries: dict[str, Entry]) -> Iterator[tuple[str, str]]:
-    """(scope, phrase) of all that must not be changed, in every form; people whom everybody knows where names are."""
-    for exemption in axis.do_not_flip:
-        for phrase in exemption.phrases:
-            for variant in _swapped(phrase, axis, entries):
-                yield exemption.scope, variant
-    for name in grammar.well_known if axis.names else ():
-        yield "person", name
+def _person(name: str, anchor: str) -> Phrase:
+    """The phrase of a name of which the anchor is a part."""
+    return Phrase("person", tuple(_fragments(name)), frozenset(parts(name.lower())), *_beside(name, anchor))
 
 
 def _entries(axis: Axis, grammar: Grammar) -> dict[str, Entry]:

@@ -158,7 +158,9 @@ def _same(
     if earlier is None or earlier.entry.rows[0].pos == "pronoun" or earlier.entry.rows[0].number == "plural":
         return False
     between = text[end : mention.start]
-    return between == ", " or (between == " " and grammar.possessor(text, earlier.start) is not None)
+    if between != " ":
+        return between == ", "
+    return earlier.entry.listed not in grammar.any_person or grammar.possessor(text, earlier.start) is not None
 
 
 def _is_named(text: str, person: _Person, earlier: Found | None, end: int, start: int, grammar: Grammar) -> bool:

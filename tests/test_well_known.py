@@ -1,0 +1,51 @@
+"""People whom a general reader knows stay on every English axis with first names."""
+
+from importlib import resources
+
+from evenhand_sdk import counterfactuals, load_axis
+from evenhand_sdk.well_known import people_by_part, people_known_in
+
+
+def swapped(text: str, axis: str, target: str | None = None) -> str:
+    found = counterfactuals(text, axis, target)
+    return found[0].text if found else text
+
+
+def test_the_file_has_each_name_once_and_no_first_name_alone() -> None:
+    file = resources.files("evenhand_sdk") / "packs" / "well-known.en.txt"
+    names = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert len(names) == len(set(names)) == len(people_known_in("en")) > 10_000
+    assert all(name == name.strip() and name for name in names)
+    gender = load_axis("gender")
+    first = {name.lower() for row in gender.names for name in row if name}
+    assert not [name for name in names if " " not in name and name.lower() in first]
+    listed = {phrase for entry in gender.do_not_flip for phrase in entry.phrases}
+    assert not listed.intersection(names), "the pack has them already"
+
+
+def test_each_name_is_found_by_one_of_its_parts() -> None:
+    index = people_by_part("en")
+    assert sum(map(len, index.values())) == len(people_known_in("en"))
+    assert all(part in name.lower().replace("’", "'") for part, names in index.items() for name in names)
+    assert people_known_in("fr") == frozenset() and people_by_part("fr") == {}
+
+
+def test_what_is_said_of_them_stays_and_what_is_said_of_others_does_not() -> None:
+    assert swapped("Anna Karina was Jean-Luc Godard's wife.", "gender") == ("Anna Karina was Jean-Luc Godard's wife.")
+    assert swapped("George Balanchine and his wife met Ronald Bates.", "gender") == (
+        "George Balanchine and his wife met Deborah Bates."
+    )
+    assert swapped("The man read Olaudah Equiano to his mother.", "gender") == (
+        "The woman read Olaudah Equiano to her father."
+    )
+    assert swapped("Former congressman William Jennings Bryan met his wife.", "gender") == (
+        "Former congressman William Jennings Bryan met his wife."
+    )
+    assert swapped("The man Albert Einstein met lost his hat.", "gender") == (
+        "The woman Albert Einstein met lost her hat."
+    )
+
+
+def test_their_names_are_no_group_words_of_other_axes() -> None:
+    assert swapped("Sanjay Dutt sang.", "race", "white") == "Sanjay Dutt sang."
+    assert swapped("Sanjay Miller sang.", "race", "white") != "Sanjay Miller sang."
