@@ -206,8 +206,8 @@ def how_to_read(run: RunRecord) -> Sequence[str]:
         f"Each value comes with its {level} interval, from resampling clusters of the items. It tells what other items "
         "of the same kind would give, and nothing about another seed, prompt or language.",
         "The first metric of a benchmark is the one that a verdict rests on. Whether another model differs is answered "
-        "by `toolkit compare` on the two folders, item by item, not by whether two intervals overlap. Where the items are "
-        "about several axes, that metric stands below the others for each of them.",
+        "by `toolkit compare` on the two folders, item by item, not by whether two intervals overlap. Where the items "
+        "are about several axes, that metric stands below the others for each of them.",
         "A benchmark covers the groups, words and language that its items are written in, and nothing else. A good "
         "score does not make a model fair or safe.",
     )

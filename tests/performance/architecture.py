@@ -53,14 +53,14 @@ CASES: dict[str, Any] = {
     "leace, after-norm with biases": Leace(**AFTER_NORM),
     "inlp, after-norm": Inlp(**AFTER_NORM, layers=(0.3, 0.7)),
     "attention-temperature": AttentionTemperature(beta=0.9),
-    "head-pruning": HeadPruning(pairs=4, texts=4, quality="any"),
+    "head-pruning": HeadPruning(pairs=4, texts=4, samples=2, quality="any"),
     "model-editing": ModelEditing(pairs=16, texts=8, layers=(0.9, 1.0)),
     "leace, residual": Leace(**FEW, sequential=False),
     "inlp, residual": Inlp(**FEW),
     "sentence-debias": SentenceDebias(pairs=32),
     "activation-steering": ActivationSteering(pairs=240, least_accuracy=0.0),
     "attention-temperature, live": AttentionTemperature(beta=0.9, folded=False),
-    "attention-steering": AttentionSteering(grid=(0.5,), pairs=8, texts=8, quality=0.01),
+    "attention-steering": AttentionSteering(grid=(0.5,), pairs=8, texts=8, samples=2, quality=0.01),
 }
 """The first ones fold."""
 THREE = tuple(f"step:{name}" for name in ("gender", "race", "religion"))

@@ -295,7 +295,7 @@ def test_pairs_without_a_word_of_any_role_have_a_slope_of_0(axis: str, tiny: Any
 def test_a_step_that_found_nothing_leaves_weights_that_are_the_whole_model(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     run = run_of(model, tokenizer)
-    for options in ({"strength": 0.0}, {"quality": 1.0, "grid": (0.01,), "pairs": 4, "texts": 4}):
+    for options in ({"strength": 0.0}, {"quality": 1.0, "grid": (0.01,), "pairs": 4, "texts": 4, "samples": 2}):
         transform = AttentionSteering(**options).architecture(run, model)
         artifact = transform.fit(model)
         if artifact.tensors:
@@ -367,7 +367,7 @@ def test_it_lowers_the_gap_that_it_measures_and_strength_0_is_the_identity(kind:
     model, tokenizer = tiny(kind)
     run = run_of(model, tokenizer, kind)
     probe = PairProbe.of(run, model, load_axis("gender"), 6)
-    options: dict[str, Any] = {"pairs": 6, "texts": 4, "quality": 0.01, "grid": (0.7, 0.3)}
+    options: dict[str, Any] = {"pairs": 6, "texts": 4, "samples": 2, "quality": 0.01, "grid": (0.7, 0.3)}
     transform = AttentionSteering(**options).architecture(run, model)
     text = tokenizer("The nurse said that she was a good woman", return_tensors="pt")["input_ids"]
     before, plain = probe.gap(model), outputs(model, text)
@@ -482,15 +482,15 @@ def test_searches_of_one_run_share_its_budget(tiny: Any, run_of: Any) -> None:
     """What a first step has spent, a second one has not: both are held against the untouched model."""
     model, tokenizer = tiny()
     run = replace(run_of(model, tokenizer), budget=1.05)
-    bound = QualityBound.of(run, model, 4, None)
+    bound = QualityBound.of(run, model, 4, 2, None)
     damaged = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in damaged.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
     spent = bound.quality(bound.losses(damaged))
     assert spent < 0.999
-    later = QualityBound.of(run, damaged, 4, None)
+    later = QualityBound.of(run, damaged, 4, 2, None)
     assert all(map(torch.equal, later.before, bound.before)) and later.least == 1 / 1.05
     assert later.quality(later.losses(damaged)) == pytest.approx(spent)
-    own = QualityBound.of(run, damaged, 4, 0.9)
+    own = QualityBound.of(run, damaged, 4, 2, 0.9)
     assert own.quality(own.losses(damaged)) == pytest.approx(1.0) and own.least == 0.9

@@ -225,11 +225,15 @@ def search(
     model, tokenizer = tiny()
     alone, long = ({1.0: 2.0, **(found or {})} for found in (losses, losses if passages is None else passages))
 
-    def of(cls: Any, *args: Any, together: int = 1) -> Tabled:
-        return Tabled({1.0: 0.5, **gaps}, alone if together == 1 else long)
+    def of(cls: Any, *args: Any) -> Tabled:
+        return Tabled({1.0: 0.5, **gaps}, alone)
+
+    def written(cls: Any, *args: Any) -> Tabled:
+        return Tabled({1.0: 0.5, **gaps}, long)
 
     monkeypatch.setattr(PairProbe, "of", classmethod(of))
     monkeypatch.setattr(TextProbe, "of", classmethod(of))
+    monkeypatch.setattr(TextProbe, "written", classmethod(written))
     run = replace(run_of(model, tokenizer), budget=budget)
     transform = AttentionTemperature(grid=tuple(gaps), **options).architecture(run, model)
     artifact = transform.fit(model)
@@ -280,7 +284,7 @@ def test_the_search_by_layers_goes_from_the_last_one_and_keeps_what_it_found(
 def test_a_search_on_a_real_probe_lowers_the_gap_that_it_measures(kind: str, tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny(kind)
     run = run_of(model, tokenizer, kind)
-    options = {"pairs": 4, "texts": 4, "grid": (0.5, 0.8), "quality": 0.01}
+    options = {"pairs": 4, "texts": 4, "samples": 2, "grid": (0.5, 0.8), "quality": 0.01}
     transform = AttentionTemperature(**options).architecture(run, model)
     untouched = copy.deepcopy(model)
     meta = transform.fit(model).meta

@@ -149,7 +149,7 @@ def test_heads_go_one_behind_the_other_within_the_bound_by_hand() -> None:
 def test_the_bound_is_the_recipes_unless_it_has_its_own(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     run = run_of(model, tokenizer)
-    options = {"share": 0.5, "protect": 0.0, "pairs": 4, "texts": 4, "scores": "exact"}
+    options = {"share": 0.5, "protect": 0.0, "pairs": 4, "texts": 4, "samples": 2, "scores": "exact"}
 
     def fitted(budget: float, **more: Any) -> Any:
         return HeadPruning(**options, **more).architecture(replace(run, budget=budget), model).fit(model)
@@ -169,13 +169,13 @@ def test_the_bound_is_the_recipes_unless_it_has_its_own(tiny: Any, run_of: Any) 
     assert all(t["quality"] >= 1.0 for t in strict.meta["tried"] if t["gone"])
 
 
-def test_the_quality_that_is_left_is_the_worse_of_single_texts_and_passages(tiny: Any, run_of: Any) -> None:
+def test_the_quality_that_is_left_is_the_worse_of_sentences_and_longer_texts(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
-    bound = QualityBound.of(run_of(model, tokenizer), model, 40, None)
-    assert len(bound.alone.texts) == 40 and len(bound.passages.texts) == 2
+    bound = QualityBound.of(run_of(model, tokenizer), model, 40, 3, None)
+    assert len(bound.alone.texts) == 40 and len(bound.long.texts) == 3
     assert all(map(torch.equal, bound.losses(model), bound.before)) and bound.least == 1 / 1.02
     alone, long = bound.before
-    words, lines = (torch.tensor([len(w) for w in p.wanted]).double() for p in (bound.alone, bound.passages))
+    words, lines = (torch.tensor([len(w) for w in p.wanted]).double() for p in (bound.alone, bound.long))
     assert bound.quality((alone + 0.1 * words, long + 0.3 * lines)) == pytest.approx(math.exp(-0.3))
     assert bound.quality((alone + 0.2 * words, long - 0.3 * lines)) == pytest.approx(math.exp(-0.2))
 
@@ -247,7 +247,7 @@ def test_it_lowers_the_gap_it_was_chosen_by(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     run = run_of(model, tokenizer)
     before = outputs_of(model, tokenizer)
-    plugin = HeadPruning(share=0.25, protect=0.0, pairs=8, texts=4, scores="exact")
+    plugin = HeadPruning(share=0.25, protect=0.0, pairs=8, texts=4, samples=2, scores="exact", quality=0.01)
     transform = plugin.architecture(run, model)
     artifact = transform.fit(model)
     assert torch.equal(outputs_of(model, tokenizer), before), "the search leaves the model as it was"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from evenhand_sdk import UsageError, fold, group_tokens, jensen_shannon, load_ax
 from evenhand_sdk.benchmark_data import builtin_lines
 from evenhand_standard.architecture.group_pairs import fitting_pairs
 from evenhand_standard.architecture.pair_probe import PairProbe
-from evenhand_standard.architecture.text_probe import TextProbe
+from evenhand_standard.architecture.text_probe import TextProbe, written_rows
 
 
 def logp(model: Any, ids: list[int]) -> torch.Tensor:
@@ -89,3 +90,41 @@ def test_texts_can_be_read_in_passages_as_far_as_the_model_reads(kind: str, tiny
     assert TextProbe.of(run, model, 7, together=1).texts == alone.texts
     [whole] = TextProbe.of(run, model, 600, together=600).texts
     assert len(whole[0].ids) <= model.config.max_position_embeddings
+
+
+def test_texts_that_a_model_writes_are_drawn_from_its_whole_distribution(tiny: Any, run_of: Any) -> None:
+    """A model that is certain of each next token writes it, and loses nothing on it; another one loses more."""
+    model, tokenizer = tiny()
+    model.double()
+    run = run_of(model, tokenizer)
+    first, again = written_rows(run, model, 20), written_rows(run, model, 20)
+    assert first == again and len(set(first)) == 20
+    assert {row[0] for row in first} == {tokenizer.bos_token_id} and {len(row) for row in first} == {
+        min(193, model.config.max_position_embeddings)
+    }
+    with torch.no_grad():
+        model.lm_head.weight.mul_(1e4)  # the likeliest token has all the probability
+    sure = written_rows(run, model, 2)
+    assert sure[0] == sure[1]
+    for t in range(1, 40):
+        assert sure[0][t] == int(logp(model, list(sure[0][:t]))[-1].argmax())
+    probe = TextProbe.written(run, model, 2)
+    assert probe.loss(model) == pytest.approx(0.0, abs=1e-6)
+    assert probe.texts[0][0].ids == sure[0]
+
+
+def test_the_rise_on_texts_of_its_own_is_the_divergence_from_the_model(tiny: Any, run_of: Any) -> None:
+    """Mean of log p - log q over what p writes is KL(p || q), here against the exact one at every place."""
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(4.0)
+        other.lm_head.weight.mul_(4.0).add_(0.02 * torch.randn_like(other.lm_head.weight))
+    probe = TextProbe.written(run, model, 60)
+    exact = []
+    for [row], places in zip(probe.texts, (rows[0].places for rows in probe.texts), strict=True):
+        p, q = logp(model, list(row.ids)), logp(other, list(row.ids))
+        exact += [float((p[t].exp() * (p[t] - q[t])).sum()) for t in places]
+    rise = probe.loss(other) - probe.loss(model)
+    assert rise == pytest.approx(sum(exact) / len(exact), rel=0.15) and rise > 0.001

@@ -65,7 +65,13 @@ class AttentionSteering(Mitigation):
     summary = "Lets attention take less from group words, by a factor for each layer and kind of word."
     source = "Adiga et al. 2025, Attention speaks volumes: localizing and mitigating bias in language models"
     Options = AttentionSteeringOptions
-    example_options: ClassVar[Mapping[str, Any]] = {"grid": (0.5,), "pairs": 4, "texts": 4, "quality": 0.01}
+    example_options: ClassVar[Mapping[str, Any]] = {
+        "grid": (0.5,),
+        "pairs": 4,
+        "texts": 4,
+        "samples": 2,
+        "quality": 0.01,
+    }
 
     def material(self) -> Material:
         return material_of(self.options.axis, self.options.locale, self.options.pairs)
@@ -105,7 +111,7 @@ def searched(run: RunContext, model: PreTrainedModel, o: AttentionSteeringOption
     probe = PairProbe.of(run, model, axis, o.pairs)
     roles = Roles.of(run, axis)
     slopes = slopes_of(model, probe, live, roles)
-    bound = QualityBound.of(run, model, o.texts, o.quality)
+    bound = QualityBound.of(run, model, o.texts, o.samples, o.quality)
     places = steepest(slopes, o.places)
     best, least = torch.ones_like(slopes), probe.gap(model)
     tried: list[dict[str, Any]] = []

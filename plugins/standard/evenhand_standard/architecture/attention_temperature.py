@@ -66,7 +66,7 @@ class AttentionTemperature(Mitigation):
     summary = "Scales the attention scores before the softmax, by a factor chosen for equal treatment of groups."
     source = "Zayed et al. 2023, Should we attend more or less? Modulating attention for fairness"
     Options = AttentionTemperatureOptions
-    example_options: ClassVar[Mapping[str, Any]] = {"grid": (0.8,), "pairs": 4, "texts": 4}
+    example_options: ClassVar[Mapping[str, Any]] = {"grid": (0.8,), "pairs": 4, "texts": 4, "samples": 2}
 
     def material(self) -> Material | None:
         o = self.options
@@ -187,7 +187,7 @@ def searched(
     """
     axis = load_axis(o.axis, o.locale)
     probe = PairProbe.of(run, model, axis, o.pairs)
-    bound = QualityBound.of(run, model, o.texts, o.quality)
+    bound = QualityBound.of(run, model, o.texts, o.samples, o.quality)
     depth = len(layers_of(model))
     # One layer after another from the last one: late layers cost the least quality.
     rounds = [list(range(depth))] if o.search == "model" else [[k] for k in reversed(range(depth))]

@@ -36,7 +36,7 @@ from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PairProbe
 from evenhand_standard.architecture.quality_bound import ALONE, Quality, QualityBound, affords
 from evenhand_standard.architecture.search_options import SearchOptions
-from evenhand_standard.architecture.text_probe import PASSAGE, TextProbe
+from evenhand_standard.architecture.text_probe import TextProbe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -57,7 +57,7 @@ class HeadPruningOptions(SearchOptions):
     )
     quality: Quality | Literal["any"] | None = Field(  # type: ignore[assignment]
         None,
-        description="Heads go as long as this share of the quality is kept, on single texts and on passages: "
+        description="Heads go as long as this share of the quality is kept, on sentences and on longer texts: "
         "perplexity before over after; without it, what the recipe's budget leaves. any: the share alone decides.",
     )
 
@@ -81,6 +81,7 @@ class HeadPruning(Mitigation):
         "protect": 0.0,
         "pairs": 4,
         "texts": 4,
+        "samples": 2,
         "quality": "any",
     }
 
@@ -139,9 +140,9 @@ def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live:
     """`kept` [layers, heads], 0 for the heads that go, and the scores in `meta`."""
     import torch
 
-    together = PASSAGE if run.kind == "causal" else 1  # of a masked model each place is a pass of its own
     probe = PairProbe.of(run, model, load_axis(o.axis, o.locale), o.pairs)
-    texts = TextProbe.of(run, model, min(o.texts, ALONE), together=together)
+    masked = run.kind == "masked"  # of which each place is a pass of its own
+    texts = TextProbe.of(run, model, min(o.texts, ALONE)) if masked else TextProbe.written(run, model, o.samples)
     layers = layers_of(model)
     depth, heads = len(layers), layers[0].heads
     every = [(k, h) for k in range(depth) for h in range(heads)]
@@ -157,7 +158,7 @@ def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live:
     meta: dict[str, Any] = {"heads": len(every), "scores": [[s.layer, s.head, s.gap, s.loss] for s in scores]}
     gone = ready[: allowed(len(every), o.share)]
     if o.quality != "any":
-        bound = QualityBound.of(run, model, o.texts, o.quality)
+        bound = QualityBound.of(run, model, o.texts, o.samples, o.quality)
         gone, meta["tried"] = affordable(model, probe, bound, live, (depth, heads), ready, len(gone))
         meta["quality"] = bound.least
     kept = torch.ones(depth, heads)

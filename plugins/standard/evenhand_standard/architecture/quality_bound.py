@@ -1,14 +1,15 @@
 """How much of its quality a searched change must leave to a model, and how sure that must be.
 
-    quality = exp( - max over lengths of ( mean loss after - mean loss before + 1.645 SE ) )
+    quality = exp( - max over kinds of text of ( mean loss after - mean loss before + 1.645 SE ) )
 
 which is the perplexity before over the one after, at the cautious end: a search tries many changes, and on few texts
 the one that seems to cost least is one that these texts happen to like. Both are means over tokens; SE is that of the
-difference, with texts as what was drawn. Single texts and passages of many are read, since what costs little behind a
-few words may cost much behind some hundred. Without a bound of its own a search keeps to the recipe's budget, by which
-the run will be judged.
+difference, with texts as what was drawn. Plain sentences are read, and texts that a causal model has written itself:
+these belong together, come back to what they named, and are as long as what a model is used for, so that it shows what
+only costs there. A masked model, which writes none, reads passages of plain sentences in their place. Without a bound
+of its own a search keeps to the recipe's budget, by which the run will be judged.
 
-Source: this project (decisions 78 and 88).
+Source: this project (decisions 78, 88 and 90).
 """
 
 from __future__ import annotations
@@ -29,34 +30,35 @@ if TYPE_CHECKING:
 
 Quality = Annotated[float, Field(gt=0.0, le=1.0)]
 ALONE = 60
-"""Single texts that are read, at most: passages tell more, and cost as much."""
+"""Single sentences that are read, at most: longer texts tell more, and cost as much."""
 CAUTION = 1.645
 """Standard errors above the estimate: 95 % on one side."""
 Losses = tuple["torch.Tensor", "torch.Tensor"]
-"""The summed losses in nat of single texts, and of passages."""
+"""The summed losses in nat of single sentences, and of longer texts."""
 
 
 @dataclass(frozen=True)
 class QualityBound:
-    """Plain texts, alone and in passages, what a model loses on them, and the share of quality that must be left."""
+    """Sentences and longer texts, what a model loses on them, and the share of quality that must be left."""
 
     alone: TextProbe
-    passages: TextProbe
+    long: TextProbe
     before: Losses
     least: float
     """In (0, 1]."""
 
     @classmethod
-    def of(cls, run: RunContext, model: PreTrainedModel, texts: int, asked: float | None) -> QualityBound:
+    def of(cls, run: RunContext, model: PreTrainedModel, texts: int, samples: int, asked: float | None) -> QualityBound:
         """The bound that is asked for, around the model as it is now; else the budget, around the untouched model.
 
-        So several searches of a run share its budget. So many texts are read.
+        So several searches of a run share its budget. So many plain sentences are read, and, of a causal model, so many
+        texts that it writes before anything has been changed.
         """
-        alone = TextProbe.of(run, model, min(texts, ALONE))
-        passages = TextProbe.of(run, model, texts, together=PASSAGE)
         origin = model if asked is not None else run.services.load_base()
-        before = alone.text_losses(origin), passages.text_losses(origin)
-        bound = cls(alone, passages, before, asked or 1 / run.budget)
+        alone = TextProbe.of(run, model, min(texts, ALONE))
+        long = long_texts(run, origin, texts, samples)
+        before = alone.text_losses(origin), long.text_losses(origin)
+        bound = cls(alone, long, before, asked or 1 / run.budget)
         if (left := bound.quality(bound.losses(model))) < bound.least:
             run.logger.warning(
                 "perplexity may be %.3f times that of the untouched model before step %r begins, and the budget is "
@@ -69,13 +71,20 @@ class QualityBound:
 
     def losses(self, model: PreTrainedModel) -> Losses:
         """What the model loses now."""
-        return self.alone.text_losses(model), self.passages.text_losses(model)
+        return self.alone.text_losses(model), self.long.text_losses(model)
 
     def quality(self, losses: Losses) -> float:
         """What is left of the quality with these losses, at the cautious end."""
-        probes = (self.alone, self.passages)
+        probes = (self.alone, self.long)
         rises = (_rise(p, old, new) for p, old, new in zip(probes, self.before, losses, strict=True))
         return math.exp(-max(rises))
+
+
+def long_texts(run: RunContext, model: PreTrainedModel, texts: int, samples: int) -> TextProbe:
+    """Texts that the model writes; of a masked one, so many plain sentences in passages."""
+    if run.kind == "causal":
+        return TextProbe.written(run, model, samples)
+    return TextProbe.of(run, model, texts, together=PASSAGE)
 
 
 def affords(

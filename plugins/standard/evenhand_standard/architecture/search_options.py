@@ -17,10 +17,14 @@ class SearchOptions(StrengthOptions):
     locale: Locale = "en"
     pairs: Annotated[int, Field(ge=1)] = Field(60, description="Pairs of sentences on which the gap is measured.")
     texts: Annotated[int, Field(ge=1)] = Field(
-        400, description="Plain texts in passages, on which quality is measured; up to 60 of them are read alone, too."
+        400,
+        description="Plain sentences on which quality is measured: up to 60 alone, of a masked model all in passages.",
+    )
+    samples: Annotated[int, Field(ge=1)] = Field(
+        32, description="Texts that a causal model writes before, and on which its quality is measured."
     )
     quality: Quality | None = Field(
         None,
-        description="Share of the quality that must be left, on single texts and on passages: perplexity before over "
+        description="Share of the quality that must be left, on sentences and on longer texts: perplexity before over "
         "after; without it, what the recipe's budget leaves.",
     )

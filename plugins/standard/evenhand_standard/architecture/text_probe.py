@@ -1,9 +1,10 @@
-"""How well a model reads plain text: what a change costs, to choose one by.
+"""How well a model reads text: what a change costs, to choose one by.
 
-    loss = mean over tokens of plain text of  -log p(token | context)
+    loss = mean over tokens of  -log p(token | context)
 
-The text is `builtin:everyday`, which a run is not measured with; it is read sentence by sentence or in passages. Of a
-masked model a few tokens of each are masked in turn. Differentiable.
+The text is `builtin:everyday`, which a run is not measured with, sentence by sentence or in passages; or what a causal
+model writes itself, drawn from its whole distribution: how much the loss rises on that is the divergence of the changed
+model from it, in nat per token. Of a masked model a few tokens of each text are masked in turn. Differentiable.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evenhand_sdk import RunContext, positions_of
+from evenhand_sdk import RunContext, positions_of, progress
 from evenhand_sdk.benchmark_data import builtin_lines
 from evenhand_standard.architecture.asked_rows import Asked, Ids, batches, hidden, logits_at
 
@@ -24,7 +25,11 @@ TEXT = "everyday"
 MASKED_POSITIONS = 4
 """Of each text, how many tokens a masked model is asked for; of a passage, one for each of its texts if more."""
 PASSAGE = 20
-"""Plain texts that are read as one, so that quality is also measured where there is much to attend to."""
+"""Plain texts that a masked model reads as one, so that quality is also measured where there is much to attend to."""
+WRITTEN = 192
+"""Tokens of a text that a model writes itself, fewer where it reads fewer."""
+AT_ONCE = 16
+"""Texts that a model writes side by side."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,13 @@ class TextProbe:
             wanted.append(tuple(row[t] for t in places))
         return cls(tuple(asked), tuple(wanted), int(tokenizer.pad_token_id or 0))
 
+    @classmethod
+    def written(cls, run: RunContext, model: PreTrainedModel, samples: int) -> TextProbe:
+        """So many texts that this causal model writes from the beginning of a text on, with the run's seed."""
+        rows = written_rows(run, model, samples)
+        asked = tuple((Asked(row, tuple(range(len(row) - 1))),) for row in rows)
+        return cls(asked, tuple(row[1:] for row in rows), int(run.tokenizer.pad_token_id or 0))
+
     @property
     def tokens(self) -> int:
         """How many tokens are asked for."""
@@ -84,3 +96,28 @@ class TextProbe:
             logits = logits_at(model, [row for rows, _ in few for row in rows], self.pad)
             tokens = torch.tensor([token for _, row in few for token in row], device=logits.device)
             yield torch.nn.functional.cross_entropy(logits.float(), tokens, reduction="none")
+
+
+def written_rows(run: RunContext, model: PreTrainedModel, samples: int) -> list[Ids]:
+    """Texts drawn from the whole distribution of a causal model, token by token; where one ends the next begins."""
+    import torch
+
+    tokenizer = run.tokenizer
+    begin = next((k for k in (tokenizer.bos_token_id, tokenizer.eos_token_id) if k is not None), 0)
+    length = min(WRITTEN, positions_of(model) - 1)
+    generator = torch.Generator().manual_seed(run.seed_for("texts of the model"))
+    rows: list[Ids] = []
+    model.eval()
+    with torch.no_grad(), progress("Writing texts to measure quality on", total=samples, unit="texts") as bar:
+        while len(rows) < samples:
+            count = min(AT_ONCE, samples - len(rows))
+            drawn = torch.full((count, 1), begin)
+            past = None
+            for _ in range(length):
+                out = model(input_ids=drawn[:, -1:].to(model.device), past_key_values=past, use_cache=True)
+                chances = out.logits[:, -1].float().softmax(-1).cpu()
+                drawn = torch.cat([drawn, torch.multinomial(chances, 1, generator=generator)], dim=1)
+                past = out.past_key_values
+            rows += [tuple(row) for row in drawn.tolist()]
+            bar.advance(count)
+    return rows
