@@ -380,6 +380,18 @@ def test_a_data_folder_that_is_not_there_is_told_whatever_the_environment_names(
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize("model", ["a-name-of-the-server", "./tiny"])
+def test_a_model_behind_an_endpoint_is_not_measured(model: str, place: Path) -> None:
+    result = call(model, "-b", "trial-length", "--set", "model.endpoint=http://localhost:1/v1")
+    assert result.stderr == (
+        "model.endpoint: an evaluation measures weights and probabilities, which an endpoint does not give\n"
+        "  name a model that is loaded here; evenhand.connect(RECIPE) answers requests of a served one under the rules "
+        "of a recipe\n"
+    )
+    assert result.exit_code == 2
+    assert not Path("runs").exists()
+
+
 class MaskedOnly(Plugin):
     """Not a word of it matters."""
 
