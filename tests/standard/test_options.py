@@ -142,3 +142,11 @@ def test_words_that_are_blanks_are_refused(use: str, option: str) -> None:
 def test_an_expert_that_is_an_anti_expert_is_refused() -> None:
     [line] = told('[[steps]]\nuse = "expert-guidance"\nexperts = ["Be fair:"]\nanti_experts = ["Bad:", "Be fair: "]\n')
     assert "'Be fair:' is an expert and an anti-expert: choose one, since both undo each other" in line
+
+
+@pytest.mark.parametrize("name", ["texts.csv", "texts.TSV", "texts.jsonl"])
+def test_a_table_is_no_text_of_perplexity(here: Path, name: str) -> None:
+    (here / name).write_text("text\nRain fell.\n")
+    result = call("validate", HEAD + f'[[benchmarks]]\nuse = "perplexity"\ntext = "{name}"\n')
+    assert result.exit_code == 2
+    assert f"'{name}' is a table, and would be read as prose; write its texts into a text file" in result.stderr
