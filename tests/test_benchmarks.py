@@ -310,6 +310,9 @@ def test_the_harness_rule_of_a_masked_model_is_the_whole_pseudo_likelihood(maske
     assert record.values["difference"] == more.total - less.total
 
 
+CSV = "crows_pairs_anonymized.csv"
+
+
 def crows_file(folder: Path, rows=1508):
     """A file in the layout of the original, with other sentences; gives its description."""
     path = folder / "crows_pairs" / "crows_pairs_anonymized.csv"
@@ -358,14 +361,43 @@ def test_crows_pairs_say_which_definition_they_use(causal, masked, tmp_path, mon
 
 
 # -------------------------------------------------------------------------------------------------------- mirrors
-def test_a_file_is_looked_for_in_the_option_then_in_the_environment(tmp_path, monkeypatch):
+def test_a_file_is_looked_for_in_the_option_or_else_in_the_environment(tmp_path, monkeypatch):
     known = crows_file(tmp_path / "a", rows=3)
     monkeypatch.setenv("EVENHAND_DATA", str(tmp_path / "a"))
     path = tmp_path / "a" / known.path
     assert mirrors.find_file(known) == path
-    assert mirrors.find_file(known, tmp_path / "nowhere") == path
     assert mirrors.find_file(known, path.parent) == path
     assert len(mirrors.read_rows(known)) == 3
+    monkeypatch.setenv("EVENHAND_DATA", str(tmp_path / "nowhere"))
+    assert mirrors.find_file(known, tmp_path / "a") == path
+    with pytest.raises(DataNotFound, match=r"option: not set\n    \$EVENHAND_DATA: there is no folder .*nowhere\n"):
+        mirrors.find_file(known)
+
+
+@pytest.mark.parametrize(
+    ("given", "problems"),
+    [
+        ("nowhere", ["there is no folder {}/nowhere"]),
+        ("empty", ["there is no {}/empty/crows_pairs/" + CSV, "there is no {}/empty/" + CSV]),
+        (f"a/crows_pairs/{CSV}", ["{}/a/crows_pairs/" + CSV + " is a file; the folder that it lies in is wanted"]),
+    ],
+    ids=["no folder", "a folder without it", "a file"],
+)
+def test_a_place_that_is_named_is_not_passed_over_for_that_of_the_environment(given, problems, tmp_path, monkeypatch):
+    known = crows_file(tmp_path / "a", rows=3)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("EVENHAND_DATA", str(tmp_path / "a"))
+    with pytest.raises(DataNotFound) as caught:
+        mirrors.find_file(known, tmp_path / given)
+    assert str(caught.value).splitlines() == [
+        "the benchmark file crows_pairs/crows_pairs_anonymized.csv was not found",
+        "  tried, in order:",
+        *(f"    option: {problem.format(tmp_path)}" for problem in problems),
+        "    $EVENHAND_DATA: not asked, because the option names a place",
+        f"  get it from {known.origin} ({known.licence}) and put it there, or leave the option out, so that "
+        "EVENHAND_DATA is asked",
+    ]
+    assert str(mirrors.missing_file(known, tmp_path / given)) == str(caught.value)
 
 
 def test_a_file_that_was_checked_is_not_read_again(tmp_path, monkeypatch):
@@ -402,9 +434,9 @@ def test_a_missing_file_names_what_was_tried(tmp_path, monkeypatch):
         "  tried, in order:\n"
         f"    option: there is no {tmp_path}/crows_pairs/crows_pairs_anonymized.csv\n"
         f"    option: there is no {tmp_path}/crows_pairs_anonymized.csv\n"
-        "    $EVENHAND_DATA: not set\n"
+        "    $EVENHAND_DATA: not asked, because the option names a place\n"
         "  get it from github.com/nyu-mll/crows-pairs, data/crows_pairs_anonymized.csv (CC-BY-SA-4.0) "
-        "and name its folder in [evaluation] data or EVENHAND_DATA"
+        "and put it there, or leave the option out, so that EVENHAND_DATA is asked"
     )
     assert caught.value.exit_code == 5
 

@@ -359,19 +359,36 @@ def test_no_benchmark_is_named(place: Path) -> None:
         evenhand.evaluate("./tiny", [3])  # type: ignore[list-item]
 
 
-def test_a_missing_data_file_is_told_with_what_was_tried(place: Path) -> None:
-    result = call("./tiny", "-b", "crows-pairs", "--data", "mirrors", "--quiet")
-    name = "crows_pairs/crows_pairs_anonymized.csv"
+@pytest.mark.parametrize("named", ["--data=mirrors", "--set=crows-pairs.data=mirrors"])
+def test_a_data_folder_that_is_not_there_is_told_whatever_the_environment_names(
+    named: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENHAND_DATA", str(place / "elsewhere"))
+    file = place / "elsewhere" / "crows_pairs" / "crows_pairs_anonymized.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text("what an evaluation would read without the option")
+    result = call("./tiny", "-b", "crows-pairs", named, "--quiet")
     assert result.stderr == (
-        f"crows-pairs: the benchmark file {name} was not found\n"
+        "crows-pairs: the benchmark file crows_pairs/crows_pairs_anonymized.csv was not found\n"
         "  tried, in order:\n"
-        f"    option: there is no mirrors/{name}\n"
-        "    option: there is no mirrors/crows_pairs_anonymized.csv\n"
-        "    $EVENHAND_DATA: not set\n"
-        "  get it from github.com/nyu-mll/crows-pairs, data/crows_pairs_anonymized.csv (CC-BY-SA-4.0) and name its "
-        "folder in [evaluation] data or EVENHAND_DATA\n"
+        "    option: there is no folder mirrors\n"
+        "    $EVENHAND_DATA: not asked, because the option names a place\n"
+        "  get it from github.com/nyu-mll/crows-pairs, data/crows_pairs_anonymized.csv (CC-BY-SA-4.0) and put it "
+        "there, or leave the option out, so that EVENHAND_DATA is asked\n"
     )
     assert result.exit_code == 5
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("model", ["a-name-of-the-server", "./tiny"])
+def test_a_model_behind_an_endpoint_is_not_measured(model: str, place: Path) -> None:
+    result = call(model, "-b", "trial-length", "--set", "model.endpoint=http://localhost:1/v1")
+    assert result.stderr == (
+        "model.endpoint: an evaluation measures weights and probabilities, which an endpoint does not give\n"
+        "  name a model that is loaded here; evenhand.connect(RECIPE) answers requests of a served one under the rules "
+        "of a recipe\n"
+    )
+    assert result.exit_code == 2
     assert not Path("runs").exists()
 
 

@@ -217,3 +217,78 @@ def test_layers_that_read_the_same_input_share_its_conversion_until_it_changes()
         products.entering(unseen)
         unseen.add_(1)
         assert torch.equal(products.entering(unseen), unseen.bfloat16())
+
+
+ORDERS = ["abAB", "abBA", "baAB", "baBA", "aAbB", "bBaA"]
+"""Two blocks: `a` and `b` are entered, `A` and `B` left."""
+
+
+@pytest.mark.parametrize("within", [True, False], ids=["within", "apart"])
+@pytest.mark.parametrize("formats", [("float32", "bf16"), ("bf16", "float32"), ("float32", "float32")], ids="/".join)
+@pytest.mark.parametrize("order", ORDERS)
+def test_threads_that_enter_and_leave_in_any_order_compute_what_each_computes_alone(order, formats, within):
+    """After each step, each thread and one that is within no block ask the model."""
+    from concurrent.futures import ThreadPoolExecutor
+    from contextlib import ExitStack
+
+    model, tokenizer = tiny_causal()
+    model.eval()
+    ids = torch.tensor([tokenizer("The nurse said that the engineer was late.")["input_ids"]])
+
+    def ask(precision=None):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            return model(input_ids=ids).logits
+
+    def alone(precision):
+        with fast_products(model, precision, within=within):
+            return ask(precision)
+
+    wanted = {name: alone(precision) for name, precision in zip("ab", formats, strict=True)}
+    outside = {name: ask(precision) for name, precision in zip("ab", formats, strict=True)}
+    plain, inside, blocks = ask(), set(), {name: ExitStack() for name in "ab"}
+    threads = {name: ThreadPoolExecutor(1) for name in "ab"}
+    for step in order:
+        name = step.lower()
+        block = fast_products(model, formats["ab".index(name)], within=within)
+        if step == name:
+            threads[name].submit(blocks[name].enter_context, block).result()
+            inside.add(name)
+        else:
+            threads[name].submit(blocks[name].close).result()
+            inside.remove(name)
+        for each, precision in zip("ab", formats, strict=True):
+            found = threads[each].submit(ask, precision).result()
+            assert torch.equal(found, (wanted if each in inside else outside)[each])
+        assert torch.equal(ask(), plain)
+        assert bool(patched(model)) == bool(inside)
+    for thread in threads.values():
+        thread.shutdown()
+
+
+def test_threads_that_measure_one_model_in_several_formats_leave_it_as_it_was():
+    from concurrent.futures import ThreadPoolExecutor
+
+    model, tokenizer = tiny_causal()
+    model.eval()
+    ids = torch.tensor([tokenizer("The nurse said that the engineer was late.")["input_ids"]])
+
+    def measured(precision):
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+        with torch.no_grad(), fast_products(model, precision, within=False), autocast:
+            return model(input_ids=ids).logits
+
+    asked = ["float32", "bf16"] * 20
+    wanted = {precision: measured(precision) for precision in asked}
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(measured, asked))
+    assert all(torch.equal(logits, wanted[precision]) for precision, logits in zip(asked, found, strict=True))
+    assert patched(model) == set()
+
+
+def test_a_block_of_another_format_on_another_model_stays_in_force():
+    outer, inner = Gated(nn.SiLU()), Gated(nn.SiLU())
+    x = torch.randn(8, 6)
+    with torch.no_grad(), fast_products(outer, "bf16", within=False):
+        wanted = outer(x)
+        with fast_products(inner, "float32", within=False):
+            assert torch.equal(outer(x), wanted) and wanted.dtype == torch.bfloat16

@@ -193,6 +193,43 @@ def test_a_monitor_that_fails_at_every_request_is_told_once(place: Path) -> None
     assert "it failed 4 times with:" in " ".join(card.split())
 
 
+@pytest.mark.parametrize(("at", "returned"), [("none", "NoneType"), ("words", "a list with str in it")])
+def test_a_monitor_is_told_what_it_must_return(place: Path, at: str, returned: str) -> None:
+    body = step("trial-faulty-monitor", f"observe {at}")
+    told = (
+        f"{where('trial-faulty-monitor', 'monitoring')}: `observe` returned {returned}, it must return a list of "
+        "Finding and Intervention, empty for none"
+    )
+    assert call(body).exit_code == 0
+    assert [f["message"] for f in record()["faults"]] == [told] * 4
+    strict = call(body, "--strict")
+    assert (strict.stderr, strict.exit_code) == (f"{told}\n", 4)
+
+
+def test_a_monitor_that_failed_on_all_it_saw_has_not_taken(place: Path) -> None:
+    assert call(step("trial-faulty-monitor", "observe") + step("trial-watch")).exit_code == 0
+    shown = {s["id"]: s["proofs"] for s in record()["steps"]}
+    assert shown["trial-faulty-monitor"] == [
+        {"stage": "monitoring", "took": False, "what": "2 responses seen, and all failed on", "size": 0.0}
+    ]
+    assert [(p["took"], p["what"]) for p in shown["trial-watch"]] == [(True, "2 responses seen")]
+
+
+def test_rules_that_a_monitor_asks_for_and_that_are_not_there_are_its_fault(place: Path) -> None:
+    body = step("trial-faulty-monitor", "enable") + step("trial-faulty-rule", "nothing")
+    told = (
+        f"{where('trial-faulty-monitor', 'monitoring')}: it asks to enable rules, and the run has no 'falty'\n"
+        "  rules of this run: faulty\n  name decoding steps of the recipe by their ids, or none for all of them"
+    )
+    assert call(body).exit_code == 0
+    assert {f["message"] for f in record()["faults"]} == {told}
+    assert {e["text"] for e in record()["events"] if e["stage"] == "monitoring"} == {
+        "trial-faulty-monitor asked to enable rules (faulty): a trial"
+    }
+    strict = call(body, "--strict")
+    assert (strict.stderr, strict.exit_code) == (f"{told}\n", 4)
+
+
 @pytest.mark.parametrize("at", ["hook exit", "observe exit", "probes exit"])
 def test_a_monitor_that_would_end_the_process_is_isolated_like_any_other(place: Path, at: str) -> None:
     body = step("trial-faulty-monitor", at)

@@ -105,3 +105,60 @@ def test_a_run_that_was_saved_without_the_list_of_folded_steps_answers_as_it_did
     (tmp_path / "model" / "evenhand.json").write_text(json.dumps(facts))
     loaded = evenhand.load(tmp_path)
     assert loaded.generate(OFF) == loaded.generate(PROMPT, max_new_tokens=12)
+
+
+@pytest.fixture(scope="module")
+def decoded(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run with a step that requests can set, and one of decoding that they cannot."""
+    folder = tmp_path_factory.mktemp("decoded")
+    steps = [
+        {"use": "attention-temperature", "beta": 4.0, "folded": False},
+        {"use": "probability-balancing", "id": "even"},
+    ]
+    recipe = {"model": {"name": str(save_tiny(folder / "tiny"))}, "traffic": {"limit": 0}, "steps": steps}
+    return evenhand.load(evenhand.run(recipe, output=folder / "runs").folder)
+
+
+@pytest.mark.parametrize("value", [0.0, 0, 1, True, False])
+@pytest.mark.parametrize("name", ["even", "probability-balancing"])
+def test_a_request_that_switches_a_step_without_a_setting_is_refused(decoded: Any, name: str, value: Any) -> None:
+    asked, other = (Request(prompt=PROMPT, max_new_tokens=4, meta=meta) for meta in ({name: value}, {}))
+    for ask in (lambda: decoded.generate([asked, other]), lambda: list(decoded.stream(asked))):
+        with pytest.raises(UsageError) as caught:
+            ask()
+        assert str(caught.value) == (
+            f"generate: the request sets {name!r} in its meta, and no request can set that step\n"
+            "  requests to this model can set: attention-temperature\n"
+            "  leave it out; to answer without the step, run the recipe without it"
+        )
+    with pytest.raises(UsageError) as caught:
+        decoded.generate([asked, other])
+    assert [a and a.text for a in caught.value.answers] == [None, decoded.generate(PROMPT, max_new_tokens=4)]
+
+
+def test_a_misspelt_setting_is_refused_and_told(decoded: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        decoded.generate(Request(prompt=PROMPT, meta={"attention-temperatur": 0.5}))
+    assert str(caught.value) == (
+        "generate: the request sets 'attention-temperatur' in its meta, and nothing here has that name\n"
+        "  requests to this model can set: attention-temperature\n"
+        "  write 'attention-temperature', or give a number of your own another name"
+    )
+
+
+@pytest.mark.parametrize(
+    "meta", [{"user": 17, "attention": 0.5, "urgent": True}, {"even": "said by a rule"}, {"attention-temperatur": "a"}]
+)
+def test_what_is_no_switch_is_data_of_whoever_asks(decoded: Any, meta: dict[str, Any]) -> None:
+    plain = decoded.generate(Request(prompt=PROMPT, max_new_tokens=4))
+    assert decoded.generate(Request(prompt=PROMPT, max_new_tokens=4, meta=meta)) == plain
+
+
+def test_rules_beside_a_model_that_no_run_has_made_are_known_too() -> None:
+    model, tokenizer = tiny_causal()
+    with evenhand.decode_with(model, tokenizer, ["reranking"]) as decoding:
+        with pytest.raises(
+            UsageError, match="the request sets 'reranking' in its meta, and no request can set"
+        ) as told:
+            decoding.generate(Request(prompt=PROMPT, meta={"reranking": 0.0}))
+        assert "requests to this model can set: nothing" in str(told.value)

@@ -776,3 +776,67 @@ def test_a_measurement_in_float32_is_one_also_inside_a_measurement_in_bf16() -> 
     assert not [name for name, module in model.named_modules() if "forward" in vars(module)]
     assert inside.dtype == torch.float32
     torch.testing.assert_close(inside, alone, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("disturbed", [0, 1], ids=["while it is tried", "while it is read"])
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_who_asks_the_model_while_another_thread_scores_sees_nothing_of_it(kind, disturbed, monkeypatch) -> None:
+    """In a pass of a scoring another thread asks the same model for its logits."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import torch
+
+    model, tokenizer = tiny_causal() if kind == "causal" else tiny_masked()
+    model.eval()
+    forward = Forward(model, precision="float32", kind=kind)
+    rows = [Row(tuple(tokenizer(t)["input_ids"]), (1, 2)) for t in ("The nurse said that", "The old town is far")]
+    other = tokenizer("Rain fell on the old town", return_tensors="pt")["input_ids"]
+
+    def plain() -> torch.Tensor:
+        with torch.no_grad():
+            return model(other).logits
+
+    def scored() -> dict[int, torch.Tensor]:
+        found = {}
+
+        def keep(places, index, logits) -> None:
+            found.update(zip(places.tolist(), logits[index].clone(), strict=True))
+
+        forward.logits(rows, keep)
+        return found
+
+    wanted, alone, seen, passes = plain(), scored(), [], []
+    run, hidden, cut = Forward._run, Forward._hidden, []
+
+    def beside(self, **inputs):
+        if len(passes) == disturbed:
+            with ThreadPoolExecutor(1) as pool:
+                seen.append(pool.submit(plain).result())
+        passes.append(inputs)
+        return run(self, **inputs)
+
+    monkeypatch.setattr(Forward, "_run", beside)
+    monkeypatch.setattr(Forward, "_hidden", lambda *given: cut.append(given) or hidden(*given))
+    found = scored()
+    assert len(seen) == 1 and len(passes) == 2  # whether the output matrix is all, and the batch
+    assert len(cut) == 1  # nobody else makes the scoring give up its shortcut
+    assert all(logits.shape == wanted.shape and torch.allclose(logits, wanted, atol=1e-5) for logits in seen)
+    assert found.keys() == alone.keys() == {0, 1, 2, 3}
+    assert all(torch.equal(found[place], alone[place]) for place in alone)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_several_threads_may_score_with_one_model() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    model, tokenizer = tiny_causal()
+    texts = [f"The {word} said that it was far" for word in ("nurse", "king", "girl", "man", "old town", "queen")]
+
+    def total(text):
+        [score] = score_texts(model, tokenizer, [text], dtype="float32")
+        return score.total
+
+    wanted = [total(text) for text in texts]
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(5):
+            assert list(pool.map(total, texts)) == pytest.approx(wanted, abs=1e-4)

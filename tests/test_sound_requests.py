@@ -227,3 +227,32 @@ def test_decode_with_samples_and_asks_in_chats_as_a_loaded_run_does() -> None:
         assert decoding.generate("The king", **how) == usable.generate("The king", **how)
         assert decoding.generate("The king", **how) != decoding.generate("The king", **{**how, "seed": 4})
         assert decoding.generate("The king", **how) != decoding.generate("The king", **{**how, "chat": False})
+
+
+@pytest.mark.parametrize(
+    ("turns", "turn"),
+    [(("user", "hi"), "'user'"), ([("user",)], "('user',)"), ([("user", "hi", "x")], "('user', 'hi', 'x')")],
+)
+def test_turns_that_are_no_pairs_are_told(turns: Any, turn: str) -> None:
+    model, tokenizer = tiny_causal()
+    with pytest.raises(UsageError) as caught:
+        generate(model, tokenizer, [Request(prompt="Hello", turns=turns, meta={"chat": True})])
+    assert str(caught.value) == (
+        f"generate: the turn {turn} is no pair of a role and a text\n"
+        '  write turns=[("user", "..."), ("assistant", "...")], one pair for each turn'
+    )
+
+
+@pytest.mark.parametrize(
+    ("chat", "said"),
+    [
+        ([{"role": "user"}], "turn 1 of the chat has no 'content'\n  it has 'role'"),
+        ([{"role": "user", "content": "x"}, {"text": "x"}], "turn 2 of the chat has no 'role'\n  it has 'text'"),
+        ([{}], "turn 1 of the chat has no 'role'\n  it has nothing"),
+    ],
+)
+def test_what_a_turn_of_a_chat_lacks_is_named(chat: Any, said: str) -> None:
+    model, tokenizer = tiny_causal()
+    with pytest.raises(UsageError) as caught:
+        TextGeneration(model, tokenizer, [])(chat)
+    assert str(caught.value) == f'pipeline: {said}\n  give each turn as {{"role": ..., "content": ...}}'

@@ -17,6 +17,8 @@ from evenhand.contributions import (
     Criterion,
     DataTransform,
     DecodingRule,
+    Finding,
+    Intervention,
     LossTerm,
     ModelTransform,
     Monitor,
@@ -111,6 +113,20 @@ def fold_data(rows: Dataset, transforms: Sequence[tuple[ResolvedStep, DataTransf
     return rows
 
 
+def _outcomes(step: ResolvedStep, given: Any) -> list[Finding | Intervention]:
+    """What a monitor says of one response; PluginFault where it says it in another way."""
+    wrong = None if isinstance(given, Iterable) and not isinstance(given, str) else type(given).__name__
+    found = [] if wrong else list(given)
+    among = next((type(each).__name__ for each in found if not isinstance(each, Finding | Intervention)), None)
+    if wrong or among:
+        returned = wrong or f"a list with {among} in it"
+        raise PluginFault(
+            f"`observe` returned {returned}, it must return a list of Finding and Intervention, empty for none",
+            where=describe(step, "monitoring"),
+        )
+    return found
+
+
 def notify(
     monitors: Sequence[tuple[ResolvedStep, Monitor]], observation: Observation, on_fault: Any
 ) -> list[tuple[ResolvedStep, Finding | Intervention]]:
@@ -118,7 +134,7 @@ def notify(
     found: list[tuple[ResolvedStep, Finding | Intervention]] = []
     for step, monitor in monitors:
         try:
-            found += [(step, f) for f in monitor.observe(observation)]
+            found += [(step, each) for each in _outcomes(step, monitor.observe(observation))]
         except BaseException as error:  # isolation is the rule of this stage
             if stopped(error):
                 raise

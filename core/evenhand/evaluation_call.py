@@ -39,7 +39,8 @@ def entry_of(asked: Asked, limit: int | None, catalogue: Catalogue) -> dict[str,
 def checked(
     table: dict[str, Any], overrides: Sequence[str], catalogue: Catalogue, limit: int | None
 ) -> tuple[Recipe, list[ResolvedStep]]:
-    """The call as a recipe without steps. Raises RecipeError in the words of the call."""
+    """The call as a recipe without steps. Raises RecipeError in the words of the call, and UsageError for a model
+    behind an endpoint."""
     from evenhand.restoring import finished_folder
 
     given: list[dict[str, Any]] = table["benchmarks"]
@@ -55,6 +56,13 @@ def checked(
     except DataNotFound as error:
         where = error.where.replace("benchmarks.", "")
         raise DataNotFound(error.what, where=where, known=error.known, do=error.do) from None
+    if recipe.model.endpoint is not None:
+        raise UsageError(
+            "an evaluation measures weights and probabilities, which an endpoint does not give",
+            where="model.endpoint",
+            do="name a model that is loaded here; evenhand.connect(RECIPE) answers requests of a served one under the "
+            "rules of a recipe",
+        )
     if limit is not None and not any("limit" in s.raw_options for s in steps):
         names = ", ".join(s.use for s in steps)
         raise RecipeError([f"--limit: no benchmark named here has an option limit ({names})"], where=WHERE)

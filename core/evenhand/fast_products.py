@@ -15,7 +15,9 @@ on a processor, nothing changes. The operators are those that PyTorch's own comp
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from evenhand.processor import mkl_is_at_home
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
     Linear = Callable[..., torch.Tensor]
 
-FORMAT = "evenhand_format"
-"""Attribute of an exchanged forward pass: the format it is for."""
 FEW = 4
 """Up to so many rows a product W x of MKL is faster than one of oneDNN, though x W^T, the usual one, is slower."""
 SAMPLE = 8
@@ -46,35 +46,86 @@ def fast_products(
     float32, where MKL is at home, its own products are the fastest and nothing is exchanged. A block around
     this one, in another format, stays in force, unless `within` is false: then its products are put aside.
     """
-    exchanged: list[torch.nn.Module] = []
-    aside = {} if within else _exchanged_otherwise(model, precision)
+    before = _within.get()
+    block = _Block(precision)
+    _within.set((*(b for b in before if within or b.precision == precision or not b.acts_on(model)), block))
     try:
-        for module in aside:
-            del vars(module)["forward"]
         at_home = precision == "float32" and not blocks and mkl_is_at_home()
         if not at_home and _available(model, precision):
             products = _Products(precision, few=0 if blocks else FEW)
             layers = [m for m in model.modules() if products.takes(m)]
-            found = [_block(m, products) for m in model.modules()] if blocks else []
+            found = [_feed_forward(m, products) for m in model.modules()] if blocks else []
             for module in layers:
-                vars(module)["forward"] = products.of(module)
-                exchanged.append(module)
+                block.exchange(module, products.of(module))
             for module, forward in filter(None, found):
                 if _alike(module, forward, precision):
-                    vars(module)["forward"] = products.else_plain(forward, module, tuple(module.children()))
-                    exchanged.append(module)
+                    block.exchange(module, products.else_plain(forward, module, tuple(module.children())))
         yield
     finally:
-        for module in exchanged:
-            vars(module).pop("forward", None)
-        for module, forward in aside.items():
-            vars(module)["forward"] = forward
+        block.put_back()
+        _within.set(before)
 
 
-def _exchanged_otherwise(model: torch.nn.Module, precision: str) -> dict[torch.nn.Module, Any]:
-    """The forward passes that another format's block has put in."""
-    found = {m: vars(m)["forward"] for m in model.modules() if "forward" in vars(m)}
-    return {m: forward for m, forward in found.items() if getattr(forward, FORMAT, precision) != precision}
+class _Block:
+    """One `with fast_products(...)`, and what it has exchanged."""
+
+    def __init__(self, precision: str) -> None:
+        self.precision = precision
+        self._modules: set[torch.nn.Module] = set()
+
+    def exchange(self, module: torch.nn.Module, fast: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Let whoever is within this block compute `module` by `fast`."""
+        with _changing:
+            forward = vars(module).get("forward")
+            if forward is None:
+                forward = vars(module)["forward"] = _Forward(module)
+            elif not isinstance(forward, _Forward):
+                return  # somebody else has exchanged it meanwhile
+            forward.fast[self] = fast
+            self._modules.add(module)
+
+    def acts_on(self, model: torch.nn.Module) -> bool:
+        """Whether it has exchanged a part of a model."""
+        return any(module in self._modules for module in model.modules())
+
+    def put_back(self) -> None:
+        """Nothing of this block stays; modules that no other block uses are as they were."""
+        with _changing:
+            for module in self._modules:
+                forward = vars(module).get("forward")
+                if isinstance(forward, _Forward):
+                    forward.fast.pop(self, None)
+                    if not forward.fast:
+                        del vars(module)["forward"]
+
+
+class _Forward:
+    """The forward pass of a module while it is exchanged for somebody."""
+
+    def __init__(self, module: Any) -> None:
+        self.plain = type(module).forward.__get__(module)
+        self.fast: dict[_Block, Callable[[torch.Tensor], torch.Tensor]] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return (self.in_force() or self.plain)(*args, **kwargs)
+
+    def in_force(self) -> Callable[..., Any] | None:
+        """The pass of the block that the caller is within."""
+        for block in _within.get():
+            if (fast := self.fast.get(block)) is not None:
+                return fast
+        return None
+
+
+_within: ContextVar[tuple[_Block, ...]] = ContextVar("blocks of fast products", default=())
+"""The blocks that the caller is within and whose products are in force, the outermost first."""
+_changing = threading.Lock()
+
+
+def _exchanged(module: torch.nn.Module) -> bool:
+    """Whether the caller gets something else than the class's own forward pass, by a block or by somebody else."""
+    forward = vars(module).get("forward")
+    return forward is not None if not isinstance(forward, _Forward) else forward.in_force() is not None
 
 
 def _available(model: torch.nn.Module, precision: str) -> bool:
@@ -107,7 +158,7 @@ class _Products:
         import torch
         from transformers.pytorch_utils import Conv1D
 
-        if type(module) not in (torch.nn.Linear, Conv1D) or "forward" in vars(module):
+        if type(module) not in (torch.nn.Linear, Conv1D) or _exchanged(module):
             return False
         weight = module.weight
         split = hasattr(weight, "full_tensor")  # between processes, by FSDP
@@ -177,16 +228,15 @@ class _Products:
             found: torch.Tensor = plain(x) if usual else fast(x)
             return found
 
-        setattr(forward, FORMAT, self.precision)
         return forward
 
 
-def _block(
+def _feed_forward(
     module: torch.nn.Module, products: _Products
 ) -> tuple[torch.nn.Module, Callable[[torch.Tensor], torch.Tensor]] | None:
     """A feed-forward block and its fast forward pass, if it has one of the two forms and nothing else."""
     children = dict(module.named_children())
-    if "forward" in vars(module) or any(_has_hooks(child) for child in children.values()):
+    if _exchanged(module) or any(_has_hooks(child) for child in children.values()):
         return None
     gated = {"gate_proj", "up_proj", "down_proj", "act_fn"}
     if set(children) == gated and all(products.takes(children[name]) for name in gated - {"act_fn"}):

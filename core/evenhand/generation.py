@@ -18,7 +18,7 @@ from evenhand.given_up import GivenUp
 from evenhand.processes import gathered, own_part
 from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
-from evenhand.request_settings import in_force, wanted
+from evenhand.request_settings import in_force, settable, wanted
 from evenhand.rule_application import Change, token_changes
 from evenhand.scored_text import demand_embedded, token_ids
 from evenhand.sound_requests import demand_batches, demand_sampling, demand_sound, sound
@@ -85,7 +85,10 @@ def generate(
         for start in range(0, len(requests), batch_size):
             chunk = requests[start : start + batch_size]
             if start // batch_size % count == rank:
-                found = outcomes(chunk, lambda asked: answered(sound(asked), around, partial(plain, given=asked)))
+                found = outcomes(
+                    chunk,
+                    lambda asked: answered(settable(sound(asked), rules, model), around, partial(plain, given=asked)),
+                )
                 done |= {start + k: outcome for k, outcome in enumerate(found)}
                 if hopeless(list(done.values())):
                     break

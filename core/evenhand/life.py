@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,8 @@ class Life:
     placed: list[Placed] = field(default_factory=list)
     rules: list[tuple[ResolvedStep, DecodingRule]] = field(default_factory=list)
     monitors: list[tuple[ResolvedStep, Any]] = field(default_factory=list)
+    missed: Counter[int] = field(default_factory=Counter)
+    """Place of a monitor among these -> the responses that it failed on."""
     step_order: list[ResolvedStep] = field(default_factory=list)
 
     # --------------------------------------------------------------------------------------------- facts

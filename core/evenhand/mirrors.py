@@ -63,38 +63,29 @@ WIKITEXT2_TEST = KnownFile(
 
 
 def find_file(known: KnownFile, folder: str | Path | None = None) -> Path:
-    """The path of a published file: under `folder`, under that folder by its bare name, then under
-    `EVENHAND_DATA`.
+    """The path of a published file: under `folder`, or under that folder by its bare name.
 
+    Only where no folder is given, `EVENHAND_DATA` names it: whoever names a folder wants the data of no other one.
     `folder` may be `hub:owner/name` or `hub:owner/name@revision`, a data set of the hub in the publishers' layout; only
     then is the hub asked, and its own copy on this machine comes first. Raises DataNotFound with everything that was
     tried.
     """
     for watch in _watching:
         watch.append(known)
-    tried: list[str] = []
-    for what, place in _places(folder):
-        if place.startswith(HUB):
-            found, problems = _on_hub(known, place)
-        else:
-            found, problems = _in_folder(known, place)
-        if found:
-            return found
-        tried += [f"{what}: {problem}" for problem in problems]
-    raise _not_found(known, tried)
+    what, place = _place(folder)
+    found, problems = _on_hub(known, place) if place.startswith(HUB) else _in_folder(known, place)
+    if found:
+        return found
+    raise _not_found(known, folder, [f"{what}: {problem}" for problem in problems])
 
 
 def missing_file(known: KnownFile, folder: str | Path | None = None) -> DataNotFound | None:
     """The error for a published file that certainly is not there, told without asking a hub; None when it may be."""
-    tried: list[str] = []
-    for what, place in _places(folder):
-        if place.startswith(HUB):
-            return None
-        found, problems = _in_folder(known, place)
-        if found:
-            return None
-        tried += [f"{what}: {problem}" for problem in problems]
-    return _not_found(known, tried)
+    what, place = _place(folder)
+    if place.startswith(HUB):
+        return None
+    found, problems = _in_folder(known, place)
+    return None if found else _not_found(known, folder, [f"{what}: {problem}" for problem in problems])
 
 
 _watching: list[list[KnownFile]] = []
@@ -111,8 +102,9 @@ def asked_for() -> Iterator[list[KnownFile]]:
         _watching.remove(seen)
 
 
-def _places(folder: str | Path | None) -> list[tuple[str, str]]:
-    return [("option", str(folder or "")), (f"${VARIABLE}", os.environ.get(VARIABLE, ""))]
+def _place(folder: str | Path | None) -> tuple[str, str]:
+    """What names the place where files are looked for, and the place; the environment only where nothing else does."""
+    return ("option", str(folder)) if folder else (f"${VARIABLE}", os.environ.get(VARIABLE, ""))
 
 
 def _in_folder(known: KnownFile, place: str) -> tuple[Path | None, list[str]]:
@@ -120,6 +112,10 @@ def _in_folder(known: KnownFile, place: str) -> tuple[Path | None, list[str]]:
     if not place:
         return None, ["not set"]
     root = Path(place).expanduser()
+    if root.is_file():
+        return None, [f"{root} is a file; the folder that it lies in is wanted"]
+    if not root.is_dir():
+        return None, [f"there is no folder {root}"]
     problems = []
     for path in (root / known.path, root / Path(known.path).name):
         if path.is_file():
@@ -128,11 +124,17 @@ def _in_folder(known: KnownFile, place: str) -> tuple[Path | None, list[str]]:
     return None, problems
 
 
-def _not_found(known: KnownFile, tried: list[str]) -> DataNotFound:
+def _not_found(known: KnownFile, folder: str | Path | None, tried: list[str]) -> DataNotFound:
+    if folder:
+        rest = f"${VARIABLE}: not asked, because the option names a place"
+        do = f"and put it there, or leave the option out, so that {VARIABLE} is asked"
+    else:
+        rest, do = "", f"and name its folder in [evaluation] data or {VARIABLE}"
+        tried = ["option: not set", *tried]
     return DataNotFound(
         f"the benchmark file {known.path} was not found",
-        known="\n  ".join(["tried, in order:", *(f"  {line}" for line in tried)]),
-        do=f"get it from {known.origin} ({known.licence}) and name its folder in [evaluation] data or {VARIABLE}",
+        known="\n  ".join(["tried, in order:", *(f"  {line}" for line in [*tried, rest] if line)]),
+        do=f"get it from {known.origin} ({known.licence}) {do}",
     )
 
 

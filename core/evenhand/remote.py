@@ -16,6 +16,7 @@ from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import EndpointFault, EvenhandError, UsageError
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
+from evenhand.request_settings import settable
 from evenhand.sound_requests import demand_sampling, demand_sound, requests_of, sound
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class RemoteModel:
         def one(request: Request) -> Outcome:
             warmth = temperature if request.temperature is None else request.temperature
             try:
+                settable([request], rules)
                 if rules:
                     return written(self, request, rules, warmth, top_p, seed_of(request, seed))
                 return self.answer(request, warmth, top_p, seed_of(request, seed))
@@ -158,7 +160,11 @@ def generate_remotely(
     done: list[Outcome] = []
     for start in range(0, len(requests), batch_size):
         chunk = requests[start : start + batch_size]
-        done += outcomes(chunk, lambda asked: answered(sound(asked), around, plain)) if around else attempts(chunk)
+        done += (
+            outcomes(chunk, lambda asked: answered(settable(sound(asked), rules), around, plain))
+            if around
+            else attempts(chunk)
+        )
         if hopeless(done):
             break
     return demand_answers(dict(enumerate(done)), len(requests))

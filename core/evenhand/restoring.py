@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.cache import damage
 from evenhand.errors import DigestMismatch, RunNotFound
 from evenhand.model_digests import demand_files
-from evenhand.request_settings import FOLDED
+from evenhand.request_settings import FOLDED, LIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,6 +89,9 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
     loaded = load(resolve(str(place), offline=True), kind=facts["kind"], dtype=dtype, device=device)  # type: ignore[arg-type]
     if folded := facts.get("folded"):
         setattr(loaded.model, FOLDED, tuple(folded))
+    acting = [step for step in facts["steps"] if step["live"] or step["decodes"]]
+    if acting:
+        setattr(loaded.model, LIVE, tuple(sorted({name for step in acting for name in (step["id"], step["use"])})))
     return Finished(loaded, restore(loaded, facts, place) if facts["steps"] else [], facts)
 
 

@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evenhand.entering import entering
 from evenhand.errors import OutOfMemory, UsageError
 from evenhand.filling import foreign_hooks
 from evenhand.memory_errors import out_of_memory
@@ -199,15 +200,12 @@ class Forward:
         """What enters the output matrix, [B, T, H]; the matrix itself sees one position only."""
         entered: list[torch.Tensor] = []
 
-        def take(_: torch.nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        def take(args: tuple[Any, ...]) -> tuple[Any, ...]:
             entered.append(args[0])
             return (args[0][:1, :1], *args[1:])
 
-        handle = head.register_forward_pre_hook(take)
-        try:
+        with entering(head, take):
             self._run(**inputs)
-        finally:
-            handle.remove()
         return entered[0]
 
     def _output_layer(self, ids: tuple[int, ...]) -> torch.nn.Module | None:
@@ -223,12 +221,9 @@ class Forward:
         ):
             return None
         entered: list[torch.Tensor] = []
-        handle = found.register_forward_pre_hook(lambda _, args: entered.append(args[0]) if args else None)
-        try:
+        with entering(found, lambda args: entered.append(args[0]) if args else None):
             sample = torch.tensor([ids[: 2 * LENGTH_STEP]], device=self.device)
             logits = self._run(input_ids=sample, attention_mask=torch.ones_like(sample)).logits
-        finally:
-            handle.remove()
         if len(entered) != 1 or entered[0].shape[:-1] != sample.shape:
             return None
         again = found(entered[0])

@@ -22,6 +22,12 @@ def demand_sound(request: Request) -> None:
         demand_temperature(request.temperature)
     if request.seed is not None:
         _demand_seed(request.seed)
+    for turn in request.turns:
+        if not isinstance(turn, list | tuple) or len(turn) != 2:
+            raise UsageError(
+                f"the turn {turn!r} is no pair of a role and a text", where="generate",
+                do='write turns=[("user", "..."), ("assistant", "...")], one pair for each turn',
+            )  # fmt: skip
     for text in (request.prompt, *(text for _, text in request.turns)):
         if not isinstance(text, str):
             raise UsageError(f"the prompt is {type(text).__name__}, not text", where="generate")

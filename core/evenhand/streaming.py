@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule, Request
-from evenhand.request_settings import in_force, wanted
+from evenhand.request_settings import in_force, settable, wanted
 from evenhand.sound_requests import demand_sampling
 from evenhand.special_tokens import answer_ends
 
@@ -97,6 +97,7 @@ def streamed(
         yield generate(model, tokenizer, [request], rules=rules, temperature=temperature, seed=seed, title=None)[0].text
         return
     demand_sampling(temperature, 1.0, seed)
+    settable([request], rules, model)
     warmth = temperature if request.temperature is None else request.temperature
     pieces = _Pieces(tokenizer, answer_ends(tokenizer, model.generation_config))
 

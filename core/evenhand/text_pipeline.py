@@ -96,10 +96,15 @@ def _seed(request: Request, seed: int, number: int) -> int | None:
 def _request(given: Any) -> Request:
     if isinstance(given, str):
         return Request(prompt=given)
-    if not isinstance(given, Sequence) or not all(
-        isinstance(t, Mapping) and {"role", "content"} <= set(t) for t in given
-    ):
+    if not isinstance(given, Sequence) or not all(isinstance(t, Mapping) for t in given):
         raise _neither(given)
+    for number, turn in enumerate(given, start=1):
+        if lacking := [key for key in ("role", "content") if key not in turn]:
+            raise UsageError(
+                f"turn {number} of the chat has no {lacking[0]!r}", where="pipeline",
+                known=f"it has {', '.join(map(repr, turn)) or 'nothing'}",
+                do='give each turn as {"role": ..., "content": ...}',
+            )  # fmt: skip
     if not given or given[-1]["role"] != "user":
         raise UsageError("a chat must end with the user's turn", where="pipeline")
     turns = tuple((str(t["role"]), _words(t["content"])) for t in given[:-1])

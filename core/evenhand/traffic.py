@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.compose import notify
 from evenhand.contributions import DecodingRule, Finding, Intervention, Monitor, Observation, Request, Response
-from evenhand.errors import EvenhandError
+from evenhand.errors import EvenhandError, PluginFault
 from evenhand.generation import generate
-from evenhand.guard import fault
+from evenhand.guard import describe, fault
 from evenhand.progress import progress
 from evenhand.stopping import stopped
 
@@ -45,12 +45,17 @@ def serve(life: Life, requests: Sequence[Request]) -> list[Response]:
             seen = [Observation(response=r) for r in batch]
             outcomes = []
             for observation in seen:
-                for step, monitor in life.monitors:
+                for place, (step, monitor) in enumerate(life.monitors):
+
+                    def on_missed(step: ResolvedStep, error: BaseException, place: int = place) -> None:
+                        life.missed[place] += 1
+                        on_fault(step, error)
+
                     with life.manifest.timed(f"step {step.id}"):
-                        outcomes += notify([(step, monitor)], observation, on_fault)
+                        outcomes += notify([(step, monitor)], observation, on_missed)
             outcomes += _probe(life, seen, rules, record, on_fault)
             bar.advance(len(batch))
-            if _act(life, outcomes, rules, available):
+            if _act(life, outcomes, rules, available, on_fault):
                 break
     for step, monitor in life.monitors:
         if monitor.summary is None:
@@ -124,25 +129,41 @@ def _act(
     outcomes: Sequence[tuple[ResolvedStep, Finding | Intervention]],
     rules: list[DecodingRule],
     available: dict[str, DecodingRule],
+    on_fault: Any,
 ) -> bool:
-    """Record findings and carry out interventions; True when serving must stop."""
+    """Record findings and carry out interventions; True when serving must stop.
+
+    A rule that the run has not is a fault of the monitor that names it; the others are switched.
+    """
     stop = False
     for step, outcome in outcomes:
         if isinstance(outcome, Finding):
             _add_finding(life, step.id, outcome)
             continue
-        names = list(outcome.rules) or list(available)
-        if outcome.action == "enable_rules":
-            chosen = [available[n] for n in available if n in names or available[n] in rules]
-            rules[:] = chosen
-        elif outcome.action == "disable_rules":
-            rules[:] = [r for r in rules if r.name not in names]
+        asked = outcome.action.replace("_", " ")
+        if outcome.action != "halt":
+            if unknown := [name for name in outcome.rules if name not in available]:
+                on_fault(step, _unknown_rules(step, asked, unknown, available))
+            names = [name for name in outcome.rules or available if name in available]
+            if outcome.action == "enable_rules":
+                rules[:] = [available[n] for n in available if n in names or available[n] in rules]
+            else:
+                rules[:] = [r for r in rules if r.name not in names]
+            asked = f"{asked} ({', '.join(names) or 'none'})"
         stop = stop or outcome.action == "halt"
-        life.manifest.event(
-            "monitoring",
-            f"{step.id} asked to {outcome.action.replace('_', ' ')}: {outcome.reason or 'no reason given'}",
-        )
+        life.manifest.event("monitoring", f"{step.id} asked to {asked}: {outcome.reason or 'no reason given'}")
     return stop
+
+
+def _unknown_rules(
+    step: ResolvedStep, asked: str, unknown: Sequence[str], available: Mapping[str, DecodingRule]
+) -> PluginFault:
+    return PluginFault(
+        f"it asks to {asked}, and the run has no {' or '.join(map(repr, unknown))}",
+        where=describe(step, "monitoring"),
+        known=f"rules of this run: {', '.join(available) or 'none'}",
+        do="name decoding steps of the recipe by their ids, or none for all of them",
+    )
 
 
 def _add_finding(life: Life, monitor: str, finding: Finding) -> None:

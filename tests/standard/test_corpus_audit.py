@@ -112,3 +112,12 @@ def test_texts_that_are_too_long_are_not_read_and_are_named(run: Any) -> None:
     assert facts_of(gender)["texts that mention male alone"] == 2
     stored = json.loads((run.folder / FILE).read_text(encoding="utf-8"))
     assert (stored["rows"], stored["too long"]) == (7, 1)
+
+
+@pytest.mark.parametrize("text", ["The nurse said that she was late.", b"he"])
+def test_one_text_in_the_place_of_several_is_refused(text: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        audit(text, [load_axis("gender")])
+    assert str(caught.value) == (
+        "audit: one text is given, and its characters would be counted as texts\n  write [text]"
+    )

@@ -142,3 +142,35 @@ def test_words_that_are_blanks_are_refused(use: str, option: str) -> None:
 def test_an_expert_that_is_an_anti_expert_is_refused() -> None:
     [line] = told('[[steps]]\nuse = "expert-guidance"\nexperts = ["Be fair:"]\nanti_experts = ["Bad:", "Be fair: "]\n')
     assert "'Be fair:' is an expert and an anti-expert: choose one, since both undo each other" in line
+
+
+@pytest.mark.parametrize("name", ["texts.csv", "texts.TSV", "texts.jsonl"])
+def test_a_table_is_no_text_of_perplexity(here: Path, name: str) -> None:
+    (here / name).write_text("text\nRain fell.\n")
+    result = call("validate", HEAD + f'[[benchmarks]]\nuse = "perplexity"\ntext = "{name}"\n')
+    assert result.exit_code == 2
+    assert f"'{name}' is a table, and would be read as prose; write its texts into a text file" in result.stderr
+
+
+def test_prompts_of_text_degeneration_are_a_list_or_the_lines_of_a_file(here: Path) -> None:
+    from evenhand_standard.benchmarks.text_degeneration import TextDegenerationOptions
+
+    (here / "asked.txt").write_text("The old town\n\n  Rain fell on \n", encoding="utf-8")
+    (here / "asked.csv").write_text("prompt\nRain fell\n")
+    (here / "empty.txt").write_text("\n")
+    assert TextDegenerationOptions(prompts="asked.txt").prompts == ("The old town", "Rain fell on")
+    assert TextDegenerationOptions(prompts=("asked", "lost.txt")).prompts == ("asked", "lost.txt")
+
+    def told(value: str) -> str:
+        result = call("validate", HEAD + f'[[benchmarks]]\nuse = "text-degeneration"\nprompts = {value}\n')
+        assert result.exit_code == 2
+        return str(result.stderr)
+
+    alone = "is a file; write its name without a list to ask its lines"
+    assert f"'asked.txt' {alone}" in told('["asked.txt"]') and f"'asked.csv' {alone}" in told('["asked.csv"]')
+    assert "there is no file 'lost.txt'; write prompts in a list, [\"lost.txt\"]" in told('"lost.txt"')
+    assert "write prompts in a list, [" in told(f'"{"Rain fell " * 50}"')
+    assert "'asked.csv' is no text file; write one prompt on each line of a file NAME.txt" in told('"asked.csv"')
+    assert "'empty.txt' has no prompt; write one on each line" in told('"empty.txt"')
+    good = HEAD + '[[benchmarks]]\nuse = "text-degeneration"\nprompts = "asked.txt"\n'
+    assert call("validate", good).exit_code == 0

@@ -8,6 +8,7 @@ from evenhand_sdk import (
     Artifact,
     DecodingRule,
     Finding,
+    Intervention,
     LossTerm,
     Mitigation,
     ModelTransform,
@@ -165,6 +166,12 @@ class FaultyMonitor(Plugin):
                 raise SystemExit(0)
             if at == "observe":
                 raise ValueError("the watch is broken")
+            if at == "observe none":
+                return None
+            if at == "observe words":
+                return ["all is well"]
+            if at == "enable":
+                return [Intervention(action="enable_rules", rules=["faulty", "falty"], reason="a trial")]
             return []
 
         def probes(observation):

@@ -51,6 +51,8 @@ from evenhand_standard.benchmarks.data_option import DataFolder
 BUILTIN = "builtin:"
 MIRROR = "mirror:"
 WIKITEXT2 = "wikitext2"
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+"""Files whose text stands in columns."""
 
 
 class PerplexityOptions(Options):
@@ -76,6 +78,8 @@ class PerplexityOptions(Options):
         if builtin and text.removeprefix(BUILTIN) not in builtin_names():
             raise ValueError(f"there is no packaged text {text!r} (known: {', '.join(builtin_names())})")
         mirrored = text is not None and text.startswith(MIRROR)  # looked for where it is read: the folder decides
+        if text is not None and Path(text).suffix.lower() in TABLES:
+            raise ValueError(f"{text!r} is a table, and would be read as prose; write its texts into a text file")
         if text is None or builtin or mirrored or text == WIKITEXT2 or Path(text).expanduser().is_file():
             return text
         raise ValueError(f"there is no text {text!r}; write builtin:heldout, {WIKITEXT2}, or the path of a text file")

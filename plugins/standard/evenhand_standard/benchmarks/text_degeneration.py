@@ -17,6 +17,7 @@ budget is held against is distinct-2.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
@@ -25,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from evenhand_sdk import (
     Benchmark,
@@ -36,6 +37,7 @@ from evenhand_sdk import (
     Plugin,
     Request,
     RunContext,
+    beside_recipe,
     hookimpl,
     item_text,
 )
@@ -86,18 +88,41 @@ PROMPTS = (
 )
 GRAM = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 LONGEST = 4
+LONGEST_NAME = 200
+"""Characters of the name of a file, at most; a prompt may be longer than systems take."""
+FILES = (".txt", ".csv", ".tsv", ".json", ".jsonl")
+"""Ends of names that no prompt has."""
 
 
 class TextDegenerationOptions(SamplingOptions):
     """Options of `text-degeneration`."""
 
-    prompts: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        (), description="Own prompts instead of the packaged neutral ones."
+    prompts: Annotated[str, beside_recipe()] | tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (),
+        description="Own prompts instead of the packaged ones: a list, or a text file with one on each line.",
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most prompts, from the beginning.")
     samples: Annotated[int, Field(ge=2)] = Field(4, description="Texts for each prompt.")
     max_new_tokens: Annotated[int, Field(ge=8)] = Field(48, description="Most tokens of a text.")
     fluency: bool = Field(False, description="Measure, too, how likely the untouched model finds the texts.")
+
+    @field_validator("prompts")
+    @classmethod
+    def _read(cls, prompts: str | tuple[str, ...]) -> tuple[str, ...]:
+        """The prompts themselves, those of a file read."""
+        if isinstance(prompts, tuple):
+            if files := [prompt for prompt in prompts if prompt.endswith(FILES) and Path(prompt).is_file()]:
+                raise ValueError(f"{files[0]!r} is a file; write its name without a list to ask its lines")
+            return prompts
+        if len(Path(prompts).name) > LONGEST_NAME or not Path(prompts).is_file():
+            raise ValueError(f"there is no file {prompts!r}; write prompts in a list, [{json.dumps(prompts)}]")
+        if not prompts.endswith(".txt"):
+            raise ValueError(f"{prompts!r} is no text file; write one prompt on each line of a file NAME.txt")
+        lines = Path(prompts).read_text(encoding="utf-8-sig").splitlines()
+        found = tuple(line.strip() for line in lines if line.strip())
+        if not found:
+            raise ValueError(f"{prompts!r} has no prompt; write one on each line")
+        return found
 
 
 class TextDegeneration(Plugin):
@@ -112,7 +137,7 @@ class TextDegeneration(Plugin):
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options
-        prompts = (options.prompts or PROMPTS)[: options.limit]
+        prompts = tuple(options.prompts or PROMPTS)[: options.limit]
         sampling = options.sampling
         of_whom = "the recipe's" if options.prompts else "own neutral"
         fluency = Fluency(run) if options.fluency else None

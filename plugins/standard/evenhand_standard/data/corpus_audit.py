@@ -149,8 +149,12 @@ def audit(
     """Count texts, which may be a stream; `labels` are their classes, in the same order.
 
     What is no text, is empty, or is longer than `max_characters`, is read and not counted. Raises ValueError for a
-    different number of labels.
+    different number of labels, and UsageError for one text in the place of several.
     """
+    if isinstance(texts, str | bytes):
+        raise UsageError(
+            "one text is given, and its characters would be counted as texts", where="audit", do="write [text]"
+        )
     chosen = options or CorpusAuditOptions()
     counts = CorpusCounts.of(axes, window=chosen.window)
     read = too_long = 0
