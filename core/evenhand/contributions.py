@@ -61,6 +61,8 @@ class DataTransform:
     account: Callable[[], RowAccount | None] | None = None
     """Asked after `fn`, once its rows were read: what became of each. Without it, the host counts rows before and
     after, and knows no reasons. The host refuses an account that does not add up."""
+    idle: Callable[[], str] | None = None
+    """Asked after `fn` where no row changed: why there was nothing to do; empty where it is not known."""
     looks_on: bool = False
     """True of a step that only reads, such as an audit: it must return the very rows, and is proved by having read
     them."""

@@ -102,6 +102,8 @@ def _changed_rows(life: Life, rows: Dataset) -> Dataset:
         changed = fold_data(rows, [(owner, transform)])
         _record_rows(life, owner, transform, rows, changed)
         proof = proofs.reading_proof(rows) if transform.looks_on else proofs.data_proof(rows, changed)
+        if not proof.took and transform.idle is not None and (why := transform.idle()):
+            proof = replace(proof, what=f"{proof.what}, because {why}")
         life.prove(owner, [proof])
         rows = changed
     life.manifest["data"]["rows_after"] = len(rows)

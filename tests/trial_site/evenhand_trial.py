@@ -269,12 +269,19 @@ class Raise(Plugin):
         return None
 
 
+class IdleOptions(StrengthOptions):
+    """What it says of having done nothing."""
+
+    why: str = ""
+
+
 class Idle(Mitigation):
     """Promises to change the data and does not."""
 
     name = "trial-idle"
     summary = "Does nothing."
+    Options = IdleOptions
 
     @hookimpl
     def data(self, run, split, model):
-        return DataTransform(fn=lambda rows: rows)
+        return DataTransform(fn=lambda rows: rows, idle=lambda: self.options.why)
