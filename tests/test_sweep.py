@@ -399,6 +399,20 @@ def test_the_command_prints_the_front_and_writes_the_page(place: Path) -> None:
     assert json.loads((place / "sweeps/searched/sweep.json").read_text())["sweep"].get("trials") is None
 
 
+def test_too_few_items_for_the_budget_are_told_before_the_trials_and_on_the_page(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = swept(written(place, trials=1, body=f"{BODY}items = 8\n"))
+    few = sum(half_of(str(k)) == "validation" for k in range(8))
+    said = (
+        "No configuration can be shown to be within the budget of 1.02, whatever it costs, on the validation items: "
+        f"trial-quality: too few items: {few} items in {few} independent groups; 30 items in 10 groups are needed. "
+        "A longer held-out text or another `limit` has more."
+    )
+    assert capsys.readouterr().err.count(said) == 1
+    assert sweep_page(found).answer[1] == said
+
+
 def test_a_log_is_read_by_the_library_alone(place: Path) -> None:
     """The storage needs no database: one file of JSON lines."""
     swept(written(place, trials=1))

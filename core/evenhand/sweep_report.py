@@ -119,10 +119,24 @@ def _within(found: Sweep, front: Sequence[Trial]) -> str:
     costs = sorted((cost, number, budget) for cost, number, budget in near if cost is not None)
     if not costs:
         return "Language quality was not held against a budget."
+    if few := too_few(found.untouched):
+        return few
     cost, configuration, budget = costs[0]
     return (
         f"None on the front was shown to be within the budget of {budget:g}; the nearest is configuration "
         f"{configuration}, with a cost ratio of {cost:.4f}."
+    )
+
+
+def too_few(untouched: RunRecord) -> str:
+    """That nothing can be shown to be within the budget on so few items; empty where there are enough."""
+    quality = untouched.quality
+    few = [f"{p.benchmark}: {p.reason}" for p in (quality.parts if quality is not None else []) if p.reason]
+    if quality is None or not few:
+        return ""
+    return (
+        f"No configuration can be shown to be within the budget of {quality.budget:g}, whatever it costs, on the "
+        f"validation items: {'; '.join(few)}. A longer held-out text or another `limit` has more."
     )
 
 

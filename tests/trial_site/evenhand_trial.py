@@ -225,9 +225,12 @@ class Quality(Plugin):
     name = "trial-quality"
     summary = "Perplexity."
 
+    class Options(Options):
+        items: int = 40
+
     @hookimpl
     def evaluation(self, run):
-        texts = [f"Rain fell on the town for {k} days." for k in range(40)]
+        texts = [f"Rain fell on the town for {k} days." for k in range(self.options.items)]
 
         def score(measured):
             return [ItemRecord(id=str(k), cluster=str(k), values={"logp": s.total, "words": 8.0})
