@@ -161,6 +161,17 @@ class LossTerm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What a part did in a training, as a proof states it."""
+
+    took: bool
+    """Whether it made any update another than it would have been."""
+    what: str
+    """In a clause, with numbers: `conflicts removed in 12 of 80 steps`."""
+    size: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Aggregator:
     """Decides how several loss terms become one update; at most one in a training."""
 
@@ -174,6 +185,8 @@ class Aggregator:
     """Of losses: combine(losses, start, weights), both dict[name, float]. `start` is what a weighted loss is to be
     divided by, so that its term begins at its weight: the term's value in the first micro-batches, and 1 for anchors,
     which begin at zero, and for terms that are normalised already."""
+    effect: Callable[[], Effect] | None = None
+    """Asked after the training, and after its state was loaded: what `combine` did. Without it nothing is proved."""
     on_step: Callable[[int, int], None] | None = None
     state_dict: Callable[[], dict[str, Any]] | None = None
     load_state_dict: Callable[[dict[str, Any]], None] | None = None

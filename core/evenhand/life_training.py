@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evenhand import proofs
 from evenhand.compose import fold_data
-from evenhand.contributions import DataTransform, LossTerm, TrainingStart
+from evenhand.contributions import Aggregator, Criterion, DataTransform, LossTerm, TrainingStart
 from evenhand.kept_steps import read_training, write_training
 from evenhand.models import note_moved
 from evenhand.progress import progress
@@ -18,6 +18,7 @@ from evenhand.row_keeping import keep, settled
 from evenhand.run_folders import STATE
 from evenhand.training import restore_terms, train
 from evenhand.training_result import TrainingResult
+from evenhand.training_terms import LANGUAGE_MODELLING
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,7 @@ LOGS = "training"
 def train_step(life: Life, step: ResolvedStep) -> None:
     """Compose what is pending into one training, prove each part, and clear the table for the next."""
     model, tokenizer = life.loaded.model, life.loaded.tokenizer
+    _demand_several(life, step)
     rows, retention = _texts(life, step)
     rows = _changed_rows(life, rows)
     if life.contamination is not None:
@@ -54,7 +56,7 @@ def train_step(life: Life, step: ResolvedStep) -> None:
             demand(placed.step, [_selection_proof(life, placed, selected or set(), before, after)])
         if placed.transform.finish:
             _finish(life, placed, selected or set(), outputs, demand)
-    _prove_terms(life, result)
+    _prove_terms(life, step, result)
     life.manifest["training"].append({"id": step.id, **result.as_dict()})
     for text in result.events:
         _tell(life)(text)
@@ -219,8 +221,27 @@ def _finish(
         demand(placed.step, [proofs.output_proof(outputs, now)])
 
 
-def _prove_terms(life: Life, result: TrainingResult) -> None:
+def _weighed(life: Life, step: ResolvedStep) -> list[str]:
+    """The names of the loss terms of a training that have a weight."""
+    own = [LANGUAGE_MODELLING] if step.options.language_modelling else []  # type: ignore[union-attr]
+    return own + [term.name for _, term in life.pending_terms if isinstance(term, LossTerm) and term.weight != 0]
+
+
+def _demand_several(life: Life, step: ResolvedStep) -> None:
+    """An aggregator with a single term has nothing to combine: told before the training."""
+    terms = _weighed(life, step)
     for owner, term in life.pending_terms:
+        if isinstance(term, Aggregator) and len(terms) < 2 and (proof := proofs.aggregator_proof(term, terms)):
+            life.prove(owner, [proof])
+
+
+def _prove_terms(life: Life, step: ResolvedStep, result: TrainingResult) -> None:
+    terms = _weighed(life, step)
+    for owner, term in life.pending_terms:
+        if isinstance(term, Aggregator) and len(terms) > 1 and (told := proofs.aggregator_proof(term, terms)):
+            life.prove(owner, [told])
+        if isinstance(term, Criterion) and result.watch is not None:
+            life.prove(owner, [proofs.criterion_proof(term.name, result.watch, result.steps)])
         if isinstance(term, LossTerm) and (term.weight != 0):
             proof = proofs.objective_proof(term.name, result.terms[term.name])
             if term.anchor and not proof.took:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    from evenhand.contributions import DecodingRule
+    from evenhand.contributions import Aggregator, DecodingRule
     from evenhand.recipe import ResolvedStep
 
 PROBES = (
@@ -231,6 +231,28 @@ def objective_proof(name: str, facts: Mapping[str, float | None]) -> Proof:
         return Proof("objective", took, what, norm)
     what += f", at most {share:.2%} of the update's gradient"
     return Proof("objective", took and share >= LEAST_SHARE, what, norm)
+
+
+def aggregator_proof(aggregator: Aggregator, terms: Sequence[str]) -> Proof | None:
+    """What an aggregator did with several terms; of fewer, that there is nothing to combine. None where it does not
+    say what it did."""
+    if aggregator.effect is None:
+        return None
+    if len(terms) < 2:
+        only = f"the training has one loss term, {terms[0]}" if terms else "the training has no loss term"
+        return Proof("objective", False, f"{aggregator.name}: there is nothing to combine, {only}", 0.0)
+    effect = aggregator.effect()
+    return Proof("objective", effect.took, f"{aggregator.name}: {effect.what}", effect.size)
+
+
+def criterion_proof(name: str, watch: Mapping[str, Any], steps: int) -> Proof:
+    """How often a criterion was looked at, and which moment was kept for it."""
+    looks = [look for look in watch["looks"] if look["criterion"] is not None]
+    what = f"{name}: looked at {counted(len(looks), 'time')}, kept step {watch['kept']:,} of {steps:,}"
+    values = {look["step"]: look["criterion"] for look in looks}
+    if watch["kept"] in values:
+        what += f", where it was {values[watch['kept']]:.4g}"
+    return Proof("objective", bool(looks), what, float(len(looks)))
 
 
 def demand(step: ResolvedStep, proofs: Sequence[Proof]) -> None:
