@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evenhand import proofs
 from evenhand.compose import fold_data
@@ -102,8 +102,9 @@ def _changed_rows(life: Life, rows: Dataset) -> Dataset:
     """The text after the data steps, each of them proved."""
     for owner, transform in life.pending_data:
         changed = fold_data(rows, [(owner, transform)])
-        _record_rows(life, owner, transform, rows, changed)
-        proof = proofs.reading_proof(rows) if transform.looks_on else proofs.data_proof(rows, changed)
+        account = _record_rows(life, owner, transform, rows, changed)
+        touched = account["changed"] + account["added"]
+        proof = proofs.reading_proof(rows) if transform.looks_on else proofs.data_proof(rows, changed, touched)
         if not proof.took and transform.idle is not None and (why := transform.idle()):
             proof = replace(proof, what=f"{proof.what}, because {why}")
         life.prove(owner, [proof])
@@ -112,10 +113,14 @@ def _changed_rows(life: Life, rows: Dataset) -> Dataset:
     return rows
 
 
-def _record_rows(life: Life, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset) -> None:
+def _record_rows(
+    life: Life, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset
+) -> dict[str, Any]:
+    """Keep the account of a step's rows in the record of the run; gives it."""
     entry = next(e for e in life.manifest["steps"] if e["id"] == owner.id)
     told = entry.setdefault("rows", [])
     told.append(keep(life.folder, owner, settled(owner, transform, before, after), transform, earlier=len(told)))
+    return told[-1]  # type: ignore[no-any-return]
 
 
 # ----------------------------------------------------------------------------------------------------- the training

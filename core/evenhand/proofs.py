@@ -52,16 +52,20 @@ def reading_proof(rows: Dataset) -> Proof:
     return Proof("data", len(rows) > 0, f"{counted(len(rows), 'row')} read, none changed", float(len(rows)))
 
 
-def data_proof(before: Dataset, after: Dataset) -> Proof:
+def data_proof(before: Dataset, after: Dataset, touched: int = 0) -> Proof:
     """Rows that were added, removed or altered, from the texts and the columns they share.
 
-    New columns are an effect, too, except those that only say where a row comes from.
+    New columns are an effect, too, except those that only say where a row comes from. A row is new where no row was
+    like it before; `touched`, the rows that the account of the step has as changed or added, may be more.
     """
     old, new = row_counts(before, after), row_counts(after, before)
     added = sum(max(0, n - old.get(k, 0)) for k, n in new.items())
     removed = sum(max(0, n - new.get(k, 0)) for k, n in old.items())
     columns = (set(after.column_names) ^ set(before.column_names)) - set(PROVENANCE)
-    what = f"{counted(len(before), 'row')} became {len(after)}: {added} new, {removed} gone"
+    what = f"{counted(len(before), 'row')} became {len(after):,}: {added:,} new, {removed:,} gone"
+    if added < touched:
+        more = touched - added
+        what += f"; of {touched:,} changed or added, {more:,} came to be as another row had been"
     if columns:
         what += f", columns changed: {', '.join(sorted(columns))}"
     share = (added + removed) / max(1, len(before))
