@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from evenhand.data import find, missing
-from evenhand.data_columns import wrong_column
+from evenhand.data_columns import empty_file, wrong_column
 from evenhand.errors import DataNotFound, EvenhandError
 from evenhand.mirrors import WIKITEXT2_TEST, missing_file
 from evenhand.named_models import impossible_model
@@ -51,7 +51,7 @@ def _model(recipe: Recipe) -> EvenhandError | None:
     from evenhand.resolution import impossible
 
     served = recipe.model.endpoint is not None  # whoever serves it has it
-    return impossible(recipe.model.name, offline=recipe.run.offline and not served)
+    return impossible(recipe.model.name, offline=recipe.run.offline and not served, served=served)
 
 
 def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
@@ -92,7 +92,9 @@ def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
     found: list[str | EvenhandError | None] = [
         missing(name, folders, what="training text", mirrors=mirrors) for name in sources
     ]
-    found += [wrong_column(name, folders, data.column, alone=len(sources) == 1) for name in sources]
+    for name in sources:
+        empty = empty_file(name, folders)
+        found.append(empty or wrong_column(name, folders, data.column, alone=len(sources) == 1))
     if data.retention is not None:
         if data.retention in sources:
             found.append("data.retention: is the text that is trained on; leave it out, and rows of it are held out")

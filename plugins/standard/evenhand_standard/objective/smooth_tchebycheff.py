@@ -54,6 +54,7 @@ class SmoothTchebycheff(Mitigation):
     summary = "Combines the loss terms of a training so that the worst one counts most."
     source = "Lin et al. 2024, Smooth Tchebycheff scalarization for multi-objective optimization"
     Options = SmoothTchebycheffOptions
+    sole = ("aggregator",)
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> Aggregator | None:
