@@ -172,7 +172,9 @@ def test_a_folder_that_was_mistyped_is_named_where_the_hub_may_not_be_asked(
     first, *_, last = result.stderr.splitlines()
     assert first == ("model 'tiny-lama': it would have to be downloaded from the hub, and HF_HUB_OFFLINE is set")
     assert last == "  did you mean the folder 'tiny-llama'?"
-    assert validated("some/model").exit_code == 0, "the run may be on another machine"
+    far = validated("some/model")
+    assert far.exit_code == 0, "the run may be on another machine"
+    assert "in no folder here: HF_HUB_OFFLINE is set, so only its cache has it.\n" in far.stdout
 
 
 def test_plain_lines_beside_a_file_with_columns_are_text() -> None:

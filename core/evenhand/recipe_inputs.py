@@ -56,6 +56,7 @@ def _model(recipe: Recipe) -> EvenhandError | None:
 
 def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
     """What is no mistake but may be a surprise: a sentence for each thing that is taken from elsewhere than named."""
+    from evenhand.hub import switched_off
     from evenhand.named_here import only_on_hub
     from evenhand.plan import needs_training
     from evenhand.resolution import advice
@@ -63,7 +64,10 @@ def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
     told, name = [], recipe.model.name
     if recipe.model.endpoint is None and only_on_hub(name):
         hint = f"; {near}" if (near := advice(name)) else ""
-        told.append(f"the model {name!r} is on no shelf and in no folder here: the run will ask the hub for it{hint}")
+        will = (
+            "HF_HUB_OFFLINE is set, so only its cache has it" if switched_off() else "the run will ask the hub for it"
+        )
+        told.append(f"the model {name!r} is on no shelf and in no folder here: {will}{hint}")
     trains = any(needs_training(s) or (s.plugin is None and s.active) for s in steps if s.section == "steps")
     if trains and "train" not in recipe.data.model_fields_set:
         told.append(f"[data] names no text, so the training reads {' and '.join(recipe.data.sources)}")

@@ -84,8 +84,8 @@ def resolve(
 def impossible(name: str, *, offline: bool = False, served: bool = False) -> EvenhandError | None:
     """The error for a name that certainly leads to no model, told without asking any network; None when it may.
 
-    With `offline`, a model of the hub must be in its cache on this machine; so must one whose name has no owner, as
-    folders have none, where HF_HUB_OFFLINE is set and nobody else has it `served`.
+    With `offline`, a model of the hub must be in its cache on this machine. Where HF_HUB_OFFLINE is set and nobody else
+    has it `served`, so must one that a folder here is nearly called: the folder was meant.
     """
     path = Path(name).expanduser()
     if shelf.find(name) or own_shelf.find(name):
@@ -93,7 +93,7 @@ def impossible(name: str, *, offline: bool = False, served: bool = False) -> Eve
     if (path.is_file() and path.suffix == ".gguf") or (path / "config.json").is_file():
         return None
     if not is_path(name) and hub.is_hub_id(name):
-        forbidden = hub.switched_off() and "/" not in name and not served
+        forbidden = hub.switched_off() and not served and bool(_near_folder(path))
         if not (offline or forbidden) or hub.cached_snapshot(name) is not None:
             return None
         tried = [
@@ -114,13 +114,18 @@ def impossible(name: str, *, offline: bool = False, served: bool = False) -> Eve
 
 def advice(name: str) -> str:
     """The folder or shelf name that was probably meant, as a question; empty where none is near."""
-    path = Path(name).expanduser()
-    with contextlib.suppress(OSError):
-        beside = {each.name: each for each in sorted(path.parent.iterdir()) if (each / "config.json").is_file()}
-        if (folder := near_match(path.name, beside)) is not None:
-            return f"did you mean the folder {str(beside[folder])!r}?"
+    if folder := _near_folder(Path(name).expanduser()):
+        return f"did you mean the folder {folder!r}?"
     meant = shelf.near(name, own_shelf.names())
     return f"did you mean {meant!r}? `toolkit models` lists the names" if meant else ""
+
+
+def _near_folder(path: Path) -> str:
+    """The folder of a model that lies beside a path and is nearly called so; empty where none is."""
+    with contextlib.suppress(OSError):
+        beside = {each.name: each for each in sorted(path.parent.iterdir()) if (each / "config.json").is_file()}
+        return str(beside[found]) if (found := near_match(path.name, beside)) is not None else ""
+    return ""
 
 
 def _from_shelf(entry: ShelfEntry, root: Path, *, offline: bool, announce: Announce) -> ResolvedModel:
