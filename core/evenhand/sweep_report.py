@@ -14,6 +14,7 @@ from evenhand.report_record import RunRecord
 from evenhand.report_wording import metric_decimals
 from evenhand.search_page import PageView, TableView, print_page, write_page
 from evenhand.toml_writing import toml_literal
+from evenhand.verdict_text import BY_CONSTRUCTION
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +63,7 @@ def sweep_page(found: Sweep) -> PageView:
     return PageView(
         kind="sweep",
         title=f"Sweep of {found.recipe.name}: {found.untouched.model_label}",
-        answer=[". ".join([told, *more]) + ".", _within(found, front), *worth(found, front)],
+        answer=[". ".join([told, *more]) + ".", *_constructed(found), _within(found, front), *worth(found, front)],
         scatters=_scatters(found),
         tables=[
             TableView(
@@ -96,6 +97,17 @@ def label(record: RunRecord, name: str) -> str:
     assert metric is not None
     unit = f", {metric.unit}" if metric.unit else ""
     return f"{benchmark.label}: {metric.name}{unit} ({direction(metric)})"
+
+
+def _constructed(found: Sweep) -> list[str]:
+    """A sentence for each objective all of whose items use words that the steps of a configuration work with."""
+    verdicts = {(b.id, b.verdict) for record in found.records.values() for b in record.benchmarks}
+    names = [name for name in found.objectives if (name.partition(".")[0], BY_CONSTRUCTION) in verdicts]
+    return [
+        f"All items of {label(found.untouched, name)} use words that the steps work with: what the search found there "
+        f"is {BY_CONSTRUCTION}."
+        for name in names
+    ]
 
 
 def _sampler(found: Sweep) -> str:
