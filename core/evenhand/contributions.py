@@ -104,6 +104,8 @@ class Pairing:
     aligned: bool = True
     """False for texts that are read as they are: all of them are in the batch, in the order of `pair`, nothing is
     masked in them, and no positions are compared (`positions` is empty)."""
+    of: str = "a text to compare with"
+    """What a row must have for `pair` to give something, as the end of "no row has ..."."""
 
 
 @dataclass(frozen=True, kw_only=True)
