@@ -87,6 +87,19 @@ def test_a_resume_with_a_changed_recipe_is_refused(place: Path) -> None:
     assert raw_run(begun)["status"] == "failed", "what was begun is as it was"
 
 
+def test_a_resume_with_its_steps_in_another_order_names_the_order(place: Path) -> None:
+    norms = '[[steps]]\nuse = "trial-norms"\n'
+    with pytest.raises(TrainingDiverged):
+        api.run(written(place, f"{norms}{faulty('nan')}"))
+    begun = next((place / "runs").glob("bad-*"))
+    with pytest.raises(RunNotFound) as raised:
+        api.run(written(place, f"{faulty('nan')}{norms}"), resume=True)
+    first, second = (step["id"] for step in raw_run(begun)["recipe"]["steps"][:2])
+    assert raised.value.known == (
+        f"{begun.name} was begun with other settings: the order of its steps ({first}, {second}, now {second}, {first})"
+    )
+
+
 def test_two_steps_that_select_the_same_parameters_share_them_and_the_record_says_so(place: Path) -> None:
     steps = '[[steps]]\nuse = "trial-norms"\n[[steps]]\nuse = "trial-norms"\nid = "again"\n'
     record = api.run(written(place, steps)).record

@@ -212,6 +212,24 @@ def test_every_difference_that_forbids_a_comparison_is_named(tmp_path: Path) -> 
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(("limit", "said"), [(50, "50"), (None, "the default")])
+def test_an_option_that_explains_other_items_is_named_instead_of_their_digest(
+    tmp_path: Path, limit: int | None, said: str
+) -> None:
+    def limited(number: int | None, digest: str) -> Change:
+        def change(raw: dict[str, Any]) -> None:
+            options = {"axis": "gender", **({} if number is None else {"limit": number})}
+            raw["recipe"]["benchmarks"] = [{"use": "pair-gap", "id": "pair-gap", "options": options}]
+            raw["benchmarks"][0]["data_digest"] = digest
+
+        return change
+
+    a, b = (run(tmp_path / d, items(0.0), limited(n, d)) for n, d in ((40, "a"), (limit, "b")))
+    with pytest.raises(UsageError) as caught:
+        compare(a, b)
+    assert caught.value.known == f"pair-gap: option limit: 40 in A, {said} in B"
+
+
 def test_runs_without_a_common_benchmark(tmp_path: Path) -> None:
     a = run(tmp_path / "a", items(0.0))
     b = run(tmp_path / "b", items(0.0), lambda raw: raw["benchmarks"][0].update(id="other"))

@@ -171,6 +171,43 @@ def test_with_code_plain_transformers_generates_what_was_measured(
     assert f"evenhand=={evenhand.__version__}" in (folder / "custom_generate" / "requirements.txt").read_text()
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_export_itself_may_be_named_as_what_generates(
+    trusted: bool, run_with: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    run = run_with(LIVE + DECODING)
+    expected = evenhand.load(run)
+    evenhand.export(run, "published", with_code=True)
+    tokenizer = AutoTokenizer.from_pretrained("published")
+    asked = tokenizer(PROBES[0], return_tensors="pt")
+    how = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": tokenizer.eos_token_id}
+    model = AutoModelForCausalLM.from_pretrained("published", trust_remote_code=trusted)
+    for name in ("published", str(tmp_path / "published"), "published"):
+        said = model.generate(**asked, **how, custom_generate=name, trust_remote_code=True)
+        assert torch.equal(said, expected.model.generate(**asked, **how))
+    with pytest.raises(UsageError, match="by a `custom_generate` of your own"):
+        model.generate(**asked, **how, custom_generate=lambda *given, **more: None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "name"),
+    [("causal", FOLDED, "AutoModelForCausalLM"), ("masked", TEMPERATURE, "AutoModelForMaskedLM")],
+)
+def test_an_export_without_code_says_that_plain_transformers_loads_it(
+    kind: str, steps: str, name: str, run_with: Any
+) -> None:
+    evenhand.export(run_with(steps, kind), "published")
+    with pytest.raises(RunNotFound) as caught:
+        evenhand.load("published")
+    assert str(caught.value) == (
+        "'published' is an export without code: it has no evenhand.json, because its weights are the whole model\n"
+        f"  load it with plain transformers: {name}.from_pretrained('published')"
+    )
+
+
 def test_a_full_folder_and_an_unfinished_run_are_refused(run_with: Any, tmp_path: Path) -> None:
     run = run_with(FOLDED)
     full = tmp_path / "full"

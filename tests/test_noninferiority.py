@@ -53,7 +53,7 @@ def test_a_large_loss_is_over_budget():
         "ratio": entry["ratio"],
         "verdict": "over budget",
         "decided_by": "test",
-        "parts": [{**part, "loss": None, "verdict": "over budget"}],
+        "parts": [{**part, "loss": None, "verdict": "over budget", "reason": ""}],
     }
 
 
@@ -96,6 +96,13 @@ def test_the_budget_is_held_against_the_worst_quality_benchmark():
     )  # fmt: skip
     few = quality_summary([entry("a", 1.0, 1.0, "too few items")], 1.02)
     assert few is not None and few["verdict"] == "not shown to be within budget"
+    assert few["parts"][0]["reason"] == ""
+    told = {**entry("a", 1.0, 1.0, "too few items"), "reason": "2 items in 2 independent groups; 20 are needed"}
+    found = quality_summary([told], 1.02)
+    assert found is not None
+    assert found["parts"][0]["reason"] == "too few items: 2 items in 2 independent groups; 20 are needed"
+    wide = quality_summary([{**entry("a", 1.0, 1.03), "reason": "the interval reaches beyond"}], 1.02)
+    assert wide is not None and wide["parts"][0]["reason"] == ""
     assert quality_summary([{"id": "bias"}], 1.02) is None
     assert budget_verdict({"value": None, "low": None, "high": None}, 1.02) == "not shown to be within budget"
 

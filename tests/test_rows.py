@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import evenhand
 from evenhand import api
 from evenhand.errors import PluginFault
+from evenhand.proofs import data_proof
 from evenhand.report_rows import line
 from evenhand.row_account import RowAccount, as_record, derived_account
 from evenhand.row_record import RowRecord
@@ -148,6 +149,16 @@ def test_a_step_without_an_account_is_counted_by_the_host() -> None:
     assert (shorter.kept, shorter.dropped) == (1, {"the step gives no reason": 2})
     longer = derived_account(rows("a"), rows("a", "a", "c"))
     assert (longer.kept, longer.added) == (1, 2)
+
+
+def test_the_proof_says_why_it_has_fewer_new_rows_than_the_account_has_changed() -> None:
+    """The genders of two sentences are exchanged, and each becomes what the other was; a third becomes new."""
+    before = Dataset.from_dict({"text": ["She left.", "He left.", "He sang.", *["Rain."] * 1243]})
+    after = Dataset.from_dict({"text": ["He left.", "She left.", "She sang.", *["Rain."] * 1243]})
+    assert data_proof(before, after, 3).what == (
+        "1,246 rows became 1,246: 1 new, 1 gone; of 3 changed or added, 2 came to be as another row had been"
+    )
+    assert data_proof(before, after, 1).what == "1,246 rows became 1,246: 1 new, 1 gone"
 
 
 texts = st.lists(st.sampled_from("abcd"), max_size=8)

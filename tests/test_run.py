@@ -227,6 +227,14 @@ def test_a_step_that_changed_nothing_fails_the_run(place: Path) -> None:
     api.run(recipe(place, '[[steps]]\nuse = "trial-idle"\nallow_no_effect = true\n'))
 
 
+def test_a_data_step_that_changed_nothing_says_why_where_it_knows(place: Path) -> None:
+    with pytest.raises(NoEffect) as caught:
+        api.run(recipe(place, '[[steps]]\nuse = "trial-idle"\nwhy = "all texts are fair"\n'))
+    assert caught.value.what == (
+        "nothing changed at the stage data: 3 rows became 3: 0 new, 0 gone, because all texts are fair"
+    )
+
+
 def test_a_fault_in_a_hook_that_changes_the_model_fails_the_run(place: Path) -> None:
     with pytest.raises(PluginFault) as caught:
         api.run(recipe(place, '[[steps]]\nuse = "trial-raise"\n'))

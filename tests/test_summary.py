@@ -126,6 +126,21 @@ def test_no_line_is_wider_than_the_page_even_with_long_names(tmp_path: Path) -> 
         assert max(len(line) for line in lines) <= width
 
 
+def test_a_cost_that_too_few_items_cannot_show_says_so(tmp_path: Path) -> None:
+    reason = "too few items: 1 item in 1 independent group; 20 items in 5 groups are needed"
+
+    def few(raw: dict[str, Any]) -> None:
+        quality = raw["quality"]
+        quality |= dict.fromkeys(("benchmark", "decided_by"), "perplexity")
+        quality["verdict"] = "not shown to be within budget"
+        part = {key: quality[key] for key in ("metric", "benchmark", "ratio", "verdict")}
+        quality["parts"] = [{**part, "reason": reason}]
+
+    told = " ".join(printed(tmp_path, few).split())
+    assert f"budget 1.020: not shown to be within budget ({reason}) " in told
+    assert f"the recipe allows +2.0 %: not shown to be within budget ({reason})." in told
+
+
 @pytest.mark.parametrize("width", [80, WIDTH])
 def test_large_numbers_leave_room_for_whole_words(tmp_path: Path, width: int) -> None:
     def enlarge(raw: dict[str, Any]) -> None:

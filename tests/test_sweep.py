@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from evenhand import api, sweep_study
 from evenhand.cli import toolkit
@@ -26,7 +29,7 @@ from evenhand.report_reading import read_run
 from evenhand.report_record import RunRecord
 from evenhand.report_results import BenchmarkResult, MetricResult
 from evenhand.sweep import Sweep, sweep
-from evenhand.sweep_report import sweep_page, worth
+from evenhand.sweep_report import label, print_sweep, sweep_page, worth
 from evenhand.sweep_study import Trial, front
 from evenhand_sdk.tiny import save_tiny
 
@@ -397,6 +400,36 @@ def test_the_command_prints_the_front_and_writes_the_page(place: Path) -> None:
     assert page.count("<svg x=") == 3, "two configurations and the untouched model"
     assert "src=" not in page and "<script" not in page
     assert json.loads((place / "sweeps/searched/sweep.json").read_text())["sweep"].get("trials") is None
+
+
+def test_too_few_items_for_the_budget_are_told_before_the_trials_and_on_the_page(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = swept(written(place, trials=1, body=f"{BODY}items = 8\n"))
+    few = sum(half_of(str(k)) == "validation" for k in range(8))
+    said = (
+        "No configuration can be shown to be within the budget of 1.02, whatever it costs, on the validation items: "
+        f"trial-quality: too few items: {few} items in {few} independent groups; 30 items in 10 groups are needed. "
+        "A longer held-out text or another `limit` has more."
+    )
+    assert capsys.readouterr().err.count(said) == 1
+    assert sweep_page(found).answer[1] == said
+
+
+def test_an_objective_that_holds_by_construction_says_so(place: Path) -> None:
+    found = swept(written(place, trials=1))
+    assert not any("by construction" in said for said in sweep_page(found).answer)
+    (record,) = found.records.values()
+    first, *rest = record.benchmarks
+    first = first.model_copy(update={"verdict": "by construction, not evidence"})
+    known = replace(found, records={0: record.model_copy(update={"benchmarks": [first, *rest]})})
+    assert sweep_page(known).answer[1] == (
+        f"All items of {label(found.untouched, found.objectives[0])} use words that the steps work with: what the "
+        "search found there is by construction, not evidence."
+    )
+    out = io.StringIO()
+    print_sweep(known, Console(file=out, width=100))
+    assert "is by construction, not evidence." in " ".join(out.getvalue().split())
 
 
 def test_a_log_is_read_by_the_library_alone(place: Path) -> None:

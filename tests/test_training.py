@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -447,6 +450,30 @@ def test_an_interrupted_training_ends_with_the_same_bits(make: Any, kind: str, t
     resumed = run(again, tokenizer, tmp_path, kind=kind, resume=True)
     assert resumed.terms == whole.terms and resumed.tokens == whole.tokens
     assert all(torch.equal(p, expected[n]) for n, p in state(again).items())
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, None])
+def test_a_training_that_is_stopped_is_not_told_as_done(
+    stop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[int] = []
+
+    def slow(batch: Any, outputs: Any) -> torch.Tensor:
+        calls.append(1)
+        if stop is not None and len(calls) == 4:
+            raise stop
+        time.sleep(0.05)
+        return outputs.logits.mean()
+
+    monkeypatch.setattr(sys.modules["evenhand.progress"], "SHOW_AFTER", 0.01)
+    model, tokenizer = tiny_causal()
+    with pytest.raises(stop) if stop is not None else contextlib.nullcontext():
+        run(model, tokenizer, tmp_path, [LossTerm(name="slow", fn=slow)])
+    last = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Training: ")][-1]
+    if stop is None:
+        assert last.startswith("Training: done, 6 steps in ")
+    else:
+        assert last.startswith("Training: 3 of 6 steps (50 %), language modelling ") and ": stopped after " in last
 
 
 def test_a_term_that_is_not_a_number_stops_by_name_and_keeps_the_checkpoint(tmp_path: Path) -> None:

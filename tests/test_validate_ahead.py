@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     return tmp_path
 
 
@@ -109,12 +110,71 @@ def test_columns_of_parquet() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{bad\n", b"[1]\n", b"\xff\n", b'{"text": "a"}\n' * 1001],
-    ids=["empty", "bad", "list", "bytes", "long"],
+    [b"{bad\n", b"[1]\n", b"\xff\n", b'{"text": "a"}\n' * 1001],
+    ids=["bad", "list", "bytes", "long"],
 )
 def test_what_only_reading_it_all_can_tell_is_no_mistake_yet(content: bytes) -> None:
     Path("a.jsonl").write_bytes(content)
     assert validated("smollm2-135m-instruct", train='train = "a.jsonl"\ncolumn = "body"').exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.txt", b""), ("a.txt", b" \n\n"), ("a.csv", b"text,label\n"), ("a.jsonl", b""), ("a.json", b"[]\n")],
+)
+def test_a_training_text_without_rows_is_told_before_any_work(name: str, content: bytes) -> None:
+    Path(name).write_bytes(content)
+    result = validated("smollm2-135m-instruct", train=f'train = "{name}"')
+    assert (result.exit_code != 0, result.stderr) == (True, f"{name}: the file has no rows\n  name a file with rows\n")
+    Path(name).write_bytes(content + b'{"text": "a"}\n')
+    assert "has no rows" not in validated("smollm2-135m-instruct", train=f'train = "{name}"').stderr
+
+
+def test_a_text_file_has_no_other_column() -> None:
+    Path("a.txt").write_text("She is a nurse.\n")
+    result = validated("smollm2-135m-instruct", train='train = "a.txt"\ncolumn = "body"')
+    assert result.stderr == "data 'a.txt': the data set has no column 'body'\n  its columns: text\n  set data.column\n"
+    both = 'train = ["a.txt", "builtin:everyday"]\ncolumn = "body"'
+    assert validated("smollm2-135m-instruct", train=both).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("mgda", "pcgrad", "has one aggregator, and 2 steps bring one: mgda, pcgrad;"),
+        ("adversarial", "pcgrad", "has one aggregator, and 2 steps bring one: adversarial, pcgrad;"),
+        (
+            "early-stopping",
+            "early-stopping",
+            "has one criterion, and 2 steps bring one: early-stopping, b (early-stopping);",
+        ),
+    ],
+)
+def test_two_steps_of_which_a_training_takes_one_are_told_before_any_work(first: str, second: str, said: str) -> None:
+    more = f'[[steps]]\nuse = "{second}"\nid = "b"\n' if first == second else f'[[steps]]\nuse = "{second}"\n'
+    result = validated("smollm2-135m-instruct", step=first, more=more)
+    assert result.exit_code == 2
+    assert f"steps: a training {said} leave out all but one, or put a `train` between them" in result.stderr
+    apart = f'[[steps]]\nuse = "train"\n{more}[[steps]]\nuse = "train"\nid = "again"\n'
+    assert validated("smollm2-135m-instruct", step=first, more=apart).exit_code == 0
+    if first != second:
+        assert validated("smollm2-135m-instruct", step=first, more=f"{more}strength = 0.0\n").exit_code == 0
+
+
+def test_a_folder_that_was_mistyped_is_named_where_the_hub_may_not_be_asked(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_tiny(place / "tiny-llama")
+    assert "it; did you mean the folder 'tiny-llama'?" in validated("tiny-lama").stdout
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    result = validated("tiny-lama")
+    assert result.exit_code != 0
+    first, *_, last = result.stderr.splitlines()
+    assert first == ("model 'tiny-lama': it would have to be downloaded from the hub, and HF_HUB_OFFLINE is set")
+    assert last == "  did you mean the folder 'tiny-llama'?"
+    far = validated("some/model")
+    assert far.exit_code == 0, "the run may be on another machine"
+    assert "in no folder here: HF_HUB_OFFLINE is set, so only its cache has it.\n" in far.stdout
 
 
 def test_plain_lines_beside_a_file_with_columns_are_text() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from evenhand.contributions import DecodingRule
@@ -130,6 +131,10 @@ def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence
         kwargs |= dict(zip(names, args, strict=False))
         if isinstance(kwargs.get("custom_generate"), Decoder):
             return plain(**kwargs)
+        if _is_own_folder(model, kwargs.get("custom_generate")):  # whose code has led here, or would
+            kwargs = {
+                name: value for name, value in kwargs.items() if name not in ("custom_generate", "trust_remote_code")
+            }
         asked = _settings(model, kwargs)
         _demand_known_way(asked)
         beams = asked("num_beams") or 1
@@ -147,6 +152,14 @@ def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence
 
     with_rules.evenhand_rules = tuple(rules)  # type: ignore[attr-defined]  # `measure` scores with them, too
     return with_rules
+
+
+def _is_own_folder(model: Any, given: Any) -> bool:
+    """Whether a `custom_generate` names the folder, or the hub's repository, that the model was loaded from."""
+    own = getattr(model.config, "_name_or_path", "") or getattr(model, "name_or_path", "")
+    if not own or not isinstance(given, str | Path):
+        return False
+    return str(given) == own or Path(given).absolute() == Path(own).absolute()
 
 
 def _by_beams(

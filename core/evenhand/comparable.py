@@ -42,11 +42,11 @@ def demand_alike(
             ("beginning-of-sequence token added", a.model.adds_bos, b.model.adds_bos),
         ]
     for x, y in shared:
-        pairs += [
-            (f"{x.id}: definition", x.mode, y.mode),
-            (f"{x.id}: version", x.version, y.version),
-            (f"{x.id}: data digest", x.data_digest, y.data_digest),
-        ]
+        options = _differing_options(a, b, x.id) if x.data_digest != y.data_digest or x.mode != y.mode else []
+        pairs += options
+        pairs += [(f"{x.id}: definition", x.mode, y.mode), (f"{x.id}: version", x.version, y.version)]
+        if not options:
+            pairs.append((f"{x.id}: data digest", x.data_digest, y.data_digest))
     differing = [
         f"{what}: {plain(left) or 'none'} in A, {plain(right) or 'none'} in B"
         for what, left, right in pairs
@@ -79,6 +79,27 @@ def demand_alike(
             if runs
             else "measure both models by at least one equal benchmark",
         )
+
+
+def _differing_options(a: RunRecord, b: RunRecord, identity: str) -> list[tuple[str, Any, Any]]:
+    """The options of a benchmark that one recipe sets otherwise than the other, and what decides its items besides."""
+    one, other = (_settings_of(run, identity) for run in (a, b))
+    return [
+        (f"{identity}: option {name}", _shown(one.get(name)), _shown(other.get(name)))
+        for name in dict.fromkeys((*one, *other))
+        if one.get(name) != other.get(name)
+    ]
+
+
+def _settings_of(run: RunRecord, identity: str) -> Mapping[str, Any]:
+    entries = run.recipe.get("benchmarks")
+    found = [e for e in entries if e.get("id") == identity] if isinstance(entries, list) else []
+    options = found[0].get("options") if found else None
+    return options if isinstance(options, dict) else {}
+
+
+def _shown(value: Any) -> str:
+    return "the default" if value is None else str(value)
 
 
 def _unfinished(a: RunRecord, b: RunRecord) -> list[str]:

@@ -61,6 +61,8 @@ class DataTransform:
     account: Callable[[], RowAccount | None] | None = None
     """Asked after `fn`, once its rows were read: what became of each. Without it, the host counts rows before and
     after, and knows no reasons. The host refuses an account that does not add up."""
+    idle: Callable[[], str] | None = None
+    """Asked after `fn` where no row changed: why there was nothing to do; empty where it is not known."""
     looks_on: bool = False
     """True of a step that only reads, such as an audit: it must return the very rows, and is proved by having read
     them."""
@@ -102,6 +104,8 @@ class Pairing:
     aligned: bool = True
     """False for texts that are read as they are: all of them are in the batch, in the order of `pair`, nothing is
     masked in them, and no positions are compared (`positions` is empty)."""
+    of: str = "a text to compare with"
+    """What a row must have for `pair` to give something, as the end of "no row has ..."."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +163,17 @@ class LossTerm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What a part did in a training, as a proof states it."""
+
+    took: bool
+    """Whether it made any update another than it would have been."""
+    what: str
+    """In a clause, with numbers: `conflicts removed in 12 of 80 steps`."""
+    size: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Aggregator:
     """Decides how several loss terms become one update; at most one in a training."""
 
@@ -172,6 +187,8 @@ class Aggregator:
     """Of losses: combine(losses, start, weights), both dict[name, float]. `start` is what a weighted loss is to be
     divided by, so that its term begins at its weight: the term's value in the first micro-batches, and 1 for anchors,
     which begin at zero, and for terms that are normalised already."""
+    effect: Callable[[], Effect] | None = None
+    """Asked after the training, and after its state was loaded: what `combine` did. Without it nothing is proved."""
     on_step: Callable[[int, int], None] | None = None
     state_dict: Callable[[], dict[str, Any]] | None = None
     load_state_dict: Callable[[dict[str, Any]], None] | None = None

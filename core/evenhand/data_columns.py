@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from evenhand.data import find, no_column
+from evenhand.data_files import is_empty, no_rows
 from evenhand.data_kinds import kind_of, opened_text
-from evenhand.errors import DataNotFound
+from evenhand.errors import DataNotFound, DataUnreadable
 
 TABS: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+BEGINNING = 64 * 1024
+"""So many letters of a file are looked at for rows."""
 ROWS = 1000
 """Of JSON lines, whose rows may have other keys each, so many are read."""
 
@@ -30,13 +33,30 @@ def wrong_column(name: str, folders: Sequence[Path], column: str, *, alone: bool
     return no_column(name, column, columns)
 
 
+def empty_file(name: str, folders: Sequence[Path]) -> DataUnreadable | None:
+    """The error for a file of text that has nothing in its beginning and ends there; None where it has rows."""
+    path, _ = find(name, folders)
+    if path is None or not path.is_file() or kind_of(path) == ".parquet":
+        return None
+    try:
+        with opened_text(path) as stream:
+            content = stream.read(BEGINNING)
+            if len(content) == BEGINNING or not is_empty(content, kind_of(path)):
+                return None
+    except (OSError, EOFError, ValueError):  # what is wrong with it is told when it is read
+        return None
+    return no_rows(path)
+
+
 def columns_of(path: Path) -> list[str] | None:
-    """The columns of a .csv, .tsv, .jsonl or .parquet file; None where they are not known from its beginning.
+    """The columns of a .txt, .csv, .tsv, .jsonl or .parquet file; None where they are not known from its beginning.
 
     A file that is not what its name says has none that are known: what is wrong with it is told when it is read.
     """
     try:
         kind = kind_of(path)
+        if kind == ".txt":
+            return ["text"]
         if kind in (".csv", ".tsv"):
             with opened_text(path) as stream:
                 rows = csv.reader(stream, **(TABS if kind == ".tsv" else {}))

@@ -259,7 +259,7 @@ def _reading(path: Path, problem: str) -> Iterator[None]:
         if place := _wrong_byte(path):
             raise place from error
         if _is_empty(path):
-            raise DataUnreadable("the file has no rows", where=str(path), do="name a file with rows") from error
+            raise no_rows(path) from error
         known = _bad_line(path) or f"{type(cause).__name__}: {' '.join(str(cause).split())[:160]}"
         raise DataUnreadable(f"this is {problem}", where=str(path), known=known, do="mend the file") from error
     finally:
@@ -271,10 +271,20 @@ def _is_empty(path: Path) -> bool:
     if path.is_dir() or path.stat().st_size > LARGE:
         return False
     with contextlib.suppress(OSError, EOFError), opened_text(path) as stream:
-        content = stream.read().strip()
-        heading = kind_of(path) in (".csv", ".tsv") and "\n" not in content
-        return heading or content in ("", "[]")
+        return is_empty(stream.read(), kind_of(path))
     return False
+
+
+def is_empty(content: str, kind: str | None) -> bool:
+    """Whether the whole content of a file of this kind holds no row."""
+    content = content.strip()
+    heading = kind in (".csv", ".tsv") and "\n" not in content
+    return heading or content in ("", "[]")
+
+
+def no_rows(path: Path) -> DataUnreadable:
+    """The error for a file without rows."""
+    return DataUnreadable("the file has no rows", where=str(path), do="name a file with rows")
 
 
 def _bad_line(path: Path) -> str:

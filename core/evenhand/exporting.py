@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING, Any
 from evenhand.cache import make_folder, make_readable, sha256_file, storing
 from evenhand.carried_rules import LOOKED_UP
 from evenhand.errors import DigestMismatch, EvenhandError, NotPortable, RunNotFound, UsageError
-from evenhand.restoring import NAME, read_facts
+from evenhand.restoring import NAME, PROVENANCE, read_facts
 
 if TYPE_CHECKING:
     from evenhand.report_record import RunRecord
 
-PROVENANCE = "provenance.json"
 EVIDENCE = "evidence"
 """Folder of the export for the record, the recipe and the report of the run."""
 BESIDE = ("evenhand/", NAME)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evenhand import proofs
 from evenhand.compose import fold_data
-from evenhand.contributions import DataTransform, LossTerm, TrainingStart
+from evenhand.contributions import Aggregator, Criterion, DataTransform, LossTerm, TrainingStart
 from evenhand.kept_steps import read_training, write_training
 from evenhand.models import note_moved
 from evenhand.progress import progress
@@ -18,6 +18,7 @@ from evenhand.row_keeping import keep, settled
 from evenhand.run_folders import STATE
 from evenhand.training import restore_terms, train
 from evenhand.training_result import TrainingResult
+from evenhand.training_terms import LANGUAGE_MODELLING
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,7 @@ LOGS = "training"
 def train_step(life: Life, step: ResolvedStep) -> None:
     """Compose what is pending into one training, prove each part, and clear the table for the next."""
     model, tokenizer = life.loaded.model, life.loaded.tokenizer
+    _demand_several(life, step)
     rows, retention = _texts(life, step)
     rows = _changed_rows(life, rows)
     if life.contamination is not None:
@@ -54,7 +56,7 @@ def train_step(life: Life, step: ResolvedStep) -> None:
             demand(placed.step, [_selection_proof(life, placed, selected or set(), before, after)])
         if placed.transform.finish:
             _finish(life, placed, selected or set(), outputs, demand)
-    _prove_terms(life, result)
+    _prove_terms(life, step, result)
     life.manifest["training"].append({"id": step.id, **result.as_dict()})
     for text in result.events:
         _tell(life)(text)
@@ -100,18 +102,25 @@ def _changed_rows(life: Life, rows: Dataset) -> Dataset:
     """The text after the data steps, each of them proved."""
     for owner, transform in life.pending_data:
         changed = fold_data(rows, [(owner, transform)])
-        _record_rows(life, owner, transform, rows, changed)
-        proof = proofs.reading_proof(rows) if transform.looks_on else proofs.data_proof(rows, changed)
+        account = _record_rows(life, owner, transform, rows, changed)
+        touched = account["changed"] + account["added"]
+        proof = proofs.reading_proof(rows) if transform.looks_on else proofs.data_proof(rows, changed, touched)
+        if not proof.took and transform.idle is not None and (why := transform.idle()):
+            proof = replace(proof, what=f"{proof.what}, because {why}")
         life.prove(owner, [proof])
         rows = changed
     life.manifest["data"]["rows_after"] = len(rows)
     return rows
 
 
-def _record_rows(life: Life, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset) -> None:
+def _record_rows(
+    life: Life, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset
+) -> dict[str, Any]:
+    """Keep the account of a step's rows in the record of the run; gives it."""
     entry = next(e for e in life.manifest["steps"] if e["id"] == owner.id)
     told = entry.setdefault("rows", [])
     told.append(keep(life.folder, owner, settled(owner, transform, before, after), transform, earlier=len(told)))
+    return told[-1]  # type: ignore[no-any-return]
 
 
 # ----------------------------------------------------------------------------------------------------- the training
@@ -217,8 +226,27 @@ def _finish(
         demand(placed.step, [proofs.output_proof(outputs, now)])
 
 
-def _prove_terms(life: Life, result: TrainingResult) -> None:
+def _weighed(life: Life, step: ResolvedStep) -> list[str]:
+    """The names of the loss terms of a training that have a weight."""
+    own = [LANGUAGE_MODELLING] if step.options.language_modelling else []  # type: ignore[union-attr]
+    return own + [term.name for _, term in life.pending_terms if isinstance(term, LossTerm) and term.weight != 0]
+
+
+def _demand_several(life: Life, step: ResolvedStep) -> None:
+    """An aggregator with a single term has nothing to combine: told before the training."""
+    terms = _weighed(life, step)
     for owner, term in life.pending_terms:
+        if isinstance(term, Aggregator) and len(terms) < 2 and (proof := proofs.aggregator_proof(term, terms)):
+            life.prove(owner, [proof])
+
+
+def _prove_terms(life: Life, step: ResolvedStep, result: TrainingResult) -> None:
+    terms = _weighed(life, step)
+    for owner, term in life.pending_terms:
+        if isinstance(term, Aggregator) and len(terms) > 1 and (told := proofs.aggregator_proof(term, terms)):
+            life.prove(owner, [told])
+        if isinstance(term, Criterion) and result.watch is not None:
+            life.prove(owner, [proofs.criterion_proof(term.name, result.watch, result.steps)])
         if isinstance(term, LossTerm) and (term.weight != 0):
             proof = proofs.objective_proof(term.name, result.terms[term.name])
             if term.anchor and not proof.took:

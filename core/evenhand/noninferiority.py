@@ -94,6 +94,7 @@ def quality_summary(benchmarks: Sequence[Mapping[str, Any]], budget: float) -> d
                 "ratio": entry.get("ratio"),
                 "loss": entry.get("loss"),
                 "verdict": NOT_SHOWN if few else loss_verdict(entry, budget),
+                "reason": f"too few items: {entry['reason']}" if few and entry.get("reason") else "",
             }
         )
     worst = max(parts, key=lambda p: RANK.index(p["verdict"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evenhand.errors import RecipeError, WrongModelKind
@@ -64,7 +64,7 @@ def arrange(recipe: Recipe, resolved: Sequence[ResolvedStep]) -> tuple[Plan, lis
             for k in learning
             if k > trainings[-1]
         ]
-    problems += contested(steps)
+    problems += contested(steps) + rivals(steps)
     found = Plan(tuple(steps), benchmarks, controls)
     if len(recipe.run.all_seeds) > 1 and not found.trains:
         problems = [*problems, "run.seeds: nothing is trained, so further seeds change nothing"]
@@ -91,6 +91,30 @@ def contested(steps: Sequence[ResolvedStep]) -> list[str]:
         if step.plugin.shapes_training:
             waiting |= dict.fromkeys(step.plugin.claims, step)
     return problems
+
+
+def rivals(steps: Sequence[ResolvedStep]) -> list[str]:
+    """A sentence for each training in which several steps bring what it takes one of."""
+    bringing: dict[str, list[str]] = {}
+    problems = []
+    for step in steps:
+        if step.plugin is None and step.active:
+            problems += _several(bringing)
+            bringing.clear()
+        if step.plugin is None or not step.active or getattr(step.options, "strength", 1.0) == 0:
+            continue
+        for part in step.plugin.sole:
+            bringing.setdefault(part, []).append(step.id if step.id == step.use else f"{step.id} ({step.use})")
+    return problems + _several(bringing)
+
+
+def _several(bringing: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"steps: a training has one {part}, and {len(ids)} steps bring one: {', '.join(ids)}; "
+        "leave out all but one, or put a `train` between them"
+        for part, ids in bringing.items()
+        if len(ids) > 1
+    ]
 
 
 def _implied_training(recipe: Recipe, steps: Sequence[ResolvedStep]) -> ResolvedStep:

@@ -63,6 +63,9 @@ class Plugin:
     """What of a model the training after it serves this step with, such as `weights` or `adapters`. One training cannot
     serve two steps that claim the same: the plan wants a `train` between them. A step without `shapes_training` that
     claims something does not wait itself, but comes only when no other step waits for the same."""
+    sole: ClassVar[tuple[str, ...]] = ()
+    """Parts of which a training takes one and that its hook `objective` brings at a strength above 0: `aggregator`,
+    `criterion`. Two steps of one training that bring the same are told before anything is loaded."""
     controls: ClassVar[tuple[str, ...]] = ()
     """Degradations of the same kind as what it does to a model, by plugin name, such as `random-heads` for one that
     takes heads away: a run with this step makes them beside the usual ones, and must beat them."""

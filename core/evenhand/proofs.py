@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    from evenhand.contributions import DecodingRule
+    from evenhand.contributions import Aggregator, DecodingRule
     from evenhand.recipe import ResolvedStep
 
 PROBES = (
@@ -52,16 +52,20 @@ def reading_proof(rows: Dataset) -> Proof:
     return Proof("data", len(rows) > 0, f"{counted(len(rows), 'row')} read, none changed", float(len(rows)))
 
 
-def data_proof(before: Dataset, after: Dataset) -> Proof:
+def data_proof(before: Dataset, after: Dataset, touched: int = 0) -> Proof:
     """Rows that were added, removed or altered, from the texts and the columns they share.
 
-    New columns are an effect, too, except those that only say where a row comes from.
+    New columns are an effect, too, except those that only say where a row comes from. A row is new where no row was
+    like it before; `touched`, the rows that the account of the step has as changed or added, may be more.
     """
     old, new = row_counts(before, after), row_counts(after, before)
     added = sum(max(0, n - old.get(k, 0)) for k, n in new.items())
     removed = sum(max(0, n - new.get(k, 0)) for k, n in old.items())
     columns = (set(after.column_names) ^ set(before.column_names)) - set(PROVENANCE)
-    what = f"{counted(len(before), 'row')} became {len(after)}: {added} new, {removed} gone"
+    what = f"{counted(len(before), 'row')} became {len(after):,}: {added:,} new, {removed:,} gone"
+    if added < touched:
+        more = touched - added
+        what += f"; of {touched:,} changed or added, {more:,} came to be as another row had been"
     if columns:
         what += f", columns changed: {', '.join(sorted(columns))}"
     share = (added + removed) / max(1, len(before))
@@ -231,6 +235,28 @@ def objective_proof(name: str, facts: Mapping[str, float | None]) -> Proof:
         return Proof("objective", took, what, norm)
     what += f", at most {share:.2%} of the update's gradient"
     return Proof("objective", took and share >= LEAST_SHARE, what, norm)
+
+
+def aggregator_proof(aggregator: Aggregator, terms: Sequence[str]) -> Proof | None:
+    """What an aggregator did with several terms; of fewer, that there is nothing to combine. None where it does not
+    say what it did."""
+    if aggregator.effect is None:
+        return None
+    if len(terms) < 2:
+        only = f"the training has one loss term, {terms[0]}" if terms else "the training has no loss term"
+        return Proof("objective", False, f"{aggregator.name}: there is nothing to combine, {only}", 0.0)
+    effect = aggregator.effect()
+    return Proof("objective", effect.took, f"{aggregator.name}: {effect.what}", effect.size)
+
+
+def criterion_proof(name: str, watch: Mapping[str, Any], steps: int) -> Proof:
+    """How often a criterion was looked at, and which moment was kept for it."""
+    looks = [look for look in watch["looks"] if look["criterion"] is not None]
+    what = f"{name}: looked at {counted(len(looks), 'time')}, kept step {watch['kept']:,} of {steps:,}"
+    values = {look["step"]: look["criterion"] for look in looks}
+    if watch["kept"] in values:
+        what += f", where it was {values[watch['kept']]:.4g}"
+    return Proof("objective", bool(looks), what, float(len(looks)))
 
 
 def demand(step: ResolvedStep, proofs: Sequence[Proof]) -> None:

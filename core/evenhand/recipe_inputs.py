@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from evenhand.data import find, missing
-from evenhand.data_columns import wrong_column
+from evenhand.data_columns import empty_file, wrong_column
 from evenhand.errors import DataNotFound, EvenhandError
 from evenhand.mirrors import WIKITEXT2_TEST, missing_file
 from evenhand.named_models import impossible_model
@@ -51,11 +51,12 @@ def _model(recipe: Recipe) -> EvenhandError | None:
     from evenhand.resolution import impossible
 
     served = recipe.model.endpoint is not None  # whoever serves it has it
-    return impossible(recipe.model.name, offline=recipe.run.offline and not served)
+    return impossible(recipe.model.name, offline=recipe.run.offline and not served, served=served)
 
 
 def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
     """What is no mistake but may be a surprise: a sentence for each thing that is taken from elsewhere than named."""
+    from evenhand.hub import switched_off
     from evenhand.named_here import only_on_hub
     from evenhand.plan import needs_training
     from evenhand.resolution import advice
@@ -63,7 +64,10 @@ def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
     told, name = [], recipe.model.name
     if recipe.model.endpoint is None and only_on_hub(name):
         hint = f"; {near}" if (near := advice(name)) else ""
-        told.append(f"the model {name!r} is on no shelf and in no folder here: the run will ask the hub for it{hint}")
+        will = (
+            "HF_HUB_OFFLINE is set, so only its cache has it" if switched_off() else "the run will ask the hub for it"
+        )
+        told.append(f"the model {name!r} is on no shelf and in no folder here: {will}{hint}")
     trains = any(needs_training(s) or (s.plugin is None and s.active) for s in steps if s.section == "steps")
     if trains and "train" not in recipe.data.model_fields_set:
         told.append(f"[data] names no text, so the training reads {' and '.join(recipe.data.sources)}")
@@ -92,7 +96,9 @@ def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
     found: list[str | EvenhandError | None] = [
         missing(name, folders, what="training text", mirrors=mirrors) for name in sources
     ]
-    found += [wrong_column(name, folders, data.column, alone=len(sources) == 1) for name in sources]
+    for name in sources:
+        empty = empty_file(name, folders)
+        found.append(empty or wrong_column(name, folders, data.column, alone=len(sources) == 1))
     if data.retention is not None:
         if data.retention in sources:
             found.append("data.retention: is the text that is trained on; leave it out, and rows of it are held out")

@@ -60,14 +60,14 @@ def _by_ratio(run: RunRecord, quality: Quality) -> list[str]:
 def _by_points(run: RunRecord, part: QualityPart) -> str:
     label = next((b.label for b in run.benchmarks if b.id == part.benchmark), part.benchmark)
     if part.loss is None or part.loss.value is None:
-        return f"{label}: {part.verdict}."
+        return f"{label}: {part.said}."
     loss, lost, places = part.loss, part.loss.value, max(1, decimals(part.loss))
     unit = {"%": " percentage points", "": ""}.get(part.unit, f" {part.unit}")
     moved = "lost" if lost >= 0 else "gained"
     interval = f" (loss, {percent(run.confidence)} interval: {bounds(loss, places, signed=True)})"
     return (
         f"{label} ({part.metric}) {moved} {number(abs(lost), places)}{unit}{interval}; "
-        f"a loss of {number(loss.margin, 1)} is allowed: {part.verdict}."
+        f"a loss of {number(loss.margin, 1)} is allowed: {part.said}."
     )
 
 

@@ -146,6 +146,13 @@ class QualityPart(Part):
     ratio: Interval | None = None
     loss: Loss | None = None
     verdict: str = ""
+    reason: str = ""
+    """Why nothing was shown, where it is not the interval: `too few items: ...`."""
+
+    @property
+    def said(self) -> str:
+        """The verdict, with its reason where it has one of its own."""
+        return f"{self.verdict} ({self.reason})" if self.reason else self.verdict
 
 
 class Quality(Part):
@@ -164,8 +171,13 @@ class Quality(Part):
 
     @property
     def ratio_verdict(self) -> str:
-        """The verdict of the measure that `ratio` belongs to."""
-        return next((p.verdict for p in self.parts if p.ratio is not None and p.metric == self.metric), self.verdict)
+        """The verdict of the measure that `ratio` belongs to, with a reason of its own."""
+        return next((p.said for p in self.parts if p.ratio is not None and p.metric == self.metric), self.verdict)
+
+    @property
+    def said(self) -> str:
+        """The verdict of all measures, with the reason of the one that decided where it has one of its own."""
+        return next((p.said for p in self.parts if p.benchmark == self.decided_by), self.verdict)
 
     @property
     def further(self) -> list[QualityPart]:

@@ -7,6 +7,7 @@ Nothing is downloaded before its size was announced, and nothing at all when the
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Literal
 from evenhand import hub, own_shelf, shelf
 from evenhand.cache import Json, atomic_folder, cache_dir, damage, origin_of, sha256_file
 from evenhand.errors import DigestMismatch, EvenhandError, ModelNotFound, Offline, UsageError
+from evenhand.near_match import near_match
 from evenhand.progress import announce as say
 from evenhand.shelf import ModelKind, ShelfEntry
 
@@ -79,10 +81,11 @@ def resolve(
     raise _not_found(name, tried)
 
 
-def impossible(name: str, *, offline: bool = False) -> EvenhandError | None:
+def impossible(name: str, *, offline: bool = False, served: bool = False) -> EvenhandError | None:
     """The error for a name that certainly leads to no model, told without asking any network; None when it may.
 
-    With `offline`, a model of the hub must be in its cache on this machine.
+    With `offline`, a model of the hub must be in its cache on this machine. Where HF_HUB_OFFLINE is set and nobody else
+    has it `served`, so must one that a folder here is nearly called: the folder was meant.
     """
     path = Path(name).expanduser()
     if shelf.find(name) or own_shelf.find(name):
@@ -90,14 +93,15 @@ def impossible(name: str, *, offline: bool = False) -> EvenhandError | None:
     if (path.is_file() and path.suffix == ".gguf") or (path / "config.json").is_file():
         return None
     if not is_path(name) and hub.is_hub_id(name):
-        if not offline or hub.cached_snapshot(name) is not None:
+        forbidden = hub.switched_off() and not served and bool(_near_folder(path))
+        if not (offline or forbidden) or hub.cached_snapshot(name) is not None:
             return None
         tried = [
             _no_shelf_model(cache_dir()),
             f"folder: {_why_no_folder(path)}",
             "hub cache: no complete copy on this machine",
         ]
-        return _would_download(name, tried, "the run is off-line")
+        return _would_download(name, tried, "the run is off-line" if offline else "HF_HUB_OFFLINE is set")
     return _not_found(
         name,
         [
@@ -109,9 +113,19 @@ def impossible(name: str, *, offline: bool = False) -> EvenhandError | None:
 
 
 def advice(name: str) -> str:
-    """The shelf name that was probably meant, as a question; empty where none is near."""
+    """The folder or shelf name that was probably meant, as a question; empty where none is near."""
+    if folder := _near_folder(Path(name).expanduser()):
+        return f"did you mean the folder {folder!r}?"
     meant = shelf.near(name, own_shelf.names())
     return f"did you mean {meant!r}? `toolkit models` lists the names" if meant else ""
+
+
+def _near_folder(path: Path) -> str:
+    """The folder of a model that lies beside a path and is nearly called so; empty where none is."""
+    with contextlib.suppress(OSError):
+        beside = {each.name: each for each in sorted(path.parent.iterdir()) if (each / "config.json").is_file()}
+        return str(beside[found]) if (found := near_match(path.name, beside)) is not None else ""
+    return ""
 
 
 def _from_shelf(entry: ShelfEntry, root: Path, *, offline: bool, announce: Announce) -> ResolvedModel:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from evenhand.text_pipeline import TextGeneration
 
 NAME = "evenhand.json"
+PROVENANCE = "provenance.json"
+"""What an export has beside the weights, with the digest of each of its files."""
 COMPLETED = "evenhand_completed"
 """Attribute of a model that plain transformers has loaded: its steps are back in place, or, False, were begun with."""
 _COMPLETING = threading.Lock()
@@ -80,6 +82,8 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
 
     place = finished_folder(folder)
     if place is None:
+        if (Path(folder) / PROVENANCE).is_file() and (Path(folder) / "config.json").is_file():
+            raise _plain_export(Path(folder))
         raise RunNotFound(
             f"{str(folder)!r} holds no finished model: it has no {NAME}", do="give the folder of a run that is complete"
         )
@@ -93,6 +97,18 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
     if acting:
         setattr(loaded.model, LIVE, tuple(sorted({name for step in acting for name in (step["id"], step["use"])})))
     return Finished(loaded, restore(loaded, facts, place) if facts["steps"] else [], facts)
+
+
+def _plain_export(folder: Path) -> RunNotFound:
+    """The error for an export without code, which has nothing that this toolkit would put back."""
+    from evenhand.named_here import known_kind
+
+    kind = known_kind(str(folder))
+    name = "AutoModelForMaskedLM" if kind is not None and kind[0] == "masked" else "AutoModelForCausalLM"
+    return RunNotFound(
+        f"{str(folder)!r} is an export without code: it has no {NAME}, because its weights are the whole model",
+        do=f"load it with plain transformers: {name}.from_pretrained({str(folder)!r})",
+    )
 
 
 def read_facts(place: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:  # fmt: skip
         self.terms, self.transforms, self.collator, self.total, self.lines = terms, transforms, collator, total, lines
         self.bar = progress(title, total=total, unit="steps")
-        self.shown = False
+        self.shown = self.ended = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         if self.lines is not None:
@@ -33,6 +33,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self.bar.__enter__()
         self.shown = True
         self.bar.advance(state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.ended = True
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         # A training that goes on in the middle of a pass has that pass's number here, with a fraction behind it.
@@ -66,4 +69,5 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
     def close(self) -> None:
         if self.shown:  # a checkpoint that is refused is read before the training begins
-            self.bar.__exit__(None, None, None)
+            whole = self.ended or self.bar.done >= self.total
+            self.bar.__exit__(None if whole else RuntimeError, None, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from evenhand.cache import digest_of, make_folder, storing, write_atomic
 from evenhand.errors import EvenhandError, RunNotFound
 from evenhand.recipe import Recipe
+from evenhand.recipe_model import LISTS
 from evenhand.report_reading import raw_run
 
 STATE = ".state"
@@ -71,8 +72,22 @@ def _other_settings(folder: Path, recipe: Recipe) -> str:
     now = dict(_settings(recipe.model_dump(mode="json")))
     keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     told = [f"{key} ({_shown(then.get(key))}, now {_shown(now.get(key))})" for key in keys[:MOST]]
+    told += [f"the order of its {name} ({a}, now {b})" for name, a, b in _other_orders(then, now)]
+    if not told:
+        return f"{folder.name} was begun with another form of this recipe"
     more = f" and {len(keys) - MOST} more" if len(keys) > MOST else ""
     return f"{folder.name} was begun with other settings: {', '.join(told)}{more}"
+
+
+def _other_orders(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Lists of tables that have the same entries in another order: name, and the ids as they stood and stand."""
+    for name in LISTS:
+        orders = [
+            list(dict.fromkeys(key.split(".")[1] for key in settings if key.startswith(f"{name}.")))
+            for settings in (then, now)
+        ]
+        if orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]):
+            yield name, ", ".join(orders[0]), ", ".join(orders[1])
 
 
 def _settings(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -129,7 +129,7 @@ def _cost(run: RunRecord) -> str:
     places = max(3, decimals(quality.ratio))
     return (
         f"cost ratio by {quality.metric or 'perplexity'} (above 1 is a loss): {number(quality.ratio.value, places)} "
-        f"{bounds(quality.ratio, places)}; budget {number(quality.budget, 3)}: {quality.verdict or 'no verdict'}"
+        f"{bounds(quality.ratio, places)}; budget {number(quality.budget, 3)}: {quality.said or 'no verdict'}"
     )
 
 

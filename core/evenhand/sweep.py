@@ -20,6 +20,7 @@ from evenhand.configurations import NOT_OF_ONE, SPARE, Ran, badness, metric_of, 
 from evenhand.errors import RecipeError, UsageError
 from evenhand.examination import examined
 from evenhand.near_match import did_you_mean
+from evenhand.progress import announce
 from evenhand.recipe import Recipe, resolve_steps, varied
 from evenhand.sweep_space import PLACE, as_overrides, samples
 from evenhand.sweep_study import Study, Trial, demand_library, distinct
@@ -63,6 +64,7 @@ def sweep(recipe: Recipe, folder: Path, *, offline: bool = False) -> Sweep:
     searched; the last error where every configuration failed.
     """
     from evenhand.discovery import discover
+    from evenhand.sweep_report import too_few
 
     demand_library()
     catalogue = discover()
@@ -75,6 +77,8 @@ def sweep(recipe: Recipe, folder: Path, *, offline: bool = False) -> Sweep:
     # What every configuration is compared with; it also says which measures there are.
     plain = _untouched(recipe, folder, catalogue, offline=offline)
     names = _objectives(recipe, plain.record)
+    if few := too_few(plain.record):
+        announce(few)
     study = Study(folder, section, seed=recipe.run.seed, objectives=len(names))
     last: Exception | None = None
     while True:

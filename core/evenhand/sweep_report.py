@@ -14,6 +14,7 @@ from evenhand.report_record import RunRecord
 from evenhand.report_wording import metric_decimals
 from evenhand.search_page import PageView, TableView, print_page, write_page
 from evenhand.toml_writing import toml_literal
+from evenhand.verdict_text import BY_CONSTRUCTION
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +63,7 @@ def sweep_page(found: Sweep) -> PageView:
     return PageView(
         kind="sweep",
         title=f"Sweep of {found.recipe.name}: {found.untouched.model_label}",
-        answer=[". ".join([told, *more]) + ".", _within(found, front), *worth(found, front)],
+        answer=[". ".join([told, *more]) + ".", *_constructed(found), _within(found, front), *worth(found, front)],
         scatters=_scatters(found),
         tables=[
             TableView(
@@ -98,6 +99,17 @@ def label(record: RunRecord, name: str) -> str:
     return f"{benchmark.label}: {metric.name}{unit} ({direction(metric)})"
 
 
+def _constructed(found: Sweep) -> list[str]:
+    """A sentence for each objective all of whose items use words that the steps of a configuration work with."""
+    verdicts = {(b.id, b.verdict) for record in found.records.values() for b in record.benchmarks}
+    names = [name for name in found.objectives if (name.partition(".")[0], BY_CONSTRUCTION) in verdicts]
+    return [
+        f"All items of {label(found.untouched, name)} use words that the steps work with: what the search found there "
+        f"is {BY_CONSTRUCTION}."
+        for name in names
+    ]
+
+
 def _sampler(found: Sweep) -> str:
     section = found.recipe.sweep
     assert section is not None
@@ -119,10 +131,24 @@ def _within(found: Sweep, front: Sequence[Trial]) -> str:
     costs = sorted((cost, number, budget) for cost, number, budget in near if cost is not None)
     if not costs:
         return "Language quality was not held against a budget."
+    if few := too_few(found.untouched):
+        return few
     cost, configuration, budget = costs[0]
     return (
         f"None on the front was shown to be within the budget of {budget:g}; the nearest is configuration "
         f"{configuration}, with a cost ratio of {cost:.4f}."
+    )
+
+
+def too_few(untouched: RunRecord) -> str:
+    """That nothing can be shown to be within the budget on so few items; empty where there are enough."""
+    quality = untouched.quality
+    few = [f"{p.benchmark}: {p.reason}" for p in (quality.parts if quality is not None else []) if p.reason]
+    if quality is None or not few:
+        return ""
+    return (
+        f"No configuration can be shown to be within the budget of {quality.budget:g}, whatever it costs, on the "
+        f"validation items: {'; '.join(few)}. A longer held-out text or another `limit` has more."
     )
 
 

@@ -83,7 +83,7 @@ def demand_pairs(
             continue
         number, lost = sum(len(row.pairs.get(pairing.key, ())) for row in rows), folded.get(pairing.key, 0)
         if number == 0 and term.weight and not term.anchor and term.name not in idle:
-            none = "no row has a text to compare with"
+            none = f"no row has {pairing.of}"
             same = f"all {lost:,} counterfactuals are left out: no word outside of the groups stands at the same place"
             raise NoEffect(
                 f"the loss term {term.name!r} has no pair to learn from",

@@ -16,6 +16,7 @@ from evenhand.contributions import (
     Criterion,
     DataTransform,
     DecodingRule,
+    Effect,
     Example,
     Fact,
     Finding,
@@ -69,7 +70,7 @@ from evenhand_sdk.planted import PlantedModel
 __all__ = [
     "API_VERSION", "Aggregator", "Artifact", "Ask", "Axes", "Axis", "AxisName", "Bars", "Batch", "Benchmark",
     "Counterfactual", "Criterion", "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit",
-    "EvenhandError", "Example", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "Locale", "LossTerm",
+    "Effect", "EvenhandError", "Example", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "Locale", "LossTerm",
     "Material", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore",
     "Options", "Outputs", "PairBatch", "PairOutputs", "Pairing", "PathOption", "Planted", "PlantedModel", "Plugin",
     "Request", "RequestChange", "Response", "RowAccount", "RunContext", "Sample", "Section", "StepHandle",

@@ -82,10 +82,12 @@ class RowWork:
         *,
         facts: Mapping[str, Any] | None = None,
         account: Callable[[], RowAccount | None] | None = None,
+        idle: Callable[[], str] | None = None,
     ) -> DataTransform:
         """What the hook `data` returns: rows go through `change`, and at strength 0 they are left as they are.
 
-        `facts` may be filled by `change`; `account` is given where rows are made from no row of the data.
+        `facts` may be filled by `change`; `account` is given where rows are made from no row of the data; `idle` says
+        why rows came out as they went in.
         """
 
         def fn(rows: Any) -> Any:
@@ -95,7 +97,8 @@ class RowWork:
                 return change(rows)
             return _formatted_as(change(rows.with_format(None)), rows)
 
-        return DataTransform(fn=fn, facts={} if facts is None else facts, account=account or self.account)
+        told = {} if facts is None else facts
+        return DataTransform(fn=fn, facts=told, account=account or self.account, idle=idle)
 
     def untouched(self, rows: Any) -> Any:
         """The very same rows, for strength 0."""

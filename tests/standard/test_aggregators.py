@@ -15,10 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from evenhand.errors import UsageError
+import evenhand
+from evenhand.errors import NoEffect, UsageError
 from evenhand.proofs import objective_proof
 from evenhand_sdk import LossTerm
-from evenhand_sdk.tiny import tiny_sentences
+from evenhand_sdk.tiny import save_tiny, tiny_sentences
 from evenhand_standard.objective.gradient_aggregation import aggregator, gramian, weights_of
 from evenhand_standard.objective.margin_equalisation import MarginEqualisation
 from evenhand_standard.objective.mgda import MGDA
@@ -265,14 +266,98 @@ def test_it_trains_both_terms_and_its_state_survives(plugin: Any, tiny: Any, run
     part = plugin().objective(run, model)
     data = Dataset.from_dict({"text": tiny_sentences()[:16]})
     trained, result = run.services.train(data, [opposed(5.0), part], name="with")
-    assert part.state_dict() == {"drawn": 6}
+    kept = part.state_dict()
+    assert kept["drawn"] == kept["seen"]["steps"] == 6 and kept["seen"]["terms"] == 2
     assert result.terms["language modelling"]["last"] < result.terms["language modelling"]["first"]
     again = plugin().objective(run, model)
-    again.load_state_dict(part.state_dict())
-    assert again.state_dict() == {"drawn": 6}
+    again.load_state_dict(kept)
+    assert again.state_dict() == kept and again.effect() == part.effect() and part.effect().took
     twin, _ = run.services.train(data, [opposed(5.0), plugin().objective(run, model)], name="again")
     for a, b in zip(trained.parameters(), twin.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+ALONG = ([2.0, 0.0], [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("rule", "gradients", "took", "what"),
+    [
+        ("pcgrad", [CONFLICT, ALONG], True, "conflicts removed in 1 of 2 steps"),
+        ("pcgrad", [ALONG, ALONG], False, "conflicts removed in 0 of 2 steps"),
+        # weights 2 * 0.4 and 2 * 0.6, as above
+        ("mgda", [CONFLICT], True, "weights other than equal in 1 of 1 steps, at most 1.5 times another"),
+        ("upgrad", [CONFLICT, ALONG], True, "conflicts removed in 1 of 2 steps"),
+        (
+            "mgda", [([2.0, 0.0],), ([2.0, 0.0], [0.0, 0.0])], False,
+            "there is nothing to combine: no two loss terms had a gradient in one step",
+        ),
+    ],
+)  # fmt: skip
+def test_an_aggregator_says_what_it_did(rule: Any, gradients: Any, took: bool, what: str) -> None:
+    part = aggregator(rule, strength=1.0, normalise=False, seed=7)
+    for rows in gradients:
+        part.combine({}, {str(k): torch.tensor(g) for k, g in enumerate(rows)})
+    assert part.effect is not None
+    assert (part.effect().took, part.effect().what) == (took, what)
+
+
+def test_smooth_tchebycheff_says_which_term_had_the_most_weight(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    part = SmoothTchebycheff(temperature=0.5).objective(run_of(model, tokenizer), model)
+    assert part is not None and part.effect is not None and not part.effect().took
+    unit = {"a": 1.0, "b": 1.0}
+    part.combine({"a": torch.tensor(1.0), "b": torch.tensor(1.0)}, unit, unit)
+    assert not part.effect().took
+    part.combine({"a": torch.tensor(0.0), "b": torch.tensor(1.0)}, unit, unit)
+    # e^2 / (1 + e^2)
+    assert part.effect().what == "largest weight of a term 0.881, of b (0.500 if all were equal)"
+    assert part.effect().took and part.effect().size == pytest.approx(math.exp(2) / (1 + math.exp(2)))
+
+
+ALONE = """
+[model]
+name = "{place}/tiny"
+[data]
+train = "{place}/text.txt"
+[training]
+max_steps = 2
+evaluate_every = 1
+[traffic]
+limit = 0
+[evaluation]
+controls = "none"
+"""
+
+
+@pytest.mark.parametrize("use", ["pcgrad", "mgda", "upgrad", "smooth-tchebycheff"])
+def test_an_aggregator_of_one_term_fails_the_run_by_name(use: str, tmp_path: Any) -> None:
+    save_tiny(tmp_path / "tiny")
+    (tmp_path / "text.txt").write_text("\n".join(tiny_sentences()[:20]))
+    recipe = f'{ALONE.format(place=tmp_path)}[[steps]]\nuse = "{use}"\n'
+    (tmp_path / "r.toml").write_text(recipe)
+    with pytest.raises(NoEffect) as caught:
+        evenhand.run(tmp_path / "r.toml", output=tmp_path / "runs")
+    assert str(caught.value) == (
+        f"step {use!r} ({use}): nothing changed at the stage objective: {use}: there is nothing to combine, the "
+        "training has one loss term, language modelling\n"
+        "  mend the step, or set allow_no_effect = true for it"
+    )
+    (tmp_path / "r.toml").write_text(f"{recipe}allow_no_effect = true\n")
+    result = evenhand.run(tmp_path / "r.toml", output=tmp_path / "runs")
+    assert [proof["took"] for proof in result.record["steps"][0]["proofs"]] == [False]
+
+
+def test_aggregators_and_early_stopping_have_proofs(tmp_path: Any) -> None:
+    save_tiny(tmp_path / "tiny")
+    (tmp_path / "text.txt").write_text("\n".join(tiny_sentences()[:20]))
+    steps = "".join(f'[[steps]]\nuse = "{use}"\n' for use in ("pair-parity", "mgda", "early-stopping"))
+    (tmp_path / "r.toml").write_text(ALONE.format(place=tmp_path) + steps)
+    record = evenhand.run(tmp_path / "r.toml", output=tmp_path / "runs").record
+    told = {step["id"]: [proof["what"] for proof in step["proofs"]] for step in record["steps"]}
+    (mgda,), (stopping,) = told["mgda"], told["early-stopping"]
+    assert mgda.startswith("mgda: weights other than equal in 2 of 2 steps, at most ")
+    assert stopping.startswith("JS gap on validation pairs: looked at 2 times, kept step ")
 
 
 def test_pcgrad_leaves_the_random_state_alone() -> None:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from objective_batches import batch_of, ids_of
 
-from evenhand.errors import UsageError
+from evenhand.errors import NoEffect, UsageError
 from evenhand_sdk import load_axis
+from evenhand_sdk.testing import train
 from evenhand_sdk.tiny import tiny_tokenizer
 from evenhand_standard.objective.equalising_loss import EqualisingLoss
 from evenhand_standard.objective.group_word_tokens import aligned_words, spread, styled, word_table, written
@@ -200,6 +201,19 @@ def test_the_term_is_the_mean_over_slots_of_the_mean_over_pairs(tiny: Any, run_o
         slow(outputs.logits[b, len(ids_of(tokenizer, before)) - 1], tokenizer, pairs) for b, before in places.items()
     ]
     assert term.fn(batch, outputs).item() == pytest.approx(sum(expected) / 2, rel=1e-5)
+
+
+def test_rows_without_a_lone_group_word_are_told_by_the_rule_of_masked_models(tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny("masked")
+    run = run_of(model, tokenizer, "masked")
+    with pytest.raises(NoEffect) as caught:
+        train(
+            run, EqualisingLoss(retention=0.0).objective(run, model), rows=Dataset.from_dict({"text": [TEXTS[0]] * 8})
+        )
+    assert caught.value.known == (
+        "of 8 rows no row has a group word that is the only one of its row, which a masked model needs because it "
+        "reads both sides"
+    )
 
 
 def test_masked_models_fill_a_gap_in_the_place_of_the_word(tiny: Any, run_of: Any) -> None:

@@ -20,6 +20,7 @@ from evenhand_standard.data.cell_weights import cell_weights, effective_size
 from evenhand_standard.data.group_balancing import (
     GroupBalancing,
     GroupBalancingOptions,
+    _thirds,
 )
 from evenhand_standard.data.preference_pairs import PreferencePairs
 from evenhand_standard.data.row_weights import WEIGHT, WeightedExcess
@@ -179,6 +180,68 @@ def test_thirds_by_sentiment_are_balanced_over_groups(run: Any) -> None:
 
     assert gap(list(rows["text"])) == 60
     assert abs(gap(list(out["text"]))) < 25
+
+
+def test_the_polarity_of_most_texts_is_the_neutral_one() -> None:
+    """Two thirds and more of one polarity: they are the middle, and only what lies beyond them is not."""
+    plain = ["She went home.", "He went home.", "He is a plumber.", "He read."]
+    assert _thirds([*plain, "She is excellent and wonderful.", None]) == [*["neutral"] * 4, "positive", None]
+    assert _thirds([*plain, "She is horrible."]) == [*["neutral"] * 4, "negative"]
+    assert _thirds(["It is awful.", "She is horrible and evil.", *plain]) == ["negative"] * 2 + ["neutral"] * 4
+    fine = ["She is fine."] * 4
+    assert _thirds([*fine, "He is wonderful and excellent."]) == [*["neutral"] * 4, "positive"]
+    assert _thirds(plain[:1]) == ["neutral"] and _thirds([None]) == [None] and _thirds(plain) == ["neutral"] * 4
+
+
+def test_without_ties_the_thirds_are_equal() -> None:
+    scale = ["horrible and evil", "horrible", "here", "fine", "wonderful", "wonderful and excellent"]
+    expected = ["negative"] * 2 + ["neutral"] * 2 + ["positive"] * 2
+    assert _thirds([f"She is {word}." for word in scale]) == expected
+
+
+def test_other_equal_polarities_at_the_upper_bound_are_positive() -> None:
+    texts = ["It is horrible.", "It is here.", "It is fine.", *["It is excellent."] * 3]
+    assert _thirds(texts) == ["negative", "negative", "neutral", *["positive"] * 3]
+
+
+def test_most_texts_without_sentiment_are_balanced_all_the_same(run: Any) -> None:
+    plain = {"She went home.": 30, "He went home.": 40}
+    warm = {"She is wonderful and excellent.": 12, "He is wonderful and excellent.": 3}
+    texts = [text for text, n in {**plain, **warm}.items() for _ in range(n)]
+    out, facts, _ = applied(PLUGIN, run, Dataset.from_dict({"text": texts}))
+    assert facts["texts of each concept"] == {"neutral": 70, "positive": 15}
+    found = Counter(out["text"])
+    # 42 n_concept / 85 about her, 43 about him: 12 of 15 warm texts become 7.4, 3 become 7.6, by draws.
+    assert abs(found["She is wonderful and excellent."] - 7.4) <= 4 * 1.7
+    assert abs(found["He is wonderful and excellent."] - 7.6) <= 4 * 0.9
+
+
+@pytest.mark.parametrize(
+    ("rows", "how", "why"),
+    [
+        ({("female", "home"): 3}, {}, "all 3 texts with a group are of one group, female"),
+        ({}, {}, "none of the 2 texts has a group"),
+        ({("female", "home"): 3, ("male", "home"): 2}, {}, "all 5 texts with a group are of one concept, home"),
+        (
+            {(g, c): 3 for g in ("female", "male") for c in ("home", "work")}, {},
+            "group and concept are independent already among the 12 texts with a group",
+        ),
+        (
+            {("female", "home"): 3, ("male", "home"): 3}, {"method": "temperature"},
+            "the groups have their shares already among the 6 texts with a group",
+        ),
+        (
+            {("female", "home"): 1, ("female", "work"): 1, ("male", "home"): 1, ("male", "work"): 2},
+            {"strength": 1e-4},
+            "weights lie between 1.000 and 1.000: too near to 1 for a draw",
+        ),
+    ],
+)  # fmt: skip
+def test_where_nothing_is_balanced_the_step_says_why(run: Any, rows: Any, how: Any, why: str) -> None:
+    transform = PLUGIN(concept="column:topic", **how).data(run, "train", None)
+    given = rows_of(rows, neutral=2)
+    assert transform.fn(given)["text"][:] == given["text"][:]
+    assert transform.idle() == why
 
 
 def test_a_tiny_effective_sample_is_refused_by_name(run: Any) -> None:

@@ -225,9 +225,12 @@ class Quality(Plugin):
     name = "trial-quality"
     summary = "Perplexity."
 
+    class Options(Options):
+        items: int = 40
+
     @hookimpl
     def evaluation(self, run):
-        texts = [f"Rain fell on the town for {k} days." for k in range(40)]
+        texts = [f"Rain fell on the town for {k} days." for k in range(self.options.items)]
 
         def score(measured):
             return [ItemRecord(id=str(k), cluster=str(k), values={"logp": s.total, "words": 8.0})
@@ -269,12 +272,19 @@ class Raise(Plugin):
         return None
 
 
+class IdleOptions(StrengthOptions):
+    """What it says of having done nothing."""
+
+    why: str = ""
+
+
 class Idle(Mitigation):
     """Promises to change the data and does not."""
 
     name = "trial-idle"
     summary = "Does nothing."
+    Options = IdleOptions
 
     @hookimpl
     def data(self, run, split, model):
-        return DataTransform(fn=lambda rows: rows)
+        return DataTransform(fn=lambda rows: rows, idle=lambda: self.options.why)

@@ -94,6 +94,7 @@ class GroupBalancing(Mitigation):
             return None
         o = self.options
         facts: dict[str, Any] = {}
+        idle: list[str] = []
         axis = load_axis(o.axis, o.locale)
         work = RowWork(run, o, title="Balancing groups", depends=axis.digest)
 
@@ -101,9 +102,9 @@ class GroupBalancing(Mitigation):
             demand_columns(rows, o)
             if not hasattr(rows, "select"):
                 return work.rewrite(rows, _as_they_come(axis, o, run.seed_for("copies")), columns=_column(o))
-            return _balanced(rows, work, axis, o, run.seed_for("copies"), facts)
+            return _balanced(rows, work, axis, o, run.seed_for("copies"), facts, idle)
 
-        return work.transform(balanced, facts=facts)
+        return work.transform(balanced, facts=facts, idle=lambda: "".join(idle))
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> LossTerm | None:
@@ -135,8 +136,9 @@ def demand_columns(rows: Any, options: GroupBalancingOptions) -> None:
 
 
 def _balanced(
-    rows: Dataset, work: RowWork, axis: Axis, options: GroupBalancingOptions, seed: int, facts: dict[str, Any]
-) -> Dataset:
+    rows: Dataset, work: RowWork, axis: Axis, options: GroupBalancingOptions, seed: int, facts: dict[str, Any],
+    idle: list[str],
+) -> Dataset:  # fmt: skip
     cells = _cells(rows, axis, options)
     counts = Counter(cell for cell in cells if cell is not None)
     weights = cell_weights(counts, options)
@@ -160,9 +162,28 @@ def _balanced(
             where="group-balancing", known=f"texts of each group: {dict(_margin(counts, 0))}",
             do="lower `strength` or `clip`, raise `tau`, or add texts of the rare group",
         )  # fmt: skip
+    idle[:] = [_why_idle(len(cells), counts, weights, options)]
     work.depends = digest_of([cells, sorted(weights.items())])  # polarities depend on a scorer of another package
     fates = _fates(lambda row: cells[row.number], weights, options, seed)
     return work.rewrite(rows, fates, columns=_column(options))  # type: ignore[no-any-return]
+
+
+def _why_idle(
+    texts: int, counts: Mapping[Cell, int], weights: Mapping[Cell, float], options: GroupBalancingOptions
+) -> str:
+    """Why rows may come out as they went in: nothing is to be balanced, or the draw took each text once."""
+    part = sum(counts.values())
+    groups, concepts = _margin(counts, 0), _margin(counts, 1)
+    if not part:
+        return f"none of the {texts:,} texts has a group"
+    if len(groups) == 1:
+        return f"all {part:,} texts with a group are of one group, {next(iter(groups))}"
+    if options.method == "reweigh" and len(concepts) == 1:
+        return f"all {part:,} texts with a group are of one concept, {next(iter(concepts))}"
+    if all(abs(weight - 1) < 1e-9 for weight in weights.values()):
+        what = "group and concept are independent" if options.method == "reweigh" else "the groups have their shares"
+        return f"{what} already among the {part:,} texts with a group"
+    return f"weights lie between {min(weights.values()):.3f} and {max(weights.values()):.3f}: too near to 1 for a draw"
 
 
 def _fates(
@@ -246,17 +267,23 @@ def _concept(columns: Mapping[str, Any], options: GroupBalancingOptions) -> str 
 def _thirds(texts: Sequence[str | None]) -> list[str | None]:
     """Negative, neutral or positive: thirds of the texts that have a group, by VADER's polarity; None for the others.
 
-    Equal polarities stay together, so that the thirds are of unequal size where many are equal.
+    Equal polarities stay together, so that the thirds are of unequal size where many are equal. Those that reach over
+    the upper bound are positive, save the two that are the middle: polarity 0, which most plain texts have, and the one
+    polarity that fills the middle third.
     """
     from evenhand_standard.text_scorers import scorer
 
     place = [k for k, text in enumerate(texts) if text is not None]
+    if not place:
+        return [None] * len(texts)
     scores = scorer("vader").score([str(texts[k]) for k in place])
     order = sorted(scores)
-    low, high = (order[min(len(order) - 1, len(order) * third // 3)] for third in (1, 2)) if order else (0.0, 0.0)
+    first, end = len(order) // 3, 2 * len(order) // 3
+    low, last, high = order[first], order[max(first, end - 1)], order[end]
+    middle = last if last in (low, 0.0) else None
     found: list[str | None] = [None] * len(texts)
     for k, score in zip(place, scores, strict=True):
-        found[k] = "negative" if score < low else "neutral" if score < high else "positive"
+        found[k] = "negative" if score < low else "neutral" if score < high or score == middle else "positive"
     return found
 
 

@@ -78,6 +78,7 @@ class Adversarial(Mitigation):
     summary = "Takes out of each update what helps an adversary to guess the group from hidden states."
     source = "Zhang, Lemoine and Mitchell 2018, Mitigating unwanted biases with adversarial learning"
     Options = AdversarialOptions
+    sole = ("aggregator",)
     example_columns = EXAMPLE
 
     @hookimpl

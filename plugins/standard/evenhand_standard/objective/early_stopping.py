@@ -56,6 +56,7 @@ class EarlyStopping(Plugin):
     summary = "Keeps the moment of a training with the least gap between pairs of validation templates."
     source = "Prechelt 1998, Early stopping - but when?; the criterion is that of pair-gap"
     Options = EarlyStoppingOptions
+    sole = ("criterion",)
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> Criterion:

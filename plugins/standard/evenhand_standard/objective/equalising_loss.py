@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+ALONE = "a group word that is the only one of its row, which a masked model needs because it reads both sides"
 NotNegative = Annotated[float, Field(ge=0.0)]
 Cluster = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -164,7 +165,7 @@ class EqualisingLoss(Mitigation):
         run.logger.info("%s: %d pairs, %d left out (pieces)", axis.name, len(plain.tokens), plain.left_out)
         if run.kind == "causal":
             return Equalising(reader, tables, None, form), None
-        gaps = Pairing(key=key.format("gaps"), pair=reader.with_gap, aligned=False)
+        gaps = Pairing(key=key.format("gaps"), pair=reader.with_gap, aligned=False, of=ALONE)
         return Equalising(reader, tables, gaps.key, form), gaps
 
 

@@ -14,15 +14,18 @@ strength s the direction is (1 - s) * sum_i g_i + s * (the rule's).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from evenhand_sdk import Aggregator, UsageError
+from evenhand_sdk import Aggregator, Effect, UsageError
 
 if TYPE_CHECKING:
     import torch
 
 Rule = Literal["pcgrad", "mgda", "upgrad"]
+ALIKE = 0.01
+"""Weights nearer to 1 than this are equal."""
 EXTRA = "pip install 'evenhand-standard[aggregators]'"
 
 
@@ -74,25 +77,55 @@ def aggregator(rule: Rule, *, strength: float, normalise: bool, seed: int) -> Ag
 
     weigh = weighting(rule)
     drawn = [0]
+    seen = {"steps": 0, "acted": 0, "most": 1.0, "terms": 0}
+
+    conflicts = rule != "mgda" and not normalise  # then the rule gives the sum where no two gradients conflict
+
+    def note(products: torch.Tensor, weights: Sequence[float]) -> None:
+        if conflicts:
+            seen["acted"] += bool((products < 0).any())
+            return
+        seen["acted"] += any(abs(weight - 1) > ALIKE for weight in weights)
+        low = min(map(abs, weights))
+        seen["most"] = max(seen["most"], max(map(abs, weights)) / low if low else math.inf)
+
+    def effect() -> Effect:
+        steps, acted = int(seen["steps"]), int(seen["acted"])
+        if seen["terms"] < 2:
+            what = "no two loss terms had a gradient in one step"
+            return Effect(took=False, what=f"there is nothing to combine: {what}", size=0.0)
+        did = "conflicts removed" if conflicts else "weights other than equal"
+        more = f", at most {seen['most']:.3g} times another" if not conflicts and math.isfinite(seen["most"]) else ""
+        what = f"{did} in {acted:,} of {steps:,} steps{more}"
+        return Effect(took=acted > 0, what=what, size=acted / max(1, steps))
 
     def combine(losses: Mapping[str, torch.Tensor], gradients: Mapping[str, torch.Tensor]) -> torch.Tensor:
         kept = [g for g in gradients.values() if bool(g.any())]
+        seen["steps"] += 1
+        seen["terms"] = max(seen["terms"], len(kept))
         if len(kept) < 2:
             return torch.stack(list(gradients.values())).sum(0)
         with torch.random.fork_rng(devices=[]):  # PCGrad draws an order: the same one in every process and resume
             torch.manual_seed(seed + drawn[0])
-            weights = weights_of(rule, gramian(kept), normalise=normalise, weigh=weigh)
+            products = gramian(kept)
+            weights = weights_of(rule, products, normalise=normalise, weigh=weigh)
         drawn[0] += 1
+        note(products, weights.tolist())
         mixed = [1 - strength + strength * float(weight) for weight in weights]
         direction = torch.zeros_like(kept[0])
         for share, gradient in zip(mixed, kept, strict=True):
             direction.add_(gradient, alpha=share)
         return direction
 
+    def load(saved: Mapping[str, Any]) -> None:
+        drawn[0] = int(saved["drawn"])
+        seen.update(saved.get("seen", {}))
+
     return Aggregator(
         name=rule,
         combine=combine,
         uses="gradients",
-        state_dict=lambda: {"drawn": drawn[0]},
-        load_state_dict=lambda saved: drawn.__setitem__(0, int(saved["drawn"])),
+        effect=effect,
+        state_dict=lambda: {"drawn": drawn[0], "seen": dict(seen)},
+        load_state_dict=load,
     )

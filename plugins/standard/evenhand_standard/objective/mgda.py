@@ -34,6 +34,7 @@ class MGDA(Mitigation):
     summary = "Goes where no loss term grows: the shortest mixture of their gradients."
     source = "Désidéri 2012, Multiple-gradient descent algorithm; Sener and Koltun 2018 (Frank-Wolfe)"
     Options = MGDAOptions
+    sole = ("aggregator",)
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> Aggregator | None:

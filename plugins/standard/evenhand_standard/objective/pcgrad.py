@@ -32,6 +32,7 @@ class PCGrad(Mitigation):
     summary = "Takes from each term's gradient what conflicts with another term's."
     source = "Yu et al. 2020, Gradient surgery for multi-task learning"
     Options = PCGradOptions
+    sole = ("aggregator",)
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> Aggregator | None:

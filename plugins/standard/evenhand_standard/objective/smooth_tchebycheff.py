@@ -20,11 +20,11 @@ Source: Lin et al. 2024, Smooth Tchebycheff scalarization for multi-objective op
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from evenhand_sdk import Aggregator, Mitigation, RunContext, StrengthOptions, UsageError, hookimpl
+from evenhand_sdk import Aggregator, Effect, Mitigation, RunContext, StrengthOptions, UsageError, hookimpl
 
 if TYPE_CHECKING:
     import torch
@@ -54,12 +54,20 @@ class SmoothTchebycheff(Mitigation):
     summary = "Combines the loss terms of a training so that the worst one counts most."
     source = "Lin et al. 2024, Smooth Tchebycheff scalarization for multi-objective optimization"
     Options = SmoothTchebycheffOptions
+    sole = ("aggregator",)
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> Aggregator | None:
         o = self.options
         if o.strength == 0:
             return None
+
+        seen: dict[str, Any] = {"share": 0.0, "name": "", "terms": 0}
+
+        def effect() -> Effect:
+            share, equal = float(seen["share"]), 1 / max(1, seen["terms"])
+            what = f"largest weight of a term {share:.3f}, of {seen['name']} ({equal:.3f} if all were equal)"
+            return Effect(took=share > equal + 1e-6, what=what, size=share)
 
         def combine(
             losses: Mapping[str, torch.Tensor], start: Mapping[str, float], weights: Mapping[str, float]
@@ -70,10 +78,19 @@ class SmoothTchebycheff(Mitigation):
             demand_losses(dict(zip(losses, values.detach().tolist(), strict=True)), o.ideal)
             begun = torch.tensor([start[name] for name in losses]).to(values)
             ideal = torch.tensor([weights[name] * o.ideal.get(name, 0.0) for name in losses]).to(values)
-            worst = smooth_maximum(values / begun - ideal, o.temperature)
+            aims = values / begun - ideal
+            worst = smooth_maximum(aims, o.temperature)
+            shares = dict(zip(losses, (aims.detach() / o.temperature).softmax(0).tolist(), strict=True))
+            first = max(shares, key=shares.__getitem__)
+            seen["terms"] = max(seen["terms"], len(shares))
+            if shares[first] > seen["share"]:
+                seen.update(share=shares[first], name=first)
             return (1 - o.strength) * values.sum() + o.strength * len(values) * worst
 
-        return Aggregator(name=self.name, combine=combine, relative=True)
+        return Aggregator(
+            name=self.name, combine=combine, relative=True, effect=effect,
+            state_dict=lambda: dict(seen), load_state_dict=seen.update,
+        )  # fmt: skip
 
 
 def demand_losses(losses: Mapping[str, float], ideal: Mapping[str, float]) -> None:

@@ -31,6 +31,7 @@ class UPGrad(Mitigation):
     summary = "Projects each term's gradient to where no term grows, and adds them."
     source = "Quinton and Rey 2024, Jacobian descent for multi-objective optimization"
     Options = UPGradOptions
+    sole = ("aggregator",)
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> Aggregator | None:
