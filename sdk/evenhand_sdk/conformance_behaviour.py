@@ -107,6 +107,12 @@ def check_rows_accounted(case: Case) -> None:
                 raise CheckFailed(f"its account does not add up: {problem}")
             if options and account.kept != len(rows):
                 raise CheckFailed(f"with strength = 0 it says that it kept {account.kept} of {len(rows)} rows")
+            if transform.looks_on != case.plugin.looks_on:
+                said, other = ("transform", "class") if transform.looks_on else ("class", "transform")
+                raise CheckFailed(
+                    f"its {said} says that it looks on, so say `looks_on=True` of the {other}, too: a training that no "
+                    "step spells out comes for the sake of a step that changes the text, and not of one that reads it"
+                )
             if transform.looks_on:
                 if out is not rows:
                     raise CheckFailed("it looks on, so it must return the very rows that it was given")
