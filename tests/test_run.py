@@ -228,6 +228,12 @@ def test_a_step_that_only_looks_reads_the_text_without_a_training(
     assert record["steps"][0]["rows"][0]["files"] == ["found/trial-look/letters.txt"]
     assert (folder / "found/trial-look/letters.txt").read_text() == "149"
     assert not (folder / "model").exists() and not (folder / "README.md").exists()
+    with pytest.raises(RunNotFound) as caught:
+        result.load()
+    assert str(caught.value) == (
+        f"{str(folder)!r} holds no finished model: it has no evenhand.json\n"
+        "  a run whose steps only look, such as an audit, saves none\n  give the folder of a run that is complete"
+    )
     print_summary(folder)
     told = " ".join(capsys.readouterr().out.split())
     assert f"What was found? trial-look: {SEEN}. Nothing was trained, and tiny is as it was." in told

@@ -81,7 +81,9 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
     place = finished_folder(folder)
     if place is None:
         raise RunNotFound(
-            f"{str(folder)!r} holds no finished model: it has no {NAME}", do="give the folder of a run that is complete"
+            f"{str(folder)!r} holds no finished model: it has no {NAME}",
+            known="a run whose steps only look, such as an audit, saves none",
+            do="give the folder of a run that is complete",
         )
     facts = read_facts(place)
     if verify and "files" in facts:
