@@ -243,6 +243,26 @@ def test_an_unknown_plugin_gets_a_near_match_or_a_pip_line(use: str, message: st
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("origin", "line"),
+    [("index", "--upgrade evenhand-standard"), ("editable /checkout/standard", "-e /checkout/standard")],
+)
+def test_a_plugin_that_is_newer_than_what_is_installed_of_its_distribution(origin: str, line: str) -> None:
+    row = catalogue("sound").find("row-shuffle")
+    old = dataclasses.replace(row, name="leace", distribution="Evenhand_Standard", version="0.0.9", origin=origin)
+    with pytest.raises(UnknownPlugin) as caught:
+        Catalogue((old,)).find("attention-steering")
+    rest = (
+        "\n  Evenhand_Standard 0.0.9 is installed, but what was installed does not offer it"
+        f"\n  install it anew: pip install {line}"
+    )
+    assert str(caught.value) == "plugin 'attention-steering' is not installed" + rest
+    with pytest.raises(UnknownPlugin) as caught:
+        Catalogue((old,)).find("attention-stearing")
+    asked = "no plugin is called 'attention-stearing'; did you mean 'attention-steering'?"
+    assert str(caught.value) == asked + rest
+
+
 def test_many_plugins_are_counted_instead_of_named() -> None:
     row = catalogue("sound").find("row-shuffle")
     many = Catalogue(tuple(dataclasses.replace(row, name=f"plugin-{n}") for n in range(21)))

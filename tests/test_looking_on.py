@@ -39,6 +39,7 @@ def test_a_step_that_says_so_and_changes_the_rows_is_at_fault() -> None:
 def test_its_proof_is_the_number_of_rows_and_no_rows_are_none() -> None:
     proof = reading_proof(ROWS)
     assert (proof.took, proof.what, proof.size) == (True, "2 rows read, none changed", 2.0)
+    assert reading_proof(ROWS, {"letters": 2}).what == "2 rows read, none changed; letters: 2"
     assert not reading_proof(ROWS.select([])).took
 
 
@@ -46,6 +47,7 @@ class Reader(Plugin):
     """Reads the labels of the rows."""
 
     name = "reader"
+    looks_on = True
     example_columns: ClassVar[Any] = {"label": ("x", "y")}
     honest = True
 
@@ -75,6 +77,21 @@ def test_the_conformance_checks_tell_a_reader_from_a_liar() -> None:
     assert run_check(Reader, "rows_accounted").status == "passed"
     found = run_check(Liar, "rows_accounted")
     assert found.status == "failed" and "it looks on, so it must return the very rows" in found.reason
+
+
+class Silent(Reader):
+    """Its transform alone says that it looks on."""
+
+    looks_on = False
+
+
+def test_a_transform_that_looks_on_belongs_to_a_class_that_says_so() -> None:
+    found = run_check(Silent, "rows_accounted")
+    assert (found.status, found.reason) == (
+        "failed",
+        "causal model: its transform says that it looks on, so say `looks_on=True` of the class, too: a training that "
+        "no step spells out comes for the sake of a step that changes the text, and not of one that reads it",
+    )
 
 
 def test_scores_of_token_ids_are_those_of_their_text(tmp_path: Any) -> None:

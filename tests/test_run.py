@@ -211,6 +211,63 @@ def test_a_training_is_implied_after_the_last_objective(place: Path) -> None:
     assert [s["id"] for s in record["steps"]] == ["trial-pull", "train", "trial-scale"]
 
 
+LOOK = '[[steps]]\nuse = "trial-look"\n'
+SEEN = "3 rows read, none changed; letters: 149"
+
+
+def test_a_step_that_only_looks_reads_the_text_without_a_training(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from evenhand.summary import print_summary
+
+    result = api.run(recipe(place, LOOK))
+    record, folder = result.record, result.folder
+    assert [s["id"] for s in record["steps"]] == ["trial-look"] and record["training"] == []
+    assert [(p["took"], p["what"]) for p in record["steps"][0]["proofs"]] == [(True, SEEN)]
+    assert states(record) == {"trial-look": "reading"}
+    assert record["steps"][0]["rows"][0]["files"] == ["found/trial-look/letters.txt"]
+    assert (folder / "found/trial-look/letters.txt").read_text() == "149"
+    assert not (folder / "model").exists() and not (folder / "README.md").exists()
+    with pytest.raises(RunNotFound) as caught:
+        result.load()
+    assert str(caught.value) == (
+        f"{str(folder)!r} holds no finished model: it has no evenhand.json\n"
+        "  a run whose steps only look, such as an audit, saves none\n  give the folder of a run that is complete"
+    )
+    print_summary(folder)
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"What was found? trial-look: {SEEN}. Nothing was trained, and tiny is as it was." in told
+    assert str(folder / "found/trial-look/letters.txt") in told
+    assert "What changed" not in told and "Did it help?" not in told and "What it had to beat" not in told
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "reads the training data, changes nothing" in report and "changes the training data" not in report
+    assert "The training text was read by trial-look." in report
+    assert "What the training text holds" in report and "found/trial-look/letters.txt beside this page" in report
+
+
+def test_with_benchmarks_it_is_a_measurement_of_the_model_as_it_was(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evenhand import measuring
+
+    measured: list[str] = []
+    inner = measuring.measure
+    monkeypatch.setattr(measuring, "measure", lambda *a, when, **k: measured.append(when) or inner(*a, when=when, **k))
+    record = api.run(recipe(place, LOOK + '[[benchmarks]]\nuse = "trial-length"\n')).record
+    assert measured == ["before"] and record["training"] == []
+    assert {c["state"] for c in record["controls"]} <= {"not applicable", "not run"}
+    assert record["benchmarks"][0]["metrics"][0]["change"]["value"] == 0
+
+
+def test_before_an_implied_training_it_reads_what_is_learnt_from(place: Path) -> None:
+    body = '[[steps]]\nuse = "trial-double"\n' + LOOK
+    record = api.run(recipe(place, body)).record
+    assert [s["id"] for s in record["steps"]] == ["trial-double", "trial-look", "train"]
+    assert record["steps"][1]["proofs"][0]["what"] == "6 rows read, none changed; letters: 298"
+    with pytest.raises(RecipeError, match=r"steps\.trial-look: no training follows it"):
+        api.run(recipe(place, '[[steps]]\nuse = "train"\n' + LOOK))
+
+
 def test_a_step_after_the_last_training_is_refused(place: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         api.run(recipe(place, '[[steps]]\nuse = "train"\n[[steps]]\nuse = "trial-pull"\n'))

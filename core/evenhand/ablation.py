@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from evenhand.cache import make_folder, storing
 from evenhand.configurations import NOT_OF_ONE, SPARE, failure_since, ran, reason_of
 from evenhand.errors import RecipeError
-from evenhand.plan import needs_training, stages_of
+from evenhand.plan import implied_place, needs_training, only_reads, stages_of
 from evenhand.recipe import Recipe, resolve_steps, varied
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ def _shared(planned: Sequence[Configuration], locks: Path) -> Generator[Configur
 
 def parts_of(steps: Sequence[ResolvedStep]) -> list[str]:
     """What an ablation takes apart, by step id in the order of the recipe; the training last."""
-    found = [s.id for s in steps if s.active and s.plugin is not None and not set(CHANGING).isdisjoint(stages_of(s))]
+    acting = [s for s in steps if s.active and s.plugin is not None and not only_reads(s)]
+    found = [s.id for s in acting if not set(CHANGING).isdisjoint(stages_of(s))]
     trains = any(s.plugin is None and s.active for s in steps) or any(needs_training(s) for s in steps)
     return [*found, TRAINING] if trains else found
 
@@ -176,8 +177,7 @@ def _with(recipe: Recipe, parts: frozenset[str], steps: Sequence[ResolvedStep], 
     if TRAINING not in parts:
         idle += [s.id for s in trainings]
     elif not trainings and not any(needs_training(s) for s in steps if s.id in parts):
-        learning = [k for k, s in enumerate(steps) if needs_training(s)]
-        at = learning[-1] + 1  # where the implied training of the whole recipe is
+        at = implied_place(steps)
     overrides = [*SPARE, *(f"steps.{ident}.active=false" for ident in idle)]
     if TRAINING not in parts and len(recipe.run.all_seeds) > 1:
         overrides.append("run.seeds=1")  # nothing differs between seeds where nothing is trained

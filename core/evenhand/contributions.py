@@ -65,7 +65,10 @@ class DataTransform:
     """Asked after `fn` where no row changed: why there was nothing to do; empty where it is not known."""
     looks_on: bool = False
     """True of a step that only reads, such as an audit: it must return the very rows, and is proved by having read
-    them."""
+    them; its `facts` are what it found. The class says so, too (`looks_on = True`)."""
+    files: Sequence[str] = ()
+    """Names of files in the step's folder (`run.folder`) that `fn` writes for a reader: copied to `found/STEP/` of the
+    run folder, beside the report."""
 
 
 # ------------------------------------------------------------------------------------------------------ training

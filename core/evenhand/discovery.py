@@ -106,15 +106,28 @@ class Catalogue:
             near = did_you_mean(distribution, {row.distribution for row in self.rows})
             return UnknownPlugin(what + near, known=known, do=f"pip install {distribution}")
         if name in KNOWN_PLUGINS:
-            what = f"plugin {name!r} is not installed"
-            return UnknownPlugin(what, known=known, do=f"pip install {KNOWN_PLUGINS[name]}")
+            return self._absent(name, f"plugin {name!r} is not installed", known)
         what = f"no plugin is called {name!r}"
         match = near_match(name, [*self.names(), *KNOWN_PLUGINS, BUILT_IN])
         if match:
             what += f"; did you mean {match!r}?"
             if match in KNOWN_PLUGINS and match not in self.names():
-                return UnknownPlugin(what, known=known, do=f"pip install {KNOWN_PLUGINS[match]}")
+                return self._absent(match, what, known)
         return UnknownPlugin(what, known=known, do=f"Installed: {_named(self.names()) or 'none'}")
+
+    def _absent(self, name: str, what: str, known: str) -> UnknownPlugin:
+        """Of a plugin of ours that is not there: its distribution is not, or what is installed of it is older."""
+        owner = KNOWN_PLUGINS[name]
+        there = next((row for row in self.rows if row.name and normalised(row.distribution) == owner), None)
+        if there is None:
+            return UnknownPlugin(what, known=known, do=f"pip install {owner}")
+        folder = there.origin.removeprefix("editable ")
+        stale = f"{there.provider} is installed, but what was installed does not offer it"
+        return UnknownPlugin(
+            what,
+            known=f"{stale}\n  {known}" if known else stale,
+            do=f"install it anew: pip install {f'-e {folder}' if folder != there.origin else f'--upgrade {owner}'}",
+        )
 
 
 def normalised(name: str) -> str:

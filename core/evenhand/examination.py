@@ -46,7 +46,7 @@ def examine(recipe: Recipe, catalogue: Catalogue, unread: Collection[str] = ()) 
     work, found = arrange(recipe, [*resolved, *controls])
     problems += found
     # A step whose plugin is not known may well train.
-    inputs = missing_inputs(recipe, [*work.steps, *work.benchmarks], trains=work.trains or unknown, unread=unread)
+    inputs = missing_inputs(recipe, [*work.steps, *work.benchmarks], trains=work.reads_text or unknown, unread=unread)
     kinds = [] if recipe.model.kind or "model" in unread else _of_wrong_kind(recipe, work)
     return work, [*problems, *kinds, *inputs]
 

@@ -45,7 +45,8 @@ class LifeCycle:
 
             @hookimpl
             def data(self, run, split, model):
-                return DataTransform(fn=lambda rows: rows.filter(lambda row: len(row["text"]) > 20))
+                least = round(50 * self.options.strength)
+                return DataTransform(fn=lambda rows: rows.filter(lambda row: len(row["text"] or "") >= least))
         """
 
     @hookspec
@@ -83,7 +84,12 @@ class LifeCycle:
 
             @hookimpl
             def architecture(self, run, model):
-                return ModelTransform(trainable=lambda m: [n for n, _ in m.named_parameters() if "norm" in n])
+                if self.options.strength == 0:
+                    return None
+                def trainable(m):
+                    vectors = [name for name, p in m.named_parameters() if p.ndim == 1]  # norms and biases
+                    return vectors[: max(1, round(self.options.strength * len(vectors)))]
+                return ModelTransform(trainable=trainable)
         """
 
     @hookspec
@@ -100,7 +106,8 @@ class LifeCycle:
 
             @hookimpl
             def decoding(self, run, model):
-                return DecodingRule(name="flat", next_logits=lambda ids, logits, contexts: logits / 1.3)
+                by = 1 + 0.3 * self.options.strength
+                return DecodingRule(name="flat", next_logits=lambda ids, logits, contexts: logits / by)
         """
 
     @hookspec

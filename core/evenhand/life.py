@@ -159,7 +159,8 @@ class Life:
 
     def _place(self, stage: str, step: ResolvedStep, found: list[Any]) -> None:
         if stage == "data":
-            self.pending_data += [(step, c) for c in found]
+            looks_on = step.plugin is not None and step.plugin.looks_on
+            self.pending_data += [(step, replace(c, looks_on=True) if looks_on else c) for c in found]
         elif stage == "objective":
             self.pending_terms += [(step, self._unique(step, c)) for c in found]
         elif stage == "architecture":

@@ -18,6 +18,7 @@ from evenhand.contributions import Request
 from evenhand.execution import RunResult
 from evenhand.kept_records import MEASURED, each_once
 from evenhand.life import Life
+from evenhand.life_training import look_on
 from evenhand.manifest import Manifest, environment, provenance, sample_dict, section_dict, step_entry
 from evenhand.measured import Measured
 from evenhand.model_card import write_card
@@ -65,8 +66,9 @@ def run(
     for step in work.steps:
         life.reach(step, plugins.get((step.section, step.id)))
         manifest.write()
+    look_on(life)
     after = before
-    if any(step.active for step in work.steps):  # else nothing was done, and the model is the same
+    if any(step.active for step in work.steps) and not work.only_looks:  # else the model is the same
         with manifest.timed("measuring after"):
             after, mode = _measured_after(life, benchmarks)
         after = texts.marked(after)
@@ -79,7 +81,7 @@ def run(
     manifest["samples"] = [sample_dict(b, a) for b, a in zip(first, answers, strict=False)]
     _prove_monitors(life, bool(prompts))
     _explain(life, work)
-    _keep(life)
+    _keep(life, work)
 
 
 # ------------------------------------------------------------------------------------------------------ prepare
@@ -102,7 +104,7 @@ def _prepared(
     manifest["distributions"] = provenance([*work.steps, *work.benchmarks, *work.controls])
     manifest["steps"] = [step_entry(s) for s in work.steps]
     data = _load_data(recipe, work, manifest, offline, loaded.tokenizer)
-    prompts = _prompts(recipe, loaded.info.kind)
+    prompts = [] if work.only_looks else _prompts(recipe, loaded.info.kind)
     began_with = _begun(folder, manifest, work, prompts, resume=resume)
     plugins: Plugins = {(s.section, s.id): s.plugin(s.options) for s in (*work.steps, *work.benchmarks) if s.plugin}
     composer = Composer([(s, plugins[s.section, s.id]) for s in (*work.steps, *work.benchmarks) if s.plugin])
@@ -133,8 +135,8 @@ def _begun(folder: Path, manifest: Manifest, work: Plan, prompts: list[Request],
 
 
 def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool, tokenizer: Any) -> Any:
-    """The training text, if anything trains."""
-    if not work.trains:
+    """The training text, if anything reads it."""
+    if not work.reads_text:
         return None
     from evenhand.data import load_data
 
@@ -257,14 +259,13 @@ def _explain_step(life: Life, step: ResolvedStep, result: RunResult) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- keep
-def _keep(life: Life) -> None:
-    """Save the model, prove that it loads again as it was measured, and write card and report."""
-    loaded, manifest = life.loaded, life.manifest
-    with manifest.timed("saving the model"), progress("Saving the model, and loading it again"):
-        measured = proofs.probe_logits(loaded.model, loaded.tokenizer)
-        spoken = _spoken(life)
-        states = portable.save_model(life, portable.fold_all(life))
-        manifest["portability"] = portable.prove_reload(life, measured, spoken)
+def _keep(life: Life, work: Plan) -> None:
+    """Save the model, prove that it loads again as it was measured, and write card and report.
+
+    Of a run whose steps only look there is no new model, and so no card of one.
+    """
+    manifest = life.manifest
+    states = {} if work.only_looks else _saved(life)
     for entry in manifest["steps"]:
         entry["state"] = states.get(entry["id"], entry["state"])
         entry["seconds"] = manifest["timings"].get(f"step {entry['id']}", 0.0)
@@ -273,8 +274,20 @@ def _keep(life: Life) -> None:
     for own in (life.folder / STATE / "steps").glob("*/scratch"):
         shutil.rmtree(own, ignore_errors=True)
     manifest.finish("complete")
-    write_card(life.folder)
+    if not work.only_looks:
+        write_card(life.folder)
     write_report(life.folder)
+
+
+def _saved(life: Life) -> dict[str, str]:
+    """Write the model and load it again; gives the state of each step that changed it."""
+    loaded, manifest = life.loaded, life.manifest
+    with manifest.timed("saving the model"), progress("Saving the model, and loading it again"):
+        measured = proofs.probe_logits(loaded.model, loaded.tokenizer)
+        spoken = _spoken(life)
+        states = portable.save_model(life, portable.fold_all(life))
+        manifest["portability"] = portable.prove_reload(life, measured, spoken)
+    return states
 
 
 def _spoken(life: Life) -> dict[str, str]:

@@ -63,6 +63,14 @@ def train_step(life: Life, step: ResolvedStep) -> None:
     life.pending_data, life.pending_terms, life.pending_models = [], [], []
 
 
+def look_on(life: Life) -> None:
+    """Let the steps read the text that look on and that no training follows."""
+    if life.pending_data and life.rows is not None:
+        with life.manifest.timed("looking at the training text"):
+            _changed_rows(life, life.rows)
+        life.pending_data = []
+
+
 def _tell(life: Life) -> Callable[[str], None]:
     return lambda text: life.manifest.event("training", text)
 
@@ -104,7 +112,8 @@ def _changed_rows(life: Life, rows: Dataset) -> Dataset:
         changed = fold_data(rows, [(owner, transform)])
         account = _record_rows(life, owner, transform, rows, changed)
         touched = account["changed"] + account["added"]
-        proof = proofs.reading_proof(rows) if transform.looks_on else proofs.data_proof(rows, changed, touched)
+        read = transform.looks_on
+        proof = proofs.reading_proof(rows, transform.facts) if read else proofs.data_proof(rows, changed, touched)
         if not proof.took and transform.idle is not None and (why := transform.idle()):
             proof = replace(proof, what=f"{proof.what}, because {why}")
         life.prove(owner, [proof])

@@ -17,7 +17,7 @@ from evenhand import __version__
 from evenhand.cache import sha256_file, write_atomic
 from evenhand.devices import accelerator
 from evenhand.errors import RunNotFound
-from evenhand.plan import stages_of
+from evenhand.plan import only_reads, stages_of
 from evenhand.processor import processor_name
 from evenhand.report_reading import raw_run
 from evenhand.report_record import SCHEMA
@@ -155,6 +155,7 @@ def step_entry(step: ResolvedStep) -> dict[str, Any]:
     """A step of the record, before it was reached."""
     stages = list(stages_of(step)) or ["training"]
     plugin, row = step.plugin, step.row
+    state = "reading" if only_reads(step) else stages[0]
     return {
         "id": step.id,
         "use": step.use,
@@ -165,7 +166,7 @@ def step_entry(step: ResolvedStep) -> dict[str, Any]:
         "stages": stages,
         "options": step.options.model_dump(mode="json"),
         "active": step.active,
-        "state": stages[0] if step.active else "inactive",
+        "state": state if step.active else "inactive",
         "seconds": 0.0,
         "proofs": [],
         "rows": [],

@@ -28,6 +28,16 @@ class Plan:
         """Whether any training takes place."""
         return any(s.plugin is None and s.active for s in self.steps)
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether the training text is read: by a training, or by a step that looks on."""
+        return self.trains or any(only_reads(s) for s in self.steps)
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether there are steps and none can change the model: all read the text, and may explain."""
+        return looking_alone([s for s in self.steps if s.active])
+
 
 def stages_of(step: ResolvedStep) -> tuple[str, ...]:
     """The life-cycle stages of a step; of `train`: none."""
@@ -38,7 +48,28 @@ def needs_training(step: ResolvedStep) -> bool:
     """Whether a step acts only through a training that follows it."""
     if step.plugin is None or not step.active:
         return False
-    return step.plugin.shapes_training or not set(LEARNT).isdisjoint(stages_of(step))
+    acting = set(stages_of(step)) - ({"data"} if step.plugin.looks_on else set())
+    return step.plugin.shapes_training or not acting.isdisjoint(LEARNT)
+
+
+def only_reads(step: ResolvedStep) -> bool:
+    """Whether a step reads the training text and changes none of it."""
+    return step.plugin is not None and step.active and step.plugin.looks_on and "data" in stages_of(step)
+
+
+def looking_alone(steps: Sequence[ResolvedStep]) -> bool:
+    """Whether there are steps, and all of them read the text and do nothing else but explain."""
+    return bool(steps) and all(only_reads(s) and {"data", "transparency"}.issuperset(stages_of(s)) for s in steps)
+
+
+def implied_place(steps: Sequence[ResolvedStep]) -> int | None:
+    """Where the training belongs that a recipe does not spell out; None where no step needs one.
+
+    It comes behind steps that look on, too, so that these see what it learns from.
+    """
+    if not any(needs_training(s) for s in steps):
+        return None
+    return max(k for k, s in enumerate(steps) if needs_training(s) or only_reads(s)) + 1
 
 
 def plan(recipe: Recipe, resolved: Sequence[ResolvedStep]) -> Plan:
@@ -53,15 +84,17 @@ def arrange(recipe: Recipe, resolved: Sequence[ResolvedStep]) -> tuple[Plan, lis
     """Put the implied training after the last step that needs one; also what is wrong with the order."""
     steps = [s for s in resolved if s.section == "steps"]
     benchmarks, controls = (tuple(s for s in resolved if s.section == name) for name in ("benchmarks", "controls"))
-    learning = [k for k, s in enumerate(steps) if needs_training(s)]
+    served = [k for k, s in enumerate(steps) if needs_training(s) or only_reads(s)]
     trainings = [k for k, s in enumerate(steps) if s.plugin is None and s.active]
     problems = []
-    if learning and not trainings:
-        steps.insert(learning[-1] + 1, _implied_training(recipe, steps))
+    if not trainings:
+        place = implied_place(steps)
+        if place is not None:
+            steps.insert(place, _implied_training(recipe, steps))
     else:
         problems = [
             f"steps.{steps[k].id}: no training follows it; put it before the last `train`, or add one"
-            for k in learning
+            for k in served
             if k > trainings[-1]
         ]
     problems += contested(steps) + rivals(steps)

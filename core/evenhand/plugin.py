@@ -59,6 +59,9 @@ class Plugin:
     """True when its model transform says what the next training moves (`trainable`), follows it (`on_step`), or acts in
     it alone (`finish`): then the step belongs before a training, and a training that the recipe does not spell out
     comes after it."""
+    looks_on: ClassVar[bool] = False
+    """True when its data transform only reads, such as an audit: no training comes for its sake. Where the recipe has
+    one all the same, it reads what reaches it there, else the text as it was loaded."""
     claims: ClassVar[tuple[str, ...]] = ()
     """What of a model the training after it serves this step with, such as `weights` or `adapters`. One training cannot
     serve two steps that claim the same: the plan wants a `train` between them. A step without `shapes_training` that

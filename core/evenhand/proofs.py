@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import NoEffect
@@ -47,9 +48,10 @@ class Proof:
         return asdict(self)
 
 
-def reading_proof(rows: Dataset) -> Proof:
-    """Of a step that looks on: rows that it was given and that went on as they were."""
-    return Proof("data", len(rows) > 0, f"{counted(len(rows), 'row')} read, none changed", float(len(rows)))
+def reading_proof(rows: Dataset, found: Mapping[str, Any] = MappingProxyType({})) -> Proof:
+    """Of a step that looks on: rows that it was given and that went on as they were, and what it found in them."""
+    what = "; ".join([f"{counted(len(rows), 'row')} read, none changed", *(f"{k}: {v}" for k, v in found.items())])
+    return Proof("data", len(rows) > 0, what, float(len(rows)))
 
 
 def data_proof(before: Dataset, after: Dataset, touched: int = 0) -> Proof:

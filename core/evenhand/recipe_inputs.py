@@ -58,7 +58,7 @@ def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
     """What is no mistake but may be a surprise: a sentence for each thing that is taken from elsewhere than named."""
     from evenhand.hub import switched_off
     from evenhand.named_here import only_on_hub
-    from evenhand.plan import needs_training
+    from evenhand.plan import needs_training, only_reads
     from evenhand.resolution import advice
 
     told, name = [], recipe.model.name
@@ -69,8 +69,9 @@ def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
         )
         told.append(f"the model {name!r} is on no shelf and in no folder here: {will}{hint}")
     trains = any(needs_training(s) or (s.plugin is None and s.active) for s in steps if s.section == "steps")
-    if trains and "train" not in recipe.data.model_fields_set:
-        told.append(f"[data] names no text, so the training reads {' and '.join(recipe.data.sources)}")
+    readers = ["the training"] if trains else [s.id for s in steps if s.section == "steps" and only_reads(s)]
+    if readers and "train" not in recipe.data.model_fields_set:
+        told.append(f"[data] names no text, so {readers[0]} reads {' and '.join(recipe.data.sources)}")
     return told
 
 

@@ -160,6 +160,13 @@ class RunRecord(Part):
         return [s for s in self.steps if s.active and s.state != "inactive"]
 
     @property
+    def only_looked(self) -> bool:
+        """True when all steps read the training text and could not change the model, so that none was saved."""
+        return bool(self.active_steps) and all(
+            s.state == "reading" and {"data", "transparency"}.issuperset(s.stages) for s in self.active_steps
+        )
+
+    @property
     def portable(self) -> bool:
         """True when the files in `model/` alone, under plain transformers, are what was measured."""
         return not any(s.state in ("saved beside the model", "decoding") for s in self.active_steps)

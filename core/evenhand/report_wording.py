@@ -22,6 +22,7 @@ UNTESTED = "improved, controls not run"
 
 STATES = {
     "data": "changes the training data",
+    "reading": "reads the training data, changes nothing",
     "training": "trains on everything before it",
     "architecture": "part of the model",
     "objective": "part of the training loss",
@@ -115,6 +116,9 @@ def what_was_done(run: RunRecord) -> str:
     active = run.active_steps
     if not active:
         return f"No step changed {run.model_label}: this run is a measurement only."
+    if run.only_looked:
+        names = listing([step_label(s) for s in active])
+        return f"The training text was read by {names}."
     names = listing([step_label(s) for s in active])
     done = f"{run.model_label} went through {counted(len(active), 'step')}: {names}."
     if run.training:

@@ -85,7 +85,9 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
         if (Path(folder) / PROVENANCE).is_file() and (Path(folder) / "config.json").is_file():
             raise _plain_export(Path(folder))
         raise RunNotFound(
-            f"{str(folder)!r} holds no finished model: it has no {NAME}", do="give the folder of a run that is complete"
+            f"{str(folder)!r} holds no finished model: it has no {NAME}",
+            known="a run whose steps only look, such as an audit, saves none",
+            do="give the folder of a run that is complete",
         )
     facts = read_facts(place)
     if verify and "files" in facts:

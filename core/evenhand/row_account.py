@@ -108,8 +108,9 @@ def row_counts(rows: Dataset, other: Dataset) -> dict[str, int]:
     return counts
 
 
-def as_record(account: RowAccount, *, file: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The account as `run.json` keeps it; `file` is where the quarantine lies in the run folder, or empty."""
+def as_record(account: RowAccount, *, file: str, facts: Mapping[str, Any], files: Sequence[str] = ()) -> dict[str, Any]:
+    """The account as `run.json` keeps it; `file` is where the quarantine lies in the run folder, or empty, `files` are
+    what the step wrote for a reader."""
     return {
         "read": account.read,
         "kept": account.kept,
@@ -121,4 +122,5 @@ def as_record(account: RowAccount, *, file: str, facts: Mapping[str, Any]) -> di
         "quarantine": file,
         "examples": [vars(example) for example in list(account.examples)[:EXAMPLES]],
         "facts": dict(facts),
+        "files": list(files),
     }

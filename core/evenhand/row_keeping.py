@@ -12,6 +12,7 @@ from evenhand.cache import write_atomic
 from evenhand.errors import PluginFault
 from evenhand.guard import describe
 from evenhand.row_account import RowAccount, as_record, derived_account
+from evenhand.run_folders import STATE
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from evenhand.data import Refused
     from evenhand.recipe import ResolvedStep
 
+FOUND = "found"
+"""Folder of the run folder with files that steps wrote for a reader: one folder a step."""
 FOLDER = "quarantine"
 """Folder of the run folder with the rows that could not be processed: one file of JSON lines a step."""
 
@@ -38,14 +41,27 @@ def settled(step: ResolvedStep, transform: DataTransform, before: Dataset, after
 def keep(
     folder: Path, step: ResolvedStep, account: RowAccount, transform: DataTransform, *, earlier: int
 ) -> dict[str, Any]:
-    """Move the quarantine file into the run folder and give the entry of `run.json`; `earlier` transforms of the step
-    have theirs already."""
+    """Bring the quarantine file, and files for a reader, into the run folder and give the entry of `run.json`;
+    `earlier` transforms of the step have theirs already."""
     file = ""
     if account.quarantine is not None and account.quarantined:
         file = f"{FOLDER}/{step.id}{f'-{earlier + 1}' if earlier else ''}.jsonl"
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(account.quarantine, folder / file)
-    return as_record(account, file=file, facts=transform.facts)
+    return as_record(account, file=file, facts=transform.facts, files=_for_readers(folder, step, transform))
+
+
+def _for_readers(folder: Path, step: ResolvedStep, transform: DataTransform) -> list[str]:
+    """Copy what the step wrote for a reader to where one looks; gives the places in the run folder."""
+    places = []
+    for name in transform.files:
+        written, place = folder / STATE / "steps" / step.id / name, f"{FOUND}/{step.id}/{name}"
+        if not written.is_file():
+            raise PluginFault(f"its `files` name {name!r}, which it has not written", where=describe(step, "data"))
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(written, folder / place)
+        places.append(place)
+    return places
 
 
 def keep_refused(folder: Path, refused: Sequence[Refused]) -> str:

@@ -31,6 +31,8 @@ class RowRecord(Part):
     """Where the quarantined rows lie in the run folder."""
     examples: list[RowExample] = Field(default_factory=list)
     facts: dict[str, Any] = Field(default_factory=dict)
+    files: list[str] = Field(default_factory=list)
+    """Files for a reader that the step wrote, by their place in the run folder."""
 
     @property
     def table(self) -> list[tuple[str, int]]:

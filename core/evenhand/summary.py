@@ -89,12 +89,13 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
     steps = _steps_in_lines(run) if narrow else _steps(run)
     section("What was done", steps if run.steps else "No step: this run is a measurement only.")
     listed("What became of the training rows", training_rows.lines(run))
-    section(
-        f"What changed (same items before and after, {percent(run.confidence)} intervals)",
-        *_changed(run, narrow=narrow, width=out.width),
-    )
-    section("What it cost in language quality", _cost(run))
-    listed("What it had to beat (models that nobody meant to be fairer; the run minus each)", controls(run))
+    if run.benchmarks or not run.only_looked:
+        section(
+            f"What changed (same items before and after, {percent(run.confidence)} intervals)",
+            *(_changed(run, narrow=narrow, width=out.width) or ["No benchmark was run."]),
+        )
+        section("What it cost in language quality", _cost(run))
+        listed("What it had to beat (models that nobody meant to be fairer; the run minus each)", controls(run))
     listed("Published values, and what was found in their place", reproductions(run))
     listed("What was counted (items before and after)", verdicts.left_out(run))
     listed("What the monitors found", _findings(run))
@@ -153,6 +154,8 @@ def _places(folder: Path, run: RunRecord) -> list[str | RenderableType]:
     for label, relative in (("report", "report.html"), ("model", "model"), ("card", "README.md")):
         if (folder / relative).exists():
             table.add_row(label, Text(str(folder / relative), overflow="fold"))
+    for relative in (name for step in run.steps for rows in step.rows for name in rows.files):
+        table.add_row("found", Text(str(folder / relative), overflow="fold"))
     table.add_row("all", Text(str(folder), overflow="fold"))
     if run.portable or not (folder / "model").exists():
         return [table]

@@ -18,6 +18,7 @@ from evenhand_sdk.conformance_case import Case, CheckFailed, Skipped
 from evenhand_sdk.conformance_neighbours import NEIGHBOURS, flatter_at_masks
 from evenhand_sdk.conformance_network import refusing_connections
 from evenhand_sdk.conformance_outcomes import (
+    Outcome,
     decoded,
     exact,
     guarding,
@@ -30,10 +31,39 @@ from evenhand_sdk.conformance_outcomes import (
 )
 
 
-def check_result_types(case: Case) -> None:
+def check_result_types(case: Case) -> str | None:
     """Each hook returns contributions that the host can use, and at least one hook returns something."""
-    if all(part is None for part in outcome(case).values()):
+    found = outcome(case)
+    if all(part is None for part in found.values()):
         raise CheckFailed("with its default options no hook returned anything, so there is nothing to check")
+    return _note_of_no_effect(case, found)
+
+
+def _note_of_no_effect(case: Case, found: Outcome) -> str | None:
+    """That a mitigation changed nothing on the small texts of the checks. Some find nothing to change there for good
+    reasons, so it is no failure."""
+    if not case.has_strength or set(found) - {"data", "decoding", "architecture"}:
+        return None  # it looks on, or a training shows what it does
+    run, rows = case.run(case.instance()), testing.sample_rows(plugin=case.plugin)
+    without: Any
+    idle = []
+    for stage, done in found.items():
+        if stage == "data":
+            without, what = [dict(row) for row in rows], f"none of the {len(rows)} rows"
+        elif stage == "architecture":
+            without, what = exact(testing.logits(run)), "no logit on the texts"
+        else:
+            without, what = exact(testing.next_token_logprobs(run)), "no distribution on the texts"
+            done = done and done["distributions"]
+            if found[stage] and done is None:
+                return None  # it acts around requests
+        if done is not None and done != without:
+            return None
+        idle.append(what)
+    return (
+        f"note: it changed {' and '.join(idle)} of the checks; in a run a step that changes nothing fails, so try it "
+        "on a text of yours"
+    )
 
 
 def check_seeded(case: Case) -> None:
@@ -107,6 +137,12 @@ def check_rows_accounted(case: Case) -> None:
                 raise CheckFailed(f"its account does not add up: {problem}")
             if options and account.kept != len(rows):
                 raise CheckFailed(f"with strength = 0 it says that it kept {account.kept} of {len(rows)} rows")
+            if transform.looks_on != case.plugin.looks_on:
+                said, other = ("transform", "class") if transform.looks_on else ("class", "transform")
+                raise CheckFailed(
+                    f"its {said} says that it looks on, so say `looks_on=True` of the {other}, too: a training that no "
+                    "step spells out comes for the sake of a step that changes the text, and not of one that reads it"
+                )
             if transform.looks_on:
                 if out is not rows:
                     raise CheckFailed("it looks on, so it must return the very rows that it was given")

@@ -135,7 +135,7 @@ def _terms(case: Case) -> None:
     if "data" in type(plugin).stages():
         rows = testing.apply_data(plugin, run, rows)
     parts = hook(plugin, "objective", run)
-    facts = testing.train(run, [_scalar(p) if isinstance(p, LossTerm) else p for p in parts], rows=rows).terms
+    facts = testing.train(run, parts, rows=rows).terms
     for part in parts:
         if not isinstance(part, LossTerm):
             continue
@@ -143,18 +143,6 @@ def _terms(case: Case) -> None:
         if part.weight and not part.anchor and not 0 < norm < float("inf"):
             raise CheckFailed(f"loss term {part.name!r} gave no gradient on sentences about people")
     _states(parts)
-
-
-def _scalar(term: LossTerm) -> LossTerm:
-    from dataclasses import replace
-
-    def fn(batch: Any, outputs: Any) -> Any:
-        value = term.fn(batch, outputs)
-        if getattr(value, "shape", None) != ():
-            raise CheckFailed(f"loss term {term.name!r} must give a scalar tensor, it gave {value!r:.60}")
-        return value
-
-    return replace(term, fn=fn)
 
 
 def _states(parts: list[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from evenhand.contributions import (
     Request,
     Response,
 )
+from evenhand.guard import CHECKS as GUARDS
 from evenhand.scoring_rules import mapping_rules
 from evenhand_sdk import testing
 from evenhand_sdk.conformance_case import Case, CheckFailed
@@ -66,7 +67,33 @@ CHANGING = ("objective", "architecture")
 def hook(plugin: Plugin, stage: str, run: RunContext) -> list[Any]:
     """The contributions to one stage; `transparency` gets the result of an empty run."""
     extra = {"result": _result(run)} if stage == "transparency" else {}
-    return testing.contributions(plugin, stage, run, **extra)
+    return [answering(part) for part in testing.contributions(plugin, stage, run, **extra)]
+
+
+def answering(part: Any) -> Any:
+    """The same contribution, but its functions are held to what the host holds them to in a run.
+
+    CheckFailed for an answer of another type or shape than the host can use.
+    """
+    changed: dict[str, Any] = {}
+    for (owner, name), problem in GUARDS.items():
+        value = getattr(part, name, None)
+        if isinstance(part, owner) and callable(value):
+            own = getattr(part, "name", "")
+            label = type(part).__name__ + (f" {own!r}" if own else "")
+            changed[name] = _checked(value, f"{label}: `{name}`", problem)
+    return replace(part, **changed) if changed else part
+
+
+def _checked(fn: Callable[..., Any], label: str, problem: Callable[[tuple[Any, ...], Any], str | None]) -> Any:
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        out = fn(*args, **kwargs)
+        out = list(out) if isinstance(out, Iterator) else out
+        if found := problem(args, out):
+            raise CheckFailed(f"{label} {found}")
+        return out
+
+    return inner
 
 
 def of_stage(run: RunContext, stage: str, parts: Sequence[Any], rows: Dataset) -> Any:
@@ -106,17 +133,26 @@ def watched(run: RunContext, monitor: Monitor) -> Any:
     asked: list[Any] = []
     for prompt in testing.PROMPTS[:2]:
         seen = Observation(response=_answer(run, Request(prompt=prompt, max_new_tokens=6)))
-        probes = list(monitor.probes(seen)) if monitor.probes else []
+        probes = _listed(monitor, "probes", monitor.probes(seen), "requests") if monitor.probes else []
         asked += [(r.prompt, r.max_new_tokens, r.seed) for r in probes]
         rest = [Observation(response=_answer(run, r), probe_of=seen) for r in probes]
         for observation in [seen, *rest]:
-            said += list(monitor.observe(observation))
+            said += _listed(monitor, "observe", monitor.observe(observation), "findings and interventions")
     if monitor.summary:
         said.append(monitor.summary())
     for item in said:
         if not isinstance(item, Finding | Intervention):
             raise CheckFailed(f"monitor {monitor.name!r} gave {type(item).__name__}, not a Finding or Intervention")
     return {"findings": plain(said), "probes": asked}
+
+
+def _listed(monitor: Monitor, name: str, answer: Any, what: str) -> list[Any]:
+    if isinstance(answer, str) or not isinstance(answer, Iterable):
+        raise CheckFailed(
+            f"monitor {monitor.name!r}: `{name}` returned {type(answer).__name__}, it must return a list of {what}, "
+            "which may be empty"
+        )
+    return list(answer)
 
 
 def _answer(run: RunContext, request: Request) -> Response:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 HEAVY = ("torch", "transformers", "datasets", "adapters", "numpy")
 """What importing a plugin module must not import."""
+WORDS = 3
+"""The fewest words that a docstring says anything with."""
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -138,8 +140,10 @@ def check_explains_itself(case: Case) -> None:
     """Docstring, one-sentence summary, source, and a README that names it."""
     plugin = case.plugin
     text = (plugin.__dict__.get("__doc__") or "").strip()
-    if len(text.split()) < 3:
-        raise CheckFailed("the class has no docstring that says what it does")
+    if (words := len(text.split())) < WORDS:
+        few = "has one word" if words == 1 else f"has {words} words"
+        has = f"the docstring of the class {few}" if words else "the class has no docstring"
+        raise CheckFailed(f"{has}: say in at least {WORDS} words what it does")
     if not plugin.summary.strip() or "\n" in plugin.summary.strip() or not plugin.summary.strip().endswith("."):
         raise CheckFailed("summary must be one sentence on one line that ends with a full stop")
     if not plugin.source.strip():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import keyword
 import re
 import shutil
@@ -16,7 +18,7 @@ from string import Template
 
 from evenhand import __version__
 from evenhand.cache import storing
-from evenhand.discovery import BUILT_IN
+from evenhand.discovery import BUILT_IN, normalised
 from evenhand.errors import UsageError
 from evenhand.known_plugins import KNOWN_PLUGINS
 from evenhand.near_match import did_you_mean
@@ -80,7 +82,8 @@ def _values(name: str) -> dict[str, str]:
     if name == BUILT_IN or name in KNOWN_PLUGINS:
         owner = "the toolkit" if name == BUILT_IN else KNOWN_PLUGINS[name]
         raise UsageError(f"the name {name!r} belongs to {owner}", where="new", do=f"toolkit new my-{name}")
-    if keyword.iskeyword(package) or package in sys.stdlib_module_names or package.startswith("evenhand"):
+    python = keyword.iskeyword(package) or package in sys.stdlib_module_names
+    if python or package.startswith("evenhand") or _is_required(name, package):
         what = f"a package called {package!r} would stand in the way of Python's or the toolkit's own"
         raise UsageError(what, where="new", do=f"toolkit new my-{name}")
     return {
@@ -89,6 +92,18 @@ def _values(name: str) -> dict[str, str]:
         "class_name": "".join(part.capitalize() for part in name.split("-")),
         "version": ".".join(__version__.split(".")[:2]),
     }
+
+
+def _is_required(name: str, package: str) -> bool:
+    """Whether the toolkit needs a distribution of this name, or one that installs a package of this name."""
+    declared = importlib.metadata.requires("evenhand") or []
+    needed = {normalised(found[0]) for line in declared if (found := re.match(r"[\w.-]+", line))}
+    if normalised(name) in needed:
+        return True
+    if importlib.util.find_spec(package) is None:
+        return False  # the usual case: who owns which package need not be read
+    owners = importlib.metadata.packages_distributions().get(package, [])
+    return not needed.isdisjoint(normalised(owner) for owner in owners)
 
 
 def _words(folder: Traversable, values: dict[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -215,6 +216,13 @@ def test_result_types(examples: ModuleType) -> None:
     monitor = Monitor(name="m", observe=lambda seen: ["odd"])  # type: ignore[list-item]
     said = broken(examples, "LengthMonitor", **hook("monitoring", lambda self, run: monitor), kinds=("masked",))
     assert reason(said, "result_types") == "monitor 'm' gave str, not a Finding or Intervention"
+    for part, what in (("observe", "findings and interventions"), ("probes", "requests")):
+        calls: dict[str, Any] = {"observe": lambda seen: [], part: lambda seen: None}
+        silent = Monitor(name="m", **calls)
+        made = hook("monitoring", lambda self, run, silent=silent: silent)
+        assert reason(broken(examples, "LengthMonitor", **made, kinds=("masked",)), "result_types") == (
+            f"monitor 'm': `{part}` returned NoneType, it must return a list of {what}, which may be empty"
+        )
     records = [ItemRecord(id="1", cluster="1", values={"x": 1.0})]
     for metrics, expected in (
         ([Metric(name="y", value="y", target=0, primary=True)], "no record has the value 'y'"),
@@ -237,9 +245,25 @@ def test_result_types(examples: ModuleType) -> None:
         row = run_check(broken(examples, "TwoSentences", **made, kinds=("causal",)), "result_types")
         assert row.status == status and why in row.reason
     shapes = DecodingRule(name="r", next_logits=lambda ids, logits, contexts: logits[:, :5])
-    assert "instead of logits" in reason(
-        broken(examples, "Flatter", **hook("decoding", lambda self, run: shapes)), "result_types"
+    assert reason(broken(examples, "Flatter", **hook("decoding", lambda self, run: shapes)), "result_types") == (
+        "DecodingRule 'r': `next_logits` returned a tensor of shape [20, 5], it must return logits of shape [20, 969]"
     )
+
+
+def test_what_does_nothing_passes_with_a_note(examples: ModuleType) -> None:
+    rest = "; in a run a step that changes nothing fails, so try it on a text of yours"
+    idle = DataTransform(fn=lambda rows: rows)
+    lazy = DecodingRule(name="r", next_logits=lambda ids, logits, contexts: logits)
+    for base, stage, part, what in (
+        ("KeepShort", "data", idle, "it changed none of the 24 rows of the checks"),
+        ("Flatter", "decoding", lazy, "it changed no distribution on the texts of the checks"),
+        ("Bottleneck", "architecture", ModelTransform(apply=lambda m, a: None, revert=lambda m: None),
+         "it changed no logit on the texts of the checks"),
+    ):  # fmt: skip
+        plugin = broken(examples, base, **hook(stage, lambda self, run, part=part: part), shapes_training=False)
+        assert run_check(plugin, "result_types") == Row("result_types", "passed", f"note: {what}{rest}")
+    for base in ("KeepShort", "Flatter", "Bottleneck"):
+        assert run_check(getattr(examples, base), "result_types") == Row("result_types", "passed")
 
 
 def test_seeded(examples: ModuleType) -> None:
@@ -379,7 +403,17 @@ def test_model_contract(examples: ModuleType) -> None:
     flat = broken(examples, "QuietLogits", **hook("objective", constant), kinds=("causal",))
     assert reason(flat, "model_contract") == "loss term 'c' gave no gradient on sentences about people"
     wide = broken(examples, "QuietLogits", **hook("objective", rows), kinds=("causal",))
-    assert reason(wide, "model_contract").startswith("loss term 'c' must give a scalar tensor, it gave tensor(")
+    for check in ("result_types", "seeded", "inputs_untouched", "model_contract", "composes"):
+        assert re.fullmatch(
+            r"LossTerm 'c': `fn` returned a tensor of shape \[\d+\], it must return a tensor with one element",
+            reason(wide, check),
+        ), check
+    narrow = DecodingRule(name="r", next_logits=lambda ids, logits, contexts: logits[:, :5])
+    assert re.fullmatch(
+        r"DecodingRule 'r': `next_logits` returned a tensor of shape \[\d+, 5\], it must return logits of shape "
+        r"\[\d+, \d{3}\]",
+        reason(broken(examples, "Flatter", **hook("decoding", lambda self, run: narrow)), "model_contract"),
+    )
 
     def counting(self: Any, run: Any) -> DecodingRule:
         calls: list[int] = []
@@ -450,13 +484,14 @@ def test_offline_also_when_the_plugin_hides_it(examples: ModuleType) -> None:
 
 def test_explains_itself(examples: ModuleType) -> None:
     changes: dict[str, dict[str, Any]] = {
-        "the class has no docstring that says what it does": {},
+        "the class has no docstring: say in at least 3 words what it does": {},
+        "the docstring of the class has 2 words: say in at least 3 words what it does": {"__doc__": "Two sentences."},
         "summary must be one sentence on one line that ends with a full stop": {"summary": "Flat"},
         "source is empty: name the paper that the method comes from, or say it is your own": {"source": ""},
     }
     for expected, change in changes.items():
-        text = {"__doc__": "Divides logits by a number."} if change else {}
-        assert reason(broken(examples, "Flatter", **text, **change), "explains_itself") == expected
+        text = {"__doc__": "Divides logits by a number.", **change} if change else {}
+        assert reason(broken(examples, "Flatter", **text), "explains_itself") == expected
 
 
 # ------------------------------------------------------------------------------------------------- reports

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from evenhand.known_plugins import KNOWN_PLUGINS
 from evenhand_sdk.conformance import check_plugin
 
 README = Path(__file__).parents[2] / "README.md"
@@ -41,3 +42,8 @@ def test_the_plugin_of_the_readme_passes_the_conformance_checks(shown: ModuleTyp
 
 def test_it_has_about_the_length_that_the_heading_says(shown: ModuleType) -> None:
     assert len(Path(str(shown.__file__)).read_text(encoding="utf-8").strip().splitlines()) <= 20
+
+
+def test_nothing_that_is_built_is_said_not_to_be() -> None:
+    (line,) = re.findall(r"^- Not built: (.*)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [name for name in KNOWN_PLUGINS if name.replace("-", " ") in line.replace("-", " ").lower()] == []

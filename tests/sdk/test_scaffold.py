@@ -56,6 +56,14 @@ def test_what_a_project_consists_of(tmp_path: Path) -> None:
             "new: a package called 'json' would stand in the way of Python's or the toolkit's own\n"
             "  toolkit new my-json",
         ),
+        *(
+            (
+                name,
+                f"new: a package called {name.replace('-', '_')!r} would stand in the way of Python's or the toolkit's "
+                f"own\n  toolkit new my-{name}",
+            )
+            for name in ("numpy", "torch", "datasets", "rich-click", "import-linter", "importlinter")
+        ),
     ],
 )
 def test_names_that_cannot_be_used(tmp_path: Path, name: str, message: str) -> None:

@@ -30,7 +30,11 @@ def test_it_gives_back_the_very_rows_and_keeps_its_numbers(run: Any) -> None:
     transform = plugin.data(run, "train", None)
     assert transform.looks_on and transform.fn(rows) is rows
     assert transform.account().kept == 7
-    assert transform.facts == {"texts": 6, "duplicates": round(1 / 6, 4)}
+    assert transform.facts == {
+        "texts": 6, "texts that mention female": "16.7%", "texts that mention male": "33.3%",
+        "duplicate texts": "16.67%",
+    }  # fmt: skip
+    assert transform.files == (FILE,)
     stored = json.loads((run.folder / FILE).read_text(encoding="utf-8"))
     assert stored["axes"]["gender"]["mentions"] == {"female": 1, "male": 2}
     corpus, gender = plugin.transparency(run, None, None)
@@ -102,7 +106,8 @@ def test_texts_that_are_too_long_are_not_read_and_are_named(run: Any) -> None:
     assert transform.fn(rows) is rows
     assert (transform.account().read, transform.account().kept) == (7, 7)
     assert transform.facts == {
-        "texts": 6, "duplicates": round(1 / 6, 4), "rows not read, longer than 20 characters": 1
+        "texts": 6, "texts that mention female": "16.7%", "texts that mention male": "33.3%",
+        "duplicate texts": "16.67%", "rows not read, longer than 20 characters": 1,
     }  # fmt: skip
     corpus, gender = plugin.transparency(run, None, None)
     assert facts_of(corpus) == {

@@ -46,6 +46,25 @@ class Double(Mitigation):
         return DataTransform(fn=fn)
 
 
+class Look(Plugin):
+    """Counts the rows, and writes the number into a file."""
+
+    name = "trial-look"
+    summary = "Counts rows."
+    looks_on = True
+
+    @hookimpl
+    def data(self, run, split, model):
+        facts = {}
+
+        def fn(rows):
+            facts["letters"] = sum(map(len, rows["text"]))
+            (run.folder / "letters.txt").write_text(str(facts["letters"]))
+            return rows
+
+        return DataTransform(fn=fn, facts=facts, files=("letters.txt",), looks_on=True)
+
+
 class Pull(Mitigation):
     """A loss on the size of the logits."""
 

@@ -69,6 +69,7 @@ class CorpusAudit(Plugin):
     summary = "Audits the training text: groups, pronouns, words beside them, labels and duplicates; changes nothing."
     source = "Bordia and Bowman 2019 (co-occurrence bias); Gebru et al. 2021 (datasheets); PMI with a Dirichlet prior"
     Options = CorpusAuditOptions
+    looks_on = True
 
     _audit: Audit | None = None
 
@@ -90,16 +91,14 @@ class CorpusAudit(Plugin):
                 labels = (row[o.labels] for row in other)
                 found = audit((row["text"] for row in one), axes, labels=labels, options=o)
             self._audit = found
-            facts.update({"texts": found.counts.documents, "duplicates": round(found.counts.duplicate_rate, 4)})
-            if found.too_long:
-                facts[found.not_read] = found.too_long
+            facts.update(found.facts())
             (run.folder / FILE).write_text(json.dumps(found.tables(), ensure_ascii=False, indent=1), encoding="utf-8")
             return rows
 
         def account() -> RowAccount | None:
             return RowAccount(read=self._audit.read, kept=self._audit.read) if self._audit else None
 
-        return DataTransform(fn=fn, facts=facts, account=account, looks_on=True)
+        return DataTransform(fn=fn, facts=facts, account=account, looks_on=True, files=(FILE,))
 
     @hookimpl
     def transparency(self, run: RunContext, model: PreTrainedModel, result: Any) -> list[Section]:
@@ -107,7 +106,7 @@ class CorpusAudit(Plugin):
             raise UsageError(
                 "no training text has passed this step",
                 where=f"step {run.step_id!r}",
-                do="put it before a `train`; without a training, use evenhand_standard.data.corpus_audit.audit",
+                do="give the step text by [data] train; without a run, use evenhand_standard.data.corpus_audit.audit",
             )
         return self._audit.sections()
 
@@ -127,6 +126,18 @@ class Audit:
     def not_read(self) -> str:
         """What the report calls the rows that are too long."""
         return f"rows not read, longer than {self.options.max_characters:,} characters"
+
+    def facts(self) -> dict[str, Any]:
+        """In a few words: texts, how many of them name each group, and how many are there twice."""
+        n = max(1, self.counts.documents)
+        named = {
+            f"texts that mention {group}": f"{axis.texts[group] / n:.1%}"
+            for axis in self.counts.axes
+            for group in axis.axis.groups
+        }
+        not_read = {self.not_read: self.too_long} if self.too_long else {}
+        twice = {"duplicate texts": f"{self.counts.duplicate_rate:.2%}"}
+        return {"texts": self.counts.documents, **named, **twice, **not_read}
 
     def sections(self) -> list[Section]:
         """One section for the corpus and one for each axis."""
