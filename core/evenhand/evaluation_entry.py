@@ -26,7 +26,8 @@ def measured_entry(
     undefined.
 
     Values stand under `after`, as those of a run's result do; `axes` has the decisive metric within each axis of the
-    items. The same seed draws the same clusters as `compare_benchmark`. Raises PluginFault for records that are not sound, and for a benchmark without metrics.
+    items. The same seed draws the same clusters as `compare_benchmark`. Raises PluginFault for records that are not
+    sound, and for a benchmark without metrics.
     """
     import numpy as np
 
