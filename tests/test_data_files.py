@@ -155,6 +155,18 @@ def test_a_file_without_rows_is_told(tmp_path: Path, name: str, content: str, li
     assert told(path, DataUnreadable, limit=limit) == f"{path}: the file has no rows\n  name a file with rows"
 
 
+@pytest.mark.parametrize("limit", [None, 1])
+@pytest.mark.parametrize(("name", "mark"), [("rows.csv", ","), ("rows.tsv", "\t")])
+def test_two_columns_of_one_name_are_told(tmp_path: Path, name: str, mark: str, limit: int | None) -> None:
+    file = tmp_path / name
+    file.write_text(mark.join(("text", "id", "text")) + "\n" + mark.join(("a", "1", "b")) + "\n", encoding="utf-8")
+    assert told(file, DataUnreadable, limit=limit) == (
+        f"{file}, line 1: two columns have the name 'text'\n"
+        "  its columns: text, id, text\n"
+        "  give each column a name of its own"
+    )
+
+
 def test_a_file_that_is_not_packed_as_its_name_says_is_told(tmp_path: Path) -> None:
     for name in ("a.jsonl.gz", "a.txt.gz"):
         (tmp_path / name).write_text("He.\n")

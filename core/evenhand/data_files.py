@@ -79,6 +79,7 @@ def _first_rows(path: Path, limit: int, column: str, fit: Fit) -> Read:
     kind = kind_of(path) or ""
     if kind == ".txt":
         return Read(Dataset.from_dict({"text": list(islice(_lines(str(path)), limit))}))
+    _demand_names(path, kind)
     parts, found = [], 0
     try:
         with _reading(path, _no_such(kind)):
@@ -204,6 +205,7 @@ def _rows_of_file(path: Path) -> Read:
     kind = kind_of(path) or ""
     if kind == ".txt":
         return Read(_text_rows(path))
+    _demand_names(path, kind)
     try:
         with _reading(path, _no_such(kind)):
             return Read(load_dataset(READERS[kind], data_files=str(path), split="train", **_extra(kind)))
@@ -211,6 +213,24 @@ def _rows_of_file(path: Path) -> Read:
         if kind != ".jsonl" or not has_halves(path):
             raise
     return _read_without_halves(path, lambda line: False)
+
+
+def _demand_names(path: Path, kind: str) -> None:
+    """Raise DataUnreadable for a table of which two columns have one name, since one of them would be lost."""
+    if kind not in (".csv", ".tsv"):
+        return
+    separator, quoting = ("\t", csv.QUOTE_NONE) if kind == ".tsv" else (",", csv.QUOTE_MINIMAL)
+    first: list[str] = []
+    with contextlib.suppress(OSError, EOFError, ValueError, csv.Error), opened_text(path) as stream:
+        first = next((row for row in csv.reader(stream, delimiter=separator, quoting=quoting) if row), [])
+    twice = sorted({name for name in first if name and first.count(name) > 1})
+    if twice:
+        raise DataUnreadable(
+            f"two columns have the name {twice[0]!r}",
+            where=f"{path}, line 1",
+            known=f"its columns: {', '.join(first)}",
+            do="give each column a name of its own",
+        )
 
 
 def _read_without_halves(path: Path, enough: Callable[[bytes], bool]) -> Read:
