@@ -219,10 +219,10 @@ def _demand_names(path: Path, kind: str) -> None:
     """Raise DataUnreadable for a table of which two columns have one name, since one of them would be lost."""
     if kind not in (".csv", ".tsv"):
         return
-    separator, quoting = ("\t", csv.QUOTE_NONE) if kind == ".tsv" else (",", csv.QUOTE_MINIMAL)
     first: list[str] = []
     with contextlib.suppress(OSError, EOFError, ValueError, csv.Error), opened_text(path) as stream:
-        first = next((row for row in csv.reader(stream, delimiter=separator, quoting=quoting) if row), [])
+        plain = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE) if kind == ".tsv" else csv.reader(stream)
+        first = next((row for row in plain if row), [])
     twice = sorted({name for name in first if name and first.count(name) > 1})
     if twice:
         raise DataUnreadable(
