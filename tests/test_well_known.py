@@ -14,7 +14,7 @@ def swapped(text: str, axis: str, target: str | None = None) -> str:
 def test_the_file_has_each_name_once_and_no_first_name_alone() -> None:
     file = resources.files("evenhand_sdk") / "packs" / "well-known.en.txt"
     names = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    assert len(names) == len(set(names)) == len(people_known_in("en")) > 10_000
+    assert len(names) == len(set(names)) > 10_000 and people_known_in("en").issuperset(names)
     assert all(name == name.strip() and name for name in names)
     gender = load_axis("gender")
     first = {name.lower() for row in gender.names for name in row if name}
@@ -48,4 +48,5 @@ def test_what_is_said_of_them_stays_and_what_is_said_of_others_does_not() -> Non
 
 def test_their_names_are_no_group_words_of_other_axes() -> None:
     assert swapped("Sanjay Dutt sang.", "race", "white") == "Sanjay Dutt sang."
+    assert swapped("They met Donald Trump.", "race", "black") == "They met Donald Trump.", "known by the gender pack"
     assert swapped("Sanjay Miller sang.", "race", "white") != "Sanjay Miller sang."

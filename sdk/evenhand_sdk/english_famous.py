@@ -7,9 +7,7 @@ The names are those of the gender pack and of `well_known.py`, which every axis 
 from __future__ import annotations
 
 import re
-from functools import cache
 
-from evenhand_sdk.axes import load_axis
 from evenhand_sdk.well_known import people_known_in
 
 _PART = r"(?:[A-Z][\w.'’-]*|van|von|de|da|of|the)"
@@ -19,13 +17,6 @@ _NAME_AND_IS = re.compile(
     r"(?:an?|the|also|not|[a-z]+ly) (?:[\w-]+ ){0,3}\Z"
 )
 _REACH = 170
-
-
-@cache
-def _names() -> frozenset[str]:
-    pack = load_axis("gender", "en")
-    listed = (phrase for entry in pack.do_not_flip if entry.scope == "person" for phrase in entry.phrases)
-    return frozenset(phrase for phrase in listed if "{" not in phrase).union(people_known_in("en"))
 
 
 def is_said_of_famous(text: str, start: int, end: int) -> bool:
@@ -41,9 +32,10 @@ def is_said_of_famous(text: str, start: int, end: int) -> bool:
 
 def _begins_with_known(words: list[str]) -> bool:
     return any(
-        " ".join(words[:count]).removesuffix("'s").rstrip(".,") in _names() for count in range(len(words), 0, -1)
+        " ".join(words[:count]).removesuffix("'s").rstrip(".,") in people_known_in("en")
+        for count in range(len(words), 0, -1)
     )
 
 
 def _ends_with_known(words: list[str]) -> bool:
-    return any(" ".join(words[place:]) in _names() for place in range(len(words)))
+    return any(" ".join(words[place:]) in people_known_in("en") for place in range(len(words)))

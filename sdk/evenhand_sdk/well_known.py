@@ -1,8 +1,8 @@
 """People of history, science, art, sport, scripture and fiction whom a general reader knows by the name as written.
 
-Who they are is a fact, so that nothing which is said of them is exchanged. The English gender pack has more of them;
-these hold for every English axis that has first names. One name stands on each line of `packs/well-known.LANGUAGE.txt`,
-below a line `# category`; a single word is there only if it is no usual name of others.
+Who they are is a fact, so that nothing which is said of them is exchanged, on any axis that has first names. They are
+those of the language's gender pack and of `packs/well-known.LANGUAGE.txt`, where one name stands on each line, below a
+line `# category`; a single word is there only if it is no usual name of others.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
+from evenhand_sdk.axes import load_axis
 from evenhand_sdk.word_parts import parts
 
 
@@ -22,7 +23,9 @@ def people_known_in(language: str) -> frozenset[str]:
     if not file.is_file():
         return frozenset()
     lines = file.read_text(encoding="utf-8").splitlines()
-    return frozenset(line for line in lines if line and not line.startswith("#"))
+    pack = load_axis("gender", language).do_not_flip
+    listed = (phrase for entry in pack if entry.scope == "person" for phrase in entry.phrases if "{" not in phrase)
+    return frozenset(line for line in lines if line and not line.startswith("#")).union(listed)
 
 
 @cache
