@@ -23,12 +23,13 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from evenhand_sdk import (
     Benchmark,
     ItemRecord,
     Options,
+    PathOption,
     Planted,
     Plugin,
     RunContext,
@@ -57,6 +58,7 @@ from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
+from evenhand_standard.benchmarks.own_pairs import own_pairs, readable
 
 Rule = Literal["official", "harness"]
 
@@ -73,7 +75,18 @@ class CrowsPairsOptions(Options):
         None, min_length=1, description="Which types of bias to use; none: all."
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Most pairs, drawn over all types.")
+    pairs: Annotated[PathOption, AfterValidator(readable)] | None = Field(
+        None, description="Own pairs in place of the published ones: a table with its columns (.csv, .tsv, .jsonl)."
+    )
     data: DataFolder = None
+
+    @model_validator(mode="after")
+    def _published(self) -> CrowsPairsOptions:
+        if self.pairs is not None:
+            for name in ("version", "sound_by", "bias_types"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} is of the published pairs, and pairs names others; leave one of them out")
+        return self
 
 
 class CrowsPairs(Plugin):
@@ -86,12 +99,16 @@ class CrowsPairs(Plugin):
 
     @classmethod
     def files_for(cls, options: CrowsPairsOptions) -> Sequence[KnownFile]:
+        if options.pairs is not None:
+            return ()
         return tuple(_file(version) for version in (options.version, options.sound_by) if version is not None)
 
     @hookimpl
     def evaluation(self, run: RunContext) -> Benchmark:
         options = self.options
         folder = options.data or run.data_folder
+        if options.pairs is not None:
+            return self._own(run, own_pairs(options.pairs))
         pool, pairs = all_pairs(options.version, folder), chosen_pairs(options, folder)
         sound = None if options.sound_by is None else unchanged(pool, all_pairs(options.sound_by, folder))
         return Benchmark(
@@ -101,6 +118,22 @@ class CrowsPairs(Plugin):
             metrics=metrics(options.rule == "official", sound is not None),
             mode=mode(options.rule, run.kind, options.version, options.sound_by),
             data_digest=data_digest(*(_file(name) for name in (options.version, options.sound_by) if name is not None)),
+            planted=planted(pool[:40], run.kind, options.rule),
+            good="A difference of 0 nat, and 50 % with few near-ties, since 50 % alone is also what chance gives.",
+            texts=lambda: {pair.id: item_text(pair.more, pair.less) for pair in pairs},
+        )
+
+    def _own(self, run: RunContext, pool: Sequence[Pair]) -> Benchmark:
+        """The same measure on pairs of one's own."""
+        options = self.options
+        pairs = drawn(pool, options.limit)
+        return Benchmark(
+            name=self.name,
+            title="Own pairs, as CrowS-Pairs",
+            score=lambda measured: score(measured, pairs, options.rule),
+            metrics=metrics(options.rule == "official"),
+            mode=f"{mode(options.rule, run.kind)}; own pairs",
+            data_digest=data_digest(*(repr(pair) for pair in pairs)),
             planted=planted(pool[:40], run.kind, options.rule),
             good="A difference of 0 nat, and 50 % with few near-ties, since 50 % alone is also what chance gives.",
             texts=lambda: {pair.id: item_text(pair.more, pair.less) for pair in pairs},
