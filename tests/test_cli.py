@@ -91,7 +91,8 @@ def test_validate_shows_the_steps(site: Any, recipe: Any) -> None:
         "     benchmarks  stage       from\n"
         "  1  word-count  evaluation  fake-sound 1.0\n"
         "\n"
-        "Note: the model 'tiny' is on no shelf and in no folder here: the run will ask the hub for it.\n"
+        "Note: the model 'tiny' is on no shelf and in no folder here: HF_HUB_OFFLINE is set, so only its cache has "
+        "it.\n"
         "\n"
         "Note: [data] names no text, so the training reads builtin:everyday.\n"
     )

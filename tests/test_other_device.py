@@ -79,9 +79,17 @@ def test_a_run_trains_measures_and_saves_there(tmp_path: Path, own_cache: Path, 
     assert all(value == value for value in values)
 
 
-@pytest.mark.parametrize("use", ["leace", "sentence-debias", "attention-temperature"])
-def test_a_fitted_step_works_there(use: str, tmp_path: Path, own_cache: Path, device: torch.device) -> None:
-    assert _run(tmp_path, [{"use": use}])["status"] == "complete"
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"use": "leace"},
+        {"use": "sentence-debias"},
+        {"use": "attention-temperature", "texts": 4, "samples": 2, "quality": 0.01},
+    ],
+    ids=lambda step: step["use"],
+)
+def test_a_fitted_step_works_there(step: dict[str, Any], tmp_path: Path, own_cache: Path, device: torch.device) -> None:
+    assert _run(tmp_path, [step])["status"] == "complete"
 
 
 def test_scores_there_are_the_scores_here(own_cache: Path) -> None:

@@ -19,10 +19,10 @@ OTHER = {"gradient-choice": "selective-update"}
 """A recipe that is not called after the technique it shows."""
 QUICK: dict[str, dict[str, Any]] = {
     "activation-steering": {"pairs": 120, "least_accuracy": 0.0},
-    "attention-steering": {"pairs": 4, "texts": 4, "quality": 0.01},
-    "attention-temperature": {"pairs": 4, "texts": 4},
+    "attention-steering": {"pairs": 4, "texts": 4, "samples": 2, "quality": 0.01},
+    "attention-temperature": {"pairs": 4, "texts": 4, "samples": 2, "quality": 0.01},
     "gradient-choice": {"texts": 8},
-    "head-pruning": {"pairs": 4, "texts": 4, "share": 0.3, "protect": 0.0},
+    "head-pruning": {"pairs": 4, "texts": 4, "samples": 2, "share": 0.3, "protect": 0.0, "quality": 0.01},
     "inlp": {"pairs": 32, "rounds": 2},
     "leace": {"pairs": 32},
     "model-editing": {"pairs": 16, "texts": 8},
