@@ -62,7 +62,7 @@ def test_what_a_project_consists_of(tmp_path: Path) -> None:
                 f"new: a package called {name.replace('-', '_')!r} would stand in the way of Python's or the toolkit's "
                 f"own\n  toolkit new my-{name}",
             )
-            for name in ("numpy", "torch", "datasets", "rich-click", "import-linter", "importlinter")
+            for name in ("numpy", "torch", "datasets", "rich-click", "import-linter")
         ),
     ],
 )
@@ -71,6 +71,12 @@ def test_names_that_cannot_be_used(tmp_path: Path, name: str, message: str) -> N
         create(name, tmp_path)
     assert str(caught.value) == message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_that_a_required_distribution_installs_under_another_name_cannot_be_used(tmp_path: Path) -> None:
+    pytest.importorskip("importlinter")  # of import-linter
+    with pytest.raises(UsageError, match="a package called 'importlinter' would stand in the way"):
+        create("importlinter", tmp_path)
 
 
 def test_a_stage_without_a_first_plugin(tmp_path: Path) -> None:
