@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evenhand_sdk import counterfactuals, load_axis
-
-GENDER = load_axis("gender")
-
-
-def swapped(text: str) -> str:
-    found = counterfactuals(text, GENDER)
-    return found[0].text if found else text
+from swapping import swapped
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,7 @@
 
 import pytest
 
-from evenhand_sdk import counterfactuals
-
-
-def swapped(text: str) -> str:
-    found = counterfactuals(text, "gender")
-    return found[0].text if found else text
+from swapping import swapped
 
 
 @pytest.mark.parametrize(

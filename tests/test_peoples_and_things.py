@@ -3,12 +3,7 @@ file."""
 
 import pytest
 
-from evenhand_sdk import counterfactuals
-
-
-def swapped(text: str, axis: str, target: str) -> str:
-    found = counterfactuals(text, axis, target)
-    return found[0].text if found else text
+from swapping import swapped
 
 
 @pytest.mark.parametrize(
