@@ -7,14 +7,12 @@ import json
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from evenhand.data import find, no_column
-from evenhand.data_files import is_empty, no_rows
+from evenhand.data_files import header_of, is_empty, no_rows
 from evenhand.data_kinds import kind_of, opened_text
 from evenhand.errors import DataNotFound, DataUnreadable
 
-TABS: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
 BEGINNING = 64 * 1024
 """So many letters of a file are looked at for rows."""
 ROWS = 1000
@@ -58,9 +56,7 @@ def columns_of(path: Path) -> list[str] | None:
         if kind == ".txt":
             return ["text"]
         if kind in (".csv", ".tsv"):
-            with opened_text(path) as stream:
-                rows = csv.reader(stream, **(TABS if kind == ".tsv" else {}))
-                return next((row for row in rows if row), None)
+            return header_of(path, kind)
         if kind == ".jsonl":
             return _of_lines(path)
         if kind == ".parquet":

@@ -215,14 +215,20 @@ def _rows_of_file(path: Path) -> Read:
     return _read_without_halves(path, lambda line: False)
 
 
+def header_of(path: Path, kind: str) -> list[str] | None:
+    """The names of the columns of a .csv or .tsv file; None for an empty one. Raises what reading it raises."""
+    with opened_text(path) as stream:
+        plain = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE) if kind == ".tsv" else csv.reader(stream)
+        return next((row for row in plain if row), None)
+
+
 def _demand_names(path: Path, kind: str) -> None:
     """Raise DataUnreadable for a table of which two columns have one name, since one of them would be lost."""
     if kind not in (".csv", ".tsv"):
         return
     first: list[str] = []
-    with contextlib.suppress(OSError, EOFError, ValueError, csv.Error), opened_text(path) as stream:
-        plain = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE) if kind == ".tsv" else csv.reader(stream)
-        first = next((row for row in plain if row), [])
+    with contextlib.suppress(OSError, EOFError, ValueError, csv.Error):
+        first = header_of(path, kind) or []
     twice = sorted({name for name in first if name and first.count(name) > 1})
     if twice:
         raise DataUnreadable(
