@@ -191,16 +191,32 @@ def test_a_few_rows_are_multiplied_from_the_other_side(shape, monkeypatch):
     assert calls == {1: [], 2: [wide, narrow, turned], 3: [wide, turned], 4: [wide, turned], 5: []}[rows]
 
 
-@pytest.mark.parametrize(("at_home", "names"), [(True, set()), (False, {"gate_proj", "up_proj", "down_proj"})])
-def test_where_mkl_is_at_home_few_rows_in_float32_are_left_to_it(at_home, names, monkeypatch):
-    monkeypatch.setattr("evenhand.fast_products.mkl_is_at_home", lambda: at_home)
+@pytest.mark.parametrize(("rows", "small", "usual"), [(1, 59, 1), (3, 59, 1), (4, 59, 0), (4, 60, 1)])
+def test_where_mkl_is_at_home_up_to_three_rows_in_float32_and_small_layers_are_left_to_it(
+    rows, small, usual, monkeypatch
+):
+    monkeypatch.setattr("evenhand.fast_products.SMALL", small)
+    monkeypatch.setattr("evenhand.fast_products.mkl_is_at_home", lambda: True)
+    calls = []
+    plain = nn.functional.linear
+    monkeypatch.setattr(nn.functional, "linear", lambda *x: calls.append(len(x[0])) or plain(*x))
+    layers = nn.ModuleList([nn.Linear(6, 10)])
+    x = torch.randn(rows, 6)
+    with torch.no_grad():
+        wanted = layers[0](x)
+        calls.clear()
+        with fast_products(layers, "float32", blocks=False):
+            found = layers[0](x)
+    assert calls == [rows] * usual  # of 6 x 10 weights
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_the_many_rows_of_a_measurement_gain_from_the_activation():
     block = Gated(nn.SiLU())
     with fast_products(block, "float32", blocks=False):
-        assert patched(block) == names
-    with fast_products(block, "float32"):  # the many rows of a measurement gain from the activation
-        assert "" in patched(block)
-    with fast_products(block.bfloat16(), "bfloat16", blocks=False):
         assert patched(block) == {"gate_proj", "up_proj", "down_proj"}
+    with fast_products(block, "float32"):
+        assert "" in patched(block)
 
 
 def test_layers_that_read_the_same_input_share_its_conversion_until_it_changes():

@@ -532,12 +532,8 @@ def test_an_end_token_inside_a_context_ends_nothing() -> None:
         assert list(response.token_ids) == by_hand(model, tokenizer, response.request.prompt, [rule], 6)
 
 
-@pytest.mark.parametrize("at_home", [False, True])
-def test_other_products_for_contexts_leave_no_trace_also_after_an_error(
-    at_home: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A batch with contexts is multiplied by another library where MKL is not at home; rows without any never are."""
-    monkeypatch.setattr("evenhand.fast_products.mkl_is_at_home", lambda: at_home)
+def test_other_products_for_contexts_leave_no_trace_also_after_an_error() -> None:
+    """A batch with contexts is multiplied by another library; rows without any never are."""
     model, tokenizer = tiny_causal()
     told_rule = told(tokenizer, "The old town")
 
@@ -555,7 +551,7 @@ def test_other_products_for_contexts_leave_no_trace_also_after_an_error(
     rules = [told_rule, DecodingRule(name="look", next_logits=look)]
     with pytest.raises(RuntimeError, match="a rule broke"):
         generate(model, tokenizer, requests(), rules=rules)
-    assert (during[0] == 0) is at_home and exchanged() == []
+    assert during[0] > 0 and exchanged() == []
     alone: list[int] = []
     generate(
         model, tokenizer, requests(),

@@ -65,7 +65,7 @@ class Reader:
         self.cache, self.mask, self.cached = None, None, []
 
     def multiply_many(self, many: bool) -> None:
-        """Where MKL is not at home it multiplies a few rows at twice the price of one, oneDNN at nearly the same price.
+        """A few rows cost PyTorch's own products up to twice the price of one, and fast products nearly the same price.
 
         Rows without contexts are left to the library's own products, so that they stay plain `generate` bit by bit.
         """

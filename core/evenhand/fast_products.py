@@ -9,7 +9,8 @@ feed-forward blocks of the two usual forms become products that end in their act
 
 A block is exchanged only if it is made of nothing but such layers and gives the same on a small sample; hooks on its
 parts keep it as it is, and so do those that come later, as long as they are there. Where gradients are computed, or not
-on a processor, nothing changes. The operators are those that PyTorch's own compiler emits for processors.
+on a processor, nothing changes. The operators are those that PyTorch's own compiler emits for processors. A layer that
+multiplies few rows again and again, as in writing, has its weights brought into oneDNN's order once (`laid_out`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 FEW = 4
 """Up to so many rows a product W x of MKL is faster than one of oneDNN, though x W^T, the usual one, is slower."""
+AT_HOME = 3
+"""Up to so many rows MKL's usual product takes hardly more than for one, where it is at home."""
+SMALL = 2**18
+"""A product by so few weights takes oneDNN longer to prepare than MKL to multiply."""
 SAMPLE = 8
 """Rows on which a block must give the same before it is exchanged."""
 SAME = {"float32": 1e-5, "bf16": 3e-2, "bfloat16": 3e-2}
@@ -42,18 +47,19 @@ def fast_products(
     """A block in which the linear layers of `model` run by oneDNN; all is put back.
 
     `precision`: `float32`, `bfloat16` (of the weights), or `bf16` (autocast over float32 weights); others do nothing.
-    Without `blocks` only linear layers are exchanged, which costs next to nothing to begin and to end; for few rows in
-    float32, where MKL is at home, its own products are the fastest and nothing is exchanged. A block around
-    this one, in another format, stays in force, unless `within` is false: then its products are put aside.
+    Without `blocks` only linear layers are exchanged, which costs next to nothing to begin and to end, and what was
+    brought into order stays for later ones. A block around this one, in another format, stays in force, unless
+    `within` is false: then its products are put aside.
     """
     before = _within.get()
     block = _Block(precision)
     _within.set((*(b for b in before if within or b.precision == precision or not b.acts_on(model)), block))
     try:
-        at_home = precision == "float32" and not blocks and mkl_is_at_home()
-        if not at_home and _available(model, precision):
-            products = _Products(precision, few=0 if blocks else FEW)
+        if _available(model, precision):
+            products = _Products(precision, writing=not blocks)
             layers = [m for m in model.modules() if products.takes(m)]
+            if products.order:
+                products.order.size = sum(products.size_of(layer) for layer in layers)
             found = [_feed_forward(m, products) for m in model.modules()] if blocks else []
             for module in layers:
                 block.exchange(module, products.of(module))
@@ -140,13 +146,27 @@ def _available(model: torch.nn.Module, precision: str) -> bool:
 
 
 class _Products:
-    """Linear layers as oneDNN calls; weights in bf16 are made once for the block."""
+    """Linear layers as oneDNN calls; weights in bf16 are made once for the block.
 
-    def __init__(self, precision: str, few: int = 0) -> None:
+    `writing`: few rows in float32 go to MKL where that is faster, and weights are brought into order.
+    """
+
+    def __init__(self, precision: str, writing: bool = False) -> None:
         import torch
 
-        self.precision, self.few = precision, few
+        from evenhand.laid_out import LaidOut
+
+        self.precision = precision
         self.dtype = torch.float32 if precision == "float32" else torch.bfloat16
+        self.order: LaidOut | None = None
+        self.turned = self.usual = self.small = 0
+        """Up to how many rows MKL multiplies from the other side, or as always; and up to how many weights."""
+        if writing and precision == "float32":
+            self.order = LaidOut()
+            if mkl_is_at_home():
+                self.usual, self.small = AT_HOME, SMALL
+            else:
+                self.turned = FEW
         self.read = (torch.float32, torch.bfloat16) if precision == "bf16" else (self.dtype,)
         """Formats of weights and inputs that the unchanged layer would take as well."""
         self._weights: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
@@ -164,6 +184,10 @@ class _Products:
         split = hasattr(weight, "full_tensor")  # between processes, by FSDP
         return not split and weight.dtype in self.read and weight.device.type == "cpu"
 
+    def size_of(self, module: Any) -> int:
+        """Bytes of a layer's weight."""
+        return int(module.weight.nbytes)
+
     def weights(self, module: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(weight [out, in], bias [out] or None) in the format of the products."""
         import torch
@@ -175,6 +199,13 @@ class _Products:
             bias = None if module.bias is None else module.bias.detach().to(self.dtype)
             found = self._weights[id(module)] = (weight.to(self.dtype), bias)
         return found
+
+    def in_order(self, module: Any, rows: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """As `weights`, for a product of oneDNN; the weight in its order where that is worth the while."""
+        weight, bias = self.weights(module)
+        if self.order is None or rows == 1:  # a row by itself has a kernel of its own
+            return weight, bias
+        return self.order.of(module, weight), bias
 
     def entering(self, x: torch.Tensor) -> torch.Tensor:
         """An input in the format of the products; layers that read the same one share the conversion."""
@@ -190,11 +221,15 @@ class _Products:
         """activation(x W^T + b), `x` [..., in]."""
         import torch
 
-        weight, bias = self.weights(module)
         rows = x.numel() // x.shape[-1]
-        if 1 < rows <= self.few and (rows == 2 or weight.shape[0] >= weight.shape[1]):
-            few = torch.mm(weight, x.reshape(rows, -1).t()).t().contiguous()
-            return (few if bias is None else few + bias).view(*x.shape[:-1], -1)
+        if rows <= self.usual or module.weight.numel() <= self.small:
+            return torch.nn.functional.linear(x, *self.weights(module))
+        if 1 < rows <= self.turned:
+            weight, bias = self.weights(module)
+            if rows == 2 or weight.shape[0] >= weight.shape[1]:
+                few = torch.mm(weight, x.reshape(rows, -1).t()).t().contiguous()
+                return (few if bias is None else few + bias).view(*x.shape[:-1], -1)
+        weight, bias = self.in_order(module, rows)
         scalars = [1.0] if activation == "swish" else []
         found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
             self.entering(x), weight, bias, activation, scalars, form

@@ -186,8 +186,8 @@ def identity_of(
 
 ENGINE = (
     "around_requests", "decoding_loop", "decoding_reader", "entering", "failing_requests", "fast_products", "filling",
-    "finite_logits", "generation", "given_up", "measured", "memory_errors", "model_insides", "pairs", "positions",
-    "processes", "processor", "ready_masks", "request_settings", "rule_application", "rule_processor",
+    "finite_logits", "generation", "given_up", "laid_out", "measured", "memory_errors", "model_insides", "pairs",
+    "positions", "processes", "processor", "ready_masks", "request_settings", "rule_application", "rule_processor",
     "scored_text", "scoring", "scoring_continuations", "scoring_forward", "scoring_gold", "scoring_packing",
     "scoring_precision", "scoring_rules", "sound_requests", "special_tokens",
 )  # fmt: skip
