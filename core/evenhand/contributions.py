@@ -174,6 +174,9 @@ class Effect:
     what: str
     """In a clause, with numbers: `conflicts removed in 12 of 80 steps`."""
     size: float
+    called_for: bool = True
+    """False: there was nothing for it to do, as for a remedy where no harm was found. That is recorded, and fails no
+    run."""
 
 
 @dataclass(frozen=True, kw_only=True)

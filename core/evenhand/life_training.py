@@ -253,7 +253,8 @@ def _prove_terms(life: Life, step: ResolvedStep, result: TrainingResult) -> None
     terms = _weighed(life, step)
     for owner, term in life.pending_terms:
         if isinstance(term, Aggregator) and len(terms) > 1 and (told := proofs.aggregator_proof(term, terms)):
-            life.prove(owner, [told])
+            demand = life.record_proofs if proofs.not_called_for(term) else life.prove
+            demand(owner, [told])
         if isinstance(term, Criterion) and result.watch is not None:
             life.prove(owner, [proofs.criterion_proof(term.name, result.watch, result.steps)])
         if isinstance(term, LossTerm) and (term.weight != 0):

@@ -251,6 +251,11 @@ def aggregator_proof(aggregator: Aggregator, terms: Sequence[str]) -> Proof | No
     return Proof("objective", effect.took, f"{aggregator.name}: {effect.what}", effect.size)
 
 
+def not_called_for(aggregator: Aggregator) -> bool:
+    """Whether an aggregator says that there was nothing for it to do."""
+    return aggregator.effect is not None and not aggregator.effect().called_for
+
+
 def criterion_proof(name: str, watch: Mapping[str, Any], steps: int) -> Proof:
     """How often a criterion was looked at, and which moment was kept for it."""
     looks = [look for look in watch["looks"] if look["criterion"] is not None]

@@ -20,6 +20,7 @@ from evenhand.errors import NoEffect, UsageError
 from evenhand.proofs import objective_proof
 from evenhand_sdk import LossTerm
 from evenhand_sdk.tiny import save_tiny, tiny_sentences
+from evenhand_standard.objective import gradient_aggregation
 from evenhand_standard.objective.gradient_aggregation import aggregator, gramian, weights_of
 from evenhand_standard.objective.margin_equalisation import MarginEqualisation
 from evenhand_standard.objective.mgda import MGDA
@@ -281,25 +282,26 @@ ALONG = ([2.0, 0.0], [1.0, 1.0])
 
 
 @pytest.mark.parametrize(
-    ("rule", "gradients", "took", "what"),
+    ("rule", "gradients", "took", "what", "called_for"),
     [
-        ("pcgrad", [CONFLICT, ALONG], True, "conflicts removed in 1 of 2 steps"),
-        ("pcgrad", [ALONG, ALONG], False, "conflicts removed in 0 of 2 steps"),
+        ("pcgrad", [CONFLICT, ALONG], True, "conflicts removed in 1 of 2 steps", True),
+        ("pcgrad", [ALONG, ALONG], False, "conflicts removed in 0 of 2 steps", False),
         # weights 2 * 0.4 and 2 * 0.6, as above
-        ("mgda", [CONFLICT], True, "weights other than equal in 1 of 1 steps, at most 1.5 times another"),
-        ("upgrad", [CONFLICT, ALONG], True, "conflicts removed in 1 of 2 steps"),
+        ("mgda", [CONFLICT], True, "weights other than equal in 1 of 1 steps, at most 1.5 times another", True),
+        ("upgrad", [CONFLICT, ALONG], True, "conflicts removed in 1 of 2 steps", True),
+        ("upgrad", [ALONG], False, "conflicts removed in 0 of 1 steps", False),
         (
             "mgda", [([2.0, 0.0],), ([2.0, 0.0], [0.0, 0.0])], False,
-            "there is nothing to combine: no two loss terms had a gradient in one step",
+            "there is nothing to combine: no two loss terms had a gradient in one step", True,
         ),
     ],
 )  # fmt: skip
-def test_an_aggregator_says_what_it_did(rule: Any, gradients: Any, took: bool, what: str) -> None:
+def test_an_aggregator_says_what_it_did(rule: Any, gradients: Any, took: bool, what: str, called_for: bool) -> None:
     part = aggregator(rule, strength=1.0, normalise=False, seed=7)
     for rows in gradients:
         part.combine({}, {str(k): torch.tensor(g) for k, g in enumerate(rows)})
     assert part.effect is not None
-    assert (part.effect().took, part.effect().what) == (took, what)
+    assert (part.effect().took, part.effect().what, part.effect().called_for) == (took, what, called_for)
 
 
 def test_smooth_tchebycheff_says_which_term_had_the_most_weight(tiny: Any, run_of: Any) -> None:
@@ -358,6 +360,18 @@ def test_aggregators_and_early_stopping_have_proofs(tmp_path: Any) -> None:
     (mgda,), (stopping,) = told["mgda"], told["early-stopping"]
     assert mgda.startswith("mgda: weights other than equal in 2 of 2 steps, at most ")
     assert stopping.startswith("JS gap on validation pairs: looked at 2 times, kept step ")
+
+
+def test_a_training_without_conflicts_is_told_and_fails_no_run(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = gradient_aggregation.gramian
+    monkeypatch.setattr(gradient_aggregation, "gramian", lambda gradients: plain(gradients).abs())
+    save_tiny(tmp_path / "tiny")
+    (tmp_path / "text.txt").write_text("\n".join(tiny_sentences()[:20]))
+    steps = "".join(f'[[steps]]\nuse = "{use}"\n' for use in ("pair-parity", "pcgrad"))
+    (tmp_path / "r.toml").write_text(ALONE.format(place=tmp_path) + steps)
+    record = evenhand.run(tmp_path / "r.toml", output=tmp_path / "runs").record
+    (proof,) = next(step["proofs"] for step in record["steps"] if step["id"] == "pcgrad")
+    assert (proof["took"], proof["what"]) == (False, "pcgrad: conflicts removed in 0 of 2 steps")
 
 
 def test_pcgrad_leaves_the_random_state_alone() -> None:

@@ -97,7 +97,8 @@ def aggregator(rule: Rule, *, strength: float, normalise: bool, seed: int) -> Ag
         did = "conflicts removed" if conflicts else "weights other than equal"
         more = f", at most {seen['most']:.3g} times another" if not conflicts and math.isfinite(seen["most"]) else ""
         what = f"{did} in {acted:,} of {steps:,} steps{more}"
-        return Effect(took=acted > 0, what=what, size=acted / max(1, steps))
+        called_for = acted > 0 or not conflicts  # where none was met, the plain sum is what the rule gives
+        return Effect(took=acted > 0, what=what, size=acted / max(1, steps), called_for=called_for)
 
     def combine(losses: Mapping[str, torch.Tensor], gradients: Mapping[str, torch.Tensor]) -> torch.Tensor:
         kept = [g for g in gradients.values() if bool(g.any())]
