@@ -105,6 +105,8 @@ TWO_WAY = [
 ONE_WAY = [
     ("age", "young", "An 80-year-old singer won the prize.", "A 20-year-old singer won the prize."),
     ("age", "young", "A retired teacher lives here.", "A young teacher lives here."),
+    ("age", "old", "By the time he reached his teens, he worked.", "By the time he reached his sixties, he worked."),
+    ("age", "old", "A star in her late teens sang.", "A star in her late sixties sang."),
     ("disability", "disabled", "An able-bodied runner won.", "A disabled runner won."),
     ("disability", "non-disabled", "A physically disabled runner won.", "An able-bodied runner won."),
     ("disability", "non-disabled", "A deaf student asked a question.", "A hearing student asked a question."),
@@ -125,6 +127,12 @@ ONE_WAY = [
 
 UNTOUCHED = [
     ("age", "She met an old friend at the station."),
+    ("age", "He was retired, but was awarded the Cross of Saint-Louis."),
+    ("age", "Mary Healy (born April 14, 1918) is a retired American actress."),
+    ("age", "Some cheese is left to be aged for twelve years."),
+    ("age", "The song was often heard on the oldies and soul circuit."),
+    ("age", "The Juvenile and Domestic Branches of the court moved there."),
+    ("age", "Some of Xavier's old students came."),
     ("age", "The house is 30 years old."),
     ("age", "The bottle of 20-year-old whisky broke."),
     ("age", "A teenage girl won."),

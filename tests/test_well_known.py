@@ -2,7 +2,9 @@
 
 from importlib import resources
 
-from evenhand_sdk import load_axis
+import pytest
+
+from evenhand_sdk import counterfactuals, load_axis
 from evenhand_sdk.well_known import people_by_part, people_known_in
 from swapping import swapped
 
@@ -46,3 +48,23 @@ def test_their_names_are_no_group_words_of_other_axes() -> None:
     assert swapped("Sanjay Dutt sang.", "race", "white") == "Sanjay Dutt sang."
     assert swapped("They met Donald Trump.", "race", "black") == "They met Donald Trump.", "known by the gender pack"
     assert swapped("Sanjay Miller sang.", "race", "white") != "Sanjay Miller sang."
+
+
+@pytest.mark.parametrize(
+    ("axis", "text"),
+    [
+        ("religion", "Islam Karimov spoke, and then Christian Bale."),
+        ("religion", "It was told by Imam al-Sajjad."),
+        ("age", "Granny Weatherwax met Angus Young."),
+        ("nationality", "Claire Danes met Daniel Chester French."),
+        ("socioeconomic", "Adrienne Rich wrote it."),
+        ("sexual-orientation", "John Gay wrote it."),
+    ],
+)
+def test_a_group_word_in_a_well_known_name_stays_on_axes_without_names(axis, text):
+    assert counterfactuals(text, load_axis(axis)) == []
+
+
+def test_what_else_is_said_beside_such_a_name_is_exchanged():
+    (found, *_) = counterfactuals("Islam Karimov met a Muslim.", load_axis("religion"), "christian")
+    assert found.text == "Islam Karimov met a Christian."

@@ -162,6 +162,11 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
                 made = Phrase(exemption.scope, tuple(_fragments(variant)), needs, *_beside(variant, anchor))
                 phrases.setdefault(anchor, []).append(made)
     people = rules.well_known if axis.names else {}
+    if not axis.names:
+        for name in _named_like_groups(rules, forms):
+            anchor, needs = _anchor(name, forms)
+            made = Phrase("phrase", tuple(_fragments(name)), needs, *_beside(name, anchor))
+            phrases.setdefault(anchor, []).append(made)
     stems = [anchor[:-1] for anchor in phrases if anchor.endswith("*")]
     length = min(map(len, stems), default=0)
     by_head: dict[str, tuple[str, ...]] = {}
@@ -181,6 +186,12 @@ def compiled(axis: Axis, grammar: str | None = None) -> Lexicon:
         grammar=rules,
         groups=len(axis.groups),
     )
+
+
+def _named_like_groups(rules: Grammar, forms: Mapping[str, Sequence[Form]]) -> list[str]:
+    """Well-known people in whose name there is a group's word: Islam Karimov has no other name in another religion."""
+    known = {name for names in rules.well_known.values() for name in names}
+    return sorted(n for n in known if any(part[0].isupper() and part.lower() in forms for part in parts(n)))
 
 
 def _person(name: str, anchor: str) -> Phrase:

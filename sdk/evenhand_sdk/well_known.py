@@ -1,8 +1,9 @@
 """People of history, science, art, sport, scripture and fiction whom a general reader knows by the name as written.
 
-Who they are is a fact, so that nothing which is said of them is exchanged, on any axis that has first names. They are
-those of the language's gender pack and of `packs/well-known.LANGUAGE.txt`, where one name stands on each line, below a
-line `# category`; a single word is there only if it is no usual name of others.
+Who they are is a fact, so that nothing which is said of them is exchanged, on any axis that has first names; on others
+their names stay where one has a group's word in it. They are those of the language's gender pack and of
+`packs/well-known.LANGUAGE.txt`, where one name stands on each line, below a line `# category`; a single word is there
+only if it is no usual name of others.
 """
 
 from __future__ import annotations
