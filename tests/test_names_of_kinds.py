@@ -43,3 +43,48 @@ def test_a_form_of_address_stays_with_the_ruler_who_is_named() -> None:
         "Her Royal Highness Princess Anne saw her brother."
     )
     assert swapped("His Majesty entered, and he smiled.") == "Her Majesty entered, and she smiled."
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "wanted"),
+    [
+        ("gender", "The Royal Institute of Blind Women (RIBW) met women.", "The Royal Institute of Blind Women (RIBW) met men."),
+        ("gender", "Pedro, Muriel & Esther (PME) sang for him.", "Pedro, Muriel & Esther (PME) sang for her."),
+        ("nationality", "American Teachers Abroad (ATA) met there.", "American Teachers Abroad (ATA) met there."),
+        ("race", "The Black and Minority Staff (BMS) met there.", "The Black and Minority Staff (BMS) met there."),
+        ("gender", "Thomas Price (MP) met him.", "Betty Price (MP) met her."),  # other initials
+        ("gender", "Anna Boyd (B) met him.", "Adam Boyd (B) met her."),  # no abbreviation
+    ],
+)  # fmt: skip
+def test_a_name_whose_initials_stand_behind_it_stays(axis: str, text: str, wanted: str) -> None:
+    assert swapped(text, axis) == wanted
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "wanted"),
+    [
+        ("race", "A South African player met South Africans.", "A South African player met South Africans."),
+        ("race", "Africans met a West African woman.", "Europeans met a West European woman."),
+        ("nationality", "It lies in Manila (Filipino: Maynila).", "It lies in Manila (Filipino: Maynila)."),
+        ("nationality", "He played for the Cleveland Indians.", "He played for the Cleveland Indians."),
+        ("nationality", "She was an All-American gymnast.", "She was an All-American gymnast."),
+        ("nationality", "She was an English instructor.", "She was an English instructor."),
+        ("race", "The monks and the Jing, a people of China, came.", "The monks and the Jing, a people of China, came."),
+        ("disability", "A court declared them invalid.", "A court declared them invalid."),
+        ("disability", "Slugs must be fed to remain healthy.", "Slugs must be fed to remain healthy."),
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_group_stays(axis: str, text: str, wanted: str) -> None:
+    assert swapped(text, axis) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("He wrote about Jesus, Peter and Paul.", "She wrote about Jesus, Peter and Paul."),
+        ("He wrote about Jesus with Paul Keller.", "She wrote about Jesus with Sandra Keller."),
+        ("He met Peter and Paul.", "She met Julie and Sandra."),
+    ],
+)
+def test_people_of_scripture_stay_where_jesus_is_spoken_of(text: str, wanted: str) -> None:
+    assert swapped(text) == wanted

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from evenhand_sdk.english_acronyms import in_abbreviated_name
 from evenhand_sdk.english_neighbours import sentence_starts_at
 from evenhand_sdk.english_person_words import (
     NAME_TITLES,
@@ -60,6 +61,14 @@ _PLACE_OF = re.compile(
 )
 _LONGEST_PLACE = 60
 _SCRIPTURE = frozenset(("Samuel", "Kings", "Ezra", "Peter", "John", "Timothy", "Enoch", "Baruch"))
+_OF_SCRIPTURE = frozenset((
+    "Paul", "Peter", "James", "John", "Andrew", "Philip", "Bartholomew", "Thomas", "Matthew", "Simon", "Judas", "Jude",
+    "Mark", "Luke", "Mary", "Joseph", "Martha", "Lazarus", "Stephen", "Timothy", "Titus", "Barnabas", "Silas",
+))  # fmt: skip
+"""Names by which scripture knows its people, where Jesus is spoken of and no surname follows."""
+_JESUS = re.compile(r"\b(?:Jesus|Christ|[Aa]postles?|[Dd]isciples)\b")
+_OF_A_COUNTRY = frozenset(("African", "Africans"))
+"""Behind `South` of a nation, which has groups of every race."""
 _BOOK_NUMBER = re.compile(r"(?<!\w)(?:[1-5]|II|III) \Z")
 """Before the name of a book of scripture, of which there are several (1 Samuel)."""
 _LONGEST_BOOK_NUMBER = 8
@@ -100,6 +109,10 @@ def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool
         return False
     if text.startswith(", ", end) and text[end + 2 : end + 3].isupper() and _behind(text, start, _PLACES):
         return False  # in Jerome, Arizona
+    if text[max(0, start - 4) : start] == "the " and text[end : end + 1] in (",", ".", ";", ")", ""):
+        return False  # a people or a thing: the Jing, the Vietnamese of China
+    if text[start:end] in _OF_SCRIPTURE and not bears_surname(text, end) and _JESUS.search(text):
+        return False
     before = _word_before(text, start)
     if is_first_name_so_far(text, start):
         return not (before.isupper() and len(before) > 1 and is_name(before.lower()))  # ELTON JOHN
@@ -157,6 +170,12 @@ def named_as_ruler(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
     """Part of a name that ends in a noun for a thing (Women's Institute), or of a team or place (Sacramento Kings)."""
+    if in_abbreviated_name(text, start) or text[max(0, start - 4) : start] == "All-":
+        return True
+    if text[start:end] in _OF_A_COUNTRY and text[max(0, start - 6) : start] in ("South ", "South-"):
+        return True
+    if text.startswith(":", end) and text[max(0, start - 1) : start] == "(":
+        return True  # a language, before a word of it
     if text[start - 2 : start] == "& " or (
         text[max(0, start - 3) : start] in ("of ", "or ", "he ")
         and text[start].isupper()
