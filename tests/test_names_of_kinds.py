@@ -48,7 +48,7 @@ def test_a_form_of_address_stays_with_the_ruler_who_is_named() -> None:
 @pytest.mark.parametrize(
     ("axis", "text", "wanted"),
     [
-        ("gender", "The Royal Institute of Blind Women (RIBW) met women.", "The Royal Institute of Blind Women (RIBW) met men."),
+        ("gender", "The Royal Home of Blind Women (RHBW) met men.", "The Royal Home of Blind Women (RHBW) met women."),
         ("gender", "Pedro, Muriel & Esther (PME) sang for him.", "Pedro, Muriel & Esther (PME) sang for her."),
         ("nationality", "American Teachers Abroad (ATA) met there.", "American Teachers Abroad (ATA) met there."),
         ("race", "The Black and Minority Staff (BMS) met there.", "The Black and Minority Staff (BMS) met there."),
@@ -69,7 +69,7 @@ def test_a_name_whose_initials_stand_behind_it_stays(axis: str, text: str, wante
         ("nationality", "He played for the Cleveland Indians.", "He played for the Cleveland Indians."),
         ("nationality", "She was an All-American gymnast.", "She was an All-American gymnast."),
         ("nationality", "She was an English instructor.", "She was an English instructor."),
-        ("race", "The monks and the Jing, a people of China, came.", "The monks and the Jing, a people of China, came."),
+        ("race", "She met the Jing, a people of China.", "She met the Jing, a people of China."),
         ("disability", "A court declared them invalid.", "A court declared them invalid."),
         ("disability", "Slugs must be fed to remain healthy.", "Slugs must be fed to remain healthy."),
     ],
