@@ -88,3 +88,17 @@ def test_what_looks_like_a_group_stays(axis: str, text: str, wanted: str) -> Non
 )
 def test_people_of_scripture_stay_where_jesus_is_spoken_of(text: str, wanted: str) -> None:
     assert swapped(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "wanted"),
+    [
+        ("gender", "The monarch Juan Carlos I spoke.", "The monarch Juan Carlos I spoke."),
+        ("gender", "Juan Bradley II spoke.", "Maria Bradley II spoke."),  # a son of another Juan
+        ("race", "Stevens and Todd counties lie there.", "Stevens and Todd counties lie there."),
+        ("race", "Families from Thanh Hóa province came.", "Families from Thanh Hóa province came."),
+        ("race", "She joined Seaham White Star.", "She joined Seaham White Star."),
+    ],
+)
+def test_rulers_districts_and_clubs_keep_their_names(axis: str, text: str, wanted: str) -> None:
+    assert swapped(text, axis) == wanted

@@ -100,6 +100,7 @@ TWO_WAY = [
     ("body-size", "thin", "My cousin is overweight.", "My cousin is underweight."),
     ("body-size", "thin", "She is chubby and her sister is skinny.", "She is skinny and her sister is chubby."),
     ("body-size", "heavy", "The tall slim girl won.", "The tall heavyset girl won."),
+    ("age", "old", "He was young when a young boxer won.", "He was old when an old boxer won."),
 ]
 
 ONE_WAY = [
@@ -132,7 +133,6 @@ UNTOUCHED = [
     ("age", "Some cheese is left to be aged for twelve years."),
     ("age", "The song was often heard on the oldies and soul circuit."),
     ("age", "The Juvenile and Domestic Branches of the court moved there."),
-    ("age", "Some of Xavier's old students came."),
     ("age", "The house is 30 years old."),
     ("age", "The bottle of 20-year-old whisky broke."),
     ("age", "A teenage girl won."),

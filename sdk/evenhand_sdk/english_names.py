@@ -34,10 +34,15 @@ _LONGEST_LIST_OF_NAMES = 80
 _TITLE_BEFORE = re.compile(r"\b([A-Z][A-Za-z]+)\.? \Z")
 _LONGEST_TITLE = 12
 _NUMERAL = r"(?:the )?(?:II|III|IV|V|VI|VII|VIII|IX|X|XI|XII|XIII|XIV|XV|XVI|XVII|XVIII|I(?= of\b))(?![\w-]|\.\w)"
+_NUMERAL_ALONE = _NUMERAL.replace(r"(?= of\b)", "")
 _NOBLE = "(?:Earl|Count|Countess|Duke|Duchess|Marquess|Marquis|Baron|Baroness|Viscount|Viscountess|Prince|Princess)"
 _SURNAMES = r"(?: (?!of\b)[^\W\d_a-z][\w'’-]+){0,3}"
+_SECOND_OF_RULERS = (
+    " (?:Carlos|Emmanuel|Paul|Gustaf|Gustav|Philippe|Felipe|Frederick|Charles|Leopold|Albert|Joseph|Alexander)"
+)
 _RULER = re.compile(
-    rf" {_NUMERAL}| of [A-Z]\w{{2,}}|,? the (?:Great|Elder|Younger|Conqueror|Confessor|Terrible|Bald|Bold|Pious|Good)\b"
+    rf" {_NUMERAL}|{_SECOND_OF_RULERS} {_NUMERAL_ALONE}| of [A-Z]\w{{2,}}"
+    r"|,? the (?:Great|Elder|Younger|Conqueror|Confessor|Terrible|Bald|Bold|Pious|Good)\b"
     rf"|{_SURNAMES},? (?:the )?(?:\d{{1,2}}(?:st|nd|rd|th) {_NOBLE}|{_NOBLE} of [A-Z]\w+)"
 )
 _KINDS = (
@@ -60,6 +65,13 @@ _PLACE_OF = re.compile(
     r"|province|state|port|kingdom|archipelago) of (?:[A-Z]\w+ ){0,2}\Z"
 )
 _LONGEST_PLACE = 60
+_DISTRICT = re.compile(
+    r"(?: (?!and\b)[^\W\d_a-z][\w'’-]+){0,2} (?:county|counties|province|prefecture|oblast|parish|township|district)\b"
+    r"(?! \w+er\b)"
+)
+"""Behind the name of a district: Todd counties, Thanh Hóa province."""
+_COLOURS = frozenset(("White", "Black"))
+_NEXT_NAME = re.compile(r" ([A-Z][a-z]+)\b")
 _SCRIPTURE = frozenset(("Samuel", "Kings", "Ezra", "Peter", "John", "Timothy", "Enoch", "Baruch"))
 _OF_SCRIPTURE = frozenset((
     "Paul", "Peter", "James", "John", "Andrew", "Philip", "Bartholomew", "Thomas", "Matthew", "Simon", "Judas", "Jude",
@@ -194,6 +206,10 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         return True
     if text[start:end] == "Church" and text[max(0, start - 4) : start].lower() == "the ":
         return True  # the whole of it, and no building
+    if text[start:end] in _COLOURS and _behind_capital(text, start) and _in_a_club(text, start, end):
+        return True
+    if not common and _DISTRICT.match(text, end):
+        return True
     if not common and (
         _IS_THING.match(text, end) or _PLACE_OF.search(text, max(0, start - _LONGEST_PLACE), start) is not None
     ):
@@ -229,6 +245,20 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
     if common and surname and not text[start:end].isupper():
         return _behind_capital(text, start)
     return not common and place > end and _thing_behind(text, start, place)
+
+
+def _in_a_club(text: str, start: int, end: int) -> bool:
+    """Whether a colour stands between two other words of a name (Seaham White Star; not Young Black Americans)."""
+    found = _NEXT_NAME.match(text, end)
+    if (
+        found is None
+        or found[1].rstrip("s").endswith(_PEOPLES)
+        or found[1].rstrip("s").endswith(("an", "male", "people"))
+    ):
+        return False
+    return found[1].lower() not in FUNCTION_WORDS and not sentence_starts_at(
+        text, start - len(_word_before(text, start)) - 1
+    )
 
 
 def is_surname_behind_title(text: str, start: int, end: int) -> bool:

@@ -263,7 +263,9 @@ def _beside(phrase: str, anchor: str) -> tuple[int, int]:
 
 
 def _swapped(phrase: str, axis: Axis, entries: dict[str, Entry]) -> Iterator[str]:
-    """The phrase and its swapped forms: exempting both keeps a swap reversible (Queen Anne, and King Anne)."""
+    """The phrase and its swapped forms: exempting both keeps a swap reversible (Queen Anne, and King Anne). A word that
+    does not come back makes none: `he was retired` stays, and `he was young` is exchanged as ever.
+    """
     yield phrase
     parts = re.split(r"([^\w*{}]+)", phrase)
     known = [entries.get(part.lower()) for part in parts]
@@ -276,13 +278,19 @@ def _swapped(phrase: str, axis: Axis, entries: dict[str, Entry]) -> Iterator[str
                 continue
             other = {source: target, target: source}
             swapped = [
-                _like(part, entry.rows[0].words[other[entry.group]])
-                if entry and entry.group in other and len(entry.rows) == 1 and entry.rows[0].words[other[entry.group]]
+                _like(part, _both_ways(entry, axis, other[entry.group]) or part)
+                if entry and entry.group in other
                 else part
                 for part, entry in zip(parts, known, strict=True)
             ]
             if swapped != parts:
                 yield "".join(swapped)
+
+
+def _both_ways(entry: Entry, axis: Axis, group: int) -> str | None:
+    """The word of another group, where an entry has one row whose word for that group is exchanged, too."""
+    row = entry.rows[0]
+    return row.words[group] if len(entry.rows) == 1 and axis.groups[group] in row.sources else None
 
 
 def _like(model: str, word: str) -> str:
