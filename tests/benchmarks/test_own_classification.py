@@ -153,7 +153,7 @@ def test_what_leaves_nothing_to_measure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         benchmark_of(tmp_path, rows, limit=12)
     assert str(caught.value) == (
-        "classification-gaps: of 12 texts, 0 have the label 1 and 12 the label 0; 5 folds need 5 of each\n"
+        "classification-gaps: of 12 texts, 0 have the label 1 and 12 the label 0, too few for heads of 5 folds\n"
         "  raise limit, which is 12"
     )
     with pytest.raises(UsageError, match="have one label outside a fold"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from pathlib import Path
@@ -67,6 +68,9 @@ def test_the_recipe_learns_the_task_and_the_lines_use_the_head(
         facts["texts with the label 1 that it finds"] > 0.9 and facts["texts with the label 0 that it lets pass"] > 0.9
     )
     assert section["files"] == ["found/task/head"]
+    told = hashlib.sha256((recipe.parent / "mine.csv").read_bytes()).hexdigest()
+    [step] = [step for step in run.record["steps"] if step["id"] == "task"]
+    assert step["rows"][0]["facts"]["SHA-256 of the file"] == told and told[:12] in str(entry)
     assert "tweet" not in section["text"] and "offensive" not in section["text"]
     assert "It lies in found/task/head beside this page." in (run.folder / "report.html").read_text(encoding="utf-8")
     capsys.readouterr()
