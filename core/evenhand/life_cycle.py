@@ -16,6 +16,7 @@ from evenhand.compose import Composer
 from evenhand.contamination import Contamination
 from evenhand.contributions import Request
 from evenhand.execution import RunResult
+from evenhand.found_files import for_readers
 from evenhand.kept_records import MEASURED, each_once
 from evenhand.life import Life
 from evenhand.life_training import look_on
@@ -250,12 +251,13 @@ def _explain_step(life: Life, step: ResolvedStep, result: RunResult) -> None:
     try:
         arguments = {"run": life.context(step), "model": life.loaded.model, "result": result}
         sections = life.composer.call("transparency", step, **arguments)
+        found = [section_dict(step.id, s, for_readers(life.folder, step, s.files, "transparency")) for s in sections]
     except Exception as error:
         if life.strict:
             raise
         life.manifest.fault(step, "transparency", str(error))
         return
-    life.manifest["sections"] += [section_dict(step.id, s) for s in sections]
+    life.manifest["sections"] += found
 
 
 # --------------------------------------------------------------------------------------------------------- keep

@@ -173,13 +173,20 @@ def step_entry(step: ResolvedStep) -> dict[str, Any]:
     }
 
 
-def section_dict(step: str, section: Section) -> dict[str, Any]:
-    """A section as JSON; figures carry their type."""
+def section_dict(step: str, section: Section, files: Sequence[str] = ()) -> dict[str, Any]:
+    """A section as JSON; figures carry their type, and `files` are the places of its files in the run folder."""
     from evenhand.contributions import Heat
 
     figures = [{"type": "heat" if isinstance(f, Heat) else "bars", **asdict(f)} for f in section.figures]
     facts = [asdict(f) for f in section.facts]
-    return {"step": step, "title": section.title, "text": section.text, "facts": facts, "figures": figures}
+    return {
+        "step": step,
+        "title": section.title,
+        "text": section.text,
+        "facts": facts,
+        "figures": figures,
+        "files": list(files),
+    }
 
 
 def sample_dict(before: Response, after: Response) -> dict[str, Any]:

@@ -47,3 +47,6 @@ class Section:
     text: str = ""
     facts: Sequence[Fact] = ()
     figures: Sequence[Heat | Bars] = ()
+    files: Sequence[str] = ()
+    """Names of files or folders in the step's folder (`run.folder`) that the step hands to the reader: copied to
+    `found/STEP/` of the run folder, beside the report."""

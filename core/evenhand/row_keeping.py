@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import write_atomic
 from evenhand.errors import PluginFault
+from evenhand.found_files import for_readers
 from evenhand.guard import describe
 from evenhand.row_account import RowAccount, as_record, derived_account
-from evenhand.run_folders import STATE
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from evenhand.data import Refused
     from evenhand.recipe import ResolvedStep
 
-FOUND = "found"
-"""Folder of the run folder with files that steps wrote for a reader: one folder a step."""
 FOLDER = "quarantine"
 """Folder of the run folder with the rows that could not be processed: one file of JSON lines a step."""
 
@@ -48,20 +46,9 @@ def keep(
         file = f"{FOLDER}/{step.id}{f'-{earlier + 1}' if earlier else ''}.jsonl"
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(account.quarantine, folder / file)
-    return as_record(account, file=file, facts=transform.facts, files=_for_readers(folder, step, transform))
-
-
-def _for_readers(folder: Path, step: ResolvedStep, transform: DataTransform) -> list[str]:
-    """Copy what the step wrote for a reader to where one looks; gives the places in the run folder."""
-    places = []
-    for name in transform.files:
-        written, place = folder / STATE / "steps" / step.id / name, f"{FOUND}/{step.id}/{name}"
-        if not written.is_file():
-            raise PluginFault(f"its `files` name {name!r}, which it has not written", where=describe(step, "data"))
-        (folder / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(written, folder / place)
-        places.append(place)
-    return places
+    return as_record(
+        account, file=file, facts=transform.facts, files=for_readers(folder, step, transform.files, "data")
+    )
 
 
 def keep_refused(folder: Path, refused: Sequence[Refused]) -> str:

@@ -57,6 +57,7 @@ class SectionRecord(Part):
     text: str = ""
     facts: list[FactRecord] = Field(default_factory=list)
     figures: list[Figure] = Field(default_factory=list)
+    files: list[str] = Field(default_factory=list)
 
 
 class Change(Part):

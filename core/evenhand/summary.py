@@ -154,7 +154,8 @@ def _places(folder: Path, run: RunRecord) -> list[str | RenderableType]:
     for label, relative in (("report", "report.html"), ("model", "model"), ("card", "README.md")):
         if (folder / relative).exists():
             table.add_row(label, Text(str(folder / relative), overflow="fold"))
-    for relative in (name for step in run.steps for rows in step.rows for name in rows.files):
+    found = [name for step in run.steps for rows in step.rows for name in rows.files]
+    for relative in [*found, *(name for section in run.sections for name in section.files)]:
         table.add_row("found", Text(str(folder / relative), overflow="fold"))
     table.add_row("all", Text(str(folder), overflow="fold"))
     if run.portable or not (folder / "model").exists():

@@ -12,7 +12,7 @@ import evenhand
 from evenhand.recipe import load_recipe
 from evenhand_adapterfusion import set_active
 from evenhand_sdk.tiny import save_tiny
-from evenhand_standard.tweet_head import read_head
+from evenhand_standard.classifier_head import read_head
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,5 +61,5 @@ def test_adapters_learn_the_task_and_its_gaps_are_measured_before_and_after(
         task = model(**text).logits
     assert not torch.equal(fused, task)
     for step in ("tweets", "tweets-of-the-fusion"):
-        head = read_head(run.folder / ".state" / "steps" / step / "head")
-        assert all(0 < p < 1 for p in head.offensive(model, tokenizer, ["She told him that it was fine"]))
+        head = read_head(run.folder / "found" / step / "head")
+        assert all(0 < p < 1 for p in head.probabilities(model, tokenizer, ["She told him that it was fine"]))

@@ -15,28 +15,31 @@ from evenhand_sdk import load_axis
 from evenhand_standard.architecture.logistic_probe import fit_probe
 from evenhand_standard.benchmarks.classification_gaps import (
     DIALECT,
-    PLANTED,
     ClassificationGaps,
     drawn,
     groups_of,
     judged,
     metrics,
+    planted,
+    published_axes,
     records,
 )
-from evenhand_standard.labelled_tweets import Tweet, labelled_tweets
+from evenhand_standard.labelled_texts import LabelledText
+from evenhand_standard.labelled_tweets import labelled_tweets
 from evenhand_standard.text_scorers.toxicity_classifier import TWEETS
 
 AXIS = load_axis("gender", "en")
+AXES = published_axes(AXIS)
 AAE, OTHER = DIALECT[True], DIALECT[False]
 
 
 def values(found: list[Any]) -> dict[str, float]:
     table = Table.of(found)
-    return {metric.name: value_of(metric, table) for metric in metrics(AXIS)}
+    return {metric.name: value_of(metric, table) for metric in metrics(AXES)}
 
 
 def test_rates_and_gaps_by_hand() -> None:
-    # (offensive, gender, dialect, called offensive)
+    # (label 1, gender, dialect, called 1)
     cells = [
         (True, "female", AAE, True),
         (True, "female", OTHER, False),
@@ -47,7 +50,7 @@ def test_rates_and_gaps_by_hand() -> None:
         (False, "male", OTHER, False),
         (False, "", AAE, False),
     ]
-    tweets = [Tweet(str(k), "", y) for k, (y, _, _, _) in enumerate(cells)]
+    tweets = [LabelledText(str(k), "", y) for k, (y, _, _, _) in enumerate(cells)]
     groups = [{"dialect": d, **({"gender": g} if g else {})} for _, g, d, _ in cells]
     found = values(records(tweets, groups, [c for *_, c in cells]))
     assert found["true positive rate, female"] == 0.5 and found["true positive rate, male"] == 1.0
@@ -66,24 +69,25 @@ def test_each_is_judged_by_a_head_that_has_not_seen_it() -> None:
     torch.manual_seed(0)
     labels = torch.arange(40) % 3 > 0
     states = torch.randn(40, 6) + labels[:, None].float()
-    called = judged(states, labels)
+    fold = [k % 5 for k in range(40)]
+    called = judged(states, labels, fold)
     for k in range(40):
         probe = fit_probe(states[torch.arange(40) % 5 != k % 5], labels[torch.arange(40) % 5 != k % 5])
         assert called[k] == bool(probe(states[k]) > 0)
     other = states.clone()
     other[7] = 1e3  # what a tweet looks like changes no head that judges it, or another one of its fold
-    again = judged(other, labels)
+    again = judged(other, labels, fold)
     assert [again[k] for k in range(2, 40, 5) if k != 7] == [called[k] for k in range(2, 40, 5) if k != 7]
 
 
 def test_rare_cells_are_drawn_first_and_always_the_same() -> None:
-    tweets = [Tweet(str(k), "", k % 10 > 0) for k in range(1000)]
+    tweets = [LabelledText(str(k), "", k % 10 > 0) for k in range(1000)]
     groups = [{"dialect": AAE if k % 50 == 0 else OTHER} for k in range(1000)]
     found = drawn(tweets, groups, 120)
     assert found == sorted(found) and len(set(found)) == 120 and found == drawn(tweets, groups, 120)
     counts: dict[Any, int] = {}
     for k in found:
-        cell = (tweets[k].offensive, groups[k]["dialect"])
+        cell = (tweets[k].positive, groups[k]["dialect"])
         counts[cell] = counts.get(cell, 0) + 1
     assert counts[False, AAE] == 20, "all there are"
     assert counts[False, OTHER] == counts[True, OTHER] == 50
@@ -97,21 +101,21 @@ def test_groups_of_a_tweet() -> None:
     assert groups_of("he saw her", AXIS) == {"dialect": OTHER}, "one of each names none"
 
 
-@pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
-def test_planted_models(planted: Any) -> None:
-    found = values(list(planted.records()))
-    for name, (least, most) in planted.expect.items():
+@pytest.mark.parametrize("model", planted(AXES), ids=lambda model: model.name)
+def test_planted_models(model: Any) -> None:
+    found = values(list(model.records()))
+    for name, (least, most) in model.expect.items():
         assert least - 1e-9 <= found[name] <= most + 1e-9, name
 
 
 def test_chance_gap_is_that_of_shuffled_groups() -> None:
     drawn_at = np.random.default_rng(3)
-    tweets = [Tweet(str(k), "", k % 2 == 0) for k in range(400)]
+    tweets = [LabelledText(str(k), "", k % 2 == 0) for k in range(400)]
     groups = [{"gender": "female" if k % 4 < 2 else "male"} for k in range(400)]
     found = records(tweets, groups, [bool(c) for c in drawn_at.integers(0, 2, 400)])
     table = Table.of(found)
     sample = Sample(table, np.ones((1, table.clusters)))
-    chance = next(m for m in metrics(AXIS) if m.name == "chance gap")
+    chance = next(m for m in metrics(AXES) if m.name == "chance gap")
     # The gap of two means of 100 coins: standard deviation 0.0707, mean absolute value 0.0564.
     assert float(chance.statistic(sample)[0]) == pytest.approx(0.0564, abs=0.02)
 
@@ -152,7 +156,7 @@ READ = {
 def test_ten_tweets_read_by_eye_and_the_counts_of_the_cells() -> None:
     tweets = labelled_tweets("measuring", str(DATA))
     groups = {tweet.id: groups_of(tweet.text, AXIS) for tweet in tweets}
-    offensive = {tweet.id: tweet.offensive for tweet in tweets}
+    offensive = {tweet.id: tweet.positive for tweet in tweets}
     assert len(tweets) == len(groups) == 7327 and len(READ) == 10
     for name, found in READ.items():
         assert (offensive[name], groups[name].get("gender", ""), groups[name]["dialect"]) == found

@@ -16,7 +16,7 @@ from evenhand_standard.benchmarks import classification_gaps, disco, holistic_bi
 from evenhand_standard.benchmarks.holistic_sentences import Descriptor, Sentences
 from evenhand_standard.benchmarks.lpbs import Occupation
 from evenhand_standard.benchmarks.seegull_pairs import Entry, Pair
-from evenhand_standard.labelled_tweets import Tweet
+from evenhand_standard.labelled_texts import LabelledText
 
 LONG = " ".join(["very"] * 60)
 FLAG = "longer than the context"
@@ -84,7 +84,7 @@ class States(PlantedModel):
 
 
 def test_a_long_tweet_has_no_call_and_counts_in_no_rate() -> None:
-    tweets = [Tweet(str(k), ("bad" if k % 2 else "good") + " words", k % 2 == 1) for k in range(40)]
+    tweets = [LabelledText(str(k), ("bad" if k % 2 else "good") + " words", k % 2 == 1) for k in range(40)]
     tweets[7] = replace(tweets[7], text=f"bad {LONG}")
     called = classification_gaps.calls(States(), tweets)
     assert called == [None if k == 7 else k % 2 == 1 for k in range(40)]

@@ -10,10 +10,11 @@ import torch
 from evenhand_sdk import DataNotFound, DigestMismatch, UsageError
 from evenhand_sdk.testing import contributions, train
 from evenhand_standard.architecture.lora import Lora
-from evenhand_standard.labelled_tweets import MARKERS, cleaned, labelled_tweets, marked, part_of
+from evenhand_standard.classifier_head import ClassifierHead, read_head, write_head
+from evenhand_standard.labelled_texts import part_of
+from evenhand_standard.labelled_tweets import MARKERS, cleaned, labelled_tweets, marked
 from evenhand_standard.objective.text_classification import COLUMN, HEAD, TextClassification, task_loss
 from evenhand_standard.text_scorers.toxicity_classifier import normalised
-from evenhand_standard.tweet_head import TweetHead, read_head, write_head
 
 
 class Given:
@@ -60,7 +61,7 @@ def test_no_tweet_is_in_both_parts_and_the_labels_are_those_of_the_file() -> Non
     from evenhand_standard.text_scorers.toxicity_classifier import TWEETS
 
     label = {row[""]: row["class"] for row in read_rows(TWEETS)}
-    assert all(t.offensive == (label[t.id] in "01") for t in (*training, *measuring))
+    assert all(t.positive == (label[t.id] in "01") for t in (*training, *measuring))
     assert len(training) + len(measuring) == len({normalised(cleaned(r["tweet"])) for r in read_rows(TWEETS)} - {""})
     assert part_of("a") == part_of("a")
 
@@ -84,7 +85,7 @@ def test_the_rows_are_the_labelled_tweets(tiny: Any, run_of: Any) -> None:
     rows = step.fn(Dataset.from_dict({"text": [f"row {k}" for k in range(len(given) + 3)]}))
     assert len(rows) == len(given) + 3 and step.account().problem(len(rows), len(rows)) is None
     found = list(zip(rows["text"], rows[COLUMN], strict=True))
-    assert sorted(found[: len(given)]) == sorted((t.text, int(t.offensive)) for t in given), "each once, then again"
+    assert sorted(found[: len(given)]) == sorted((t.text, int(t.positive)) for t in given), "each once, then again"
     assert found[len(given) :] == found[:3]
     assert step.facts["offensive"] == sum(label for _, label in found[: len(given)])
 
@@ -103,7 +104,7 @@ def test_what_learns_the_task_tells_unseen_texts_apart(kind: str, tiny: Any, run
 
     from evenhand.measured import Measured
     from evenhand_standard.benchmarks.classification_gaps import calls
-    from evenhand_standard.labelled_tweets import Tweet
+    from evenhand_standard.labelled_texts import LabelledText
 
     people = ["the nurse", "a king", "my sister", "his friend", "our teacher", "the doctor", "her brother", "a cook"]
     places = ["in the garden", "at home", "near the river", "in town", "by the sea"]
@@ -116,11 +117,11 @@ def test_what_learns_the_task_tells_unseen_texts_apart(kind: str, tiny: Any, run
     model, tokenizer = tiny(kind)
     run = run_of(model, tokenizer, kind, learning_rate=1e-2, max_steps=40, batch_size=16, language_modelling=0.0)
     rows = Dataset.from_dict({"text": [t for t, _ in made], COLUMN: [int(y) for _, y in made]})
-    tweets = [Tweet(str(k), text, bad) for k, (text, bad) in enumerate(made)]
+    tweets = [LabelledText(str(k), text, bad) for k, (text, bad) in enumerate(made)]
 
     def separation() -> float:
         states = Measured(model, tokenizer, kind=kind).hidden([t.text for t in tweets], layer=-1, pooling="mean")
-        bad = torch.tensor([t.offensive for t in tweets])
+        bad = torch.tensor([t.positive for t in tweets])
         apart = states[bad].mean(0) - states[~bad].mean(0)
         within = torch.cat([states[bad] - states[bad].mean(0), states[~bad] - states[~bad].mean(0)])
         return float(apart.norm() / within.norm(dim=1).mean())
@@ -137,26 +138,26 @@ def test_what_learns_the_task_tells_unseen_texts_apart(kind: str, tiny: Any, run
     assert separation() > 1.5 * before
     plugin.transparency(run, model, None)
     kept = read_head(run.folder / HEAD)
-    said = [p > 0.5 for p in kept.offensive(model, tokenizer, [t.text for t in tweets])]
-    assert sum(s == t.offensive for s, t in zip(said, tweets, strict=True)) / len(tweets) > 0.9
+    said = [p > 0.5 for p in kept.probabilities(model, tokenizer, [t.text for t in tweets])]
+    assert sum(s == t.positive for s, t in zip(said, tweets, strict=True)) / len(tweets) > 0.9
     called = calls(Measured(model, tokenizer, kind=kind), tweets)
-    assert sum(c == t.offensive for c, t in zip(called, tweets, strict=True)) / len(tweets) > 0.9
+    assert sum(c == t.positive for c, t in zip(called, tweets, strict=True)) / len(tweets) > 0.9
 
 
 def test_a_head_that_is_kept_is_the_one_that_was_trained_and_a_damaged_one_is_refused(tiny: Any, tmp_path: Any) -> None:
     model, tokenizer = tiny()
     made = torch.Generator().manual_seed(3)
     weight = torch.randn(model.config.hidden_size, generator=made)
-    write_head(tmp_path / "head", TweetHead(weight=weight, bias=0.25, kind="causal", max_length=6))
-    found = read_head(tmp_path / "head").offensive(model, tokenizer, ["She said that he was late today.", "No"])
+    write_head(tmp_path / "head", ClassifierHead(weight=weight, bias=0.25, kind="causal", max_length=6))
+    found = read_head(tmp_path / "head").probabilities(model, tokenizer, ["She said that he was late today.", "No"])
     ids = tokenizer("She said that he was late today.")["input_ids"][:6]
     with torch.no_grad():
         mean = model(torch.tensor([ids]), output_hidden_states=True).hidden_states[-1][0].double().mean(0)
     normed = (mean - mean.mean()) / (mean.var(unbiased=False) + 1e-5).sqrt()
     assert found[0] == pytest.approx(float((normed @ weight.double() + 0.25).sigmoid()), abs=1e-5)
-    wide = TweetHead(weight=torch.zeros(7), bias=0.0, kind="causal", max_length=6)
+    wide = ClassifierHead(weight=torch.zeros(7), bias=0.0, kind="causal", max_length=6)
     with pytest.raises(UsageError, match="the head is for states of width 7"):
-        wide.offensive(model, tokenizer, ["No"])
+        wide.probabilities(model, tokenizer, ["No"])
     path = tmp_path / "head" / "head.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     with pytest.raises(DigestMismatch, match="the head is damaged"):

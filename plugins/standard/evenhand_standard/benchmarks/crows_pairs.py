@@ -58,7 +58,8 @@ from evenhand_standard.benchmarks.data_digests import data_digest
 from evenhand_standard.benchmarks.data_option import DataFolder
 from evenhand_standard.benchmarks.drawn_items import drawn
 from evenhand_standard.benchmarks.known_preferences import preferring
-from evenhand_standard.benchmarks.own_pairs import own_pairs, readable
+from evenhand_standard.benchmarks.own_pairs import own_pairs
+from evenhand_standard.own_rows import readable
 
 Rule = Literal["official", "harness"]
 

@@ -1,10 +1,11 @@
-"""A real task to learn: is a tweet hateful or offensive? A linear head on the model's last states, trained with it.
+"""A real task to learn, texts with one of two labels: a linear head on the model's last states, trained with it.
 
     loss  =  mean over rows of  -c_y log P(y | w . norm(mean_t h(t)) + b),        c_y = n / (2 n_y)
 
-The training that follows reads labelled tweets in the place of its text, and what it selects (an adapter, LoRA, all
-weights) learns the task. Both labels count equally, since five in six tweets are offensive. The head is kept beside the
-run (`tweet_head.py`); `classification-gaps` fits one anew to each model that it measures, so that they can be compared.
+The training that follows reads labelled texts in the place of its own, and what it selects (an adapter, LoRA, all
+weights) learns the task: tweets (is one hateful or offensive?), or texts of one's own. Both labels count equally, since
+five in six tweets are offensive. The head is kept beside the run (`classifier_head.py`); `classification-gaps` fits one
+anew to each model that it measures, so that they can be compared.
 
 Source: the task adapter of Pfeiffer et al. 2021 and Kumar et al. 2023; data of Davidson et al. 2017.
 """
@@ -23,19 +24,19 @@ from evenhand_sdk import (
     Fact,
     LossTerm,
     Needs,
-    Options,
     Outputs,
     Plugin,
     RunContext,
     Section,
     hookimpl,
 )
+from evenhand_sdk.benchmark_data import KnownFile
 from evenhand_sdk.data_rows import Fate, Made, Row, RowWork, one_by_one
-from evenhand_standard.benchmarks.data_option import DataFolder
-from evenhand_standard.labelled_tweets import VERSION, labelled_tweets, shares
+from evenhand_standard.classification_task import TaskOptions, published_files, shares, task_of
+from evenhand_standard.classifier_head import ClassifierHead, write_head
+from evenhand_standard.labelled_texts import VERSION
 from evenhand_standard.objective.adversary_heads import pooled
 from evenhand_standard.text_scorers.toxicity_classifier import TWEETS
-from evenhand_standard.tweet_head import TweetHead, write_head
 
 if TYPE_CHECKING:
     import torch
@@ -44,24 +45,26 @@ if TYPE_CHECKING:
 HEAD = "head"
 """The folder of the trained head, in that of the step."""
 UNSEEN = 200
-"""Tweets of the part that no training reads on which the trained head is judged."""
-COLUMN = "evenhand_offensive"
-"""1 for a hateful or offensive text, else 0."""
+"""Texts of the part that no training reads on which the trained head is judged."""
+COLUMN = "evenhand_label"
+"""1 or 0."""
 
 
-class TextClassificationOptions(Options):
+class TextClassificationOptions(TaskOptions):
     """Options of `text-classification`."""
 
     weight: Annotated[float, Field(gt=0.0)] = Field(1.0, description="Of the task's loss.")
     head_learning_rate: Annotated[float, Field(gt=0.0)] = Field(1e-2, description="Of the head alone.")
-    data: DataFolder = None
 
 
 class TextClassification(Plugin):
     """Teaches what is trained a classification task, with a head on the last states."""
 
     name = "text-classification"
-    summary = "Trains on labelled tweets to tell hateful and offensive ones, with a linear head on the last states."
+    summary = (
+        "Learns to tell texts of two labels, with a linear head on the last states: hateful and offensive tweets, or "
+        "texts of your own."
+    )
     source = "Pfeiffer et al. 2021, AdapterFusion (task adapters); data of Davidson et al. 2017 (MIT)"
     Options = TextClassificationOptions
     data_files = (TWEETS,)
@@ -72,20 +75,26 @@ class TextClassification(Plugin):
         self._heads: dict[tuple[str, int], Any] = {}
         """By step and seed."""
 
+    @classmethod
+    def files_for(cls, options: TaskOptions) -> Sequence[KnownFile]:
+        return published_files(options)
+
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
         if split != "train":
             return None
-        tweets = labelled_tweets("training", self.options.data or run.data_folder)
-        random.Random(run.seed_for("tweets")).shuffle(tweets)
-        work = RowWork(run, self.options, title="Putting tweets in", depends=[TWEETS.sha256, VERSION])
+        task = task_of(self.options, run.data_folder)
+        texts, noun = task.part("training"), task.words.noun
+        random.Random(run.seed_for("tweets")).shuffle(texts)
+        work = RowWork(run, self.options, title=f"Putting {noun}s in", depends=[task.digest, VERSION])
 
         def each(row: Row) -> Fate:
-            tweet = tweets[row.number % len(tweets)]
-            return Fate(text=Made(text=tweet.text, note="a labelled tweet", columns={COLUMN: int(tweet.offensive)}))
+            text = texts[row.number % len(texts)]
+            return Fate(text=Made(text=text.text, note=f"a labelled {noun}", columns={COLUMN: int(text.positive)}))
 
         return work.transform(
-            lambda rows: work.rewrite(rows, one_by_one(each), columns={COLUMN: ("int64", None)}), facts=shares(tweets)
+            lambda rows: work.rewrite(rows, one_by_one(each), columns={COLUMN: ("int64", None)}),
+            facts=shares(task, texts),
         )
 
     @hookimpl
@@ -102,11 +111,11 @@ class TextClassification(Plugin):
 
         def start(begun: Any) -> None:
             labels = [label for label in begun.rows[COLUMN] if label is not None]
-            share["offensive"] = sum(labels) / max(1, len(labels))
+            share["positive"] = sum(labels) / max(1, len(labels))
 
         return LossTerm(
             name=f"task of {run.step_id}",
-            fn=task_loss(head, lambda: share.get("offensive", 0.5)),
+            fn=task_loss(head, lambda: share.get("positive", 0.5)),
             count=lambda batch: float(sum(label is not None for label in batch.columns[COLUMN])),
             weight=o.weight,
             needs=Needs(columns=(COLUMN,), hidden_states=True),
@@ -121,34 +130,38 @@ class TextClassification(Plugin):
         if trained is None:
             return None
         line, settings = trained[1], run.services.settings
-        head = TweetHead(
+        head = ClassifierHead(
             weight=line.weight.detach()[0].cpu(),
             bias=float(line.bias.detach()),
             kind=run.kind,
             max_length=settings.max_length,
         )
         write_head(run.folder / HEAD, head)
-        tweets = labelled_tweets("measuring", self.options.data or run.data_folder)
-        random.Random(0).shuffle(tweets)
-        chosen = [t for label in (True, False) for t in [t for t in tweets if t.offensive is label][: UNSEEN // 2]]
-        called = head.offensive(model, run.tokenizer, [t.text for t in chosen])
+        task = task_of(self.options, run.data_folder)
+        texts = task.part("measuring")
+        random.Random(0).shuffle(texts)
+        chosen = [t for label in (True, False) for t in [t for t in texts if t.positive is label][: UNSEEN // 2]]
+        called = head.probabilities(model, run.tokenizer, [t.text for t in chosen])
         rates = {
-            label: sum((p > 0.5) is label for p, t in zip(called, chosen, strict=True) if t.offensive is label)
-            / sum(t.offensive is label for t in chosen)
+            label: sum((p > 0.5) is label for p, t in zip(called, chosen, strict=True) if t.positive is label)
+            / sum(t.positive is label for t in chosen)
             for label in (True, False)
         }
+        words = task.words
         return Section(
             title="The classifier that was trained",
             text=(
-                f"The head of {run.step_id} lies in .state/steps/{run.step_id}/{HEAD}, for the model of this run: "
-                "evenhand_standard.tweet_head reads it. These are its rates on tweets that no training reads, both "
-                "labels alike; a step behind its training may have changed the states that it reads."
+                f"The head of {run.step_id}, for the model of this run: `read_head` of "
+                "evenhand_standard.classifier_head reads it, and its `probabilities(model, tokenizer, texts)`, with "
+                f"what evenhand.load gives, are those of {words.positive}. These are its rates on {words.noun}s that "
+                "no training reads; a step behind its training may have changed the states that it reads."
             ),
             facts=[
-                Fact(label="hateful or offensive tweets that it finds", value=round(rates[True], 4)),
-                Fact(label="other tweets that it lets pass", value=round(rates[False], 4)),
-                Fact(label="tweets", value=len(chosen)),
+                Fact(label=f"{words.positive} that it finds", value=round(rates[True], 4)),
+                Fact(label=f"{words.negative} that it lets pass", value=round(rates[False], 4)),
+                Fact(label=f"{words.noun}s", value=len(chosen)),
             ],
+            files=(HEAD,),
         )
 
 

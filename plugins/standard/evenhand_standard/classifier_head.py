@@ -1,8 +1,8 @@
 """The head that `text-classification` has trained, kept beside the run: a classifier for the model of that run.
 
 model, tokenizer = evenhand.load(run)
-head = read_head(run / ".state/steps/tweets/head")
-head.offensive(model, tokenizer, ["a tweet"])         # P(hateful or offensive) of each
+head = read_head(run / "found/tweets/head")           # tweets is the id of the step
+head.probabilities(model, tokenizer, ["a tweet"])     # P(label 1) of each
 
 P = sigmoid( w . norm(mean_t h(t)) + b ),      h: the last hidden states, norm: to mean 0 and variance 1
 """
@@ -25,7 +25,7 @@ AT_ONCE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class TweetHead:
+class ClassifierHead:
     """w [H] and b of a linear head, and how its texts are read."""
 
     weight: torch.Tensor
@@ -34,15 +34,15 @@ class TweetHead:
     """causal or masked, which reads special tokens, too."""
     max_length: int
 
-    def offensive(self, model: Any, tokenizer: Any, texts: Sequence[str]) -> list[float]:
-        """The probability of each text to be hateful or offensive. UsageError for a model of another width."""
+    def probabilities(self, model: Any, tokenizer: Any, texts: Sequence[str]) -> list[float]:
+        """The probability of each text to have the label 1. UsageError for a model of another width."""
         import torch
 
         width = int(model.config.hidden_size)
         if len(self.weight) != width:
             raise UsageError(
                 f"the head is for states of width {len(self.weight)}, those of the model have {width}",
-                where="offensive",
+                where="probabilities",
                 do="take the model that the head was trained with",
             )
         weight = self.weight.to(model.device, torch.float32)
@@ -74,7 +74,7 @@ class TweetHead:
         return ids, torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
 
 
-def write_head(folder: Path, head: TweetHead) -> None:
+def write_head(folder: Path, head: ClassifierHead) -> None:
     """Keep a head in a sealed folder."""
     from safetensors.torch import save_file
 
@@ -84,7 +84,7 @@ def write_head(folder: Path, head: TweetHead) -> None:
         (temporary / "head.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def read_head(folder: Path | str) -> TweetHead:
+def read_head(folder: Path | str) -> ClassifierHead:
     """The counterpart of `write_head`. UsageError where there is none, DigestMismatch for one that is damaged."""
     from safetensors.torch import load_file
 
@@ -94,4 +94,4 @@ def read_head(folder: Path | str) -> TweetHead:
     if what := damage(place, full=True):
         raise DigestMismatch(f"the head is damaged: {what}", where=str(place), do="copy it again, or run again")
     facts = json.loads((place / "head.json").read_text(encoding="utf-8"))
-    return TweetHead(weight=load_file(place / "head.safetensors")["weight"], **facts)
+    return ClassifierHead(weight=load_file(place / "head.safetensors")["weight"], **facts)
