@@ -12,7 +12,7 @@ from data_records import GAP, benchmark, records
 from evenhand.contributions import Metric
 from evenhand.errors import PluginFault
 from evenhand.evaluation_entry import measured_entry
-from evenhand.evaluation_summary import caution
+from evenhand.report_values import caution
 from evenhand.evidence import compare_benchmark
 from evenhand.judging import judge
 from evenhand.planted import check_planted

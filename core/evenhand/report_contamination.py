@@ -29,10 +29,12 @@ class Line:
 
 
 def lines(run: RunRecord) -> list[Line]:
-    """The table of the report, a row for each benchmark."""
+    """The table of the report, a row for each benchmark; none where there was nothing to compare them with."""
     record = run.contamination
+    if record is None or not (record.compared or record.lists):
+        return []
     labels = {b.id: b.label for b in run.benchmarks}
-    return [_line(labels.get(b.id, b.id), b) for b in (record.benchmarks if record else ())]
+    return [_line(labels.get(b.id, b.id), b) for b in record.benchmarks]
 
 
 def _line(label: str, overlap: BenchmarkOverlap) -> Line:
