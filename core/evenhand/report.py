@@ -100,7 +100,7 @@ def _evaluation_view(run: RunRecord) -> dict[str, Any]:
     return {**_values_view(run), "notes": notes(run), "how_to_read": values.how_to_read(run)}
 
 
-def _steps_view() -> dict[str, Any]:
+def _steps_view(run: RunRecord) -> dict[str, Any]:
     """What the parts about steps, explanations and samples need."""
     return {
         "states": wording.STATES,
@@ -110,13 +110,14 @@ def _steps_view() -> dict[str, Any]:
         "heat_tokens": figures.heat_tokens,
         "bars": figures.bars,
         "differing": figures.differing,
+        "subjects": {s.id: "the training text" for s in run.active_steps if s.state == "reading"},
     }
 
 
 def _unchanged_view(run: RunRecord) -> dict[str, Any]:
     return {
         **_values_view(run),
-        **_steps_view(),
+        **_steps_view(run),
         "heading": unchanged.heading(run),
         "answers": answers(run),
         "reproductions": reproductions(run),
@@ -131,7 +132,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
     quality = run.quality
     places = 3 if quality is None else max(3, numbers.decimals(quality.ratio))
     return {
-        **_steps_view(),
+        **_steps_view(run),
         "run": run,
         "model": run.model_label,
         "level": numbers.percent(run.confidence),
@@ -145,7 +146,8 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "ratio_places": places,
         "bounds": numbers.bounds,
         "controls": controls(run),
-        "degrees": list(contamination.DEGREES.values()),
+        "learnt": run.contamination is not None and bool(run.contamination.compared),
+        "degrees": contamination.degrees(run),
         "overlaps": contamination.lines(run),
         "compared_with": contamination.against(run),
         "axis_rows": verdicts.axis_rows,
