@@ -18,6 +18,7 @@ from evenhand.report_answer import answers
 from evenhand.report_contamination import degrees
 from evenhand.report_reading import parse_run, read_run
 from evenhand.report_record import RunRecord
+from evenhand.report_rows import lines
 from evenhand.report_values import axis_rows, caution, tallies
 from evenhand.summary import WIDTH, print_summary
 
@@ -319,6 +320,12 @@ def test_overlap_with_texts_is_a_column_only_where_texts_were_learnt_from(
     assert re.findall(r'<th scope="col" class="num">(.*?)</th>', table) == [head.capitalize() for head in heads]
     assert table.count('<td class="num">') == len(heads) and "10 of 40 (25\u00a0%)" in table
     assert ("The first three degrees" in table) == bool(compared)
+
+
+def test_the_account_of_training_rows_leaves_out_steps_that_only_read_them() -> None:
+    swap = step("swap", stages=["data"], state="data", rows=[{"read": 8, "kept": 6, "changed": 2, "out": 8}])
+    bad = {**AUDIT, "id": "late", "rows": [{"read": 8, "kept": 7, "quarantined": {"no text": 1}, "out": 7}]}
+    assert [line.partition(":")[0] for line in lines(run_of(AUDIT, swap, bad))] == ["swap", "late"]
 
 
 def test_a_run_folder_is_read_as_such_a_run(tmp_path: Path) -> None:
