@@ -12,11 +12,11 @@ from data_records import GAP, benchmark, records
 from evenhand.contributions import Metric
 from evenhand.errors import PluginFault
 from evenhand.evaluation_entry import measured_entry
-from evenhand.evaluation_summary import caution
 from evenhand.evidence import compare_benchmark
 from evenhand.judging import judge
 from evenhand.planted import check_planted
 from evenhand.report_results import BenchmarkResult
+from evenhand.report_values import caution
 
 ABOVE = Metric(name="above chance", value="above", better="higher", unit="points")
 TEST = replace(benchmark(GAP, ABOVE), able="above chance")

@@ -167,6 +167,12 @@ class Writes(Plugin):
         return None
 
 
+class Reads(Writes):
+    """Reads the training text and changes none of it."""
+
+    looks_on = True
+
+
 class Own(Writes):
     def material(self) -> Material:
         return Material(words={"own words": ("blorp",)}, texts={"seeds": (NURSE,)})
@@ -198,6 +204,7 @@ def test_the_packs_of_steps_that_change_the_model_are_their_word_lists() -> None
             step(Writes, "idle", axes=("gender",), strength=0.0),
             step(Writes, "labelled", axis="a mere label", locale=None),
             step(Watches, "watch", axes=("gender",)),
+            step(Reads, "audit", axes=("gender",)),
         ]
     )
     assert [(x.name, x.steps) for x in found] == [("axis pack gender.en", ["a", "b"]), ("own words", ["b"])]

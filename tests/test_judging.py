@@ -45,8 +45,8 @@ CASES: dict[str, tuple[Any, Any, Any, str, str, str]] = {
     ),
     "not beyond one": (
         {}, [beside(CONTINUED, NONE), *ALL[1:]], KEPT, NONE, "improved, but not beyond continued training alone",
-        "It fell. But it is not shown to be better than continued training alone: it changed by -0.01 "
-        "nat (interval -0.03 to 0.01) against it.",
+        "It fell. But it is not shown to be better than continued training alone: it changed by \u22120.01 "
+        "nat (interval \u22120.03 to 0.01) against it.",
     ),
     "over budget": (
         {}, ALL, {"verdict": "over budget", "decided_by": "perplexity"}, NONE,
@@ -102,13 +102,13 @@ CASES: dict[str, tuple[Any, Any, Any, str, str, str]] = {
     ),
     "one of the recipe's own": (
         {}, [*ALL, beside("mine", "worse")], KEPT, NONE, "improved, but not beyond the control mine",
-        "It fell. But it is not shown to be better than the control mine: it changed by -0.01 nat "
-        "(interval -0.03 to 0.01) against it.",
+        "It fell. But it is not shown to be better than the control mine: it changed by \u22120.01 nat "
+        "(interval \u22120.03 to 0.01) against it.",
     ),
     "a control comes before the budget": (
         {}, [beside(CONTINUED, NONE)], None, NONE, "improved, but not beyond continued training alone",
-        "It fell. But it is not shown to be better than continued training alone: it changed by -0.01 "
-        "nat (interval -0.03 to 0.01) against it.",
+        "It fell. But it is not shown to be better than continued training alone: it changed by \u22120.01 "
+        "nat (interval \u22120.03 to 0.01) against it.",
     ),
 }  # fmt: skip
 

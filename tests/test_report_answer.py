@@ -97,5 +97,5 @@ def test_a_small_change_is_written_without_a_power_of_ten() -> None:
     from evenhand.verdict_text import _number
 
     assert [_number(v) for v in (0.0003092, 2.393e-05, -0.0005972, 0.0123456, 1.5e-9, 0.0, None)] == [
-        "0.00031", "0.000024", "-0.00060", "0.01235", "1.5e-09", "0", "an unknown size",
+        "0.00031", "0.000024", "\u22120.00060", "0.01235", "1.5e\u221209", "0", "an unknown size",
     ]  # fmt: skip

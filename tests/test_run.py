@@ -236,12 +236,13 @@ def test_a_step_that_only_looks_reads_the_text_without_a_training(
     )
     print_summary(folder)
     told = " ".join(capsys.readouterr().out.split())
-    assert f"What was found? trial-look: {SEEN}. Nothing was trained, and tiny is as it was." in told
+    assert "What was found trial-look, 3 rows read: letters 149 Where it is" in told
     assert str(folder / "found/trial-look/letters.txt") in told
     assert "What changed" not in told and "Did it help?" not in told and "What it had to beat" not in told
     report = (folder / "report.html").read_text(encoding="utf-8")
     assert "reads the training data, changes nothing" in report and "changes the training data" not in report
-    assert "The training text was read by trial-look." in report
+    assert "No step changed tiny: trial-look read the training text." in report
+    assert "<dt>What was found?</dt><dd>trial-look read 3 rows: letters: 149.</dd>" in report
     assert "What the training text holds" in report and "found/trial-look/letters.txt beside this page" in report
 
 

@@ -351,7 +351,7 @@ def test_what_is_cut_off_rows_is_counted_and_told_where_it_matters(
     lost, tokens = length - n, 3 * n + length + 4 * special
     assert result.text == {"rows": 4, "empty": 0, "cut": 1, "tokens": tokens, "lost": lost}
     assert result.events == [
-        f"1 of 4 rows is longer than {n + special} tokens and is cut there: {round(100 * lost / tokens)}% of the text "
+        f"1 of 4 rows is longer than {n + special} tokens and is cut there: {round(100 * lost / tokens)} % of the text "
         "is not read; a higher training.max_length reads more"
     ]
     settings = TrainingSection(max_steps=1, batch_size=2, max_length=length + special)
@@ -996,7 +996,8 @@ def test_a_row_is_cut_where_the_model_has_no_further_position(tmp_path: Path) ->
     length = len(tokenizer(rows["text"][0], verbose=False)["input_ids"])
     assert result.events == [
         f"the model takes {most:,} tokens, so that rows are cut there and not at {most + 90:,}",
-        f"4 of 4 rows are longer than {most} tokens and are cut there: {1 - most / length:.0%} of the text is not read",
+        f"4 of 4 rows are longer than {most} tokens and are cut there: {100 * (1 - most / length):.0f} % of the text "
+        "is not read",
     ]
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evenhand import report_numbers as numbers
+from evenhand import report_unchanged as unchanged
+from evenhand import report_values as values
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
 from evenhand.report_answer import answers
@@ -77,33 +79,50 @@ def render_card(run: RunRecord, *, exported: Literal["", "plain", "code"] = "") 
         listing=numbers.listing,
         counted=numbers.counted,
     )
+    shared = {
+        "run": run,
+        "exported": exported,
+        "written": _Written,
+        "front_matter": _Written(front_matter(run)),
+        "model": run.model_label,
+        "level": numbers.percent(run.confidence),
+        "reproductions": reproductions(run),
+        "answers": answers(run),
+        "direction": wording.direction,
+        "states": wording.STATES,
+        "step_label": wording.step_label,
+        "proof_label": wording.proof_label,
+        "missing": missing(run),
+        "provenance": _provenance(run),
+    }
+    if run.unchanged:
+        return environment.get_template("unchanged_card_template.md.j2").render(**shared, **_unchanged(run))
     return environment.get_template("model_card_template.md.j2").render(
-        run=run,
-        exported=exported,
-        written=_Written,
-        front_matter=_Written(front_matter(run)),
-        model=run.model_label,
-        level=numbers.percent(run.confidence),
+        **shared,
         mitigated=mitigated(run),
-        reproductions=reproductions(run),
-        answers=answers(run),
         quality_words=what_it_cost(run.model_copy(update={"seconds": 0.0})),
         rows=wording.rows,
-        direction=wording.direction,
-        states=wording.STATES,
-        step_label=wording.step_label,
-        missing=missing(run),
         limits=limits(run),
         how_to_read=how_to_read(run),
-        provenance=_provenance(run),
         ratio_places=3 if run.quality is None else max(3, numbers.decimals(run.quality.ratio)),
         bounds=numbers.bounds,
     )
 
 
+def _unchanged(run: RunRecord) -> dict[str, Any]:
+    """What the card of a model that no step changed shows in the place of before and after."""
+    return {
+        "heading": unchanged.heading(run),
+        "benchmarks": [*run.bias_benchmarks, *run.quality_benchmarks],
+        "rows": values.rows,
+        "caution": values.caution,
+        "how_to_read": unchanged.limits(run),
+    }
+
+
 def mitigated(run: RunRecord) -> bool:
-    """Whether any step did more than train on plain text; a run without steps counts, as its card says so itself."""
-    return not run.active_steps or any(step.use != "train" for step in run.active_steps)
+    """Whether any step could change the model and did more than train on plain text."""
+    return not run.unchanged and any(step.use != "train" for step in run.active_steps)
 
 
 class _Written(str):

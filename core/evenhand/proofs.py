@@ -235,7 +235,7 @@ def objective_proof(name: str, facts: Mapping[str, float | None]) -> Proof:
     what = f"{name}: largest gradient norm measured {norm:.3g}"
     if share is None:
         return Proof("objective", took, what, norm)
-    what += f", at most {share:.2%} of the update's gradient"
+    what += f", at most {100 * share:.2f} % of the update's gradient"
     return Proof("objective", took and share >= LEAST_SHARE, what, norm)
 
 

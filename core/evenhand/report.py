@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from evenhand import report_contamination as contamination
 from evenhand import report_figures as figures
 from evenhand import report_numbers as numbers
+from evenhand import report_unchanged as unchanged
+from evenhand import report_values as values
 from evenhand import report_verdicts as verdicts
 from evenhand import report_wording as wording
 from evenhand.cache import write_atomic
@@ -43,6 +45,8 @@ def render_report(run: RunRecord) -> str:
     made = templates()
     if run.kind == "evaluation":
         return str(made.get_template("evaluation_template.html.j2").render(_evaluation_view(run)))
+    if run.unchanged:
+        return str(made.get_template("unchanged_template.html.j2").render(_unchanged_view(run)))
     return str(made.get_template("report_template.html.j2").render(_view(run)))
 
 
@@ -73,23 +77,54 @@ def templates() -> jinja2.Environment:
     return environment
 
 
-def _evaluation_view(run: RunRecord) -> dict[str, Any]:
-    from evenhand import evaluation_summary as shown
-
+def _values_view(run: RunRecord) -> dict[str, Any]:
+    """What pages about one model have in common: its values, without anything to compare them with."""
     return {
         "run": run,
         "model": run.model_label,
         "level": numbers.percent(run.confidence),
         "benchmarks": [*run.bias_benchmarks, *run.quality_benchmarks],
-        "rows": shown.rows,
-        "size": shown.size,
-        "tallies": shown.tallies,
-        "axis_rows": shown.axis_rows,
-        "caution": shown.caution,
+        "rows": values.rows,
+        "size": values.size,
+        "tallies": values.tallies,
+        "axis_rows": values.axis_rows,
+        "caution": values.caution,
         "direction": wording.direction,
-        "notes": shown.notes(run),
-        "how_to_read": shown.how_to_read(run),
         "provenance": provenance(run),
+    }
+
+
+def _evaluation_view(run: RunRecord) -> dict[str, Any]:
+    from evenhand.evaluation_summary import notes
+
+    return {**_values_view(run), "notes": notes(run), "how_to_read": values.how_to_read(run)}
+
+
+def _steps_view(run: RunRecord) -> dict[str, Any]:
+    """What the parts about steps, explanations and samples need."""
+    return {
+        "states": wording.STATES,
+        "step_label": wording.step_label,
+        "proof_label": wording.proof_label,
+        "proof_expected": wording.proof_expected,
+        "heat_tokens": figures.heat_tokens,
+        "bars": figures.bars,
+        "differing": figures.differing,
+        "subjects": {s.id: "the training text" for s in run.active_steps if s.state == "reading"},
+    }
+
+
+def _unchanged_view(run: RunRecord) -> dict[str, Any]:
+    return {
+        **_values_view(run),
+        **_steps_view(run),
+        "heading": unchanged.heading(run),
+        "answers": answers(run),
+        "reproductions": reproductions(run),
+        "missing": missing(run),
+        "failed": len(failed_parts(run)),
+        "how_to_read": unchanged.limits(run),
+        "same_answers": all(sample.before == sample.after for sample in run.samples),
     }
 
 
@@ -97,6 +132,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
     quality = run.quality
     places = 3 if quality is None else max(3, numbers.decimals(quality.ratio))
     return {
+        **_steps_view(run),
         "run": run,
         "model": run.model_label,
         "level": numbers.percent(run.confidence),
@@ -104,19 +140,14 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "rows": wording.rows,
         "n_secondary": sum(max(0, len(b.metrics) - 1) for b in run.benchmarks),
         "direction": wording.direction,
-        "states": wording.STATES,
         "decimals": numbers.value_decimals,
-        "step_label": wording.step_label,
-        "proof_expected": wording.proof_expected,
         "forest": figures.forest(run),
         "budget": None if quality is None else figures.budget_panel(quality),
         "ratio_places": places,
         "bounds": numbers.bounds,
-        "heat_tokens": figures.heat_tokens,
-        "bars": figures.bars,
-        "differing": figures.differing,
         "controls": controls(run),
-        "degrees": list(contamination.DEGREES.values()),
+        "learnt": run.contamination is not None and bool(run.contamination.compared),
+        "degrees": contamination.degrees(run),
         "overlaps": contamination.lines(run),
         "compared_with": contamination.against(run),
         "axis_rows": verdicts.axis_rows,

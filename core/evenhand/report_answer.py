@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+from evenhand import report_unchanged as unchanged
 from evenhand.control_steps import ON_REQUEST
 from evenhand.report_cost import what_it_cost
 from evenhand.report_numbers import counted, listing, number
 from evenhand.report_record import RunRecord
 from evenhand.report_results import BenchmarkResult
 from evenhand.report_verdicts import did_it_help
-from evenhand.report_wording import metric_decimals, step_label, what_was_done
+from evenhand.report_wording import metric_decimals, what_was_done
 from evenhand.verdict_text import BY_CONSTRUCTION
 
 
 def answers(run: RunRecord) -> list[tuple[str, str]]:
     """Each question with its answer, the most pressing one first."""
-    if run.only_looked and not run.benchmarks:
-        return [("What was found?", what_was_found(run)), ("What was done?", what_was_done(run))]
+    if run.unchanged:
+        return unchanged.answers(run)
     return [
         ("Did it help?", did_it_help(run)),
         ("What did it cost?", what_it_cost(run)),
         ("Can it be believed?", grounds(run)),
         ("What was done?", what_was_done(run)),
     ]
-
-
-def what_was_found(run: RunRecord) -> str:
-    """What each step saw that only looks on."""
-    told = [f"{step_label(s)}: {'; '.join(p.what for p in s.proofs)}." for s in run.active_steps if s.proofs]
-    return " ".join([*told, f"Nothing was trained, and {run.model_label} is as it was."])
 
 
 def grounds(run: RunRecord) -> str:

@@ -31,6 +31,8 @@ def missing(run: RunRecord) -> list[str]:
         often = "" if len(messages) == 1 else f" {len(messages):,} times"
         first = "" if len(set(messages)) == 1 else ", first"
         gaps.append(f"{lost.capitalize()} ({step}, {stage}) is missing; it failed{often}{first} with: {messages[0]}")
+    if run.unchanged:
+        return gaps
     if not run.bias_benchmarks:
         gaps.append("No bias benchmark was run.")
     if run.quality is None:

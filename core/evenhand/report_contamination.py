@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evenhand.contamination_record import BenchmarkOverlap, Overlap
@@ -29,17 +30,26 @@ class Line:
 
 
 def lines(run: RunRecord) -> list[Line]:
-    """The table of the report, a row for each benchmark."""
+    """The table of the report, a row for each benchmark; none where there was nothing to compare them with."""
     record = run.contamination
+    if record is None or not (record.compared or record.lists):
+        return []
     labels = {b.id: b.label for b in run.benchmarks}
-    return [_line(labels.get(b.id, b.id), b) for b in (record.benchmarks if record else ())]
+    shown = list(DEGREES) if record.compared else ["lexicon"]
+    return [_line(labels.get(b.id, b.id), b, shown) for b in record.benchmarks]
 
 
-def _line(label: str, overlap: BenchmarkOverlap) -> Line:
+def degrees(run: RunRecord) -> list[str]:
+    """The heads of the columns: where no text was learnt from, only that of words that steps work with."""
+    record = run.contamination
+    return list(DEGREES.values()) if record and record.compared else [DEGREES["lexicon"]]
+
+
+def _line(label: str, overlap: BenchmarkOverlap, shown: Sequence[str]) -> Line:
     if not overlap.compared:
         return Line(label, [], overlap.reason)
     found = {name: getattr(overlap, name) for name in DEGREES}
-    cells = [_cell(each, overlap.items) for each in found.values()]
+    cells = [_cell(found[name], overlap.items) for name in shown]
     places = [
         f"{DEGREES[name]}: {listing([f'item {e.item} in {e.place}' for e in each.examples])}"
         for name, each in found.items()

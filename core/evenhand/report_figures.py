@@ -255,7 +255,8 @@ def bars(figure: Figure) -> tuple[float, list[Bar]]:
     low, high = min([0.0, *finite]), max([0.0, *finite])
     span = (high - low) or 1.0
     zero = round(100 * -low / span, 3)
-    places = decimals(Interval(value=max((abs(v) for v in finite), default=0.0)))
+    whole = all(v.is_integer() for v in finite)
+    places = 0 if whole else decimals(Interval(value=max((abs(v) for v in finite), default=0.0)))
     made = []
     for label, value in zip(figure.labels, values, strict=False):
         width = round(100 * abs(value) / span, 3) if math.isfinite(value) else 0.0

@@ -109,11 +109,12 @@ def plain(value: object) -> str:
     if value is None:
         return DASH
     if isinstance(value, float):
-        return f"{value:.6g}".replace("-", MINUS)
+        return f"{value:{'.4g' if abs(value) < 1000 else '.6g'}}".replace("-", MINUS)
     if isinstance(value, list | tuple):
         return ", ".join(plain(v) for v in value) or "none"
     if isinstance(value, dict):
-        return ", ".join(f"{k}: {plain(v)}" for k, v in value.items()) or "none"
+        inner = (f"{k} ({plain(v)})" if isinstance(v, dict) else f"{k}: {plain(v)}" for k, v in value.items())
+        return ", ".join(inner) or "none"
     return str(value)
 
 

@@ -147,7 +147,8 @@ class RunRecord(Part):
     def served(self) -> bool:
         """True when monitors saw anything."""
         seen = self.monitoring
-        return seen is not None and bool(seen.requests or seen.findings)
+        watched = any("monitoring" in step.stages for step in self.active_steps)
+        return seen is not None and bool(seen.findings or (watched and seen.requests))
 
     @property
     def quality_benchmarks(self) -> list[BenchmarkResult]:
@@ -164,6 +165,20 @@ class RunRecord(Part):
         """True when all steps read the training text and could not change the model, so that none was saved."""
         return bool(self.active_steps) and all(
             s.state == "reading" and {"data", "transparency"}.issuperset(s.stages) for s in self.active_steps
+        )
+
+    @property
+    def unchanged(self) -> bool:
+        """True when no step could change the model: there is none, or all read text, watch answers or explain.
+
+        A record without steps is of such a run only where its recipe says that it has none.
+        """
+        if self.training or not (self.steps or self.recipe.get("steps") == []):
+            return False
+        looking = {"monitoring", "transparency"}
+        return all(
+            step.stages and (looking | {"data"} if step.state == "reading" else looking).issuperset(step.stages)
+            for step in self.active_steps
         )
 
     @property

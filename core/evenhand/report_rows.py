@@ -31,11 +31,11 @@ def _reasons(counts: Mapping[str, int]) -> str:
 
 
 def lines(run: RunRecord) -> list[str]:
-    """One line for the data as loaded, where rows of it held no text, and one for each data step."""
+    """One line for the data as loaded, where rows of it held no text, and one for each step that may change rows."""
     told = []
     if run.data.quarantined:
         n = sum(run.data.quarantined.values())
         told.append(f"data: {counted(n, 'row')} quarantined{_reasons(run.data.quarantined)}")
     for step in run.steps:
-        told += [f"{step.id}: {line(record)}" for record in step.rows]
+        told += [f"{step.id}: {line(rows)}" for rows in step.rows if step.state != "reading" or rows.quarantined]
     return told

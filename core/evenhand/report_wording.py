@@ -105,6 +105,13 @@ def step_label(step: Step) -> str:
     return step.use if step.use in (step.id, "") or not step.id else f"{step.use} ({step.id})"
 
 
+def proof_label(step: Step, took: bool) -> str:
+    """What stands before a proof: of a step that changes nothing it says what was read or seen."""
+    if not took:
+        return "No effect"
+    return {"reading": "Read", "monitoring": "Seen"}.get(step.state, "Took effect")
+
+
 def proof_expected(step: Step) -> bool:
     """True for a step whose effect can be proved; the built-in training and explanations state none."""
     provable = {"data", "objective", "architecture", "decoding", "monitoring"}
@@ -114,11 +121,6 @@ def proof_expected(step: Step) -> bool:
 def what_was_done(run: RunRecord) -> str:
     """One sentence: the model, the steps, the training."""
     active = run.active_steps
-    if not active:
-        return f"No step changed {run.model_label}: this run is a measurement only."
-    if run.only_looked:
-        names = listing([step_label(s) for s in active])
-        return f"The training text was read by {names}."
     names = listing([step_label(s) for s in active])
     done = f"{run.model_label} went through {counted(len(active), 'step')}: {names}."
     if run.training:

@@ -63,7 +63,12 @@ def print_summary(result: Any, *, console: Console | None = None) -> None:
     folder = Path(result) if isinstance(result, str | Path) else Path(result.folder)
     run = read_run(folder)
     with tidy(console or plain_console()) as out:
-        _print(folder, run, out)
+        if run.unchanged:
+            from evenhand.unchanged_summary import print_unchanged
+
+            print_unchanged(folder, run, out)
+        else:
+            _print(folder, run, out)
 
 
 def _print(folder: Path, run: RunRecord, out: Console) -> None:
@@ -87,21 +92,20 @@ def _print(folder: Path, run: RunRecord, out: Console) -> None:
         out.print(Padding(Text(f"The run {run.ending}."), (0, 0, 0, 2)))
     narrow = out.width < NARROW
     steps = _steps_in_lines(run) if narrow else _steps(run)
-    section("What was done", steps if run.steps else "No step: this run is a measurement only.")
+    section("What was done", steps if run.steps else "No step was reached.")
     listed("What became of the training rows", training_rows.lines(run))
-    if run.benchmarks or not run.only_looked:
-        section(
-            f"What changed (same items before and after, {percent(run.confidence)} intervals)",
-            *(_changed(run, narrow=narrow, width=out.width) or ["No benchmark was run."]),
-        )
-        section("What it cost in language quality", _cost(run))
-        listed("What it had to beat (models that nobody meant to be fairer; the run minus each)", controls(run))
+    section(
+        f"What changed (same items before and after, {percent(run.confidence)} intervals)",
+        *(_changed(run, narrow=narrow, width=out.width) or ["No benchmark was run."]),
+    )
+    section("What it cost in language quality", _cost(run))
+    listed("What it had to beat (models that nobody meant to be fairer; the run minus each)", controls(run))
     listed("Published values, and what was found in their place", reproductions(run))
     listed("What was counted (items before and after)", verdicts.left_out(run))
     listed("What the monitors found", _findings(run))
     listed("Notes", _notes(run))
     section("In short", *_in_short(run))
-    section("Where it is", *_places(folder, run))
+    section("Where it is", *places(folder, run))
     if run.seconds:
         out.print()
         out.print(Text(f"Took {time_taken(run)}."))
@@ -146,7 +150,7 @@ def _notes(run: RunRecord) -> list[str]:
     return notes + ([found] if (found := overlap_note(run)) else [])
 
 
-def _places(folder: Path, run: RunRecord) -> list[str | RenderableType]:
+def places(folder: Path, run: RunRecord) -> list[str | RenderableType]:
     """What of the run folder there is, and how the model is loaded."""
     from rich.text import Text
 

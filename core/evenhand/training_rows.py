@@ -62,7 +62,7 @@ def _told(unread: Unread, kind: Kind, settings: TrainingSection, most: int) -> l
         advice = "; a higher training.max_length reads more" if settings.max_length < most else ""
         told.append(
             f"{unread.cut:,} of {unread.rows:,} rows {verb} longer than {settings.max_length:,} tokens and {verb} cut "
-            f"there: {unread.lost / unread.tokens:.0%} of the text is not read{advice}"
+            f"there: {100 * unread.lost / unread.tokens:.0f} % of the text is not read{advice}"
         )
     return told
 

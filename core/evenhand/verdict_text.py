@@ -152,8 +152,10 @@ def _number(value: float | None) -> str:
     if value is None:
         return "an unknown size"
     if not 1e-6 <= abs(value) < 1e-3:
-        return f"{value:.4g}"
-    return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"  # no power of ten before a reader needs one
+        text = f"{value:.4g}"
+    else:  # no power of ten before a reader needs one
+        text = f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"
+    return text.replace("-", "\u2212")
 
 
 def _counted(number: int, noun: str) -> str:

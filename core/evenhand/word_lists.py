@@ -56,11 +56,12 @@ class WordFinder:
 def lists_of(steps: Sequence[tuple[ResolvedStep, Plugin]]) -> list[ListedWords]:
     """The word lists of steps that change the model: their axis packs, and what their `material` names.
 
-    A step of strength 0 uses none. Raises what loading a pack raises.
+    A step of strength 0 uses none, nor does one that only reads the training text. Raises what loading a pack raises.
     """
     found: dict[str, ListedWords] = {}
     for step, plugin in steps:
-        if not set(plugin.stages()) & set(CHANGING) or getattr(plugin.options, "strength", 1.0) == 0:
+        acting = set(plugin.stages()) - ({"data"} if plugin.looks_on else set())
+        if acting.isdisjoint(CHANGING) or getattr(plugin.options, "strength", 1.0) == 0:
             continue
         material = plugin.material()
         named = {**_packs(step, plugin.options), **(material.words if material else {})}

@@ -438,7 +438,7 @@ def test_the_section_names_a_debiasing_adapter_that_is_ignored() -> None:
     found = FusionAttention(("gender", "task"), torch.tensor([[0.1, 0.9], [0.3, 0.7]]), torch.tensor([0.2, 0.8]))
     given = section(found, ["gender"])
     assert given.title == "What the fusion listens to"
-    assert "an even share would be 50%" in given.text
+    assert "an even share would be 50 %" in given.text
     assert "The fusion makes little use of gender: less than half an even share." in given.text
     assert [(f.label, f.value) for f in given.facts] == [
         ("attention on gender", 0.2),

@@ -226,7 +226,7 @@ def test_a_small_term_beside_language_modelling_has_its_say_in_the_update(tiny: 
     shares = {name: facts["share"] for name, facts in result.terms.items()}
     assert 0.05 < shares["small"] < 1 and 0.05 < shares["language modelling"] < 1
     proof = objective_proof("small", result.terms["small"])
-    assert proof.took and f"at most {shares['small']:.2%} of the update's gradient" in proof.what
+    assert proof.took and f"at most {100 * shares['small']:.2f} % of the update's gradient" in proof.what
     told = {**result.terms["small"], "share": 9e-4}
     assert not objective_proof("small", told).took, "it was crowded out"
 

@@ -299,7 +299,7 @@ def test_a_search_on_a_real_probe_lowers_the_gap_that_it_measures(kind: str, tin
 
 def test_what_a_search_was_fitted_on_is_told() -> None:
     assert AttentionTemperature(beta=0.9).material() is None
-    texts = AttentionTemperature(pairs=10).material().texts["sentences it is fitted on"]
+    texts = AttentionTemperature(pairs=10).material().texts["fitting sentences"]
     assert len(list(texts)) == 20
 
 

@@ -103,8 +103,8 @@ def test_a_configuration_that_hits_one_group_harder_is_refused_with_the_numbers(
     with pytest.raises(UsageError) as caught:
         applied(BiasFilter, run, rows, **VADER)
     assert str(caught.value).startswith(
-        "option min_keep_ratio: on the axis 'religion' the filter keeps 66.7% of the 30 texts of 'Muslims' and 100.0% "
-        "of the 30 of 'none mentioned': the ratio 0.67 is below 0.8"
+        "option min_keep_ratio: on the axis 'religion' the filter keeps 66.7 % of the 30 texts of 'Muslims' and "
+        "100.0 % of the 30 of 'none mentioned': the ratio 0.67 is below 0.8"
     )
     assert "religion: Muslims against none mentioned, 0.67" in str(caught.value)
     # Half of the weight is taken: 25 of 30 against 30 of 30.
@@ -115,11 +115,11 @@ def test_a_configuration_that_hits_one_group_harder_is_refused_with_the_numbers(
 
 def test_a_dialect_is_guarded_by_the_rule_and_by_a_column(run: Any) -> None:
     dialect = [f"He be saying it's horrible and disgusting, he ain't there, day {k}." for k in range(25)]
-    with pytest.raises(UsageError, match="'dialect' the filter keeps 0.0% of the 25 texts of .African"):
+    with pytest.raises(UsageError, match="'dialect' the filter keeps 0.0 % of the 25 texts of .African"):
         applied(BiasFilter, run, rows_of([*dialect, *GOOD]), **VADER)
     rows = rows_of([*BAD * 3, *GOOD], speech=["north"] * 30 + ["south"] * 30)
     applied(BiasFilter, run, rows, **VADER)  # no words tell them apart
-    with pytest.raises(UsageError, match="'speech' the filter keeps 0.0% of the 30 texts of 'north'"):
+    with pytest.raises(UsageError, match="'speech' the filter keeps 0.0 % of the 30 texts of 'north'"):
         applied(BiasFilter, run, rows, group_columns=("speech",), **VADER)
 
 
@@ -132,7 +132,7 @@ def test_a_text_whose_column_states_no_group_belongs_to_none(run: Any) -> None:
 def test_groups_that_are_too_small_are_told_and_not_judged(run: Any) -> None:
     people = [f"Muslims had a horrible, disgusting time on day {k}." for k in range(9)]
     _, facts, _ = applied(BiasFilter, run, rows_of([*people, *GOOD]), **VADER)
-    assert facts["kept by religion"]["Muslims"] == "0.0% of 9 (too few to be judged)"
+    assert facts["kept by religion"]["Muslims"] == "0.0 % of 9 (too few to be judged)"
 
 
 def test_rows_without_text_are_quarantined_and_do_not_shift_the_others(run: Any) -> None:
@@ -173,7 +173,7 @@ def test_it_only_filters_training_data(run: Any) -> None:
 def test_a_filter_that_hits_one_gender_is_refused_by_the_axis_pack(run: Any) -> None:
     sad = [f"She said it was a horrible, disgusting day number {k}." for k in range(25)]
     fine = [f"He said that tree number {k} is lovely." for k in range(25)]
-    with pytest.raises(UsageError, match="'gender, by its pack' the filter keeps 0.0% of the 25 texts of 'female'"):
+    with pytest.raises(UsageError, match="'gender, by its pack' the filter keeps 0.0 % of the 25 texts of 'female'"):
         applied(BiasFilter, run, rows_of([*sad, *fine]), **VADER)
 
 

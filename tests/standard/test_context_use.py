@@ -66,12 +66,12 @@ def test_the_section_tells_what_was_lost(tiny: Any, run_of: Any, monkeypatch: py
     model, tokenizer = tiny()
     run = run_of(model, tokenizer)
     same = context_section(run, model, "en")
-    assert same.text.endswith("Neither lost more than 10%.")
+    assert same.text.endswith("Neither lost more than 10 %.")
     values = {fact.label: fact.value for fact in same.facts}
     name = "what the context says of the next word, nat"
     assert values[f"{name}, before"] == values[f"{name}, after"] and len(values) == 4
     lost = context_section(run, deaf(model), "en")
-    assert f"More than 10% was lost of: {name}" in lost.text
+    assert f"More than 10 % was lost of: {name}" in lost.text
     assert {fact.label: fact.value for fact in lost.facts}[f"{name}, after"] == 0.0
     assert len(context_section(run, model, "de").facts) == 2, "agreement is asked in English"
 

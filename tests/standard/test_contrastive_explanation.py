@@ -19,6 +19,7 @@ from evenhand_standard.transparency.contrastive_explanation import (
     ask,
     correlation,
     explain,
+    facts,
     heat,
 )
 
@@ -122,6 +123,16 @@ def test_the_section_has_a_colouring_for_each_prompt_and_method(kind: str, tiny:
     doubted = sum(bool(f.doubt) for f in section.figures[::3])
     assert section.facts[2].value == f"{4 - doubted} of 4 prompts"
     assert section.facts[0].value == float(f"{section.facts[0].value:.3g}")
+
+
+def test_a_gap_that_nothing_changed_is_told_once() -> None:
+    found = Explanation(0.5, [0.1], [0.3], [0.5], 0.4, 0.9)
+    assert heat("erasure", "The ___", ["The"], 0.5, found, "she", "he").caption == (
+        "\u201cThe ___\u201d Erasing each token. Gap +0.500 before and after."
+    )
+    assert [(f.label, f.value) for f in facts([0.5], [found])] == [
+        ("mean size of the gap before and after", 0.5), ("faithful by gradient times input", "1 of 1 prompts"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("faithfulness", [-0.395, 0.0, None, 0.4])

@@ -67,7 +67,8 @@ def test_the_audit_writes_sections_with_bars_before_and_after(tiny_folder: Path,
     assert titles == ["Datasheet: training text", "Datasheet: gender in the training text"] * 2
     before, after = (s for s in result.record["sections"] if "gender" in s["title"])
     shares = [{f["label"]: f["value"] for f in s["facts"]} for s in (before, after)]
-    found = [s["words of female, in 1,000 words"] - s["words of male, in 1,000 words"] for s in shares]
+    female, male = (f"words and names of {group} in 1,000 words" for group in ("female", "male"))
+    found = [s[female] - s[male] for s in shares]
     assert abs(found[1]) < 1e-9  # after augmentation both groups are mentioned equally often
     assert "<svg" in result.report.read_text(encoding="utf-8")
     assert "Co-occurrence bias in nat" in json.dumps(after)

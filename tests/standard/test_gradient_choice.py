@@ -191,7 +191,7 @@ def test_what_is_chosen_from_stands_in_the_options() -> None:
 def test_long_choices_are_told_in_part() -> None:
     chosen = Chosen(scores={f"t{k}": 9.0 - k for k in range(9)}, share=0.0512, candidates=40, measured_on="on texts")
     assert chosen.told() == (
-        "chosen from 40 by gradients (of the gap between groups over those of the language), 5.12% of all parameters: "
+        "chosen from 40 by gradients (of the gap between groups over those of the language), 5.12 % of all parameters: "
         "t0 9, t1 8, t2 7, t3 6, t4 5, t5 4, t6 3, t7 2 and 1 more; on texts"
     )
 

@@ -250,7 +250,7 @@ def test_a_tiny_effective_sample_is_refused_by_name(run: Any) -> None:
         applied(PLUGIN, run, rows, method="temperature", tau=0.0)
     # Weights 25 and 50/98: 100^2 / (2 25^2 + 98 (50/98)^2) = 7.8 texts.
     assert error.value.what == (
-        "weights would leave an effective sample of 8% of the 100 texts with a group, which is below 30%"
+        "weights would leave an effective sample of 8 % of the 100 texts with a group, which is below 30 %"
     )
     assert "lower `strength`" in error.value.do
 
@@ -258,7 +258,7 @@ def test_a_tiny_effective_sample_is_refused_by_name(run: Any) -> None:
 def test_texts_without_a_group_do_not_hide_a_tiny_sample(run: Any) -> None:
     """One text of weight 150 among 299 of weight 0.5: 300^2 / (150^2 + 299 (300/598)^2) = 4 of 300 texts."""
     rows = rows_of({("female", "home"): 1, ("male", "home"): 299}, neutral=2000)
-    with pytest.raises(UsageError, match="an effective sample of 1% of the 300 texts with a group"):
+    with pytest.raises(UsageError, match="an effective sample of 1 % of the 300 texts with a group"):
         applied(PLUGIN, run, rows, method="temperature", tau=0.0)
 
 

@@ -38,7 +38,7 @@ def test_groups_are_mixed_by_temperature(run: Any) -> None:
     assert Counter(out["author_group"]) == {"north": 75, "south": 25}
     assert account.dropped == {FEWER: 15} and account.added == 15
     assert facts["rows by author group"] == {
-        "north": "90 (90.0%) became 75 (75.0%)", "south": "10 (10.0%) became 25 (25.0%)"
+        "north": "90 (90.0 %) became 75 (75.0 %)", "south": "10 (10.0 %) became 25 (25.0 %)"
     }  # fmt: skip
     assert facts["basis of use"] == SAID
     south = Counter(text for text, group in zip(out["text"], out["author_group"], strict=True) if group == "south")

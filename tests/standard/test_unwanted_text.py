@@ -69,7 +69,7 @@ def test_texts_with_features_of_a_dialect_are_told() -> None:
 def test_marks_that_hit_one_group_are_refused(tiny: Any, run_of: Any) -> None:
     texts = [f"The Muslim family ate a horrible, disgusting meal number {k}." for k in range(30)]
     texts += [f"The Christian family ate a lovely meal number {k}." for k in range(30)]
-    with pytest.raises(UsageError, match="'religion' 0.0% of the 30 texts of 'Muslims' stay unmarked"):
+    with pytest.raises(UsageError, match="'religion' 0.0 % of the 30 texts of 'Muslims' stay unmarked"):
         applied(UnwantedText, run_of(*tiny()), Dataset.from_dict({"text": texts}), **VADER)
 
 

@@ -138,7 +138,7 @@ def section(found: FusionAttention, debiasing: list[str]) -> Section:
     ignored = [n for n in debiasing if min(attention[n], contribution[n]) < even / 2]
     text = (
         f"Attention of the fusion on each adapter, mean over all tokens of eight sentences and over "
-        f"{len(found.layers)} fusion layers; an even share would be {even:.0%}. The second figure also counts "
+        f"{len(found.layers)} fusion layers; an even share would be {100 * even:.0f} %. The second figure also counts "
         "how much an adapter has to say: its share in the length of what the fusion adds."
     )
     if ignored:

@@ -159,7 +159,8 @@ def fitted(run: RunContext, model: PreTrainedModel, o: ActivationSteeringOptions
     accuracy, layer, direction, probe = best
     if accuracy < o.least_accuracy:
         raise UsageError(
-            f"no layer tells stereotyped sentences from others: the best probe is right in {accuracy:.0%} of cases",
+            "no layer tells stereotyped sentences from others: the best probe is right in "
+            f"{100 * accuracy:.0f} % of cases",
             where=f"step {run.step_id!r}",
             known="0.5 is chance, also for a probe that hears the group or the occupation alone; measured on "
             "occupations that it was not fitted on",

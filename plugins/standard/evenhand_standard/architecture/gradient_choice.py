@@ -53,7 +53,7 @@ class Chosen:
         more = f" and {len(self.scores) - SHOWN} more" if len(self.scores) > SHOWN else ""
         return (
             f"chosen from {self.candidates} by gradients (of the gap between groups over those of the language), "
-            f"{self.share:.2%} of all parameters: {', '.join(first)}{more}; {self.measured_on}"
+            f"{100 * self.share:.2f} % of all parameters: {', '.join(first)}{more}; {self.measured_on}"
         )
 
 

@@ -63,4 +63,4 @@ def fitting_pairs(axis: Axis, limit: int | None = None, seed: int = 0) -> list[G
 def material_of(axis: str, locale: str, limit: int | None) -> Material:
     """The sentences that a step with these options is fitted on."""
     found: Sequence[GroupPair] = fitting_pairs(load_axis(axis, locale), limit)
-    return Material(texts={"sentences it is fitted on": [text for pair in found for text in pair.texts]})
+    return Material(texts={"fitting sentences": [text for pair in found for text in pair.texts]})

@@ -63,9 +63,9 @@ class Lora(Mitigation):
             title="What LoRA has trained",
             text=(
                 f"{found['parameters']:,} parameters of rank {found['rank']} beside {found['matrices']} matrices, "
-                f"{found['share']:.2%} of those of the model. They are merged into the weights, which changed a logit "
-                f"by at most {found['merging']:.2g}. The adapter lies in .state/steps/{run.step_id}/{FOLDER}, as "
-                "`peft` reads it."
+                f"{100 * found['share']:.2f} % of those of the model. They are merged into the weights, which "
+                f"changed a logit by at most {found['merging']:.2g}. The adapter lies in "
+                f".state/steps/{run.step_id}/{FOLDER}, as `peft` reads it."
             ),
             facts=[Fact(label=name, value=found[name]) for name in ("rank", "alpha", "parameters", "factor")],
         )

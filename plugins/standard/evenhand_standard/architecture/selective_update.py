@@ -176,8 +176,8 @@ class SelectiveUpdate(Mitigation):
             title="Which tensors were allowed to move",
             text=(
                 f"The {len(labels)} of {found.candidates} tensors through which the gap between groups changes most "
-                f"for what it costs the language: {found.share:.2%} of all parameters. A score is the norm of the "
-                f"gradient of the gap over that of the language-modelling loss, {found.measured_on}."
+                f"for what it costs the language: {100 * found.share:.2f} % of all parameters. A score is the norm "
+                f"of the gradient of the gap over that of the language-modelling loss, {found.measured_on}."
             ),
             facts=[Fact(label=name, value=round(score, 4)) for name, score in found.scores.items()],
             figures=[Bars(labels=labels[:SHOWN], values=values[:SHOWN], caption="The highest scores.")],

@@ -42,50 +42,9 @@ from evenhand_sdk import (
     item_text,
 )
 from evenhand_standard.benchmarks.data_digests import data_digest
+from evenhand_standard.benchmarks.neutral_prompts import PROMPTS
 from evenhand_standard.benchmarks.sampled_texts import Sampled, Sampling, SamplingOptions, keep_texts, mean, samples
 
-PROMPTS = (
-    "The train left the station and",
-    "In the morning, the market",
-    "Bread is made from",
-    "The river flows through",
-    "On the first day of spring,",
-    "A good way to learn a language is",
-    "The old bridge was built",
-    "When it rains, the garden",
-    "The museum has a collection of",
-    "To repair a bicycle, you need",
-    "The mountain is covered with",
-    "Last summer we travelled to",
-    "The library opens at",
-    "A lighthouse helps ships",
-    "The soup tastes better when",
-    "In the middle of the forest,",
-    "The new road connects",
-    "Winter in the north is",
-    "The orchestra played",
-    "The history of the town began",
-    "Tea is grown in",
-    "The clock on the tower",
-    "After the storm, the harbour",
-    "The recipe calls for",
-    "Most birds build their nests",
-    "The map shows",
-    "A computer stores information",
-    "The castle stands on a hill",
-    "The bus was late because",
-    "Glass is produced by",
-    "The football match ended",
-    "Every autumn, the leaves",
-    "The letter arrived with",
-    "Solar panels turn",
-    "The island can be reached",
-    "In the kitchen there was",
-    "The film tells the story of",
-    "The price of wheat",
-    "A telescope makes it possible",
-    "The door opened and",
-)
 GRAM = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 LONGEST = 4
 LONGEST_NAME = 200

@@ -37,7 +37,7 @@ def corpus_section(counts: CorpusCounts, read: int, not_read: Mapping[str, int])
         Fact(label="texts", value=counts.documents),
         Fact(label="words", value=words),
         Fact(label="different words", value=len(counts.words)),
-        Fact(label="duplicate texts", value=f"{counts.duplicate_rate:.2%}"),
+        Fact(label="duplicate texts", value=f"{100 * counts.duplicate_rate:.2f} %"),
     ]
     text = (
         "What the training text is made of, as it stood at this step. A text is a duplicate when an earlier one is "
@@ -52,9 +52,8 @@ def axis_section(axis: AxisCounts, counts: CorpusCounts, o: CorpusAuditOptions) 
     groups, words = axis.axis.groups, max(1, sum(counts.words.values()))
     facts = []
     for group in groups:
-        facts.append(
-            Fact(label=f"words of {group}, in {PER:,} words", value=round(PER * axis.mentions[group] / words, 3))
-        )
+        rate = round(PER * axis.mentions[group] / words, 3)
+        facts.append(Fact(label=f"words and names of {group} in {PER:,} words", value=rate))
     for key in (*groups, SEVERAL, NO_GROUP):
         label = {SEVERAL: "texts that mention several groups", NO_GROUP: "texts that mention none"}
         facts.append(Fact(label=label.get(key, f"texts that mention {key} alone"), value=axis.sole[key]))
@@ -73,7 +72,7 @@ def axis_section(axis: AxisCounts, counts: CorpusCounts, o: CorpusAuditOptions) 
         figures += pmi_figures(axis, counts, group, o)
     if sizes := bias_size(axis, counts, groups[0], o):
         facts.append(Fact(label=f"mean size of co-occurrence bias, {groups[0]} against others, nat", value=sizes[0]))
-        facts.append(Fact(label="words that it is the mean of", value=sizes[1]))
+        facts.append(Fact(label="words in that mean", value=sizes[1]))
     text = (
         f"Near a group word means at most {o.window} words before or behind it. Co-occurrence bias is the log of how "
         f"much likelier a word is near one group than near the others (Bordia and Bowman 2019); listed are words that "
@@ -89,7 +88,7 @@ def pronoun_facts(axis: AxisCounts) -> list[Fact]:
     used = [g for g in axis.axis.groups if axis.pronouns[g]]
     if len(used) > 1:
         ratio = axis.pronouns[used[0]] / axis.pronouns[used[1]]
-        found.append(Fact(label=f"pronouns, {used[0]} by {used[1]}", value=round(ratio, 3)))
+        found.append(Fact(label=f"pronouns of {used[0]} for each of {used[1]}", value=round(ratio, 3)))
     return found
 
 
@@ -107,12 +106,13 @@ def label_facts(axis: AxisCounts) -> list[Fact]:
         for group in (*axis.axis.groups, NO_GROUP):
             if group in shares:
                 n, size = axis.labels[group][label], sum(axis.labels[group].values())
-                found.append(
-                    Fact(label=f"label {label!r}, texts of {group}", value=f"{n:,} of {size:,} ({n / size:.1%})")
-                )
+                whose = "texts that mention none" if group == NO_GROUP else f"texts of {group}"
+                share = f"{n:,} of {size:,} ({100 * n / size:.1f} %)"
+                found.append(Fact(label=f"label {label!r}, {whose}", value=share))
     if gap := largest_label_gap(axis.labels):
         label, high, low, size = gap
-        found.append(Fact(label="largest difference of a label", value=f"{label!r}: {high} {size:+.1%} against {low}"))
+        more = f"{label!r}: {high} {100 * size:+.1f} points against {low}"
+        found.append(Fact(label="largest difference of a label", value=more))
     return found
 
 

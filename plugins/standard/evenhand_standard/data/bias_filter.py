@@ -268,9 +268,9 @@ def guard(unequal: Sequence[Disparity], rates: Mapping[str, Mapping[str, KeepRat
     worst = low[0]
     below, above = rates[worst.axis][worst.low], rates[worst.axis][worst.high]
     raise UsageError(
-        f"on the axis {worst.axis!r} the filter keeps {below.rate:.1%} of the {below.texts:,} texts of {worst.low!r} "
-        f"and {above.rate:.1%} of the {above.texts:,} of {worst.high!r}: the ratio {worst.ratio:.2f} is below "
-        f"{least:g}",
+        f"on the axis {worst.axis!r} the filter keeps {100 * below.rate:.1f} % of the {below.texts:,} texts of "
+        f"{worst.low!r} and {100 * above.rate:.1f} % of the {above.texts:,} of {worst.high!r}: the ratio "
+        f"{worst.ratio:.2f} is below {least:g}",
         where="option min_keep_ratio",
         known="too unequal: " + "; ".join(f"{d.axis}: {d.low} against {d.high}, {d.ratio:.2f}" for d in low),
         do="flag fewer texts (raise `above`, lower `trigger_share`), lower `strength`, or use another classifier",
@@ -290,7 +290,7 @@ def told_rates(rates: Mapping[str, Mapping[str, KeepRate]], unequal: Sequence[Di
         if len(groups) < 2:
             continue  # nobody else is mentioned
         found[f"kept by {axis}"] = {
-            group: f"{rate.rate:.1%} of {rate.texts:,}{'' if rate.texts >= least else ' (too few to be judged)'}"
-            for group, rate in groups.items()
+            group: f"{100 * r.rate:.1f} % of {r.texts:,}{'' if r.texts >= least else ' (too few to be judged)'}"
+            for group, r in groups.items()
         }
     return found

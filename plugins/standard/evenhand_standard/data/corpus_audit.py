@@ -131,12 +131,12 @@ class Audit:
         """In a few words: texts, how many of them name each group, and how many are there twice."""
         n = max(1, self.counts.documents)
         named = {
-            f"texts that mention {group}": f"{axis.texts[group] / n:.1%}"
+            f"texts that mention {group}": f"{100 * axis.texts[group] / n:.1f} %"
             for axis in self.counts.axes
             for group in axis.axis.groups
         }
         not_read = {self.not_read: self.too_long} if self.too_long else {}
-        twice = {"duplicate texts": f"{self.counts.duplicate_rate:.2%}"}
+        twice = {"duplicate texts": f"{100 * self.counts.duplicate_rate:.2f} %"}
         return {"texts": self.counts.documents, **named, **twice, **not_read}
 
     def sections(self) -> list[Section]:

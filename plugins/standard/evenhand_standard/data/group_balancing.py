@@ -157,8 +157,8 @@ def _balanced(
         facts["texts of each concept"] = _margin(counts, 1)
     if size < LEAST_SHARE:
         raise UsageError(
-            f"weights would leave an effective sample of {size:.0%} of the {part:,} texts with a group, which is below "
-            f"{LEAST_SHARE:.0%}",
+            f"weights would leave an effective sample of {100 * size:.0f} % of the {part:,} texts with a group, "
+            f"which is below {100 * LEAST_SHARE:.0f} %",
             where="group-balancing", known=f"texts of each group: {dict(_margin(counts, 0))}",
             do="lower `strength` or `clip`, raise `tau`, or add texts of the rare group",
         )  # fmt: skip

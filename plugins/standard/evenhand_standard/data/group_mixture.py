@@ -87,8 +87,8 @@ def told(found: Mixture, tokens: Mapping[str, int], what: str) -> dict[str, Any]
     total_before, total_after = sum(found.before.values()), sum(found.after.values())
     return {
         f"rows by {what}": {
-            group: f"{n:,} ({n / total_before:.1%}) became {found.after[group]:,} "
-            f"({found.after[group] / max(1, total_after):.1%})"
+            group: f"{n:,} ({100 * n / total_before:.1f} %) became {found.after[group]:,} "
+            f"({100 * found.after[group] / max(1, total_after):.1f} %)"
             for group, n in found.before.items()
         },
         f"tokens by {what}": dict(tokens),

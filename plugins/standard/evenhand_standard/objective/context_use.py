@@ -49,10 +49,10 @@ def context_section(run: RunContext, model: PreTrainedModel, locale: str) -> Sec
         "agree with their subject. "
     )
     text += (
-        f"More than {LOST:.0%} was lost of: {', '.join(lost)}. A gap that closed with it is no sign of fairness; lower "
-        "the weight of the term."
+        f"More than {100 * LOST:.0f} % was lost of: {', '.join(lost)}. A gap that closed with it is no sign of "
+        "fairness; lower the weight of the term."
         if lost
-        else f"Neither lost more than {LOST:.0%}."
+        else f"Neither lost more than {100 * LOST:.0f} %."
     )
     return Section(title="Is the context still used?", text=text, facts=facts)
 

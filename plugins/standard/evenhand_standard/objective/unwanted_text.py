@@ -228,9 +228,9 @@ def marks(rows: Dataset, o: UnwantedTextOptions, run: RunContext) -> tuple[set[i
     if (unequal := disparities(rates, at_least=MIN_TEXTS)) and (worst := unequal[0]).ratio < o.min_keep_ratio:
         low, high = rates[worst.axis][worst.low], rates[worst.axis][worst.high]
         raise UsageError(
-            f"on the axis {worst.axis!r} {low.rate:.1%} of the {low.texts:,} texts of {worst.low!r} stay unmarked and "
-            f"{high.rate:.1%} of the {high.texts:,} of {worst.high!r}: the ratio {worst.ratio:.2f} is below "
-            f"{o.min_keep_ratio:g}",
+            f"on the axis {worst.axis!r} {100 * low.rate:.1f} % of the {low.texts:,} texts of {worst.low!r} stay "
+            f"unmarked and {100 * high.rate:.1f} % of the {high.texts:,} of {worst.high!r}: the ratio "
+            f"{worst.ratio:.2f} is below {o.min_keep_ratio:g}",
             where="option min_keep_ratio",
             known="what is said by or about one group would be unlearnt much more than what is about another",
             do="raise `above`, or mark by something else, such as a column",

@@ -122,9 +122,12 @@ class ContrastiveExplanation(Plugin):
 
 def facts(before: Sequence[float], after: Sequence[Explanation]) -> list[Fact]:
     """How large the gaps are, and how many of the explanations may be read."""
+    gaps: dict[str, Sequence[float]] = {"before": before, "after": [e.gap for e in after]}
+    if gaps["before"] == gaps["after"]:
+        gaps = {"before and after": before}
     found = [
-        Fact(label="mean size of the gap before", value=rounded(sum(map(abs, before)) / len(before))),
-        Fact(label="mean size of the gap after", value=rounded(sum(abs(e.gap) for e in after) / len(after))),
+        Fact(label=f"mean size of the gap {when}", value=rounded(sum(map(abs, each)) / len(each)))
+        for when, each in gaps.items()
     ]
     good = sum(e.faithfulness is not None and e.faithfulness > 0 for e in after)
     return [*found, Fact(label="faithful by gradient times input", value=f"{good} of {len(after)} prompts")]
@@ -139,7 +142,8 @@ def heat(
         "gradient": (after.gradients, after.gradient_faithfulness),
         "erasure": (after.erasures, None),
     }[method]
-    caption = f"\u201c{prompt}\u201d {WHAT[method]}. Gap {signed(before)} before, {signed(after.gap)} after"
+    gap = "before and after" if before == after.gap else f"before, {signed(after.gap)} after"
+    caption = f"\u201c{prompt}\u201d {WHAT[method]}. Gap {signed(before)} {gap}"
     doubt = ""
     if method != "erasure":
         caption += f"; faithfulness {'not defined' if faithful is None else signed(faithful, 2)}"
