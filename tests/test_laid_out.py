@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import gc
+import threading
+from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+import evenhand
 from evenhand import laid_out
+from evenhand.contributions import DecodingRule
 from evenhand.fast_products import fast_products
 from evenhand.laid_out import AFTER, LaidOut, free_memory
+from evenhand.rule_processor import RuleProcessor
+from evenhand_sdk.tiny import tiny_causal, tiny_sentences
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +52,7 @@ def test_a_weight_in_order_gives_the_same_product(kind, width, out, shape):
     assert kept(layer) is None
     after = used(layers, x, AFTER + 1)
     assert kept(layer).is_mkldnn
-    torch.testing.assert_close(after, before, rtol=1e-6, atol=1e-6)
+    assert torch.equal(after, before)
     with torch.no_grad():
         torch.testing.assert_close(after, layer(x), rtol=1e-5, atol=1e-5)
 
@@ -112,14 +119,80 @@ def test_a_weight_without_a_version_is_left_alone():
         assert all(order.of(layer, layer.weight) is layer.weight for _ in range(AFTER + 2))
 
 
-def test_free_memory_is_read_in_bytes_or_taken_for_two_gib(monkeypatch):
-    texts = iter(["MemTotal: 9 kB\nMemAvailable:    5 kB\n", "MemTotal: 9 kB\n"])
-    monkeypatch.setattr("pathlib.Path.read_text", lambda self: next(texts))
+def test_free_memory_is_the_least_of_what_the_system_and_a_container_leave(monkeypatch):
+    files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:    5 kB\n"}
+    v2, v1 = laid_out.LIMITS
+
+    def read(self: Path) -> str:
+        if (text := files.get(str(self))) is None:
+            raise FileNotFoundError
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read)
     assert free_memory() == 5 * 1024
+    files |= {v2[0]: "max\n", v2[1]: "100\n"}  # a group without a limit
+    assert free_memory() == 5 * 1024
+    files |= {v2[0]: "1100\n"}
+    assert free_memory() == 1000
+    files |= {v1[0]: "500\n", v1[1]: "600\n"}
+    assert free_memory() == 0
+    files.clear()
     assert free_memory() == 2 * 2**30
 
-    def absent(self: object) -> str:
-        raise FileNotFoundError
 
-    monkeypatch.setattr("pathlib.Path.read_text", absent)
-    assert free_memory() == 2 * 2**30
+def test_threads_share_one_order(monkeypatch):
+    made = []
+    plain = torch.ops.mkldnn._reorder_linear_weight
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", lambda *x: made.append(1) or plain(*x))
+    layers, x = nn.ModuleList([nn.Linear(64, 48)]), torch.randn(4, 64)
+    together = threading.Barrier(4)
+    found = []
+
+    def work() -> None:
+        together.wait()
+        found.append(used(layers, x, AFTER + 5))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1 and len(found) == 4
+    assert all(torch.equal(each, found[0]) for each in found)
+
+
+def test_blocks_of_one_answer_count_their_products_together():
+    layers, x, order = nn.ModuleList([nn.Linear(6, 4)]), torch.randn(4, 6), LaidOut()
+    for _ in range(AFTER + 1):
+        with torch.no_grad(), fast_products(layers, "float32", blocks=False, order=order):
+            layers[0](x)
+    assert kept(layers[0]) is not None
+
+
+def test_beams_have_their_contexts_multiplied_in_order():
+    model, tokenizer = tiny_causal()
+    rule = DecodingRule(
+        name="look", contexts=lambda prefix: [list(prefix)], next_logits=lambda ids, logits, contexts: logits
+    )
+    ids = tokenizer("Rain fell", return_tensors="pt")["input_ids"]
+    with RuleProcessor(model, [rule], tokenizer, beams=4) as processor:
+        model.generate(ids, num_beams=4, max_new_tokens=AFTER + 4, do_sample=False, logits_processor=[processor],
+                       eos_token_id=None, pad_token_id=tokenizer.pad_token_id)  # fmt: skip
+    assert any(kept(module) is not None for module in model.modules())
+
+
+def test_a_training_gives_them_up(tmp_path):
+    model, tokenizer = tiny_causal()
+    layers = nn.ModuleList([next(m for m in model.modules() if type(m) is nn.Linear)])
+    used(layers, torch.randn(4, layers[0].in_features), AFTER + 1)
+    assert kept(layers[0]) is not None
+    data = Dataset.from_dict({"text": tiny_sentences()[:8]})
+    evenhand.train(model, tokenizer, data, folder=tmp_path / "t", max_steps=1, batch_size=4)
+    assert kept(layers[0]) is None
+
+
+def test_a_model_on_another_device_gives_them_up():
+    layers = nn.ModuleList([nn.Linear(6, 4)])
+    used(layers, torch.randn(4, 6), AFTER + 1)
+    with fast_products(layers.to("meta"), "float32", blocks=False):
+        assert kept(layers[0]) is None

@@ -48,8 +48,9 @@ def demand_answers(found: Mapping[int, Outcome], count: int) -> list[Response]:
         errors[0].answers = answers
         if count > 1:
             lack = "has" if missing == 1 else "have"
-            errors[0].add_note(
-                f"{missing} of {count} requests {lack} no answer; those of the others are the error's `answers`"
-            )
+            note = f"{missing} of {count} requests {lack} no answer; those of the others are the error's `answers`"
+            if left := count - len(found):
+                note += f". {left:,} were not tried, because {ENOUGH} in a row had none"
+            errors[0].add_note(note)
         raise errors[0]
     return [answer for answer in answers if answer is not None]

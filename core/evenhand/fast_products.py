@@ -16,6 +16,7 @@ multiplies few rows again and again, as in writing, has its weights brought into
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -25,6 +26,8 @@ from evenhand.processor import mkl_is_at_home
 
 if TYPE_CHECKING:
     import torch
+
+    from evenhand.laid_out import LaidOut
 
     Linear = Callable[..., torch.Tensor]
 
@@ -42,21 +45,21 @@ SAME = {"float32": 1e-5, "bf16": 3e-2, "bfloat16": 3e-2}
 
 @contextlib.contextmanager
 def fast_products(
-    model: torch.nn.Module, precision: str, *, blocks: bool = True, within: bool = True
+    model: torch.nn.Module, precision: str, *, blocks: bool = True, within: bool = True, order: LaidOut | None = None
 ) -> Iterator[None]:
     """A block in which the linear layers of `model` run by oneDNN; all is put back.
 
     `precision`: `float32`, `bfloat16` (of the weights), or `bf16` (autocast over float32 weights); others do nothing.
-    Without `blocks` only linear layers are exchanged, which costs next to nothing to begin and to end, and what was
-    brought into order stays for later ones. A block around this one, in another format, stays in force, unless
-    `within` is false: then its products are put aside.
+    Without `blocks` only linear layers are exchanged, which costs next to nothing to begin and to end; in float32 their
+    weights are brought into order. `order` knows how often they were used by the blocks of one answer before. A block
+    around this one, in another format, stays in force, unless `within` is false: then its products are put aside.
     """
     before = _within.get()
     block = _Block(precision)
     _within.set((*(b for b in before if within or b.precision == precision or not b.acts_on(model)), block))
     try:
         if _available(model, precision):
-            products = _Products(precision, writing=not blocks)
+            products = _Products(precision, writing=not blocks, order=order)
             layers = [m for m in model.modules() if products.takes(m)]
             if products.order:
                 products.order.size = sum(products.size_of(layer) for layer in layers)
@@ -142,7 +145,16 @@ def _available(model: torch.nn.Module, precision: str) -> bool:
         return False
     first = next(model.parameters(), None)
     known = hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return known and first is not None and first.device.type == "cpu"
+    at_processor = first is not None and first.device.type == "cpu"
+    if not at_processor:
+        forget_orders(model)
+    return known and at_processor
+
+
+def forget_orders(model: torch.nn.Module) -> None:
+    """Give up the weights in order that were kept of a model: it is trained now, or has gone to another device."""
+    if laid_out := sys.modules.get("evenhand.laid_out"):
+        laid_out.forget(model)
 
 
 class _Products:
@@ -151,7 +163,7 @@ class _Products:
     `writing`: few rows in float32 go to MKL where that is faster, and weights are brought into order.
     """
 
-    def __init__(self, precision: str, writing: bool = False) -> None:
+    def __init__(self, precision: str, writing: bool = False, order: LaidOut | None = None) -> None:
         import torch
 
         from evenhand.laid_out import LaidOut
@@ -162,7 +174,7 @@ class _Products:
         self.turned = self.usual = self.small = 0
         """Up to how many rows MKL multiplies from the other side, or as always; and up to how many weights."""
         if writing and precision == "float32":
-            self.order = LaidOut()
+            self.order = order or LaidOut()
             if mkl_is_at_home():
                 self.usual, self.small = AT_HOME, SMALL
             else:

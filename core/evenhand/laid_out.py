@@ -9,6 +9,7 @@ short answer does not pay for it, and only where memory has room for it.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ HINT = 8
 """The number of rows that oneDNN is told to expect; the order is the same for any small number."""
 SHARE = 0.5
 """The part of the free memory that a model's weights may take once more."""
+LIMITS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
 UNKNOWN = 2 * 2**30
 """Bytes that count as free where the system does not say."""
 
@@ -40,59 +45,65 @@ class _Order:
 
 
 class LaidOut:
-    """The weights of the layers of one block of fast products, each in order from its time on.
+    """The weights of layers in order, each from its time on, for as long as one answer is written.
 
-    They stay for later blocks as long as the layer lives, since bringing a whole model into order takes as long as ten
-    tokens. A weight may be changed in between in a way that leaves no trace in its version (through `.data`, as `peft`
-    merges adapters), so what was kept is compared by a sample of its values once a block, which any change of a whole
-    row or column shows.
+    What was made stays for later answers as long as the layer lives, since bringing a whole model into order takes as
+    long as ten tokens, and one order serves all threads. A weight may be changed in between in a way that leaves no
+    trace in its version (through `.data`, as `peft` merges adapters), so what was kept is compared by a sample of its
+    values once an answer, which any change of a whole row or column shows.
     """
 
     def __init__(self) -> None:
         self.size = 0
         """Bytes of the weights of all layers together."""
-        self._uses: dict[int, int] = {}
-        self._made: dict[int, _Order] = {}
-        self._room: bool | None = None
+        self._uses: WeakKeyDictionary[torch.nn.Module, int] = WeakKeyDictionary()
+        self._made: WeakKeyDictionary[torch.nn.Module, _Order] = WeakKeyDictionary()
+        self._bytes = 0
+        """Of what was made."""
 
     def of(self, module: torch.nn.Module, weight: torch.Tensor) -> torch.Tensor:
         """The weight [out, in] in oneDNN's order if it is time for it, else as it is given."""
         if weight.is_inference():  # which has no version, so that a change of it would go unseen
             return weight
-        key = id(module)
-        made = self._made.get(key)
-        if made is not None and made.of[1] == weight._version:
-            return made.laid
         now = weight.data_ptr(), weight._version
-        if made is None and (kept := self._kept(module, weight, now)) is not None:
-            self._made[key] = kept
-            return kept.laid
-        self._uses[key] = self._uses.get(key, 0) + 1
-        if self._uses[key] <= AFTER or not self._has_room():
+        made = self._made.get(module)
+        if made is None:
+            made = _kept(module, weight, now)
+        if made is not None and made.of == now:
+            self._made[module] = made
+            return made.laid
+        self._uses[module] = self._uses.get(module, 0) + 1
+        if self._uses[module] <= AFTER or self.size - self._bytes > SHARE * free_memory():
             return weight
-        laid: Any = torch.ops.mkldnn._reorder_linear_weight(weight, HINT)
-        self._made[key] = made = _Order(now, _sample(weight), laid)
         with _changing:
-            _all_kept[module] = made
+            made = _all_kept.get(module)  # another thread may have made it meanwhile
+            if made is None or made.of != now:
+                laid: Any = torch.ops.mkldnn._reorder_linear_weight(weight, HINT)
+                made = _all_kept[module] = _Order(now, _sample(weight), laid)
+        self._made[module] = made
+        self._bytes += weight.nbytes
         return made.laid
-
-    def _kept(self, module: torch.nn.Module, weight: torch.Tensor, now: tuple[int, int]) -> _Order | None:
-        """What an earlier block has made of this weight, if it is still the same; forgotten otherwise."""
-        kept = _all_kept.get(module)
-        if kept is None or (kept.of == now and torch.equal(kept.sample, _sample(weight))):
-            return kept
-        with _changing:
-            _all_kept.pop(module, None)
-        return None
-
-    def _has_room(self) -> bool:
-        if self._room is None:
-            self._room = self.size <= SHARE * free_memory()
-        return self._room
 
 
 _all_kept: WeakKeyDictionary[torch.nn.Module, _Order] = WeakKeyDictionary()
 _changing = threading.Lock()
+
+
+def _kept(module: torch.nn.Module, weight: torch.Tensor, now: tuple[int, int]) -> _Order | None:
+    """What an earlier answer has left of this weight, if it is still the same; forgotten otherwise."""
+    kept = _all_kept.get(module)
+    if kept is None or (kept.of == now and torch.equal(kept.sample, _sample(weight))):
+        return kept
+    with _changing:
+        _all_kept.pop(module, None)
+    return None
+
+
+def forget(model: torch.nn.Module) -> None:
+    """Give up what was kept of a model: it is trained now, or has gone to another device."""
+    with _changing:
+        for module in model.modules():
+            _all_kept.pop(module, None)
 
 
 def _sample(weight: torch.Tensor) -> torch.Tensor:
@@ -105,10 +116,28 @@ def _sample(weight: torch.Tensor) -> torch.Tensor:
 
 
 def free_memory() -> int:
-    """Bytes of memory that the system can give without swapping; two GiB where it does not say."""
+    """Bytes of memory that this process can have without swapping, a container's limit included; two GiB where the
+    system does not say."""
+    found = [*_available(), *_within_limit()]
+    return min(found) if found else UNKNOWN
+
+
+def _available() -> Iterator[int]:
+    for line in _text("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            yield int(line.split()[1]) * 1024
+
+
+def _within_limit() -> Iterator[int]:
+    """What the limit of a container leaves, of both versions of Linux's control groups."""
+    for limit, used in LIMITS:
+        most, now = _text(limit).strip(), _text(used).strip()
+        if most.isdigit() and now.isdigit():
+            yield max(0, int(most) - int(now))
+
+
+def _text(path: str) -> str:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        return Path(path).read_text()
     except OSError:
-        return UNKNOWN
-    found = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
-    return UNKNOWN if found is None else int(found) * 1024
+        return ""

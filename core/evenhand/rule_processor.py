@@ -14,6 +14,7 @@ from evenhand.errors import EvenhandError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
 from evenhand.given_up import GivenUp
+from evenhand.laid_out import LaidOut
 from evenhand.rule_application import Change, finishing, mapped
 from evenhand.special_tokens import pad_token
 
@@ -48,6 +49,7 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
         """The width of the prompts."""
         self._last: set[tuple[int, ...]] = set()
         """The rows that were last read."""
+        self._order = LaidOut()
 
     def __enter__(self) -> RuleProcessor:
         return self
@@ -57,6 +59,7 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
 
     def _let_go(self) -> None:
         self._last = set()
+        self._order = LaidOut()
         with finishing(self.rules):
             for reader in self.readers:
                 reader.forget()
@@ -120,7 +123,7 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
         if not flat:
             return [scores[:0]] * len(texts)
         precision = "float32" if self.model.dtype == torch.float32 else ""
-        with fast_products(self.model, precision, blocks=False):
+        with fast_products(self.model, precision, blocks=False, order=self._order):
             logits = reader.forward([ids for _, ids in flat], [state for state, _ in flat]).to(scores.device)
         owner = [row for row, own in enumerate(asked) for _ in own]
         demand_numbers(logits, None, f"after a context of the rule {rule.name!r}", owner=owner)

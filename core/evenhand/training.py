@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm, ModelTransform, TrainingStart
 from evenhand.errors import NoEffect
+from evenhand.fast_products import forget_orders
 from evenhand.positions import most_tokens
 from evenhand.processes import everyone, is_first
 from evenhand.split_parameters import demand_whole
@@ -98,6 +99,7 @@ def train(
         stack.enter_context(in_float32(reference_model.model if reference_model is not None else None))
         stack.enter_context(current_device_kept())
         stack.enter_context(selected(model, trainable))
+        forget_orders(model)
         for term in losses:
             if term.on_start:
                 term.on_start(TrainingStart(model=model, rows=data, tell=tell, settings=settings))
