@@ -108,8 +108,8 @@ def test_where_nothing_is_answered_no_more_is_tried() -> None:
         generate(model, tokenizer, asked, rules=[DecodingRule(name="bad", next_logits=change)])
     assert caught.value.answers == [None] * 50
     assert caught.value.__notes__ == [
-        "50 of 50 requests have no answer; those of the others are the error's `answers`. 42 were not tried, because 8 in "
-        "a row had none"
+        "50 of 50 requests have no answer; those of the others are the error's `answers`. 42 were not tried, because "
+        "8 in a row had none"
     ]
     assert calls == [ENOUGH, *[1] * ENOUGH]
 

@@ -303,6 +303,15 @@ def test_abstention_and_quotas_work_on_an_endpoint(server: Server) -> None:
     assert sum("she" in line.split() for line in found.splitlines()) == 1
 
 
+def test_a_step_that_changes_the_model_is_refused_at_an_endpoint(server: Server) -> None:
+    with pytest.raises(UsageError) as caught:
+        evenhand.connect(recipe(server, {"use": "attention-temperature"}))
+    assert str(caught.value) == (
+        "plugin 'attention-temperature': it takes part in architecture, not in decoding\n"
+        "  leave it out: an endpoint answers with a model that nothing here can change"
+    )
+
+
 @pytest.mark.parametrize("step", [{"use": "self-debias"}, {"use": "counterfactual-averaging"}, {"use": "reranking"}])
 def test_rules_that_need_probabilities_are_refused(server: Server, step: dict[str, Any]) -> None:
     with pytest.raises(EvenhandError, match="which an endpoint does not give"):

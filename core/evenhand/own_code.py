@@ -125,6 +125,8 @@ class OwnSteps:
 
         Raises UsageError for a plugin that has nothing to do with the stage; warns of rules that move the same thing.
         """
+        from evenhand.remote import RemoteModel
+
         if stage == "decoding":
             for sentence in opposing([step for step, _ in self.steps]):
                 warnings.warn(sentence, stacklevel=3)
@@ -138,7 +140,9 @@ class OwnSteps:
                 raise UsageError(
                     f"it takes part in {' and '.join(stages)}, not in {stage}",
                     where=f"plugin {step.use!r}",
-                    do=f"give it to {TAKES[stages[0]]}",
+                    do="leave it out: an endpoint answers with a model that nothing here can change"
+                    if isinstance(self.model, RemoteModel)
+                    else f"give it to {TAKES[stages[0]]}",
                 )
             handle = StepHandle(id=step.id, plugin=plugin, active=active, folder=self.folder / step.id)
             run = self._context(step, handles)
