@@ -26,6 +26,7 @@ from evenhand_sdk.english_names import (
     is_surname_behind_title,
     is_title,
     named_as_ruler,
+    names_a_cause,
     names_whom,
 )
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
@@ -105,7 +106,7 @@ class English:
         if row.pos == "noun":
             return names_persons(text, start, end, plural=row.number == "plural")
         return describes_person(text, start, end, is_group_word) and not (
-            text[start].isupper() and is_said_of_famous(text, start, end)
+            text[start].isupper() and (names_a_cause(text, end) or is_said_of_famous(text, start, end))
         )
 
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:

@@ -79,6 +79,16 @@ _OF_SCRIPTURE = frozenset((
 ))  # fmt: skip
 """Names by which scripture knows its people, where Jesus is spoken of and no surname follows."""
 _JESUS = re.compile(r"\b(?:Jesus|Christ|[Aa]postles?|[Dd]isciples)\b")
+_AS_NAMES = frozenset(("Finn", "Dane", "Scot", "Pole", "Brit", "Turk", "Frenchie"))
+"""Words for one person of a people that are names, too, where no determiner stands before them."""
+_BEFORE_ONE = re.compile(
+    r"(?:\b(?:an?|the|one|another|this|that|each|every|no|as|fellow|half|[a-z]+(?:ed|an|ish|ic|al|ng|er)|first|old|only)"
+    r"|-|\d(?:st|nd|rd|th)?)[ -]?\Z",
+    re.IGNORECASE,
+)
+_LONGEST_BEFORE_ONE = 24
+_CAUSE = re.compile(r"(?: [A-Z][a-z]+){1,3} (?:for|[Aa]gainst|In|Without) (?:the )?[A-Z]")
+"""Behind the first word of an association's name: American Jews for Alternatives to Zionism."""
 _OF_A_COUNTRY = frozenset(("African", "Africans"))
 """Behind `South` of a nation, which has groups of every race."""
 _BOOK_NUMBER = re.compile(r"(?<!\w)(?:[1-5]|II|III) \Z")
@@ -171,6 +181,11 @@ def bears_surname(text: str, end: int) -> bool:
     return lowered not in FUNCTION_WORDS and lowered not in FINITE_VERBS
 
 
+def names_a_cause(text: str, end: int) -> bool:
+    """Whether the capitals go on to what an association is for: American Jews for Alternatives to Zionism."""
+    return _CAUSE.match(text, end) is not None
+
+
 def named_as_ruler(text: str, start: int, end: int) -> tuple[int, int] | None:
     """The span of a first name with what says that history knows its bearer: Edward IV, Isabella of France, Roger
     Mortimer, 1st Earl of March."""
@@ -188,6 +203,8 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         return True
     if text.startswith(":", end) and text[max(0, start - 1) : start] == "(":
         return True  # a language, before a word of it
+    if text[start:end] in _AS_NAMES and not _BEFORE_ONE.search(text, max(0, start - _LONGEST_BEFORE_ONE), start):
+        return True
     if text[start - 2 : start] == "& " or (
         text[max(0, start - 3) : start] in ("of ", "or ", "he ")
         and text[start].isupper()

@@ -7,6 +7,7 @@ that makes a noun of the adjective.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_after, words_before
@@ -27,9 +28,16 @@ from evenhand_sdk.english_person_words import (
     TEAMS,
 )
 from evenhand_sdk.english_persons import closes, intensifies, is_adjective, is_person_noun
-from evenhand_sdk.english_words import BARE_VERBS, NOUN_VERBS
+from evenhand_sdk.english_words import BARE_VERBS, FINITE_VERBS, FUNCTION_WORDS, NOUN_VERBS
 
 _BETWEEN = 5
+_THINGS_BEHIND = re.compile(
+    r"(?: [\w-]+){0,2} (?:folk (?:music|songs?|rock|dances?|tales?|arts?|pop|metal|traditions?|instruments?|costumes?)"
+    r"|(?:fighter|bomber) (?:aircraft|planes?|jets?|squadrons?|wings?)|adult animated)\b"
+    r"(?![ -](?:singer|songwriter|musician|artist|guitarist|dancer|pilot|band|duo))"
+)
+"""Nouns for persons that begin a word for a thing: Colombian folk music, a British fighter aircraft."""
+_NO_NOUNS = FUNCTION_WORDS | FINITE_VERBS
 _LATER = (["second"], ["third"], ["fourth"], ["fifth"], ["sixth"], ["seventh"], ["eighth"], ["ninth"], ["tenth"])
 """Before a superlative, what makes it a place in a list (the second oldest team)."""
 _AGES = ("-year-old", " year old")
@@ -42,6 +50,10 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
     after = words_after(text, end, _BETWEEN)
     if after and after[0][0][0].isdigit():
         return False  # aged 74
+    if _THINGS_BEHIND.match(text, end):
+        return False
+    if " " in text[start:end] and text[start].isupper() and after and after[0][0] in _NO_NOUNS:
+        return False  # New Zealand and Australia
     if text[start].isupper() and after and _is_name_with(after[0][0], text, end):
         return False
     if text[start].isupper() and after and not after[0][1] and _is_of_sport(after):
