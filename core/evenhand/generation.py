@@ -15,6 +15,7 @@ from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
 from evenhand.given_up import GivenUp
+from evenhand.own_way import own_way
 from evenhand.processes import gathered, own_part
 from evenhand.progress import progress
 from evenhand.remote import RemoteModel, generate_remotely
@@ -23,6 +24,7 @@ from evenhand.rule_application import Change, token_changes
 from evenhand.scored_text import demand_embedded, token_ids
 from evenhand.sound_requests import demand_batches, demand_sampling, demand_sound, sound
 from evenhand.special_tokens import answer_ends, end_tokens, pad_token
+from evenhand.stop_strings import ended, own_stops, stopping
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -180,6 +182,10 @@ def write_batch(
         options |= {"temperature": temperature, "top_k": 0, "top_p": top_p}
     else:
         options |= {"temperature": None, "top_k": None, "top_p": None}
+    options |= own_way(model.generation_config)
+    start = inputs["input_ids"].shape[1]
+    if stops := own_stops(model.generation_config):
+        options["stopping_criteria"] = stopping(tokenizer, stops, start)
     if rules or temperature > 0:
         options["custom_generate"] = decoder
     else:
@@ -202,10 +208,9 @@ def write_batch(
     finally:
         if was_training:
             model.train()
-    start = inputs["input_ids"].shape[1]
     changes = decoder.changes or [[] for _ in requests]
     return [
-        _response(tokenizer, request, row[start : start + request.max_new_tokens].tolist(), ends, changed)
+        _response(tokenizer, request, row[start : start + request.max_new_tokens].tolist(), ends, stops, changed)
         for request, row, changed in zip(requests, out, changes, strict=True)
     ]
 
@@ -225,17 +230,18 @@ def _inputs(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Any:
 
 
 def _response(
-    tokenizer: Any, request: Request, ids: list[int], last: Collection[int], changed: Sequence[Change]
-) -> Response:
-    """An answer up to the first token that ends one, with what the rules moved in it."""
+    tokenizer: Any, request: Request, ids: list[int], last: Collection[int], stops: Sequence[str],
+    changed: Sequence[Change],
+) -> Response:  # fmt: skip
+    """An answer up to the first token or text that ends one, with what the rules moved in it."""
     end = next((k for k, token in enumerate(ids) if token in last), None)
-    ids = ids[:end]
+    found = ended(tokenizer, ids[:end], stops)
     changes = token_changes(changed, tokenizer)
-    counted = len(ids) + (end is not None)  # ending is a choice, too
+    counted = found.written + (end is not None and not found.stopped)  # ending is a choice, too
     return Response(
         request=request,
-        text=tokenizer.decode(ids, skip_special_tokens=True),
-        token_ids=tuple(ids),
+        text=found.text,
+        token_ids=tuple(found.ids),
         changes=tuple(c for c in changes if c.position < counted),
     )
 

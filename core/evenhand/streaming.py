@@ -14,6 +14,7 @@ from evenhand.contributions import DecodingRule, Request
 from evenhand.request_settings import in_force, settable, wanted
 from evenhand.sound_requests import demand_sampling
 from evenhand.special_tokens import answer_ends
+from evenhand.stop_strings import first_stop, own_stops
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,13 +40,15 @@ class _End:
 class _Pieces:
     """What transformers calls a streamer: gets tokens, gives text in whole characters."""
 
-    def __init__(self, tokenizer: Any, ends: Sequence[int]) -> None:
-        self.tokenizer, self.ends = tokenizer, set(ends)
+    def __init__(self, tokenizer: Any, ends: Sequence[int], stops: Sequence[str] = ()) -> None:
+        self.tokenizer, self.ends, self.stops = tokenizer, set(ends), stops
         self.pieces: queue.Queue[str | _End] = queue.Queue()
         self.stopped = threading.Event()
         self._ids: list[int] = []
         self._given = ""
         self._prompt_seen = False
+        self._whole = False
+        """Whether a stop string has ended the answer."""
 
     def put(self, value: Any) -> None:
         """Tokens [1] or [1, T]; the first are those of the prompt."""
@@ -63,16 +66,29 @@ class _Pieces:
         self._give(str(self.tokenizer.decode(self._ids, skip_special_tokens=True)), whole=True)
 
     def _give(self, text: str, *, whole: bool) -> None:
-        """What is new. A tokenizer that takes out spaces before a sign, "do n't" -> "don't", may still change its last
-        two words, so these wait for what comes behind them."""
+        """What is new, up to a stop string, or to what may become one.
+
+        A tokenizer that takes out spaces before a sign, "do n't" -> "don't", may still change its last two words, so
+        these wait for what comes behind them.
+        """
+        if self._whole:
+            return
+        if (place := first_stop(text, self.stops)) is not None:
+            text, whole, self._whole = text[:place], True, True
         if not whole:
             text = text.rstrip(BROKEN)
+            text = text[: len(text) - _begun(text, self.stops)]
             if getattr(self.tokenizer, "clean_up_tokenization_spaces", False):
                 text = LAST_WORDS.sub("", text)
         common = os.path.commonprefix([self._given, text])
         if len(text) > len(common) and (whole or common == self._given):
             self.pieces.put(text[len(common) :])
             self._given = text
+
+
+def _begun(text: str, stops: Sequence[str]) -> int:
+    """How many characters at the end of a text may be the beginning of a stop string."""
+    return max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
 
 
 def streamed(
@@ -99,7 +115,7 @@ def streamed(
     demand_sampling(temperature, 1.0, seed)
     settable([request], rules, model)
     warmth = temperature if request.temperature is None else request.temperature
-    pieces = _Pieces(tokenizer, answer_ends(tokenizer, model.generation_config))
+    pieces = _Pieces(tokenizer, answer_ends(tokenizer, model.generation_config), own_stops(model.generation_config))
 
     def work() -> None:
         try:
