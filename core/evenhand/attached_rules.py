@@ -190,5 +190,6 @@ def _by_beams(
         processors = LogitsProcessorList([*(kwargs.pop("logits_processor", None) or ()), processor])
         out = plain(logits_processor=processors, **kwargs)
     changes += processor.changes_of(out if isinstance(out, torch.Tensor) else out.sequences)
-    processor.given_up.raise_with(out, 1 if ids is None else len(ids))
+    each = asked("num_return_sequences") or 1
+    processor.given_up.raise_with(out, 1 if ids is None else len(ids), each=each)
     return out
