@@ -17,10 +17,11 @@ from evenhand.model_digests import demand_files
 from evenhand.request_settings import FOLDED, LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from evenhand.contributions import DecodingRule, Request, Response
     from evenhand.models import LoadedModel
+    from evenhand.streaming import Stream
     from evenhand.text_pipeline import TextGeneration
 
 NAME = "evenhand.json"
@@ -304,8 +305,9 @@ class Usable:
         temperature: float = 0.0,
         seed: int = 0,
         chat: bool = False,
-    ) -> Iterator[str]:
-        """What `generate` gives, in pieces, as it is written.
+    ) -> Stream:
+        """What `generate` gives, in pieces, as it is written; at its end the stream's `response` is the whole answer
+        with the record of what the rules did to it.
 
         It is written to its end whether or not it is read, until it is closed: `stream.close()`, or the end of a `for`
         over a stream that nothing else holds.

@@ -7,10 +7,10 @@ import os.path
 import queue
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evenhand.contributions import DecodingRule, Request
+from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.request_settings import in_force, settable, wanted
 from evenhand.sound_requests import demand_sampling
 from evenhand.special_tokens import answer_ends
@@ -91,6 +91,28 @@ def _begun(text: str, stops: Sequence[str]) -> int:
     return max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
 
 
+class Stream(Iterator[str]):
+    """The pieces of an answer, and when it has ended its record."""
+
+    def __init__(self, pieces: Generator[str, None, Response]) -> None:
+        self._pieces = pieces
+        self.response: Response | None = None
+        """The whole answer with what the rules changed in it; None until the stream has ended, and where it was closed
+        before that, or ended in an error."""
+
+    def __next__(self) -> str:
+        try:
+            return next(self._pieces)
+        except StopIteration as end:
+            if end.value is not None:
+                self.response = end.value
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """End the writing before its next token; what it held is free. A stream that nothing holds closes itself."""
+        self._pieces.close()
+
+
 def streamed(
     model: PreTrainedModel,
     tokenizer: Any,
@@ -99,28 +121,36 @@ def streamed(
     rules: Sequence[DecodingRule] = (),
     temperature: float = 0.0,
     seed: int = 0,
-) -> Iterator[str]:
-    """The answer to a request in pieces that make up what `generate` gives.
+) -> Stream:
+    """The answer to a request in pieces that make up what `generate` gives; at their end its record is `response`.
 
     A rule around requests may change the whole answer, so with one there is one piece, when it is done. Closing the
     iterator ends the generation before its next token; one that is only not read goes on. Errors, also WrongModelKind
     for models that cannot continue a text, are raised where the next piece was asked for.
     """
+    return Stream(_written(model, tokenizer, request, rules, temperature, seed))
+
+
+def _written(
+    model: Any, tokenizer: Any, request: Request, rules: Sequence[DecodingRule], temperature: float, seed: int
+) -> Generator[str, None, Response]:
     from evenhand.generation import demand_continuing, generate, write_batch
 
     demand_continuing(model)
     if any(rule.around is not None for rule in rules):
-        yield generate(model, tokenizer, [request], rules=rules, temperature=temperature, seed=seed, title=None)[0].text
-        return
+        [answer] = generate(model, tokenizer, [request], rules=rules, temperature=temperature, seed=seed, title=None)
+        yield answer.text
+        return answer
     demand_sampling(temperature, 1.0, seed)
     settable([request], rules, model)
     warmth = temperature if request.temperature is None else request.temperature
     pieces = _Pieces(tokenizer, answer_ends(tokenizer, model.generation_config), own_stops(model.generation_config))
+    answers: list[Response] = []
 
     def work() -> None:
         try:
             with in_force(model, wanted(model, request)):
-                write_batch(model, tokenizer, [request], rules, warmth, 1.0, seed, streamer=pieces)
+                answers[:] = write_batch(model, tokenizer, [request], rules, warmth, 1.0, seed, streamer=pieces)
             pieces.pieces.put(_End())
         except _Stopped:
             pieces.pieces.put(_End())
@@ -135,6 +165,7 @@ def streamed(
             yield piece
         if piece.error is not None:
             raise piece.error
+        return answers[0]
     finally:
         pieces.stopped.set()
         thread.join()
