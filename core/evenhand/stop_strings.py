@@ -35,9 +35,9 @@ def stop_texts(given: str | Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def own_stops(generation_config: Any) -> tuple[str, ...]:
-    """Those that a model's generation configuration has."""
-    return stop_texts(getattr(generation_config, "stop_strings", None) or ())
+def all_stops(generation_config: Any, given: Sequence[str] = ()) -> tuple[str, ...]:
+    """Those that a model's generation configuration has, and those that are given."""
+    return (*stop_texts(getattr(generation_config, "stop_strings", None) or ()), *given)
 
 
 def first_stop(text: str, stops: Sequence[str]) -> int | None:

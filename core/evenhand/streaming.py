@@ -14,7 +14,7 @@ from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.request_settings import in_force, settable, wanted
 from evenhand.sound_requests import demand_sampling
 from evenhand.special_tokens import answer_ends
-from evenhand.stop_strings import first_stop, own_stops
+from evenhand.stop_strings import all_stops, first_stop, stop_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -121,6 +121,7 @@ def streamed(
     rules: Sequence[DecodingRule] = (),
     temperature: float = 0.0,
     seed: int = 0,
+    stop_strings: str | Sequence[str] = (),
 ) -> Stream:
     """The answer to a request in pieces that make up what `generate` gives; at their end its record is `response`.
 
@@ -128,29 +129,35 @@ def streamed(
     iterator ends the generation before its next token; one that is only not read goes on. Errors, also WrongModelKind
     for models that cannot continue a text, are raised where the next piece was asked for.
     """
-    return Stream(_written(model, tokenizer, request, rules, temperature, seed))
+    return Stream(_written(model, tokenizer, request, rules, temperature, seed, stop_strings))
 
 
 def _written(
-    model: Any, tokenizer: Any, request: Request, rules: Sequence[DecodingRule], temperature: float, seed: int
-) -> Generator[str, None, Response]:
+    model: Any, tokenizer: Any, request: Request, rules: Sequence[DecodingRule], temperature: float, seed: int,
+    stop_strings: str | Sequence[str],
+) -> Generator[str, None, Response]:  # fmt: skip
     from evenhand.generation import demand_continuing, generate, write_batch
 
     demand_continuing(model)
     if any(rule.around is not None for rule in rules):
-        [answer] = generate(model, tokenizer, [request], rules=rules, temperature=temperature, seed=seed, title=None)
+        how: dict[str, Any] = {"temperature": temperature, "seed": seed, "stop_strings": stop_strings}
+        [answer] = generate(model, tokenizer, [request], rules=rules, title=None, **how)
         yield answer.text
         return answer
     demand_sampling(temperature, 1.0, seed)
     settable([request], rules, model)
     warmth = temperature if request.temperature is None else request.temperature
-    pieces = _Pieces(tokenizer, answer_ends(tokenizer, model.generation_config), own_stops(model.generation_config))
+    stops = stop_texts(stop_strings)
+    every = all_stops(model.generation_config, stops)
+    pieces = _Pieces(tokenizer, answer_ends(tokenizer, model.generation_config), every)
     answers: list[Response] = []
 
     def work() -> None:
         try:
             with in_force(model, wanted(model, request)):
-                answers[:] = write_batch(model, tokenizer, [request], rules, warmth, 1.0, seed, streamer=pieces)
+                answers[:] = write_batch(
+                    model, tokenizer, [request], rules, warmth, 1.0, seed, streamer=pieces, stops=stops
+                )
             pieces.pieces.put(_End())
         except _Stopped:
             pieces.pieces.put(_End())
