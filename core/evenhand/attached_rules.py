@@ -144,11 +144,11 @@ def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence
         beams = asked("num_beams") or 1
         found: list[list[Change]] = []
         try:
+            _stop_by_strings(tokenizer, asked, kwargs)
             if beams > 1:
                 return by_beams(plain, model, tokenizer, rules, kwargs, found)
             _demand_kept(asked)
             _demand_own_cache(kwargs)
-            _stop_by_strings(tokenizer, asked, kwargs)
             decoder = Decoder(rules, streamer=kwargs.pop("streamer", None), changes=found)
             return plain(**{**kwargs, "custom_generate": decoder})
         finally:
