@@ -189,6 +189,7 @@ def test_a_pipeline_has_beams_and_stop_strings() -> None:
 @pytest.mark.parametrize(
     ("name", "instead"),
     [
+        ("text_inputs", "give the text, or the texts, as the first argument"),
         ("stop_sequence", "write stop_strings=[...]"),
         ("max_length", "write max_new_tokens=..., without the tokens of the prompt"),
         ("repetition_penalty", "set pipe.model.generation_config.repetition_penalty, which counts in all calls"),
@@ -197,7 +198,7 @@ def test_a_pipeline_has_beams_and_stop_strings() -> None:
 )
 def test_an_argument_that_there_is_not_is_told_with_what_there_is(name: str, instead: str) -> None:
     with pytest.raises(EvenhandError) as caught:
-        TextGeneration(*endless(), [])(PROMPTS[0], **{name: 2})
+        TextGeneration(*endless(), [])(*([] if name == "text_inputs" else PROMPTS[:1]), **{name: 2})
     assert str(caught.value).splitlines() == [
         f"pipeline: there is no argument {name!r}",
         "  it takes max_new_tokens, do_sample, temperature, top_p, num_return_sequences, num_beams, stop_strings, "

@@ -15,6 +15,7 @@ from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError
 
 INSTEAD = {
+    "text_inputs": "give the text, or the texts, as the first argument",
     "stop_sequence": "write stop_strings=[...]",
     "max_length": "write max_new_tokens=..., without the tokens of the prompt",
     "min_length": "set pipe.model.generation_config.min_new_tokens, which counts in all calls",
@@ -48,7 +49,7 @@ class TextGeneration:
 
     def __call__(
         self,
-        inputs: str | Chat | Sequence[str] | Sequence[Chat],
+        inputs: str | Chat | Sequence[str] | Sequence[Chat] | None = None,
         *,
         max_new_tokens: int = 256,
         do_sample: bool = False,
