@@ -262,13 +262,14 @@ def test_generate_with_rules_fills_the_scores_and_logits_that_were_asked_for() -
     )
 
 
+@pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("place", ["argument", "configuration", "the model's own"])
-def test_an_answer_under_rules_ends_at_a_stop_string(place: str) -> None:
+def test_an_answer_under_rules_ends_at_a_stop_string(place: str, beams: int) -> None:
     from transformers import GenerationConfig
 
     model, tokenizer = tiny_causal()
     batch = tokenizer(PROMPTS, return_tensors="pt", padding=True, padding_side="left")
-    how: dict[str, Any] = {"max_new_tokens": 12, "do_sample": False}
+    how: dict[str, Any] = {"max_new_tokens": 12, "do_sample": False, "num_beams": beams}
     first = tokenizer.decode(model.generate(**batch, **how)[0, batch["input_ids"].shape[1] :][:4])[-3:]
     if place == "argument":
         how["stop_strings"] = [first]

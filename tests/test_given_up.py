@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from evenhand.attached_rules import attach
-from evenhand.contributions import DecodingRule
+from evenhand.contributions import DecodingRule, Request
 from evenhand.decoding_reader import Reader
 from evenhand.errors import EvenhandError, PluginFault, UsageError
+from evenhand.generation import generate
 from evenhand_sdk.tiny import tiny_causal
 
 PROMPTS = ["The nurse said that she", "My brother is tired, so he went home and", "Rain fell"]
@@ -92,7 +93,7 @@ def test_a_rule_that_fails_for_one_row_leaves_the_others_as_they_are(bench: Benc
     assert error.output[BAD, :-4].tolist() == expected[BAD, :-4].tolist()
     assert error.output[BAD, -4:].tolist() == [bench.tokenizer.pad_token_id] * 4
     assert error.__notes__ == [
-        "1 of 3 prompts were given up, the error's `rows`, and end in padding; what the others became is its `output`"
+        "1 of 3 sequences were given up, the error's `rows`, and end in padding; what the others became is its `output`"
     ]
     assert [sorted({c.position for c in row}) for row in bench.changes] == [[*range(6)], [0, 1], [*range(6)]]
 
@@ -144,12 +145,39 @@ def test_beams_of_the_other_prompts_are_found_as_they_would_be(bench: Bench, ret
     expected = bench.write(RULE, **how)
     with pytest.raises(PluginFault) as caught:
         bench.write(RULE, breaking(bench.length + 2, bench.word), **how)
-    assert caught.value.rows == [BAD]
+    assert caught.value.rows == [row for row in range(3 * returned) if row // returned == BAD]
+    assert caught.value.__notes__[0].startswith(f"{returned} of {3 * returned} sequences were given up")
     assert others(caught.value.output, returned) == others(expected, returned)
     with pytest.raises(EvenhandError, match="a context of the rule has 505 tokens and up to 9 more") as caught:
         long = torch.full((1, 504), 5)
         bench.write(RULE, input_ids=long, attention_mask=torch.ones_like(long), max_new_tokens=9, num_beams=2)
     assert caught.value.rows == [0]
+
+
+def test_of_several_samples_of_a_prompt_the_rows_are_those_of_the_output(bench: Bench) -> None:
+    how = {"do_sample": True, "num_return_sequences": 2}
+    with pytest.raises(PluginFault) as caught:
+        bench.write(RULE, breaking(bench.length + 2, bench.word), **how)
+    assert caught.value.rows == [2, 3] and caught.value.output.shape[0] == 6
+    pad = bench.tokenizer.pad_token_id
+    assert [row for row, ids in enumerate(caught.value.output.tolist()) if ids[-4:] == [pad] * 4] == [2, 3]
+    assert caught.value.__notes__[0].startswith("2 of 6 sequences were given up")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_from_requests_the_rows_are_their_numbers(bench: Bench, place: int) -> None:
+    texts = [PROMPTS[0], PROMPTS[2]]
+    texts.insert(place, PROMPTS[BAD])
+    asked = [Request(prompt=text, max_new_tokens=4) for text in texts]
+    for rules in ([breaking(bench.length, bench.word)], [RULE, breaking(bench.length, bench.word)]):
+        with pytest.raises(PluginFault) as caught:
+            generate(bench.model, bench.tokenizer, asked, rules=rules, batch_size=2, title=None)
+        assert caught.value.rows == [place] and caught.value.output is None
+        assert [answer is None for answer in caught.value.answers] == [k == place for k in range(3)]
+    unknown = [*asked[:place], Request(prompt="no answer", max_new_tokens=0), *asked[place:]]
+    with pytest.raises(EvenhandError) as caught_two:
+        generate(bench.model, bench.tokenizer, unknown, rules=[breaking(1, bench.word)], title=None)
+    assert caught_two.value.rows == [place, place + 1]
 
 
 @pytest.mark.parametrize("beams", [1, 2])

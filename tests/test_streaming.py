@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from evenhand.contributions import DecodingRule, Request, Response
-from evenhand.errors import WrongModelKind
+from evenhand.errors import PluginFault, WrongModelKind
 from evenhand.generation import generate
 from evenhand.streaming import streamed
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
@@ -41,6 +41,45 @@ def test_pieces_make_up_the_answer(temperature: float, ruled: bool) -> None:
     assert "".join(pieces) == whole and len(pieces) > 3
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("ruled", [False, True])
+def test_a_stream_that_has_ended_has_its_record(temperature: float, ruled: bool) -> None:
+    model, tokenizer = tiny_causal()
+    rules = [told(tokenizer)] if ruled else []
+    [whole] = generate(model, tokenizer, [REQUEST], rules=rules, temperature=temperature, title=None)
+    assert {change.rule for change in whole.changes} == ({"told"} if ruled else set())
+    stream = streamed(model, tokenizer, REQUEST, rules=rules, temperature=temperature)
+    assert stream.response is None
+    for _ in stream:
+        assert stream.response is None  # also behind the last piece that was read
+    assert stream.response == whole
+    assert next(stream, None) is None  # asked once more
+    stream.close()
+    assert stream.response == whole
+
+
+def test_a_stream_that_was_closed_or_has_failed_has_no_record() -> None:
+    model, tokenizer = tiny_causal()
+    stream = streamed(model, tokenizer, REQUEST)
+    next(stream)
+    stream.close()
+    assert list(stream) == [] and stream.response is None
+    broken = DecodingRule(name="broken", next_logits=lambda ids, logits, contexts: logits * float("nan"))
+    stream = streamed(model, tokenizer, REQUEST, rules=[broken])
+    with pytest.raises(PluginFault):
+        list(stream)
+    assert list(stream) == [] and stream.response is None
+
+
+def test_a_stream_that_nothing_holds_ends_its_writing() -> None:
+    model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = None
+    threads = threading.active_count()
+    for _ in streamed(model, tokenizer, Request(prompt="The nurse said that she", max_new_tokens=400)):
+        break
+    assert threading.active_count() == threads
+
+
 def test_with_a_rule_around_requests_there_is_one_piece() -> None:
     model, tokenizer = tiny_causal()
 
@@ -50,7 +89,9 @@ def test_with_a_rule_around_requests_there_is_one_piece() -> None:
 
     rule = DecodingRule(name="loud", around=around)
     whole = generate(model, tokenizer, [REQUEST], rules=[rule], title=None)[0].text
-    assert list(streamed(model, tokenizer, REQUEST, rules=[rule])) == [whole] and whole.isupper()
+    stream = streamed(model, tokenizer, REQUEST, rules=[rule])
+    assert list(stream) == [whole] and whole.isupper()
+    assert stream.response is not None and stream.response.text == whole
 
 
 @pytest.mark.parametrize("ruled", [False, True])

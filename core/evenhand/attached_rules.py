@@ -127,9 +127,13 @@ def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence
 
     def with_rules(*args: Any, **kwargs: Any) -> Any:
         from evenhand.decoding_loop import Decoder
+        from evenhand.rule_processor import RuleProcessor
 
         kwargs |= dict(zip(names, args, strict=False))
-        if isinstance(kwargs.get("custom_generate"), Decoder):
+        processors = kwargs.get("logits_processor") or ()
+        if isinstance(kwargs.get("custom_generate"), Decoder) or any(
+            isinstance(each, RuleProcessor) and each.instead for each in processors
+        ):
             return plain(**kwargs)
         if _is_own_folder(model, kwargs.get("custom_generate")):  # whose code has led here, or would
             kwargs = {
@@ -140,11 +144,11 @@ def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence
         beams = asked("num_beams") or 1
         found: list[list[Change]] = []
         try:
+            _stop_by_strings(tokenizer, asked, kwargs)
             if beams > 1:
-                return _by_beams(plain, model, tokenizer, rules, asked, kwargs, found)
+                return by_beams(plain, model, tokenizer, rules, kwargs, found)
             _demand_kept(asked)
             _demand_own_cache(kwargs)
-            _stop_by_strings(tokenizer, asked, kwargs)
             decoder = Decoder(rules, streamer=kwargs.pop("streamer", None), changes=found)
             return plain(**{**kwargs, "custom_generate": decoder})
         finally:
@@ -162,12 +166,12 @@ def _is_own_folder(model: Any, given: Any) -> bool:
     return str(given) == own or Path(given).absolute() == Path(own).absolute()
 
 
-def _by_beams(
-    plain: Callable[..., Any], model: Any, tokenizer: Any, rules: Sequence[DecodingRule], asked: Callable[[str], Any],
-    kwargs: dict[str, Any], changes: list[list[Change]],
+def by_beams(
+    plain: Callable[..., Any], model: Any, tokenizer: Any, rules: Sequence[DecodingRule], kwargs: dict[str, Any],
+    changes: list[list[Change]], given_up: GivenUp | None = None,
 ) -> Any:  # fmt: skip
-    """What the plain `generate` gives with the rules as a logits processor; `changes` gets what they moved in each
-    sequence."""
+    """What the plain `generate` gives for its arguments `kwargs` with the rules as a logits processor; `changes` gets
+    what they moved in each sequence. A rule on the key-value cache raises UsageError."""
     import torch
     from transformers import LogitsProcessorList
 
@@ -179,16 +183,19 @@ def _by_beams(
             where="generate",
             do="generate with num_beams=1",
         )
+    asked = _settings(model, kwargs)
     beams, mask, ids = asked("num_beams"), asked("attention_mask"), asked("input_ids")
     ids = asked("inputs") if ids is None else ids
     width = 1 if ids is None else ids.shape[1]
     padding = None if mask is None else (mask == 0).sum(-1).tolist()
     with RuleProcessor(
-        model, rules, tokenizer, padding=padding, beams=beams, given_up=GivenUp(), end=asked("eos_token_id"),
-        room=asked("max_new_tokens") or max(1, (asked("max_length") or 0) - width),
+        model, rules, tokenizer, padding=padding, beams=beams, given_up=given_up or GivenUp(),
+        end=asked("eos_token_id"), room=asked("max_new_tokens") or max(1, (asked("max_length") or 0) - width),
+        instead=True,
     ) as processor, finishing(rules):  # fmt: skip
         processors = LogitsProcessorList([*(kwargs.pop("logits_processor", None) or ()), processor])
         out = plain(logits_processor=processors, **kwargs)
     changes += processor.changes_of(out if isinstance(out, torch.Tensor) else out.sequences)
-    processor.given_up.raise_with(out, 1 if ids is None else len(ids))
+    each = asked("num_return_sequences") or 1
+    processor.given_up.raise_with(out, 1 if ids is None else len(ids), each=each)
     return out

@@ -17,7 +17,7 @@ class EvenhandError(Exception):
     answers: Sequence[Any] = ()
     """Where requests were answered: the answer of each in their order, None for those that have none."""
     rows: Sequence[int] = ()
-    """Where a batch was written: the rows whose fault it is."""
+    """Whose fault it is. With an `output`: the rows of that; with `answers`: the numbers of the requests."""
     output: Any = None
     """Where a batch was written to its end without these rows: what `model.generate` gives."""
 

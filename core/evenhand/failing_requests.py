@@ -30,7 +30,7 @@ def outcomes(requests: Sequence[Request], answer: Callable[[Sequence[Request]], 
         alone = [outcomes([request], answer)[0] for request in requests]
         if any(isinstance(found, EvenhandError) for found in alone):
             return alone
-        error.answers = alone
+        error.answers, error.rows = alone, ()
         raise
 
 
@@ -40,17 +40,21 @@ def hopeless(found: Sequence[Outcome]) -> bool:
 
 
 def demand_answers(found: Mapping[int, Outcome], count: int) -> list[Response]:
-    """The answers of `count` requests by number; the first error, with the answers of the others, if there is one."""
+    """The answers of `count` requests by number; the first error, with the answers of the others, if there is one.
+
+    Its `rows` are the numbers of all requests that had an error.
+    """
     answers = [each if isinstance(each := found.get(k), Response) else None for k in range(count)]
-    errors = [each for _, each in sorted(found.items()) if isinstance(each, EvenhandError)]
+    errors = {k: each for k, each in sorted(found.items()) if isinstance(each, EvenhandError)}
     if errors:
+        error = errors[min(errors)]
         missing = sum(answer is None for answer in answers)
-        errors[0].answers = answers
+        error.answers, error.rows = answers, list(errors)
         if count > 1:
             lack = "has" if missing == 1 else "have"
             note = f"{missing} of {count} requests {lack} no answer; those of the others are the error's `answers`"
             if left := count - len(found):
                 note += f". {left:,} were not tried, because {ENOUGH} in a row had none"
-            errors[0].add_note(note)
-        raise errors[0]
+            error.add_note(note)
+        raise error
     return [answer for answer in answers if answer is not None]

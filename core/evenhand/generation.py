@@ -15,14 +15,23 @@ from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
 from evenhand.given_up import GivenUp
+from evenhand.own_way import own_way
 from evenhand.processes import gathered, own_part
 from evenhand.progress import progress
-from evenhand.remote import RemoteModel, generate_remotely
+from evenhand.remote import RemoteModel, demand_remote, generate_remotely
 from evenhand.request_settings import in_force, settable, wanted
 from evenhand.rule_application import Change, token_changes
 from evenhand.scored_text import demand_embedded, token_ids
-from evenhand.sound_requests import demand_batches, demand_sampling, demand_sound, sound
+from evenhand.sound_requests import (
+    demand_batches,
+    demand_beams,
+    demand_sampling,
+    demand_sound,
+    searchable,
+    sound,
+)
 from evenhand.special_tokens import answer_ends, end_tokens, pad_token
+from evenhand.stop_strings import all_stops, ended, stop_texts, stopping
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,17 +49,26 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
     batch_size: int = 8,
+    num_beams: int = 1,
+    stop_strings: str | Sequence[str] = (),
     title: str | None = "Generating",
 ) -> list[Response]:
     """Answer each request; the same request and seed give the same answer whatever else is in the batch.
 
-    `temperature` 0 is greedy; sampling keeps the likeliest tokens that make up `top_p` of the probability. `title` None
-    shows no progress. Raises `WrongModelKind` for models that cannot continue a text. A request that cannot be answered
-    does not keep the others from their answers: these are the `answers` of the error that is raised at the end.
+    `temperature` 0 is greedy, or with `num_beams` the likeliest answer that as many beams find; sampling keeps the
+    likeliest tokens that make up `top_p` of the probability, and has no beams: what a rule around a request draws is
+    drawn as without them. An answer ends before the first of `stop_strings`, and of those that the model has. `title`
+    None shows no progress.
+
+    Raises `WrongModelKind` for models that cannot continue a text. A request that cannot be answered does not keep the
+    others from their answers: these are the `answers` of the error that is raised at the end.
     """
     demand_sampling(temperature, top_p, seed)
     demand_batches(batch_size)
+    demand_beams(num_beams, temperature)
+    stops = stop_texts(stop_strings)
     if isinstance(model, RemoteModel):
+        demand_remote(num_beams, stops)
         return generate_remotely(model, requests, rules, temperature, top_p, seed, batch_size)
     demand_continuing(model)
     around = [_as_asked(r, model) for r in rules if r.around is not None]
@@ -71,7 +89,10 @@ def generate(
 
                 def write(asked: list[Request] = asked, warmth: float = warmth, set_to: Any = settings) -> Any:
                     with in_force(model, set_to):
-                        return _written(model, tokenizer, asked, inner, warmth, top_p, seed, given)
+                        beams = num_beams if warmth == 0 else 1
+                        return _written(
+                            model, tokenizer, asked, inner, warmth, top_p, seed, given, beams=beams, stops=stops
+                        )
 
                 # Not as a rule around has it that asks this: what is asked has settings of its own.
                 found |= dict(zip(part, here.copy().run(write), strict=True))
@@ -87,7 +108,9 @@ def generate(
             if start // batch_size % count == rank:
                 found = outcomes(
                     chunk,
-                    lambda asked: answered(settable(sound(asked), rules, model), around, partial(plain, given=asked)),
+                    lambda asked: answered(
+                        settable(searchable(sound(asked), num_beams), rules, model), around, partial(plain, given=asked)
+                    ),
                 )
                 done |= {start + k: outcome for k, outcome in enumerate(found)}
                 if hopeless(list(done.values())):
@@ -128,20 +151,25 @@ def _written(
     top_p: float,
     seed: int,
     given: Sequence[Request],
+    *,
+    beams: int,
+    stops: Sequence[str],
 ) -> list[Response]:
     """As `write_batch`; requests of different lengths apart, where together the longest would not fit.
 
-    A batch goes on until its longest answer is there, and a long prompt with a short answer has no room for that.
+    A batch goes on until its longest answer is there, and a long prompt with a short answer has no room for that. The
+    likeliest answer of some length, which beams search for, is not the beginning of the likeliest longer one.
     """
+    write = partial(write_batch, given=given, beams=beams, stops=stops)
     sizes = sorted({r.max_new_tokens for r in requests})
     prompts = [len(token_ids(tokenizer, prompt_text(tokenizer, r))) for r in requests] if len(sizes) > 1 else []
-    if not prompts or max(prompts) + sizes[-1] - 1 <= positions_of(model):
-        return write_batch(model, tokenizer, requests, rules, temperature, top_p, seed, given=given)
+    if not prompts or (beams == 1 and max(prompts) + sizes[-1] - 1 <= positions_of(model)):
+        return write(model, tokenizer, requests, rules, temperature, top_p, seed)
     found: dict[int, Response] = {}
     for size in sizes:
         mine = [k for k, r in enumerate(requests) if r.max_new_tokens == size]
         part = [requests[k] for k in mine]
-        made = write_batch(model, tokenizer, part, rules, temperature, top_p, seed, given=given)
+        made = write(model, tokenizer, part, rules, temperature, top_p, seed)
         found |= dict(zip(mine, made, strict=True))
     return [found[k] for k in range(len(requests))]
 
@@ -157,13 +185,16 @@ def write_batch(
     *,
     streamer: Any = None,
     given: Sequence[Request] | None = None,
+    beams: int = 1,
+    stops: Sequence[str] = (),
 ) -> list[Response]:
     """Answers of one batch, by rules that act while text is written; a `streamer` gets the tokens of a single one.
 
-    `given` are the requests that rules around them have made these of.
+    `given` are the requests that rules around them have made these of. With `beams`, all are of one length.
     """
     import torch
 
+    from evenhand.attached_rules import by_beams
     from evenhand.decoding_loop import Decoder
     from evenhand.finite_logits import numbers_only
 
@@ -174,15 +205,21 @@ def write_batch(
     generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
     # Who is answered in a batch that fails is answered again alone (`failing_requests`).
     given_up = GivenUp(at_once=True)
-    decoder = Decoder(rules, generators if temperature > 0 else None, streamer, given_up=given_up)
-    options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": 1}
+    changes: list[list[Change]] = []
+    decoder = Decoder(rules, generators if temperature > 0 else None, streamer, changes, given_up)
+    options: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0, "num_beams": beams}
     if temperature > 0:
         options |= {"temperature": temperature, "top_k": 0, "top_p": top_p}
     else:
         options |= {"temperature": None, "top_k": None, "top_p": None}
-    if rules or temperature > 0:
+    options |= own_way(model.generation_config)
+    start = inputs["input_ids"].shape[1]
+    if stops := all_stops(model.generation_config, stops):
+        options["stopping_criteria"] = stopping(tokenizer, stops, start)
+    searched = beams > 1 and bool(rules)
+    if (rules or temperature > 0) and not searched:
         options["custom_generate"] = decoder
-    else:
+    elif not searched:
         options["logits_processor"] = numbers_only()
         if streamer is not None:
             options["streamer"] = streamer
@@ -191,21 +228,19 @@ def write_batch(
         options["eos_token_id"] = ends
     demand_embedded(model, inputs["input_ids"].flatten().tolist())
     _demand_room(model, tokenizer, requests, given, inputs["attention_mask"].sum(-1).tolist(), longest)
+    options |= inputs | {"pad_token_id": pad_token(tokenizer)}
     try:
         with torch.no_grad():
-            out = model.generate(
-                input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
-                pad_token_id=pad_token(tokenizer),
-                **options,
-            )
+            if searched:
+                out = by_beams(model.generate, model, tokenizer, rules, options, changes, given_up)
+            else:
+                out = model.generate(**options)
     finally:
         if was_training:
             model.train()
-    start = inputs["input_ids"].shape[1]
-    changes = decoder.changes or [[] for _ in requests]
+    changes = changes or [[] for _ in requests]
     return [
-        _response(tokenizer, request, row[start : start + request.max_new_tokens].tolist(), ends, changed)
+        _response(tokenizer, request, row[start : start + request.max_new_tokens].tolist(), ends, stops, changed)
         for request, row, changed in zip(requests, out, changes, strict=True)
     ]
 
@@ -225,17 +260,18 @@ def _inputs(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Any:
 
 
 def _response(
-    tokenizer: Any, request: Request, ids: list[int], last: Collection[int], changed: Sequence[Change]
-) -> Response:
-    """An answer up to the first token that ends one, with what the rules moved in it."""
+    tokenizer: Any, request: Request, ids: list[int], last: Collection[int], stops: Sequence[str],
+    changed: Sequence[Change],
+) -> Response:  # fmt: skip
+    """An answer up to the first token or text that ends one, with what the rules moved in it."""
     end = next((k for k, token in enumerate(ids) if token in last), None)
-    ids = ids[:end]
+    found = ended(tokenizer, ids[:end], stops)
     changes = token_changes(changed, tokenizer)
-    counted = len(ids) + (end is not None)  # ending is a choice, too
+    counted = found.written + (end is not None and not found.stopped)  # ending is a choice, too
     return Response(
         request=request,
-        text=tokenizer.decode(ids, skip_special_tokens=True),
-        token_ids=tuple(ids),
+        text=found.text,
+        token_ids=tuple(found.ids),
         changes=tuple(c for c in changes if c.position < counted),
     )
 

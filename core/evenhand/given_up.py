@@ -8,7 +8,7 @@ from evenhand.errors import EvenhandError
 
 
 class GivenUp:
-    """Which prompts of one call of `generate` were given up, and why.
+    """Which prompts of one call of `generate`, or sampled sequences of them, were given up, and why.
 
     `at_once` is for a caller who answers all prompts again one at a time: then nothing is finished first.
     """
@@ -27,15 +27,19 @@ class GivenUp:
         """The first error of a prompt is its reason."""
         self.errors.setdefault(prompt, error)
 
-    def raise_with(self, output: Any, prompts: int) -> None:
-        """Raise the first error, if there is one, with what `generate` has written as its `output`."""
+    def raise_with(self, output: Any, prompts: int, *, each: int = 1) -> None:
+        """Raise the first error, if there is one, with what `generate` has written as its `output`.
+
+        Its `rows` are those of the output, which has `each` sequences of every prompt, one after the other.
+        """
         if not self.errors:
             return
         error = self.errors[min(self.errors)]
-        error.rows, error.output = sorted(self.errors), output
-        if prompts > 1:
+        error.rows = [prompt * each + k for prompt in sorted(self.errors) for k in range(each)]
+        error.output = output
+        if (count := prompts * each) > 1:
             error.add_note(
-                f"{len(self.errors)} of {prompts} prompts were given up, the error's `rows`, and end in padding; what "
+                f"{len(error.rows)} of {count} sequences were given up, the error's `rows`, and end in padding; what "
                 "the others became is its `output`"
             )
         raise error

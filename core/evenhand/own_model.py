@@ -200,6 +200,8 @@ class Decoding:
         temperature: float = 0.0,
         seed: int = 0,
         chat: bool = False,
+        num_beams: int = 1,
+        stop_strings: str | Sequence[str] = (),
     ) -> Any:
         """The continuation of a prompt, or a list of those of several; also with rules that wrap whole requests, which
         `model.generate` cannot have. The arguments are those of `evenhand.load(run).generate`."""
@@ -208,7 +210,10 @@ class Decoding:
 
         requests = requests_of(prompts, max_new_tokens=max_new_tokens, chat=chat)
         # The rules are passed on; the loop must not meet those of `model.generate` again.
-        found = generate(self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature, seed=seed)
+        found = generate(
+            self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature, seed=seed,
+            num_beams=num_beams, stop_strings=stop_strings,
+        )  # fmt: skip
         return found[0].text if isinstance(prompts, str | Request) else [answer.text for answer in found]
 
     def fill(self, texts: str | Sequence[str], *, k: int = 5) -> Any:

@@ -128,6 +128,16 @@ def sampling(temperature: float, top_p: float, seed: int) -> dict[str, Any]:
     return {"temperature": temperature, **({"top_p": top_p, "seed": seed % 2**31} if temperature > 0 else {})}
 
 
+def demand_remote(beams: int, stops: Sequence[str]) -> None:
+    """Raises UsageError for what is asked of the way in which a model is decoded here, and not of an endpoint."""
+    if beams > 1 or stops:
+        raise UsageError(
+            f"{'beams' if beams > 1 else 'stop strings'} are for models that are loaded here, and this is an endpoint",
+            where="generate",
+            do=f"leave out {'num_beams' if beams > 1 else 'stop_strings'}, or load the model here",
+        )
+
+
 def generate_remotely(
     model: RemoteModel,
     requests: Sequence[Request],

@@ -17,10 +17,11 @@ from evenhand.model_digests import demand_files
 from evenhand.request_settings import FOLDED, LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from evenhand.contributions import DecodingRule, Request, Response
     from evenhand.models import LoadedModel
+    from evenhand.streaming import Stream
     from evenhand.text_pipeline import TextGeneration
 
 NAME = "evenhand.json"
@@ -273,27 +274,37 @@ class Usable:
         temperature: float = 0.0,
         seed: int = 0,
         chat: bool = False,
+        num_beams: int = 1,
+        stop_strings: str | Sequence[str] = (),
     ) -> Any:
         """Continue a prompt, or each of several, with the run's decoding rules; gives the new text only.
 
         `temperature` 0 is greedy; above, the same prompt and `seed` give the same text. `chat` puts the prompt into the
-        tokenizer's chat template. A `Request` says its own `max_new_tokens` and, in its `meta`, whether it is one of a
-        chat and what rules and steps shall do for it.
+        tokenizer's chat template. `num_beams` search for the likeliest answer, without sampling. An answer ends before
+        the first of `stop_strings`.
+
+        A `Request` says its own `max_new_tokens` and, in its `meta`, whether it is one of a chat and what rules and
+        steps shall do for it.
         """
         from evenhand.contributions import Request
         from evenhand.sound_requests import requests_of
 
         requests = requests_of(prompts, max_new_tokens=max_new_tokens, chat=chat)
-        texts = [r.text for r in self.answer(requests, temperature=temperature, seed=seed)]
+        how: dict[str, Any] = {"num_beams": num_beams, "stop_strings": stop_strings}
+        texts = [r.text for r in self.answer(requests, temperature=temperature, seed=seed, **how)]
         return texts[0] if isinstance(prompts, str | Request) else texts
 
     def answer(
-        self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
-    ) -> list[Response]:
-        """Answers with the record of what the rules did to each."""
+        self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0,
+        num_beams: int = 1, stop_strings: str | Sequence[str] = (),
+    ) -> list[Response]:  # fmt: skip
+        """Answers with the record of what the rules did to each; the arguments are those of `generate`."""
         from evenhand.generation import generate
 
-        how: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
+        how: dict[str, Any] = {
+            "temperature": temperature, "top_p": top_p, "seed": seed, "num_beams": num_beams,
+            "stop_strings": stop_strings,
+        }  # fmt: skip
         return generate(self.model, self.tokenizer, requests, rules=self.rules, **how)
 
     def stream(
@@ -304,8 +315,10 @@ class Usable:
         temperature: float = 0.0,
         seed: int = 0,
         chat: bool = False,
-    ) -> Iterator[str]:
-        """What `generate` gives, in pieces, as it is written.
+        stop_strings: str | Sequence[str] = (),
+    ) -> Stream:
+        """What `generate` gives, in pieces, as it is written; at its end the stream's `response` is the whole answer
+        with the record of what the rules did to it.
 
         It is written to its end whether or not it is read, until it is closed: `stream.close()`, or the end of a `for`
         over a stream that nothing else holds.
@@ -319,7 +332,8 @@ class Usable:
             if isinstance(prompt, Request)
             else Request(prompt=prompt, max_new_tokens=max_new_tokens, meta={"chat": chat})
         )
-        return streamed(self.model, self.tokenizer, request, rules=self.rules, temperature=temperature, seed=seed)
+        how: dict[str, Any] = {"temperature": temperature, "seed": seed, "stop_strings": stop_strings}
+        return streamed(self.model, self.tokenizer, request, rules=self.rules, **how)
 
     def pipeline(self) -> TextGeneration:
         """An object with the interface of transformers' text-generation pipeline, with all decoding rules."""

@@ -30,13 +30,15 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
     `changes_of` can tell it of the sequences that the search has not dropped.
 
     A prompt (`beams` rows each) that cannot be written any further raises, or with `given_up` is noted there and ends
-    in the token `end`.
+    in the token `end`. `instead`: the rules stand for those that the model's own `generate` would decode with.
     """
 
     def __init__(
         self, model: Any, rules: Sequence[DecodingRule], tokenizer: Any, *, padding: Sequence[int] | None = None,
         beams: int = 1, room: int = 1, end: int | list[int] | None = None, given_up: GivenUp | None = None,
+        instead: bool = False,
     ) -> None:  # fmt: skip
+        self.instead = instead
         self.model, self.rules = model, [r for r in rules if r.next_logits is not None]
         self.padding, self.beams = padding, beams
         self.pad = pad_token(tokenizer)

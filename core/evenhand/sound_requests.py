@@ -49,6 +49,26 @@ def sound(requests: Sequence[Request]) -> Sequence[Request]:
     return requests
 
 
+def demand_beams(beams: object, temperature: float, requests: Sequence[Request] = ()) -> None:
+    """Raises UsageError for what is no number of beams, and where an answer shall be both searched for and drawn."""
+    if isinstance(beams, bool) or not isinstance(beams, Integral) or int(beams) < 1:
+        raise UsageError(f"num_beams is {beams!r}, and must be a whole number, 1 at least", where="generate")
+    warmest = max([temperature, *(r.temperature or 0.0 for r in requests)])
+    if int(beams) > 1 and warmest > 0:
+        raise UsageError(
+            f"{beams} beams search for the likeliest answer, and a temperature of {warmest:g} draws one",
+            where="generate",
+            do="leave out the beams, or the temperature",
+        )
+
+
+def searchable(requests: Sequence[Request], beams: int) -> Sequence[Request]:
+    """The requests, as they came; those that rules around them make may be drawn, with one beam."""
+    for request in requests:
+        demand_beams(beams, 0.0, [request])
+    return requests
+
+
 def _demand_seed(seed: object) -> None:
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not -(2**63) <= int(seed) < 2**63:
         raise UsageError(

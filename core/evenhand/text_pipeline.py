@@ -14,6 +14,26 @@ from typing import Any
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError
 
+INSTEAD = {
+    "text_inputs": "give the text, or the texts, as the first argument",
+    "stop_sequence": "write stop_strings=[...]",
+    "max_length": "write max_new_tokens=..., without the tokens of the prompt",
+    "min_length": "set pipe.model.generation_config.min_new_tokens, which counts in all calls",
+    "top_k": "write top_p=..., or temperature=...",
+    "return_tensors": "read pipe.responses, whose token_ids are the tokens",
+    "return_text": "write return_full_text=False for the answer alone",
+    "streamer": "read result.stream(...)",
+    "generation_config": "write what differs as arguments, or set it in pipe.model.generation_config",
+    "prefix": "write it into the prompt",
+    "eos_token_id": "write stop_strings=[...], or set pipe.model.generation_config.eos_token_id",
+}
+"""What there is for arguments of transformers' pipeline that are not here, by their names."""
+SET_ONCE = frozenset({
+    "repetition_penalty", "no_repeat_ngram_size", "min_new_tokens", "bad_words_ids", "suppress_tokens",
+    "begin_suppress_tokens", "sequence_bias", "min_p", "typical_p", "max_time", "length_penalty",
+})  # fmt: skip
+"""Those that count where the model's generation configuration has them."""
+
 Chat = Sequence[Mapping[str, str]]
 
 
@@ -29,7 +49,7 @@ class TextGeneration:
 
     def __call__(
         self,
-        inputs: str | Chat | Sequence[str] | Sequence[Chat],
+        inputs: str | Chat | Sequence[str] | Sequence[Chat] | None = None,
         *,
         max_new_tokens: int = 256,
         do_sample: bool = False,
@@ -39,15 +59,21 @@ class TextGeneration:
         return_full_text: bool = True,
         batch_size: int = 8,
         seed: int = 0,
+        num_beams: int = 1,
+        stop_strings: str | Sequence[str] = (),
         meta: Mapping[str, Any] | None = None,
+        **others: Any,
     ) -> Any:
         """As the pipeline of transformers: a list of {"generated_text": ...} for each input, or a list of such lists.
 
         `meta` is what each request has in its `meta`, such as the strength of a step that was not folded.
-        A chat's `generated_text` is the chat with the answer as its last turn, or the answer alone.
+        A chat's `generated_text` is the chat with the answer as its last turn, or the answer alone. `num_beams` and
+        `stop_strings` are those of `generate`. What else the pipeline of transformers takes is refused by name.
         """
         from evenhand.generation import generate
 
+        if others:
+            raise _unknown(next(iter(others)))
         if isinstance(inputs, bytes | Mapping) or not isinstance(inputs, Iterable):
             raise _neither(inputs)
         given: Any = inputs if isinstance(inputs, str) else list(inputs)
@@ -59,8 +85,9 @@ class TextGeneration:
             if number < 1:
                 raise UsageError(f"{name} is {number}, and must be 1 at least", where="pipeline")
         if num_return_sequences > 1 and not do_sample:
+            what = "greedy decoding" if num_beams == 1 else "the search with beams"
             raise UsageError(
-                f"greedy decoding has one answer, not {num_return_sequences}", where="pipeline", do="set do_sample=True"
+                f"{what} has one answer, not {num_return_sequences}", where="pipeline", do="set do_sample=True"
             )
         asked = [
             replace(
@@ -74,7 +101,8 @@ class TextGeneration:
         ]
         self.responses = generate(
             self.model, self.tokenizer, asked, rules=self.rules, temperature=temperature if do_sample else 0.0,
-            top_p=top_p, seed=seed, batch_size=batch_size, title=None,
+            top_p=top_p, seed=seed, batch_size=batch_size, num_beams=num_beams, stop_strings=stop_strings,
+            title=None,
         )  # fmt: skip
         found = [
             [
@@ -84,6 +112,20 @@ class TextGeneration:
             for k, each in enumerate(many)
         ]
         return found[0] if one else found
+
+
+def _unknown(name: str) -> UsageError:
+    """The error for an argument that there is not, with what there is instead."""
+    if name in SET_ONCE:
+        do = f"set pipe.model.generation_config.{name}, which counts in all calls"
+    else:
+        do = INSTEAD.get(name, "leave it out, or call result.model.generate, which has no rules around requests")
+    return UsageError(
+        f"there is no argument {name!r}", where="pipeline",
+        known="it takes max_new_tokens, do_sample, temperature, top_p, num_return_sequences, num_beams, stop_strings, "
+        "return_full_text, batch_size, seed and meta",
+        do=do,
+    )  # fmt: skip
 
 
 def _seed(request: Request, seed: int, number: int) -> int | None:

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import evenhand
+from evenhand.contributions import Request
 from evenhand.discovery import discover
+from evenhand.generation import generate
 from evenhand.scoring import distributions
 
 RULES: list[tuple[str, dict[str, Any]]] = [
@@ -83,3 +85,41 @@ def test_at_strength_0_every_way_to_decode_is_plain_bit_by_bit(plugin: str, tiny
                 )  # fmt: skip
             assert torch.equal(found[0].sequences, found[1].sequences)
             assert all(torch.equal(a, b) for a, b in zip(found[0].scores, found[1].scores, strict=True))
+
+
+@pytest.mark.parametrize("plugin", DECODING)
+def test_at_strength_0_answers_by_beams_are_those_without_rules(plugin: str, tiny: Any) -> None:
+    model, tokenizer = tiny()
+    plain = generate(model, tokenizer, [Request(prompt=p, max_new_tokens=6) for p in PROMPTS], num_beams=3, title=None)
+    with evenhand.decode_with(model, tokenizer, [(plugin, {"strength": 0.0})]) as decoding:
+        found = decoding.generate(PROMPTS, max_new_tokens=6, num_beams=3)
+    assert found == [answer.text for answer in plain]
+
+
+AROUND: list[tuple[str, dict[str, Any], str, str]] = [
+    ("prompt-intervention", {"form": "instruction"}, "prompt", "The nurse said that she"),
+    ("reranking", {}, "choice", "The nurse said that she"),
+]
+
+
+@pytest.mark.parametrize(("plugin", "options", "what", "prompt"), AROUND, ids=lambda value: str(value)[:19])
+def test_rules_around_requests_ask_by_beams(plugin: str, options: Any, what: str, prompt: str, tiny: Any) -> None:
+    """Together with a rule on tokens: what they were asked, or answered, is what beams find under that rule."""
+    model, tokenizer = tiny()
+
+    def answer(text: str, *plugins: Any) -> Any:
+        with evenhand.decode_with(model, tokenizer, [*plugins, "self-debias"]) as decoding:
+            rules = decoding.rules
+        [found] = generate(
+            model, tokenizer, [Request(prompt=text, max_new_tokens=8)], rules=rules, num_beams=3, title=None
+        )
+        return found
+
+    found = answer(prompt, (plugin, options))
+    [change] = found.request_changes
+    assert change.what == what
+    assert {c.rule for c in found.changes} == {"self-debias"}
+    if what == "prompt":
+        assert found.text == answer(change.after).text and change.after != prompt
+    else:
+        assert change.before == answer(prompt).text and found.text == change.after
