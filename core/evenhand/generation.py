@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
+from evenhand.evaluation_mode import evaluation_mode
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
 from evenhand.given_up import GivenUp
 from evenhand.processes import gathered, own_part
@@ -167,8 +168,6 @@ def write_batch(
     from evenhand.decoding_loop import Decoder
     from evenhand.finite_logits import numbers_only
 
-    was_training = model.training
-    model.eval()
     inputs = _inputs(model, tokenizer, requests)
     longest = max(r.max_new_tokens for r in requests)
     generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
@@ -191,17 +190,13 @@ def write_batch(
         options["eos_token_id"] = ends
     demand_embedded(model, inputs["input_ids"].flatten().tolist())
     _demand_room(model, tokenizer, requests, given, inputs["attention_mask"].sum(-1).tolist(), longest)
-    try:
-        with torch.no_grad():
-            out = model.generate(
-                input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
-                pad_token_id=pad_token(tokenizer),
-                **options,
-            )
-    finally:
-        if was_training:
-            model.train()
+    with evaluation_mode(model), torch.no_grad():
+        out = model.generate(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            pad_token_id=pad_token(tokenizer),
+            **options,
+        )
     start = inputs["input_ids"].shape[1]
     changes = decoder.changes or [[] for _ in requests]
     return [

@@ -33,6 +33,7 @@ from evenhand_sdk import (
     RunContext,
     StrengthOptions,
     UsageError,
+    evaluation_mode,
     fold,
     hookimpl,
     jensen_shannon,
@@ -164,14 +165,15 @@ def moved(
     """l_d(x) - l_0(x) [rows, V]: `families` has for each row the prefix and then its counterfactuals."""
     import torch
 
-    training = model.training
     flags = [(p, p.requires_grad) for p in model.parameters()]
-    model.eval()
     try:
         for p, _ in flags:
             p.requires_grad_(False)
         # What is made in inference mode can have no part in a gradient.
-        with torch.inference_mode(False), torch.enable_grad(), LowerLayers(model, norms) as lower:
+        with (
+            evaluation_mode(model), torch.inference_mode(False), torch.enable_grad(),
+            LowerLayers(model, norms) as lower,
+        ):  # fmt: skip
             owner = torch.tensor([b for b, family in enumerate(families) for _ in family], device=model.device)
             first = [sum(len(f) for f in families[:b]) for b in range(len(families))]
             ids, mask = padded([text for family in families for text in family], model.device)
@@ -192,7 +194,6 @@ def moved(
     finally:
         for p, flag in flags:
             p.requires_grad_(flag)
-        model.train(training)
 
 
 def loss_of(
