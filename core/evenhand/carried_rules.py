@@ -111,12 +111,14 @@ class _Kept:
         return _Kept, ()
 
     def of(self, model: Any, here: str) -> Callable[..., Any]:
-        from evenhand.attached_rules import ruled, rules_inside
+        from evenhand.attached_rules import Ruled
+        from evenhand.replaced_generate import rules_inside
 
         with self._lock:
             if self._made is None:
                 tokenizer, rules = _rules_of(model, here)
-                self._made = ruled(model, MethodType(type(model).generate, model), tokenizer, rules_inside(rules))
+                plain = MethodType(type(model).generate, model)
+                self._made = Ruled(model, plain, rules_inside(rules), tokenizer=tokenizer)
             return self._made
 
 
