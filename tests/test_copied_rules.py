@@ -211,3 +211,40 @@ def test_a_copy_of_an_export_with_code_decodes_with_rules_of_its_own(
     twin = copy.deepcopy(model)
     zeroed(model)
     assert ruled(twin, tokenizer) == expected != ruled(model, tokenizer)
+
+
+def test_live_steps_are_not_put_twice_on_a_copy_of_a_model_that_plain_transformers_loaded(
+    live_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from evenhand import restoring
+
+    loaded = evenhand.load(live_run)
+    model = AutoModelForCausalLM.from_pretrained(live_run / "model", trust_remote_code=True)
+    early = copy.deepcopy(model)  # nothing stands on it yet
+    expected = ruled(loaded.model, loaded.tokenizer)
+    assert ruled(model, loaded.tokenizer) == ruled(early, loaded.tokenizer) == expected
+    ids = torch.tensor([[1, 5, 9]])
+    with torch.no_grad():
+        logits = model(ids).logits
+    twin, measured, other = copy.deepcopy(model), copy.deepcopy(copy.deepcopy(model)), copy.deepcopy(model)
+    monkeypatch.setattr(restoring, "restore", lambda *given: pytest.fail("steps are put back once more"))
+    with pytest.warns(UserWarning) as said:
+        found = ruled(twin, loaded.tokenizer)
+    assert [str(w.message) for w in said] == [WITHOUT.format("gradient-decoding")]
+    assert found == ruled(twin, loaded.tokenizer) == plain(twin, loaded.tokenizer)
+    with torch.no_grad():
+        assert torch.equal(twin(ids).logits, logits)
+    with pytest.warns(UserWarning, match="is a copy of one that decodes with gradient-decoding, and decodes without"):
+        assert active_rules(measured) == ()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ruled(measured, loaded.tokenizer) == found
+    with evenhand.decode_with(twin, loaded.tokenizer, [GUIDANCE]):
+        assert ruled(twin, loaded.tokenizer) != found
+    named = str(live_run / "model")
+    del other.generate
+    with pytest.warns(UserWarning, match="and decodes without"):
+        asked = {"custom_generate": named, "trust_remote_code": True}
+        assert tokens(lambda **given: other.generate(**given, **asked), loaded.tokenizer) == found

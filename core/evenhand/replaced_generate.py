@@ -79,6 +79,7 @@ class WithoutRules:
 
     def __init__(self, model: Any, names: str, other: Callable[..., Any] | None) -> None:
         self.model, self.names, self.other = model, names, other
+        self._told = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from evenhand.decoding_loop import Decoder
@@ -88,18 +89,18 @@ class WithoutRules:
         plain = MethodType(type(self.model).generate, self.model) if self.other is None else self.other
         return plain(*args, **kwargs)
 
-    def take_off(self) -> bool:
-        """Give the copy its own `generate`; whether this stood there still."""
-        if vars(self.model).get(GENERATE) is not self:
-            return False
-        del self.model.generate
-        if self.other is not None:
-            self.model.generate = self.other
-        return True
+    def take_off(self) -> None:
+        """Give the copy its own `generate`, where this stands in its place still."""
+        if vars(self.model).get(GENERATE) is self:
+            del self.model.generate
+            if self.other is not None:
+                self.model.generate = self.other
 
     def tell(self) -> None:
         """Say that the copy has no rules, and give it its own `generate`: the first time."""
-        if self.take_off():
+        if not self._told:
+            self._told = True
+            self.take_off()
             warnings.warn(
                 f"this model is a copy of one that decodes with {self.names}, and decodes without: rules are of the "
                 "model that they were made for; give the copy its own with evenhand.decode_with, or load the run again "
