@@ -10,6 +10,7 @@ from typing import Any
 from evenhand.contributions import DecodingRule
 from evenhand.errors import UsageError
 from evenhand.given_up import GivenUp
+from evenhand.replaced_generate import Again, ReplacedGenerate, rules_inside
 from evenhand.rule_application import Change, finishing, token_changes
 
 OTHER_WAYS = {
@@ -101,21 +102,17 @@ def _stop_by_strings(tokenizer: Any, asked: Callable[[str], Any], kwargs: dict[s
         kwargs["stop_strings"] = None
 
 
-def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule]) -> None:
-    """Make `model.generate` itself decode with the rules, in place; what it is then, `ruled` says.
+def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule], again: Again | None = None) -> None:
+    """Make `model.generate` itself decode with the rules, in place; what it is then, `Ruled` says.
 
-    Without a rule that acts while text is written (`rules_inside`) the model keeps its own `generate`.
+    Without a rule that acts while text is written (`rules_inside`) the model keeps its own `generate`. `again` makes
+    the rules for a copy of the model.
     """
     if inside := rules_inside(rules):
-        model.generate = ruled(model, model.generate, tokenizer, inside)
+        model.generate = Ruled(model, model.generate, inside, tokenizer=tokenizer, again=again)
 
 
-def rules_inside(rules: Sequence[DecodingRule]) -> list[DecodingRule]:
-    """Those that act while text is written, which are all that `model.generate` can have."""
-    return [rule for rule in rules if rule.around is None]
-
-
-def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence[DecodingRule]) -> Callable[..., Any]:
+class Ruled(ReplacedGenerate):
     """A model's own `generate`, `plain`, with rules; nothing of the model is changed.
 
     Beam search uses them as a logits processor, which rules on the key-value cache cannot be: then it raises
@@ -123,13 +120,15 @@ def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence
     sequence of the last call is the attribute `changes`. A prompt that cannot be written any further ends in padding,
     and its error is raised when the others are done, with what they became as its `output`.
     """
-    names = list(inspect.signature(plain).parameters)
 
-    def with_rules(*args: Any, **kwargs: Any) -> Any:
+    changes: Sequence[Any] = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from evenhand.decoding_loop import Decoder
         from evenhand.rule_processor import RuleProcessor
 
-        kwargs |= dict(zip(names, args, strict=False))
+        model, tokenizer, plain = self.model, self.tokenizer, self.plain
+        kwargs |= dict(zip(inspect.signature(plain).parameters, args, strict=False))
         processors = kwargs.get("logits_processor") or ()
         if isinstance(kwargs.get("custom_generate"), Decoder) or any(
             isinstance(each, RuleProcessor) and each.instead for each in processors
@@ -141,7 +140,7 @@ def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence
             }
         asked = _settings(model, kwargs)
         _demand_known_way(asked)
-        beams = asked("num_beams") or 1
+        beams, rules = asked("num_beams") or 1, rules_inside(self.evenhand_rules)
         found: list[list[Change]] = []
         try:
             _stop_by_strings(tokenizer, asked, kwargs)
@@ -152,10 +151,7 @@ def ruled(model: Any, plain: Callable[..., Any], tokenizer: Any, rules: Sequence
             decoder = Decoder(rules, streamer=kwargs.pop("streamer", None), changes=found)
             return plain(**{**kwargs, "custom_generate": decoder})
         finally:
-            with_rules.changes = [token_changes(row, tokenizer) for row in found]  # type: ignore[attr-defined]
-
-    with_rules.evenhand_rules = tuple(rules)  # type: ignore[attr-defined]  # `measure` scores with them, too
-    return with_rules
+            self.changes = [token_changes(row, tokenizer) for row in found]
 
 
 def _is_own_folder(model: Any, given: Any) -> bool:

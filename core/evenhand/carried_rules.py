@@ -18,6 +18,7 @@ from evenhand import restoring
 from evenhand.contributions import DecodingRule
 from evenhand.errors import RunNotFound
 from evenhand.filling import RULES
+from evenhand.replaced_generate import WithoutRules, rules_inside
 
 FILE = "custom_generate/generate.py"
 LOOKED_UP = '''
@@ -90,6 +91,8 @@ def rules_of(model: Any) -> tuple[DecodingRule, ...]:
     here = next(iter(own.args), "")
     if "evenhand.carried_rules" in code.co_names:
         own = vars(model).setdefault(KEPT, _Kept()).of(model, here)
+        if isinstance(own, WithoutRules):
+            own.tell()
     elif "evenhand.restoring" in code.co_names:  # of an export
         restoring.complete(model, here)
         own = vars(model)["generate"]
@@ -100,27 +103,41 @@ def rules_of(model: Any) -> tuple[DecodingRule, ...]:
 class _Kept:
     """The `generate` with rules of one model, made once, whichever threads ask for it.
 
-    Rules hold the model that they were made for, so a copy of it, or one that is read from a pickle, begins anew.
+    Rules hold the model that they were made for, so a copy of it, or one that is read from a pickle, begins anew;
+    `without` are the rules of a model that it is a copy of and on which live steps stand: none can be made for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, without: str = "") -> None:
         self._lock = threading.Lock()
         self._made: Callable[..., Any] | None = None
+        self._without = without
 
-    def __reduce__(self) -> tuple[type[_Kept], tuple[()]]:
-        return _Kept, ()
+    def __reduce__(self) -> tuple[type[_Kept], tuple[str]]:
+        return _Kept, (self._without,)
 
     def of(self, model: Any, here: str) -> Callable[..., Any]:
-        from evenhand.attached_rules import ruled, rules_inside
-
         with self._lock:
             if self._made is None:
-                tokenizer, rules = _rules_of(model, here)
-                self._made = ruled(model, MethodType(type(model).generate, model), tokenizer, rules_inside(rules))
+                self._made = self._plain(model) if self._without else self._ruled(model, here)
             return self._made
 
+    def _ruled(self, model: Any, here: str) -> Callable[..., Any]:
+        from evenhand.attached_rules import Ruled
 
-def _rules_of(model: Any, here: str) -> tuple[Any, list[DecodingRule]]:
+        tokenizer, facts, folder = _facts_of(model, here)
+        inside = rules_inside(restoring.restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, folder))
+        if any(step["live"] for step in facts["steps"]):  # which a copy has already
+            self._without = ", ".join(rule.name for rule in inside)
+        return Ruled(model, MethodType(type(model).generate, model), inside, tokenizer=tokenizer)
+
+    def _plain(self, model: Any) -> Callable[..., Any]:
+        plain = WithoutRules(model, self._without, None)
+        model.generate = plain  # in the place of the code that has called this
+        return plain
+
+
+def _facts_of(model: Any, here: str) -> tuple[Any, dict[str, Any], Path]:
+    """The tokenizer of the folder that a model was loaded from, what its steps are, and where it lies."""
     from evenhand.tokenizer_loading import load_tokenizer
 
     folder = Path(here, getattr(model.config, "_name_or_path", "") or model.name_or_path)
@@ -133,5 +150,4 @@ def _rules_of(model: Any, here: str) -> tuple[Any, list[DecodingRule]]:
     tokenizer = load_tokenizer(folder, where=str(folder), trust_remote_code=False)
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    return tokenizer, restoring.restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, folder)
+    return tokenizer, json.loads(path.read_text(encoding="utf-8")), folder

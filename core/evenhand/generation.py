@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.around_requests import answered
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
+from evenhand.evaluation_mode import evaluation_mode
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
 from evenhand.given_up import GivenUp
 from evenhand.own_way import own_way
@@ -198,8 +199,6 @@ def write_batch(
     from evenhand.decoding_loop import Decoder
     from evenhand.finite_logits import numbers_only
 
-    was_training = model.training
-    model.eval()
     inputs = _inputs(model, tokenizer, requests)
     longest = max(r.max_new_tokens for r in requests)
     generators = [torch.Generator().manual_seed(seed_of(r, seed)) for r in requests]
@@ -229,15 +228,11 @@ def write_batch(
     demand_embedded(model, inputs["input_ids"].flatten().tolist())
     _demand_room(model, tokenizer, requests, given, inputs["attention_mask"].sum(-1).tolist(), longest)
     options |= inputs | {"pad_token_id": pad_token(tokenizer)}
-    try:
-        with torch.no_grad():
-            if searched:
-                out = by_beams(model.generate, model, tokenizer, rules, options, changes, given_up)
-            else:
-                out = model.generate(**options)
-    finally:
-        if was_training:
-            model.train()
+    with evaluation_mode(model), torch.no_grad():
+        if searched:
+            out = by_beams(model.generate, model, tokenizer, rules, options, changes, given_up)
+        else:
+            out = model.generate(**options)
     changes = changes or [[] for _ in requests]
     return [
         _response(tokenizer, request, row[start : start + request.max_new_tokens].tolist(), ends, stops, changed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from evenhand.contributions import Artifact, DecodingRule, Kind, ModelTransform, Request
@@ -165,8 +164,11 @@ class Decoding:
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule], kind: Kind) -> None:
         from evenhand import filling
-        from evenhand.attached_rules import attach, rules_inside
+        from evenhand.attached_rules import attach
+        from evenhand.replaced_generate import ReplacedGenerate, WithoutRules, rules_inside
 
+        if isinstance(own := vars(model).get("generate"), WithoutRules):
+            own.take_off()
         if "generate" in vars(model) or active_rules(model):
             known = ", ".join(rule.name for rule in active_rules(model))
             what = "this model's `generate` was replaced already" if kind == "causal" else "rules are in force already"
@@ -183,14 +185,14 @@ class Decoding:
         elif self.rules:
             attach(model, tokenizer, self.rules)
             if not rules_inside(self.rules):
-                model.generate = partial(model.generate)  # plain as before; it says which rules are in force
+                model.generate = ReplacedGenerate(model, model.generate, ())  # plain; it says which rules are in force
                 names = ", ".join(rule.name for rule in self.rules)
                 warnings.warn(
                     f"{names}: rules around whole requests do not act in `model.generate`, which stays plain; use the "
                     "`generate` of what `decode_with` gives",
                     stacklevel=3,
                 )
-            setattr(model.generate, RULES, self.rules)
+            model.generate.evenhand_rules = self.rules
 
     def generate(
         self,
@@ -262,6 +264,10 @@ def decode_with(
 def active_rules(model: PreTrainedModel) -> tuple[DecodingRule, ...]:
     """The decoding rules that `decode_with`, `load` or the folder of a saved model has put in force on a model."""
     from evenhand.carried_rules import rules_of
+    from evenhand.replaced_generate import WithoutRules
 
-    rules: tuple[DecodingRule, ...] = getattr(vars(model).get("generate"), RULES, ())
+    own = vars(model).get("generate")
+    if isinstance(own, WithoutRules):
+        own.tell()
+    rules: tuple[DecodingRule, ...] = getattr(own, RULES, ())
     return rules or rules_of(model) or attached(model)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MethodType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import damage
-from evenhand.errors import DigestMismatch, RunNotFound
+from evenhand.errors import DigestMismatch, RunNotFound, UsageError
 from evenhand.model_digests import demand_files
 from evenhand.request_settings import FOLDED, LIVE
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from evenhand.contributions import DecodingRule, Request, Response
     from evenhand.models import LoadedModel
+    from evenhand.replaced_generate import Again
     from evenhand.streaming import Stream
     from evenhand.text_pipeline import TextGeneration
 
@@ -49,7 +52,8 @@ def load_result(folder: Path | str, *, dtype: str = "auto", device: str = "cpu",
     Raises as `load_finished`.
     """
     finished = load_finished(folder, dtype=dtype, device=device, verify=verify)
-    return Usable(finished.loaded.model, finished.loaded.tokenizer, finished.rules, finished.loaded.info.kind)
+    loaded = finished.loaded
+    return Usable(loaded.model, loaded.tokenizer, finished.rules, loaded.info.kind, again=finished.again)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Finished:
     rules: list[DecodingRule]
     facts: dict[str, Any]
     """What `model/evenhand.json` says."""
+    again: Again | None = None
+    """Makes the rules for a copy of the model."""
 
     @property
     def plain(self) -> bool:
@@ -99,7 +105,8 @@ def load_finished(folder: Path | str, *, dtype: str = "auto", device: str = "cpu
     acting = [step for step in facts["steps"] if step["live"] or step["decodes"]]
     if acting:
         setattr(loaded.model, LIVE, tuple(sorted({name for step in acting for name in (step["id"], step["use"])})))
-    return Finished(loaded, restore(loaded, facts, place) if facts["steps"] else [], facts)
+    rules = restore(loaded, facts, place) if facts["steps"] else []
+    return Finished(loaded, rules, facts, rules_again(facts, place) if rules else None)
 
 
 def _plain_export(folder: Path) -> RunNotFound:
@@ -189,6 +196,20 @@ def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
     return rules
 
 
+def rules_again(facts: dict[str, Any], folder: Path) -> Again | None:
+    """What makes the decoding rules of a folder for a copy of its model.
+
+    None where live steps stand on the model: rules may work with them, and those of a copy cannot be told from it.
+    """
+    if any(step["live"] for step in facts["steps"]):
+        return None
+    return partial(_rules_for, facts, folder.absolute())
+
+
+def _rules_for(facts: dict[str, Any], folder: Path, model: Any, tokenizer: Any) -> list[Any]:
+    return restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, folder)
+
+
 def _demand_whole(beside: Path, facts: dict[str, Any]) -> None:
     """DigestMismatch when a file of what was saved beside the model is not the one that was written."""
     from evenhand.kept_steps import demand_artifact
@@ -219,8 +240,6 @@ def complete(model: Any, here: str = "") -> None:
 
 
 def _complete(model: Any, here: str) -> None:
-    from types import MethodType, SimpleNamespace
-
     from transformers import AutoTokenizer
 
     from evenhand.attached_rules import attach
@@ -246,22 +265,31 @@ def _complete(model: Any, here: str) -> None:
     setattr(model, COMPLETED, False)
     rules = restore(SimpleNamespace(model=model, tokenizer=tokenizer), facts, place)
     model.generate = MethodType(type(model).generate, model)  # not the code that has called this
-    attach(model, tokenizer, rules)
+    attach(model, tokenizer, rules, rules_again(facts, place))
     setattr(model, COMPLETED, True)
 
 
 class Usable:
     """A finished model: `model` and `tokenizer` (it unpacks into both), `generate` for plain text, `fill` for masks."""
 
-    def __init__(self, model: Any, tokenizer: Any, rules: list[Any], kind: str) -> None:
+    def __init__(self, model: Any, tokenizer: Any, rules: list[Any], kind: str, again: Again | None = None) -> None:
         from evenhand import filling
         from evenhand.attached_rules import attach
 
-        self.model, self.tokenizer, self.rules = model, tokenizer, rules
+        self.model, self.tokenizer, self.rules, self._again = model, tokenizer, rules, again
         if rules and kind == "masked":
             filling.attach(model, tokenizer, rules)
         else:
-            attach(model, tokenizer, rules)
+            attach(model, tokenizer, rules, again)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.rules and self._again is None:
+            raise UsageError(
+                f"{self!r} cannot be copied: its rules are of this model, on which live steps of the run stand",
+                where="copy",
+                do="load the run once more with evenhand.load",
+            )
+        return _copied, (self.model, self.tokenizer, self._again)
 
     def __iter__(self) -> Any:
         return iter((self.model, self.tokenizer))
@@ -354,3 +382,11 @@ class Usable:
     def __repr__(self) -> str:
         names = ", ".join(r.name for r in self.rules) or "none"
         return f"<{type(self.model).__name__} with decoding rules: {names}>"
+
+
+def _copied(model: Any, tokenizer: Any, again: Again | None) -> Usable:
+    """A copy with rules that are its own; what its model has in the place of `generate` was copied with the model."""
+    copy = Usable.__new__(Usable)
+    copy.model, copy.tokenizer, copy._again = model, tokenizer, again
+    copy.rules = [] if again is None else list(again(model, tokenizer))
+    return copy

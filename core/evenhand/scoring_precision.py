@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from evenhand.devices import bf16_units
+from evenhand.evaluation_mode import evaluation_mode
 from evenhand.fast_products import fast_products
 
 if TYPE_CHECKING:
@@ -57,22 +58,18 @@ def resolve(model: PreTrainedModel, dtype: Precision) -> str:
 
 @contextlib.contextmanager
 def measuring(model: PreTrainedModel, precision: str) -> Iterator[None]:
-    """Evaluation mode without gradients, in the given format; the training flags of all modules are put
-    back."""
+    """Evaluation mode without gradients, in the given format."""
     import torch
 
     from evenhand.filling import as_it_is
 
-    training = [module for module in model.modules() if module.training]
-    model.eval()
     device: torch.device = next(model.parameters()).device
-    try:
-        # Not inference_mode: buffers that a model makes on the way must remain usable in training.
-        with torch.no_grad(), _autocast(device, precision), fast_products(model, precision, within=False), as_it_is():
-            yield
-    finally:
-        for module in training:
-            module.training = True
+    # Not inference_mode: buffers that a model makes on the way must remain usable in training.
+    with (
+        evaluation_mode(model), torch.no_grad(), _autocast(device, precision),
+        fast_products(model, precision, within=False), as_it_is(),
+    ):  # fmt: skip
+        yield
 
 
 def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:

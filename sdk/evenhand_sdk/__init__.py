@@ -41,6 +41,7 @@ from evenhand.contributions import (
     item_text,
 )
 from evenhand.errors import DataNotFound, DigestMismatch, EvenhandError, UsageError, WrongModelKind
+from evenhand.evaluation_mode import evaluation_mode
 from evenhand.generation import positions_of, prompt_text
 from evenhand.hookspecs import hookimpl
 from evenhand.option_paths import PathOption, beside_recipe
@@ -69,13 +70,13 @@ from evenhand_sdk.planted import PlantedModel
 
 __all__ = [
     "API_VERSION", "Aggregator", "Artifact", "Ask", "Axes", "Axis", "AxisName", "Bars", "Batch", "Benchmark",
-    "Counterfactual", "Criterion", "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit",
-    "Effect", "EvenhandError", "Example", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "Locale", "LossTerm",
-    "Material", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore",
-    "Options", "Outputs", "PairBatch", "PairOutputs", "Pairing", "PathOption", "Planted", "PlantedModel", "Plugin",
-    "Request", "RequestChange", "Response", "RowAccount", "RunContext", "Sample", "Section", "StepHandle",
-    "Strength", "StrengthOptions", "TokenChange", "TrainingSection", "TrainingStart", "UsageError",
-    "WrongModelKind", "aligned_positions", "beside_recipe", "comparable_positions", "counterfactuals", "fold",
+    "Counterfactual", "Criterion", "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit", "Effect",
+    "EvenhandError", "Example", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "Locale", "LossTerm",
+    "Material", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore", "Options",
+    "Outputs", "PairBatch", "PairOutputs", "Pairing", "PathOption", "Planted", "PlantedModel", "Plugin", "Request",
+    "RequestChange", "Response", "RowAccount", "RunContext", "Sample", "Section", "StepHandle", "Strength",
+    "StrengthOptions", "TokenChange", "TrainingSection", "TrainingStart", "UsageError", "WrongModelKind",
+    "aligned_positions", "beside_recipe", "comparable_positions", "counterfactuals", "evaluation_mode", "fold",
     "framing_tokens", "group_tokens", "group_words", "hookimpl", "item_text", "jensen_shannon", "load_axis",
     "option_scores", "positions_of", "progress", "prompt_text", "single_token", "token_bins", "unfold",
 ]  # fmt: skip

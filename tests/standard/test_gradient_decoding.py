@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -161,6 +163,66 @@ def test_requests_in_several_threads_are_answered_as_one_after_the_other(tiny: A
         assert sizes[0] == pytest.approx(sizes[1], abs=1e-4)
     assert [p.requires_grad for p in model.parameters()] == flags
     assert not any(m._forward_hooks or "forward" in vars(m) for m in model.modules())
+
+
+def traces(model: Any) -> tuple[list[bool], list[str], int]:
+    """What a step might leave on a model: the flags of parameters, exchanged forward passes, hooks."""
+    exchanged = [name for name, module in model.named_modules() if "forward" in vars(module)]
+    return [p.requires_grad for p in model.parameters()], exchanged, sum(len(m._forward_hooks) for m in model.modules())
+
+
+def test_two_steps_on_one_model_take_turns(tiny: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    rules = [rule_of(run, axes=[axis], layers=1) for axis in ("gender", "religion")]
+    prompts = ["The king said that", "The Christian said that"]
+
+    def answer(rule: Any, prompt: str) -> Any:
+        [found] = generate(model, tokenizer, [Request(prompt=prompt, max_new_tokens=2)], rules=[rule], title=None)
+        return found.token_ids
+
+    before = traces(model)
+    expected = [answer(rule, prompt) for rule, prompt in zip(rules, prompts, strict=True)]
+    alone, step_down = threading.Lock(), gradient_decoding.step_down
+    steps = []
+
+    def lingering(*given: Any) -> None:
+        free = alone.acquire(blocking=False)
+        steps.append(free)
+        if free:
+            time.sleep(0.05)  # who does not wait for this one comes in now
+            alone.release()
+        step_down(*given)
+
+    monkeypatch.setattr(gradient_decoding, "step_down", lingering)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(answer, rules, prompts))
+    assert steps == [True] * (2 * 2 * STEPS)  # of rules, tokens and steps for each
+    assert found == expected
+    assert traces(model) == before
+
+
+def test_a_step_that_fails_puts_everything_back_and_lets_the_next_one_in(
+    tiny: Any, run_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = tiny()
+    model.train()
+    model.get_input_embeddings().weight.requires_grad_(False)
+    rule = rule_of(run_of(model, tokenizer), layers=1)
+    before = traces(model)
+
+    def answer() -> Any:
+        request = Request(prompt="The king said that", max_new_tokens=2)
+        return generate(model, tokenizer, [request], rules=[rule], title=None)[0].token_ids
+
+    expected = answer()
+    with monkeypatch.context() as patch:
+        patch.setattr(gradient_decoding, "step_down", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            answer()
+    assert traces(model) == before and not all(before[0])
+    assert all(module.training for module in model.modules())
+    assert elsewhere(answer) == expected
 
 
 @pytest.mark.parametrize("made_inside", [False, True])

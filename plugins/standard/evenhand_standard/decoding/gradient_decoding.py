@@ -33,6 +33,7 @@ from evenhand_sdk import (
     RunContext,
     StrengthOptions,
     UsageError,
+    evaluation_mode,
     fold,
     hookimpl,
     jensen_shannon,
@@ -42,6 +43,7 @@ from evenhand_sdk import (
 from evenhand_standard.decoding.counterfactual_averaging import EXPECTED, swapped_contexts
 from evenhand_standard.decoding.drawn_groups import MEANING, MOST, DrawnGroups, MostContexts
 from evenhand_standard.decoding.lower_layers import LAYER, LowerLayers
+from evenhand_standard.decoding.model_turns import turn
 from evenhand_standard.decoding.token_edits import TokenEditor
 from evenhand_standard.decoding.worded import Worded
 
@@ -100,7 +102,6 @@ class GradientDecoding(Mitigation):
         editor = TokenEditor(run.tokenizer)
         contexts = swapped_contexts(editor, axes, names=o.names, exempt=o.exempt, drawn=drawn)
         norms = top_norms(model, o.layers)
-        one_at_a_time = threading.Lock()  # the model has one set of norms, whoever is being answered
 
         def next_logits(ids: torch.Tensor, logits: torch.Tensor, given: Sequence[torch.Tensor]) -> torch.Tensor:
             folds = bins.to(logits.device)
@@ -112,7 +113,7 @@ class GradientDecoding(Mitigation):
             families = {b: [prefixes[b], *map(list, contexts(prefixes[b]))] for b in rows}
             for part in portions(families, TOKENS.get(logits.device.type, TOKENS["cpu"])):
                 chunk = [families[b] for b in part]
-                with one_at_a_time:
+                with turn(model):  # it has one set of norms and flags, whoever is being answered
                     change = moved(model, norms, chunk, folds, o.steps, o.learning_rate, o.kl)
                 mixed = logits[part].float() + o.strength * o.fusion * change
                 out[part] = mixed.log_softmax(-1).to(out.dtype)
@@ -164,14 +165,15 @@ def moved(
     """l_d(x) - l_0(x) [rows, V]: `families` has for each row the prefix and then its counterfactuals."""
     import torch
 
-    training = model.training
     flags = [(p, p.requires_grad) for p in model.parameters()]
-    model.eval()
     try:
         for p, _ in flags:
             p.requires_grad_(False)
         # What is made in inference mode can have no part in a gradient.
-        with torch.inference_mode(False), torch.enable_grad(), LowerLayers(model, norms) as lower:
+        with (
+            evaluation_mode(model), torch.inference_mode(False), torch.enable_grad(),
+            LowerLayers(model, norms) as lower,
+        ):  # fmt: skip
             owner = torch.tensor([b for b, family in enumerate(families) for _ in family], device=model.device)
             first = [sum(len(f) for f in families[:b]) for b in range(len(families))]
             ids, mask = padded([text for family in families for text in family], model.device)
@@ -192,7 +194,6 @@ def moved(
     finally:
         for p, flag in flags:
             p.requires_grad_(flag)
-        model.train(training)
 
 
 def loss_of(
@@ -262,9 +263,7 @@ def shifted(norms: Sequence[torch.nn.Module], shifts: Sequence[torch.Tensor], ow
 
         return change
 
-    handles = [n.register_forward_hook(hook(n, s)) for n, s in zip(norms, shifts, strict=True)]
-    try:
+    with contextlib.ExitStack() as handles:
+        for norm, shift in zip(norms, shifts, strict=True):
+            handles.callback(norm.register_forward_hook(hook(norm, shift)).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from evenhand_sdk import jensen_shannon
+from evenhand_sdk import evaluation_mode, jensen_shannon
 from evenhand_standard.decoding.lora_experts import Adapter, switched_on
 
 if TYPE_CHECKING:
@@ -198,13 +198,9 @@ def speaking(voice: Voice) -> Iterator[Any]:
     """A block in which a voice's model can be asked: with its adapter, without dropout, without gradients."""
     import torch
 
-    training = voice.model.training
-    voice.model.eval()
-    try:
-        with torch.no_grad(), switched_on(voice.model, voice.adapter) if voice.adapter else contextlib.nullcontext():
-            yield voice.model
-    finally:
-        voice.model.train(training)
+    adapted = switched_on(voice.model, voice.adapter) if voice.adapter else contextlib.nullcontext()
+    with evaluation_mode(voice.model), torch.no_grad(), adapted:
+        yield voice.model
 
 
 class MaskedInfiller(Reader):
