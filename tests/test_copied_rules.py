@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 import evenhand
 from evenhand.errors import UsageError
@@ -248,3 +249,48 @@ def test_live_steps_are_not_put_twice_on_a_copy_of_a_model_that_plain_transforme
     with pytest.warns(UserWarning, match="and decodes without"):
         asked = {"custom_generate": named, "trust_remote_code": True}
         assert tokens(lambda **given: other.generate(**given, **asked), loaded.tokenizer) == found
+
+
+# ---------------------------------------------------------------------------------------------------------- masked
+MASKED = ("counterfactual-averaging", {"axes": ["gender"]})
+GAP = "She said that the [MASK] was late."
+
+
+def at_mask(model: Any, tokenizer: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**tokenizer(GAP, return_tensors="pt")).logits  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_copy_of_a_masked_model_of_a_run_follows_rules(copied: Any, tmp_path: Path) -> None:
+    tiny = save_tiny(tmp_path / "tiny", family="bert")
+    recipe = {"model": {"name": str(tiny)}, "traffic": {"limit": 0}, "steps": [{"use": MASKED[0], **MASKED[1]}]}
+    loaded = evenhand.load(evenhand.run(recipe, output=tmp_path / "runs").folder)
+    expected, filled = at_mask(*loaded), loaded.fill(GAP)
+    twin, whole = copied(loaded.model), copied(loaded)
+    zeroed(loaded.model)
+    assert torch.equal(at_mask(twin, loaded.tokenizer), expected)
+    assert [r.name for r in active_rules(twin)] == ["counterfactual-averaging"]
+    assert whole.fill(GAP) == filled != loaded.fill(GAP)
+    plain_model = transformers.AutoModelForMaskedLM.from_pretrained(tiny)
+    assert not torch.equal(at_mask(plain_model, loaded.tokenizer), expected)
+
+
+@pytest.mark.parametrize("copied", [pickled, saved])
+def test_a_masked_model_from_a_pickle_says_that_it_follows_no_rules_of_decode_with(copied: Any) -> None:
+    from evenhand_sdk.tiny import tiny_masked
+
+    model, tokenizer = tiny_masked("bert")
+    without = at_mask(model, tokenizer)
+    with evenhand.decode_with(model, tokenizer, [MASKED]):
+        ruled_logits, twin = at_mask(model, tokenizer), copied(model)
+    assert not torch.equal(ruled_logits, without)
+    with pytest.warns(UserWarning) as said:
+        assert torch.equal(at_mask(twin, tokenizer), without)
+    assert [str(w.message) for w in said] == [WITHOUT.format("counterfactual-averaging")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        at_mask(twin, tokenizer)
+        with evenhand.decode_with(twin, tokenizer, [MASKED]):
+            assert torch.equal(at_mask(twin, tokenizer), ruled_logits)
+            assert [r.name for r in active_rules(twin)] == ["counterfactual-averaging"]

@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule
 from evenhand.errors import UsageError, WrongModelKind
+from evenhand.replaced_generate import Again, without_rules
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +43,7 @@ def as_it_is() -> Iterator[None]:
 def attached(model: Any) -> tuple[DecodingRule, ...]:
     """The rules that the forward pass of a masked model follows."""
     hooks = getattr(model, "_forward_hooks", {}).values()
-    return next((getattr(hook, RULES) for hook in hooks if hasattr(hook, RULES)), ())
+    return next((rules for hook in hooks if (rules := getattr(hook, RULES, ()))), ())
 
 
 def foreign_hooks(model: Any) -> bool:
@@ -47,23 +51,52 @@ def foreign_hooks(model: Any) -> bool:
     return any(not hasattr(hook, RULES) for hook in model._forward_hooks.values())
 
 
-def attach(model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule]) -> Any:
+def attach(model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule], again: Again | None = None) -> Any:
     """Make the forward pass of a masked model follow the rules at masks; gives the handle that takes them off.
 
     In evaluation mode, and without `labels`: a training, and the loss that it is watched by, see the model itself.
     Raises UsageError when an input cannot be read as one text a row (`inputs_embeds`, two segments), and in a backward
-    pass that comes to a mask: what a rule makes has no gradient.
+    pass that comes to a mask: what a rule makes has no gradient. `again` makes the rules for a model that is read from
+    a pickle; without it, that one follows none and says so.
     """
-    mask = tokenizer.mask_token_id
-    active = [rule for rule in rules if rule.mask_logits is not None]
+    return model.register_forward_hook(_Following(model, tokenizer, rules, again), with_kwargs=True)
 
-    def follow(module: Any, args: tuple[Any, ...], given: dict[str, Any], out: Any) -> Any:
-        if module.training or _plain.get() or given.get("labels") is not None or not active:
+
+class _Following:
+    """The hook of `attach`; `evenhand_rules` are in force. A copy has the same rules, which work on the model that they
+    are asked with."""
+
+    def __init__(self, model: Any, tokenizer: Any, rules: Sequence[DecodingRule], again: Again | None) -> None:
+        self._model, self._tokenizer, self._again = model, tokenizer, again
+        self._rules: tuple[DecodingRule, ...] | None = tuple(rules)
+        self._making = threading.Lock()
+
+    @property
+    def evenhand_rules(self) -> tuple[DecodingRule, ...]:
+        with self._making:
+            if self._rules is None:
+                assert self._again is not None
+                self._rules = tuple(self._again(self._model, self._tokenizer))
+            return self._rules
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Following:
+        return _Following(copy.deepcopy(self._model, memo), self._tokenizer, self.evenhand_rules, self._again)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._again is None:
+            return _FollowingNone, (", ".join(rule.name for rule in self.evenhand_rules),)
+        return _read_again, (self._model, self._tokenizer, self._again)
+
+    def __call__(self, module: Any, args: tuple[Any, ...], given: dict[str, Any], out: Any) -> Any:
+        if module.training or _plain.get() or given.get("labels") is not None:
+            return out
+        active = [rule for rule in self.evenhand_rules if rule.mask_logits is not None]
+        if not active:
             return out
         ids = given.get("input_ids", args[0] if args else None)
         if ids is None:
             raise _unreadable("embeddings instead of token ids")
-        rows, places = (ids == mask).nonzero(as_tuple=True)
+        rows, places = (ids == self._tokenizer.mask_token_id).nonzero(as_tuple=True)
         if not len(rows):
             return out
         segments = given.get("token_type_ids", args[2] if len(args) > 2 else None)
@@ -72,7 +105,7 @@ def attach(model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule]
         seen = given.get("attention_mask", args[1] if len(args) > 1 else None)
         logits = out[0] if isinstance(out, tuple) else out.logits
         changed = logits.clone()
-        changed[rows, places] = _under_rules(module, tokenizer, ids, seen, rows, places, active).to(logits)
+        changed[rows, places] = _under_rules(module, self._tokenizer, ids, seen, rows, places, active).to(logits)
         if changed.requires_grad:
             changed.register_hook(lambda gradient: _no_gradient(gradient[rows, places]))
         if isinstance(out, tuple):
@@ -80,8 +113,30 @@ def attach(model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule]
         out.logits = changed
         return out
 
-    setattr(follow, RULES, tuple(rules))
-    return model.register_forward_hook(follow, with_kwargs=True)
+
+def _read_again(model: Any, tokenizer: Any, again: Again) -> _Following:
+    """The hook of a model that is being read from a pickle; its rules are made when it is first asked."""
+    made = _Following(model, tokenizer, (), again)
+    made._rules = None
+    return made
+
+
+class _FollowingNone:
+    """The hook of a model that was read from a pickle without its rules: says so once, and changes nothing."""
+
+    evenhand_rules: tuple[DecodingRule, ...] = ()
+
+    def __init__(self, names: str) -> None:
+        self._names, self._told = names, False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _FollowingNone, (self._names,)
+
+    def __call__(self, module: Any, args: tuple[Any, ...], given: dict[str, Any], out: Any) -> Any:
+        if not self._told:
+            self._told = True
+            warnings.warn(without_rules(self._names), stacklevel=2)
+        return out
 
 
 def _under_rules(

@@ -101,12 +101,15 @@ class WithoutRules:
         if not self._told:
             self._told = True
             self.take_off()
-            warnings.warn(
-                f"this model is a copy of one that decodes with {self.names}, and decodes without: rules are of the "
-                "model that they were made for; give the copy its own with evenhand.decode_with, or load the run again "
-                "with evenhand.load",
-                stacklevel=3,
-            )
+            warnings.warn(without_rules(self.names), stacklevel=3)
+
+
+def without_rules(names: str) -> str:
+    """What is said of a copy for which the rules of these names cannot be made."""
+    return (
+        f"this model is a copy of one that decodes with {names}, and decodes without: rules are of the model that they "
+        "were made for; give the copy its own with evenhand.decode_with, or load the run again with evenhand.load"
+    )
 
 
 def rules_inside(rules: Sequence[DecodingRule]) -> list[DecodingRule]:

@@ -278,7 +278,7 @@ class Usable:
 
         self.model, self.tokenizer, self.rules, self._again = model, tokenizer, rules, again
         if rules and kind == "masked":
-            filling.attach(model, tokenizer, rules)
+            filling.attach(model, tokenizer, rules, again)
         else:
             attach(model, tokenizer, rules, again)
 
