@@ -182,6 +182,8 @@ class _Products:
         self.read = (torch.float32, torch.bfloat16) if precision == "bf16" else (self.dtype,)
         """Formats of weights and inputs that the unchanged layer would take as well."""
         self._weights: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
+        self._laid: dict[int, tuple[torch.Tensor, int]] = {}
+        """Weights in order, with the version that they were made of."""
         self._cast: tuple[torch.Tensor, int, torch.Tensor] | None = None
         """The last input that was in another format, its version, and what it became."""
 
@@ -217,7 +219,13 @@ class _Products:
         weight, bias = self.weights(module)
         if self.order is None or rows == 1:  # a row by itself has a kernel of its own
             return weight, bias
-        return self.order.of(module, weight), bias
+        known = self._laid.get(id(module))
+        if known is not None and known[1] == weight._version:
+            return known[0], bias
+        laid = self.order.of(module, weight)
+        if laid is not weight:
+            self._laid[id(module)] = laid, weight._version
+        return laid, bias
 
     def entering(self, x: torch.Tensor) -> torch.Tensor:
         """An input in the format of the products; layers that read the same one share the conversion."""
