@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _LONGEST = 90
+_INITIALS = 12
 _WORD = r"(?:[A-Z][\w'’]*|of|for|the|and|in|on|to|&)"
 _NAME_AND_INITIALS = re.compile(rf"({_WORD}(?:(?:[ -]|, ){_WORD})*) \(([A-Z]{{2,8}})\)")
 
@@ -16,7 +17,7 @@ def in_abbreviated_name(text: str, start: int) -> bool:
     """
     if text.find(" (", start, start + _LONGEST) < 0:
         return False
-    found = _NAME_AND_INITIALS.match(text, start)
+    found = _NAME_AND_INITIALS.match(text, start, start + _LONGEST + _INITIALS)
     if found is None:
         return False
     initials = "".join(word[0] for word in re.split(r"[ ,-]+", found[1]) if word[0].isupper())

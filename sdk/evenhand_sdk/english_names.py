@@ -78,6 +78,7 @@ _OF_SCRIPTURE = frozenset((
     "Mark", "Luke", "Mary", "Joseph", "Martha", "Lazarus", "Stephen", "Timothy", "Titus", "Barnabas", "Silas",
 ))  # fmt: skip
 """Names by which scripture knows its people, where Jesus is spoken of and no surname follows."""
+_NEAR_JESUS = 300
 _JESUS = re.compile(r"\b(?:Jesus|Christ|[Aa]postles?|[Dd]isciples)\b")
 _AS_NAMES = frozenset(("Finn", "Dane", "Scot", "Pole", "Brit", "Turk", "Frenchie"))
 """Words for one person of a people that are names, too, where no determiner stands before them."""
@@ -133,7 +134,7 @@ def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool
         return False  # in Jerome, Arizona
     if text[max(0, start - 4) : start] == "the " and text[end : end + 1] in (",", ".", ";", ")", ""):
         return False  # a people or a thing: the Jing, the Vietnamese of China
-    if text[start:end] in _OF_SCRIPTURE and not bears_surname(text, end) and _JESUS.search(text):
+    if text[start:end] in _OF_SCRIPTURE and not bears_surname(text, end) and _beside_jesus(text, start, end):
         return False
     before = _word_before(text, start)
     if is_first_name_so_far(text, start):
@@ -143,6 +144,10 @@ def is_first_name(text: str, start: int, end: int, is_name: Callable[[str], bool
     if not bears_surname(text, end):
         return False
     return bool(before) and (is_name(before.lower()) or before.endswith(_PEOPLES))
+
+
+def _beside_jesus(text: str, start: int, end: int) -> bool:
+    return _JESUS.search(text, max(0, start - _NEAR_JESUS), end + _NEAR_JESUS) is not None
 
 
 def _are_double(between: str, second: str) -> bool:
