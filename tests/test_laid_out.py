@@ -112,6 +112,16 @@ def test_without_room_nothing_is_made(monkeypatch):
     assert kept(layers[0]) is not None
 
 
+def test_without_room_the_memory_is_looked_at_once_an_answer(monkeypatch):
+    looks = []
+    monkeypatch.setattr(laid_out, "free_memory", lambda: looks.append(1) or 0)
+    layers, x = nn.ModuleList([nn.Linear(6, 4)]), torch.randn(4, 6)
+    used(layers, x, AFTER + 20)
+    assert looks == [1] and kept(layers[0]) is None
+    used(layers, x, AFTER + 20)
+    assert looks == [1, 1]
+
+
 def test_a_weight_without_a_version_is_left_alone():
     with torch.inference_mode():
         layer = nn.Linear(6, 4)

@@ -60,6 +60,9 @@ class LaidOut:
         self._made: WeakKeyDictionary[torch.nn.Module, _Order] = WeakKeyDictionary()
         self._bytes = 0
         """Of what was made."""
+        self._full = False
+        """No room was left, and no more is made in this answer: to ask again at each product would cost more than it
+        saves."""
 
     def of(self, module: torch.nn.Module, weight: torch.Tensor) -> torch.Tensor:
         """The weight [out, in] in oneDNN's order if it is time for it, else as it is given."""
@@ -73,7 +76,10 @@ class LaidOut:
             self._made[module] = made
             return made.laid
         self._uses[module] = self._uses.get(module, 0) + 1
-        if self._uses[module] <= AFTER or self.size - self._bytes > SHARE * free_memory():
+        if self._full or self._uses[module] <= AFTER:
+            return weight
+        if self.size - self._bytes > SHARE * free_memory():
+            self._full = True
             return weight
         with _changing:
             made = _all_kept.get(module)  # another thread may have made it meanwhile
