@@ -250,7 +250,7 @@ def test_with_a_target_the_distance_decides_from_either_side():
     assert metric["distance_change"]["value"] == pytest.approx(-10)
     assert metric["change"]["high"] < 0 < metric["distance_change"]["high"]
     assert entry["verdict"] == "no demonstrated effect"
-    assert "the change of the distance to 50 is -10 %" in entry["verdict_text"]
+    assert "the change of the distance to 50 is −10 %" in entry["verdict_text"]
     better = compare(SHARE, records(wins, key="win"), records([1.0] * 50 + [0.0] * 50, key="win"))
     assert better["verdict"] == "improved"
     assert better["verdict_text"].startswith("share came 20 % (95 % interval")

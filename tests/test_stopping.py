@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import evenhand
+from evenhand.cli import main
 from evenhand.recipe import load_recipe
 from evenhand.report_caveats import missing
 from evenhand.report_reading import raw_run, read_run
-from evenhand.stopping import GOES_ON, heed_termination, resume_command, undisturbed
+from evenhand.stopping import GOES_ON, Terminated, heed_termination, resume_command, stop_behind, undisturbed
 from evenhand_sdk.tiny import save_tiny
 
 pytestmark = pytest.mark.usefixtures("trial", "own_cache")
@@ -120,6 +122,63 @@ def test_the_line_that_continues_a_run(place: Path) -> None:
     path.write_text(RECIPE.format(steps=1))
     assert resume_command(load_recipe(path), None) == "toolkit run 'my recipe.toml' --resume"
     assert resume_command(load_recipe(RECIPE.format(steps=1)), None) == "evenhand.run(recipe, resume=True)"
+
+
+def untidy() -> None:
+    """Ctrl-C falls into code whose own tidying up fails over it, as torch's does around a `vmap` not yet begun."""
+    try:
+        raise Terminated
+    finally:
+        raise RuntimeError("stack is empty")
+
+
+def failing() -> None:
+    raise RuntimeError("a fault of its own")
+
+
+def error_of(work: Callable[[], None]) -> BaseException:
+    try:
+        work()
+    except (KeyboardInterrupt, RuntimeError) as error:
+        return error
+    raise AssertionError
+
+
+def test_a_stop_behind_an_error_of_tidying_up_is_found() -> None:
+    hidden = error_of(untidy)
+    assert isinstance(hidden, RuntimeError) and isinstance(stop_behind(hidden), Terminated)
+    assert stop_behind(error_of(failing)) is None
+    stop = KeyboardInterrupt()
+    assert stop_behind(stop) is stop
+
+
+def test_a_stop_that_a_caller_deals_with_is_behind_no_error() -> None:
+    """In a notebook: after Ctrl-C the next run begins in the `except` block, and then something fails."""
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt as before:
+        try:
+            failing()
+        except RuntimeError as error:
+            assert error.__context__ is before
+            assert stop_behind(error) is None
+        try:
+            untidy()
+        except RuntimeError as error:
+            assert isinstance(stop_behind(error), Terminated)
+
+
+def test_a_run_that_such_an_error_ends_was_stopped(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    monkeypatch.setattr("evenhand.life_training.train", lambda *_, **__: untidy())
+    Path("mine.toml").write_text(RECIPE.format(steps=1))
+    with pytest.raises(Terminated) as caught:
+        evenhand.run("mine.toml")
+    assert caught.value.__notes__ == ["continue with: toolkit run mine.toml --resume"]
+    (folder,) = (place / "runs").iterdir()
+    assert raw_run(folder)["status"] == "interrupted"
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "mine.toml", "--resume"])
+    assert ended.value.code == 143
 
 
 def test_a_forked_process_ends_at_once() -> None:

@@ -27,7 +27,7 @@ from evenhand.commands.searching import ablate, sweep
 from evenhand.commands.session import Session, global_options
 from evenhand.errors import EvenhandError, told
 from evenhand.processes import is_first
-from evenhand.stopping import GOES_ON, heed_termination, signal_of
+from evenhand.stopping import GOES_ON, heed_termination, signal_of, stop_behind
 
 DEFECT = 70
 """Exit code of an exception that nobody foresaw (EX_SOFTWARE)."""
@@ -46,16 +46,17 @@ class Toolkit(click.RichGroup):
         ignore_undecodable_entry_points()
         try:
             return super().invoke(ctx)
-        except EvenhandError as error:
-            _explain(ctx, error, told(error))
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt as error:
-            known = getattr(error, "__notes__", []) or [GOES_ON] * (ctx.invoked_subcommand in _GO_ON)
-            _explain(ctx, error, "\n".join(["stopped", *(f"  {note}" for note in known)]))
-            ctx.exit(128 + signal_of(error))
         except (click.ClickException, Exit, click.Abort, BrokenPipeError):
             raise
-        except BaseException as error:  # noqa: BLE001 -- whatever arrives here is a defect, and is reported as one
+        except BaseException as error:  # noqa: BLE001 -- what is no stop and no EvenhandError is reported as a defect
+            stop = stop_behind(error)
+            if stop is not None:
+                known = getattr(stop, "__notes__", []) or [GOES_ON] * (ctx.invoked_subcommand in _GO_ON)
+                _explain(ctx, error, "\n".join(["stopped", *(f"  {note}" for note in known)]))
+                ctx.exit(128 + signal_of(stop))
+            if isinstance(error, EvenhandError):
+                _explain(ctx, error, told(error))
+                ctx.exit(error.exit_code)
             _explain(ctx, error, _defect(error))
             ctx.exit(DEFECT)
 

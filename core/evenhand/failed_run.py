@@ -10,7 +10,7 @@ from evenhand.guard import blamed
 from evenhand.manifest import Manifest
 from evenhand.memory_errors import memory_ran_out
 from evenhand.plan import Plan
-from evenhand.stopping import stopped, stopped_by, undisturbed
+from evenhand.stopping import stop_behind, stopped_by, undisturbed
 
 
 @contextlib.contextmanager
@@ -22,12 +22,13 @@ def recorded(manifest: Manifest, work: Plan, *, goes_on: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if stopped(error):
+        stop = stop_behind(error)
+        if stop is not None:
             with undisturbed():
-                manifest.event("end", f"stopped {stopped_by(error)}; {goes_on}")
+                manifest.event("end", f"stopped {stopped_by(stop)}; {goes_on}")
                 manifest.finish("interrupted")
-            error.add_note(goes_on)
-            raise
+            stop.add_note(goes_on)
+            raise stop from None
         shown = explained(error, work)
         manifest.event("end", f"{type(shown).__name__}: {told(shown)}")
         manifest.finish("failed")

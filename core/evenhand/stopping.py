@@ -49,10 +49,11 @@ def _send_again(lost: sys.UnraisableHookArgs) -> None:
     """A stop that fell into a finaliser, where Python drops every exception, is sent once more a moment later."""
     import threading
 
-    if lost.exc_value is None or not stopped(lost.exc_value):
+    stop = None if lost.exc_value is None else stop_behind(lost.exc_value)
+    if stop is None:
         sys.__unraisablehook__(lost)
         return
-    again = threading.Timer(MOMENT, os.kill, (os.getpid(), signal_of(lost.exc_value)))
+    again = threading.Timer(MOMENT, os.kill, (os.getpid(), signal_of(stop)))
     again.daemon = True
     again.start()
 
@@ -75,17 +76,39 @@ def undisturbed() -> Iterator[None]:
 
 def stopped(error: BaseException) -> bool:
     """Whether somebody ends the process; whatever else a plugin raises, SystemExit too, is its fault."""
-    return isinstance(error, KeyboardInterrupt)
+    return stop_behind(error) is not None
 
 
-def signal_of(error: BaseException) -> signal.Signals:
+def stop_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The stop that this error is, or that fell into code whose own tidying up failed over it; None: neither.
+
+    Such an error hides the stop, as torch does that ends a level of `vmap` which the stop let nobody begin. A stop that
+    one of the callers is dealing with right now, as in `except KeyboardInterrupt: run(...)`, is not behind the error.
+    """
+    callers: set[FrameType] = set()
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        callers.add(frame)
+        frame = frame.f_back
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        trace = found.__traceback__
+        if isinstance(found, KeyboardInterrupt) and (found is error or trace is None or trace.tb_frame not in callers):
+            return found
+        seen.add(id(found))
+        found = found.__context__
+    return None
+
+
+def signal_of(stop: KeyboardInterrupt) -> signal.Signals:
     """Which signal stopped it."""
-    return signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+    return signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
 
 
-def stopped_by(error: BaseException) -> str:
+def stopped_by(stop: KeyboardInterrupt) -> str:
     """What stopped it, in words."""
-    return "by SIGTERM" if isinstance(error, Terminated) else "by Ctrl-C"
+    return "by SIGTERM" if isinstance(stop, Terminated) else "by Ctrl-C"
 
 
 def resume_command(recipe: Recipe, output: str | Path | None) -> str:

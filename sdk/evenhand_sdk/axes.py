@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 
 from evenhand.errors import BrokenPlugin, UsageError
+from evenhand.stopping import stopped
 
 ENTRY_POINT_GROUP = "evenhand.axes"
 """An entry point `NAME.LOCALE` in this group loads to an `Axis`, or to the path of a TOML file."""
@@ -255,7 +256,7 @@ def _load_offer(entry: importlib.metadata.EntryPoint, wanted: str) -> Axis:
     try:
         loaded = entry.load()
     except BaseException as problem:  # a third party's module may raise anything
-        if isinstance(problem, KeyboardInterrupt):
+        if stopped(problem):
             raise
         raise BrokenPlugin(
             f"axis {wanted!r} cannot be loaded: {type(problem).__name__}: {problem}", where=_origin(entry)

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from evenhand.errors import ConformanceFailed, DataNotFound, EvenhandError, Offline
 from evenhand.plugin import Plugin
+from evenhand.stopping import stopped
 from evenhand_sdk.conformance_behaviour import (
     check_composes,
     check_inputs_untouched,
@@ -196,7 +197,7 @@ def _row(name: str, case: Case) -> Row:
     except EvenhandError as error:
         return Row(name, "failed", " ".join(str(error).split()))
     except BaseException as error:  # whatever a plugin raises is a finding
-        if isinstance(error, KeyboardInterrupt):
+        if stopped(error):
             raise
         return Row(name, "failed", f"{type(error).__name__}: {error} ({_place(error)})")
     return Row(name, "passed", note or "")
