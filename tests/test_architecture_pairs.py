@@ -25,7 +25,7 @@ from evenhand.plugin import Plugin
 from evenhand.portable import fold_all, save_model
 from evenhand.proofs import EXACT
 from evenhand.recipe_steps import ResolvedStep
-from evenhand.restoring import load_result
+from evenhand.usable import load_result
 from evenhand_sdk.testing import logits
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,9 @@ import torch
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import EvenhandError, PluginFault, UsageError
 from evenhand.generation import generate
-from evenhand.restoring import Usable
 from evenhand.streaming import streamed
 from evenhand.text_pipeline import SET_ONCE, TextGeneration
+from evenhand.usable import Usable
 from evenhand_sdk.tiny import tiny_causal
 
 PROMPTS = ["The nurse said that", "He is", "Rain fell on the old town"]

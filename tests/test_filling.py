@@ -15,8 +15,8 @@ from evenhand.contributions import DecodingRule
 from evenhand.errors import PluginFault, UsageError, WrongModelKind
 from evenhand.filling import attach, attached, fill
 from evenhand.measured import Measured
-from evenhand.restoring import Usable
 from evenhand.scoring import describe_mode, distributions, pll
+from evenhand.usable import Usable
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging
 

@@ -292,7 +292,7 @@ def test_a_term_that_is_always_zero_is_an_error_unless_it_is_an_anchor(tmp_path:
 
 def test_rules_around_requests_alone_leave_every_way_of_decoding_to_the_model() -> None:
     from evenhand.own_model import active_rules
-    from evenhand.restoring import Usable
+    from evenhand.usable import Usable
 
     model, tokenizer = tiny_causal()
     ids = tokenizer("The nurse said that she", return_tensors="pt")

@@ -11,7 +11,7 @@ import pytest
 import evenhand
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError
-from evenhand.restoring import Usable
+from evenhand.usable import Usable
 from evenhand_sdk.tiny import save_tiny, tiny_causal
 
 PROMPT = "The nurse said that she"

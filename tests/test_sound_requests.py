@@ -11,10 +11,11 @@ from tokenizers.processors import TemplateProcessing
 
 from evenhand.contributions import DecodingRule, Request
 from evenhand.errors import UsageError
-from evenhand.generation import generate, prompt_text
+from evenhand.generation import generate
 from evenhand.own_model import decode_with
-from evenhand.restoring import Usable
+from evenhand.prompt_texts import prompt_text
 from evenhand.text_pipeline import TextGeneration
+from evenhand.usable import Usable
 from evenhand_sdk.tiny import tiny_causal
 
 GOOD = Request(prompt="Rain fell", max_new_tokens=3)

@@ -71,7 +71,7 @@ def load(folder: str | Path, *, dtype: str = "auto", device: str = "cpu", verify
     `model, tokenizer = evenhand.load(folder)` works, and so does `evenhand.load(folder).generate("Hello")`, or for a
     masked model `.fill("Paris is the [MASK] of France.")`.
     """
-    from evenhand.restoring import load_result
+    from evenhand.usable import load_result
 
     return load_result(folder, dtype=dtype, device=device, verify=verify)
 

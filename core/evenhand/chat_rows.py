@@ -50,7 +50,7 @@ def texts_of(values: Sequence[Any], tokenizer: Any, *, where: str) -> list[tuple
 
 
 def _text(tokenizer: Any, value: Any) -> tuple[str | None, str]:
-    from evenhand.generation import in_template, without_begin
+    from evenhand.prompt_texts import in_template, without_begin
 
     if not value:
         return None, "no text"

@@ -46,7 +46,7 @@ class RunResult:
 
     def load(self) -> Any:
         """The resulting model, as `evenhand.load` gives it."""
-        from evenhand.restoring import load_result
+        from evenhand.usable import load_result
 
         return load_result(self.folder)
 

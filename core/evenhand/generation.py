@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from evenhand.given_up import GivenUp
 from evenhand.own_way import own_way
 from evenhand.processes import gathered, own_part
 from evenhand.progress import progress
+from evenhand.prompt_texts import prompt_text
 from evenhand.remote import RemoteModel, demand_remote, generate_remotely
 from evenhand.request_settings import in_force, settable, wanted
 from evenhand.rule_application import Change, token_changes
@@ -27,7 +28,6 @@ from evenhand.sound_requests import (
     demand_batches,
     demand_beams,
     demand_sampling,
-    demand_sound,
     searchable,
     sound,
 )
@@ -36,8 +36,6 @@ from evenhand.stop_strings import all_stops, ended, stop_texts, stopping
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-ROLES = ("system", "user", "assistant")
 
 
 def generate(
@@ -269,57 +267,6 @@ def _response(
         token_ids=tuple(found.ids),
         changes=tuple(c for c in changes if c.position < counted),
     )
-
-
-def prompt_text(tokenizer: Any, request: Request) -> str:
-    """The text that the model continues to answer a request: its prompt, or the chat in the tokenizer's template.
-
-    Raises UsageError for an empty prompt that nothing can stand for, a chat without a template, and unknown roles.
-    """
-    demand_sound(request)
-    begins = tokenizer("")["input_ids"][:1]
-    if not request.meta.get("chat"):
-        if request.turns:
-            what = 'the request has earlier turns, and is none of a chat: set `meta={"chat": True}`'
-            raise UsageError(what, where="generate")
-        if not (request.prompt or tokenizer.bos_token):
-            what = "the prompt is empty, and this tokenizer has no token to begin a text with"
-            raise UsageError(what, where="generate")
-        return request.prompt or ("" if begins == [tokenizer.bos_token_id] else str(tokenizer.bos_token))
-    if tokenizer.chat_template is None:
-        raise UsageError(
-            "the request is one of a chat, and this tokenizer has no chat template",
-            where="generate",
-            do='leave out `"chat": True`, or use a model that was made for chats',
-        )
-    if unknown := [role for role, _ in request.turns if role not in ROLES]:
-        raise UsageError(f"there is no role {unknown[0]!r}", where="generate", known=f"roles: {', '.join(ROLES)}")
-    turns = [{"role": role, "content": text} for role, text in (*request.turns, ("user", request.prompt))]
-    return without_begin(tokenizer, in_template(tokenizer, turns))
-
-
-def without_begin(tokenizer: Any, text: str) -> str:
-    """A text that a template has written, without the token at its beginning that the tokenizer writes, too."""
-    begin = tokenizer.bos_token
-    return text.removeprefix(begin) if begin and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id] else text
-
-
-def in_template(tokenizer: Any, turns: Sequence[Mapping[str, str]], *, answered: bool = False) -> str:
-    """A chat as its model reads it, up to where the answer begins; `answered`: up to the end of its last turn.
-
-    Raises UsageError for a chat that the template refuses.
-    """
-    from jinja2 import TemplateError
-
-    try:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=not answered))
-    except TemplateError as error:
-        raise UsageError(
-            f"the model's chat template refuses this chat: {error}",
-            where="generate",
-            known=f"its roles are {', '.join(turn['role'] for turn in turns)}",
-            do="give the turns that the template knows, mostly user and assistant in turn",
-        ) from error
 
 
 def positions_of(model: Any) -> int:

@@ -18,7 +18,8 @@ from evenhand.kept_steps import write_artifact
 from evenhand.manifest import plain
 from evenhand.model_digests import model_digests
 from evenhand.models import own_bars_off
-from evenhand.restoring import NAME, load_result, put_back
+from evenhand.restoring import NAME, put_back
+from evenhand.usable import load_result
 
 if TYPE_CHECKING:
     from evenhand.life import Life, Placed

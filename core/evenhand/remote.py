@@ -106,7 +106,7 @@ class RemoteModel:
 
     def body(self, request: Request) -> dict[str, Any]:
         """What is asked, without how to sample."""
-        from evenhand.generation import ROLES
+        from evenhand.prompt_texts import ROLES
 
         demand_sound(request)
         whole: dict[str, Any] = {"model": self.name, "max_tokens": request.max_new_tokens}

@@ -42,7 +42,7 @@ from evenhand.contributions import (
 )
 from evenhand.errors import DataNotFound, DigestMismatch, EvenhandError, UsageError, WrongModelKind
 from evenhand.evaluation_mode import evaluation_mode
-from evenhand.generation import positions_of, prompt_text
+from evenhand.generation import positions_of
 from evenhand.hookspecs import hookimpl
 from evenhand.option_paths import PathOption, beside_recipe
 from evenhand.pairs import (
@@ -58,6 +58,7 @@ from evenhand.pairs import (
 )
 from evenhand.plugin import Material, Mitigation, Options, Plugin, Strength, StrengthOptions
 from evenhand.progress import progress
+from evenhand.prompt_texts import prompt_text
 from evenhand.recipe_model import TrainingSection
 from evenhand.sample import Sample
 from evenhand.training_batch import Batch, Outputs, PairBatch, PairOutputs
