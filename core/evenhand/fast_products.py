@@ -144,11 +144,19 @@ def _available(model: torch.nn.Module, precision: str) -> bool:
     if precision not in SAME or not built or not torch.backends.mkldnn.enabled:
         return False
     first = next(model.parameters(), None)
-    known = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    known = hasattr(torch.ops.mkldnn, "_linear_pointwise") and (precision == "float32" or _multiplies_bf16())
     at_processor = first is not None and first.device.type == "cpu"
     if not at_processor:
         forget_orders(model)
     return known and at_processor
+
+
+def _multiplies_bf16() -> bool:
+    """Whether oneDNN has bf16 products for this processor: without AVX-512 it refuses them, where PyTorch has slow ones
+    of its own."""
+    import torch
+
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def forget_orders(model: torch.nn.Module) -> None:
