@@ -246,15 +246,18 @@ def test_a_step_that_only_looks_reads_the_text_without_a_training(
     assert "What the training text holds" in report and "found/trial-look/letters.txt beside this page" in report
 
 
-def test_with_benchmarks_it_is_a_measurement_of_the_model_as_it_was(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+WATCH = '[[steps]]\nuse = "trial-watch"\n'
+EXPLAIN = '[[steps]]\nuse = "trial-size"\n'
+
+
+@pytest.mark.parametrize("steps", [LOOK, WATCH, EXPLAIN, LOOK + WATCH + EXPLAIN])
+def test_steps_that_leave_the_model_are_measured_once(place: Path, monkeypatch: pytest.MonkeyPatch, steps: str) -> None:
     from evenhand import measuring
 
     measured: list[str] = []
     inner = measuring.measure
     monkeypatch.setattr(measuring, "measure", lambda *a, when, **k: measured.append(when) or inner(*a, when=when, **k))
-    record = api.run(recipe(place, LOOK + '[[benchmarks]]\nuse = "trial-length"\n')).record
+    record = api.run(recipe(place, steps + '[[benchmarks]]\nuse = "trial-length"\n')).record
     assert measured == ["before"] and record["training"] == []
     assert {c["state"] for c in record["controls"]} <= {"not applicable", "not run"}
     assert record["benchmarks"][0]["metrics"][0]["change"]["value"] == 0

@@ -69,7 +69,7 @@ def run(
         manifest.write()
     look_on(life)
     after = before
-    if any(step.active for step in work.steps) and not work.only_looks:  # else the model is the same
+    if not work.leaves_model:
         with manifest.timed("measuring after"):
             after, mode = _measured_after(life, benchmarks)
         after = texts.marked(after)

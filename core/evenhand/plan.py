@@ -38,6 +38,11 @@ class Plan:
         """Whether there are steps and none can change the model: all read the text, and may explain."""
         return looking_alone([s for s in self.steps if s.active])
 
+    @property
+    def leaves_model(self) -> bool:
+        """Whether no step can change the model: each reads text, watches answers or explains, or there is none."""
+        return all(_leaves_model(s) for s in self.steps if s.active)
+
 
 def stages_of(step: ResolvedStep) -> tuple[str, ...]:
     """The life-cycle stages of a step; of `train`: none."""
@@ -55,6 +60,11 @@ def needs_training(step: ResolvedStep) -> bool:
 def only_reads(step: ResolvedStep) -> bool:
     """Whether a step reads the training text and changes none of it."""
     return step.plugin is not None and step.active and step.plugin.looks_on and "data" in stages_of(step)
+
+
+def _leaves_model(step: ResolvedStep) -> bool:
+    looking = {"monitoring", "transparency"} | ({"data"} if only_reads(step) else set())
+    return step.plugin is not None and looking.issuperset(stages_of(step))
 
 
 def looking_alone(steps: Sequence[ResolvedStep]) -> bool:
