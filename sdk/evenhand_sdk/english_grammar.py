@@ -2,7 +2,7 @@
 
 Each question reads a few words on either side; where several readings are common, the more frequent one is chosen and
 the confidence says so. The rules are in `english_pronouns`, `english_articles`, `english_person_adjectives`,
-`english_person_nouns`, `english_names` and `english_agreement`.
+`english_person_nouns`, `english_names`, `english_thing_names` and `english_agreement`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from evenhand_sdk.english_facts import are_joined, group_facts, is_mere_topic
 from evenhand_sdk.english_famous import is_said_of_famous
 from evenhand_sdk.english_names import (
     bears_surname,
-    in_name_of_thing,
     is_first_name,
     is_first_name_so_far,
     is_namesake,
     is_surname_behind_title,
     is_title,
     named_as_ruler,
-    names_a_cause,
     names_whom,
 )
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
@@ -36,6 +34,7 @@ from evenhand_sdk.english_person_words import BEFORE_VERBS, FOLLOWERS, HAVING
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
 from evenhand_sdk.english_rulers import RANK_WORDS, rulers
 from evenhand_sdk.english_ships import SHIP_WORDS, ships
+from evenhand_sdk.english_thing_names import in_name_of_thing, names_a_cause
 from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, NOUNS_AND_ADJECTIVES, SMALL_WORDS
 from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap
 from evenhand_sdk.well_known import people_by_part
