@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from evenhand.fast_products import _Products, fast_products
+from evenhand.fast_products import _multiplies_bf16, _Products, fast_products
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
 FAMILIES = [(tiny_causal, "llama"), (tiny_causal, "gpt2"), (tiny_masked, "bert"), (tiny_masked, "roberta")]
 BF16_EXACT = 2.0**-8
 """Relative spacing of bf16 numbers."""
+needs_bf16 = pytest.mark.skipif(not _multiplies_bf16(), reason="this processor has no AVX-512, and so no such products")
 
 
 class Gated(nn.Module):
@@ -161,9 +162,29 @@ def test_weights_of_another_format_than_is_measured_in_are_left_alone():
     block = Gated(nn.SiLU()).to(torch.bfloat16)
     with fast_products(block, "float32"):
         assert patched(block) == set()
+
+
+@needs_bf16
+def test_weights_in_bf16_have_products_in_bf16():
+    block = Gated(nn.SiLU()).to(torch.bfloat16)
     with torch.no_grad(), fast_products(block, "bfloat16"):
         assert "up_proj" in patched(block)
         assert block(torch.randn(4, 6).bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("precision", ["bf16", "bfloat16"])
+def test_where_the_processor_has_no_bf16_products_the_librarys_own_remain(precision, monkeypatch):
+    """oneDNN refuses them without AVX-512; PyTorch has slow ones."""
+    monkeypatch.setattr("evenhand.fast_products._multiplies_bf16", lambda: False)
+    block = Gated(nn.SiLU()).to(torch.bfloat16 if precision == "bfloat16" else torch.float32)
+    x = torch.randn(4, 6).to(block.up_proj.weight.dtype)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        wanted = block(x)
+        with fast_products(block, precision):
+            assert patched(block) == set()
+            assert torch.equal(block(x), wanted)
+    with fast_products(block.float(), "float32"):
+        assert "up_proj" in patched(block)
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 6), (2, 1, 6), (3, 1, 6), (4, 6), (5, 6), (1, 6)])
@@ -262,6 +283,7 @@ def test_threads_that_enter_and_leave_in_any_order_compute_what_each_computes_al
     wanted = {name: alone(precision) for name, precision in zip("ab", formats, strict=True)}
     outside = {name: ask(precision) for name, precision in zip("ab", formats, strict=True)}
     plain, inside, blocks = ask(), set(), {name: ExitStack() for name in "ab"}
+    exchanging = {name for name, each in zip("ab", formats, strict=True) if each == "float32" or _multiplies_bf16()}
     threads = {name: ThreadPoolExecutor(1) for name in "ab"}
     for step in order:
         name = step.lower()
@@ -276,7 +298,7 @@ def test_threads_that_enter_and_leave_in_any_order_compute_what_each_computes_al
             found = threads[each].submit(ask, precision).result()
             assert torch.equal(found, (wanted if each in inside else outside)[each])
         assert torch.equal(ask(), plain)
-        assert bool(patched(model)) == bool(inside)
+        assert bool(patched(model)) == bool(inside & exchanging)
     for thread in threads.values():
         thread.shutdown()
 
@@ -301,6 +323,7 @@ def test_threads_that_measure_one_model_in_several_formats_leave_it_as_it_was():
     assert patched(model) == set()
 
 
+@needs_bf16
 def test_a_block_of_another_format_on_another_model_stays_in_force():
     outer, inner = Gated(nn.SiLU()), Gated(nn.SiLU())
     x = torch.randn(8, 6)
