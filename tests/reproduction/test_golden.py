@@ -38,7 +38,8 @@ def test_scores_are_as_they_were(one: kept.Golden, real: Any) -> None:
     if absent := next(filter(None, map(missing_file, one.files())), None):
         pytest.skip(f"a published file is not here: {absent.what}")
     before, now = kept.read(one), kept.measure(one)
-    near = 2 * 10.0**-one.places  # half a unit of the last decimal on either side, and the noise of other processors
+    # Half a unit of the last decimal on either side, and the noise of other processors, which grows with long sums.
+    near, part = 2 * 10.0**-one.places, 1e-5
     assert now["model_digest"] == before.model_digest, "these are other weights: nothing can be compared"
     assert now["tokenizer_fingerprint"] == before.tokenizer_fingerprint
     assert (now["mode"], now["values"]) == (before.mode, before.values)
@@ -47,6 +48,6 @@ def test_scores_are_as_they_were(one: kept.Golden, real: Any) -> None:
         item: (before.items[item], values)
         for item, values in now["items"].items()
         for old, new in zip(before.items[item], values, strict=True)
-        if (old is None) != (new is None) or (old is not None and abs(old - new) > near)
+        if (old is None) != (new is None) or (old is not None and abs(old - new) > near + part * abs(old))
     }
     assert not moved, f"{len(moved)} items moved, the first: {next(iter(moved.items()))}"
