@@ -35,19 +35,24 @@ def shifted(by: int) -> DecodingRule:
     return DecodingRule(name="shifted", next_logits=mix, contexts=contexts)
 
 
+def after(model: Any, rules: Sequence[DecodingRule], ids: Sequence[int]) -> torch.Tensor:
+    """[1, V] behind one sequence: the last rule on what the others make of the text, and of its own contexts."""
+    if not rules:
+        with torch.no_grad():
+            return model(input_ids=torch.tensor([list(ids)])).logits[:, -1].float()
+    *before, rule = rules
+    own = after(model, before, ids)
+    found = rule.contexts(tuple(ids)) if rule.contexts else []
+    context = torch.cat([after(model, before, c) for c in found]) if found else own[:0]
+    return rule.next_logits(torch.tensor([list(ids)]), own, [context])  # type: ignore[misc]
+
+
 def by_hand(model: Any, tokenizer: Any, prompt: str, rules: Sequence[DecodingRule], n: int) -> list[int]:
     """One sequence at a time, no cache, no padding."""
     ids = tokenizer(prompt)["input_ids"]
     start = len(ids)
     for _ in range(n):
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([ids])).logits[:, -1].float()
-            for rule in rules:
-                found = [list(c) for c in rule.contexts(tuple(ids))] if rule.contexts else []
-                extra = [model(input_ids=torch.tensor([c])).logits[0, -1].float() for c in found]
-                context = torch.stack(extra) if extra else logits[:0]
-                logits = rule.next_logits(torch.tensor([ids]), logits, [context])  # type: ignore[misc]
-        ids.append(int(logits.argmax()))
+        ids.append(int(after(model, rules, ids).argmax()))
         if ids[-1] == tokenizer.eos_token_id:
             return list(ids[start:-1])
     return list(ids[start:])

@@ -182,7 +182,7 @@ def test_blocks_of_one_answer_count_their_products_together():
 def test_beams_have_their_contexts_multiplied_in_order():
     model, tokenizer = tiny_causal()
     rule = DecodingRule(
-        name="look", contexts=lambda prefix: [list(prefix)], next_logits=lambda ids, logits, contexts: logits
+        name="look", contexts=lambda prefix: [[7, *prefix]], next_logits=lambda ids, logits, contexts: logits
     )
     ids = tokenizer("Rain fell", return_tensors="pt")["input_ids"]
     with RuleProcessor(model, [rule], tokenizer, beams=4) as processor:

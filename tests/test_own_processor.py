@@ -55,10 +55,10 @@ def test_a_new_call_lets_go_of_what_the_last_one_held(how: dict[str, Any]) -> No
         assert {row[:size] for row in processor._changed} == {tuple(ids[0].tolist())}
         assert all(size <= len(row) < size + 4 for row in processor._changed)
     assert len(finished) == 3
-    assert processor.readers[0].cache is not None
+    assert processor.reader.cache is not None
     with processor:
         pass
-    assert processor.readers[0].cache is None and len(finished) == 4
+    assert processor.reader.cache is None and len(finished) == 4
 
 
 def test_padding_may_be_told_where_the_padding_token_also_begins_a_prompt() -> None:

@@ -368,16 +368,16 @@ def stepwise(model, rules, ids):
         with torch.no_grad():
             return model(input_ids=torch.tensor([prefix])).logits[:, -1]
 
-    out = []
-    for t in range(1, len(ids)):
-        prefix = list(ids[:t])
-        logits = raw(prefix)
-        for rule in rules:
-            asked = rule.contexts(prefix) if rule.contexts else []
-            contexts = torch.cat([raw(list(c)) for c in asked]) if asked else torch.empty(0, logits.shape[-1])
-            logits = rule.next_logits(torch.tensor([prefix]), logits, [contexts])
-        out.append(float(logits.log_softmax(-1)[0, ids[t]]))
-    return out
+    def after(prefix, rules):
+        """The last rule on what those before it make of the prefix, and of its own contexts."""
+        if not rules:
+            return raw(prefix)
+        own, rule = after(prefix, rules[:-1]), rules[-1]
+        asked = rule.contexts(prefix) if rule.contexts else []
+        contexts = torch.cat([after(list(c), rules[:-1]) for c in asked]) if asked else torch.empty(0, own.shape[-1])
+        return rule.next_logits(torch.tensor([prefix]), own, [contexts])
+
+    return [float(after(list(ids[:t]), rules).log_softmax(-1)[0, ids[t]]) for t in range(1, len(ids))]
 
 
 @pytest.mark.parametrize("order", [(0,), (0, 1), (1, 0), (0, 0)])

@@ -25,9 +25,12 @@ def test_a_chunk_shares_what_was_asked_and_the_next_one_begins_anew() -> None:
     rule = DecodingRule(name="own", contexts=contexts, next_logits=lambda ids, logits, others: logits)
     rows = [Row((1, 2, 3), (0, 1, 2)), Row((1, 2, 4), (0, 1, 2)), Row((1, 2, 5), (0, 1, 2)), Row((1, 2, 6), (0, 1, 2))]
     found = []
-    for chunk, wanted in _chunks(FORWARD, rows, [rule]):
+    for chunk, plan in _chunks(FORWARD, rows, [rule]):
         found.append(len(chunk))
-        assert wanted[0] == [(Row((9, *row.ids[: p + 1]), (p + 1,)),) for row in chunk for p in row.positions]
+        [(_, contexts)] = plan.levels
+        wanted = [[plan.places[k] for k in mine] for mine in contexts]
+        assert wanted == [[(None, Row((9, *row.ids[: p + 1]), (p + 1,)))] for row in chunk for p in row.positions]
+        assert len(plan.places) == 6 + 4, "contexts that both texts need are read once"
         if len(found) == 1:
             assert asked[(1,)] == asked[1, 2] == 1
     assert found == [2, 2]

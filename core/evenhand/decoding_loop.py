@@ -13,10 +13,11 @@ from typing import Any
 import torch  # noqa: TID253 - imported inside functions of `generation` only
 
 from evenhand.contributions import DecodingRule
-from evenhand.decoding_reader import Reader, left_padded
+from evenhand.decoding_reader import Reader, under_rule
 from evenhand.errors import EvenhandError
 from evenhand.given_up import GivenUp
-from evenhand.rule_application import Change, finishing, mapped
+from evenhand.rule_application import Change, finishing
+from evenhand.rule_contexts import Moved, after_rules
 from evenhand.special_tokens import end_tokens, pad_token
 
 
@@ -110,8 +111,8 @@ class Decoder:
                     self.given_up.add(still[row], error)
                     open_rows[still[row]] = False
                 continue
-            for row, name, before, after, size in moved:
-                self.changes[still[row]].append((position, name, before, after, size))
+            for row, change in moved:
+                self.changes[still[row]].append((position, *change))
             if len(still) == len(texts):
                 return raw, logits
             return _among(raw, still, len(texts)), _among(logits, still, len(texts))
@@ -119,17 +120,11 @@ class Decoder:
 
     def _mapped(
         self, reader: Reader, texts: list[list[int]]
-    ) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, str, int, int, float]]]:
-        """[B, V] behind the texts before and after all rules, and for each move its row and its rule."""
-        raw, contexts = reader.read(texts)
-        logits = raw
-        ids = left_padded(texts, logits.device)
-        found = []
-        for rule, seen in zip(self.rules, contexts, strict=True):
-            if rule.next_logits is not None:
-                logits, moved = mapped(rule, ids, logits, seen)
-                found += [(row, rule.name, before, after, size) for row, before, after, size in moved]
-        return raw, logits, found
+    ) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, Moved]]]:
+        """[B, V] behind the texts before and after all rules, and what was moved in which row."""
+        plan, raw = reader.read(texts)
+        logits, found = after_rules(plan, raw, under_rule)
+        return raw[: len(texts)], logits, found
 
     def _choose(self, scores: torch.Tensor, sample: bool) -> torch.Tensor:
         if not sample:

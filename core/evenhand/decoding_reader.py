@@ -22,15 +22,39 @@ from evenhand.errors import UsageError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
 from evenhand.ready_masks import for_one_token, takes_ready_masks
+from evenhand.rule_application import mapped
+from evenhand.rule_contexts import Plan, planned
 
 State = Variant | None
 """How a sequence is read: in a state of the model that a rule asks for, or by the model as it is."""
 
 
-def asked_by(rule: DecodingRule, text: Sequence[int]) -> list[tuple[State, list[int]]]:
-    """What a rule wants to see besides a text: its contexts, and then the text itself in other states of the model."""
-    contexts = rule.contexts(tuple(text)) if rule.contexts is not None else ()
-    return [*((None, list(c)) for c in contexts), *((variant, list(text)) for variant in rule.variants)]
+Read = tuple[State, tuple[int, ...]]
+"""A sequence, and the state of the model that it is read in."""
+
+
+def asked_by(rule: DecodingRule, place: Read) -> list[Read]:
+    """What a rule wants to see besides a text: its contexts, and then the text itself in other states of the model.
+
+    A later rule's state holds for the contexts that an earlier one asks for there, but not for its states.
+    """
+    state, text = place
+    contexts = rule.contexts(text) if rule.contexts is not None else ()
+    return [*((state, tuple(c)) for c in contexts), *((variant, text) for variant in rule.variants)]
+
+
+def plan_of(texts: Sequence[Sequence[int]], rules: Sequence[DecodingRule]) -> Plan[Read]:
+    """What must be read for the rules' answers behind texts, by the model as it is."""
+    asked: list[Read] = [(None, tuple(text)) for text in texts]
+    return planned(asked, rules, asked_by)
+
+
+def under_rule(
+    rule: DecodingRule, places: Sequence[Read], logits: torch.Tensor, contexts: list[torch.Tensor],
+    owners: Sequence[int],
+) -> torch.Tensor:  # fmt: skip
+    """The logits [n, V] behind n sequences after a rule."""
+    return mapped(rule, left_padded([text for _, text in places], logits.device), logits, contexts, owners)
 
 
 class Reader:
@@ -41,9 +65,8 @@ class Reader:
         self.room = room
         """How many tokens may still be written."""
         self.longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-        self.asking = [(k, r) for k, r in enumerate(rules) if r.contexts is not None or r.variants]
+        self.mapping = [r for r in rules if r.next_logits is not None]
         self.touching = [r for r in rules if r.step is not None]
-        self.rules = rules
         self.ready_masks = takes_ready_masks(model)
         self.takes = inspect.signature(model.forward).parameters
         self.cached: list[tuple[State, list[int]]] = []
@@ -76,51 +99,34 @@ class Reader:
             else:
                 self._products.close()
 
-    def read(self, texts: list[list[int]]) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
-        """Logits [B, V] of the texts, and for each rule the logits [k, V] of each text's contexts.
+    def read(self, texts: list[list[int]]) -> tuple[Plan[Read], torch.Tensor]:
+        """What the rules need to know of the texts, and the model's logits [n, V] of it, the texts first.
 
         Raises UsageError, with its `rows`, where a text has no token or a context no room, or logits are no numbers.
         """
         demand_tokens(texts)
-        wanted: list[tuple[State, list[int]]] = [(None, list(t)) for t in texts]
-        slots: dict[int, list[list[int]]] = {}
-        for number, rule in self.asking:
-            slots[number] = []
-            for row, text in enumerate(texts):
-                found = asked_by(rule, text)
-                self.demand_room(rule.name, [c for _, c in found], row)
-                slots[number].append(list(range(len(wanted), len(wanted) + len(found))))
-                wanted += found
-        self.multiply_many(len(wanted) > len(texts))
-        logits = self.forward([ids for _, ids in wanted], [state for state, _ in wanted])
-        self._demand_numbers(logits, len(texts), slots)
+        plan = plan_of(texts, self.mapping)
+        self.demand_room(plan)
+        self.multiply_many(len(plan.places) > len(texts))
+        logits = self.forward([list(ids) for _, ids in plan.places], [state for state, _ in plan.places])
+        if not bool(torch.isfinite(logits.amax(-1)).all()):
+            demand_numbers(logits[: len(texts)], None)
+            demand_context_numbers(plan, logits[len(texts) :])
         self.room -= 1
-        none: list[list[int]] = [[]] * len(texts)
-        contexts = [[logits[rows] for rows in slots.get(k, none)] for k in range(len(self.rules))]
-        return logits[: len(texts)], contexts
+        return plan, logits
 
-    def _demand_numbers(self, logits: torch.Tensor, texts: int, slots: dict[int, list[list[int]]]) -> None:
-        """The model's own logits are numbers; those after a rule's contexts are the model's, not the rule's."""
-        if bool(torch.isfinite(logits.amax(-1)).all()):
-            return
-        demand_numbers(logits[:texts], None)
-        for k, rows in slots.items():
-            for row, places in enumerate(rows):
-                place = f"after a context of the rule {self.rules[k].name!r}"
-                demand_numbers(logits[places], None, place, owner=[row] * len(places))
-
-    def demand_room(self, rule: str, contexts: Sequence[Sequence[int]], row: int) -> None:
+    def demand_room(self, plan: Plan[Read]) -> None:
         """Before anything is written, a context that cannot hold the answer is refused."""
-        most = max((len(c) for c in contexts), default=0)
-        if most and most + self.room - 1 > self.longest:
-            error = UsageError(
-                f"a context of the rule has {most:,} tokens and up to {self.room:,} more are to be written, but the "
-                f"model takes at most {self.longest:,}",
-                where=f"decoding rule {rule!r}",
-                do="give a shorter prompt, or ask for fewer new tokens",
-            )
-            error.rows = [row]
-            raise error
+        for (_, ids), row, rule in zip(plan.places, plan.owners, plan.askers, strict=True):
+            if rule and len(ids) + self.room - 1 > self.longest:
+                error = UsageError(
+                    f"a context of the rule has {len(ids):,} tokens and up to {self.room:,} more are to be written, "
+                    f"but the model takes at most {self.longest:,}",
+                    where=f"decoding rule {rule!r}",
+                    do="give a shorter prompt, or ask for fewer new tokens",
+                )
+                error.rows = [row]
+                raise error
 
     @torch.no_grad()
     def forward(self, wanted: list[list[int]], states: Sequence[State] = ()) -> torch.Tensor:
@@ -191,6 +197,14 @@ class Reader:
                 where=f"decoding rule {self.touching[0].name!r}",
                 do="use a model with attention, or another step",
             )
+
+
+def demand_context_numbers(plan: Plan[Read], logits: torch.Tensor) -> None:
+    """The logits [n, V] behind the contexts of a plan are numbers; they are the model's, not those of the rule."""
+    for rule in dict.fromkeys(filter(None, plan.askers)):
+        mine = [k for k, asker in enumerate(plan.askers[plan.asked :]) if asker == rule]
+        place = f"after a context of the rule {rule!r}"
+        demand_numbers(logits[mine], None, place, owner=[plan.owners[plan.asked + k] for k in mine])
 
 
 def demand_tokens(texts: Sequence[Sequence[int]]) -> None:

@@ -22,17 +22,17 @@ Change = tuple[int, str, int, int, float]
 
 
 def mapped(
-    rule: DecodingRule, ids: torch.Tensor, logits: torch.Tensor, contexts: list[torch.Tensor]
-) -> tuple[torch.Tensor, list[Move]]:
-    """The logits [B, V] after a rule with `next_logits`, and the rows that it moved.
+    rule: DecodingRule, ids: torch.Tensor, logits: torch.Tensor, contexts: list[torch.Tensor], owners: Sequence[int]
+) -> torch.Tensor:
+    """The logits [n, V] after a rule with `next_logits`; `owners` [n] are the rows of the batch that need them.
 
     Raises PluginFault for a row of which no token can be drawn any more.
     """
     assert rule.next_logits is not None
-    changed = rule.next_logits(ids, logits, contexts)
+    changed: torch.Tensor = rule.next_logits(ids, logits, contexts)
     if changed is not logits:
-        demand_numbers(changed, rule.name)
-    return changed, moves(logits, changed)
+        demand_numbers(changed, rule.name, owner=owners)
+    return changed
 
 
 def moves(before: torch.Tensor, after: torch.Tensor) -> list[Move]:

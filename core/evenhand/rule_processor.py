@@ -9,13 +9,21 @@ import torch  # noqa: TID253 - imported inside functions only
 from transformers import LogitsProcessor  # noqa: TID253
 
 from evenhand.contributions import DecodingRule
-from evenhand.decoding_reader import Reader, asked_by, demand_tokens, left_padded
+from evenhand.decoding_reader import (
+    Read,
+    Reader,
+    demand_context_numbers,
+    demand_tokens,
+    plan_of,
+    under_rule,
+)
 from evenhand.errors import EvenhandError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
 from evenhand.given_up import GivenUp
 from evenhand.laid_out import LaidOut
-from evenhand.rule_application import Change, finishing, mapped
+from evenhand.rule_application import Change, finishing
+from evenhand.rule_contexts import Moved, Plan, after_rules
 from evenhand.special_tokens import pad_token
 
 
@@ -44,9 +52,9 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
         self.pad = pad_token(tokenizer)
         self.end = self.pad if end is None else end[0] if isinstance(end, list) else end
         self.given_up = GivenUp(at_once=True) if given_up is None else given_up
-        self.readers = [Reader(model, (), self.pad, room) for _ in self.rules]
-        self._changed: dict[tuple[int, ...], dict[int, tuple[str, int, int, float]]] = {}
-        """By prefix and number of the rule: beams begin alike, and that is one change."""
+        self.reader = Reader(model, (), self.pad, room)
+        self._changed: dict[tuple[int, ...], list[Moved]] = {}
+        """By prefix: beams begin alike, and what is changed there is changed once."""
         self._begun = 0
         """The width of the prompts."""
         self._last: set[tuple[int, ...]] = set()
@@ -63,8 +71,7 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
         self._last = set()
         self._order = LaidOut()
         with finishing(self.rules):
-            for reader in self.readers:
-                reader.forget()
+            self.reader.forget()
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if not self.rules:
@@ -86,8 +93,7 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
                 for row in self.given_up.rows_of(error):
                     self.given_up.add(still[row] // self.beams, error)
                 continue
-            for reader in self.readers:
-                reader.room = max(1, reader.room - 1)
+            self.reader.room = max(1, self.reader.room - 1)
             if len(still) == len(rows):
                 return found
             break
@@ -100,36 +106,27 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
     def _mapped(self, rows: list[list[int]], padding: list[int], scores: torch.Tensor) -> torch.Tensor:
         """[n, V] after the rules, log-probabilities where one of them moved a row."""
         demand_numbers(scores, None)
-        given = scores
         texts = [row[start:] for row, start in zip(rows, padding, strict=True)]
         demand_tokens(texts)
-        ids = left_padded(texts, scores.device)
-        for number, (rule, reader) in enumerate(zip(self.rules, self.readers, strict=True)):
-            scores, moved = mapped(rule, ids, scores, self._contexts(rule, reader, texts, scores))
-            for b, before, after, size in moved:
-                self._changed.setdefault(tuple(rows[b]), {})[number] = (rule.name, before, after, size)
-        if scores is given:
-            return scores
+        plan = plan_of(texts, self.rules)
+        self.reader.demand_room(plan)
+        changed, moved = after_rules(plan, torch.cat([scores, self._contexts(plan, scores)]), under_rule)
+        first = {tuple(row): b for b, row in reversed(list(enumerate(rows)))}
+        self._changed |= {row: [change for at, change in moved if at == b] for row, b in first.items()}
         # Beam search adds up what it is given, so these must be log-probabilities; a row that no rule touched is.
-        touched = (scores != given).any(-1, keepdim=True)
-        return torch.where(touched, scores.log_softmax(-1), scores)
+        touched = (changed != scores).any(-1, keepdim=True)
+        return torch.where(touched, changed.log_softmax(-1), scores)
 
-    def _contexts(
-        self, rule: DecodingRule, reader: Reader, texts: list[list[int]], scores: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """For each text the logits [k, V] of the rule's contexts; k may be 0."""
-        asked = [asked_by(rule, t) for t in texts]
-        flat = [each for row in asked for each in row]
-        for row, own in enumerate(asked):
-            reader.demand_room(rule.name, [ids for _, ids in own], row)
-        if not flat:
-            return [scores[:0]] * len(texts)
+    def _contexts(self, plan: Plan[Read], scores: torch.Tensor) -> torch.Tensor:
+        """The model's logits [n, V] of the contexts of a plan; n may be 0."""
+        asked = plan.places[plan.asked :]
+        if not asked:
+            return scores[:0]
         precision = "float32" if self.model.dtype == torch.float32 else ""
         with fast_products(self.model, precision, blocks=False, order=self._order):
-            logits = reader.forward([ids for _, ids in flat], [state for state, _ in flat]).to(scores.device)
-        owner = [row for row, own in enumerate(asked) for _ in own]
-        demand_numbers(logits, None, f"after a context of the rule {rule.name!r}", owner=owner)
-        return list(torch.split(logits, [len(row) for row in asked]))
+            logits = self.reader.forward([list(ids) for _, ids in asked], [state for state, _ in asked])
+        demand_context_numbers(plan, logits)
+        return logits.to(scores.device)
 
     def changes_of(self, sequences: torch.Tensor) -> list[list[Change]]:
         """For each sequence [T] that came out, as `Decoder.changes`."""
@@ -137,9 +134,7 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
         found: list[list[Change]] = []
         for row in sequences.tolist():
             known = [
-                (t - start, change)
-                for t in range(start, len(row))
-                for change in self._changed.get(tuple(row[:t]), {}).values()
+                (t - start, change) for t in range(start, len(row)) for change in self._changed.get(tuple(row[:t]), ())
             ]
             found.append([(place, *change) for place, change in known])
         return found

@@ -2,17 +2,20 @@
 
 A rule of a causal model is a pure function of the prefix, so all prefixes of a text are handled at once. The contexts
 a rule asks for grow with the prefix, and one that begins another shares its forward pass. A rule of a masked model is
-a pure function of the masked text and the place of the mask; its contexts are texts with a mask of their own.
+a pure function of the masked text and the place of the mask; its contexts are texts with a mask of their own. How rules
+in order act on one another's contexts is told in `rule_contexts`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from evenhand.contributions import DecodingRule
+from evenhand.contributions import DecodingRule, Variant
 from evenhand.errors import PluginFault
 from evenhand.rule_application import finishing
+from evenhand.rule_contexts import Plan, after_rules, planned
 from evenhand.scoring_forward import Consume, Forward
 from evenhand.scoring_packing import Row
 
@@ -22,10 +25,10 @@ if TYPE_CHECKING:
 HELD_BYTES = 256 * 2**20
 """Most bytes of logits held at once, of texts and contexts together."""
 
-Contexts = list[list[tuple[Row, ...]]]
-"""For each rule and each place: its contexts, each with the one position that is read."""
-Asked = dict[tuple[tuple[int, ...], int], tuple[Row, ...]]
-"""(ids, position) -> contexts, for what a rule was asked before."""
+Place = tuple[Variant | None, Row]
+"""A text and the one position of it that is read, in a state of the model."""
+Asked = dict[tuple[int, Row], tuple[Row, ...]]
+"""(number of the rule, text and position) -> contexts, for what rules were asked before."""
 
 
 def mapping_rules(rules: Sequence[DecodingRule], kind: str = "causal") -> list[DecodingRule]:
@@ -44,7 +47,7 @@ def logits_under_rules(
 ) -> None:
     """Like `Forward.logits`, after all rules that map logits, in order; `part` counts chunks of rows.
 
-    A rule gets the logits that the rules before it made, and the raw logits of its contexts. Rows of masked models
+    A rule gets the logits that the rules before it made, of the text and of its contexts. Rows of masked models
     have a mask at each position that is read. Raises PluginFault for a rule that returns something other than [B, V],
     or asks for a context that there cannot be.
     """
@@ -54,55 +57,58 @@ def logits_under_rules(
     if not active:
         forward.logits(rows, consume, advance=advance, part=part)
         return
+
+    def mapped(
+        rule: DecodingRule, places: Sequence[Place], logits: torch.Tensor, contexts: list[torch.Tensor], _: object
+    ) -> torch.Tensor:
+        return _apply(forward.kind, rule, [row for _, row in places], logits, contexts)
+
     with finishing(active):
         place = 0
-        for number, (chunk, contexts) in enumerate(_chunks(forward, rows, active)):
-            asked = [(row.ids, p) for row in chunk for p in row.positions]
-            if not asked or number % part[1] != part[0]:
-                place += len(asked)
-                advance(len(chunk))
-                continue
-            logits = _collect(forward, chunk, len(asked))
-            for rule, wanted in zip(active, contexts, strict=True):
-                read = context_logits(forward, wanted)
-                for variant in rule.variants:
-                    with variant(forward.model, None):
-                        other = _collect(forward, chunk, len(asked))
-                    read = [torch.cat([own, row[None]]) for own, row in zip(read, other, strict=True)]
-                logits = _apply(forward.kind, rule, asked, logits, read)
-            here = torch.arange(len(asked))
-            consume(place + here, here, logits)
-            place += len(asked)
+        for number, (chunk, plan) in enumerate(_chunks(forward, rows, active)):
+            if plan.asked and number % part[1] == part[0]:
+                logits, _ = after_rules(plan, _read(forward, chunk, plan), mapped, noted=False)
+                here = torch.arange(plan.asked)
+                consume(place + here, here, logits)
+            place += plan.asked
             advance(len(chunk))
 
 
-def context_logits(forward: Forward, asked: Sequence[Sequence[Row]]) -> list[torch.Tensor]:
-    """The logits of each place's contexts: a list of [k, V], k may be 0."""
+def _read(forward: Forward, chunk: Sequence[Row], plan: Plan[Place]) -> torch.Tensor:
+    """The model's logits [n, V] of all places of a plan; those that were asked for are the positions of a chunk."""
     import torch
 
-    distinct = list(dict.fromkeys(c for contexts in asked for c in contexts))
-    if not distinct:
-        none = torch.empty((0, forward.vocabulary), device=forward.device)
-        return [none for _ in asked]
+    raw = torch.empty((len(plan.places), forward.vocabulary), device=forward.device)
+    raw[: plan.asked] = _collect(forward, chunk, plan.asked)
+    contexts = list(enumerate(plan.places))[plan.asked :]
+    for variant in dict.fromkeys(state for _, (state, _) in contexts):
+        mine = [(k, row) for k, (state, row) in contexts if state is variant]
+        with variant(forward.model, None) if variant is not None else contextlib.nullcontext():
+            raw[[k for k, _ in mine]] = _of_contexts(forward, [row for _, row in mine])
+    return raw
+
+
+def _of_contexts(forward: Forward, asked: Sequence[Row]) -> torch.Tensor:
+    """The logits [n, V] of contexts, each a text with the one position that is read; none twice."""
     # In sorted order a context directly precedes those that it begins, which matters to causal models only.
     rows: list[Row] = []
-    for context in sorted(distinct, key=lambda row: (row.ids, row.positions), reverse=True):
+    for context in sorted(asked, key=lambda row: (row.ids, row.positions), reverse=True):
         read = len(context.ids) if forward.kind == "causal" else None
         if rows and rows[-1].ids[:read] == context.ids:
             rows[-1] = Row(rows[-1].ids, (*rows[-1].positions, *context.positions))
         else:
             rows.append(context)
-    table = _collect(forward, rows, len(distinct))
+    table = _collect(forward, rows, len(asked))
     places = ((row, p) for row in rows for p in row.positions)
     causal = forward.kind == "causal"
     number = {Row(row.ids[: p + 1] if causal else row.ids, (p,)): n for n, (row, p) in enumerate(places)}
-    return [table[[number[c] for c in contexts]] for contexts in asked]
+    return table[[number[context] for context in asked]]
 
 
 def _apply(
     kind: str,
     rule: DecodingRule,
-    asked: Sequence[tuple[tuple[int, ...], int]],
+    asked: Sequence[Row],
     logits: torch.Tensor,
     contexts: list[torch.Tensor],
 ) -> torch.Tensor:
@@ -110,12 +116,12 @@ def _apply(
 
     if kind == "masked":
         assert rule.mask_logits is not None
-        places = torch.tensor([p for _, p in asked], device=logits.device)
-        ids = _padded([row for row, _ in asked], left=False).to(logits.device)
+        places = torch.tensor([row.positions[0] for row in asked], device=logits.device)
+        ids = _padded([row.ids for row in asked], left=False).to(logits.device)
         changed = rule.mask_logits(ids, logits, contexts, places)
     else:
         assert rule.next_logits is not None
-        ids = _padded([row[: p + 1] for row, p in asked], left=True).to(logits.device)
+        ids = _padded([row.ids[: row.positions[0] + 1] for row in asked], left=True).to(logits.device)
         changed = rule.next_logits(ids, logits, contexts)
     if getattr(changed, "shape", None) != logits.shape:
         raise PluginFault(
@@ -132,69 +138,81 @@ def _shape(value: object) -> str:
 
 def _chunks(
     forward: Forward, rows: Sequence[Row], rules: Sequence[DecodingRule]
-) -> Iterator[tuple[list[Row], Contexts]]:
-    """Rows in order, as many at a time as may hold their logits and those of their contexts.
+) -> Iterator[tuple[list[Row], Plan[Place]]]:
+    """Rows in order, as many at a time as may hold their logits and those of their contexts, and what is read for them.
 
     What a rule asked for is kept for the rows of one chunk, which may begin alike, and no longer.
     """
     room = max(1, HELD_BYTES // (4 * forward.vocabulary))
-    ask = _mask_contexts if forward.kind == "masked" else _contexts
-    memory: list[Asked] = [{} for _ in rules]
+    asking = _Asking(forward.kind, rules)
     chunk: list[Row] = []
-    contexts: Contexts = [[] for _ in rules]
+    asked: list[Place] = []
     held = 0
     for row in rows:
-        asked = [
-            [ask(rule, row.ids, p, known) for p in row.positions] for rule, known in zip(rules, memory, strict=True)
-        ]
-        size = len(row.positions) + max(
-            len({c for cs in per_rule for c in cs}) + len(row.positions) * len(rule.variants)
-            for rule, per_rule in zip(rules, asked, strict=True)
-        )
+        mine: list[Place] = [(None, Row(row.ids, (p,))) for p in row.positions]
+        needed = planned(mine, rules, asking, shared=True).places
+        size = len(needed)
         if chunk and held + size > room:
-            yield chunk, contexts
-            chunk, contexts, held = [], [[] for _ in rules], 0
-            mine = {_key(forward.kind, row.ids, p) for p in row.positions}
-            memory = [{key: found for key, found in known.items() if key in mine} for known in memory]
+            yield chunk, planned(asked, rules, asking, shared=True)
+            chunk, asked, held = [], [], 0
+            asking.keep(needed)
         chunk.append(row)
-        for so_far, new in zip(contexts, asked, strict=True):
-            so_far.extend(new)
+        asked += mine
         held += size
     if chunk:
-        yield chunk, contexts
+        yield chunk, planned(asked, rules, asking, shared=True)
 
 
-def _key(kind: str, ids: tuple[int, ...], position: int) -> tuple[tuple[int, ...], int]:
-    """What the contexts at a place depend on: of causal models the prefix, of masked ones the whole text."""
-    return (ids if kind == "masked" else ids[: position + 1]), position
+class _Asking:
+    """What rules want to see besides a text at one position of it; asked once for what they depend on."""
+
+    def __init__(self, kind: str, rules: Sequence[DecodingRule]) -> None:
+        self._numbers = {id(rule): k for k, rule in enumerate(rules)}
+        self._contexts = _mask_contexts if kind == "masked" else _contexts
+        self._causal = kind == "causal"
+        self._known: Asked = {}
+
+    def keep(self, places: Sequence[Place]) -> None:
+        """Forget what was asked at other places."""
+        mine = {self._alone(row) for _, row in places}
+        self._known = {key: found for key, found in self._known.items() if key[1] in mine}
+
+    def __call__(self, rule: DecodingRule, place: Place) -> list[Place]:
+        state, row = place
+        found: list[Place] = []
+        if (rule.contexts if self._causal else rule.mask_contexts) is not None:
+            key = self._numbers[id(rule)], self._alone(row)
+            if key not in self._known:
+                self._known[key] = self._contexts(rule, key[1])
+            found += [(state, context) for context in self._known[key]]
+        return found + [(variant, self._alone(row)) for variant in rule.variants]
+
+    def _alone(self, row: Row) -> Row:
+        """What the contexts at a place depend on: of causal models the prefix, of masked ones the whole text."""
+        end = row.positions[0] + 1
+        return Row(row.ids[:end], row.positions) if self._causal and len(row.ids) > end else row
 
 
-def _contexts(rule: DecodingRule, ids: tuple[int, ...], position: int, known: Asked) -> tuple[Row, ...]:
+def _contexts(rule: DecodingRule, prefix: Row) -> tuple[Row, ...]:
     """What a rule of a causal model wants to see besides a prefix: the last position of each context is read."""
-    if rule.contexts is None:
-        return ()
-    key = _key("causal", ids, position)
-    if key not in known:
-        found = [tuple(int(i) for i in context) for context in rule.contexts(key[0])]
-        if not all(found):
-            raise PluginFault("asked for an empty context", where=f"decoding rule {rule.name!r}")
-        known[key] = tuple(Row(context, (len(context) - 1,)) for context in found)
-    return known[key]
+    assert rule.contexts is not None
+    found = [tuple(int(i) for i in context) for context in rule.contexts(prefix.ids)]
+    if not all(found):
+        raise PluginFault("asked for an empty context", where=f"decoding rule {rule.name!r}")
+    return tuple(Row(context, (len(context) - 1,)) for context in found)
 
 
-def _mask_contexts(rule: DecodingRule, ids: tuple[int, ...], position: int, known: Asked) -> tuple[Row, ...]:
+def _mask_contexts(rule: DecodingRule, text: Row) -> tuple[Row, ...]:
     """What a rule of a masked model wants to see besides a text with a mask: each context says where its mask is."""
-    if rule.mask_contexts is None:
-        return ()
-    if (ids, position) not in known:
-        found = [(tuple(int(i) for i in other), int(place)) for other, place in rule.mask_contexts(ids, position)]
-        for other, place in found:
-            if not (0 <= place < len(other) and other[place] == ids[position]):
-                raise PluginFault(
-                    f"asked for a context without a mask at place {place}", where=f"decoding rule {rule.name!r}"
-                )
-        known[ids, position] = tuple(Row(other, (place,)) for other, place in found)
-    return known[ids, position]
+    assert rule.mask_contexts is not None
+    [position] = text.positions
+    found = [(tuple(int(i) for i in other), int(place)) for other, place in rule.mask_contexts(text.ids, position)]
+    for other, place in found:
+        if not (0 <= place < len(other) and other[place] == text.ids[position]):
+            raise PluginFault(
+                f"asked for a context without a mask at place {place}", where=f"decoding rule {rule.name!r}"
+            )
+    return tuple(Row(other, (place,)) for other, place in found)
 
 
 def _collect(forward: Forward, rows: Sequence[Row], count: int) -> torch.Tensor:
