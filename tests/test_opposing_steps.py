@@ -61,7 +61,6 @@ def test_guidance_towards_what_another_step_avoids_is_an_undoing(tmp_path: Path)
     [
         ('use = "self-debias"', 'use = "contrastive-guidance"', 1),
         ('use = "counterfactual-averaging"', 'use = "gradient-decoding"', 1),
-        ('use = "counterfactual-averaging"', 'use = "gradient-decoding"\naxes = ["race"]', 0),
         ('use = "self-debias"', 'use = "contrastive-guidance"\nabout = ["race"]', 0),
         ('use = "self-debias"', 'use = "contrastive-guidance"\nstrength = 0.0', 0),
         ('use = "self-debias"', 'use = "contrastive-guidance"\nactive = false', 0),
@@ -83,24 +82,41 @@ GUIDANCE = (
 
 
 @pytest.mark.parametrize("guidance", GUIDANCE)
+def test_guidance_behind_balanced_shares_undoes_them_and_before_them_does_not(guidance: str, tmp_path: Path) -> None:
+    """Where a description names groups, nothing is balanced behind it."""
+    name = guidance.split('"')[1]
+    assert reported(tmp_path, 'use = "probability-balancing"', guidance) == [
+        f"the step '{name}' ({name}) undoes what 'probability-balancing' (probability-balancing) does: it moves how "
+        "likely words of each group of gender are to what its guidance makes of it, and that one to equal shares; put "
+        "it first"
+    ]
+    assert reported(tmp_path, guidance, 'use = "probability-balancing"') == []
+
+
+@pytest.mark.parametrize("guidance", GUIDANCE)
+@pytest.mark.parametrize("exact", ["counterfactual-averaging", "gradient-decoding"])
+def test_guidance_leaves_what_is_the_same_behind_all_groups(exact: str, guidance: str, tmp_path: Path) -> None:
+    """It reads what the rule before it has made of the text and of its own contexts alike."""
+    assert reported(tmp_path, f'use = "{exact}"', guidance) == []
+    assert reported(tmp_path, guidance, f'use = "{exact}"') == []
+
+
 @pytest.mark.parametrize(
     ("exact", "what", "end"),
     [
         ("probability-balancing", "how likely words of each group of gender are", "equal shares"),
         ("counterfactual-averaging", "what is expected behind each group of gender", "the same for all groups"),
-        ("gradient-decoding", "what is expected behind each group of gender", "the same for all groups"),
     ],
 )
-def test_guidance_behind_a_rule_with_an_exact_end_undoes_it_and_before_it_does_not(
-    exact: str, what: str, end: str, guidance: str, tmp_path: Path
+def test_gradient_decoding_belongs_before_rules_with_an_exact_end(
+    exact: str, what: str, end: str, tmp_path: Path
 ) -> None:
-    """Every word gets another probability behind guidance, also those that were just made equal."""
-    name = guidance.split('"')[1]
-    assert reported(tmp_path, f'use = "{exact}"', guidance) == [
-        f"the step '{name}' ({name}) undoes what '{exact}' ({exact}) does: it moves {what} to what its guidance makes "
-        f"of it, and that one to {end}; put it first"
+    gradient = 'use = "gradient-decoding"\naxes = ["race"]'
+    assert reported(tmp_path, f'use = "{exact}"', gradient) == [
+        f"the step 'gradient-decoding' (gradient-decoding) undoes what '{exact}' ({exact}) does: it moves {what} to "
+        f"what its gradient makes of the model's own, and that one to {end}; put it first"
     ]
-    assert reported(tmp_path, guidance, f'use = "{exact}"') == []
+    assert reported(tmp_path, gradient, f'use = "{exact}"') == []
 
 
 def test_it_is_said_where_a_recipe_is_checked_and_kept_with_its_run(

@@ -83,7 +83,8 @@ class DecodingRule:
 
     `next_logits(ids, logits, contexts)` maps next-token logits. `ids` is [B, T] (left-padded prefixes, `pad` = -1),
     `logits` [B, V]; `contexts[b]` is a [k, V] tensor with the logits of row b's extra contexts and variants (k may be
-    0). It must be a pure function of each prefix, so that the same rule scores given text.
+    0), all as the rules before this one have made them. It must be a pure function of each prefix, so that the same
+    rule scores given text.
     `mask_logits(ids, logits, contexts, places)` is the same for masked models: it maps the logits [B, V] at masked
     places. `ids` is [B, T] (texts with their masks, right-padded, `pad` = -1), `places` [B] where each one's mask lies.
     It must be a pure function of the masked text.

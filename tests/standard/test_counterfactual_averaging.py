@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,12 +16,14 @@ from evenhand.scoring import distributions
 from evenhand_sdk import Request, load_axis
 from evenhand_sdk.counterfactual import swap_prefix
 from evenhand_sdk.tiny import tiny_tokenizer
+from evenhand_standard.decoding.contrastive_guidance import ContrastiveGuidance
 from evenhand_standard.decoding.counterfactual_averaging import (
     CounterfactualAveraging,
     averaged,
     published,
     swapped_contexts,
 )
+from evenhand_standard.decoding.self_debias import SelfDebias
 from evenhand_standard.decoding.token_edits import TokenEditor
 
 TOKENIZER = tiny_tokenizer("llama")
@@ -203,8 +206,13 @@ def test_the_published_rule_against_values_worked_by_hand() -> None:
 
 
 # ------------------------------------------------------------ model
-def rule_of(run: Any, **options: Any) -> Any:
+def rules_of(run: Any, **options: Any) -> list[DecodingRule]:
     return CounterfactualAveraging(**options).decoding(run, run.services.model)
+
+
+def rule_of(run: Any, **options: Any) -> Any:
+    [rule] = rules_of(run, **options)
+    return rule
 
 
 def test_at_strength_1_folded_distributions_are_the_same_for_both_groups(tiny: Any, run_of: Any) -> None:
@@ -233,7 +241,50 @@ def test_rows_without_a_group_word_are_bit_identical(tiny: Any, run_of: Any) -> 
 
 
 def test_strength_0_is_no_rule(tiny: Any, run_of: Any) -> None:
-    assert rule_of(run_of(*tiny()), strength=0.0) is None
+    assert rules_of(run_of(*tiny()), strength=0.0) == []
+
+
+CROSSED = [
+    f"The {faith} {person} works as a" for faith in ("Muslim", "Christian", "Jewish") for person in ("woman", "man")
+]
+
+
+def spread(run: Any, rules: Sequence[DecodingRule], axes: Sequence[str]) -> float:
+    """The largest total variation between what is expected behind two of the texts, group words folded."""
+    from evenhand_sdk import fold, token_bins
+
+    words = [bin for axis in axes for bin in load_axis(axis).bins(names=True)]
+    bins = token_bins(TOKENIZER, words, run.services.model.config.vocab_size)
+    found = run.services.distributions([list(ids_of(text)) for text in CROSSED], rules=rules)
+    last = [fold(torch.as_tensor(d[-1]).log_softmax(-1), bins).exp() for d in found]
+    return max(float((a - b).abs().sum()) / 2 for a in last for b in last)
+
+
+def test_two_axes_of_one_text_are_averaged_over_all_pairs_of_their_groups(tiny: Any, run_of: Any) -> None:
+    run, axes = run_of(*tiny()), ("gender", "religion")
+    rules = rules_of(run, axes=axes)
+    assert [rule.name for rule in rules] == ["step (gender)", "step (religion)"]
+    assert spread(run, [], axes) > 0.05
+    assert spread(run, rules, axes) < 1e-5
+    assert spread(run, rules[:1], axes) > 0.05
+
+
+@pytest.mark.parametrize("later", [ContrastiveGuidance(weight=1.0), SelfDebias()], ids=lambda plugin: plugin.name)
+def test_what_is_averaged_stays_averaged_behind_rules_that_compare_texts(later: Any, tiny: Any, run_of: Any) -> None:
+    """They read what averaging has made of the text behind their description, as they do of the text itself."""
+    from evenhand_sdk import fold, token_bins
+
+    run = run_of(*tiny())
+    guidance = later.decoding(run, run.services.model)
+    bins = token_bins(TOKENIZER, load_axis("gender").bins(names=True), run.services.model.config.vocab_size)
+    pair = [list(ids_of(t)) for t in ("She said that the town", "He said that the town")]
+
+    def gap(rules: Sequence[DecodingRule]) -> float:
+        left, right = (torch.as_tensor(d[-1]) for d in run.services.distributions(pair, rules=rules))
+        return float((fold(left, bins).exp() - fold(right, bins).exp()).abs().sum()) / 2
+
+    assert gap([guidance]) > 0.05
+    assert gap([rule_of(run), guidance]) < 0.02
 
 
 @pytest.mark.parametrize("form", ["folded", "published"])

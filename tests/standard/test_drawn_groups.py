@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from evenhand_sdk import counterfactuals, fold, load_axis, token_bins
+from evenhand_sdk.testing import contributions
 from evenhand_sdk.tiny import tiny_tokenizer
 from evenhand_standard.decoding.counterfactual_averaging import CounterfactualAveraging, swapped_contexts
 from evenhand_standard.decoding.drawn_groups import DrawnGroups
@@ -36,10 +37,10 @@ def test_without_being_told_it_reads_six_nationalities_and_all_groups_of_every_o
         ("race", "Black people are", 5),
         ("gender", "She said", 1),
     ]:
-        rule = plugin(axes=[axis]).decoding(run, run.services.model)
+        [rule] = contributions(plugin(axes=[axis]), "decoding", run)
         ids = tuple(run.tokenizer(text)["input_ids"])
         assert len(rule.contexts(ids)) == others
-    wide = plugin(axes=["nationality"], max_contexts=86).decoding(run, run.services.model)
+    [wide] = contributions(plugin(axes=["nationality"], max_contexts=86), "decoding", run)
     assert len(wide.contexts(tuple(run.tokenizer(TEXT)["input_ids"]))) == 86
 
 
@@ -61,7 +62,7 @@ def test_with_its_own_group_a_text_of_the_first_groups_has_all_of_them() -> None
 
 def test_averages_are_the_same_for_texts_about_the_groups_that_are_read(tiny: Any, run_of: Any) -> None:
     run = run_of(*tiny())
-    rule = CounterfactualAveraging(axes=["nationality"], max_contexts=3).decoding(run, run.services.model)
+    [rule] = CounterfactualAveraging(axes=["nationality"], max_contexts=3).decoding(run, run.services.model)
     first = DrawnGroups(3, run.seed).order(NATIONALITY)[0]
     [text] = [c.text for c in counterfactuals(TEXT, NATIONALITY, first)]
     start = tuple(run.tokenizer(text)["input_ids"])

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, StrengthOptions, hookimpl
 from evenhand_standard.decoding.guidance import guided
 from evenhand_standard.decoding.self_debias import About, Description, prejudiced
-from evenhand_standard.decoding.told_contexts import ANEW, LIKENESS, each_row, told_contexts
+from evenhand_standard.decoding.told_contexts import LIKENESS, SHARES, each_row, told_contexts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,7 +62,7 @@ class ContrastiveGuidance(Mitigation):
         return prejudiced(self.options.about, self.options.descriptions)
 
     def moves(self) -> Mapping[str, str]:
-        return {**ANEW, **{LIKENESS.format(words): "less" for words in self.words}}
+        return {**SHARES, **{LIKENESS.format(words): "less" for words in self.words}}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

@@ -7,7 +7,9 @@ fold of aligned group words:
 
 F^-1 gives each group word the part of its bin that it has in the original context, so "she ... her" stays
 grammatical. At strength 1 all k + 1 contexts weigh the same: the folded distributions after x and after each
-x~_j are then equal. A prefix without a group word keeps its logits, bit by bit.
+x~_j are then equal. A prefix without a group word keeps its logits, bit by bit. Several axes are as many rules, each on
+what the one before it has made of the text and of its counterfactuals: a text that names groups of two axes is averaged
+over all pairs of them.
 
 `form="published"` is the rule of Banerjee et al. 2024 (CAFIE): with p_j' = p (1 + tanh(-lambda (p - p_j))), no
 difference on group words, and weights in proportion to exp ||p - p_j||, it gives (1 - alpha s) p + alpha s p'.
@@ -18,7 +20,7 @@ Source: Banerjee et al. 2024; the folded geometric mean is ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
 
@@ -78,10 +80,10 @@ class CounterfactualAveraging(Mitigation):
         return {EXPECTED.format(axis): "the same for all groups" for axis in self.options.axes}
 
     @hookimpl
-    def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:
+    def decoding(self, run: RunContext, model: PreTrainedModel) -> list[DecodingRule]:
         o = self.options
         if o.strength == 0:
-            return None
+            return []
         axes = [load_axis(name, o.locale) for name in o.axes]
         words = [bin for axis in axes for bin in axis.bins(names=o.names)]
         bins = token_bins(run.tokenizer, words, model.get_input_embeddings().num_embeddings)
@@ -89,18 +91,23 @@ class CounterfactualAveraging(Mitigation):
         drawn = DrawnGroups(o.max_contexts, run.seed)
         drawn.tell(axes, run.logger)
         change = over_contexts(lambda own, others: average(own, others, bins.to(own.device), o.strength))
-        if run.kind == "masked":
-            editor = TokenEditor(run.tokenizer, gap=GAP)
-            return DecodingRule(
-                name=run.step_id,
-                mask_contexts=swapped_masks(editor, axes, names=o.names, exempt=o.exempt, drawn=drawn),
-                mask_logits=lambda ids, logits, contexts, places: change(ids, logits, contexts),
-            )
-        return DecodingRule(
-            name=run.step_id,
-            contexts=swapped_contexts(TokenEditor(run.tokenizer), axes, names=o.names, exempt=o.exempt, drawn=drawn),
-            next_logits=change,
-        )
+        editor = TokenEditor(run.tokenizer, gap=GAP if run.kind == "masked" else "")
+        rules = []
+        for axis in axes:
+            name = run.step_id if len(axes) == 1 else f"{run.step_id} ({axis.name})"
+            how: dict[str, Any] = {"names": o.names, "exempt": o.exempt, "drawn": drawn}
+            if run.kind == "masked":
+                rules.append(
+                    DecodingRule(
+                        name=name,
+                        mask_contexts=swapped_masks(editor, [axis], **how),
+                        mask_logits=lambda ids, logits, contexts, places: change(ids, logits, contexts),
+                    )
+                )
+            else:
+                contexts = swapped_contexts(editor, [axis], **how)
+                rules.append(DecodingRule(name=name, contexts=contexts, next_logits=change))
+        return rules
 
 
 def swapped_contexts(

@@ -20,7 +20,7 @@ from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, Strengt
 from evenhand_standard.decoding.guidance import guided
 from evenhand_standard.decoding.lora_experts import Adapter, read_adapter, switched_on
 from evenhand_standard.decoding.self_debias import Description
-from evenhand_standard.decoding.told_contexts import ANEW, LIKENESS, each_row, told_contexts
+from evenhand_standard.decoding.told_contexts import LIKENESS, SHARES, each_row, told_contexts
 
 if TYPE_CHECKING:
     import torch
@@ -84,10 +84,10 @@ class ExpertGuidance(Mitigation):
 
     def moves(self) -> Mapping[str, str]:
         if self._adapters:
-            return ANEW
+            return SHARES
         towards, away = self.options.experts, self.options.anti_experts
         likeness = {LIKENESS.format(words): end for end, told in (("more", towards), ("less", away)) for words in told}
-        return {**ANEW, **likeness}
+        return {**SHARES, **likeness}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

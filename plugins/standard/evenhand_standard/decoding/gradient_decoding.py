@@ -53,6 +53,10 @@ if TYPE_CHECKING:
 
 TOKENS = {"cpu": 1024, "cuda": 8192}
 """How many tokens, padding included, are moved at a time; gradients need all that a layer computed."""
+ANEW = dict.fromkeys(
+    ("how likely words of each group of * are", EXPECTED.format("*")), "what its gradient makes of the model's own"
+)
+"""What it moves besides: it does not know what rules before it have made of the model's distributions."""
 
 
 class GradientDecodingOptions(StrengthOptions):
@@ -87,7 +91,7 @@ class GradientDecoding(Mitigation):
     Options = GradientDecodingOptions
 
     def moves(self) -> Mapping[str, str]:
-        return {EXPECTED.format(axis): "the same for all groups" for axis in self.options.axes}
+        return {**ANEW, **{EXPECTED.format(axis): "the same for all groups" for axis in self.options.axes}}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from evenhand_sdk import DecodingRule, Material, Mitigation, RunContext, StrengthOptions, hookimpl
-from evenhand_standard.decoding.told_contexts import ANEW, LIKENESS, each_row, told_contexts, told_masks
+from evenhand_standard.decoding.told_contexts import LIKENESS, SHARES, each_row, told_contexts, told_masks
 from evenhand_standard.decoding.worded import Worded
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class SelfDebias(Mitigation):
         return prejudiced(self.options.about, self.options.descriptions)
 
     def moves(self) -> Mapping[str, str]:
-        return {**ANEW, **{LIKENESS.format(words): "less" for words in self.words}}
+        return {**SHARES, **{LIKENESS.format(words): "less" for words in self.words}}
 
     @hookimpl
     def decoding(self, run: RunContext, model: PreTrainedModel) -> DecodingRule | None:

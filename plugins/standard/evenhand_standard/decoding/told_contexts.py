@@ -18,11 +18,8 @@ if TYPE_CHECKING:
 MARKS: Final = ("first-turn#", "answer#", "second-turn#")
 LIKENESS: Final = "the likeness to text behind {!r}"
 """What guidance moves, in the words of `Plugin.moves`."""
-ANEW: Final = dict.fromkeys(
-    ("how likely words of each group of * are", "what is expected behind each group of *"),
-    "what its guidance makes of it",
-)
-"""What it moves besides, since every word gets another probability: the exact ends of rules that stand before it."""
+SHARES: Final = {"how likely words of each group of * are": "what its guidance makes of it"}
+"""What it moves besides: behind a description that names groups, a rule for texts that name nobody does not act."""
 Contexts = Callable[[Sequence[int]], list[tuple[int, ...]]]
 MaskContexts = Callable[[Sequence[int], int], list[tuple[tuple[int, ...], int]]]
 
