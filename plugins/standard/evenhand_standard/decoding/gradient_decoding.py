@@ -19,6 +19,7 @@ Sources: Yang et al. 2023 (UDDIA), Dathathri et al. 2020 (PPLM); the folded dive
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -241,10 +242,10 @@ def padded(texts: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, t
 
 def next_logp(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Next-word log-probabilities [n, V] of a left-padded batch, in float32."""
-    out = model(
-        input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp_min(0), use_cache=False,
-        logits_to_keep=1,
-    )  # fmt: skip
+    takes = inspect.signature(model.forward).parameters
+    extra = {"position_ids": (mask.cumsum(-1) - 1).clamp_min(0), "logits_to_keep": 1}  # BLOOM knows neither
+    known = {name: value for name, value in extra.items() if name in takes or "kwargs" in takes}
+    out = model(input_ids=ids, attention_mask=mask, use_cache=False, **known)
     logp: torch.Tensor = out.logits[:, -1].float().log_softmax(-1)
     return logp
 
@@ -261,9 +262,9 @@ def shifted(norms: Sequence[torch.nn.Module], shifts: Sequence[torch.Tensor], ow
         def change(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
             if threading.get_ident() != mine:
                 return output
-            by = shift[owner].to(output.dtype)
-            by = by.reshape(by.shape[0], *(1,) * (output.dim() - 2), by.shape[-1])
-            return output + by if biased else output * (1 + by)
+            by = shift[owner].to(output.dtype)[:, None]
+            each = output.reshape(len(owner), -1, output.shape[-1])  # OPT has the tokens of all sequences in one row
+            return (each + by if biased else each * (1 + by)).reshape(output.shape)
 
         return change
 
