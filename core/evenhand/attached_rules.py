@@ -10,6 +10,7 @@ from typing import Any
 from evenhand.contributions import DecodingRule
 from evenhand.errors import UsageError
 from evenhand.given_up import GivenUp
+from evenhand.own_way import OWN_CACHE
 from evenhand.replaced_generate import Again, ReplacedGenerate, rules_inside
 from evenhand.rule_application import Change, finishing, token_changes
 
@@ -148,6 +149,8 @@ class Ruled(ReplacedGenerate):
                 return by_beams(plain, model, tokenizer, rules, kwargs, found)
             _demand_kept(asked)
             _demand_own_cache(kwargs)
+            if asked("cache_implementation") or getattr(model.generation_config, "cache_implementation", None):
+                kwargs |= OWN_CACHE
             decoder = Decoder(rules, streamer=kwargs.pop("streamer", None), changes=found)
             return plain(**{**kwargs, "custom_generate": decoder})
         finally:

@@ -16,7 +16,7 @@ from evenhand.errors import UsageError, WrongModelKind
 from evenhand.evaluation_mode import evaluation_mode
 from evenhand.failing_requests import Outcome, demand_answers, hopeless, outcomes
 from evenhand.given_up import GivenUp
-from evenhand.own_way import own_way
+from evenhand.own_way import OWN_CACHE, own_way
 from evenhand.processes import gathered, own_part
 from evenhand.progress import progress
 from evenhand.prompt_texts import prompt_text
@@ -215,7 +215,7 @@ def write_batch(
         options["stopping_criteria"] = stopping(tokenizer, stops, start)
     searched = beams > 1 and bool(rules)
     if (rules or temperature > 0) and not searched:
-        options["custom_generate"] = decoder
+        options |= {"custom_generate": decoder, **OWN_CACHE}
     elif not searched:
         options["logits_processor"] = numbers_only()
         if streamer is not None:

@@ -23,6 +23,9 @@ PLAIN = {
 }
 """One answer to a request, as token ids, each token chosen from the distribution behind the text so far; stop strings
 are found by a criterion of the toolkit, `stop_strings.stopping`."""
+OWN_CACHE = {"cache_implementation": None}
+"""Of a call that the loop with rules answers: it has a cache of its own. One that transformers made would stay empty,
+and a static one would stay on the model, where the next call of `generate`, with rules or without, fails on it."""
 
 
 def own_way(generation_config: Any) -> dict[str, Any]:
