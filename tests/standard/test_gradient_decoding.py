@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -166,6 +167,66 @@ def test_others_who_use_the_model_meanwhile_see_nothing_of_it(
     assert len(seen) == 3 and all(torch.equal(logits, expected) for logits in seen)
 
 
+def test_gradients_and_copies_of_the_model_can_be_taken_meanwhile(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = tiny()
+    families = [[list(tokenizer(t)["input_ids"]) for t in ("The king said that", "The queen said that")]]
+    bins = token_bins(tokenizer, GENDER.bins(names=True), model.get_input_embeddings().num_embeddings)
+    other = tokenizer("Rain fell on the old town", return_tensors="pt")["input_ids"]
+    parameters = list(model.parameters())
+    expected = torch.autograd.grad(model(other, labels=other).loss, parameters)
+    seen, copies = [], []
+    step_down = gradient_decoding.step_down
+
+    def training(*given: Any) -> None:
+        step_down(*given)
+        seen.append(elsewhere(lambda: torch.autograd.grad(model(other, labels=other).loss, parameters)))
+        copies.append(copy.deepcopy(model))
+
+    alone = moved(model, top_norms(model, 1), families, bins, 3, RATE, KL)
+    monkeypatch.setattr(gradient_decoding, "step_down", training)
+    assert torch.equal(moved(model, top_norms(model, 1), families, bins, 3, RATE, KL), alone)
+    assert len(seen) == 3
+    for found in seen:
+        torch.testing.assert_close(found, expected)
+    for one in (model, *copies):
+        assert all(p is m.get_parameter(name) for m in one.modules() for name, p in m.named_parameters(recurse=False))
+        assert all(p.requires_grad for p in one.parameters())
+        assert all(type(m._parameters) is dict for m in one.modules())
+
+
+def kept_for_gradients(model: Any, work: Any) -> tuple[list[Any], int]:
+    """What the gradients of `work()` keep: the shapes of parameters that ask for a gradient of their own, and the
+    bytes of everything that is no parameter."""
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    own, sizes = [], {}
+
+    def pack(kept: torch.Tensor) -> torch.Tensor:
+        storage = kept.untyped_storage()
+        if storage.data_ptr() not in weights:
+            sizes[storage.data_ptr()] = (storage.nbytes(), kept)  # held, so that no other gets its place
+        elif kept.requires_grad:
+            own.append(kept.shape)
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept):
+        work()
+    return own, sum(size for size, _ in sizes.values())
+
+
+def test_nothing_is_kept_for_gradients_of_the_parameters(tiny: Any) -> None:
+    model, tokenizer = tiny()
+    families = [[list(tokenizer(t)["input_ids"]) for t in ("The king said that", "The queen said that")]]
+    bins = token_bins(tokenizer, GENDER.bins(names=True), model.get_input_embeddings().num_embeddings)
+
+    def work() -> Any:
+        return moved(model, top_norms(model, 18), families, bins, 1, RATE, KL)
+
+    assert model.lm_head.weight.requires_grad
+    own, kept = kept_for_gradients(model, work)
+    model.requires_grad_(False)
+    assert (own, kept) == kept_for_gradients(model, work) and own == [] and kept > 0
+
+
 def test_requests_in_several_threads_are_answered_as_one_after_the_other(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     rule = rule_of(run_of(model, tokenizer))
@@ -190,8 +251,8 @@ def test_requests_in_several_threads_are_answered_as_one_after_the_other(tiny: A
 
 
 def traces(model: Any) -> tuple[list[bool], list[str], int]:
-    """What a step might leave on a model: the flags of parameters, exchanged forward passes, hooks."""
-    exchanged = [name for name, module in model.named_modules() if "forward" in vars(module)]
+    """What a step might leave on a model: the flags of parameters, exchanged parts of modules, hooks."""
+    exchanged = [name for name, m in model.named_modules() if "forward" in vars(m) or type(m._parameters) is not dict]
     return [p.requires_grad for p in model.parameters()], exchanged, sum(len(m._forward_hooks) for m in model.modules())
 
 

@@ -43,6 +43,7 @@ from evenhand_sdk import (
 )
 from evenhand_standard.decoding.counterfactual_averaging import EXPECTED, swapped_contexts
 from evenhand_standard.decoding.drawn_groups import MEANING, MOST, DrawnGroups, MostContexts
+from evenhand_standard.decoding.fixed_parameters import fixed_parameters
 from evenhand_standard.decoding.lower_layers import LAYER, LowerLayers
 from evenhand_standard.decoding.model_turns import turn
 from evenhand_standard.decoding.token_edits import TokenEditor
@@ -118,7 +119,7 @@ class GradientDecoding(Mitigation):
             families = {b: [prefixes[b], *map(list, contexts(prefixes[b]))] for b in rows}
             for part in portions(families, TOKENS.get(logits.device.type, TOKENS["cpu"])):
                 chunk = [families[b] for b in part]
-                with turn(model):  # it has one set of norms and flags, whoever is being answered
+                with turn(model):  # it has one set of norms, whoever is being answered
                     change = moved(model, norms, chunk, folds, o.steps, o.learning_rate, o.kl)
                 mixed = logits[part].float() + o.strength * o.fusion * change
                 out[part] = mixed.log_softmax(-1).to(out.dtype)
@@ -170,35 +171,28 @@ def moved(
     """l_d(x) - l_0(x) [rows, V]: `families` has for each row the prefix and then its counterfactuals."""
     import torch
 
-    flags = [(p, p.requires_grad) for p in model.parameters()]
-    try:
-        for p, _ in flags:
-            p.requires_grad_(False)
-        # What is made in inference mode can have no part in a gradient.
-        with (
-            evaluation_mode(model), torch.inference_mode(False), torch.enable_grad(),
-            LowerLayers(model, norms) as lower,
-        ):  # fmt: skip
-            owner = torch.tensor([b for b, family in enumerate(families) for _ in family], device=model.device)
-            first = [sum(len(f) for f in families[:b]) for b in range(len(families))]
-            ids, mask = padded([text for family in families for text in family], model.device)
-            bins = bins.clone() if bins.is_inference() else bins
-            size = {"device": model.device, "requires_grad": True}
-            shifts = [torch.zeros(len(families), n.weight.numel(), **size) for n in norms]
-            start: torch.Tensor | None = None
-            with shifted(norms, shifts, owner):
-                for _ in range(steps):
-                    logp = next_logp(model, ids, mask)
-                    lower.replay()
-                    start = logp[first].detach() if start is None else start
-                    step_down(loss_of(logp, start, families, bins, kl), shifts, learning_rate)
-                with torch.no_grad():
-                    end = next_logp(model, ids, mask)[first]
-            assert start is not None
-            return end - start
-    finally:
-        for p, flag in flags:
-            p.requires_grad_(flag)
+    # What is made in inference mode can have no part in a gradient.
+    with (
+        evaluation_mode(model), torch.inference_mode(False), torch.enable_grad(), fixed_parameters(model),
+        LowerLayers(model, norms) as lower,
+    ):  # fmt: skip
+        owner = torch.tensor([b for b, family in enumerate(families) for _ in family], device=model.device)
+        first = [sum(len(f) for f in families[:b]) for b in range(len(families))]
+        ids, mask = padded([text for family in families for text in family], model.device)
+        bins = bins.clone() if bins.is_inference() else bins
+        size = {"device": model.device, "requires_grad": True}
+        shifts = [torch.zeros(len(families), n.weight.numel(), **size) for n in norms]
+        start: torch.Tensor | None = None
+        with shifted(norms, shifts, owner):
+            for _ in range(steps):
+                logp = next_logp(model, ids, mask)
+                lower.replay()
+                start = logp[first].detach() if start is None else start
+                step_down(loss_of(logp, start, families, bins, kl), shifts, learning_rate)
+            with torch.no_grad():
+                end = next_logp(model, ids, mask)[first]
+        assert start is not None
+        return end - start
 
 
 def loss_of(
