@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -144,6 +145,99 @@ def test_closing_a_stream_ends_the_writing_and_frees_the_caches() -> None:
     assert threading.active_count() == threads
     assert not [name for name, module in model.named_modules() if "forward" in vars(module)]
     assert generate(model, tokenizer, [REQUEST], title=None)[0].text  # the model works as before
+
+
+class Passes:
+    """Counts forward passes; in the one of number `at`, `then` is called."""
+
+    def __init__(self, model: Any, at: int, then: Callable[[], object]) -> None:
+        self.count, self.at, self.then = 0, at, then
+        model.generation_config.eos_token_id = None
+        model.register_forward_pre_hook(self)
+
+    def __call__(self, module: Any, args: Any) -> None:
+        self.count += 1
+        if self.count == self.at:
+            self.then()
+
+
+LONG = Request(prompt="The nurse said that she", max_new_tokens=200)
+
+
+@pytest.mark.parametrize("ruled", [False, True])
+def test_a_stream_can_be_closed_while_another_thread_waits_for_its_next_piece(ruled: bool) -> None:
+    model, tokenizer = tiny_causal()
+    threads = threading.active_count()
+    stream = streamed(model, tokenizer, LONG, rules=[told(tokenizer)] if ruled else [])
+    inside, go_on = threading.Event(), threading.Event()
+    passes = Passes(model, 7, lambda: (inside.set(), go_on.wait(60)))
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.extend(stream))
+    closers = [threading.Thread(target=stream.close) for _ in range(2)]
+    reader.start()
+    assert inside.wait(60)
+    for closer in closers:
+        closer.start()
+        closer.join(0.2)
+        assert closer.is_alive()  # until nothing is written any more
+    go_on.set()
+    for thread in (reader, *closers):
+        thread.join(60)
+    assert passes.count == 7 and threading.active_count() == threads
+    assert read and list(stream) == [] and stream.response is None
+    stream.close()
+
+
+def test_closing_a_stream_ends_what_a_rule_around_requests_has_written() -> None:
+    model, tokenizer = tiny_causal()
+    asked: list[int] = []
+
+    def around(request: Request, ask: Any) -> Response:
+        for _ in range(3):
+            asked.append(1)
+            found: Response = ask(request)
+        return found
+
+    stream = streamed(model, tokenizer, LONG, rules=[DecodingRule(name="thrice", around=around)])
+    passes = Passes(model, 205, lambda: stream.close())
+    assert list(stream) == [] and stream.response is None
+    assert len(asked) == 2 and passes.count == 205  # an answer, and five tokens of another
+
+
+def test_a_stream_that_is_closed_before_it_is_read_is_never_written() -> None:
+    model, tokenizer = tiny_causal()
+    passes = Passes(model, 0, lambda: None)
+    stream = streamed(model, tokenizer, LONG)
+    stream.close()
+    assert list(stream) == [] and passes.count == 0
+
+
+def test_a_with_closes_a_stream_at_its_end() -> None:
+    model, tokenizer = tiny_causal()
+    passes = Passes(model, 0, lambda: None)
+    threads = threading.active_count()
+    with streamed(model, tokenizer, LONG) as stream:
+        assert next(stream)
+    assert threading.active_count() == threads and passes.count < 200
+    assert list(stream) == []
+    with streamed(model, tokenizer, REQUEST) as stream:
+        whole = "".join(stream)
+    assert stream.response is not None and stream.response.text == whole
+
+
+def test_several_threads_may_read_one_stream() -> None:
+    model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = None
+    stream = streamed(model, tokenizer, REQUEST)
+    read: list[str] = []
+    readers = [threading.Thread(target=lambda: read.extend(stream), daemon=True) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(60)
+        assert not reader.is_alive()
+    [whole] = generate(model, tokenizer, [REQUEST], title=None)
+    assert sorted("".join(read)) == sorted(whole.text) and stream.response == whole
 
 
 def test_an_error_is_raised_where_the_next_piece_is_asked_for() -> None:

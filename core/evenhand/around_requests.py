@@ -72,7 +72,7 @@ def in_step(works: Sequence[Work], answer: Answer) -> list[Response]:
             strand.end()
 
 
-def _as_here() -> Callable[[], contextlib.AbstractContextManager[Any]]:
+def as_here() -> Callable[[], contextlib.AbstractContextManager[Any]]:
     """What torch keeps by thread, gradients and the number format of autocast, as it is in this one; for another."""
     torch = sys.modules.get("torch")
     if torch is None:
@@ -109,7 +109,7 @@ class _Strand:
         self.ending = False
         self.turn, self.paused = threading.Event(), threading.Event()
         # Settings of the caller, such as the bar in which progress is shown, hold in the thread, too.
-        context, alike = contextvars.copy_context(), _as_here()
+        context, alike = contextvars.copy_context(), as_here()
 
         def run() -> None:
             with alike():

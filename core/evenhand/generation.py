@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evenhand.around_requests import answered
+from evenhand.closing import closing
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.evaluation_mode import evaluation_mode
@@ -192,6 +193,7 @@ def write_batch(
     `given` are the requests that rules around them have made these of. With `beams`, all are of one length.
     """
     import torch
+    from transformers import StoppingCriteriaList
 
     from evenhand.attached_rules import by_beams
     from evenhand.decoding_loop import Decoder
@@ -211,8 +213,9 @@ def write_batch(
         options |= {"temperature": None, "top_k": None, "top_p": None}
     options |= own_way(model.generation_config)
     start = inputs["input_ids"].shape[1]
-    if stops := all_stops(model.generation_config, stops):
-        options["stopping_criteria"] = stopping(tokenizer, stops, start)
+    stops = all_stops(model.generation_config, stops)
+    if criteria := [*stopping(tokenizer, stops, start), *closing()]:
+        options["stopping_criteria"] = StoppingCriteriaList(criteria)
     searched = beams > 1 and bool(rules)
     if (rules or temperature > 0) and not searched:
         options |= {"custom_generate": decoder, **OWN_CACHE}

@@ -58,13 +58,15 @@ def ended(tokenizer: Any, ids: list[int], stops: Sequence[str]) -> Ended:
     return Ended(str(tokenizer.decode(ids, skip_special_tokens=True)), ids, len(ids), stopped=False)
 
 
-def stopping(tokenizer: Any, stops: Sequence[str], start: int) -> Any:
+def stopping(tokenizer: Any, stops: Sequence[str], start: int) -> list[Any]:
     """The criterion of transformers that ends a row whose answer, behind `start` tokens of its prompt, has one of them.
 
-    Not that of transformers for `stop_strings`, which looks at the prompt, too.
+    Not that of transformers for `stop_strings`, which looks at the prompt, too. Without such texts there is none.
     """
+    if not stops:
+        return []
     import torch
-    from transformers import StoppingCriteria, StoppingCriteriaList
+    from transformers import StoppingCriteria
 
     class AtText(StoppingCriteria):  # type: ignore[misc]
         def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
@@ -72,4 +74,4 @@ def stopping(tokenizer: Any, stops: Sequence[str], start: int) -> Any:
             found = [first_stop(text, stops) is not None for text in texts]
             return torch.tensor(found, dtype=torch.bool, device=input_ids.device)
 
-    return StoppingCriteriaList([AtText()])
+    return [AtText()]

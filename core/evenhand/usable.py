@@ -107,8 +107,8 @@ class Usable:
         """What `generate` gives, in pieces, as it is written; at its end the stream's `response` is the whole answer
         with the record of what the rules did to it.
 
-        It is written to its end whether or not it is read, until it is closed: `stream.close()`, or the end of a `for`
-        over a stream that nothing else holds.
+        It is written to its end whether or not it is read, until it is closed: by `stream.close()` in any thread, at
+        the end of a `with`, or at that of a `for` over a stream that nothing else holds.
         A rule around whole requests may change all of an answer: with one there is one piece, when it is done.
         """
         from evenhand.contributions import Request
