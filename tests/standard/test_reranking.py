@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evenhand.generation import generate
-from evenhand_sdk import Ask, Request, Response, UsageError, load_axis
+from evenhand_sdk import Ask, Request, RequestChange, Response, TokenChange, UsageError, load_axis
 from evenhand_standard.decoding.candidates import Rated, rated, sampled
 from evenhand_standard.decoding.quotas import chosen, distance
 from evenhand_standard.decoding.reranking import Reranking, balanced_set, best_of
@@ -218,6 +219,37 @@ def test_a_set_is_one_answer_a_line_and_the_record_has_the_counts() -> None:
     assert change.facts == {
         "answers": 4, "drawn": {"male": 3, "female": 1}, "given": {"male": 1, "female": 1}, "distance": 0.0,
     }  # fmt: skip
+
+
+def test_the_record_of_a_set_is_of_the_answers_that_are_given() -> None:
+    def change(position: int, after: str) -> TokenChange:
+        return TokenChange(position=position, rule="mixed", before="x", after=after, total_variation=0.5)
+
+    def drawn(text: str, ids: tuple[int, ...], *places: int, after: str = " she") -> Response:
+        asked = RequestChange(rule="told", what="prompt", before="Say", after="Please say")
+        own = RequestChange(rule="put", what="rewriting", before=text.upper(), after=text)
+        changes = tuple(change(place, after) for place in places)
+        return replace(answer(text), token_ids=ids, changes=changes, request_changes=(asked, own))
+
+    texts = [
+        drawn(" he is late", (1, 2, 3), 0, after=" none"),
+        drawn(" he left", (4, 5), 1, 2, after=" he"),  # the last one in its end
+        drawn(" she left", (6, 7, 8), 0, 3),
+    ]
+    found = [Rated(each, -fluency, 0.0) for each, fluency in zip(texts, (3.0, 1.0, 1.0), strict=True)]
+    target = {"female": 1.0, "male": 1.0}
+    response = balanced_set("r", found, 2, GENDER, target)
+    assert response.text == "he left\nshe left" and response.token_ids == (4, 5, 6, 7, 8)
+    assert response.changes == (change(1, " he"), change(2, " she"), change(5, " she"))
+    assert [(c.rule, c.before) for c in response.request_changes] == [
+        ("told", "Say"), ("put", " HE LEFT"), ("put", " SHE LEFT"), ("r", "he is late\nhe left"),
+    ]  # fmt: skip
+    alone = balanced_set("r", found[1:2], 2, GENDER, target)
+    assert (alone.token_ids, alone.changes) == (texts[1].token_ids, texts[1].changes)
+    # An endpoint gives words, of which nobody knows where they are among tokens.
+    wordwise = [replace(r, answer=replace(r.answer, token_ids=())) for r in found]
+    assert balanced_set("r", wordwise, 2, GENDER, target).changes == ()
+    assert balanced_set("r", wordwise[1:2], 2, GENDER, target).changes == texts[1].changes
 
 
 def test_a_quota_draws_again_where_answers_are_equal_and_says_what_is_missing(tiny: Any, run_of: Any) -> None:

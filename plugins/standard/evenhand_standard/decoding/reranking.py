@@ -29,6 +29,7 @@ from evenhand_sdk import (
     Response,
     RunContext,
     StrengthOptions,
+    TokenChange,
     UsageError,
     hookimpl,
     load_axis,
@@ -235,7 +236,7 @@ def balanced_set(rule: str, found: Sequence[Rated], k: int, axis: Axis, target: 
     fluency = [max(r.fluency, -1e9) for r in found]
     places = chosen(groups, fluency, k, target)
     one_line = [" ".join(found[i].answer.text.split()) for i in places]
-    text, first = "\n".join(one_line), found[0].answer
+    text, given = "\n".join(one_line), joined([found[i].answer for i in places])
     plain = "\n".join(" ".join(r.answer.text.split()) for r in found[:k])
     picked = [groups[i] for i in places]
     named = {g: n for g, n in shares(picked).items() if g != "none"}
@@ -246,7 +247,32 @@ def balanced_set(rule: str, found: Sequence[Rated], k: int, axis: Axis, target: 
     if len(places) < k:
         facts["missing"] = k - len(places)
     change = RequestChange(rule=rule, what="choice", before=plain, after=text, facts=facts)
-    return replace(first, text=text, request_changes=(*first.request_changes, change))
+    return replace(given, text=text, request_changes=(*given.request_changes, change))
+
+
+def joined(answers: Sequence[Response]) -> Response:
+    """One answer with the record of several: their tokens one behind the other, and what was changed in these.
+
+    What a rule has changed in the end of an answer, behind its tokens, is only kept of the last one: in the others it
+    has no place among the tokens. So answers of an endpoint, which have no tokens, have no changes when there are
+    several.
+    """
+    tokens: list[int] = []
+    changes: list[TokenChange] = []
+    around: list[RequestChange] = []
+    for number, answer in enumerate(answers, start=1):
+        last, count = number == len(answers), len(answer.token_ids)
+        whole = last and (bool(count) or number == 1)
+        kept = [c for c in answer.changes if whole or c.position < count]
+        changes += [replace(c, position=len(tokens) + c.position) for c in kept]
+        tokens += answer.token_ids
+        around += [c for c in answer.request_changes if c not in around]
+    first = answers[0]
+    notes = first.notes if len(answers) == 1 else {}
+    return Response(
+        request=first.request, text="", token_ids=tuple(tokens), changes=tuple(changes), request_changes=tuple(around),
+        notes=notes,
+    )  # fmt: skip
 
 
 def _shown(value: float) -> float | None:
