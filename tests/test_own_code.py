@@ -221,7 +221,7 @@ def test_every_example_of_the_manual_runs(
     """docs/python.md from top to bottom, on a tiny model."""
     page = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 11 == page.count("```python")
+    assert len(blocks) == 12 == page.count("```python")
     monkeypatch.chdir(tmp_path)
     model, tokenizer = tiny_causal()
     names: dict[str, Any] = {"model": model, "tokenizer": tokenizer, "texts": TEXTS * 2}

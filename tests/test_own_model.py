@@ -12,8 +12,9 @@ from datasets import Dataset
 
 import evenhand
 from evenhand import proofs
-from evenhand.contributions import Aggregator, LossTerm
+from evenhand.contributions import Aggregator, LossTerm, Request
 from evenhand.errors import NoEffect, NotPortable, PluginFault, UsageError, WrongModelKind
+from evenhand.usable import Usable
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 from evenhand_standard.architecture.selective_update import SelectiveUpdate
 from evenhand_standard.architecture.weight_interpolation import WeightInterpolation
@@ -139,6 +140,25 @@ def test_rules_that_the_models_own_generate_cannot_have_are_not_left_out_without
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         evenhand.decode_with(model, tokenizer, [Turn(), AnswerRewriting(strength=1.0)]).undo()
+
+
+def test_what_decode_with_gives_is_asked_as_a_finished_model_is() -> None:
+    model, tokenizer = tiny_causal()
+    request = Request(prompt="The nurse said", max_new_tokens=6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        decoding = evenhand.decode_with(model, tokenizer, [Turn(), ("prompt-intervention", {})])
+    with decoding:
+        [answer] = decoding.answer([request], seed=3)
+        text = decoding.generate(request, seed=3)
+        with decoding.stream("The nurse said", max_new_tokens=6, seed=3) as stream:
+            pieces = list(stream)
+    assert {change.rule for change in answer.changes} == {"own-turn"}
+    assert [change.what for change in answer.request_changes] == ["prompt"]
+    assert text == answer.text and pieces == [text]
+    assert stream.response is not None and stream.response.changes == answer.changes
+    for name in ("generate", "answer", "stream"):
+        assert getattr(Usable, name) is getattr(type(decoding), name)
 
 
 def test_two_decodings_at_once_are_refused() -> None:

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from evenhand.contributions import Artifact, DecodingRule, Kind, ModelTransform, Request
+from evenhand.answering import Answering
+from evenhand.contributions import Artifact, DecodingRule, Kind, ModelTransform
 from evenhand.errors import NotPortable, PluginFault, UsageError, WrongModelKind
 from evenhand.filling import RULES, attached, fill
 from evenhand.guard import describe
@@ -159,8 +160,12 @@ def apply(
 
 
 # ------------------------------------------------------------------------------------------------------ decoding
-class Decoding:
-    """Decoding rules in force on a model; made by `decode_with`, and undone at the end of its `with` or by `undo`."""
+class Decoding(Answering):
+    """Decoding rules in force on a model; made by `decode_with`, and undone at the end of its `with` or by `undo`.
+
+    `generate`, `answer` and `stream` have all of them, also those around whole requests, which `model.generate` cannot
+    have.
+    """
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule], kind: Kind) -> None:
         from evenhand import filling
@@ -193,30 +198,6 @@ class Decoding:
                     stacklevel=3,
                 )
             model.generate.evenhand_rules = self.rules
-
-    def generate(
-        self,
-        prompts: str | Request | Sequence[str | Request],
-        *,
-        max_new_tokens: int = 40,
-        temperature: float = 0.0,
-        seed: int = 0,
-        chat: bool = False,
-        num_beams: int = 1,
-        stop_strings: str | Sequence[str] = (),
-    ) -> Any:
-        """The continuation of a prompt, or a list of those of several; also with rules that wrap whole requests, which
-        `model.generate` cannot have. The arguments are those of `evenhand.load(run).generate`."""
-        from evenhand.generation import generate
-        from evenhand.sound_requests import requests_of
-
-        requests = requests_of(prompts, max_new_tokens=max_new_tokens, chat=chat)
-        # The rules are passed on; the loop must not meet those of `model.generate` again.
-        found = generate(
-            self.model, self.tokenizer, requests, rules=self.rules, temperature=temperature, seed=seed,
-            num_beams=num_beams, stop_strings=stop_strings,
-        )  # fmt: skip
-        return found[0].text if isinstance(prompts, str | Request) else [answer.text for answer in found]
 
     def fill(self, texts: str | Sequence[str], *, k: int = 5) -> Any:
         """Masked models: the k likeliest words at the mask of a text, or such a list for each of several."""

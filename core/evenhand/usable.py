@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenhand.answering import Answering
 from evenhand.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from evenhand.contributions import Request, Response
     from evenhand.replaced_generate import Again
-    from evenhand.streaming import Stream
     from evenhand.text_pipeline import TextGeneration
 
 
@@ -28,7 +25,7 @@ def load_result(folder: Path | str, *, dtype: str = "auto", device: str = "cpu",
     return Usable(loaded.model, loaded.tokenizer, finished.rules, loaded.info.kind, again=finished.again)
 
 
-class Usable:
+class Usable(Answering):
     """A finished model: `model` and `tokenizer` (it unpacks into both), `generate` for plain text, `fill` for masks."""
 
     def __init__(self, model: Any, tokenizer: Any, rules: list[Any], kind: str, again: Again | None = None) -> None:
@@ -52,75 +49,6 @@ class Usable:
 
     def __iter__(self) -> Any:
         return iter((self.model, self.tokenizer))
-
-    def generate(
-        self,
-        prompts: str | Request | Sequence[str | Request],
-        *,
-        max_new_tokens: int = 40,
-        temperature: float = 0.0,
-        seed: int = 0,
-        chat: bool = False,
-        num_beams: int = 1,
-        stop_strings: str | Sequence[str] = (),
-    ) -> Any:
-        """Continue a prompt, or each of several, with the run's decoding rules; gives the new text only.
-
-        `temperature` 0 is greedy; above, the same prompt and `seed` give the same text. `chat` puts the prompt into the
-        tokenizer's chat template. `num_beams` search for the likeliest answer, without sampling. An answer ends before
-        the first of `stop_strings`.
-
-        A `Request` says its own `max_new_tokens` and, in its `meta`, whether it is one of a chat and what rules and
-        steps shall do for it.
-        """
-        from evenhand.contributions import Request
-        from evenhand.sound_requests import requests_of
-
-        requests = requests_of(prompts, max_new_tokens=max_new_tokens, chat=chat)
-        how: dict[str, Any] = {"num_beams": num_beams, "stop_strings": stop_strings}
-        texts = [r.text for r in self.answer(requests, temperature=temperature, seed=seed, **how)]
-        return texts[0] if isinstance(prompts, str | Request) else texts
-
-    def answer(
-        self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0,
-        num_beams: int = 1, stop_strings: str | Sequence[str] = (),
-    ) -> list[Response]:  # fmt: skip
-        """Answers with the record of what the rules did to each; the arguments are those of `generate`."""
-        from evenhand.generation import generate
-
-        how: dict[str, Any] = {
-            "temperature": temperature, "top_p": top_p, "seed": seed, "num_beams": num_beams,
-            "stop_strings": stop_strings,
-        }  # fmt: skip
-        return generate(self.model, self.tokenizer, requests, rules=self.rules, **how)
-
-    def stream(
-        self,
-        prompt: str | Request,
-        *,
-        max_new_tokens: int = 40,
-        temperature: float = 0.0,
-        seed: int = 0,
-        chat: bool = False,
-        stop_strings: str | Sequence[str] = (),
-    ) -> Stream:
-        """What `generate` gives, in pieces, as it is written; at its end the stream's `response` is the whole answer
-        with the record of what the rules did to it.
-
-        It is written to its end whether or not it is read, until it is closed: by `stream.close()` in any thread, at
-        the end of a `with`, or at that of a `for` over a stream that nothing else holds.
-        A rule around whole requests may change all of an answer: with one there is one piece, when it is done.
-        """
-        from evenhand.contributions import Request
-        from evenhand.streaming import streamed
-
-        request = (
-            prompt
-            if isinstance(prompt, Request)
-            else Request(prompt=prompt, max_new_tokens=max_new_tokens, meta={"chat": chat})
-        )
-        how: dict[str, Any] = {"temperature": temperature, "seed": seed, "stop_strings": stop_strings}
-        return streamed(self.model, self.tokenizer, request, rules=self.rules, **how)
 
     def pipeline(self) -> TextGeneration:
         """An object with the interface of transformers' text-generation pipeline, with all decoding rules."""
