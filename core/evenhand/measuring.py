@@ -185,12 +185,13 @@ def identity_of(
 
 
 ENGINE = (
-    "around_requests", "attached_rules", "decoding_loop", "decoding_reader", "entering", "evaluation_mode",
-    "failing_requests", "fast_products", "filling", "finite_logits", "generation", "given_up", "laid_out",
-    "measured", "memory_errors", "model_insides", "own_way", "pairs", "positions", "processes", "processor",
-    "prompt_texts", "ready_masks", "replaced_generate", "request_settings", "rule_application", "rule_contexts",
-    "rule_processor", "scored_text", "scoring", "scoring_continuations", "scoring_forward", "scoring_gold",
-    "scoring_packing", "scoring_precision", "scoring_rules", "sound_requests", "special_tokens", "stop_strings",
+    "around_requests", "attached_rules", "closing", "decoding_loop", "decoding_reader", "entering",
+    "evaluation_mode", "failing_requests", "fast_products", "filling", "finite_logits", "generation", "given_up",
+    "laid_out", "measured", "memory_errors", "model_insides", "own_way", "pairs", "positions", "processes",
+    "processor", "prompt_texts", "ready_masks", "replaced_generate", "request_settings", "rule_application",
+    "rule_contexts", "rule_processor", "scored_text", "scoring", "scoring_continuations", "scoring_forward",
+    "scoring_gold", "scoring_packing", "scoring_precision", "scoring_rules", "sound_requests", "special_tokens",
+    "stop_strings",
 )  # fmt: skip
 """The modules of the core that decide a score."""
 
