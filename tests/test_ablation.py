@@ -323,11 +323,15 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch, count: int, ow
     assert os.environ["OMP_NUM_THREADS"] == threads
 
 
-def test_one_that_meets_an_error_stops_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first worker ends with an error; the second would sleep for a minute."""
+@pytest.mark.parametrize("failing", [1, 2])
+def test_one_that_meets_an_error_stops_the_others(
+    failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is not the first of them; the other one would sleep for a minute."""
     module = tmp_path / "evenhand_pretended.py"
     module.write_text(
-        "import os, sys, time\ntry:\n    os.mkdir('first')\nexcept FileExistsError:\n    time.sleep(60)\nsys.exit(5)\n"
+        f"import os, sys, time\nif not os.readlink('/proc/self/fd/1').endswith('{failing}.log'):\n"
+        "    time.sleep(60)\nsys.exit(5)\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -39,7 +39,9 @@ def read_artifact(folder: Path) -> Artifact | None:
     if not folder.is_dir() or damage(folder):
         return None
     meta = json.loads((folder / "meta.json").read_text())
-    return Artifact(tensors=load_file(folder / "tensors.safetensors"), meta=meta)
+    # As they lie in the file, tensors may begin anywhere; on some processors a product's last bits depend on where.
+    tensors = {name: tensor.clone() for name, tensor in load_file(folder / "tensors.safetensors").items()}
+    return Artifact(tensors=tensors, meta=meta)
 
 
 def demand_artifact(folder: Path) -> Artifact:

@@ -50,8 +50,8 @@ def work_together(count: int, command: Sequence[str], folder: Path, *, total: in
                 line, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
             workers.append(made)
-        while any(w.poll() is None for w in workers):
-            if any((w.returncode or 0) > 0 for w in workers):
+        while None in (codes := [w.poll() for w in workers]):  # each is asked: one may have failed behind another
+            if any((code or 0) > 0 for code in codes):
                 break
             now = _finished(folder)
             shown.advance(now - shown.done)
