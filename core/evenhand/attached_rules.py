@@ -11,8 +11,9 @@ from evenhand.contributions import DecodingRule
 from evenhand.errors import UsageError
 from evenhand.given_up import GivenUp
 from evenhand.own_way import OWN_CACHE
-from evenhand.replaced_generate import Again, ReplacedGenerate, rules_inside
+from evenhand.replaced_generate import Again, ReplacedGenerate, replaced, rules_inside
 from evenhand.rule_application import Change, finishing, token_changes
+from evenhand.saved_without import CAUSAL, tell_when_saved
 
 OTHER_WAYS = {
     "assistant_model": "with an assistant model",
@@ -111,6 +112,7 @@ def attach(model: Any, tokenizer: Any, rules: Sequence[DecodingRule], again: Aga
     """
     if inside := rules_inside(rules):
         model.generate = Ruled(model, model.generate, inside, tokenizer=tokenizer, again=again)
+        tell_when_saved(model, ", ".join(rule.name for rule in inside), replaced, CAUSAL)
 
 
 class Ruled(ReplacedGenerate):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import DecodingRule
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.replaced_generate import Again, without_rules
+from evenhand.saved_without import MASKED, tell_when_saved
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,13 @@ def attach(model: PreTrainedModel, tokenizer: Any, rules: Sequence[DecodingRule]
     pass that comes to a mask: what a rule makes has no gradient. `again` makes the rules for a model that is read from
     a pickle; without it, that one follows none and says so.
     """
+    tell_when_saved(model, ", ".join(rule.name for rule in rules), following, MASKED)
     return model.register_forward_hook(_Following(model, tokenizer, rules, again), with_kwargs=True)
+
+
+def following(model: Any) -> bool:
+    """Whether the forward pass of a masked model follows rules, or will: a copy makes them when it is first asked."""
+    return any(isinstance(hook, _Following) for hook in model._forward_hooks.values())
 
 
 class _Following:

@@ -13,6 +13,7 @@ from evenhand.filling import RULES, attached, fill
 from evenhand.guard import describe
 from evenhand.own_code import Given, OwnSteps, seeded
 from evenhand.proofs import FOLD_FAULT, fold_proof, output_proof, probe_logits
+from evenhand.saved_without import tell_no_more
 
 if TYPE_CHECKING:
     import torch
@@ -207,8 +208,11 @@ class Decoding(Answering):
         """Give the model its own `generate`, or forward pass, back; a second time does nothing."""
         if self._hook is not None:
             self._hook.remove()
+            if not attached(self.model):
+                tell_no_more(self.model)
         elif self.rules and active_rules(self.model) is self.rules:
             del self.model.generate
+            tell_no_more(self.model)
 
     def __enter__(self) -> Self:
         return self

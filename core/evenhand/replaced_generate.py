@@ -13,6 +13,7 @@ from types import MethodType
 from typing import Any
 
 from evenhand.contributions import DecodingRule
+from evenhand.saved_without import tell_no_more
 
 Again = Callable[[Any, Any], Sequence[DecodingRule]]
 """Model and tokenizer -> all rules of a recipe, made for this model. Copied and pickled with the model."""
@@ -64,6 +65,11 @@ class ReplacedGenerate:
         return _of_a_copy, (type(self), self.model, self.tokenizer, self.again, self._other)
 
 
+def replaced(model: Any) -> bool:
+    """Whether a model's `generate` decodes with rules, or will: a copy makes them when it is first asked."""
+    return isinstance(vars(model).get(GENERATE), ReplacedGenerate)
+
+
 def _of_a_copy(
     kind: type[ReplacedGenerate], model: Any, tokenizer: Any, again: Again, other: Callable[..., Any] | None
 ) -> ReplacedGenerate:
@@ -93,6 +99,7 @@ class WithoutRules:
         """Give the copy its own `generate`, where this stands in its place still."""
         if vars(self.model).get(GENERATE) is self:
             del self.model.generate
+            tell_no_more(self.model)
             if self.other is not None:
                 self.model.generate = self.other
 
