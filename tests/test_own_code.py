@@ -37,6 +37,15 @@ def test_a_plugin_is_an_object_a_class_a_name_or_a_name_with_options() -> None:
     ]
 
 
+def test_the_training_of_recipes_is_no_plugin() -> None:
+    with pytest.raises(UnknownPlugin) as error:
+        configured(["train"])
+    assert str(error.value).splitlines() == [
+        "'train' is no plugin but the toolkit's own training, a step of recipes",
+        "  leave it out, or train with evenhand.train(model, tokenizer, dataset, plugins)",
+    ]
+
+
 LOAD = "  load it first: transformers.AutoModelForCausalLM.from_pretrained(NAME), or evenhand.load(RUN).model"
 TOKENIZER = "  give the model's own one: transformers.AutoTokenizer.from_pretrained(NAME)"
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import evenhand
@@ -310,6 +311,22 @@ def test_a_step_that_changes_the_model_is_refused_at_an_endpoint(server: Server)
         "plugin 'attention-temperature': it takes part in architecture, not in decoding\n"
         "  leave it out: an endpoint answers with a model that nothing here can change"
     )
+
+
+def test_nothing_is_trained_on_an_endpoint(server: Server) -> None:
+    with pytest.raises(UsageError) as caught:
+        evenhand.connect(recipe(server, {"use": "prompt-intervention"}, {"use": "train"}))
+    assert str(caught.value) == (
+        "model.endpoint: nothing can be trained on an endpoint, which gives answers and keeps its model\n"
+        '  leave out the step with use = "train", or name a model that is loaded here'
+    )
+    assert server.seen == []
+
+
+def test_the_length_of_an_answer_may_be_of_any_integer_type(server: Server) -> None:
+    server.reply = lambda path, body: {"choices": [{"message": {"content": "Rain fell"}}]}
+    evenhand.connect(recipe(server)).generate("Tell me", max_new_tokens=np.int64(3))
+    assert server.seen[-1][1]["max_tokens"] == 3
 
 
 @pytest.mark.parametrize("step", [{"use": "self-debias"}, {"use": "counterfactual-averaging"}, {"use": "reranking"}])

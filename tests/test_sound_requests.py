@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
@@ -33,6 +34,8 @@ STRICT = (
         ({"max_new_tokens": 2.5}, "max_new_tokens is 2.5, not a whole number"),
         ({"temperature": -1.0}, "the temperature is -1.0"),
         ({"temperature": float("nan")}, "the temperature is nan"),
+        ({"temperature": 1e-310}, "the temperature is 1e-310, and logits divided by that are no finite numbers"),
+        ({"max_new_tokens": np.bool_(True)}, f"max_new_tokens is {np.bool_(True)!r}, not a whole number"),
         ({"seed": "x"}, "the seed is 'x', and must be a whole number of at most 63 bits"),
         ({"seed": 2**63}, "the seed is 9223372036854775808, and must be a whole number of at most 63 bits"),
         ({"prompt": "a \ud800 b"}, "the prompt has half a character (a surrogate without its other half)"),
@@ -52,6 +55,24 @@ def test_a_request_that_cannot_be_answered_is_told_and_costs_the_others_nothing(
         generate(model, tokenizer, [GOOD, bad, GOOD])
     assert str(caught.value).splitlines()[0] == f"generate: {what}"
     assert [a and a.text for a in caught.value.answers] == [plain.text, None, plain.text]
+
+
+@pytest.mark.parametrize("number", [np.int64(3), np.uint8(3), torch.tensor(3)])
+def test_a_whole_number_may_be_of_any_integer_type(number: Any) -> None:
+    model, tokenizer = tiny_causal()
+    usable = Usable(model, tokenizer, [], "causal")
+    three = usable.generate("Rain fell", max_new_tokens=3)
+    assert usable.generate("Rain fell", max_new_tokens=number) == three
+    assert "".join(usable.stream("Rain fell", max_new_tokens=number)) == three
+    searched = usable.generate("Rain fell", max_new_tokens=number, num_beams=number)
+    assert searched == usable.generate("Rain fell", max_new_tokens=3, num_beams=3)
+
+
+def test_a_temperature_by_which_logits_can_be_divided_is_taken() -> None:
+    model, tokenizer = tiny_causal()
+    [greedy] = generate(model, tokenizer, [GOOD], temperature=0.0)
+    [sampled] = generate(model, tokenizer, [GOOD], temperature=1e-30)
+    assert sampled.text == greedy.text
 
 
 @pytest.mark.parametrize(

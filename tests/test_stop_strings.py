@@ -87,6 +87,10 @@ def test_the_first_of_several_stop_strings_counts() -> None:
     assert ended(Letters(), ["abcd", "ef"], ["d", "b", "e"]).text == "a"
 
 
+def test_no_stop_strings_may_be_none_as_in_transformers() -> None:
+    assert stop_texts(None) == ()
+
+
 @pytest.mark.parametrize("given", [[""], [3], 3, ["a", None]])
 def test_what_is_no_stop_string_is_refused(given: Any) -> None:
     with pytest.raises(UsageError) as caught:

@@ -107,6 +107,12 @@ class Catalogue:
             return UnknownPlugin(what + near, known=known, do=f"pip install {distribution}")
         if name in KNOWN_PLUGINS:
             return self._absent(name, f"plugin {name!r} is not installed", known)
+        if name == BUILT_IN:
+            return UnknownPlugin(
+                f"{name!r} is no plugin but the toolkit's own training, a step of recipes",
+                known=known,
+                do="leave it out, or train with evenhand.train(model, tokenizer, dataset, plugins)",
+            )
         what = f"no plugin is called {name!r}"
         match = near_match(name, [*self.names(), *KNOWN_PLUGINS, BUILT_IN])
         if match:

@@ -65,7 +65,7 @@ def generate(
     """
     demand_sampling(temperature, top_p, seed)
     demand_batches(batch_size)
-    demand_beams(num_beams, temperature)
+    num_beams = demand_beams(num_beams, temperature)
     stops = stop_texts(stop_strings)
     if isinstance(model, RemoteModel):
         demand_remote(num_beams, stops)

@@ -109,7 +109,7 @@ class RemoteModel:
         from evenhand.prompt_texts import ROLES
 
         demand_sound(request)
-        whole: dict[str, Any] = {"model": self.name, "max_tokens": request.max_new_tokens}
+        whole: dict[str, Any] = {"model": self.name, "max_tokens": int(request.max_new_tokens)}
         if not request.meta.get("chat"):
             if request.turns:
                 what = 'the request has earlier turns, and is none of a chat: set `meta={"chat": True}`'
@@ -243,6 +243,7 @@ def connect(recipe: Recipe | str | Path | Mapping[str, Any], *, overrides: Seque
     Raises UsageError for a recipe without an endpoint, or with a step that needs a model that is loaded here.
     """
     from evenhand.api import recipe_of
+    from evenhand.discovery import BUILT_IN
     from evenhand.own_code import OwnSteps
     from evenhand.remote_client import Client
 
@@ -259,6 +260,12 @@ def connect(recipe: Recipe | str | Path | Mapping[str, Any], *, overrides: Seque
             "the recipe names no endpoint",
             where="evenhand.connect",
             do='add endpoint = "http://HOST:PORT/v1" to [model]',
+        )
+    if any(step.use == BUILT_IN and step.active is not False for step in found.steps):
+        raise UsageError(
+            "nothing can be trained on an endpoint, which gives answers and keeps its model",
+            where="model.endpoint",
+            do=f'leave out the step with use = "{BUILT_IN}", or name a model that is loaded here',
         )
     client = Client(section.endpoint, section.endpoint_key, timeout=section.endpoint_timeout)
     model = RemoteModel(client, section.name, top=section.endpoint_top)

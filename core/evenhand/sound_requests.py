@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
 from evenhand.contributions import Request
 from evenhand.errors import UsageError
 
+LEAST_TEMPERATURE = 1e-30
+"""Below it, what logits are divided by is so small that in float32 the quotients are no numbers any more."""
+
+
+def whole(value: object) -> int | None:
+    """A whole number of any integer type, as Python's own; None for what is none."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
 
 def demand_sound(request: Request) -> None:
     """Raises UsageError for a request that no model could answer."""
-    if isinstance(request.max_new_tokens, bool) or not isinstance(request.max_new_tokens, int):
+    number = whole(request.max_new_tokens)
+    if number is None:
         what = f"max_new_tokens is {request.max_new_tokens!r}, not a whole number"
         raise UsageError(what, where="generate")
-    if request.max_new_tokens < 1:
+    if number < 1:
         what = f"max_new_tokens is {request.max_new_tokens}, and an answer has a token at least"
         raise UsageError(what, where="generate")
     if request.temperature is not None:
@@ -43,23 +59,30 @@ def demand_sound(request: Request) -> None:
 
 
 def sound(requests: Sequence[Request]) -> Sequence[Request]:
-    """The requests, as they came, before any rule around them makes another one of what no model could answer."""
+    """The requests, before any rule around them makes another one of what no model could answer; lengths are Python's
+    own numbers."""
+    found = []
     for request in requests:
         demand_sound(request)
-    return requests
+        own = isinstance(request.max_new_tokens, int)
+        found.append(request if own else replace(request, max_new_tokens=operator.index(request.max_new_tokens)))
+    return found
 
 
-def demand_beams(beams: object, temperature: float, requests: Sequence[Request] = ()) -> None:
-    """Raises UsageError for what is no number of beams, and where an answer shall be both searched for and drawn."""
-    if isinstance(beams, bool) or not isinstance(beams, Integral) or int(beams) < 1:
+def demand_beams(beams: object, temperature: float, requests: Sequence[Request] = ()) -> int:
+    """How many beams there are; UsageError for what is no number of beams, and where an answer shall be both searched
+    for and drawn."""
+    number = whole(beams)
+    if number is None or number < 1:
         raise UsageError(f"num_beams is {beams!r}, and must be a whole number, 1 at least", where="generate")
     warmest = max([temperature, *(r.temperature or 0.0 for r in requests)])
-    if int(beams) > 1 and warmest > 0:
+    if number > 1 and warmest > 0:
         raise UsageError(
             f"{beams} beams search for the likeliest answer, and a temperature of {warmest:g} draws one",
             where="generate",
             do="leave out the beams, or the temperature",
         )
+    return number
 
 
 def searchable(requests: Sequence[Request], beams: int) -> Sequence[Request]:
@@ -108,6 +131,11 @@ def demand_temperature(temperature: float) -> None:
     _demand_number("the temperature", temperature)
     if not 0 <= temperature < float("inf"):
         raise UsageError(f"the temperature is {temperature}", where="generate", known="0 is greedy, 1 the model's own")
+    if 0 < temperature < LEAST_TEMPERATURE:
+        raise UsageError(
+            f"the temperature is {temperature}, and logits divided by that are no finite numbers", where="generate",
+            known="0 is greedy, 1 the model's own", do=f"take 0, or {LEAST_TEMPERATURE:g} at least",
+        )  # fmt: skip
 
 
 def demand_sampling(temperature: float, top_p: float, seed: int) -> None:

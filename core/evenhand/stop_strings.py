@@ -24,8 +24,10 @@ class Ended:
     stopped: bool = True
 
 
-def stop_texts(given: str | Sequence[str]) -> tuple[str, ...]:
-    """One text, or several, at each of which an answer ends; raises UsageError for what is none."""
+def stop_texts(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """One text, or several, at each of which an answer ends, None for no text; raises UsageError for what is none."""
+    if given is None:
+        return ()
     found = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, list | tuple) else None
     if found is None or not all(isinstance(each, str) and each for each in found):
         raise UsageError(

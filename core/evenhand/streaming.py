@@ -15,7 +15,7 @@ from evenhand.around_requests import as_here
 from evenhand.closing import Closed, until
 from evenhand.contributions import DecodingRule, Request, Response
 from evenhand.request_settings import in_force, settable, wanted
-from evenhand.sound_requests import demand_sampling
+from evenhand.sound_requests import demand_sampling, sound
 from evenhand.special_tokens import answer_ends
 from evenhand.stop_strings import all_stops, first_stop, stop_texts
 
@@ -216,6 +216,7 @@ def _written(
         pieces.put(answer.text)
         return answer
     demand_sampling(temperature, 1.0, seed)
+    [request] = sound([request])
     settable([request], rules, model)
     warmth = temperature if request.temperature is None else request.temperature
     stops = stop_texts(stop_strings)
