@@ -40,7 +40,13 @@ def test_a_question_that_says_whom_it_means_is_not() -> None:
     ]
 
 
-@pytest.mark.parametrize("prompt", ["The aunt and the uncle waited.", "The aunt waited. Why?", "Who was late?", ""])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "The aunt and the uncle waited.", "The aunt waited. Why?", "Who was late?", "",
+        "Is Queen better than King Crimson?",  # names of things
+    ],
+)  # fmt: skip
 def test_other_prompts_are_left_alone(prompt: str) -> None:
     assert variants(prompt, GENDER) is None
 
@@ -57,6 +63,18 @@ def test_only_people_of_a_list_change_places() -> None:
         (" The uncle did. The aunt saw it.", "male"),
         ("The aunt or the uncle", None),
         ("Rain", None),
+        ("Not the uncle.", None),
+        ("The uncle did not.", None),
+        ("The uncle didn’t do it", None),
+        ("No woman did.", None),
+        ("Nobody: the uncle did not.", None),
+        ("Neither the aunt", None),
+        ("No one but the uncle knows.", None),
+        ("No, the uncle did.", "male"),
+        ("It was the uncle, not the aunt.", "male"),
+        ("It was not the aunt but the uncle.", "male"),
+        ("The aunt rather than the uncle.", None),
+        ("Uncle Tom's Cabin", None),
     ],
 )
 def test_the_group_of_an_answer_is_that_of_its_first_sentence(text: str, group: str | None) -> None:

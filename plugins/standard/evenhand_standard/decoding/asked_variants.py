@@ -11,9 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evenhand_sdk import Axis, counterfactuals, group_words
+from evenhand_sdk.counterfactual_types import GroupWord
 
 BETWEEN = re.compile(r"\s*(?:,|\band\b|\bor\b)\s+(?:(?:the|a|an|my|our|your|his|her|their)\s+)?", re.IGNORECASE)
 SENTENCE = re.compile(r"[.!?](?=\s|$)|\n")
+CLAUSE = re.compile(r"[,;:()]|\s[-–]\s|—|\bbut\b", re.IGNORECASE)
+NOBODY = re.compile(r"\b(?:nobody|no[ -]one|none|neither|nor)\b", re.IGNORECASE)
+NEGATED = re.compile(r"\b(?:not|never|cannot)\b|n['’]t\b|^\s*no\s", re.IGNORECASE)
+"""English words by which who is named is not meant."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ def variants(prompt: str, axis: Axis) -> tuple[list[Variant], tuple[str, str]] |
     """
     if "?" not in prompt:
         return None
-    named = list(dict.fromkeys(w.group for w in group_words(prompt, axis)))
+    named = list(dict.fromkeys(w.group for w in persons(prompt, axis)))
     if len(named) != 2:
         return None
     pair = (named[0], named[1])
@@ -50,9 +55,14 @@ def variants(prompt: str, axis: Axis) -> tuple[list[Variant], tuple[str, str]] |
     return found, pair
 
 
+def persons(text: str, axis: Axis) -> list[GroupWord]:
+    """The words in a text that name people of a group; those in names of things and of known people do not."""
+    return [word for word in group_words(text, axis) if not word.exempt]
+
+
 def exchanged(prompt: str, axis: Axis, pair: tuple[str, str]) -> str | None:
     """The prompt with two groups exchanged everywhere; None where nothing can be."""
-    first = group_words(prompt, axis)[0].group
+    first = persons(prompt, axis)[0].group
     target = pair[1] if first == pair[0] else pair[0]
     found = counterfactuals(prompt, axis, target)
     return found[0].text if found else None
@@ -60,7 +70,7 @@ def exchanged(prompt: str, axis: Axis, pair: tuple[str, str]) -> str | None:
 
 def reordered(prompt: str, axis: Axis) -> str | None:
     """The prompt with two people of a list in the other order (the aunt and the uncle); None without such a list."""
-    words = group_words(prompt, axis)
+    words = persons(prompt, axis)
     out, end, changed = "", 0, False
     k = 0
     while k + 1 < len(words):
@@ -77,9 +87,16 @@ def reordered(prompt: str, axis: Axis) -> str | None:
 
 
 def answered_group(text: str, axis: Axis) -> str | None:
-    """The group of the person that an answer's first sentence names; None where it names none, or several groups."""
+    """The group of the person that an answer's first sentence names; None where it names none, or several groups.
+
+    A part of the sentence in which somebody is negated (not the aunt; the uncle did not) names nobody, and no part does
+    of a sentence that speaks of nobody or of neither.
+    """
     first = SENTENCE.split(text.strip(), maxsplit=1)[0]
-    groups = list(dict.fromkeys(w.group for w in group_words(first, axis)))
+    if NOBODY.search(first):
+        return None
+    said = ", ".join(part for part in CLAUSE.split(first) if not NEGATED.search(part))
+    groups = list(dict.fromkeys(w.group for w in persons(said, axis)))
     return groups[0] if len(groups) == 1 else None
 
 
