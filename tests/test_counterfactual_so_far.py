@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +14,7 @@ from evenhand_sdk.counterfactual import causal_counterfactuals, counterfactuals
 from evenhand_sdk.counterfactual_so_far import CounterfactualsSoFar
 from evenhand_sdk.grammar import Replacement
 from evenhand_sdk.prefix_memory import PrefixMemory
+from test_her import HIM, HIS
 
 GENDER = load_axis("gender")
 PACKS = [load_axis(*name.rsplit(".", 1)) for name in sorted(packaged())]
@@ -80,7 +82,39 @@ def test_a_rank_with_a_name_or_an_article_is_a_person() -> None:
         assert [w.group for w in group_words(text, GENDER) if text[w.start : w.end] in ("Queen", "King")], text
 
 
-def test_an_article_is_not_repaired_and_her_is_settled_at_its_own_end() -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I saw her", "I saw his"),
+        ("I saw her ", "I saw his "),
+        ("I saw her yesterday", "I saw him yesterday"),
+        ("He gave her", "She gave his"),
+        ("He gave her her book", "She gave him his book"),
+        ("I saw her.", "I saw him."),
+        ("I saw her. Then he", "I saw him. Then she"),
+        ("I saw her\n\nHe", "I saw him\n\nShe"),
+        ("I saw her\nbook, and he said that", "I saw his\nbook, and she said that"),
+        ("I saw her\nyesterday, and he said that", "I saw him\nyesterday, and she said that"),
+        ("They made her old\nbook better, and he said", "They made his old\nbook better, and she said"),
+        ("The book is his", "The book is her"),
+        ("The book is his, he said", "The book is hers, she said"),
+    ],
+)
+def test_words_behind_a_pronoun_tell_what_it_stands_for(text: str, expected: str) -> None:
+    assert swapped(text) == [expected]
+    growing = CounterfactualsSoFar(GENDER, block=1)
+    assert [swapped(text[:end], growing) for end in range(len(text) + 1)][-1] == [expected]
+
+
+@pytest.mark.parametrize("text", [*HIM.strip().splitlines(), *HIS.strip().splitlines()])
+def test_it_then_stands_for_what_it_does_in_the_whole_text(text: str) -> None:
+    text = text.format("her").replace("Her", "her", 1) + " They"
+    [whole], [found] = counterfactuals(text, GENDER), swapped(text)
+    pronouns = [re.findall(r"\b(?:him|his)\b", other) for other in (whole.text, found)]
+    assert pronouns[0] == pronouns[1] != []
+
+
+def test_an_article_is_not_repaired() -> None:
     text = "She saw her brother and an actress"
     assert swapped(text) == [c.text for c in causal_counterfactuals(text, GENDER)]
     assert swapped(text) == ["He saw his sister and an actor"]
@@ -94,7 +128,7 @@ def test_first_names_can_be_left_alone() -> None:
 WORDS = [
     "She", "he", "her", "His", "said", "the", "King", "James", "Bible", "queen", "with", "Mary", "Thomas", "Keith",
     "mother's", "Marie", "Curie", "Queen", "Latifah", "gave", "birth", "Mr.", "Hill", "cafe\u0301s", '"The', 'Queen"',
-    "12", "of", "women", "@queen", "waitress", "Einstein",
+    "12", "of", "women", "@queen", "waitress", "Einstein", "saw", "book", "yesterday",
 ]  # fmt: skip
 GAPS = [" ", " ", " ", " ", " ", ". ", ". ", "! ", "\n", "\n\n", "? \n", '." ', "\n \n", ""]
 
@@ -128,7 +162,7 @@ def test_of_a_long_text_the_last_sentences_alone_are_judged(monkeypatch: pytest.
     judged: list[int] = []
     whole = CounterfactualsSoFar._with_sentence
     monkeypatch.setattr(
-        CounterfactualsSoFar, "_with_sentence", lambda self, state, text: judged.append(1) or whole(self, state, text)
+        CounterfactualsSoFar, "_with_sentence", lambda self, *given: judged.append(1) or whole(self, *given)
     )
     for k in range(1, 30):
         swap(text + "She went home and said it to him"[:k])

@@ -1,9 +1,10 @@
 """The counterfactuals of a text that is still being written: a name counts as one as soon as it is complete.
 
 A word is exchanged where two things let it be: the text up to its own end, as `causal_counterfactuals` judges it, and
-its sentence, as far as that is written, with the sentence before it (The King James Bible). What it becomes is settled
-by the text up to its own end, so the counterfactual grows with the text, and an earlier word of it changes only where
-a name or a fact in the last sentence has become complete.
+its sentence, as far as that is written, with the sentence before it (The King James Bible). What it becomes is judged
+by the words behind it, too, once there are any (I saw her: his; I saw her yesterday: him). So the counterfactual grows
+with the text, and an earlier word of it changes only where a word behind a pronoun has told what that stands for, or a
+name or a fact in the last sentence has become complete.
 
 Sentences are judged in order, and what the earlier ones gave is kept: a further word costs the same however long the
 text has become.
@@ -11,6 +12,7 @@ text has become.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,6 +29,9 @@ from evenhand_sdk.word_search import Found, find, folded
 
 Edits = tuple[Replacement, ...]
 Row = tuple[WordTuple, float]
+_SOMETHING = re.compile(r"\s*\S")
+_SEVERAL_WORDS = re.compile(r"\s*(?:\S+\s+){2}\S+\s")
+"""As many as may tell what a pronoun in front of them stands for."""
 
 
 class Exchange(NamedTuple):
@@ -71,19 +76,24 @@ class CounterfactualsSoFar:
         if (other := compose(text)) is not None:
             return [Exchange(group, edits_as_given(edits, other, causal=True)) for group, edits in self(other.text)]
         judged = self._whole_sentences(self._memory.state(text), text)
-        if judged.end < len(text):
-            judged = self._with_sentence(judged, text)
+        while judged.end < len(text):
+            found = self._lexicon.grammar.sentence_end.search(text, judged.end)
+            judged = self._with_sentence(judged, text[: found.end()] if found else text, text)
         return [Exchange(group, edits) for group, edits in zip(self.axis.groups, judged.edits, strict=True) if edits]
 
     def _whole_sentences(self, judged: _Judged, text: str) -> _Judged:
         """After all sentences of the text that are at their end, whatever follows."""
         sentence_end = self._lexicon.grammar.sentence_end
-        while (found := sentence_end.search(text, judged.end)) and found.end() < len(text):
-            judged = self._with_sentence(judged, text[: found.end()])
+        while found := sentence_end.search(text, judged.end):
+            # A sentence may go on behind the end of a line, where words tell what a pronoun before it stands for.
+            told = (_SEVERAL_WORDS if found[0] == "\n" else _SOMETHING).match(text, found.end())
+            if told is None:
+                break
+            judged = self._with_sentence(judged, text[: found.end()], text[: told.end()])
         return judged
 
-    def _with_sentence(self, judged: _Judged, text: str) -> _Judged:
-        """After one more sentence, with which the text ends."""
+    def _with_sentence(self, judged: _Judged, text: str, further: str) -> _Judged:
+        """After one more sentence, with which the text ends; `further` is the text and what is known to follow."""
         lexicon = self._lexicon
         window = text[judged.before :]
         new = judged.end - judged.before
@@ -91,7 +101,7 @@ class CounterfactualsSoFar:
         source = words[0].entry.group if words and judged.source is None else judged.source
         edits = judged.edits
         if words:
-            rows = [row_of(text, word, lexicon, causal=True) for word in words]
+            rows = [row_of(further, w, lexicon, causal=not _SOMETHING.match(further, w.end)) for w in words]
             edits = tuple(
                 self._more(earlier, text, words, rows, source, group) for group, earlier in enumerate(judged.edits)
             )

@@ -121,9 +121,10 @@ def swapped_contexts(
     """Prefix -> the ids of its counterfactuals, one per other (drawn) group and axis; none without a group word.
 
     Group words of the prompt and of what was generated are swapped alike, and all tokens outside the swapped words are
-    the very same. What a word becomes is judged by the text up to its own end, so that a context grows with its prefix;
-    whether it is one, by its sentence as far as that is written, so that a name counts once it is complete. On an axis
-    with words that only what follows makes a person's (*black* people), both are judged by the whole prefix.
+    the very same. What a word becomes is judged by the text up to its own end, so that a context grows with its prefix,
+    and what a pronoun stands for by the words behind it, once there are any. Whether a word is one of a group, its
+    sentence tells as far as that is written, so that a name counts once it is complete. On an axis with words that only
+    what follows makes a person's (*black* people), both are judged by the whole prefix.
     """
     phrases = [phrase.lower() for phrase in exempt]
     swaps = [swap_of(axis, names=names) for axis in axes]
