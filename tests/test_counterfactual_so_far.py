@@ -75,10 +75,20 @@ def test_a_rank_that_somebody_is_of_is_a_band(text: str) -> None:
     assert all(text[word.start : word.end] != "Queen" for word in group_words(text, GENDER))
 
 
+@pytest.mark.parametrize("text", ["Queen released an album", "In 1977 Queen toured", "Prince has recorded it"])
+def test_a_rank_that_does_what_bands_do_is_a_band(text: str) -> None:
+    from evenhand_sdk import group_words
+
+    assert all(word.exempt for word in group_words(text, GENDER))
+
+
 def test_a_rank_with_a_name_or_an_article_is_a_person() -> None:
     from evenhand_sdk import group_words
 
-    for text in ("the court of Queen Anne", "the daughter of King Lear", "the song of the Queen", "a cup of Queen"):
+    for text in (
+        "the court of Queen Anne", "the daughter of King Lear", "the song of the Queen", "a cup of Queen",
+        "The Queen released a statement", "Today the King has released him",
+    ):  # fmt: skip
         assert [w.group for w in group_words(text, GENDER) if text[w.start : w.end] in ("Queen", "King")], text
 
 

@@ -79,6 +79,10 @@ _BEARER = re.compile(r"\b[A-Z][\w'’-]+ of \Z")
 _LONGEST_BEARER = 40
 _RANKS = frozenset(("King", "Queen", "Prince", "Princess"))
 """What bands and labels are called, too."""
+_PLAYS = re.compile(
+    r" (?:(?:has|have|had|then|also|later|first) )?(?:released?|recorded|toured|disbanded|reunited|headlined|covered)\b"
+)
+"""Behind a rank without a name, what bands do: Queen released an album."""
 _INSTITUTION = re.compile(r"\b([A-Z][a-z]+) (?:of|for)(?: the)? \Z")
 _LONGEST_INSTITUTION = 40
 _PLACE_PREPOSITIONS = frozenset(("in", "at", "near", "on", "to", "from", "of", "around", "the"))
@@ -127,7 +131,7 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         return True
     if common and _OFFICE.match(text, start):
         return False
-    if text[start:end] in _RANKS and _behind_bearer(text, start, end):
+    if text[start:end] in _RANKS and (_behind_bearer(text, start, end) or _plays(text, start, end)):
         return True
     if common and (
         _ORDER.match(text, start) or _PART_OR_LEGEND.match(text, start) or _PLACE_OF_KINGS.match(text, start)
@@ -186,6 +190,11 @@ def _behind_bearer(text: str, start: int, end: int) -> bool:
     if _NEXT_CAPITAL.match(text, end):
         return False
     return _BEARER.search(text, max(0, start - _LONGEST_BEARER), start) is not None
+
+
+def _plays(text: str, start: int, end: int) -> bool:
+    """Whether a rank without a name and without *the* does what bands do."""
+    return _PLAYS.match(text, end) is not None and word_before(text, start).lower() != "the"
 
 
 def _behind_institution(text: str, start: int) -> bool:
