@@ -34,7 +34,7 @@ def test_contexts_of_contexts_are_read_and_each_once() -> None:
     plan = planned(["x", "y"], [FIRST, SECOND], ask)
     assert plan.places == ["x", "y", "x2", "x1", "x1", "x21"]
     assert plan.owners == [0, 1, 0, 0, 1, 0]
-    assert plan.askers == ["", "", "second", "first", "first", "first"]
+    assert (plan.asked, plan.askers) == (2, ["second", "first", "first", "first"])
     assert plan.levels == [(FIRST, [[3], [4], [5, 3]]), (SECOND, [[2], []])]
     assert planned(["x", "y"], [FIRST, SECOND], ask, shared=True).places == ["x", "y", "x2", "x1", "x21"]
 

@@ -27,8 +27,6 @@ from evenhand.rule_contexts import Plan, planned
 
 State = Variant | None
 """How a sequence is read: in a state of the model that a rule asks for, or by the model as it is."""
-
-
 Read = tuple[State, tuple[int, ...]]
 """A sequence, and the state of the model that it is read in."""
 
@@ -117,8 +115,9 @@ class Reader:
 
     def demand_room(self, plan: Plan[Read]) -> None:
         """Before anything is written, a context that cannot hold the answer is refused."""
-        for (_, ids), row, rule in zip(plan.places, plan.owners, plan.askers, strict=True):
-            if rule and len(ids) + self.room - 1 > self.longest:
+        contexts = zip(plan.places[plan.asked :], plan.owners[plan.asked :], plan.askers, strict=True)
+        for (_, ids), row, rule in contexts:
+            if len(ids) + self.room - 1 > self.longest:
                 error = UsageError(
                     f"a context of the rule has {len(ids):,} tokens and up to {self.room:,} more are to be written, "
                     f"but the model takes at most {self.longest:,}",
@@ -201,8 +200,8 @@ class Reader:
 
 def demand_context_numbers(plan: Plan[Read], logits: torch.Tensor) -> None:
     """The logits [n, V] behind the contexts of a plan are numbers; they are the model's, not those of the rule."""
-    for rule in dict.fromkeys(filter(None, plan.askers)):
-        mine = [k for k, asker in enumerate(plan.askers[plan.asked :]) if asker == rule]
+    for rule in dict.fromkeys(plan.askers):
+        mine = [k for k, asker in enumerate(plan.askers) if asker == rule]
         place = f"after a context of the rule {rule!r}"
         demand_numbers(logits[mine], None, place, owner=[plan.owners[plan.asked + k] for k in mine])
 

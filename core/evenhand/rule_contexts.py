@@ -33,17 +33,14 @@ class Plan(Generic[Place]):
 
     places: list[Place]
     """What the model reads: the places that were asked for, and behind them the contexts, each once for its owner."""
+    asked: int
+    """How many of them were asked for; all others are contexts."""
     owners: list[int]
     """For each of them the number of the place that was asked for and needs it."""
     askers: list[str]
-    """For each of them the rule that asked for it; empty for those that were asked for themselves."""
+    """For each context the name of the rule that asked for it."""
     levels: list[tuple[DecodingRule, list[list[int]]]]
     """The rules in order, each with the contexts of the places that it is applied to, which are the first ones."""
-
-    @property
-    def asked(self) -> int:
-        """How many places were asked for."""
-        return self.askers.count("")
 
 
 def planned(
@@ -57,7 +54,8 @@ def planned(
 
     `shared`: a context that several of the places need is read once, and belongs to the first of them.
     """
-    places, owners, askers = list(asked), list(range(len(asked))), [""] * len(asked)
+    places, owners = list(asked), list(range(len(asked)))
+    askers: list[str] = []
     known: dict[tuple[int, Place], int] = {(0 if shared else k, place): k for k, place in enumerate(asked)}
     levels = []
     for rule in reversed(rules):
@@ -74,7 +72,7 @@ def planned(
                 mine.append(known[key])
             found.append(mine)
         levels.append((rule, found))
-    return Plan(places, owners, askers, levels[::-1])
+    return Plan(places, len(asked), owners, askers, levels[::-1])
 
 
 def after_rules(

@@ -174,6 +174,29 @@ def test_at_strength_1_both_groups_get_the_same_folded_distribution(family: str,
     assert gaps[0] > 0.05 and gaps[1] < 1e-5
 
 
+def test_two_axes_of_one_text_are_averaged_over_all_pairs_at_a_mask(tmp_path: Path) -> None:
+    axes = ("gender", "religion")
+    run, rules = rule_of(tmp_path, "bert", axes=axes)
+    model, tokenizer = run.services.model, run.tokenizer
+    words = [bin for axis in axes for bin in load_axis(axis).bins(names=True)]
+    bins = token_bins(tokenizer, words, model.get_input_embeddings().num_embeddings)
+
+    def spread(rules: list[Any]) -> float:
+        sides = []
+        for faith in ("Muslim", "Christian", "Jewish"):
+            for person in ("woman", "man"):
+                ids, [place] = masks_in(tokenizer, f"The {faith} {person} was # today.")
+                [[found]] = distributions(
+                    model, [ids], [[place]], rules=rules, mask_id=tokenizer.mask_token_id, dtype="float32"
+                )
+                sides.append(fold(found, bins).exp())
+        return max(float((a - b).abs().sum()) / 2 for a in sides for b in sides)
+
+    assert len(rules) == 2
+    assert spread([]) > 0.05 and spread(rules[:1]) > 0.05
+    assert spread(rules) < 1e-5
+
+
 def test_strength_0_is_no_rule_and_texts_without_groups_are_bit_identical(tmp_path: Path) -> None:
     run, none = rule_of(tmp_path, "bert", strength=0.0)
     assert none == [] and torch.equal(next_token_logprobs(run, none), next_token_logprobs(run))
