@@ -81,6 +81,21 @@ def test_the_devices_of_a_machine(monkeypatch: pytest.MonkeyPatch, cuda: int, mp
         devices.chosen("cuda:2")
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("dtype", "units", "told"), [("bfloat16", False, 1), ("bfloat16", True, 0), ("auto", False, 0)]
+)
+def test_weights_in_a_format_that_the_processor_only_imitates(
+    place: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], dtype: str, units: bool, told: int
+) -> None:
+    for name in devices.BF16_UNITS:
+        monkeypatch.setattr(f"torch.cpu.{name}", lambda: units)
+    result = CliRunner().invoke(toolkit, [*command, "--set", f"model.dtype={dtype}"], prog_name="toolkit")
+    assert result.exit_code == 0, result.stderr
+    said = "this processor has no units for bf16: dtype float32 would be several times faster on it\n"
+    assert result.stderr.count(said) == told
+
+
 # --------------------------------------------------------------------------------------------------- tokenizers
 @BOTH
 def test_a_model_folder_without_a_tokenizer(place: Path, command: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Callable
 
 from evenhand.errors import UsageError
 from evenhand.near_match import did_you_mean
@@ -63,6 +64,18 @@ def bf16_units() -> list[str]:
     import torch
 
     return [name for name in BF16_UNITS if (ask := getattr(torch.cpu, name, None)) is not None and ask()]
+
+
+SLOW = "this processor has no units for bf16: dtype float32 would be several times faster on it"
+
+
+def tell_slow_format(dtype: str, device: str, on_event: Callable[[str], None]) -> None:
+    """Say at once, and to `on_event`, when weights shall have a format that the processor can only imitate."""
+    from evenhand.progress import announce
+
+    if dtype == "bfloat16" and device == "cpu" and not bf16_units():
+        announce(SLOW)
+        on_event(SLOW)
 
 
 def arithmetic(device: str) -> list[str]:

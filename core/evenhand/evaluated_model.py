@@ -78,6 +78,7 @@ def load_evaluated(
 
     section = recipe.model
     device = devices.chosen(section.device, where="model.device")
+    devices.tell_slow_format(section.dtype, device, lambda text: manifest.event("model", text))
     if finished is None:
         resolved = models.resolve(section.name, offline=recipe.run.offline)
         loaded = models.load(

@@ -94,6 +94,7 @@ def _prepared(
     import torch
 
     device = devices.chosen(recipe.model.device, where="model.device")
+    devices.tell_slow_format(recipe.model.dtype, device, lambda text: manifest.event("model", text))
     with manifest.timed("loading the model"):
         how: dict[str, Any] = {
             "kind": recipe.model.kind, "dtype": recipe.model.dtype, "device": device,
