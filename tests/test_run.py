@@ -296,6 +296,18 @@ def test_a_data_step_that_changed_nothing_says_why_where_it_knows(place: Path) -
     )
 
 
+def test_a_model_step_that_decided_to_change_nothing_says_why(place: Path) -> None:
+    body = '[[steps]]\nuse = "trial-scale"\nwhy = "no factor leaves the quality"\n'
+    with pytest.raises(NoEffect) as caught:
+        api.run(recipe(place, body))
+    assert caught.value.what == (
+        "nothing changed at the stage architecture: largest change of a logit on probes: 0, "
+        "because no factor leaves the quality"
+    )
+    proof, *_ = api.run(recipe(place, f"{body}allow_no_effect = true\n")).record["steps"][0]["proofs"]
+    assert (proof["took"], proof["size"]) == (False, 0.0) and proof["what"].endswith("leaves the quality")
+
+
 def test_a_fault_in_a_hook_that_changes_the_model_fails_the_run(place: Path) -> None:
     with pytest.raises(PluginFault) as caught:
         api.run(recipe(place, '[[steps]]\nuse = "trial-raise"\n'))

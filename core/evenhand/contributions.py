@@ -219,6 +219,7 @@ class Artifact:
 
     tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    """Plain facts. Under `idle`, where fitting decided to change nothing, why; the proof of the step says it."""
 
 
 @dataclass(frozen=True, kw_only=True)

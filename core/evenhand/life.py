@@ -219,6 +219,8 @@ class Life:
             self.pending_models.append(placed)
         if not transform.trainable:
             proof = proofs.output_proof(before, look(model, tokenizer))
+            if not proof.took and (why := artifact.meta.get("idle")):
+                proof = replace(proof, what=f"{proof.what}, because {why}")
             placed.effect = 0.0 if shaping else proof.size
             self.prove(step, [replace(proof, what=f"{proof.what}, while it trains") if shaping else proof])
         if transform.on_step and placed not in self.pending_models:

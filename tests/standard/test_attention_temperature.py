@@ -254,8 +254,20 @@ def test_the_search_takes_the_least_gap_that_keeps_the_quality(monkeypatch: Any,
     wide = search(monkeypatch, tiny, run_of, gaps, losses, budget=1.03)
     assert wide["betas"] == [0.5, 0.5] and wide["quality"] == 1 / 1.03
     assert search(monkeypatch, tiny, run_of, gaps, losses, budget=1.03, quality=0.99)["betas"] == [0.9, 0.9]
-    worse = dict.fromkeys(gaps, 9.0)
-    assert search(monkeypatch, tiny, run_of, gaps, worse)["betas"] == [1.0, 1.0]
+    assert "idle" not in wide
+
+
+def test_a_search_that_takes_nothing_says_why(monkeypatch: Any, tiny: Any, run_of: Any) -> None:
+    """exp(-0.05) = 0.951 is the most that is left, of 1 / 1.02 = 0.980 that is wanted."""
+    gaps = {0.5: 0.1, 0.8: 0.3, 0.9: 0.4, 1.2: 0.6}
+    meta = search(monkeypatch, tiny, run_of, gaps, {0.5: 9.0, 0.8: 2.05, 0.9: 2.2, 1.2: 1.0})
+    assert meta["betas"] == [1.0, 1.0]
+    assert meta["idle"] == (
+        "of 4 changes that were tried 3 made the groups more alike, and none of these leaves 0.980 of the quality: "
+        "the best leaves 0.951"
+    )
+    meta = search(monkeypatch, tiny, run_of, {0.5: 0.6, 1.2: 0.7}, {})
+    assert meta["idle"] == "none of 2 changes that were tried makes the groups more alike"
 
 
 def test_quality_is_the_worse_of_single_texts_and_passages(monkeypatch: Any, tiny: Any, run_of: Any) -> None:

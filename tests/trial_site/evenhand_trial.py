@@ -115,16 +115,20 @@ class Scale(Mitigation):
 
     class Options(StrengthOptions):
         folds: bool = True
+        why: str | None = None
 
     @hookimpl
     def architecture(self, run, model):
         import torch
 
-        factor = 1 - 0.5 * self.options.strength
+        why = self.options.why
+        factor = 1.0 if why else 1 - 0.5 * self.options.strength
         handles = []
 
         def fit(m):
-            return Artifact(tensors={"factor": torch.tensor([factor])}, meta={"factor": factor})
+            return Artifact(
+                tensors={"factor": torch.tensor([factor])}, meta={"factor": factor} | ({"idle": why} if why else {})
+            )
 
         def apply(m, artifact):
             handles.append(m.model.norm.register_forward_hook(lambda mod, args, out: out * artifact.tensors["factor"]))

@@ -37,7 +37,7 @@ from evenhand_standard.architecture.attended_words import LiveAttention
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PairProbe
-from evenhand_standard.architecture.quality_bound import QualityBound, affords
+from evenhand_standard.architecture.quality_bound import QualityBound, affords, found_none
 from evenhand_standard.architecture.search_options import SearchOptions
 from evenhand_standard.architecture.switchable_factors import Factors
 from evenhand_standard.architecture.word_roles import Roles
@@ -132,12 +132,14 @@ def searched(run: RunContext, model: PreTrainedModel, o: AttentionSteeringOption
                 )
                 if taken:
                     best, least = table, gap
-    meta = {
+    meta: dict[str, Any] = {
         "steered": [[k, roles.names[r], float(best[k, r])] for k, r in places if best[k, r] != 1],
         "slopes": {name: slopes[:, r].tolist() for r, name in enumerate(roles.names)},
         "quality": bound.least,
         "tried": tried,
     }
+    if not meta["steered"]:
+        meta["idle"] = found_none(tried, bound.least)
     return Artifact(tensors={"factors": best, **roles.tensors()}, meta=meta)
 
 

@@ -35,7 +35,7 @@ from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
 from evenhand_standard.architecture.pair_probe import PairProbe
-from evenhand_standard.architecture.quality_bound import QualityBound, affords
+from evenhand_standard.architecture.quality_bound import QualityBound, affords, found_none
 from evenhand_standard.architecture.search_options import SearchOptions
 from evenhand_standard.architecture.switchable_factors import Factors, now
 
@@ -54,7 +54,7 @@ class AttentionTemperatureOptions(SearchOptions):
     )
     search: Literal["model", "layers"] = Field("model", description="Search one beta, or one for each layer.")
     grid: Annotated[tuple[Beta, ...], Field(min_length=1)] = Field(
-        (0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5), description="Betas that a search tries beside 1."
+        (0.5, 0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5), description="Betas that a search tries beside 1."
     )
     folded: bool = Field(True, description="Write beta into the weights; without it, it can be switched at run time.")
 
@@ -210,4 +210,7 @@ def searched(
                 tried.append({"layers": numbers, "beta": beta, "gap": gap, "quality": quality})
                 if taken:
                     best, least = betas, gap
-    return Artifact(meta={"betas": best, "quality": bound.least, "tried": tried})
+    meta = {"betas": best, "quality": bound.least, "tried": tried}
+    if best == [1.0] * depth:
+        meta["idle"] = found_none(tried[1:], bound.least)
+    return Artifact(meta=meta)

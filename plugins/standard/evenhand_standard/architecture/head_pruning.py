@@ -34,7 +34,7 @@ from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.head_gates import LiveGates, shut
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PairProbe
-from evenhand_standard.architecture.quality_bound import ALONE, Quality, QualityBound, affords
+from evenhand_standard.architecture.quality_bound import ALONE, Quality, QualityBound, affords, found_none
 from evenhand_standard.architecture.search_options import SearchOptions
 from evenhand_standard.architecture.text_probe import TextProbe
 
@@ -161,6 +161,9 @@ def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live:
         bound = QualityBound.of(run, model, o.texts, o.samples, o.quality)
         gone, meta["tried"] = affordable(model, probe, bound, live, (depth, heads), ready, len(gone))
         meta["quality"] = bound.least
+    if not gone:
+        tried = meta.get("tried") or []
+        meta["idle"] = found_none(tried, meta["quality"]) if tried else "no head that may go treats the groups apart"
     kept = torch.ones(depth, heads)
     for score in gone:
         kept[score.layer, score.head] = 0.0

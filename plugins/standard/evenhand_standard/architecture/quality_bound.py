@@ -15,8 +15,9 @@ Source: this project (decisions 78, 88 and 90).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -95,6 +96,17 @@ def affords(
     gap = probe.gap(model)
     quality = bound.quality(bound.losses(model)) if gap < least else None
     return gap, quality, quality is not None and quality >= bound.least
+
+
+def found_none(tried: Sequence[Mapping[str, Any]], least: float) -> str:
+    """Why a search took none of the changes that it tried: their `quality` is None where the gap was not less."""
+    left = [change["quality"] for change in tried if change["quality"] is not None]
+    if not left:
+        return f"none of {len(tried)} changes that were tried makes the groups more alike"
+    return (
+        f"of {len(tried)} changes that were tried {len(left)} made the groups more alike, and none of these leaves "
+        f"{least:.3f} of the quality: the best leaves {max(left):.3f}"
+    )
 
 
 def _rise(probe: TextProbe, before: torch.Tensor, after: torch.Tensor) -> float:
