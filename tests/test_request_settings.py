@@ -58,6 +58,10 @@ def test_requests_and_texts_stand_in_one_list() -> None:
         assert decoding.generate([own, PROMPT], max_new_tokens=5) == found
         assert decoding.generate(own) == found[0]
     assert [len(r.token_ids) for r in usable.answer([own])] == [3]
+    assert [r.text for r in usable.answer([own, PROMPT], max_new_tokens=5)] == found
+    assert [[r.text for r in usable.answer(one, max_new_tokens=5)] for one in (own, PROMPT)] == [[t] for t in found]
+    with pytest.raises(UsageError, match=r"^generate: the prompt is int, not text"):
+        usable.answer(7)  # type: ignore[arg-type]
 
 
 def test_rules_see_the_meta_of_a_request_and_the_chat_of_a_pipeline() -> None:

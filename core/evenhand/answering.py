@@ -40,25 +40,30 @@ class Answering:
         A `Request` says its own `max_new_tokens` and, in its `meta`, whether it is one of a chat and what rules and
         steps shall do for it.
         """
-        from evenhand.sound_requests import requests_of
-
-        requests = requests_of(prompts, max_new_tokens=max_new_tokens, chat=chat)
-        how: dict[str, Any] = {"num_beams": num_beams, "stop_strings": stop_strings}
-        texts = [r.text for r in self.answer(requests, temperature=temperature, seed=seed, **how)]
+        how: dict[str, Any] = {
+            "max_new_tokens": max_new_tokens, "chat": chat, "num_beams": num_beams, "stop_strings": stop_strings,
+        }  # fmt: skip
+        texts = [r.text for r in self.answer(prompts, temperature=temperature, seed=seed, **how)]
         return texts[0] if isinstance(prompts, str | Request) else texts
 
     def answer(
-        self, requests: Sequence[Request], *, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0,
-        num_beams: int = 1, stop_strings: str | Sequence[str] = (),
+        self, requests: str | Request | Sequence[str | Request], *, max_new_tokens: int = 40,
+        temperature: float = 0.0, top_p: float = 1.0, seed: int = 0, chat: bool = False, num_beams: int = 1,
+        stop_strings: str | Sequence[str] = (),
     ) -> list[Response]:  # fmt: skip
-        """Answers with the record of what the rules did to each; the arguments are those of `generate`."""
+        """Answers, always a list, with the record of what the rules did to each; the arguments are those of `generate`.
+
+        `max_new_tokens` and `chat` are of those that are texts.
+        """
         from evenhand.generation import generate
+        from evenhand.sound_requests import requests_of
 
         how: dict[str, Any] = {
             "temperature": temperature, "top_p": top_p, "seed": seed, "num_beams": num_beams,
             "stop_strings": stop_strings,
         }  # fmt: skip
-        return generate(self.model, self.tokenizer, requests, rules=self.rules, **how)
+        asked = requests_of(requests, max_new_tokens=max_new_tokens, chat=chat)
+        return generate(self.model, self.tokenizer, asked, rules=self.rules, **how)
 
     def stream(
         self,

@@ -353,6 +353,11 @@ def test_each_place_gets_the_factor_with_the_least_gap_within_the_bound(
     artifact = transform.fit(model)
     assert artifact.tensors["factors"].tolist() == [[1, 1], [1, 0.5]]
     assert artifact.meta["steered"] == [[1, "words", 0.5]]
+    assert "idle" not in artifact.meta
+    dear = AttentionSteering(grid=(0.1,), places=1).architecture(run_of(model, tokenizer), model).fit(model)
+    assert dear.meta["steered"] == []
+    assert dear.meta["idle"].startswith("1 of 1 tried made the groups more alike, and none of these leaves ")
+    assert dear.meta["idle"].endswith(" of the quality: the best leaves 0.950")
     assert [(t["layer"], t["role"], t["factor"]) for t in artifact.meta["tried"]] == [
         (1, "words", 0.5),
         (1, "words", 0.1),

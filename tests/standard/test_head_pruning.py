@@ -169,6 +169,24 @@ def test_the_bound_is_the_recipes_unless_it_has_its_own(tiny: Any, run_of: Any) 
     assert all(t["quality"] >= 1.0 for t in strict.meta["tried"] if t["gone"])
 
 
+def test_a_search_that_takes_no_head_says_why(monkeypatch: Any, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    options = {"share": 0.5, "protect": 0.0, "pairs": 4, "texts": 4, "samples": 2, "scores": "exact"}
+
+    def fitted(**more: Any) -> Any:
+        return HeadPruning(**options, **more).architecture(run_of(model, tokenizer), model).fit(model)
+
+    some = fitted(quality="any")
+    assert some.meta["pruned"] and "idle" not in some.meta
+    at = "evenhand_standard.architecture.head_pruning"
+    monkeypatch.setattr(f"{at}.affordable", lambda *args: ([], [{"quality": 0.5}, {"quality": None}]))
+    assert fitted(quality=0.98).meta["idle"] == (
+        "1 of 2 tried made the groups more alike, and none of these leaves 0.980 of the quality: the best leaves 0.500"
+    )
+    monkeypatch.setattr(f"{at}.lowering", lambda scores: [])
+    assert fitted(quality="any").meta["idle"] == "no head that may go makes the groups more alike"
+
+
 def test_the_quality_that_is_left_is_the_worse_of_sentences_and_longer_texts(tiny: Any, run_of: Any) -> None:
     model, tokenizer = tiny()
     bound = QualityBound.of(run_of(model, tokenizer), model, 40, 3, None)

@@ -184,7 +184,13 @@ def test_a_request_cannot_ask_for_just_any_number_of_items(items: Any, tiny: Any
 
 @pytest.mark.parametrize(
     ("options", "meta", "drawn"),
-    [({}, {}, 8), ({"samples": 20}, {}, 20), ({"samples": 6}, {"items": 5}, 10), ({"form": "best"}, {}, 4)],
+    [
+        ({}, {}, 8),
+        ({"samples": 20}, {}, 20),
+        ({"samples": 6}, {"items": 5}, 10),
+        ({"form": "best"}, {}, 4),
+        ({"form": "best"}, {"items": 99}, 4),
+    ],
 )
 def test_a_quota_always_has_a_choice(options: Any, meta: Any, drawn: int, tiny: Any, run_of: Any) -> None:
     """By default it gives four answers, and of four it could not choose."""

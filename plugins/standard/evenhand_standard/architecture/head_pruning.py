@@ -163,7 +163,9 @@ def chosen(run: RunContext, model: PreTrainedModel, o: HeadPruningOptions, live:
         meta["quality"] = bound.least
     if not gone:
         tried = meta.get("tried") or []
-        meta["idle"] = found_none(tried, meta["quality"]) if tried else "no head that may go treats the groups apart"
+        meta["idle"] = (
+            found_none(tried, meta["quality"]) if tried else "no head that may go makes the groups more alike"
+        )
     kept = torch.ones(depth, heads)
     for score in gone:
         kept[score.layer, score.head] = 0.0

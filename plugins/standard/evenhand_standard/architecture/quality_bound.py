@@ -102,10 +102,10 @@ def found_none(tried: Sequence[Mapping[str, Any]], least: float) -> str:
     """Why a search took none of the changes that it tried: their `quality` is None where the gap was not less."""
     left = [change["quality"] for change in tried if change["quality"] is not None]
     if not left:
-        return f"none of {len(tried)} changes that were tried makes the groups more alike"
+        return f"none of {len(tried)} tried makes the groups more alike"
     return (
-        f"of {len(tried)} changes that were tried {len(left)} made the groups more alike, and none of these leaves "
-        f"{least:.3f} of the quality: the best leaves {max(left):.3f}"
+        f"{len(left)} of {len(tried)} tried made the groups more alike, and none of these leaves {least:.3f} of the "
+        f"quality: the best leaves {max(left):.3f}"
     )
 
 

@@ -134,13 +134,13 @@ class Reranking(Mitigation):
         def around(request: Request, ask: Ask) -> Response:
             if not acts_on(request, o.strength, share_seed):
                 return ask(request)
+            if o.form == "best":
+                found = rate(request, sampled(ask, request, o.samples, o.temperature, seed, least=1))
+                return best_of(run.step_id, found, o.weight, o.most)
             items = items_of(request, o.items)
-            count = o.samples if o.form == "best" else max(o.samples, CHOICE * items)
-            least = items if o.form == "quota" else 1
-            found = rate(request, sampled(ask, request, count, o.temperature, seed, least=least))
-            if o.form == "quota":
-                return balanced_set(run.step_id, found, items, axes[0], o.target or dict.fromkeys(axes[0].groups, 1.0))
-            return best_of(run.step_id, found, o.weight, o.most)
+            count = max(o.samples, CHOICE * items)
+            found = rate(request, sampled(ask, request, count, o.temperature, seed, least=items))
+            return balanced_set(run.step_id, found, items, axes[0], o.target or dict.fromkeys(axes[0].groups, 1.0))
 
         probes = _probes(run) if o.score == SWAP else ()
         return DecodingRule(name=run.step_id, around=around, probes=probes)
