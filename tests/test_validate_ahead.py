@@ -182,3 +182,18 @@ def test_plain_lines_beside_a_file_with_columns_are_text() -> None:
     Path("b.csv").write_text("body,label\nHe is a nurse.,1\n")
     train = 'train = ["a.csv", "b.csv", "builtin:everyday"]\ncolumn = "body"'
     assert validated("smollm2-135m-instruct", train=train).exit_code == 0
+
+
+def test_what_a_plugin_remarks_on_its_options_is_told() -> None:
+    """Texts about a gender (2), a race (6), a religion (7), one of 7 nationalities that are read, and an age (2)."""
+    step = "counterfactual-averaging"
+    assert "is read" not in validated("tiny", step=step).stdout
+    axes = '["gender", "race", "religion", "nationality", "age"]'
+    text = Path("my.toml").read_text().replace(f'use = "{step}"\n', f'use = "{step}"\naxes = {axes}\n')
+    Path("my.toml").write_text(text)
+    result = CliRunner().invoke(toolkit, ["validate", "my.toml"])
+    assert result.exit_code == 0
+    assert result.stdout.endswith(
+        f"\nNote: steps.{step}: a text that names groups of all 5 axes is read {2 * 6 * 7 * 7 * 2:,} times for each "
+        "token, and more than 1,024 are refused.\n"
+    )

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch  # noqa: TID253 - imported inside functions only
 
+from evenhand.asked_contexts import contexts_of, embeddings
 from evenhand.contributions import DecodingRule, Variant
 from evenhand.errors import UsageError
 from evenhand.fast_products import fast_products
@@ -31,20 +32,22 @@ Read = tuple[State, tuple[int, ...]]
 """A sequence, and the state of the model that it is read in."""
 
 
-def asked_by(rule: DecodingRule, place: Read) -> list[Read]:
+def asked_by(rule: DecodingRule, place: Read, tokens: int | None) -> list[Read]:
     """What a rule wants to see besides a text: its contexts, and then the text itself in other states of the model.
 
     A later rule's state holds for the contexts that an earlier one asks for there, but not for its states.
     """
     state, text = place
-    contexts = rule.contexts(text) if rule.contexts is not None else ()
-    return [*((state, tuple(c)) for c in contexts), *((variant, text) for variant in rule.variants)]
+    contexts = contexts_of(rule, text, tokens)
+    return [*((state, context) for context in contexts), *((variant, text) for variant in rule.variants)]
 
 
-def plan_of(texts: Sequence[Sequence[int]], rules: Sequence[DecodingRule]) -> Plan[Read]:
-    """What must be read for the rules' answers behind texts, by the model as it is."""
+def plan_of(texts: Sequence[Sequence[int]], rules: Sequence[DecodingRule], tokens: int | None = None) -> Plan[Read]:
+    """What must be read for the rules' answers behind texts, by the model as it is; `tokens` is what it has embeddings
+    for. Raises PluginFault for contexts that no model, or not this one, can read, and UsageError for too many of them.
+    """
     asked: list[Read] = [(None, tuple(text)) for text in texts]
-    return planned(asked, rules, asked_by)
+    return planned(asked, rules, lambda rule, place: asked_by(rule, place, tokens))
 
 
 def under_rule(
@@ -63,6 +66,7 @@ class Reader:
         self.room = room
         """How many tokens may still be written."""
         self.longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+        self.tokens = embeddings(model)
         self.mapping = [r for r in rules if r.next_logits is not None]
         self.touching = [r for r in rules if r.step is not None]
         self.ready_masks = takes_ready_masks(model)
@@ -103,8 +107,7 @@ class Reader:
         Raises UsageError, with its `rows`, where a text has no token or a context no room, or logits are no numbers.
         """
         demand_tokens(texts)
-        plan = plan_of(texts, self.mapping)
-        self.demand_room(plan)
+        plan = self.plan(texts, self.mapping)
         self.multiply_many(len(plan.places) > len(texts))
         logits = self.forward([list(ids) for _, ids in plan.places], [state for state, _ in plan.places])
         if not bool(torch.isfinite(logits.amax(-1)).all()):
@@ -113,8 +116,16 @@ class Reader:
         self.room -= 1
         return plan, logits
 
-    def demand_room(self, plan: Plan[Read]) -> None:
-        """Before anything is written, a context that cannot hold the answer is refused."""
+    def plan(self, texts: Sequence[Sequence[int]], rules: Sequence[DecodingRule]) -> Plan[Read]:
+        """What must be read for the rules' answers; a context that cannot hold what is still to be written is refused.
+
+        Raises UsageError or PluginFault, with `rows` where it is known whose text it is.
+        """
+        plan = plan_of(texts, rules, self.tokens)
+        self._demand_room(plan)
+        return plan
+
+    def _demand_room(self, plan: Plan[Read]) -> None:
         contexts = zip(plan.places[plan.asked :], plan.owners[plan.asked :], plan.askers, strict=True)
         for (_, ids), row, rule in contexts:
             if len(ids) + self.room - 1 > self.longest:

@@ -185,7 +185,7 @@ def identity_of(
 
 
 ENGINE = (
-    "around_requests", "attached_rules", "closing", "decoding_loop", "decoding_reader", "entering",
+    "around_requests", "asked_contexts", "attached_rules", "closing", "decoding_loop", "decoding_reader", "entering",
     "evaluation_mode", "failing_requests", "fast_products", "filling", "finite_logits", "generation", "given_up",
     "laid_out", "measured", "memory_errors", "model_insides", "own_way", "pairs", "positions", "processes",
     "processor", "prompt_texts", "ready_masks", "replaced_generate", "request_settings", "rule_application",

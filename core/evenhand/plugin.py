@@ -119,6 +119,14 @@ class Plugin:
         return ()
 
     @classmethod
+    def remarks_for(cls, options: Any) -> Sequence[str]:
+        """What is no mistake in these options but may be a surprise, such as a high price: a sentence for each.
+
+        `toolkit validate` says it, and a run before it begins.
+        """
+        return ()
+
+    @classmethod
     def unmarked(cls) -> tuple[str, ...]:
         """Hooks that are overridden but not marked with `@hookimpl`: a silent no-op unless refused."""
         return tuple(

@@ -55,7 +55,7 @@ def _model(recipe: Recipe) -> EvenhandError | None:
 
 
 def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
-    """What is no mistake but may be a surprise: a sentence for each thing that is taken from elsewhere than named."""
+    """What is no mistake but may be a surprise: what is taken from elsewhere than named, and what plugins remark."""
     from evenhand.hub import switched_off
     from evenhand.named_here import only_on_hub
     from evenhand.plan import needs_training, only_reads
@@ -72,6 +72,9 @@ def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
     readers = ["the training"] if trains else [s.id for s in steps if s.section == "steps" and only_reads(s)]
     if readers and "train" not in recipe.data.model_fields_set:
         told.append(f"[data] names no text, so {readers[0]} reads {' and '.join(recipe.data.sources)}")
+    for step in steps:
+        if plugin := _with_its_options(step):
+            told += [f"{step.section}.{step.id}: {remark}" for remark in plugin.remarks_for(step.options)]
     return told
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import DecodingRule, TokenChange
+from evenhand.errors import PluginFault
 from evenhand.finite_logits import demand_numbers
 
 if TYPE_CHECKING:
@@ -29,10 +30,33 @@ def mapped(
     Raises PluginFault for a row of which no token can be drawn any more.
     """
     assert rule.next_logits is not None
-    changed: torch.Tensor = rule.next_logits(ids, logits, contexts)
+    changed = called(rule, rule.next_logits, ids, logits, contexts)
     if changed is not logits:
         demand_numbers(changed, rule.name, owner=owners)
     return changed
+
+
+def called(
+    rule: DecodingRule, function: Callable[..., torch.Tensor], ids: torch.Tensor, logits: torch.Tensor, *others: Any
+) -> torch.Tensor:
+    """What a function of a rule gives for logits, and these themselves where it gives them back.
+
+    Raises PluginFault where it changed them in place: what was read of the model is what changes are told against, and
+    what other rules are given.
+    """
+    import torch
+
+    # What is made in inference mode counts no versions, so there a copy is given away and compared.
+    given = logits.clone() if logits.is_inference() else logits
+    version = None if logits.is_inference() else given._version
+    out = function(ids, given, *others)
+    if not torch.equal(given, logits) if version is None else given._version != version:
+        raise PluginFault(
+            "changed the logits that it was given in place",
+            where=f"decoding rule {rule.name!r}",
+            do="return new ones, of `logits.clone()`",
+        )
+    return logits if out is given else out
 
 
 def moves(before: torch.Tensor, after: torch.Tensor) -> list[Move]:

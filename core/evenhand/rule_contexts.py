@@ -6,6 +6,7 @@ With f_0 the model and c_1 ... c_m the contexts that rule k asks for at a text x
 
 so that a rule compares like with like, and what an earlier one has made equal stays equal. Earlier rules may ask for
 contexts of contexts; all that the model itself must read for f_n is known before anything is read, and is read at once.
+Numbers of contexts multiply, so that there is a most of them (`MOST_SEQUENCES`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from evenhand.contributions import DecodingRule
+from evenhand.errors import UsageError
 from evenhand.rule_application import moves
 
 if TYPE_CHECKING:
     import torch
+
+MOST_SEQUENCES = 1024
+"""Most sequences that are read for one next token, or one mask, of one text."""
 
 Place = TypeVar("Place", bound=Hashable)
 """What the model is asked: a text with its state, or a text and a place in it."""
@@ -52,12 +57,14 @@ def planned(
 ) -> Plan[Place]:
     """The plan for rules in order at places; `contexts(rule, place)` is what a rule wants to see besides.
 
-    `shared`: a context that several of the places need is read once, and belongs to the first of them.
+    `shared`: a context that several of the places need is read once, and belongs to the first of them. Raises
+    UsageError, with its `rows`, where a place needs more than `MOST_SEQUENCES`.
     """
     places, owners = list(asked), list(range(len(asked)))
     askers: list[str] = []
     known: dict[tuple[int, Place], int] = {(0 if shared else k, place): k for k, place in enumerate(asked)}
     levels = []
+    number = [1] * len(asked)
     for rule in reversed(rules):
         found: list[list[int]] = []
         for k in range(len(places)):
@@ -69,10 +76,25 @@ def planned(
                     places.append(place)
                     owners.append(owners[k])
                     askers.append(rule.name)
+                    number[owners[k]] += 1
+                    if number[owners[k]] > MOST_SEQUENCES:
+                        raise _too_many(askers, owners[k])
                 mine.append(known[key])
             found.append(mine)
         levels.append((rule, found))
     return Plan(places, len(asked), owners, askers, levels[::-1])
+
+
+def _too_many(askers: Sequence[str], row: int) -> UsageError:
+    names = list(dict.fromkeys(reversed(askers)))
+    error = UsageError(
+        f"for one next token, or one mask, of a text, more than {MOST_SEQUENCES:,} sequences would have to be read",
+        where=f"decoding rule{'s' * (len(names) > 1)} {', '.join(map(repr, names))}",
+        known="where rules ask for contexts, or one rule for contexts on several axes, these multiply",
+        do="use fewer of these rules or axes together, or fewer contexts of each (`max_contexts`)",
+    )
+    error.rows = [row]
+    return error
 
 
 def after_rules(

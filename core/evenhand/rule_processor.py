@@ -9,14 +9,7 @@ import torch  # noqa: TID253 - imported inside functions only
 from transformers import LogitsProcessor  # noqa: TID253
 
 from evenhand.contributions import DecodingRule
-from evenhand.decoding_reader import (
-    Read,
-    Reader,
-    demand_context_numbers,
-    demand_tokens,
-    plan_of,
-    under_rule,
-)
+from evenhand.decoding_reader import Read, Reader, demand_context_numbers, demand_tokens, under_rule
 from evenhand.errors import EvenhandError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
@@ -108,8 +101,7 @@ class RuleProcessor(LogitsProcessor):  # type: ignore[misc]
         demand_numbers(scores, None)
         texts = [row[start:] for row, start in zip(rows, padding, strict=True)]
         demand_tokens(texts)
-        plan = plan_of(texts, self.rules)
-        self.reader.demand_room(plan)
+        plan = self.reader.plan(texts, self.rules)
         changed, moved = after_rules(plan, torch.cat([scores, self._contexts(plan, scores)]), under_rule)
         first = {tuple(row): b for b, row in reversed(list(enumerate(rows)))}
         self._changed |= {row: [change for at, change in moved if at == b] for row, b in first.items()}

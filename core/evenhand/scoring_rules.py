@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from evenhand.asked_contexts import contexts_of, embeddings, mask_contexts_of
 from evenhand.contributions import DecodingRule, Variant
-from evenhand.errors import PluginFault
-from evenhand.rule_application import finishing
+from evenhand.errors import PluginFault, UsageError
+from evenhand.rule_application import called, finishing
 from evenhand.rule_contexts import Plan, after_rules, planned
 from evenhand.scoring_forward import Consume, Forward
 from evenhand.scoring_packing import Row
@@ -65,13 +67,13 @@ def logits_under_rules(
 
     with finishing(active):
         place = 0
-        for number, (chunk, plan) in enumerate(_chunks(forward, rows, active)):
+        for number, (chunk, plan, ended) in enumerate(_chunks(forward, rows, active)):
             if plan.asked and number % part[1] == part[0]:
                 logits, _ = after_rules(plan, _read(forward, chunk, plan), mapped, noted=False)
                 here = torch.arange(plan.asked)
                 consume(place + here, here, logits)
             place += plan.asked
-            advance(len(chunk))
+            advance(ended)
 
 
 def _read(forward: Forward, chunk: Sequence[Row], plan: Plan[Place]) -> torch.Tensor:
@@ -79,30 +81,41 @@ def _read(forward: Forward, chunk: Sequence[Row], plan: Plan[Place]) -> torch.Te
     import torch
 
     raw = torch.empty((len(plan.places), forward.vocabulary), device=forward.device)
-    raw[: plan.asked] = _collect(forward, chunk, plan.asked)
+    _collect(forward, chunk, raw, range(plan.asked))
+    _demand_room(forward, plan)
     contexts = list(enumerate(plan.places))[plan.asked :]
     for variant in dict.fromkeys(state for _, (state, _) in contexts):
-        mine = [(k, row) for k, (state, row) in contexts if state is variant]
+        mine = {row: k for k, (state, row) in contexts if state is variant}
         with variant(forward.model, None) if variant is not None else contextlib.nullcontext():
-            raw[[k for k, _ in mine]] = _of_contexts(forward, [row for _, row in mine])
+            _collect_contexts(forward, mine, raw)
     return raw
 
 
-def _of_contexts(forward: Forward, asked: Sequence[Row]) -> torch.Tensor:
-    """The logits [n, V] of contexts, each a text with the one position that is read; none twice."""
+def _demand_room(forward: Forward, plan: Plan[Place]) -> None:
+    """A context that the model cannot take is the rule's, and not a text of the user's."""
+    for rule, (_, row) in zip(plan.askers, plan.places[plan.asked :], strict=True):
+        if len(row.ids) > forward.longest:
+            raise UsageError(
+                f"a context of the rule has {len(row.ids):,} tokens, but the model takes at most {forward.longest:,}",
+                where=f"decoding rule {rule!r}",
+                known="the context is longer than the text that it belongs to",
+                do="split the text into shorter passages",
+            )
+
+
+def _collect_contexts(forward: Forward, asked: dict[Row, int], held: torch.Tensor) -> None:
+    """Writes the logits of contexts, each a text with the one position that is read, into `held` [n, V]."""
     # In sorted order a context directly precedes those that it begins, which matters to causal models only.
     rows: list[Row] = []
     for context in sorted(asked, key=lambda row: (row.ids, row.positions), reverse=True):
-        read = len(context.ids) if forward.kind == "causal" else None
-        if rows and rows[-1].ids[:read] == context.ids:
+        begun = len(context.ids) if forward.kind == "causal" else None
+        if rows and rows[-1].ids[:begun] == context.ids:
             rows[-1] = Row(rows[-1].ids, (*rows[-1].positions, *context.positions))
         else:
             rows.append(context)
-    table = _collect(forward, rows, len(asked))
-    places = ((row, p) for row in rows for p in row.positions)
     causal = forward.kind == "causal"
-    number = {Row(row.ids[: p + 1] if causal else row.ids, (p,)): n for n, (row, p) in enumerate(places)}
-    return table[[number[context] for context in asked]]
+    read = [Row(row.ids[: p + 1] if causal else row.ids, (p,)) for row in rows for p in row.positions]
+    _collect(forward, rows, held, [asked[context] for context in read])
 
 
 def _apply(
@@ -118,11 +131,11 @@ def _apply(
         assert rule.mask_logits is not None
         places = torch.tensor([row.positions[0] for row in asked], device=logits.device)
         ids = _padded([row.ids for row in asked], left=False).to(logits.device)
-        changed = rule.mask_logits(ids, logits, contexts, places)
+        changed = called(rule, rule.mask_logits, ids, logits, contexts, places)
     else:
         assert rule.next_logits is not None
         ids = _padded([row.ids[: row.positions[0] + 1] for row in asked], left=True).to(logits.device)
-        changed = rule.next_logits(ids, logits, contexts)
+        changed = called(rule, rule.next_logits, ids, logits, contexts)
     if getattr(changed, "shape", None) != logits.shape:
         raise PluginFault(
             f"returned {_shape(changed)} instead of logits [{logits.shape[0]}, {logits.shape[1]}]",
@@ -138,35 +151,61 @@ def _shape(value: object) -> str:
 
 def _chunks(
     forward: Forward, rows: Sequence[Row], rules: Sequence[DecodingRule]
-) -> Iterator[tuple[list[Row], Plan[Place]]]:
-    """Rows in order, as many at a time as may hold their logits and those of their contexts, and what is read for them.
+) -> Iterator[tuple[list[Row], Plan[Place], int]]:
+    """Rows in order, as many at a time as may hold their logits and those of their contexts, what is read for them,
+    and how many rows have come to their end with them.
 
+    A row that must hold more is read in several chunks, each with some of its positions; one position is not divided.
     What a rule asked for is kept for the rows of one chunk, which may begin alike, and no longer.
     """
     room = max(1, HELD_BYTES // (4 * forward.vocabulary))
-    asking = _Asking(forward.kind, rules)
-    chunk: list[Row] = []
-    asked: list[Place] = []
-    held = 0
+    asking = _Asking(forward.kind, rules, embeddings(forward.model))
+    whole = _Held()
     for row in rows:
-        mine: list[Place] = [(None, Row(row.ids, (p,))) for p in row.positions]
-        needed = planned(mine, rules, asking, shared=True).places
-        size = len(needed)
-        if chunk and held + size > room:
-            yield chunk, planned(asked, rules, asking, shared=True)
-            chunk, asked, held = [], [], 0
-            asking.keep(needed)
-        chunk.append(row)
-        asked += mine
-        held += size
-    if chunk:
-        yield chunk, planned(asked, rules, asking, shared=True)
+        part = _Held()
+        for p in row.positions:
+            place: Place = (None, Row(row.ids, (p,)))
+            needed = planned([place], rules, asking, shared=True).places
+            if whole.rows and whole.size + part.size + len(needed) > room:
+                yield whole.rows, planned(whole.asked, rules, asking, shared=True), len(whole.rows)
+                whole = _Held()
+                asking.keep(part.needed + needed)
+            if part.asked and part.size + len(needed) > room:
+                yield [part.row(row, forward.kind)], planned(part.asked, rules, asking, shared=True), 0
+                part = _Held()
+                asking.keep(needed)
+            part.add(place, needed)
+        whole.rows.append(part.row(row, forward.kind) if len(part.asked) < len(row.positions) else row)
+        whole.asked, whole.size = whole.asked + part.asked, whole.size + part.size
+    if whole.rows:
+        yield whole.rows, planned(whole.asked, rules, asking, shared=True), len(whole.rows)
+
+
+@dataclass
+class _Held:
+    """Positions that are read together, and all that is read for them."""
+
+    rows: list[Row] = field(default_factory=list)
+    asked: list[Place] = field(default_factory=list)
+    needed: list[Place] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, place: Place, needed: Sequence[Place]) -> None:
+        self.asked.append(place)
+        self.needed += needed
+        self.size += len(needed)
+
+    def row(self, of: Row, kind: str) -> Row:
+        """The text with these of its positions, and nothing behind them that they do not depend on."""
+        positions = tuple(p for _, row in self.asked for p in row.positions)
+        return Row(of.ids[: max(positions) + 1] if kind == "causal" else of.ids, positions)
 
 
 class _Asking:
     """What rules want to see besides a text at one position of it; asked once for what they depend on."""
 
-    def __init__(self, kind: str, rules: Sequence[DecodingRule]) -> None:
+    def __init__(self, kind: str, rules: Sequence[DecodingRule], tokens: int | None) -> None:
+        self._tokens = tokens
         self._numbers = {id(rule): k for k, rule in enumerate(rules)}
         self._contexts = _mask_contexts if kind == "masked" else _contexts
         self._causal = kind == "causal"
@@ -183,7 +222,7 @@ class _Asking:
         if (rule.contexts if self._causal else rule.mask_contexts) is not None:
             key = self._numbers[id(rule)], self._alone(row)
             if key not in self._known:
-                self._known[key] = self._contexts(rule, key[1])
+                self._known[key] = self._contexts(rule, key[1], self._tokens)
             found += [(state, context) for context in self._known[key]]
         return found + [(variant, self._alone(row)) for variant in rule.variants]
 
@@ -193,39 +232,27 @@ class _Asking:
         return Row(row.ids[:end], row.positions) if self._causal and len(row.ids) > end else row
 
 
-def _contexts(rule: DecodingRule, prefix: Row) -> tuple[Row, ...]:
+def _contexts(rule: DecodingRule, prefix: Row, tokens: int | None) -> tuple[Row, ...]:
     """What a rule of a causal model wants to see besides a prefix: the last position of each context is read."""
-    assert rule.contexts is not None
-    found = [tuple(int(i) for i in context) for context in rule.contexts(prefix.ids)]
-    if not all(found):
-        raise PluginFault("asked for an empty context", where=f"decoding rule {rule.name!r}")
-    return tuple(Row(context, (len(context) - 1,)) for context in found)
+    return tuple(Row(context, (len(context) - 1,)) for context in contexts_of(rule, prefix.ids, tokens))
 
 
-def _mask_contexts(rule: DecodingRule, text: Row) -> tuple[Row, ...]:
+def _mask_contexts(rule: DecodingRule, text: Row, tokens: int | None) -> tuple[Row, ...]:
     """What a rule of a masked model wants to see besides a text with a mask: each context says where its mask is."""
-    assert rule.mask_contexts is not None
     [position] = text.positions
-    found = [(tuple(int(i) for i in other), int(place)) for other, place in rule.mask_contexts(text.ids, position)]
-    for other, place in found:
-        if not (0 <= place < len(other) and other[place] == text.ids[position]):
-            raise PluginFault(
-                f"asked for a context without a mask at place {place}", where=f"decoding rule {rule.name!r}"
-            )
-    return tuple(Row(other, (place,)) for other, place in found)
+    return tuple(Row(other, (place,)) for other, place in mask_contexts_of(rule, text.ids, position, tokens))
 
 
-def _collect(forward: Forward, rows: Sequence[Row], count: int) -> torch.Tensor:
-    """All logits of the rows, [n, V] float32."""
+def _collect(forward: Forward, rows: Sequence[Row], held: torch.Tensor, targets: Sequence[int]) -> None:
+    """Writes the logits of the rows' places into `held` [n, V], float32: those of place k at `targets[k]`."""
     import torch
 
-    held = torch.empty((count, forward.vocabulary), device=forward.device)
+    at = torch.tensor(targets, device=held.device)
 
     def keep(places: torch.Tensor, index: torch.Tensor, logits: torch.Tensor) -> None:
-        held[places.to(held.device)] = logits[index.to(logits.device)].float()
+        held[at[places.to(held.device)]] = logits[index.to(logits.device)].to(held)
 
     forward.logits(rows, keep)
-    return held
 
 
 def _padded(rows: Sequence[tuple[int, ...]], *, left: bool) -> torch.Tensor:

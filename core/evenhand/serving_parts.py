@@ -84,10 +84,10 @@ class DecodingRule:
     `next_logits(ids, logits, contexts)` maps next-token logits. `ids` is [B, T] (left-padded prefixes, `pad` = -1),
     `logits` [B, V]; `contexts[b]` is a [k, V] tensor with the logits of row b's extra contexts and variants (k may be
     0), all as the rules before this one have made them. It must be a pure function of each prefix, so that the same
-    rule scores given text.
+    rule scores given text, and must not change `logits` in place.
     `mask_logits(ids, logits, contexts, places)` is the same for masked models: it maps the logits [B, V] at masked
     places. `ids` is [B, T] (texts with their masks, right-padded, `pad` = -1), `places` [B] where each one's mask lies.
-    It must be a pure function of the masked text.
+    It must be a pure function of the masked text, and must not change `logits` in place.
     `step(model, cache)` may touch the key-value cache before each forward pass; measured on generations only.
     `next_words(text, logp)` is for models behind an endpoint (`run.remote`): it maps the log-probabilities of the
     likeliest next words, as text, to those of the same words; a pure function of both.
@@ -97,7 +97,7 @@ class DecodingRule:
     name: str
     next_logits: Callable[..., torch.Tensor] | None = None
     contexts: Callable[[Sequence[int]], Sequence[Sequence[int]]] | None = None
-    """Prefix of token ids -> the token ids of its extra contexts; a pure function of the prefix."""
+    """Prefix of token ids -> the token ids of its extra contexts, none of them empty; a pure function of the prefix."""
     variants: Sequence[Variant] = ()
     """States of the model in which each prefix is read besides, such as with an adapter; their logits [V] stand behind
     those of the contexts, in this order."""

@@ -60,6 +60,7 @@ from evenhand.plugin import Material, Mitigation, Options, Plugin, Strength, Str
 from evenhand.progress import progress
 from evenhand.prompt_texts import prompt_text
 from evenhand.recipe_model import TrainingSection
+from evenhand.rule_contexts import MOST_SEQUENCES
 from evenhand.sample import Sample
 from evenhand.training_batch import Batch, Outputs, PairBatch, PairOutputs
 from evenhand_sdk.axes import Axis, load_axis
@@ -70,6 +71,7 @@ from evenhand_sdk.option_scores import OptionScore, option_scores
 from evenhand_sdk.planted import PlantedModel
 
 __all__ = [
+    "MOST_SEQUENCES",
     "API_VERSION", "Aggregator", "Artifact", "Ask", "Axes", "Axis", "AxisName", "Bars", "Batch", "Benchmark",
     "Counterfactual", "Criterion", "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit", "Effect",
     "EvenhandError", "Example", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "Locale", "LossTerm",

@@ -19,12 +19,14 @@ Source: Banerjee et al. 2024; the folded geometric mean is ours.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
 
 from evenhand_sdk import (
+    MOST_SEQUENCES,
     Axes,
     Axis,
     DecodingRule,
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+MANY: Final = 64
+"""From more sequences for one token on, a recipe is told its price."""
 EXPECTED: Final = "what is expected behind each group of {}"
 PUBLISHED_LAMBDA: Final = 100.0
 PUBLISHED_ALPHA: Final = 0.99
@@ -75,6 +79,15 @@ class CounterfactualAveraging(Mitigation):
     summary = "Averages what is expected next, or at a mask, over a text and its counterfactuals; weights stay."
     source = "Banerjee et al. 2024, All should be equal in the eyes of language models (CAFIE)"
     Options = CounterfactualAveragingOptions
+
+    @classmethod
+    def remarks_for(cls, options: CounterfactualAveragingOptions) -> Sequence[str]:
+        drawn = DrawnGroups(options.max_contexts, seed=0)
+        number = math.prod(1 + drawn.number(load_axis(name, options.locale)) for name in options.axes)
+        if options.strength == 0 or number <= MANY:
+            return ()
+        price = f"a text that names groups of all {len(options.axes)} axes is read {number:,} times for each token"
+        return (price if number <= MOST_SEQUENCES else f"{price}, and more than {MOST_SEQUENCES:,} are refused",)
 
     def moves(self) -> Mapping[str, str]:
         return {EXPECTED.format(axis): "the same for all groups" for axis in self.options.axes}

@@ -45,6 +45,10 @@ class DrawnGroups:
     most: int
     seed: int
 
+    def number(self, axis: Axis) -> int:
+        """Of how many counterfactuals a text on the axis may have."""
+        return min(len(axis.groups) - 1, self.most)
+
     def order(self, axis: Axis) -> list[str]:
         """The axis' groups as they are drawn."""
         groups = list(axis.groups)

@@ -1,9 +1,10 @@
 """Gradient-based decoding: before a word is chosen, the model is moved until it would go on alike for every group.
 
 With x a prefix that names somebody, x~_j its counterfactuals, F the fold of aligned group words, d a shift of the
-norms' outputs in the top layers, p_d the model under it, and l = log p:
+norms' outputs in the top layers, p_d the model under it, p what the rules before this one have made of p_0, and
+l = log p:
 
-    where max_j Hellinger(F p_0(x), F p_0(x~_j)) > gate:
+    where max_j Hellinger(F p(x), F p(x~_j)) > gate:
         g = gradient in d of  mean_j JS(F p_d(x), F p_d(x~_j)) + kl KL(p_0(x) || p_d(x))
         d <- d - rate g / rms(g),     `steps` times from d = 0
         l' = l + strength fusion (l_d(x) - l_0(x)),  normalised
