@@ -127,7 +127,14 @@ def fold(logp: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
 
 
 def unfold(folded: torch.Tensor, bins: torch.Tensor, split: torch.Tensor) -> torch.Tensor:
-    """The inverse of `fold`: spreads each bin's log-mass in the proportions of log-probabilities `split` [..., V]."""
+    """The inverse of `fold`: spreads each bin's log-mass in the proportions of log-probabilities `split` [..., V].
+
+    Entries that a model got after its bins were made are bins of their own, as they are for `fold`.
+    """
+    import torch
+
+    if split.shape[-1] > len(bins):
+        bins = torch.cat([bins, torch.arange(len(bins), split.shape[-1], device=bins.device)])
     whole = fold(split, bins)
     return folded[..., bins] + split - whole[..., bins]
 

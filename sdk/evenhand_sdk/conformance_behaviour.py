@@ -10,13 +10,11 @@ from typing import Any
 from evenhand.context import RunContext
 from evenhand.contributions import LossTerm, ModelTransform
 from evenhand.errors import NoEffect, UsageError
-from evenhand.mirrors import asked_for
 from evenhand.row_account import derived_account
 from evenhand.scoring_rules import mapping_rules
 from evenhand_sdk import testing
 from evenhand_sdk.conformance_case import Case, CheckFailed, Skipped
 from evenhand_sdk.conformance_neighbours import NEIGHBOURS, flatter_at_masks
-from evenhand_sdk.conformance_network import refusing_connections
 from evenhand_sdk.conformance_outcomes import (
     Outcome,
     decoded,
@@ -29,11 +27,12 @@ from evenhand_sdk.conformance_outcomes import (
     trained,
     watching,
 )
+from evenhand_sdk.conformance_shared import done_offline, outcome_of
 
 
 def check_result_types(case: Case) -> str | None:
     """Each hook returns contributions that the host can use, and at least one hook returns something."""
-    found = outcome(case)
+    found = outcome_of(case)
     if all(part is None for part in found.values()):
         raise CheckFailed("with its default options no hook returned anything, so there is nothing to check")
     return _note_of_no_effect(case, found)
@@ -68,7 +67,7 @@ def _note_of_no_effect(case: Case, found: Outcome) -> str | None:
 
 def check_seeded(case: Case) -> None:
     """The same seed gives the same rows, losses, tokens and records, whatever other steps draw in between."""
-    first, second = outcome(case, noise=1), outcome(case, noise=2)
+    first, second = outcome_of(case), outcome(case, noise=2)
     for stage, value in first.items():
         if second[stage] != value:
             raise CheckFailed(
@@ -102,7 +101,7 @@ def check_inputs_untouched(case: Case) -> None:
         if stage == "data":
             own = testing.fold_rows(parts, rows)
         elif stage == "decoding":
-            decoded(run, [guarding(rule, broken) for rule in parts])
+            decoded(run, [guarding(rule) for rule in parts])
         elif stage == "architecture":
             for part in parts:
                 if part.fit:
@@ -260,14 +259,13 @@ def _together(case: Case, stage: str, parts: list[Any]) -> None:
 def check_offline(case: Case) -> None:
     """Nothing is fetched, and published files that it reads are declared, so that a recipe is checked for them."""
     declared = case.plugin.files_for(case.instance().options)
-    with refusing_connections() as tried, asked_for() as files:
-        try:
-            outcome(case)
-        finally:
-            if tried:
-                raise CheckFailed(f"it connects to {tried[0]}: bring files with the package instead")
-            if undeclared := [file.path for file in files if file not in declared]:
-                raise CheckFailed(
-                    f"it reads {undeclared[0]}, which it does not declare: put `data_files = (...)` with its KnownFile "
-                    "into the class, or override `files_for`, so that `toolkit validate` can look for it"
-                )
+    done = done_offline(case)
+    if done.tried:
+        raise CheckFailed(f"it connects to {done.tried[0]}: bring files with the package instead")
+    if undeclared := [file.path for file in done.files if file not in declared]:
+        raise CheckFailed(
+            f"it reads {undeclared[0]}, which it does not declare: put `data_files = (...)` with its KnownFile into "
+            "the class, or override `files_for`, so that `toolkit validate` can look for it"
+        )
+    if isinstance(done.outcome, Exception):
+        raise done.outcome

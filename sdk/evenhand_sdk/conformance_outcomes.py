@@ -261,8 +261,8 @@ def watching(term: LossTerm, broken: list[str]) -> LossTerm:
     return replace(term, fn=fn)
 
 
-def guarding(rule: DecodingRule, broken: list[str]) -> DecodingRule:
-    """The same rule, but its inputs are compared before and after; what it changed is added to `broken`."""
+def guarding(rule: DecodingRule) -> DecodingRule:
+    """The same rule, but its inputs are compared before and after: CheckFailed for what it changed."""
     change = rule.next_logits or rule.mask_logits
     if change is None:
         return rule
@@ -274,7 +274,7 @@ def guarding(rule: DecodingRule, broken: list[str]) -> DecodingRule:
         changed = change(ids, logits, contexts, *places)
         for name, tensor in given.items():
             if not tensor.equal(before[name]):
-                broken.append(f"decoding rule {rule.name!r} changes {name} in place")
+                raise CheckFailed(f"decoding rule {rule.name!r} changes {name} in place")
         return changed
 
     if rule.next_logits is None:

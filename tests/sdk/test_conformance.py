@@ -482,6 +482,59 @@ def test_offline_also_when_the_plugin_hides_it(examples: ModuleType) -> None:
     assert socket.socket.connect.__qualname__ == "socket.connect", "the patch is taken back"
 
 
+def test_what_a_step_does_is_found_out_once_for_the_checks_that_ask_for_it(examples: ModuleType) -> None:
+    """Types, equal seeds and the network take one run, and a second one where two are compared."""
+    made: list[Any] = []
+
+    def counted(self: Any, run: Any) -> DataTransform:
+        made.append(run)
+        return DataTransform(fn=lambda rows: rows)
+
+    plugin = broken(examples, "KeepShort", **hook("data", counted), kinds=("causal",))
+    for check, count in [("result_types", 1), ("seeded", 2), ("offline", 2), ("result_types", 2)]:
+        assert run_check(plugin, check).status == "passed"
+        assert len(made) == count, check
+    again = broken(examples, "KeepShort", **hook("data", counted), kinds=("causal",))
+    assert run_check(again, "offline").status == "passed"
+    assert len(made) == 3, "another class is another plugin"
+
+
+def test_what_was_refused_a_network_is_not_taken_for_what_it_does(
+    examples: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes on without a network does something else with one, so other checks let it have one."""
+    connected: list[bool] = []
+
+    def connect(self: Any, address: Any) -> None:
+        return None
+
+    def curious(self: Any, run: Any) -> DataTransform:
+        try:
+            socket.socket().connect(("192.0.2.1", 80))
+            connected.append(True)
+        except OSError:
+            connected.append(False)
+        if not connected[-1]:
+            raise ConnectionError("no network")
+        return DataTransform(fn=lambda rows: rows)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    plugin = broken(examples, "KeepShort", **hook("data", curious), kinds=("causal",))
+    assert reason(plugin, "offline") == "it connects to 192.0.2.1: bring files with the package instead"
+    assert connected == [False]
+    assert run_check(plugin, "seeded").status == "passed"
+    assert connected == [False, False, True, True]
+
+
+def test_an_error_of_a_step_is_told_by_each_check(examples: ModuleType) -> None:
+    def lost(self: Any, run: Any) -> DataTransform:
+        raise RuntimeError("lost its way")
+
+    plugin = broken(examples, "KeepShort", **hook("data", lost), kinds=("causal",))
+    for check in ("result_types", "seeded", "offline"):
+        assert reason(plugin, check).startswith("RuntimeError: lost its way (line ")
+
+
 def test_explains_itself(examples: ModuleType) -> None:
     changes: dict[str, dict[str, Any]] = {
         "the class has no docstring: say in at least 3 words what it does": {},

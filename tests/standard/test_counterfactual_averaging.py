@@ -197,6 +197,17 @@ def test_impossible_tokens_stay_impossible_and_nothing_becomes_nan() -> None:
     assert out.exp().tolist() == pytest.approx([0.0, 0.0, 0.5, 0.0], abs=1e-6)
 
 
+def test_words_that_the_model_got_later_are_words_of_no_group() -> None:
+    """Two more of them than there are bins: `[0.1, 0.3]` is still one bin, all others are averaged by themselves."""
+    own, other = logits_of(0.1, 0.3, 0.2, 0.1, 0.1, 0.2), logits_of(0.1, 0.1, 0.3, 0.1, 0.3, 0.1)
+    whole = math.sqrt(0.4 * 0.2)
+    expected = [whole / 4, whole * 3 / 4, *(math.sqrt(x) for x in (0.06, 0.01, 0.03, 0.02))]
+    assert averaged(own, other[None], BINS, 1.0).exp().tolist() == pytest.approx(expected, rel=1e-5)
+    assert averaged(own, other[None], torch.tensor([0, 0, 2, 3, 4, 5]), 1.0).exp().tolist() == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
 def test_the_published_rule_against_values_worked_by_hand() -> None:
     p, q = [0.1, 0.3, 0.4, 0.2], [0.2, 0.1, 0.41, 0.29]
     moved = [0.1, 0.3, 0.4 * (1 + math.tanh(1.0)), 0.2 * (1 + math.tanh(9.0))]
@@ -238,6 +249,18 @@ def test_rows_without_a_group_word_are_bit_identical(tiny: Any, run_of: Any) -> 
     assert torch.equal(out[0], logits[0]) and torch.equal(out[2], logits[2])
     assert not torch.equal(out[1], logits[1])
     assert rule.next_logits(torch.zeros(3, 1), logits, [logits[:0]] * 3) is logits
+
+
+@pytest.mark.parametrize("form", ["folded", "published"])
+def test_a_model_may_get_words_after_its_rules(form: str, tiny: Any, run_of: Any) -> None:
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    rules = rules_of(run, form=form)
+    ids = ids_of("The woman said that")
+    model.resize_token_embeddings(976, mean_resizing=False)
+    [found] = distributions(model, [ids], [[len(ids) - 1]], rules=rules)
+    [plain] = distributions(model, [ids], [[len(ids) - 1]])
+    assert found.shape == plain.shape == (1, 976) and not torch.equal(found, plain)
 
 
 def test_strength_0_is_no_rule(tiny: Any, run_of: Any) -> None:
