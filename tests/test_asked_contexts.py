@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
+import evenhand
 from evenhand.asked_contexts import contexts_of, mask_contexts_of
+from evenhand.attached_rules import attach
 from evenhand.contributions import DecodingRule, Request
 from evenhand.errors import EvenhandError, PluginFault, UsageError
 from evenhand.filling import fill
 from evenhand.generation import generate
+from evenhand.rule_application import called
 from evenhand.rule_contexts import MOST_SEQUENCES
-from evenhand.scoring import pll, score_texts
+from evenhand.scoring import distributions, pll, score_texts
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
 
 TEXT = "The nurse said that"
@@ -127,12 +131,79 @@ def test_so_are_those_at_a_mask(change: Any, inside: Callable[[], Any]) -> None:
         pll(model, tokenizer, [TEXT], [[2]], rules=[DecodingRule(name="rash", mask_logits=change)])
 
 
+@pytest.mark.parametrize("inside", [contextlib.nullcontext, torch.inference_mode])
+def test_logits_that_are_given_back_are_those_that_were_given(inside: Callable[[], Any]) -> None:
+    """Then nothing was changed, which nobody has to look for in all of them."""
+    rule = DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits)
+    with inside():
+        logits = torch.tensor([[1.0, float("nan"), -torch.inf]])
+        assert called(rule, rule.next_logits, torch.zeros(1, 1), logits, []) is logits  # type: ignore[arg-type]
+        new = called(rule, lambda ids, logits, contexts: logits.clone(), torch.zeros(1, 1), logits, [])
+        assert new is not logits
+        with pytest.raises(PluginFault, match="changed the logits"):
+            called(rule, zeroed, torch.zeros(1, 1), logits, [])
+
+
+@pytest.mark.parametrize("inside", [contextlib.nullcontext, torch.inference_mode])
+def test_what_is_no_number_is_the_models_fault_and_no_change(inside: Callable[[], Any]) -> None:
+    model, tokenizer = tiny_causal()
+    with torch.no_grad():
+        model.get_output_embeddings().weight[7] = float("nan")
+    rule = DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits.clone())
+    with inside(), pytest.raises(UsageError, match="^scoring: the model gives no number"):
+        score_texts(model, tokenizer, [TEXT], rules=[rule])
+
+
 @pytest.mark.parametrize("way", WAYS)
-def test_rules_that_leave_logits_alone_may_give_them_back_in_inference_mode(way: str) -> None:
-    plain = WAYS[way](DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits))
-    with torch.inference_mode():
-        found = WAYS[way](DecodingRule(name="same", next_logits=lambda ids, logits, contexts: logits))
-    assert repr(found) == repr(plain)
+def test_contexts_belong_to_the_rule_even_where_there_are_none(way: str) -> None:
+    def change(ids: Any, logits: torch.Tensor, contexts: list[torch.Tensor]) -> torch.Tensor:
+        for seen in contexts:
+            seen.mul_(0.5)
+        return logits.clone()
+
+    WAYS[way](DecodingRule(name="own", next_logits=change))
+    WAYS[way](DecodingRule(name="own", contexts=lambda prefix: [prefix] * (len(prefix) % 2), next_logits=change))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("answer", "told"), [(None, "NoneType"), (torch.zeros(2), "a tensor [2]")])
+def test_an_answer_of_another_shape_is_its_fault(way: str, answer: Any, told: str) -> None:
+    rule = DecodingRule(name="odd", next_logits=lambda ids, logits, contexts: answer)
+    with pytest.raises(PluginFault, match=f"^decoding rule 'odd': returned {re.escape(told)} instead of logits "):
+        WAYS[way](rule)
+
+
+@pytest.mark.parametrize("way", [*WAYS, "by the model itself"])
+def test_a_token_that_the_model_does_not_have_is_not_the_rules_fault(way: str) -> None:
+    model, tokenizer = tiny_causal()
+    tokenizer.add_tokens(["zzunknownzz"])
+    text = "The zzunknownzz said that"
+    rule = DecodingRule(name="own", contexts=lambda prefix: [prefix[1:] or prefix], next_logits=lambda *given: given[1])
+    with pytest.raises(UsageError, match="^tokenizer: a text has the token number 969, and the model"):
+        if way == "scored":
+            score_texts(model, tokenizer, ["It rains.", text], rules=[rule])
+        elif way == "by the model itself":
+            attach(model, tokenizer, [rule])
+            model.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=2)
+        else:
+            request = Request(prompt=text, max_new_tokens=2)
+            beams = 1 if way == "written" else 2
+            generate(model, tokenizer, [request], rules=[rule], num_beams=beams, title=None)
+
+
+@pytest.mark.parametrize("room", [2**30, 100])
+def test_a_text_that_is_too_long_is_told_before_rules_are_asked(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = tiny_causal()
+    monkeypatch.setattr("evenhand.scoring_rules.HELD_BYTES", room * 4 * model.config.vocab_size)
+    asked: list[Any] = []
+    rule = DecodingRule(
+        name="long",
+        contexts=lambda prefix: [asked.append(prefix) or (5,) * 20 + tuple(prefix)],  # type: ignore[func-returns-value]
+        next_logits=lambda ids, logits, contexts: logits,
+    )
+    with pytest.raises(UsageError, match="^scoring: a text has 600 tokens, but the model takes at most 512"):
+        distributions(model, [[5] * 3, [5] * 600], [[0, 1], [0, 1]], rules=[rule])
+    assert not asked
 
 
 def test_a_context_that_is_too_long_to_be_scored_is_the_rules() -> None:
@@ -156,7 +227,7 @@ def test_a_context_that_is_too_long_to_be_scored_is_the_rules() -> None:
 
 def many(name: str, number: int) -> DecodingRule:
     """A rule that wants so many contexts, each with one more token in front of the text; different ones by name."""
-    first = {"one": 0, "two": 100}[name]
+    first = 100 * ["one", "two", "after"].index(name)
     return DecodingRule(
         name=name, contexts=lambda prefix: [(first + k, *prefix) for k in range(number)],
         next_logits=lambda ids, logits, contexts: logits,
@@ -165,8 +236,8 @@ def many(name: str, number: int) -> DecodingRule:
 
 def too_many(error: EvenhandError) -> bool:
     return str(error) == (
-        "decoding rules 'one', 'two': for one next token, or one mask, of a text, more than 1,024 sequences would have "
-        "to be read\n  where rules ask for contexts, or one rule for contexts on several axes, these multiply\n"
+        "decoding rules 'one', 'after': for one next token, or one mask, of a text, more than 1,024 sequences would "
+        "have to be read\n  where rules ask for contexts, or one rule for contexts on several axes, these multiply\n"
         "  use fewer of these rules or axes together, or fewer contexts of each (`max_contexts`)"
     )
 
@@ -177,16 +248,16 @@ def test_contexts_of_contexts_multiply_up_to_a_bound() -> None:
 
     assert MOST_SEQUENCES == 1024
     prefix = [500, 501]
-    assert len(plan_of([prefix], [many("one", 31), many("two", 31)]).places) == 1024
+    assert len(plan_of([prefix], [many("one", 31), many("after", 31)]).places) == 1024
     with pytest.raises(UsageError) as caught:
-        plan_of([prefix], [many("one", 31), many("two", 32)])
+        plan_of([prefix], [many("one", 31), many("after", 32)])
     assert too_many(caught.value)
-    assert len(plan_of([prefix] * 3, [many("one", 31), many("two", 31)]).places) == 3 * 1024  # of each text
+    assert len(plan_of([prefix] * 3, [many("one", 31), many("after", 31)]).places) == 3 * 1024  # of each text
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_more_are_refused_whoever_asks(way: str) -> None:
-    plugins = [many("one", 40), many("two", 40)]
+    plugins = [many("one", 40), many("after", 40)]
     model, tokenizer = tiny_causal()
     with pytest.raises(UsageError) as caught:
         if way == "scored":
@@ -211,10 +282,27 @@ def test_in_a_batch_only_the_text_that_needs_too_many_fails() -> None:
     assert word not in tokenizer("Rain fell")["input_ids"] + tokenizer("My brother")["input_ids"]
     plain = generate(model, tokenizer, asked, title=None)
     with pytest.raises(UsageError) as caught:
-        generate(model, tokenizer, asked, rules=[some("one"), some("two")], title=None)
+        generate(model, tokenizer, asked, rules=[some("one"), some("after")], title=None)
     assert too_many(caught.value)
     answers = caught.value.answers
     assert [a and a.text for a in answers] == [plain[0].text, None, plain[2].text]
+
+
+def test_a_scoring_ends_without_a_row_to_blame() -> None:
+    """The rows of what was planned are positions, of which a caller knows nothing."""
+    model, tokenizer = tiny_causal()
+    word = tokenizer(TEXT)["input_ids"][-1]
+    rules = [
+        DecodingRule(
+            name=name,
+            contexts=lambda prefix, first=first: [(first + k, *prefix) for k in range(40 * (word in prefix))],
+            next_logits=lambda ids, logits, seen: logits,
+        )
+        for name, first in [("one", 0), ("after", 100)]
+    ]  # fmt: skip
+    with pytest.raises(UsageError) as caught:
+        score_texts(model, tokenizer, ["Rain fell", TEXT + " it", "My brother"], rules=rules)
+    assert too_many(caught.value) and caught.value.rows == ()
 
 
 @pytest.mark.parametrize(
@@ -222,12 +310,14 @@ def test_in_a_batch_only_the_text_that_needs_too_many_fails() -> None:
     [
         (["gender"], {}, []),
         (["gender", "religion"], {}, []),
-        (["gender", "religion", "race"], {}, ["3 axes is read {n} times for each token"]),
+        (["gender", "religion", "race"], {}, ["gender, religion and race is read {n} times for one token or mask"]),
         (["gender", "religion", "race"], {"max_contexts": 1}, []),
         (["gender", "religion", "race"], {"strength": 0.0}, []),
+        (["nationality"], {"max_contexts": 86}, ["nationality is read 87 times for one token or mask"]),
         (
             ["gender", "religion", "race", "nationality", "age"], {},
-            ["5 axes is read {n} times for each token, and more than 1,024 are refused"],
+            ["gender, religion, race, nationality and age is read {n} times for one token or mask, and more than 1,024 "
+             "times are refused"],
         ),
     ],
 )  # fmt: skip
@@ -240,5 +330,22 @@ def test_a_recipe_is_told_what_a_step_can_come_to(axes: list[str], more: dict[st
         number *= min(len(load_axis(name, "en").groups), 7)
     options = CounterfactualAveraging(axes=axes, **more).options
     assert list(CounterfactualAveraging.remarks_for(options)) == [
-        f"a text that names groups of all {line.format(n=f'{number:,}')}" for line in told
+        f"a text that names groups of {line.format(n=f'{number:,}')}" for line in told
     ]
+
+
+def test_gradient_decoding_reads_the_groups_of_each_axis_beside_one_another() -> None:
+    """1 + 86, and on three axes 1 + 86 + 6 + 5, where averaging multiplies."""
+    from evenhand_standard.decoding.gradient_decoding import GradientDecoding
+
+    options = GradientDecoding(axes=["nationality", "religion", "race"], max_contexts=86).options
+    assert list(GradientDecoding.remarks_for(options)) == [
+        "a text that names groups of nationality, religion and race is read 98 times for one token or mask"
+    ]
+    assert GradientDecoding.remarks_for(GradientDecoding(axes=["gender"]).options) == ()
+
+
+def test_who_decodes_beside_a_run_is_warned() -> None:
+    model, tokenizer = tiny_causal()
+    with pytest.warns(UserWarning, match="steps.counterfactual-averaging: a text that names groups of gender, race"):
+        evenhand.decode_with(model, tokenizer, [("counterfactual-averaging", {"axes": ["gender", "race", "religion"]})])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -137,6 +137,31 @@ def test_a_context_without_room_and_a_row_without_a_token(bench: Bench) -> None:
     with pytest.raises(UsageError, match="^generate: a prompt has no token") as caught:
         bench.write(RULE)
     assert caught.value.rows == [BAD]
+
+
+def asking(name: str, contexts: Callable[[Sequence[int]], Any]) -> DecodingRule:
+    return DecodingRule(name=name, contexts=contexts, next_logits=lambda ids, logits, contexts: logits)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_row_whose_contexts_cannot_be_read_or_are_too_many_leaves_the_others(bench: Bench, beams: int) -> None:
+    """Only the rules that ask for the contexts of that row are named, and the row is the second of three."""
+    expected = bench.write(num_beams=beams)
+    empty = asking("empty", lambda prefix: [()] if bench.word in prefix else [])
+    with pytest.raises(PluginFault, match="^decoding rule 'empty': asked for an empty context") as caught:
+        bench.write(empty, num_beams=beams)
+    assert caught.value.rows == [BAD] and others(caught.value.output) == others(expected)
+    lost = asking("lost", lambda prefix: 1 // (bench.word not in prefix) and [])
+    with pytest.raises(ZeroDivisionError):
+        bench.write(lost, num_beams=beams)  # nobody stands between a rule of one's own and its error
+    rules = [
+        asking("many", lambda prefix: [(k, *prefix) for k in range(40 * (bench.word in prefix))]),
+        asking("innocent", lambda prefix: [] if bench.word in prefix or prefix[0] == 7 else [(7, *prefix)]),
+        asking("more", lambda prefix: [(100 + k, *prefix) for k in range(40 * (bench.word in prefix))]),
+    ]
+    with pytest.raises(UsageError, match="^decoding rules 'many', 'more': for one next token") as caught:
+        bench.write(*rules, num_beams=beams)
+    assert caught.value.rows == [BAD] and others(caught.value.output) == others(expected)
 
 
 @pytest.mark.parametrize("returned", [1, 2])

@@ -88,6 +88,39 @@ def test_one_position_is_not_divided() -> None:
     assert found == [([Row((1,), (0,))], 21, 0), ([Row((1, 2), (1,))], 21, 1)]
 
 
+def test_what_was_asked_for_earlier_parts_of_a_row_is_gone() -> None:
+    """Two positions fill a part."""
+    rule = DecodingRule(
+        name="own", contexts=lambda prefix: [(k, *prefix) for k in range(5)], next_logits=lambda *given: given[1]
+    )
+
+    def peak(count: int) -> int:
+        """Bytes held at most while the parts of the row are gone through."""
+        tracemalloc.start()
+        for _ in _chunks(FORWARD, [Row((1,) * 400, tuple(range(400 - count, 400)))], [rule]):
+            pass
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    peak(8)  # what is made once
+    assert peak(200) < 2 * peak(8)  # 25 times as many positions
+
+
+def test_what_was_asked_in_a_row_that_is_moved_to_the_next_chunk_is_kept() -> None:
+    """The second row fills the chunk at its last position: nothing is asked again for the two before."""
+    asked: Counter[tuple[int, ...]] = Counter()
+
+    def contexts(prefix: Any) -> list[tuple[int, ...]]:
+        asked[tuple(prefix)] += 1
+        return [(9, *prefix)]
+
+    rule = DecodingRule(name="own", contexts=contexts, next_logits=lambda ids, logits, others: logits)
+    rows = [Row((1, 2, 3, 4), (0, 1, 2, 3)), Row((5, 6, 7), (0, 1, 2))]
+    assert [len(chunk) for chunk, _, _ in _chunks(FORWARD, rows, [rule])] == [1, 1]
+    assert set(asked.values()) == {1}
+
+
 def backwards(ids: Any, logits: torch.Tensor, contexts: list[torch.Tensor], places: Any = None) -> torch.Tensor:
     return logits + 0.5 * torch.stack([seen.mean(0).roll(1, -1) for seen in contexts])
 

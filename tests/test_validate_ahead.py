@@ -194,6 +194,6 @@ def test_what_a_plugin_remarks_on_its_options_is_told() -> None:
     result = CliRunner().invoke(toolkit, ["validate", "my.toml"])
     assert result.exit_code == 0
     assert result.stdout.endswith(
-        f"\nNote: steps.{step}: a text that names groups of all 5 axes is read {2 * 6 * 7 * 7 * 2:,} times for each "
-        "token, and more than 1,024 are refused.\n"
+        f"\nNote: steps.{step}: a text that names groups of gender, race, religion, nationality and age is read "
+        f"{2 * 6 * 7 * 7 * 2:,} times for one token or mask, and more than 1,024 times are refused.\n"
     )

@@ -53,9 +53,10 @@ def mask_contexts_of(
 
 def _listed(rule: DecodingRule, found: Any) -> list[Any]:
     try:
-        return list(found)
+        each = iter(found)
     except TypeError as error:
         raise _fault(rule, f"asked for {_kind(found)} where a list of contexts belongs") from error
+    return list(each)
 
 
 def _readable(rule: DecodingRule, context: Any, tokens: int | None) -> Ids:

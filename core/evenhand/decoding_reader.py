@@ -19,12 +19,13 @@ import torch  # noqa: TID253 - imported inside functions only
 
 from evenhand.asked_contexts import contexts_of, embeddings
 from evenhand.contributions import DecodingRule, Variant
-from evenhand.errors import UsageError
+from evenhand.errors import PluginFault, UsageError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
 from evenhand.ready_masks import for_one_token, takes_ready_masks
 from evenhand.rule_application import mapped
 from evenhand.rule_contexts import Plan, planned
+from evenhand.scored_text import demand_embedded
 
 State = Variant | None
 """How a sequence is read: in a state of the model that a rule asks for, or by the model as it is."""
@@ -121,7 +122,11 @@ class Reader:
 
         Raises UsageError or PluginFault, with `rows` where it is known whose text it is.
         """
-        plan = plan_of(texts, rules, self.tokens)
+        try:
+            plan = plan_of(texts, rules, self.tokens)
+        except PluginFault:
+            demand_embedded(self.model, (i for text in texts for i in text))  # a context has what its text has
+            raise
         self._demand_room(plan)
         return plan
 

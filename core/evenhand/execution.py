@@ -18,6 +18,7 @@ from evenhand.plan import Plan, check_kinds
 from evenhand.processes import count
 from evenhand.recipe import Recipe
 from evenhand.recipe_inputs import other_models
+from evenhand.remarks import remarks
 from evenhand.report_reading import raw_run
 from evenhand.run_folders import run_folder, run_name
 from evenhand.stopping import resume_command
@@ -96,7 +97,7 @@ def execute(
         write_atomic(folder / "recipe.toml", recipe.source)
         manifest.write()
         with recorded(manifest, work, goes_on=goes_on or f"continue with: {resume_command(recipe, output)}"):
-            for sentence in opposing(work.steps):
+            for sentence in [*opposing(work.steps), *remarks(work.steps)]:
                 manifest.event("steps", sentence)
             life_cycle.run(recipe, work, model, folder, manifest, resume=resume, strict=strict, offline=off)
     result = RunResult(folder, raw_run(folder))

@@ -35,6 +35,7 @@ from evenhand.plugin import Plugin
 from evenhand.plugin_contract import check_class
 from evenhand.recipe_model import StepEntry, TrainingSection
 from evenhand.recipe_steps import ResolvedStep, references
+from evenhand.remarks import remarks
 from evenhand.services import Services
 from evenhand.tokenizer_loading import demand_fitting
 from evenhand.wording import validated
@@ -123,12 +124,14 @@ class OwnSteps:
     def contributions(self, stage: str, **arguments: Any) -> list[tuple[ResolvedStep, Any]]:
         """What the steps contribute to a stage, in order. A step that another one refers to only serves as such.
 
-        Raises UsageError for a plugin that has nothing to do with the stage; warns of rules that move the same thing.
+        Raises UsageError for a plugin that has nothing to do with the stage; warns of rules that move the same thing
+        and of what plugins remark on their options.
         """
         from evenhand.remote import RemoteModel
 
         if stage == "decoding":
-            for sentence in opposing([step for step, _ in self.steps]):
+            steps = [step for step, _ in self.steps]
+            for sentence in [*opposing(steps), *remarks(steps)]:
                 warnings.warn(sentence, stacklevel=3)
         referred = {i for step, _ in self.steps for ids in step.references.values() for i in ids}
         handles: dict[str, StepHandle] = {}

@@ -122,7 +122,7 @@ class Plugin:
     def remarks_for(cls, options: Any) -> Sequence[str]:
         """What is no mistake in these options but may be a surprise, such as a high price: a sentence for each.
 
-        `toolkit validate` says it, and a run before it begins.
+        `toolkit validate` says it, a run writes it into its record before it begins, and `decode_with` warns of it.
         """
         return ()
 

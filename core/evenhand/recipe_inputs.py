@@ -10,6 +10,7 @@ from evenhand.data_columns import empty_file, wrong_column
 from evenhand.errors import DataNotFound, EvenhandError
 from evenhand.mirrors import WIKITEXT2_TEST, missing_file
 from evenhand.named_models import impossible_model
+from evenhand.remarks import remarks
 
 if TYPE_CHECKING:
     from evenhand.mirrors import KnownFile
@@ -72,10 +73,7 @@ def notes(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str]:
     readers = ["the training"] if trains else [s.id for s in steps if s.section == "steps" and only_reads(s)]
     if readers and "train" not in recipe.data.model_fields_set:
         told.append(f"[data] names no text, so {readers[0]} reads {' and '.join(recipe.data.sources)}")
-    for step in steps:
-        if plugin := _with_its_options(step):
-            told += [f"{step.section}.{step.id}: {remark}" for remark in plugin.remarks_for(step.options)]
-    return told
+    return told + remarks(steps)
 
 
 def other_models(steps: Sequence[ResolvedStep]) -> list[tuple[str, str]]:

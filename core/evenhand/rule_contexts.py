@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from evenhand.contributions import DecodingRule
-from evenhand.errors import UsageError
+from evenhand.errors import EvenhandError, UsageError
 from evenhand.rule_application import moves
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def planned(
     """The plan for rules in order at places; `contexts(rule, place)` is what a rule wants to see besides.
 
     `shared`: a context that several of the places need is read once, and belongs to the first of them. Raises
-    UsageError, with its `rows`, where a place needs more than `MOST_SEQUENCES`.
+    UsageError, with its `rows`, where a place needs more than `MOST_SEQUENCES`, and what `contexts` raises, with them.
     """
     places, owners = list(asked), list(range(len(asked)))
     askers: list[str] = []
@@ -69,7 +69,7 @@ def planned(
         found: list[list[int]] = []
         for k in range(len(places)):
             mine = []
-            for place in contexts(rule, places[k]):
+            for place in _asked(contexts, rule, places[k], owners[k]):
                 key = 0 if shared else owners[k], place
                 if key not in known:
                     known[key] = len(places)
@@ -78,15 +78,27 @@ def planned(
                     askers.append(rule.name)
                     number[owners[k]] += 1
                     if number[owners[k]] > MOST_SEQUENCES:
-                        raise _too_many(askers, owners[k])
+                        raise _too_many(zip(askers, owners[len(asked) :], strict=True), owners[k])
                 mine.append(known[key])
             found.append(mine)
         levels.append((rule, found))
     return Plan(places, len(asked), owners, askers, levels[::-1])
 
 
-def _too_many(askers: Sequence[str], row: int) -> UsageError:
-    names = list(dict.fromkeys(reversed(askers)))
+def _asked(
+    contexts: Callable[[DecodingRule, Place], Iterable[Place]], rule: DecodingRule, place: Place, row: int
+) -> Iterable[Place]:
+    """What a rule wants to see besides a place; the `rows` of an error are the place that needs it."""
+    try:
+        return contexts(rule, place)
+    except EvenhandError as error:
+        error.rows = [row]
+        raise
+
+
+def _too_many(askers: Iterable[tuple[str, int]], row: int) -> UsageError:
+    """`askers` has the rule of each context and the number of the place that needs it, the last rule first."""
+    names = list(dict.fromkeys(name for name, owner in askers if owner == row))[::-1]
     error = UsageError(
         f"for one next token, or one mask, of a text, more than {MOST_SEQUENCES:,} sequences would have to be read",
         where=f"decoding rule{'s' * (len(names) > 1)} {', '.join(map(repr, names))}",
@@ -113,7 +125,7 @@ def after_rules(
     found: list[tuple[int, Moved]] = []
     for rule, contexts in plan.levels:
         n = len(contexts)
-        own, none = logits[:n], logits[:0]
+        own, none = logits[:n], logits.new_empty((0, logits.shape[1]))
         seen = [logits[others] if others else none for others in contexts]
         logits = mapped(rule, plan.places[:n], own, seen, plan.owners[:n])
         if noted and logits is not own:

@@ -90,7 +90,7 @@ class Forward:
         """
         if not rows:
             return
-        self._check(rows)
+        self.check(rows)
         read = [row for row in rows if row.positions]
         advance(len(rows) - len(read))
         if not read:
@@ -268,7 +268,8 @@ class Forward:
             found |= {place: states[begin + slot] for begin, tree in row.trees for slot, place in tree.reads}
         return torch.stack([found[place] for place in sorted(found)])
 
-    def _check(self, rows: Sequence[Row]) -> None:
+    def check(self, rows: Sequence[Row]) -> None:
+        """Raises UsageError for a sequence that the model cannot take."""
         demand_room([len(row.ids) for row in rows], self.longest)
         if any(not row.ids for row in rows):
             raise UsageError("a text has no tokens", where="scoring", do="leave empty texts out")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from evenhand.asked_contexts import contexts_of, embeddings, mask_contexts_of
 from evenhand.contributions import DecodingRule, Variant
-from evenhand.errors import PluginFault, UsageError
+from evenhand.errors import EvenhandError, UsageError
 from evenhand.rule_application import called, finishing
 from evenhand.rule_contexts import Plan, after_rules, planned
 from evenhand.scoring_forward import Consume, Forward
@@ -51,7 +51,7 @@ def logits_under_rules(
 
     A rule gets the logits that the rules before it made, of the text and of its contexts. Rows of masked models
     have a mask at each position that is read. Raises PluginFault for a rule that returns something other than [B, V],
-    or asks for a context that there cannot be.
+    changes what it is given, or asks for a context that there cannot be, and UsageError as `Forward.logits`.
     """
     import torch
 
@@ -65,6 +65,7 @@ def logits_under_rules(
     ) -> torch.Tensor:
         return _apply(forward.kind, rule, [row for _, row in places], logits, contexts)
 
+    forward.check(rows)  # before rules are asked, which would be blamed for what is wrong with a text
     with finishing(active):
         place = 0
         for number, (chunk, plan, ended) in enumerate(_chunks(forward, rows, active)):
@@ -136,17 +137,7 @@ def _apply(
         assert rule.next_logits is not None
         ids = _padded([row.ids[: row.positions[0] + 1] for row in asked], left=True).to(logits.device)
         changed = called(rule, rule.next_logits, ids, logits, contexts)
-    if getattr(changed, "shape", None) != logits.shape:
-        raise PluginFault(
-            f"returned {_shape(changed)} instead of logits [{logits.shape[0]}, {logits.shape[1]}]",
-            where=f"decoding rule {rule.name!r}",
-        )
     return changed.float()
-
-
-def _shape(value: object) -> str:
-    shape = getattr(value, "shape", None)
-    return type(value).__name__ if shape is None else f"a tensor {list(shape)}"
 
 
 def _chunks(
@@ -160,25 +151,34 @@ def _chunks(
     """
     room = max(1, HELD_BYTES // (4 * forward.vocabulary))
     asking = _Asking(forward.kind, rules, embeddings(forward.model))
+
+    def plan(places: Sequence[Place]) -> Plan[Place]:
+        try:
+            return planned(places, rules, asking, shared=True)
+        except EvenhandError as error:
+            error.rows = ()  # those of the plan, of which nobody has heard
+            raise
+
     whole = _Held()
     for row in rows:
         part = _Held()
         for p in row.positions:
             place: Place = (None, Row(row.ids, (p,)))
-            needed = planned([place], rules, asking, shared=True).places
+            needed = plan([place]).places
             if whole.rows and whole.size + part.size + len(needed) > room:
-                yield whole.rows, planned(whole.asked, rules, asking, shared=True), len(whole.rows)
+                yield whole.rows, plan(whole.asked), len(whole.rows)
                 whole = _Held()
                 asking.keep(part.needed + needed)
             if part.asked and part.size + len(needed) > room:
-                yield [part.row(row, forward.kind)], planned(part.asked, rules, asking, shared=True), 0
+                yield [part.row(row, forward.kind)], plan(part.asked), 0
                 part = _Held()
                 asking.keep(needed)
             part.add(place, needed)
         whole.rows.append(part.row(row, forward.kind) if len(part.asked) < len(row.positions) else row)
-        whole.asked, whole.size = whole.asked + part.asked, whole.size + part.size
+        whole.asked += part.asked
+        whole.size += part.size
     if whole.rows:
-        yield whole.rows, planned(whole.asked, rules, asking, shared=True), len(whole.rows)
+        yield whole.rows, plan(whole.asked), len(whole.rows)
 
 
 @dataclass

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import Field
 
 from evenhand_sdk import (
-    MOST_SEQUENCES,
     Axes,
     Axis,
     DecodingRule,
@@ -43,7 +42,7 @@ from evenhand_sdk import (
 )
 from evenhand_sdk.counterfactual import counterfactuals
 from evenhand_sdk.counterfactual_so_far import CounterfactualsSoFar
-from evenhand_standard.decoding.drawn_groups import ALL, MEANING, MOST, DrawnGroups, MostContexts, Swapped
+from evenhand_standard.decoding.drawn_groups import ALL, MEANING, MOST, DrawnGroups, MostContexts, Swapped, remarks_on
 from evenhand_standard.decoding.swapped_masks import GAP, swapped_masks
 from evenhand_standard.decoding.token_edits import TokenEditor
 from evenhand_standard.decoding.worded import Worded
@@ -52,8 +51,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-MANY: Final = 64
-"""From more sequences for one token on, a recipe is told its price."""
 EXPECTED: Final = "what is expected behind each group of {}"
 PUBLISHED_LAMBDA: Final = 100.0
 PUBLISHED_ALPHA: Final = 0.99
@@ -84,10 +81,7 @@ class CounterfactualAveraging(Mitigation):
     def remarks_for(cls, options: CounterfactualAveragingOptions) -> Sequence[str]:
         drawn = DrawnGroups(options.max_contexts, seed=0)
         number = math.prod(1 + drawn.number(load_axis(name, options.locale)) for name in options.axes)
-        if options.strength == 0 or number <= MANY:
-            return ()
-        price = f"a text that names groups of all {len(options.axes)} axes is read {number:,} times for each token"
-        return (price if number <= MOST_SEQUENCES else f"{price}, and more than {MOST_SEQUENCES:,} are refused",)
+        return remarks_on(number, options.axes) if options.strength else ()
 
     def moves(self) -> Mapping[str, str]:
         return {EXPECTED.format(axis): "the same for all groups" for axis in self.options.axes}

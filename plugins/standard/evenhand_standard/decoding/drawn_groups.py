@@ -14,12 +14,14 @@ from typing import Annotated, Final, Protocol, TypeVar
 
 from pydantic import Field
 
-from evenhand_sdk import Axis
+from evenhand_sdk import MOST_SEQUENCES, Axis
 from evenhand_standard.decoding.token_edits import Replacement
 
 MostContexts = Annotated[int, Field(ge=1)]
 MOST: Final = 6
 """Every packaged axis but nationality, which has 87 groups, has fewer groups than these and the one that is named."""
+MANY: Final = 64
+"""Of more sequences for one token, a recipe is told."""
 MEANING: Final = (
     "How many counterfactuals of a text are read for each axis; of more groups, the first in an order that the run's "
     "seed draws."
@@ -71,6 +73,15 @@ class DrawnGroups:
                 logger.info(
                     "of the %d groups of %s, %d are read: %s", len(axis.groups), axis.name, self.most + 1, first
                 )
+
+
+def remarks_on(number: int, axes: Sequence[str]) -> tuple[str, ...]:
+    """What a recipe is told of so many sequences that a text can need; nothing of few."""
+    if number <= MANY:
+        return ()
+    named = " and ".join(axes) if len(axes) < 3 else f"{', '.join(axes[:-1])} and {axes[-1]}"
+    price = f"a text that names groups of {named} is read {number:,} times for one token or mask"
+    return (price if number <= MOST_SEQUENCES else f"{price}, and more than {MOST_SEQUENCES:,} times are refused",)
 
 
 ALL: Final = DrawnGroups(2**31, 0)

@@ -43,7 +43,7 @@ from evenhand_sdk import (
     token_bins,
 )
 from evenhand_standard.decoding.counterfactual_averaging import EXPECTED, swapped_contexts
-from evenhand_standard.decoding.drawn_groups import MEANING, MOST, DrawnGroups, MostContexts
+from evenhand_standard.decoding.drawn_groups import MEANING, MOST, DrawnGroups, MostContexts, remarks_on
 from evenhand_standard.decoding.fixed_parameters import fixed_parameters
 from evenhand_standard.decoding.lower_layers import LAYER, LowerLayers
 from evenhand_standard.decoding.model_turns import turn
@@ -92,6 +92,12 @@ class GradientDecoding(Mitigation):
     source = "Yang et al. 2023 (UDDIA); Dathathri et al. 2020 (PPLM); own loss"
     kinds = ("causal",)
     Options = GradientDecodingOptions
+
+    @classmethod
+    def remarks_for(cls, options: GradientDecodingOptions) -> Sequence[str]:
+        drawn = DrawnGroups(options.max_contexts, seed=0)
+        number = 1 + sum(drawn.number(load_axis(name, options.locale)) for name in options.axes)
+        return remarks_on(number, options.axes) if options.strength else ()
 
     def moves(self) -> Mapping[str, str]:
         return {**ANEW, **{EXPECTED.format(axis): "the same for all groups" for axis in self.options.axes}}
