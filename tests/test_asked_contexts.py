@@ -20,7 +20,7 @@ from evenhand.generation import generate
 from evenhand.rule_application import called
 from evenhand.rule_contexts import MOST_SEQUENCES
 from evenhand.scoring import distributions, pll, score_texts
-from evenhand_sdk.tiny import tiny_causal, tiny_masked
+from evenhand_sdk.tiny import save_tiny, tiny_causal, tiny_masked
 
 TEXT = "The nurse said that"
 
@@ -155,7 +155,9 @@ def test_what_is_no_number_is_the_models_fault_and_no_change(inside: Callable[[]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_contexts_belong_to_the_rule_even_where_there_are_none(way: str) -> None:
+def test_contexts_that_are_changed_in_place_harm_nobody(way: str) -> None:
+    """It is forbidden all the same, and the conformance checks find it."""
+
     def change(ids: Any, logits: torch.Tensor, contexts: list[torch.Tensor]) -> torch.Tensor:
         for seen in contexts:
             seen.mul_(0.5)
@@ -173,22 +175,63 @@ def test_an_answer_of_another_shape_is_its_fault(way: str, answer: Any, told: st
         WAYS[way](rule)
 
 
-@pytest.mark.parametrize("way", [*WAYS, "by the model itself"])
-def test_a_token_that_the_model_does_not_have_is_not_the_rules_fault(way: str) -> None:
+class Typed:
+    """What a rule asks for, one after another; the second is not there."""
+
+    def __iter__(self) -> Any:
+        yield (1, 2)
+        raise TypeError("my own")
+
+
+def test_an_error_of_what_a_rule_gives_is_its_own() -> None:
+    rule = DecodingRule(name="lost", contexts=lambda prefix: Typed(), next_logits=lambda *given: given[1])  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match="^my own$"):
+        contexts_of(rule, (1,), None)
+
+
+def test_an_array_is_no_tensor() -> None:
+    rule = DecodingRule(name="odd", next_logits=lambda ids, logits, contexts: logits.numpy())  # type: ignore[arg-type, return-value]
+    with pytest.raises(PluginFault, match="^decoding rule 'odd': returned ndarray instead of logits "):
+        scored(rule)
+
+
+@pytest.mark.parametrize("contexts", [None, lambda prefix: [prefix[-1:]]])
+def test_a_token_that_the_model_does_not_have_is_no_rules_fault(contexts: Any) -> None:
     model, tokenizer = tiny_causal()
+    model.generation_config.eos_token_id = None
+    rule = DecodingRule(name="own", contexts=contexts, next_logits=lambda ids, logits, contexts: logits)
+    ids = torch.tensor([[3, 4, 6], [3, 970, 4], [8, 9, 10]])
+    attach(model, tokenizer, [rule])
+    with pytest.raises(UsageError, match="^tokenizer: a text has the token number 970, and the model") as caught:
+        model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=2)
+    assert caught.value.rows == [1] and caught.value.output.shape == (3, 5)
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_nor_where_text_is_scored(kind: str) -> None:
+    model, tokenizer = tiny_causal() if kind == "causal" else tiny_masked()
     tokenizer.add_tokens(["zzunknownzz"])
-    text = "The zzunknownzz said that"
-    rule = DecodingRule(name="own", contexts=lambda prefix: [prefix[1:] or prefix], next_logits=lambda *given: given[1])
-    with pytest.raises(UsageError, match="^tokenizer: a text has the token number 969, and the model"):
-        if way == "scored":
-            score_texts(model, tokenizer, ["It rains.", text], rules=[rule])
-        elif way == "by the model itself":
-            attach(model, tokenizer, [rule])
-            model.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=2)
-        else:
-            request = Request(prompt=text, max_new_tokens=2)
-            beams = 1 if way == "written" else 2
-            generate(model, tokenizer, [request], rules=[rule], num_beams=beams, title=None)
+    swap = DecodingRule(name="own", contexts=lambda prefix: [prefix[-1:]], next_logits=lambda i, logits, c: logits)
+    if kind == "masked":
+        swap = DecodingRule(
+            name="own", mask_contexts=lambda ids, p: [(ids, p)], mask_logits=lambda i, logits, c, p: logits
+        )
+    with pytest.raises(UsageError, match="^tokenizer: a text has the token number [0-9,]+, and the model"):
+        score_texts(model, tokenizer, ["It rains.", "The zzunknownzz said that"], kind=kind, rules=[swap])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_prompt_that_is_too_long_itself_is_told_and_not_its_context(beams: int) -> None:
+    model, tokenizer = tiny_causal()
+    rule = DecodingRule(
+        name="swap", contexts=lambda prefix: [(5, *prefix[1:])], next_logits=lambda i, logits, c: logits
+    )
+    attach(model, tokenizer, [rule])
+    ids = torch.full((1, 510), 7)
+    told = "^generate: a prompt has 510 tokens and up to 9 more are to be written, but the model takes at most 512"
+    with pytest.raises(UsageError, match=told) as caught:
+        model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=9, num_beams=beams)
+    assert caught.value.rows == [0]
 
 
 @pytest.mark.parametrize("room", [2**30, 100])
@@ -349,3 +392,22 @@ def test_who_decodes_beside_a_run_is_warned() -> None:
     model, tokenizer = tiny_causal()
     with pytest.warns(UserWarning, match="steps.counterfactual-averaging: a text that names groups of gender, race"):
         evenhand.decode_with(model, tokenizer, [("counterfactual-averaging", {"axes": ["gender", "race", "religion"]})])
+
+
+def test_a_run_keeps_in_its_record_what_steps_and_benchmarks_and_controls_remark(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evenhand_standard.benchmarks.pair_gap import PairGap
+    from evenhand_standard.controls.temperature import Temperature
+
+    for plugin in (PairGap, Temperature):
+        monkeypatch.setattr(plugin, "remarks_for", classmethod(lambda cls, options: [f"{cls.name} is dear"]))
+    recipe = tmp_path / "dear.toml"
+    recipe.write_text(
+        f'[model]\nname = "{save_tiny(tmp_path / "model")}"\n[[steps]]\nuse = "contrastive-guidance"\n'
+        '[[benchmarks]]\nuse = "pair-gap"\nlimit = 4\n[evaluation]\ncontrols = ["temperature"]\n'
+    )
+    record = evenhand.run(recipe, output=tmp_path / "runs").record
+    assert [event["text"] for event in record["events"] if event["stage"] == "steps"] == [
+        "benchmarks.pair-gap: pair-gap is dear", "controls.temperature: temperature is dear",
+    ]  # fmt: skip

@@ -19,7 +19,7 @@ import torch  # noqa: TID253 - imported inside functions only
 
 from evenhand.asked_contexts import contexts_of, embeddings
 from evenhand.contributions import DecodingRule, Variant
-from evenhand.errors import PluginFault, UsageError
+from evenhand.errors import UsageError
 from evenhand.fast_products import fast_products
 from evenhand.finite_logits import demand_numbers
 from evenhand.ready_masks import for_one_token, takes_ready_masks
@@ -122,11 +122,13 @@ class Reader:
 
         Raises UsageError or PluginFault, with `rows` where it is known whose text it is.
         """
-        try:
-            plan = plan_of(texts, rules, self.tokens)
-        except PluginFault:
-            demand_embedded(self.model, (i for text in texts for i in text))  # a context has what its text has
-            raise
+        for row, text in enumerate(texts):  # before rules are asked, whose contexts have what their text has
+            try:
+                demand_embedded(self.model, text)
+            except UsageError as error:
+                error.rows = [row]
+                raise
+        plan = plan_of(texts, rules, self.tokens)
         self._demand_room(plan)
         return plan
 
@@ -134,10 +136,12 @@ class Reader:
         contexts = zip(plan.places[plan.asked :], plan.owners[plan.asked :], plan.askers, strict=True)
         for (_, ids), row, rule in contexts:
             if len(ids) + self.room - 1 > self.longest:
+                own = len(plan.places[row][1])
+                itself = own + self.room - 1 > self.longest
                 error = UsageError(
-                    f"a context of the rule has {len(ids):,} tokens and up to {self.room:,} more are to be written, "
-                    f"but the model takes at most {self.longest:,}",
-                    where=f"decoding rule {rule!r}",
+                    f"a {'prompt' if itself else 'context of the rule'} has {own if itself else len(ids):,} tokens and "
+                    f"up to {self.room:,} more are to be written, but the model takes at most {self.longest:,}",
+                    where="generate" if itself else f"decoding rule {rule!r}",
                     do="give a shorter prompt, or ask for fewer new tokens",
                 )
                 error.rows = [row]

@@ -97,7 +97,7 @@ def execute(
         write_atomic(folder / "recipe.toml", recipe.source)
         manifest.write()
         with recorded(manifest, work, goes_on=goes_on or f"continue with: {resume_command(recipe, output)}"):
-            for sentence in [*opposing(work.steps), *remarks(work.steps)]:
+            for sentence in [*opposing(work.steps), *remarks([*work.steps, *work.benchmarks, *work.controls])]:
                 manifest.event("steps", sentence)
             life_cycle.run(recipe, work, model, folder, manifest, resume=resume, strict=strict, offline=off)
     result = RunResult(folder, raw_run(folder))

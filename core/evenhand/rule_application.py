@@ -44,17 +44,19 @@ def called(
     Raises PluginFault for an answer of another shape, and where it changed them in place: what was read of the model is
     what changes are told against, and what other rules are given.
     """
+    import torch
+
     # What is made in inference mode counts no versions, so there a copy is given away and compared.
     given = logits.clone() if logits.is_inference() else logits
     version = None if logits.is_inference() else given._version
     out = function(ids, given, *others)
-    if not _same(given, logits) if version is None else given._version != version:
+    if not same(given, logits) if version is None else given._version != version:
         raise PluginFault(
             "changed the logits that it was given in place",
             where=f"decoding rule {rule.name!r}",
             do="return new ones, of `logits.clone()`",
         )
-    if getattr(out, "shape", None) != logits.shape:
+    if not isinstance(out, torch.Tensor) or out.shape != logits.shape:
         raise PluginFault(
             f"returned {_kind(out)} instead of logits [{logits.shape[0]}, {logits.shape[1]}]",
             where=f"decoding rule {rule.name!r}",
@@ -62,14 +64,15 @@ def called(
     return logits if out is given else out
 
 
-def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+def same(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Equal, also where they are no numbers."""
     return bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
 def _kind(value: object) -> str:
-    shape = getattr(value, "shape", None)
-    return type(value).__name__ if shape is None else f"a tensor {list(shape)}"
+    import torch
+
+    return f"a tensor {list(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
 
 
 def moves(before: torch.Tensor, after: torch.Tensor) -> list[Move]:

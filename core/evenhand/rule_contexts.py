@@ -88,7 +88,8 @@ def planned(
 def _asked(
     contexts: Callable[[DecodingRule, Place], Iterable[Place]], rule: DecodingRule, place: Place, row: int
 ) -> Iterable[Place]:
-    """What a rule wants to see besides a place; the `rows` of an error are the place that needs it."""
+    """What a rule wants to see besides a place; the `rows` of an error are the place that needs it, whose others may
+    be served, whatever the reason."""
     try:
         return contexts(rule, place)
     except EvenhandError as error:

@@ -84,10 +84,10 @@ class DecodingRule:
     `next_logits(ids, logits, contexts)` maps next-token logits. `ids` is [B, T] (left-padded prefixes, `pad` = -1),
     `logits` [B, V]; `contexts[b]` is a [k, V] tensor with the logits of row b's extra contexts and variants (k may be
     0), all as the rules before this one have made them. It must be a pure function of each prefix, so that the same
-    rule scores given text, and must not change `logits` in place.
+    rule scores given text, and must change nothing in place that it is given.
     `mask_logits(ids, logits, contexts, places)` is the same for masked models: it maps the logits [B, V] at masked
     places. `ids` is [B, T] (texts with their masks, right-padded, `pad` = -1), `places` [B] where each one's mask lies.
-    It must be a pure function of the masked text, and must not change `logits` in place.
+    It must be a pure function of the masked text, and must change nothing in place that it is given.
     `step(model, cache)` may touch the key-value cache before each forward pass; measured on generations only.
     `next_words(text, logp)` is for models behind an endpoint (`run.remote`): it maps the log-probabilities of the
     likeliest next words, as text, to those of the same words; a pure function of both.

@@ -32,6 +32,7 @@ from evenhand_sdk.conformance_behaviour import (
 )
 from evenhand_sdk.conformance_case import Case, CheckFailed, Skipped
 from evenhand_sdk.conformance_models import check_model_contract, check_saves_and_loads
+from evenhand_sdk.conformance_shared import sharing
 from evenhand_sdk.conformance_static import (
     check_configuration,
     check_entry_point,
@@ -127,11 +128,12 @@ def check_plugin(
     if unknown := sorted(known.keys() - CHECKS.keys()):
         raise ValueError(f"there is no conformance check {unknown[0]!r}; there are {', '.join(CHECKS)}")
     rows = []
-    for name in CHECKS:
-        row = _expected(run_check(plugin, name), known.get(name))
-        rows.append(row)
-        if on_result is not None:
-            on_result(row)
+    with sharing(anew=True):
+        for name in CHECKS:
+            row = _expected(run_check(plugin, name), known.get(name))
+            rows.append(row)
+            if on_result is not None:
+                on_result(row)
     return Report(plugin.name or plugin.__name__, tuple(rows))
 
 
@@ -252,7 +254,8 @@ def _test(plugin: type[Plugin], name: str) -> Callable[[], None]:
     def check() -> None:
         import pytest
 
-        row = run_check(plugin, name)
+        with sharing():
+            row = run_check(plugin, name)
         if row.status == "failed":
             raise CheckFailed(row.reason)
         if row.status == "skipped":

@@ -24,6 +24,7 @@ from evenhand.contributions import (
     Response,
 )
 from evenhand.guard import CHECKS as GUARDS
+from evenhand.rule_application import same
 from evenhand.scoring_rules import mapping_rules
 from evenhand_sdk import testing
 from evenhand_sdk.conformance_case import Case, CheckFailed
@@ -253,8 +254,8 @@ def watching(term: LossTerm, broken: list[str]) -> LossTerm:
     def fn(batch: Any, outputs: Any) -> Any:
         before = {k: (v, v.detach().clone()) for k, v in _tensors(batch, outputs)}
         value = term.fn(batch, outputs)
-        for name, (tensor, same) in before.items():
-            if not tensor.equal(same):
+        for name, (tensor, copy) in before.items():
+            if not same(tensor, copy):
                 broken.append(f"loss term {term.name!r} changes {name} in place")
         return value
 
@@ -273,7 +274,7 @@ def guarding(rule: DecodingRule) -> DecodingRule:
         before = {name: tensor.clone() for name, tensor in given.items()}
         changed = change(ids, logits, contexts, *places)
         for name, tensor in given.items():
-            if not tensor.equal(before[name]):
+            if not same(tensor, before[name]):
                 raise CheckFailed(f"decoding rule {rule.name!r} changes {name} in place")
         return changed
 

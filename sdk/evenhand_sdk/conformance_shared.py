@@ -1,14 +1,16 @@
 """What a step does, found out once for several checks: types, equal work from equal seeds, and the network.
 
-It is the dearest part of a check: a training and a scoring on tiny models. What was found out last is kept, since the
-checks of a plugin run one after another.
+It is the dearest part of a check: a training and a scoring on tiny models. It is kept where checks of a plugin run one
+after another (`sharing`), and made anew for a check that somebody calls by itself, who may have changed what the plugin
+rests on in between.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 from evenhand.mirrors import VARIABLE, KnownFile, asked_for
@@ -33,12 +35,26 @@ class Done:
 
 
 _kept: OrderedDict[Hashable, Done] = OrderedDict()
+_sharing = False
+
+
+@contextlib.contextmanager
+def sharing(*, anew: bool = False) -> Iterator[None]:
+    """A block in which what a step does is found out once, and kept for the next such block that is not `anew`."""
+    global _sharing
+    before, _sharing = _sharing, True
+    if anew:
+        _kept.clear()
+    try:
+        yield
+    finally:
+        _sharing = before
 
 
 def done_offline(case: Case) -> Done:
-    """What one fresh step of a case does without a network; found out once, except for errors."""
+    """What one fresh step of a case does without a network; found out once while that is shared, except for errors."""
     key = case.plugin, case.kind, repr(sorted(case.options.items())), os.environ.get(VARIABLE)
-    if key in _kept:
+    if _sharing and key in _kept:
         return _kept[key]
     found: Outcome | Exception
     with refusing_connections() as tried, asked_for() as files:
@@ -49,7 +65,7 @@ def done_offline(case: Case) -> Done:
                 raise
             found = error
     done = Done(found, tuple(tried), tuple(files))
-    if not isinstance(found, Exception):
+    if _sharing and not isinstance(found, Exception):
         _kept[key] = done
         if len(_kept) > KEPT:
             _kept.popitem(last=False)

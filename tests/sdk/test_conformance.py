@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import socket
 from collections.abc import Callable
@@ -30,7 +31,17 @@ from evenhand_sdk import (
     conformance,
     hookimpl,
 )
-from evenhand_sdk.conformance import CHECKS, Case, CheckFailed, Report, Row, Skipped, check_plugin, run_check
+from evenhand_sdk.conformance import (
+    CHECKS,
+    Case,
+    CheckFailed,
+    Report,
+    Row,
+    Skipped,
+    check_plugin,
+    parametrize_with_checks,
+    run_check,
+)
 
 pytest_plugins = ["pytester"]
 
@@ -482,7 +493,13 @@ def test_offline_also_when_the_plugin_hides_it(examples: ModuleType) -> None:
     assert socket.socket.connect.__qualname__ == "socket.connect", "the patch is taken back"
 
 
-def test_what_a_step_does_is_found_out_once_for_the_checks_that_ask_for_it(examples: ModuleType) -> None:
+def checks_of(plugin: type[Plugin]) -> dict[str, Callable[[], None]]:
+    """What an author's test is called with for each check."""
+    cases = parametrize_with_checks([plugin]).args[1]
+    return {case.id.removeprefix(f"{plugin.name}-"): case.values[0] for case in cases}
+
+
+def test_what_a_step_does_is_found_out_once_for_the_checks_of_one_plugin(examples: ModuleType) -> None:
     """Types, equal seeds and the network take one run, and a second one where two are compared."""
     made: list[Any] = []
 
@@ -491,16 +508,51 @@ def test_what_a_step_does_is_found_out_once_for_the_checks_that_ask_for_it(examp
         return DataTransform(fn=lambda rows: rows)
 
     plugin = broken(examples, "KeepShort", **hook("data", counted), kinds=("causal",))
-    for check, count in [("result_types", 1), ("seeded", 2), ("offline", 2), ("result_types", 2)]:
-        assert run_check(plugin, check).status == "passed"
-        assert len(made) == count, check
+    asked = checks_of(plugin)
+    for name, count in [("result_types", 1), ("seeded", 2), ("offline", 2), ("result_types", 2)]:
+        asked[name]()
+        assert len(made) == count, name
+    for number, name in enumerate(("result_types", "offline"), 3):
+        assert run_check(plugin, name).status == "passed"
+        assert len(made) == number, "a check by itself looks for itself"
     again = broken(examples, "KeepShort", **hook("data", counted), kinds=("causal",))
-    assert run_check(again, "offline").status == "passed"
-    assert len(made) == 3, "another class is another plugin"
+    before = len(made)
+    asked = checks_of(again)
+    asked["offline"]()
+    assert len(made) == before + 1, "another class is another plugin"
 
 
+def test_all_checks_of_a_plugin_see_it_as_it_is_now(examples: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its module, or its place, was changed to since it was checked last."""
+    help_: list[Callable[[Any], Any]] = [lambda rows: rows]
+    plugin = broken(
+        examples, "KeepShort",
+        **hook("data", lambda self, run: DataTransform(fn=lambda rows: help_[0](rows))), kinds=("causal",),
+    )  # fmt: skip
+
+    def failed() -> list[str]:
+        return [row.check for row in check_plugin(plugin).rows if row.status == "failed"]
+
+    before = failed()
+    help_[0] = lambda rows: None
+    assert set(failed()) - set(before) >= {"result_types", "seeded", "offline"}
+    help_[0] = lambda rows: rows
+    assert failed() == before
+
+    def reads(rows: Any) -> Any:
+        return rows if os.environ.get("EVENHAND_DATA") != "gone" else None
+
+    help_[0] = reads
+    asked = checks_of(plugin)
+    asked["offline"]()
+    monkeypatch.setenv("EVENHAND_DATA", "gone")
+    with pytest.raises(CheckFailed):
+        asked["offline"]()
+
+
+@pytest.mark.parametrize("hidden", [False, True])
 def test_what_was_refused_a_network_is_not_taken_for_what_it_does(
-    examples: ModuleType, monkeypatch: pytest.MonkeyPatch
+    hidden: bool, examples: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever goes on without a network does something else with one, so other checks let it have one."""
     connected: list[bool] = []
@@ -514,16 +566,19 @@ def test_what_was_refused_a_network_is_not_taken_for_what_it_does(
             connected.append(True)
         except OSError:
             connected.append(False)
-        if not connected[-1]:
+        if not (connected[-1] or hidden):
             raise ConnectionError("no network")
-        return DataTransform(fn=lambda rows: rows)
+        return DataTransform(fn=lambda rows: rows.select(range(3 if connected[-1] else 2)))
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     plugin = broken(examples, "KeepShort", **hook("data", curious), kinds=("causal",))
-    assert reason(plugin, "offline") == "it connects to 192.0.2.1: bring files with the package instead"
+    asked = checks_of(plugin)
+    with pytest.raises(CheckFailed, match="it connects to 192.0.2.1: bring files with the package instead"):
+        asked["offline"]()
     assert connected == [False]
-    assert run_check(plugin, "seeded").status == "passed"
-    assert connected == [False, False, True, True]
+    connected.clear()
+    asked["seeded"]()  # what it does with a network is compared with what it does with a network
+    assert connected[-2:] == [True, True]
 
 
 def test_an_error_of_a_step_is_told_by_each_check(examples: ModuleType) -> None:
