@@ -32,6 +32,7 @@ def _run(tmp_path: Path, steps: list[dict[str, Any]], **more: Any) -> dict[str, 
         "training": {"max_steps": 2, "batch_size": 4, "max_length": 32, "learning_rate": 1e-2, "warmup": 0.0},
         "benchmarks": [{"use": "pair-gap", "limit": 8}, {"use": "perplexity", "words": 20}],
         "steps": steps,
+        "traffic": {"limit": 4},
         **more,
     }
     run = evenhand.run(recipe, output=tmp_path / "runs")

@@ -133,8 +133,8 @@ GOLDEN = (
     of_plugin(CAUSAL, S, "winobias", ("margin_pro", "margin_anti"), limit=30),
     of_plugin(CAUSAL, S, "holistic-bias", ("mean nll", "gain woman", "gain man"), worded=True, limit=3, templates=1),
     of_plugin(CAUSAL, S, "seegull", ("association",), worded=True, limit=30),
-    of_plugin(CAUSAL, S, "bbq", ANSWERS, limit=32, categories=("Age", "Religion")),
-    of_plugin(CAUSAL, S, "cbbq", ANSWERS, limit=36, categories=("ethnicity",)),
+    of_plugin(CAUSAL, S, "bbq", ANSWERS, limit=12, categories=("Age", "Religion")),
+    of_plugin(CAUSAL, S, "cbbq", ANSWERS, limit=18, categories=("ethnicity",)),
     # An untrained head means nothing, but its arithmetic is exact: this holds the masked side of the engine.
     Golden("minilm-body-crows-pairs", MASKED, ("more", "less"), crows_pairs("official", 25), pairs_file),
     of_plugin(MASKED, M, "stereoset", SCORES, limit=25),
