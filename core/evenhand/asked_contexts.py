@@ -12,12 +12,6 @@ from evenhand.errors import PluginFault
 Ids = tuple[int, ...]
 
 
-def embeddings(model: Any) -> int | None:
-    """For how many tokens a model has embeddings; None where it does not say."""
-    found = getattr(model.get_input_embeddings(), "num_embeddings", None)
-    return found if isinstance(found, int) else None
-
-
 def contexts_of(rule: DecodingRule, prefix: Sequence[int], tokens: int | None) -> list[Ids]:
     """The contexts of a prefix; `tokens` is what the model has embeddings for.
 

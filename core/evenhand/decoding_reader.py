@@ -17,7 +17,7 @@ from typing import Any
 
 import torch  # noqa: TID253 - imported inside functions only
 
-from evenhand.asked_contexts import contexts_of, embeddings
+from evenhand.asked_contexts import contexts_of
 from evenhand.contributions import DecodingRule, Variant
 from evenhand.errors import UsageError
 from evenhand.fast_products import fast_products
@@ -25,7 +25,7 @@ from evenhand.finite_logits import demand_numbers
 from evenhand.ready_masks import for_one_token, takes_ready_masks
 from evenhand.rule_application import mapped
 from evenhand.rule_contexts import Plan, planned
-from evenhand.scored_text import demand_embedded
+from evenhand.scored_text import demand_embedded, embeddings
 
 State = Variant | None
 """How a sequence is read: in a state of the model that a rule asks for, or by the model as it is."""

@@ -58,10 +58,16 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, text: Text) -> tuple[int, ...]
     return tuple(int(i) for i in text)
 
 
+def embeddings(model: PreTrainedModel) -> int | None:
+    """For how many tokens a model has embeddings; None where it does not say."""
+    found = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    return found if isinstance(found, int) else None
+
+
 def demand_embedded(model: PreTrainedModel, ids: Iterable[int]) -> None:
     """Raises UsageError for a token that the model has no embedding for: one that was added to the tokenizer alone."""
-    places, largest = getattr(model.get_input_embeddings(), "num_embeddings", None), max(ids, default=-1)
-    if isinstance(places, int) and largest >= places:
+    places, largest = embeddings(model), max(ids, default=-1)
+    if places is not None and largest >= places:
         raise UsageError(
             f"a text has the token number {largest:,}, and the model embeddings for {places:,} tokens alone",
             where="tokenizer",

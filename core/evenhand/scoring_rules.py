@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evenhand.asked_contexts import contexts_of, embeddings, mask_contexts_of
+from evenhand.asked_contexts import contexts_of, mask_contexts_of
 from evenhand.contributions import DecodingRule, Variant
 from evenhand.errors import EvenhandError, UsageError
 from evenhand.rule_application import called, finishing
 from evenhand.rule_contexts import Plan, after_rules, planned
+from evenhand.scored_text import embeddings
 from evenhand.scoring_forward import Consume, Forward
 from evenhand.scoring_packing import Row
 
