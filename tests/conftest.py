@@ -1,4 +1,5 @@
-"""What all tests share: a cache of their own, one thread, and plugins of the trial distribution where asked for."""
+"""What all tests share: a cache of their own, one thread, plugins of the trial distribution where asked for, and
+`--each-value` for those who cannot wait for every case."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from each_value import thinned
+
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # How long an example takes is up to the machine and to what else it does.
@@ -19,6 +22,20 @@ settings.load_profile("untimed")
 TRIAL = Path(__file__).parent / "trial_site"
 FROZEN = pytest.StashKey[int]()
 """How many modules there were when what they hold was last taken out of collections."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--each-value",
+        action="store_true",
+        help="of a test with a matrix of cases, run those that together have each value of each parameter",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--each-value"):
+        items[:], left = thinned(items)
+        config.hook.pytest_deselected(items=left)
 
 
 def freeze(config: pytest.Config) -> None:

@@ -15,6 +15,7 @@ from evenhand_sdk.conformance import parametrize_with_checks
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.every_case
 @parametrize_with_checks([AdapterFusion, AdapterSum, DebiasingAdapter, TaskAdapter])
 def test_it_keeps_the_contract(check: Callable[[], None]) -> None:
     check()

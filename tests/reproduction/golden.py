@@ -23,8 +23,8 @@ from types import SimpleNamespace
 from typing import Any
 
 FOLDER = Path(__file__).parent / "golden"
-FIRST = 100
-"""Items of a benchmark, in the order of its file."""
+FIRST = 16
+"""Items of a benchmark, in the order of its file; few, since a fault of the engine or of a rule moves most of them."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def crows_pairs(rule: str, first: int) -> Callable[[Any, str], Sequence[Any]]:
 def perplexity(measured: Any, kind: str) -> Sequence[Any]:
     from evenhand_standard.benchmarks import perplexity as benchmark
 
-    return benchmark.score(measured, benchmark.passages("builtin:heldout"), 512, 256)
+    return benchmark.score(measured, benchmark.passages("builtin:heldout")[:6], 512, 256)
 
 
 def pair_gap(measured: Any, kind: str) -> Sequence[Any]:
@@ -121,20 +121,20 @@ GOLDEN = (
     Golden("smollm2-crows-pairs-harness", CAUSAL, ("more", "less"), crows_pairs("harness", FIRST), pairs_file),
     Golden("smollm2-perplexity", CAUSAL, ("logp", "words", "bytes"), perplexity),
     Golden("smollm2-pair-gap", CAUSAL, ("js", "js_unfolded", "likelihood_difference"), pair_gap, places=5),
-    of_plugin(CAUSAL, S, "stereoset", SCORES, limit=40),
-    of_plugin(CAUSAL, f"{S}-inter", "stereoset", SCORES, task="inter", limit=40),
-    of_plugin(CAUSAL, S, "winogender", tuple(f"preference_{g}" for g in ("male", "female", "neutral")), limit=30),
-    of_plugin(CAUSAL, S, "seat", ("association", "p"), places=4, tests=("sent-weat6", "weat6")),
-    of_plugin(CAUSAL, S, "lpbs", ("lpbs",), limit=8),
-    of_plugin(CAUSAL, S, "honest", ("hurtful",), limit=30),
-    of_plugin(CAUSAL, S, "lambada", ("logp", "right"), limit=40),
-    of_plugin(CAUSAL, S, "pronoun-agreement", ("margin", "right"), limit=60),
-    of_plugin(CAUSAL, S, "ethics", ("difference justice", "difference deontology", "difference virtue"), limit=10),
-    of_plugin(CAUSAL, S, "winobias", ("margin_pro", "margin_anti"), limit=30),
+    of_plugin(CAUSAL, S, "stereoset", SCORES, limit=16),
+    of_plugin(CAUSAL, f"{S}-inter", "stereoset", SCORES, task="inter", limit=16),
+    of_plugin(CAUSAL, S, "winogender", tuple(f"preference_{g}" for g in ("male", "female", "neutral")), limit=8),
+    of_plugin(CAUSAL, S, "seat", ("association", "p"), places=4, tests=("sent-weat6",)),
+    of_plugin(CAUSAL, S, "lpbs", ("lpbs",), limit=3),
+    of_plugin(CAUSAL, S, "honest", ("hurtful",), limit=15),
+    of_plugin(CAUSAL, S, "lambada", ("logp", "right"), limit=8),
+    of_plugin(CAUSAL, S, "pronoun-agreement", ("margin", "right"), limit=12),
+    of_plugin(CAUSAL, S, "ethics", ("difference justice", "difference deontology", "difference virtue"), limit=4),
+    of_plugin(CAUSAL, S, "winobias", ("margin_pro", "margin_anti"), limit=8),
     of_plugin(CAUSAL, S, "holistic-bias", ("mean nll", "gain woman", "gain man"), worded=True, limit=3, templates=1),
-    of_plugin(CAUSAL, S, "seegull", ("association",), worded=True, limit=30),
-    of_plugin(CAUSAL, S, "bbq", ANSWERS, limit=12, categories=("Age", "Religion")),
-    of_plugin(CAUSAL, S, "cbbq", ANSWERS, limit=18, categories=("ethnicity",)),
+    of_plugin(CAUSAL, S, "seegull", ("association",), worded=True, limit=15),
+    of_plugin(CAUSAL, S, "bbq", ANSWERS, limit=8, categories=("Age", "Religion")),
+    of_plugin(CAUSAL, S, "cbbq", ANSWERS, limit=8, categories=("ethnicity",)),
     # An untrained head means nothing, but its arithmetic is exact: this holds the masked side of the engine.
     Golden("minilm-body-crows-pairs", MASKED, ("more", "less"), crows_pairs("official", 25), pairs_file),
     of_plugin(MASKED, M, "stereoset", SCORES, limit=25),
@@ -145,12 +145,10 @@ GOLDEN = (
 )
 
 
-def measure(golden: Golden) -> dict[str, Any]:
-    """The golden records as they come out now, rounded; JSON values."""
+def measure(golden: Golden, loaded: Any) -> dict[str, Any]:
+    """The golden records as they come out now on its model in float32, rounded; JSON values."""
     from evenhand.measured import Measured
-    from evenhand.models import load, resolve
 
-    loaded = load(resolve(golden.model), dtype="float32")
     measured = Measured(loaded.model, loaded.tokenizer, loaded.info.kind, dtype="float32")
     records = golden.records(measured, loaded.info.kind)
     return {
@@ -174,7 +172,9 @@ def read(golden: Golden) -> SimpleNamespace:
 
 def write(golden: Golden) -> Path:
     """Measure, and keep the result as the golden records."""
-    found = measure(golden)
+    from evenhand.models import load, resolve
+
+    found = measure(golden, load(resolve(golden.model), dtype="float32"))
     items = found.pop("items")
     head = json.dumps(found, indent=1, ensure_ascii=False)[:-2]
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(values)}" for key, values in items.items())

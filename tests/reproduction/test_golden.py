@@ -34,16 +34,16 @@ def test_which_benchmarks_have_no_golden_records() -> None:
 
 @pytest.mark.parametrize("one", kept.GOLDEN, ids=lambda one: one.name)
 def test_scores_are_as_they_were(one: kept.Golden, real: Any) -> None:
-    real(one.model)  # skips where it cannot be had
+    loaded = real(one.model)  # skips where it cannot be had
     if absent := next(filter(None, map(missing_file, one.files())), None):
         pytest.skip(f"a published file is not here: {absent.what}")
-    before, now = kept.read(one), kept.measure(one)
+    before, now = kept.read(one), kept.measure(one, loaded)
     # Half a unit of the last decimal on either side, and the noise of other processors, which grows with long sums.
     near, part = 2 * 10.0**-one.places, 1e-5
     assert now["model_digest"] == before.model_digest, "these are other weights: nothing can be compared"
     assert now["tokenizer_fingerprint"] == before.tokenizer_fingerprint
     assert (now["mode"], now["values"]) == (before.mode, before.values)
-    assert list(now["items"]) == list(before.items) and len(before.items) >= 12
+    assert list(now["items"]) == list(before.items) and len(before.items) >= 6
     moved = {
         item: (before.items[item], values)
         for item, values in now["items"].items()

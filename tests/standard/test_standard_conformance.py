@@ -21,6 +21,7 @@ def test_all_plugins_of_the_distribution_are_checked() -> None:
     assert all(plugin.__module__.startswith("evenhand_standard.") for plugin in OWN)
 
 
+@pytest.mark.every_case
 @parametrize_with_checks(OWN)
 def test_it_keeps_the_contract(check: Callable[[], None]) -> None:
     check()
