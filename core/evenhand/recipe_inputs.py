@@ -14,7 +14,6 @@ from evenhand.remarks import remarks
 
 if TYPE_CHECKING:
     from evenhand.mirrors import KnownFile
-    from evenhand.plugin import Plugin
     from evenhand.recipe_model import Recipe
     from evenhand.recipe_steps import ResolvedStep
 
@@ -81,15 +80,9 @@ def other_models(steps: Sequence[ResolvedStep]) -> list[tuple[str, str]]:
     return [
         (f"{step.section}.{step.id}.{option}", name)
         for step in steps
-        if (plugin := _with_its_options(step))
+        if (plugin := step.acting)
         for option, name in plugin.models_for(step.options)
     ]
-
-
-def _with_its_options(step: ResolvedStep) -> type[Plugin] | None:
-    """The plugin of an active step; None where an option is wrong, so that what it reads is not known."""
-    right = step.plugin is not None and step.active and isinstance(step.options, step.plugin.Options)
-    return step.plugin if right else None
 
 
 def _texts(recipe: Recipe, trains: bool) -> list[str | EvenhandError | None]:
@@ -121,7 +114,7 @@ def _files(recipe: Recipe, steps: Sequence[ResolvedStep]) -> list[str | Evenhand
     """One error for each published file that is not there, with the steps that read it."""
     readers: dict[tuple[KnownFile, str | None], list[str]] = {}
     for step in steps:
-        if (plugin := _with_its_options(step)) is None:
+        if (plugin := step.acting) is None:
             continue
         folder = getattr(step.options, "data", None) or recipe.evaluation.data
         for known in plugin.files_for(step.options):

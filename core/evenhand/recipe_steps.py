@@ -41,6 +41,12 @@ class ResolvedStep:
     references: Mapping[str, tuple[str, ...]]
     """Option -> ids of the steps that its `step:ID` values refer to."""
 
+    @property
+    def acting(self) -> type[Plugin] | None:
+        """The plugin of an active step; None where an option is wrong, so that what it reads is not known."""
+        right = self.plugin is not None and self.active and isinstance(self.options, self.plugin.Options)
+        return self.plugin if right else None
+
 
 def resolve_steps(recipe: Recipe, catalogue: Catalogue) -> list[ResolvedStep]:
     """Every step, then every benchmark, in the order of the recipe; imports only the plugins that it names.

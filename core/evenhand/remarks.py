@@ -14,6 +14,6 @@ def remarks(steps: Sequence[ResolvedStep]) -> list[str]:
     return [
         f"{step.section}.{step.id}: {sentence}"
         for step in steps
-        if step.plugin is not None and step.active and isinstance(step.options, step.plugin.Options)
-        for sentence in step.plugin.remarks_for(step.options)
+        if (plugin := step.acting)
+        for sentence in plugin.remarks_for(step.options)
     ]
