@@ -18,7 +18,7 @@ from typing import Any
 from . import mirror
 
 HALVES = ("work", "held_out")
-PRACTICE = ("practice_1", "practice_2", "practice_3")
+PRACTICE = ("practice_1", "practice_2", "practice_3", "practice_4")
 """Sets that were written and labelled before a round of work on the engine; none is part of the gold set."""
 FOLDER = Path(__file__).parent
 
