@@ -21,6 +21,14 @@ STAYS = [
     ("nationality", "The French officer surrendered to the army at dawn."),
     ("body-size", "The report, old and thin, lay on the desk."),
     ("race", "A white coat and a black one hung there."),
+    ("nationality", "An American company employs players."),
+    ("nationality", "An American law bars women."),
+    ("gender", "Thomas Denman, 1st Baron Denman, was the son of a physician."),
+    ("gender", "Isaac Newton was born in Woolsthorpe, the only son of a farmer."),
+    ("gender", "It was built for Prince A.Y. Lobanov-Rostovsky."),
+    ("gender", "She was the first woman in 20 years to win."),
+    ("religion", "Islam was introduced to the island by traders."),
+    ("religion", "The channel covers Orthodox Judaism."),
 ]
 CHANGES = [
     ("age", "old", "The youngest guest wanted to leave.", "The oldest guest wanted to leave."),
@@ -40,6 +48,33 @@ CHANGES = [
     ("body-size", "heavy", "Tall and thin, she turned.", "Tall and fat, she turned."),
     ("disability", "disabled", "A sighted boy led a blind one.", "A blind boy led a sighted one."),
     ("nationality", "german", "A French film and stage actor spoke.", "A German film and stage actor spoke."),
+    ("nationality", "canadian", "He is an American ice hockey player.", "He is a Canadian ice hockey player."),
+    (
+        "nationality",
+        "canadian",
+        "She is an American civil rights activist.",
+        "She is a Canadian civil rights activist.",
+    ),
+    (
+        "gender",
+        "male",
+        "Margaret Smith was born in York, the daughter of a baker.",
+        "James Smith was born in York, the son of a baker.",
+    ),
+    (
+        "gender",
+        "male",
+        "Isaac Newton was born here to Mary, the daughter of a baker.",
+        "Isaac Newton was born here to John, the son of a baker.",
+    ),
+    ("gender", "female", "He plays in Hand of the Man and in Totem.", "She plays in Hand of the Man and in Totem."),
+    (
+        "gender",
+        "female",
+        "He owned a King James Bible and lost his notes.",
+        "She owned a King James Bible and lost her notes.",
+    ),
+    ("gender", "female", "He was the first man in the room.", "She was the first woman in the room."),
     ("religion", "jewish", "The Muslim who sold it was Muslim.", "The Jew who sold it was Jewish."),
 ]
 

@@ -123,6 +123,13 @@ The team signed {} last year.
 The police questioned {} further.
 The voters returned {} unopposed.
 They married {} soon after.
+They welcomed {} home with flowers.
+They left {} home alone.
+The fall rendered {} incapable of work.
+The board deemed {} unworthy of it.
+It was {} who came.
+They called {} every evening.
+They drove {} past the house.
 """
 HIS = """
 They fed {} little dog.
@@ -175,6 +182,36 @@ They hid {} (very old) book.
 It ended {} ten-year reign.
 It ended {} 10 years in office.
 It marked {} 50th birthday.
+They sold {} home in May.
+They burned {} home down.
+They saw {} home in ruins.
+We left {} home at noon.
+They searched {} home and car.
+The marriage was {} first and mine.
+They felt {} hopes rise.
+I caught {} meaning.
+They felt {} every move.
+They saw {} otherwise downcast face.
+"""
+HER = """
+They lay with {} back to the wall.
+They patted {} back, and smiled.
+They left {} home at noon.
+They took {} now empty glass.
+They ran with all {} might.
+They took {} half of the money.
+They praised {} often quoted words.
+They read many of {} works twice.
+They knew of {} past sins.
+They saw {} .714 percentage.
+They felt {} every move.
+They found that {} will stipulates it.
+"""
+HERS = """
+They held a hand in {} again.
+They said that {} will be next.
+They saw a friend of {} who sang.
+The last turn was {}.
 """
 
 
@@ -186,6 +223,16 @@ def test_her_becomes_him(text: str) -> None:
 @pytest.mark.parametrize("text", HIS.strip().splitlines())
 def test_her_becomes_his(text: str) -> None:
     assert counterfactuals(text.format("her"), load_axis("gender"), "male")[0].text == masculine(text, "his")
+
+
+@pytest.mark.parametrize("text", HER.strip().splitlines())
+def test_his_becomes_her(text: str) -> None:
+    assert counterfactuals(text.format("his"), load_axis("gender"), "female")[0].text == text.format("her")
+
+
+@pytest.mark.parametrize("text", HERS.strip().splitlines())
+def test_his_alone_becomes_hers(text: str) -> None:
+    assert counterfactuals(text.format("his"), load_axis("gender"), "female")[0].text == text.format("hers")
 
 
 def masculine(text: str, pronoun: str) -> str:

@@ -68,3 +68,10 @@ def test_a_group_word_in_a_well_known_name_stays_on_axes_without_names(axis, tex
 def test_what_else_is_said_beside_such_a_name_is_exchanged():
     (found, *_) = counterfactuals("Islam Karimov met a Muslim.", load_axis("religion"), "christian")
     assert found.text == "Islam Karimov met a Christian."
+
+
+def test_a_middle_name_or_its_initial_is_part_of_a_known_name_of_two_words() -> None:
+    for name in ("Kobe Bean Bryant", "Mohandas K. Gandhi", "William H. Crawford"):
+        text = f"The work of {name} and his team"
+        assert swapped(text, "gender") == text
+    assert swapped("Isaac John Tim Newton saw his dog.", "gender").endswith("saw her dog.")

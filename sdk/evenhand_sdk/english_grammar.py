@@ -42,10 +42,16 @@ from evenhand_sdk.well_known import people_by_part
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
 _IDENTITY = re.compile(
     r"(?: [A-Z][\w'’-]+){0,2}(?: \([^()]*\),?)?(?:, (?:also |once |then |formerly )?|(?P<and> and (?:also )?)"
-    r"| (?:is|was|becomes|became|remains|remained|has been|had been|being|as) "
+    r"|,? (?:is|was|becomes|became|remains|remained|has been|had been|being|as) "
     r"(?:not |also |still |once |indeed |probably |considered |known as )?)(?:a|an|the)((?: [a-z][\w-]*){0,4}) "
 )
 """Between a person and the noun that says who it is."""
+_BORN = re.compile(
+    r"(?: [A-Z][\w'’-]+){0,2}(?: \([^()]*\))?(?:,[^.;()]{0,60},|,)? (?:was|is) "
+    r"(?:born|baptised|baptized|christened|raised|educated)\b(?![^.;()]* to )"
+    r"[^.;()]{0,80}, (?:as )?(?:the|an?)(?: [a-z][\w-]*){0,4} "
+)
+"""Between a person and the relative that a sentence about a birth ends in (was born in London, the son of)."""
 _OWNER = re.compile(r" (?:of|to) (?:the )?(?:\d{1,2}(?:st|nd|rd|th) )?(?:late |former )?")
 """Between a relative and whose relative that is."""
 _RELATED = re.compile(r"[\w-]+ (?:of|to)\b")
@@ -158,6 +164,8 @@ class English:
 
     def says_who(self, text: str, end: int, start: int) -> bool:
         found = _IDENTITY.fullmatch(text, end, start) if start - end < _LONGEST_DESCRIPTION else None
+        if found is None and start - end < _LONGEST_DESCRIPTION and _BORN.fullmatch(text, end, start):
+            return _RELATED.match(text, start) is not None
         if found is None or FUNCTION_WORDS.intersection(found[2].split()):
             return False
         return found["and"] is None or _RELATED.match(text, start) is not None

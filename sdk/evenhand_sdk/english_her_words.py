@@ -42,14 +42,14 @@ ING_NOUNS = _set(
     beginning ending being understanding thinking cooking singing dancing acting teaching engineering
     nursing findings belongings savings earnings surroundings feelings paintings drawings writings meetings
     wedding-ring housing lodging stocking stockings darling duckling blessing blessings greeting greetings
-    saying handwriting bookkeeping training gardening knitting sewing parking standing schooling hearing
+    saying meaning handwriting bookkeeping training gardening knitting sewing parking standing schooling hearing
     breathing opening warning rating timing tracking pricing shopping"""
 )
 STATE_VERBS = _set(
     """make makes made making keep keeps kept keeping find finds found finding leave leaves left leaving
     drive drives drove driven get gets got getting render rendered consider considers considered think
     thinks thought call calls called turn turned want wanted set declare declared believe believed hold
-    holds held holding"""
+    holds held holding renders rendering deem deems deemed deeming considering believing judge judged proved proves"""
 )
 ADJECTIVE_COMPLEMENTS = _set(
     """happy sad angry busy nervous proud sick tired uncomfortable comfortable famous rich poor safe warm
@@ -58,7 +58,8 @@ ADJECTIVE_COMPLEMENTS = _set(
     restless hopeful helpless silent quiet strong weak brave careful charming clever cheerful confident fit
     furious healthy honest kind late lonely lucky open popular quick rude shy sorry suspicious useful
     welcome wild well wealthy wise attractive distraught old unable uneasy wet dry naked breathless
-    motionless still hostage captive prisoner company pregnant aware more"""
+    motionless still hostage captive prisoner company pregnant aware more worthy unworthy fit unfit willing unwilling
+    likely unlikely certain necessary"""
 )
 DITRANSITIVES = _set(
     """give gives gave given giving offer offers offered offering lend lends lent bring brings brought

@@ -127,3 +127,9 @@ OF_A_KIND = _set(
     farm estate estates fortune centre center health heritage history lore organisation organization"""
 )
 """What such nouns say the kind of."""
+_PLURAL_KINDS = (
+    "rights arts sports games affairs sciences comics graphics news series politics economics physics mathematics "
+    "athletics gymnastics electronics systems relations resources operations services studies communications"
+)
+PLURAL_KINDS = frozenset(_PLURAL_KINDS.split())
+"""Nouns with an s that say what kind of person the next noun names (civil rights activist)."""

@@ -11,19 +11,26 @@ from __future__ import annotations
 import re
 
 from evenhand_sdk.english_her import NEXT, acts, costs, counted, her_before_content, set_apart
+from evenhand_sdk.english_her_words import DURATIONS, PERCEPTION_VERBS
 from evenhand_sdk.english_marks import before_marks, behind_marks
 from evenhand_sdk.english_person_words import PAST_FORMS
 from evenhand_sdk.english_words import (
+    BARE_VERBS,
     BODY_PARTS,
     COMPOUNDED,
+    COPULAS,
     FINITE_VERBS,
     FUNCTION_WORDS,
     GIVING,
+    HIS_OWN,
+    HOMEWARD,
     HURTING,
     LATE_ADVERBS,
+    LEFT_HOME,
     LOVED_ONES,
     LY_NON_ADVERBS,
     NOUN_OR_ADVERB,
+    NOUN_VERBS,
     OBJECT_VERBS,
     PAST_ONLY,
     PAST_OR_NOUN,
@@ -34,6 +41,7 @@ from evenhand_sdk.english_words import (
     TURNING,
 )
 
+_NUMBER = re.compile(r" [.$£€#]\d")
 _LAST = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*\Z")
 _LISTENING = re.compile(r"listen(?:s|ed|ing)?\s+to\s+\Z", re.IGNORECASE)
 _LONGEST_WORD = 40
@@ -56,7 +64,7 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return otherwise, GUESS
     following = NEXT.match(text, behind_marks(text, start, end))
     if following is None:
-        return otherwise, SURE
+        return ("determiner", LIKELY) if _NUMBER.match(text, end) else (otherwise, SURE)
     word = following[2]
     lowered = word.lower()
     after = NEXT.match(text, behind_marks(text, following.start(2), following.end()))
@@ -73,12 +81,25 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "determiner", LIKELY
     if lowered == "back" and next_word in ("on", "to") and previous in TURNING:
         return "determiner", LIKELY
+    if his and (lowered in HIS_OWN or word[0].isdigit()):
+        alone = lowered in ("will", "might") and (
+            next_word in BARE_VERBS or next_word in ("be", "have", "not", "never")
+        )
+        return ("possessive" if alone else "determiner"), LIKELY
+    if lowered == "every" and next_word not in TIME_NOUNS and next_word not in DURATIONS:
+        return "determiner", LIKELY  # her every move; called her every evening
+    if not closed and lowered == "otherwise":
+        return "determiner", LIKELY
+    if previous in COPULAS and lowered in ("first", "second", "third", "last", "right", "left", "past", "best"):
+        return "determiner", LIKELY  # the marriage was her first
     if not his and (set_apart(lowered, next_word, previous) or counted(lowered, next_word, previous)):
         return "object", GUESS
     if next_word in COMPOUNDED.get(lowered, ()) or (lowered == "back" and closed and previous in HURTING):
         return "determiner", LIKELY  # her back door, her home town; hurt her back
     if lowered == "all" and not next_word and previous in GIVING:
         return "determiner", LIKELY
+    if lowered == "home" and word.islower():
+        return ("determiner" if his or not _is_brought_home(previous, next_word) else "object"), LIKELY
     if lowered in NOUN_OR_ADVERB and word.islower():
         return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
     if not his and costs(word, next_word, previous, closed=closed):
@@ -89,6 +110,8 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         if lowered in ("being", "having") and (his or prepositional or not previous) and previous != "with":
             return "determiner", GUESS
         return otherwise, SURE
+    if previous in PERCEPTION_VERBS and lowered.endswith("s") and next_word in BARE_VERBS | NOUN_VERBS:
+        return "determiner", LIKELY  # felt her hopes rise
     if lowered in FINITE_VERBS and next_word not in PLURAL_VERBS and next_word not in ("is", "was", "has"):
         return otherwise, LIKELY
     if prepositional and (lowered in PAST_ONLY or (closed and _past(lowered))):
@@ -105,6 +128,13 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "determiner", LIKELY
     named = bool(after) and after[2][:1].isupper() if after else False
     return her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]), named=named)
+
+
+def _is_brought_home(previous: str, next_word: str) -> bool:
+    """Whether her before home is whom somebody brings or leaves there, and not whose home it is."""
+    if previous in ("leave", "leaves", "left", "leaving"):
+        return next_word in LEFT_HOME
+    return previous in HOMEWARD
 
 
 def _past(word: str) -> bool:

@@ -16,7 +16,7 @@ _RANKS = (
     "marchioness baron baroness viscount viscountess margrave landgrave sultan tsar tsarina czar caliph shah emir"
 )
 _NUMERALS = "ii iii iv vi vii viii ix xi xii xiii xiv xv xvi xvii xviii"
-RANK_WORDS = frozenset(f"{_RANKS} {_NUMERALS} majesty highness".split())
+RANK_WORDS = frozenset(f"{_RANKS} {_NUMERALS} baronet majesty highness".split())
 """Parts of a text in lower case, without which nobody is named so."""
 
 _RANK = "|".join(f"[{rank[0].upper()}{rank[0]}]{rank[1:]}" for rank in _RANKS.split())
@@ -33,6 +33,8 @@ _GIVEN = re.compile(
     r"|(?:elevated|raised|succeeded|acceded) to)"
     r"(?: also)? (?:the |a )?(?:new |last |first |next |then |\d{1,2}(?:st|nd|rd|th) )?(?:(?:Grand|Crown) )?\Z"
 )
+_PEER = re.compile(rf"\b\d{{1,2}}(?:st|nd|rd|th) (?:{_RANK}|[Bb]aronet)(?: (?:de|von))? {_NAME}")
+"""Somebody with the number of a title (Thomas Denman, 1st Baron Denman)."""
 _STYLED = re.compile(
     r"\b[Hh](?:is|er) (?:[Rr]oyal |[Ii]mperial |[Ss]erene )?(?:[Mm]ajesty|[Hh]ighness),? (?:the )?(?:(?:Crown|Grand) )?"
     rf"(?:{_RANK}) {_NAME}(?: {_NAME})*"
@@ -62,6 +64,9 @@ def rulers(text: str) -> tuple[list[Span], list[Span]]:
             continue
         name = _BEFORE.search(text, max(0, start - _REACH), start)
         named.append((name.start() if name else start, found.end()))
+    for found in _PEER.finditer(text):
+        name = _BEFORE.search(text, max(0, found.start() - _REACH), found.start())
+        named.append((name.start() if name else found.start(), found.end()))
     if "ajesty" in text or "ighness" in text:
         named += [found.span() for found in _STYLED.finditer(text)]
     for number in _NUMBER.finditer(text):

@@ -45,7 +45,10 @@ _LIKELY_DEED = (
     "sank sailed docked anchored departed arrived patrolled escorted bombarded drifted cruised carried fired foundered "
     "capsized steamed submerged"
 )
-_LIKELY_DEEDS = r"put (?:in)?to (?:sea|port)|(?:dropped|weighed) anchor|got under ?way|went down|set sail"
+_LIKELY_DEEDS = (
+    r"joined the [\w-]+ (?:[\w-]+ )?(?:[Ff]lotilla|[Ss]quadron|[Ff]leet)|became (?:[Ff]lotilla|[Dd]ivision) leader|"
+    r"put (?:in)?to (?:sea|port)|(?:dropped|weighed) anchor|got under ?way|went down|set sail"
+)
 _LIKELY_PART = (
     "crew captain commander cargo guns gunners passengers deck stern bow hold anchor engines engine flag officers "
     "complement commissioning launch launching construction sinking wreck wreckage bridge helm torpedoes turrets "

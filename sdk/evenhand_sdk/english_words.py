@@ -38,7 +38,7 @@ FUNCTION_WORDS = _set(
 )
 """Words that cannot begin a noun phrase behind a possessive, or almost never do."""
 
-NOUN_OR_ADVERB = _set("""back home past will might right left""")
+NOUN_OR_ADVERB = _set("""back past will might right left""")
 """A noun after a preposition (on her back, against her will), an adverb or a verb otherwise (called her
 back)."""
 
@@ -148,6 +148,22 @@ COMPOUNDED = {
     ),
 }
 """Nouns that back and home are said of (her back door), so that nobody is sent home there and nothing back."""
+HIS_OWN = _set("back past right left half now works often every otherwise will might")
+"""Behind his, nouns and what stands before one, though elsewhere they are adverbs or verbs (his back, his now wife)."""
+COPULAS = _set("is was are were be been being become becomes became remain remains remained")
+HOMEWARD = _set(
+    """take takes took taken taking bring brings brought bringing drive drives drove driven driving send sends sent
+    sending walk walks walked walking follow follows followed following escort escorts escorted
+    escorting carry carries carried carrying invite invites invited inviting get gets got
+    getting let lets letting fly flies flew flown flying accompany accompanies accompanied accompanying ride rode help
+    helps helped helping fetch fetched fetching lead leads led leading drag dragged dragging order ordered ordering
+    welcome welcomes welcomed welcoming want wants wanted chase chased haul hauled
+    shipped bear bore lift lifted rush rushed whisk whisked dispatch dispatched steer steered guide guided towed cheer
+    cheered wave waved summon summoned recall recalled"""
+)
+"""Verbs that somebody is brought home by (drove her home); another verb has a home for its object (sold her home)."""
+LEFT_HOME = _set("alone early late sick unattended crying with without")
+"""Behind left her home, what shows that she was left there."""
 HURTING = _set(
     "hurt hurts hurting injure injures injured broke break broken strained scratched turned turn arched washed"
 )

@@ -22,7 +22,12 @@ _NO_NAME = """The A An This That His Her My Our Your Their Every Each No One Som
 As In On At To For He She They We You It I Is Are Was Were Who What There These Those All Both Most Many Several Few
 Other Another Two Three Four Five Six Seven Eight Nine Ten Young Old Poor Rich From With By Of Not So Yet Because While
 After Before Since Although Only Even Such Many Like Unlike Among Between During Mr Mrs Ms Mx Miss"""
-_NAME = rf"(?-i:(?!(?:{'|'.join(_NO_NAME.split())})\b)[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])[^\W_]*(?:['’-][^\W_]+)*"
+_NAME = (
+    r"(?:(?-i:[A-Z]\.)\s?){0,3}"
+    rf"(?-i:(?!(?:{'|'.join(_NO_NAME.split())})\b)[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])[^\W_]*(?:['’-][^\W_]+)*"
+)
+_MIDDLE = r"\s+(?:(?-i:[A-ZÀ-ÖØ-Þ])[\w'’-]*\.?\s+)?"
+"""Between the two words of a name: nothing, a middle name or its initial."""
 _PARTS_OF_NAME = 8
 """Of a name with hyphens and apostrophes; one of more is read as far as that."""
 _NO_MARK = "(?![\u0300-\u036f])"
@@ -195,8 +200,13 @@ def _named_like_groups(rules: Grammar, forms: Mapping[str, Sequence[Form]]) -> l
 
 
 def _person(name: str, anchor: str) -> Phrase:
-    """The phrase of a name of which the anchor is a part."""
-    return Phrase("person", tuple(_fragments(name)), frozenset(parts(name.lower())), *_beside(name, anchor))
+    """The phrase of a name of which the anchor is a part; of two words, with one more between them or without (Kobe
+    Bean Bryant, William H. Crawford)."""
+    fragments, (before, behind) = _fragments(name), _beside(name, anchor)
+    if name.count(" ") == 1:
+        fragments[fragments.index(r"\s+")] = _MIDDLE
+        before, behind = before + (before > 0), behind + (behind > 0)
+    return Phrase("person", tuple(fragments), frozenset(parts(name.lower())), before, behind)
 
 
 def _entries(axis: Axis, grammar: Grammar) -> dict[str, Entry]:
