@@ -1,6 +1,6 @@
 """How many cases of the gold set the engine gets right, by phenomenon and by origin, with 95 % Wilson intervals.
 
-python -m tests.gold.report [work | held_out | practice_1 | practice_2 | practice_3] [--failures] [--grammar spacy]
+python -m tests.gold.report [work | held_out | practice_1 | ... | practice_4] [--failures] [--grammar spacy]
 
 `--failures` shows the cases that are wrong, but not of the held-out half, which is never looked at.
 """
