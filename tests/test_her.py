@@ -128,6 +128,7 @@ They left {} home alone.
 The fall rendered {} incapable of work.
 The board deemed {} unworthy of it.
 It was {} who came.
+Those who love {} will always come.
 They called {} every evening.
 They drove {} past the house.
 """
@@ -191,6 +192,7 @@ The marriage was {} first and mine.
 They felt {} hopes rise.
 I caught {} meaning.
 They felt {} every move.
+They broke {} will in a day.
 They saw {} otherwise downcast face.
 """
 HER = """

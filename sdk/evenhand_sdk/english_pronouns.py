@@ -16,6 +16,7 @@ from evenhand_sdk.english_marks import before_marks, behind_marks
 from evenhand_sdk.english_person_words import PAST_FORMS
 from evenhand_sdk.english_words import (
     BARE_VERBS,
+    BEHIND_A_WILL,
     BODY_PARTS,
     COMPOUNDED,
     COPULAS,
@@ -81,25 +82,14 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "determiner", LIKELY
     if lowered == "back" and next_word in ("on", "to") and previous in TURNING:
         return "determiner", LIKELY
-    if his and (lowered in HIS_OWN or word[0].isdigit()):
-        alone = lowered in ("will", "might") and (
-            next_word in BARE_VERBS or next_word in ("be", "have", "not", "never")
-        )
-        return ("possessive" if alone else "determiner"), LIKELY
-    if lowered == "every" and next_word not in TIME_NOUNS and next_word not in DURATIONS:
-        return "determiner", LIKELY  # her every move; called her every evening
-    if not closed and lowered == "otherwise":
+    if _owns(lowered, next_word, previous, his=his, closed=closed):
         return "determiner", LIKELY
-    if previous in COPULAS and lowered in ("first", "second", "third", "last", "right", "left", "past", "best"):
-        return "determiner", LIKELY  # the marriage was her first
     if not his and (set_apart(lowered, next_word, previous) or counted(lowered, next_word, previous)):
         return "object", GUESS
     if next_word in COMPOUNDED.get(lowered, ()) or (lowered == "back" and closed and previous in HURTING):
         return "determiner", LIKELY  # her back door, her home town; hurt her back
     if lowered == "all" and not next_word and previous in GIVING:
         return "determiner", LIKELY
-    if lowered == "home" and word.islower():
-        return ("determiner" if his or not _is_brought_home(previous, next_word) else "object"), LIKELY
     if lowered in NOUN_OR_ADVERB and word.islower():
         return ("determiner", LIKELY) if prepositional and closed else (otherwise, LIKELY)
     if not his and costs(word, next_word, previous, closed=closed):
@@ -128,6 +118,21 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "determiner", LIKELY
     named = bool(after) and after[2][:1].isupper() if after else False
     return her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]), named=named)
+
+
+def _owns(word: str, next_word: str, previous: str, *, his: bool, closed: bool) -> bool:
+    """Whether his or her owns the word, which elsewhere is an adverb, a verb or a name of a time."""
+    if word == "home":
+        return his or not _is_brought_home(previous, next_word)
+    if his and (word in HIS_OWN or word[0].isdigit()):
+        return word not in ("will", "might") or not (next_word in BARE_VERBS or next_word in ("be", "have", "not"))
+    if word == "will":
+        return next_word in BEHIND_A_WILL  # broke her will in a day
+    if word == "every":
+        return next_word not in TIME_NOUNS and next_word not in DURATIONS  # her every move; called her every evening
+    if word == "otherwise":
+        return not closed
+    return previous in COPULAS and word in ("first", "second", "third", "last", "right", "left", "past", "best")
 
 
 def _is_brought_home(previous: str, next_word: str) -> bool:

@@ -38,7 +38,7 @@ FUNCTION_WORDS = _set(
 )
 """Words that cannot begin a noun phrase behind a possessive, or almost never do."""
 
-NOUN_OR_ADVERB = _set("""back past will might right left""")
+NOUN_OR_ADVERB = _set("""back home past will might right left""")
 """A noun after a preposition (on her back, against her will), an adverb or a verb otherwise (called her
 back)."""
 
@@ -150,6 +150,7 @@ COMPOUNDED = {
 """Nouns that back and home are said of (her back door), so that nobody is sent home there and nothing back."""
 HIS_OWN = _set("back past right left half now works often every otherwise will might")
 """Behind his, nouns and what stands before one, though elsewhere they are adverbs or verbs (his back, his now wife)."""
+BEHIND_A_WILL = _set("to in and or of was is for on at from over")
 COPULAS = _set("is was are were be been being become becomes became remain remains remained")
 HOMEWARD = _set(
     """take takes took taken taking bring brings brought bringing drive drives drove driven driving send sends sent
