@@ -444,3 +444,12 @@ def test_runs_of_one_protocol_are_collected_as_they_were(tmp_path: Path, monkeyp
     assert row(text, "trial-pull")[1] == "trial-pull, train"
     assert row(text, "trial-pull", "### Each seed")[0] == "trial-pull"
     assert text.count("untouched model |") == 1 and "<br>" not in row(text, "untouched model")[2]
+
+
+def test_models_that_have_one_name_and_other_weights_are_told_apart() -> None:
+    one = record("a")
+    other = record("b").model_copy(update={"model": one.model.model_copy(update={"digest": "f" * 64})})
+    assert page([one], []).count(f"## {one.model_label}\n") == 1
+    text = page([one, other], [])
+    assert f"## {one.model_label} (weights {one.model.digest[:12]})\n" in text
+    assert f"## {one.model_label} (weights ffffffffffff)\n" in text

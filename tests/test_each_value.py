@@ -43,17 +43,30 @@ def test_a_table_of_cases_stays_whole_and_so_does_a_test_without_parameters() ->
 MATRIX = """
 import pytest
 
+@pytest.fixture(scope="module", params=["x", "y"])
+def shared(request): return request.param
+
 @pytest.mark.parametrize("model", ["a", "b", "c"])
-@pytest.mark.parametrize("text", [{"x": 1}, {"x": 2}])
+@pytest.mark.parametrize("text", [{"x": 1}, {"x": 1}])
 def test_both(model, text): pass
 
 @pytest.mark.parametrize("names", [(a, b) for a in "pqr" for b in "pqr"])
 def test_pairs(names): assert len(names) == 2
 
+@pytest.mark.parametrize(("one", "other"), [(True, False), (True, True), (False, True), (False, False)])
+def test_table(one, other): pass
+
 @pytest.mark.every_case
 @pytest.mark.parametrize("one", [1, 2])
 @pytest.mark.parametrize("other", [1, 2])
 def test_marked(one, other): pass
+
+@pytest.mark.parametrize("one", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("other", [1, 2])
+def test_slow(one, other): pass
+
+@pytest.mark.parametrize("one", [1, 2])
+def test_with_what_is_shared(shared, one): print("shared is", shared)
 
 def test_plain(): pass
 """
@@ -62,14 +75,18 @@ def test_plain(): pass
 def test_pytest_runs_each_value_and_says_how_many_cases_it_left_out(pytester: pytest.Pytester) -> None:
     here = Path(__file__).parent
     pytester.makeconftest(f"""
-import sys
+import importlib.util, sys
 sys.path.insert(0, {str(here)!r})
-from each_value import thinned
-
-def pytest_collection_modifyitems(config, items):
-    items[:], left = thinned(items)
-    config.hook.pytest_deselected(items=left)
+spec = importlib.util.spec_from_file_location("ours", {str(here / "conftest.py")!r})
+ours = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(ours)
+pytest_addoption, pytest_collection_modifyitems = ours.pytest_addoption, ours.pytest_collection_modifyitems
 """)
     pytester.makepyfile(MATRIX)
-    done = pytester.runpytest_subprocess("-q", "-p", "no:xdist", "-W", "ignore")
-    done.assert_outcomes(passed=3 + 3 + 4 + 1, deselected=3 + 6)
+    asked = ("-q", "-p", "no:xdist", "-W", "ignore")
+    whole = pytester.runpytest_subprocess(*asked)
+    whole.assert_outcomes(passed=6 + 9 + 4 + 4 + 4 + 4 + 1)
+    done = pytester.runpytest_subprocess("--each-value", *asked)
+    done.assert_outcomes(passed=3 + 3 + 4 + 4 + 2 + 2 + 1, deselected=3 + 6 + 2 + 2)
+    quick = pytester.runpytest_subprocess("--each-value", "-m", "not slow", "-k", "test_slow", "-v", *asked[1:])
+    quick.assert_outcomes(passed=2, deselected=32 - 2)

@@ -44,11 +44,13 @@ def page(results: Sequence[RunRecord], known: Sequence[Technique], about: str = 
     parts = [NOTE + "# Evidence", about.strip()]
     counts = Counter((r.model.digest, r.model_label) for r in results)
     models = [model for model, _ in counts.most_common()]  # the one that most techniques were tried on comes first
+    alike = Counter(label for _, label in models)
     run = {r.name for r in results}
     for number, (digest, label) in enumerate(models):
         chosen = [r for r in results if r.model.digest == digest]
         missing = [t for t in known if t.name not in run] if number == 0 else []
-        parts += _model(label, chosen, missing, known)
+        named = label if alike[label] == 1 else f"{label} (weights {digest[:12]})"
+        parts += _model(named, chosen, missing, known)
     if not models:
         parts += ["## No run is recorded", _table(("technique", ""), [(t.name, _not_run(t)) for t in known])]
     return "\n\n".join(part for part in parts if part) + "\n"

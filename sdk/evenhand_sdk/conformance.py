@@ -246,28 +246,19 @@ def parametrize_with_checks(
         for name in CHECKS:
             reason = known.get(plugin.name, {}).get(name)
             marks = [pytest.mark.xfail(reason=reason, strict=True, raises=CheckFailed)] if reason else []
-            cases.append(pytest.param(_Test(plugin, name), id=f"{plugin.name}-{name}", marks=marks))
+            cases.append(pytest.param(_test(plugin, name), id=f"{plugin.name}-{name}", marks=marks))
     return pytest.mark.parametrize("check", cases)
 
 
-@dataclass(frozen=True)
-class _Test:
-    """One check of one plugin, as a test calls it."""
-
-    plugin: type[Plugin]
-    name: str
-
-    @property
-    def parts(self) -> tuple[str, str]:
-        """The two parameters behind this one."""
-        return self.plugin.name, self.name
-
-    def __call__(self) -> None:
+def _test(plugin: type[Plugin], name: str) -> Callable[[], None]:
+    def check() -> None:
         import pytest
 
         with sharing():
-            row = run_check(self.plugin, self.name)
+            row = run_check(plugin, name)
         if row.status == "failed":
             raise CheckFailed(row.reason)
         if row.status == "skipped":
             pytest.skip(row.reason)
+
+    return check
