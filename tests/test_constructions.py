@@ -29,6 +29,14 @@ STAYS = [
     ("gender", "She was the first woman in 20 years to win."),
     ("religion", "Islam was introduced to the island by traders."),
     ("religion", "The channel covers Orthodox Judaism."),
+    ("gender", "Isaac Newton was born in York, the son of a farmer."),
+    ("body-size", "Heavy duty truck drivers met."),
+    ("gender", "She was the first woman in more than a decade to win."),
+    ("gender", "She was the first woman in twenty years to win."),
+    ("gender", "The work of William H. Crawford and his team."),
+    ("nationality", "A Spanish civil war veteran spoke."),
+    ("nationality", "A Swiss bank account holder spoke."),
+    ("nationality", "The American high school student newspaper won."),
 ]
 CHANGES = [
     ("age", "old", "The youngest guest wanted to leave.", "The oldest guest wanted to leave."),
@@ -76,6 +84,38 @@ CHANGES = [
     ),
     ("gender", "female", "He was the first man in the room.", "She was the first woman in the room."),
     ("religion", "jewish", "The Muslim who sold it was Muslim.", "The Jew who sold it was Jewish."),
+    (
+        "gender",
+        "female",
+        "The painter, a pupil of Isaac Newton, was the son of a farmer.",
+        "The painter, a pupil of Isaac Newton, was the daughter of a farmer.",
+    ),
+    (
+        "gender",
+        "female",
+        "The winner, who beat Roger Federer, was a boy of note.",
+        "The winner, who beat Roger Federer, was a girl of note.",
+    ),
+    ("gender", "male", '"Because of Mother, I stay," Tom said.', '"Because of Father, I stay," Kate said.'),
+    ("gender", "female", "Will John Turner win his race?", "Will Mary Turner win her race?"),
+    (
+        "gender",
+        "female",
+        "When Isaac Newton was born, the son of the squire was ten.",
+        "When Isaac Newton was born, the daughter of the squire was ten.",
+    ),
+    (
+        "nationality",
+        "canadian",
+        "She is an American civil rights activist and writer.",
+        "She is a Canadian civil rights activist and writer.",
+    ),
+    (
+        "gender",
+        "male",
+        "The lieutenant was posted to a submarine. She joined the Northern Fleet at 25.",
+        "The lieutenant was posted to a submarine. He joined the Northern Fleet at 25.",
+    ),
 ]
 
 

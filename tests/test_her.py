@@ -185,14 +185,14 @@ It ended {} 10 years in office.
 It marked {} 50th birthday.
 They sold {} home in May.
 They burned {} home down.
-They saw {} home in ruins.
+They saw {} home destroyed.
 We left {} home at noon.
 They searched {} home and car.
 The marriage was {} first and mine.
 They felt {} hopes rise.
 I caught {} meaning.
 They felt {} every move.
-They broke {} will in a day.
+They broke {} will and left.
 They saw {} otherwise downcast face.
 """
 HER = """
@@ -216,6 +216,45 @@ They saw a friend of {} who sang.
 The last turn was {}.
 """
 
+OWNED = [
+    ("They paid her $50 an hour.", "They paid him $50 an hour."),
+    ("She saw his .714 share.", "He saw her .714 share."),
+    ("The house is his now.", "The house is hers now."),
+    ("The crown was his now that it was over.", "The crown was hers now that it was over."),
+    ("A painting of his now hangs here.", "A painting of hers now hangs here."),
+    ("A friend of his works for the railway.", "A friend of hers works for the railway."),
+    ("My phone works and his works too.", "My phone works and hers works too."),
+    ("Mine never works but his often does.", "Mine never works but hers often does."),
+    ("A pupil of his will play.", "A pupil of hers will play."),
+    ("My plan failed, but his will never fail.", "My plan failed, but hers will never fail."),
+    ("That seat was his right away.", "That seat was hers right away."),
+    ("It is his right to stay.", "It is her right to stay."),
+    ("A brother of his left the army.", "A sister of hers left the army."),
+    ("They gave her every opportunity.", "They gave him every opportunity."),
+    ("They felt her every move.", "They felt his every move."),
+    ("They visited her every other day.", "They visited him every other day."),
+    ("The facts told her otherwise last year.", "The facts told him otherwise last year."),
+    ("We kept her home from school.", "We kept him home from school."),
+    ("They called her home.", "They called him home."),
+    ("I saw her home.", "I saw him home."),
+    ("They deported her home.", "They deported him home."),
+    ("She left her home early in May.", "He left his home early in May."),
+    ("She wanted her home to be quiet.", "He wanted his home to be quiet."),
+    ("She got her home insured.", "He got his home insured."),
+    ("He left her home alone.", "She left him home alone."),
+    ("They sold her home.", "They sold his home."),
+    ("Anyone who meets her will at once like her.", "Anyone who meets him will at once like him."),
+    ("They broke her will and left.", "They broke his will and left."),
+    ("Her back hurt.", "His back hurt."),
+    ("Her now husband sang.", "His now wife sang."),
+    ("She sold her half of the house.", "He sold his half of the house."),
+    ("They gave her half of the cake.", "They gave him half of the cake."),
+    ("She hid her past from them.", "He hid his past from them."),
+    ("With all her might, she ran.", "With all his might, he ran."),
+    ("The marriage was her first and mine.", "The marriage was his first and mine."),
+]
+"""What his and her own, and where they stand alone, before words that may be an adverb, a verb or a noun."""
+
 
 @pytest.mark.parametrize("text", HIM.strip().splitlines())
 def test_her_becomes_him(text: str) -> None:
@@ -235,6 +274,11 @@ def test_his_becomes_her(text: str) -> None:
 @pytest.mark.parametrize("text", HERS.strip().splitlines())
 def test_his_alone_becomes_hers(text: str) -> None:
     assert counterfactuals(text.format("his"), load_axis("gender"), "female")[0].text == text.format("hers")
+
+
+@pytest.mark.parametrize(("text", "expected"), OWNED)
+def test_what_is_owned_is_told_from_what_happens_to_somebody(text: str, expected: str) -> None:
+    assert counterfactuals(text, load_axis("gender"))[0].text == expected
 
 
 def masculine(text: str, pronoun: str) -> str:

@@ -70,8 +70,9 @@ def test_what_else_is_said_beside_such_a_name_is_exchanged():
     assert found.text == "Islam Karimov met a Christian."
 
 
-def test_a_middle_name_or_its_initial_is_part_of_a_known_name_of_two_words() -> None:
-    for name in ("Kobe Bean Bryant", "Mohandas K. Gandhi", "William H. Crawford"):
+def test_an_initial_is_part_of_a_known_name_of_two_words() -> None:
+    for name in ("Mohandas K. Gandhi", "William H. Crawford"):
         text = f"The work of {name} and his team"
         assert swapped(text, "gender") == text
-    assert swapped("Isaac John Tim Newton saw his dog.", "gender").endswith("saw her dog.")
+    assert swapped("We met Paul Hill. Simon sold his dog.", "gender").endswith("Sara sold her dog.")
+    assert swapped("Will John Turner win his race?", "gender") == "Will Mary Turner win her race?"

@@ -99,8 +99,8 @@ _FIRST_AT = _any(
     r"(?: [\w'-]+){0,3} (?:to|ever|elected|appointed|ordained|admitted)\b",
     r"(?: [\w'-]+){0,3} in (?:the )?(?:history|world|country|state|space|office|[A-Z])\b",
     r"(?: [A-Z][\w-]+)* (?:to|ever)\b",
-    rf"(?: [\w'-]+){{0,3}} in (?:{_NUMBER}|a|many|several|over \w+|more than \w+) "
-    r"(?:years|decades|generations|century|centuries)",
+    r"(?: [\w'-]+){0,3} in (?:(?:over|more than|nearly|almost|the past|the last) )?(?:an?|\w+) "
+    r"(?:years|decades?|generations?|century|centuries)(?: to\b|[.,;:)]|\Z)",
 )
 _LATER_AT = _any(
     r"(?: [\w'-]+){0,3} (?:ever|elected|appointed|ordained|admitted|in history|in the history)\b",

@@ -42,16 +42,23 @@ from evenhand_sdk.well_known import people_by_part
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
 _IDENTITY = re.compile(
     r"(?: [A-Z][\w'’-]+){0,2}(?: \([^()]*\),?)?(?:, (?:also |once |then |formerly )?|(?P<and> and (?:also )?)"
-    r"|,? (?:is|was|becomes|became|remains|remained|has been|had been|being|as) "
+    r"| (?:is|was|becomes|became|remains|remained|has been|had been|being|as) "
     r"(?:not |also |still |once |indeed |probably |considered |known as )?)(?:a|an|the)((?: [a-z][\w-]*){0,4}) "
 )
 """Between a person and the noun that says who it is."""
 _BORN = re.compile(
     r"(?: [A-Z][\w'’-]+){0,2}(?: \([^()]*\))?(?:,[^.;()]{0,60},|,)? (?:was|is) "
-    r"(?:born|baptised|baptized|christened|raised|educated)\b(?![^.;()]* to )"
+    r"(?:born|baptised|baptized|christened|raised|educated)\b(?![^.;()]* (?:to|by|with) )"
     r"[^.;()]{0,80}, (?:as )?(?:the|an?)(?: [a-z][\w-]*){0,4} "
 )
 """Between a person and the relative that a sentence about a birth ends in (was born in London, the son of)."""
+_SUBORDINATE = re.compile(
+    r"\b(?:when|while|where|although|though|because|before|after|since|until|if|whose|school)\b[^.;:!?]*\Z",
+    re.IGNORECASE,
+)
+"""Before a name, what makes its sentence part of another, of whose subject the relative is said."""
+_TITLED = re.compile(r", \d{1,2}(?:st|nd|rd|th) [A-Z][a-z]+(?: of)? [A-Z][\w'’-]+\Z")
+_LONGEST_TITLE = 48
 _OWNER = re.compile(r" (?:of|to) (?:the )?(?:\d{1,2}(?:st|nd|rd|th) )?(?:late |former )?")
 """Between a relative and whose relative that is."""
 _RELATED = re.compile(r"[\w-]+ (?:of|to)\b")
@@ -163,9 +170,12 @@ class English:
         return _who_has(text, start)
 
     def says_who(self, text: str, end: int, start: int) -> bool:
+        if text.startswith(", ", end) and _TITLED.search(text, max(0, end - _LONGEST_TITLE), end):
+            end += 1  # Thomas Denman, 1st Baron Denman, was
         found = _IDENTITY.fullmatch(text, end, start) if start - end < _LONGEST_DESCRIPTION else None
         if found is None and start - end < _LONGEST_DESCRIPTION and _BORN.fullmatch(text, end, start):
-            return _RELATED.match(text, start) is not None
+            within = _SUBORDINATE.search(text, max(0, end - _LONGEST_DESCRIPTION), end)
+            return within is None and _RELATED.match(text, start) is not None
         if found is None or FUNCTION_WORDS.intersection(found[2].split()):
             return False
         return found["and"] is None or _RELATED.match(text, start) is not None

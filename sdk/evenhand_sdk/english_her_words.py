@@ -49,7 +49,7 @@ STATE_VERBS = _set(
     """make makes made making keep keeps kept keeping find finds found finding leave leaves left leaving
     drive drives drove driven get gets got getting render rendered consider considers considered think
     thinks thought call calls called turn turned want wanted set declare declared believe believed hold
-    holds held holding renders rendering deem deems deemed deeming considering believing judge judged proved proves"""
+    holds held holding renders rendering deem deems deemed deeming considering believing proved proves"""
 )
 ADJECTIVE_COMPLEMENTS = _set(
     """happy sad angry busy nervous proud sick tired uncomfortable comfortable famous rich poor safe warm

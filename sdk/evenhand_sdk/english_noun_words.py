@@ -129,7 +129,12 @@ OF_A_KIND = _set(
 """What such nouns say the kind of."""
 _PLURAL_KINDS = (
     "rights arts sports games affairs sciences comics graphics news series politics economics physics mathematics "
-    "athletics gymnastics electronics systems relations resources operations services studies communications"
+    "athletics gymnastics electronics systems relations resources operations services communications"
 )
 PLURAL_KINDS = frozenset(_PLURAL_KINDS.split())
 """Nouns with an s that say what kind of person the next noun names (civil rights activist)."""
+OF_A_PEOPLE = _set(
+    """war era invasion spring cat dog fry bank account jazz grammar language food cuisine history literature art
+    studies empire republic revolution army wine cheese bread horse border school forest"""
+)
+"""Nouns that an adjective of a people makes the name of a thing (Swiss bank, Spanish civil war, Arab spring)."""

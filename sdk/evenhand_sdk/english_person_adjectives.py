@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_after, words_before
-from evenhand_sdk.english_noun_words import ATTRIBUTES, KINDS, OF_A_KIND, PLURAL_KINDS
+from evenhand_sdk.english_noun_words import ATTRIBUTES, KINDS, OF_A_KIND, OF_A_PEOPLE, PLURAL_KINDS
 from evenhand_sdk.english_person_predicates import is_predicate
 from evenhand_sdk.english_person_words import (
     COLOURS,
@@ -75,7 +75,9 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
         return True
     if nearest[:1] in (["a"], ["an"]) and _joined_one(after, is_group_word):
         after = [after[0], *after[2:], *words_after(text, end, _BETWEEN + 1)[_BETWEEN:]]
-    verdict = _before_noun(after, is_group_word, many=article, named=text[start].isupper())
+    verdict = _before_noun(
+        after, is_group_word, many=article, named=text[start].isupper() and not sentence_starts_at(text, start)
+    )
     if verdict is not None:
         return verdict
     if is_predicate(before, text) or _is_fronted(before, after, text):
@@ -215,7 +217,7 @@ def _says_what_kind(noun: str, behind: list[tuple[str, bool]], *, named: bool = 
     adjective of a people or a creed two nouns, too: ice hockey player, civil rights activist."""
     if not behind or behind[0][1] or noun.lower().endswith("s"):
         return False
-    if named and noun.islower() and _is_kind_in_two(behind):
+    if named and noun.islower() and _is_kind_in_two(noun, behind):
         return True
     if is_person_noun(behind[0][0]):
         return not (noun[0].isupper() and behind[0][0][0].isupper())  # old London General buses
@@ -224,19 +226,24 @@ def _says_what_kind(noun: str, behind: list[tuple[str, bool]], *, named: bool = 
     return noun.islower() and behind[1][0].islower() and not closes(behind[1][0]) and is_person_noun(behind[2][0])
 
 
-def _is_kind_in_two(behind: list[tuple[str, bool]]) -> bool:
-    """Whether the second noun of two and a noun for one person stand there: (ice) hockey player, (civil) rights
-    activist; no verb, as in (a company) employs players."""
+def _is_kind_in_two(noun: str, behind: list[tuple[str, bool]]) -> bool:
+    """Whether a second noun and a noun for one person stand behind the first: (ice) hockey player, (civil) rights
+    activist; no verb, as in (a company) employs players, and no further noun."""
     if len(behind) < 2 or behind[1][1]:
         return False
     second, person = behind[0][0], behind[1][0]
-    if not second.islower() or not person.islower() or not is_person_noun(person):
+    if not second.islower() or not person.islower() or not is_person_noun(person) or {noun, second} & OF_A_PEOPLE:
         return False
     if second.endswith("s") and second not in PLURAL_KINDS:
         return False
-    if closes(second) or second.endswith("ed") or second in PAST_FORMS or second in FINITE_VERBS | BARE_VERBS:
+    if (
+        closes(second)
+        or second.endswith("ed")
+        or second in PAST_FORMS
+        or second in FINITE_VERBS | BARE_VERBS | NOUN_VERBS
+    ):
         return False
-    return not _goes_on(person, behind[2:3])
+    return len(behind) == 2 or behind[2][1] or behind[2][0][0].isupper() or closes(behind[2][0].lower())
 
 
 def _goes_on(word: str, behind: list[tuple[str, bool]]) -> bool:

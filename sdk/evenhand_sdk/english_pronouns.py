@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 
 from evenhand_sdk.english_her import NEXT, acts, costs, counted, her_before_content, set_apart
-from evenhand_sdk.english_her_words import DURATIONS, PERCEPTION_VERBS
+from evenhand_sdk.english_her_words import DITRANSITIVES, DURATIONS, PERCEPTION_VERBS, TELLING
 from evenhand_sdk.english_marks import before_marks, behind_marks
 from evenhand_sdk.english_person_words import PAST_FORMS
 from evenhand_sdk.english_words import (
+    AT_HOME,
     BARE_VERBS,
-    BEHIND_A_WILL,
     BODY_PARTS,
     COMPOUNDED,
     COPULAS,
@@ -33,6 +33,7 @@ from evenhand_sdk.english_words import (
     NOUN_OR_ADVERB,
     NOUN_VERBS,
     OBJECT_VERBS,
+    OWNED_EVERY,
     PAST_ONLY,
     PAST_OR_NOUN,
     PLURAL_VERBS,
@@ -43,6 +44,35 @@ from evenhand_sdk.english_words import (
 )
 
 _NUMBER = re.compile(r" [.$£€#]\d")
+_OF_HIS = re.compile(
+    r"\b(?:an?|some|any|another|no|one|two|three|several|that|this|these|those) (?:[\w-]+ ){1,2}of \Z", re.IGNORECASE
+)
+"""A friend of his."""
+_SHE = re.compile(r"\b[Ss]he (?:[\w']+ )?[\w']+ \Z")
+"""Whoever she is, her behind her verb is herself or her own (she left her home early)."""
+_REACH = 60
+_ORDERED = frozenset(("first", "second", "third", "last", "right", "left", "past", "best"))
+"""Behind a copula and her: it was her first, it is her right."""
+_BEHIND_WILL = frozenset(
+    (
+        "be",
+        "have",
+        "not",
+        "never",
+        "always",
+        "soon",
+        "also",
+        "still",
+        "likely",
+        "then",
+        "too",
+        "as",
+        "play",
+        "win",
+        "drive",
+    )
+)
+_BEHIND_WORKS = frozenset(("too", "fine", "well", "better", "as", "again", "perfectly"))
 _LAST = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*\Z")
 _LISTENING = re.compile(r"listen(?:s|ed|ing)?\s+to\s+\Z", re.IGNORECASE)
 _LONGEST_WORD = 40
@@ -65,7 +95,7 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return otherwise, GUESS
     following = NEXT.match(text, behind_marks(text, start, end))
     if following is None:
-        return ("determiner", LIKELY) if _NUMBER.match(text, end) else (otherwise, SURE)
+        return ("determiner", LIKELY) if his and _NUMBER.match(text, end) else (otherwise, SURE)
     word = following[2]
     lowered = word.lower()
     after = NEXT.match(text, behind_marks(text, following.start(2), following.end()))
@@ -82,7 +112,11 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "determiner", LIKELY
     if lowered == "back" and next_word in ("on", "to") and previous in TURNING:
         return "determiner", LIKELY
-    if _owns(lowered, next_word, previous, his=his, closed=closed):
+    around = text[max(0, start - _REACH) : start]
+    if his and _OF_HIS.search(around) and (lowered in HIS_OWN or lowered in ("left", "might")):
+        return "possessive", LIKELY  # a friend of his works there
+    owns = _his_own if his else _her_own
+    if owns(lowered, next_word, previous, around, closed=closed):
         return "determiner", LIKELY
     if not his and (set_apart(lowered, next_word, previous) or counted(lowered, next_word, previous)):
         return "object", GUESS
@@ -120,25 +154,50 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
     return her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]), named=named)
 
 
-def _owns(word: str, next_word: str, previous: str, *, his: bool, closed: bool) -> bool:
-    """Whether his or her owns the word, which elsewhere is an adverb, a verb or a name of a time."""
-    if word == "home":
-        return his or not _is_brought_home(previous, next_word)
-    if his and (word in HIS_OWN or word[0].isdigit()):
-        return word not in ("will", "might") or not (next_word in BARE_VERBS or next_word in ("be", "have", "not"))
-    if word == "will":
-        return next_word in BEHIND_A_WILL  # broke her will in a day
-    if word == "every":
-        return next_word not in TIME_NOUNS and next_word not in DURATIONS  # her every move; called her every evening
-    if word == "otherwise":
+def _his_own(word: str, next_word: str, previous: str, around: str, *, closed: bool) -> bool:
+    """Whether his owns a word that elsewhere is an adverb or a verb (his back, his now wife; not: it is his now)."""
+    if word[0].isdigit() or word == "home":
+        return True
+    if word not in HIS_OWN:
+        return previous in COPULAS and word in _ORDERED
+    if word in ("now", "often", "otherwise"):
         return not closed
-    return previous in COPULAS and word in ("first", "second", "third", "last", "right", "left", "past", "best")
+    if word in ("will", "might"):
+        return next_word not in BARE_VERBS | NOUN_VERBS | _BEHIND_WILL and not next_word.endswith("ly")
+    if word == "works":
+        return next_word not in _BEHIND_WORKS
+    if previous in COPULAS:
+        if word in ("right", "back", "half"):
+            return next_word not in ("away", "now", "then", "there", "the", "a", "an")
+        return word != "every" or not (next_word in TIME_NOUNS or next_word in DURATIONS)
+    return True
 
 
-def _is_brought_home(previous: str, next_word: str) -> bool:
-    """Whether her before home is whom somebody brings or leaves there, and not whose home it is."""
+def _her_own(word: str, next_word: str, previous: str, around: str, *, closed: bool) -> bool:
+    """Whether her owns a word that behind an object is an adverb, a verb or a time (sold her home, her every move)."""
+    if word == "home":
+        return not _is_brought_home(previous, next_word, around, closed=closed)
+    if not around.strip() or around.rstrip()[-1] in '.!?"“' or previous == "all":
+        return word in HIS_OWN and word not in ("every", "otherwise", "often", "works")  # Her back hurt.
+    if word == "half":
+        return next_word == "of" and previous not in DITRANSITIVES
+    if word == "past":
+        return next_word in ("from", "and", "with", "was", "is", "has") and previous not in HOMEWARD
+    if word == "will":
+        return next_word in ("to", "and", "or", "was", "is")  # broke her will and spirit
+    if word == "every":
+        return next_word in OWNED_EVERY and previous not in DITRANSITIVES
+    if word == "otherwise":
+        return not closed and previous not in TELLING and next_word not in TIME_NOUNS | {"last", "next"}
+    return previous in COPULAS and word in _ORDERED and next_word not in TIME_NOUNS
+
+
+def _is_brought_home(previous: str, next_word: str, around: str, *, closed: bool) -> bool:
+    """Whether her before home is whom somebody brings, keeps or leaves there, and not whose home it is."""
     if previous in ("leave", "leaves", "left", "leaving"):
-        return next_word in LEFT_HOME
+        return next_word in LEFT_HOME and _SHE.search(around) is None
+    if previous in AT_HOME:
+        return closed and next_word not in ("a", "an", "the") and _SHE.search(around) is None
     return previous in HOMEWARD
 
 

@@ -65,6 +65,9 @@ def rulers(text: str) -> tuple[list[Span], list[Span]]:
         name = _BEFORE.search(text, max(0, start - _REACH), start)
         named.append((name.start() if name else start, found.end()))
     for found in _PEER.finditer(text):
+        if _GIVEN.search(text, max(0, found.start() - _REACH), found.start()):
+            given.append(found.span())
+            continue
         name = _BEFORE.search(text, max(0, found.start() - _REACH), found.start())
         named.append((name.start() if name else found.start(), found.end()))
     if "ajesty" in text or "ighness" in text:

@@ -46,7 +46,8 @@ _LIKELY_DEED = (
     "capsized steamed submerged"
 )
 _LIKELY_DEEDS = (
-    r"joined the [\w-]+ (?:[\w-]+ )?(?:[Ff]lotilla|[Ss]quadron|[Ff]leet)|became (?:[Ff]lotilla|[Dd]ivision) leader|"
+    r"joined the (?:\d+\w*|First|Second|Third|Fourth|Fifth) (?:[\w-]+ )?(?:[Ff]lotilla|[Ss]quadron|[Ff]leet)|"
+    r"became (?:[Ff]lotilla|[Dd]ivision) leader|"
     r"put (?:in)?to (?:sea|port)|(?:dropped|weighed) anchor|got under ?way|went down|set sail"
 )
 _LIKELY_PART = (

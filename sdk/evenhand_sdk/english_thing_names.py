@@ -87,11 +87,12 @@ _INSTITUTION = re.compile(r"\b([A-Z][a-z]+) (?:of|for)(?: the)? \Z")
 _LONGEST_INSTITUTION = 40
 _EDITION = re.compile(r"(?:-[Oo]nly| (?:Bible|Version|Only)(?: \w+)?)\b")
 """Behind a king, the text that is called after him: the King James Version."""
-_OF_CHILDREN = frozenset(("boys", "girls", "boys'", "girls'", "boys’", "girls’"))
-_SCHOOL = re.compile(r"['’]?(?: [A-Z][\w'’-]+){0,2} (?:School|College|Academy)\b")
-"""Behind the name of a school in small letters (Llanelli boys Grammar School)."""
-_THING_OF = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][a-z]+ of (?:the )?\Z")
+_THING_OF = re.compile(
+    r"(?<=[\w,;)] )(?!(?:Father|Mother|Son|Daughter|Brother|Sister|Bride|Groom|King|Queen|Prince|Princess|Lady|Lord"
+    r"|Wife|Husband|Captain|Head|Leader)\b)[A-Z][a-z]+ of the \Z"
+)
 """Before the last word of a name (Sunburned Hand of the Man)."""
+_NAMED_FOR = frozenset(("Man", "Woman", "Boy", "Girl", "Men", "Women", "Boys", "Girls"))
 _LONGEST_THING_OF = 32
 _PLACE_PREPOSITIONS = frozenset(("in", "at", "near", "on", "to", "from", "of", "around", "the"))
 
@@ -106,8 +107,6 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
     if in_abbreviated_name(text, start) or text[max(0, start - 4) : start] == "All-":
         return True
     if _EDITION.match(text, end):
-        return True
-    if text[start:end] in _OF_CHILDREN and is_behind_capital(text, start) and _SCHOOL.match(text, end):
         return True
     if text[start:end] in _OF_A_COUNTRY and text[max(0, start - 6) : start] in ("South ", "South-"):
         return True
@@ -143,7 +142,7 @@ def in_name_of_thing(text: str, start: int, end: int, *, common: bool) -> bool:
         return True
     if common and _OFFICE.match(text, start):
         return False
-    if common and text[start:end].istitle() and _THING_OF.search(text, max(0, start - _LONGEST_THING_OF), start):
+    if text[start:end] in _NAMED_FOR and _THING_OF.search(text, max(0, start - _LONGEST_THING_OF), start):
         return True
     if text[start:end] in _RANKS and (_behind_bearer(text, start, end) or _plays(text, start, end)):
         return True

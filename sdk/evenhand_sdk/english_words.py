@@ -150,19 +150,28 @@ COMPOUNDED = {
 """Nouns that back and home are said of (her back door), so that nobody is sent home there and nothing back."""
 HIS_OWN = _set("back past right left half now works often every otherwise will might")
 """Behind his, nouns and what stands before one, though elsewhere they are adverbs or verbs (his back, his now wife)."""
-BEHIND_A_WILL = _set("to in and or of was is for on at from over")
 COPULAS = _set("is was are were be been being become becomes became remain remains remained")
 HOMEWARD = _set(
     """take takes took taken taking bring brings brought bringing drive drives drove driven driving send sends sent
-    sending walk walks walked walking follow follows followed following escort escorts escorted
-    escorting carry carries carried carrying invite invites invited inviting get gets got
-    getting let lets letting fly flies flew flown flying accompany accompanies accompanied accompanying ride rode help
-    helps helped helping fetch fetched fetching lead leads led leading drag dragged dragging order ordered ordering
-    welcome welcomes welcomed welcoming want wants wanted chase chased haul hauled
-    shipped bear bore lift lifted rush rushed whisk whisked dispatch dispatched steer steered guide guided towed cheer
-    cheered wave waved summon summoned recall recalled"""
+    sending walk walks walked walking follow follows followed following escort escorts escorted escorting carry
+    carries carried carrying invite invites invited inviting let lets letting fly flies flew flown flying
+    accompany accompanies accompanied accompanying ride rode help helps helped helping fetch fetched fetching
+    lead leads led leading drag dragged dragging order ordered ordering welcome welcomes welcomed welcoming
+    chase chased haul hauled shipped bear bore lift lifted rush rushed whisk whisked dispatch dispatched steer
+    steered guide guided towed cheer cheered wave waved summon summoned recall recalled deport deported
+    deporting transport transported beckon beckoned pull pulled pulling"""
 )
 """Verbs that somebody is brought home by (drove her home); another verb has a home for its object (sold her home)."""
+AT_HOME = _set(
+    """see sees saw seen seeing call calls called calling keep keeps kept keeping has have had expect expects expected
+    expecting wish wished return returns returned want wants wanted wanting get gets got getting"""
+)
+"""Verbs that have her home for their object, or her alone (kept her home from school, kept her home in order)."""
+OWNED_EVERY = _set(
+    """move movement word need whim step breath thought mood wish desire action gesture expression mistake waking
+    decision feature curve look glance command demand request emotion feeling fibre fiber pore nerve muscle"""
+)
+"""What is somebody's own behind every (her every move; not: gave her every opportunity)."""
 LEFT_HOME = _set("alone early late sick unattended crying with without")
 """Behind left her home, what shows that she was left there."""
 HURTING = _set(

@@ -26,8 +26,8 @@ _NAME = (
     r"(?:(?-i:[A-Z]\.)\s?){0,3}"
     rf"(?-i:(?!(?:{'|'.join(_NO_NAME.split())})\b)[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])[^\W_]*(?:['’-][^\W_]+)*"
 )
-_MIDDLE = r"\s+(?:(?-i:[A-ZÀ-ÖØ-Þ])[\w'’-]*\.?\s+)?"
-"""Between the two words of a name: nothing, a middle name or its initial."""
+_MIDDLE = r"\s+(?:(?-i:[A-ZÀ-ÖØ-Þ])\.\s*)?"
+"""Between the two words of a name: nothing, or the initial of another one."""
 _PARTS_OF_NAME = 8
 """Of a name with hyphens and apostrophes; one of more is read as far as that."""
 _NO_MARK = "(?![\u0300-\u036f])"
@@ -200,8 +200,8 @@ def _named_like_groups(rules: Grammar, forms: Mapping[str, Sequence[Form]]) -> l
 
 
 def _person(name: str, anchor: str) -> Phrase:
-    """The phrase of a name of which the anchor is a part; of two words, with one more between them or without (Kobe
-    Bean Bryant, William H. Crawford)."""
+    """The phrase of a name of which the anchor is a part; of two words, with an initial between them or without
+    (William H. Crawford)."""
     fragments, (before, behind) = _fragments(name), _beside(name, anchor)
     if name.count(" ") == 1:
         fragments[fragments.index(r"\s+")] = _MIDDLE
