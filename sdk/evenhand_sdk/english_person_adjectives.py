@@ -40,6 +40,11 @@ _THINGS_BEHIND = re.compile(
 _NO_NOUNS = FUNCTION_WORDS | FINITE_VERBS
 _LATER = (["second"], ["third"], ["fourth"], ["fifth"], ["sixth"], ["seventh"], ["eighth"], ["ninth"], ["tenth"])
 """Before a superlative, what makes it a place in a list (the second oldest team)."""
+_NO_KINDS = frozenset(
+    ("cast", "split", "cut", "hit", "set", "put", "let", "shut", "beat", "bid", "cost")
+    + ("comprising", "featuring", "including", "starring")
+)
+"""Verbs whose forms look like nouns (the studio cast actor John Hill, a band comprising singer Ann Hill)."""
 _AGES = ("-year-old", " year old")
 
 
