@@ -129,6 +129,11 @@ The fall rendered {} incapable of work.
 The board deemed {} unworthy of it.
 It was {} who came.
 Those who love {} will always come.
+They told {} I'd go.
+I tell {} we’ve been there.
+We asked {} who's there.
+They said to {} it's over.
+They pulled {} upward.
 They called {} every evening.
 They drove {} past the house.
 """
@@ -193,6 +198,8 @@ They felt {} hopes rise.
 I caught {} meaning.
 They felt {} every move.
 They broke {} will and left.
+They saw {} upward climb.
+They read {} teacher's book.
 They saw {} otherwise downcast face.
 """
 HER = """

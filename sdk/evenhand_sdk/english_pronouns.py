@@ -17,6 +17,8 @@ from evenhand_sdk.english_person_words import PAST_FORMS
 from evenhand_sdk.english_words import (
     AT_HOME,
     BARE_VERBS,
+    BEHIND_WILL,
+    BEHIND_WORKS,
     BODY_PARTS,
     COMPOUNDED,
     COPULAS,
@@ -41,9 +43,14 @@ from evenhand_sdk.english_words import (
     SOFT_ADVERBS,
     TIME_NOUNS,
     TURNING,
+    WAYS,
 )
 
 _NUMBER = re.compile(r" [.$£€#]\d")
+_CONTRACTED = re.compile(
+    r"(?:(?:i|you|y|he|she|it|we|they|that|this|there|what|who|how|where|when|why)['’](?:d|ll|ve|re|m|s|all)|let['’]s)",
+    re.IGNORECASE,
+)
 _OF_HIS = re.compile(
     r"\b(?:an?|some|any|another|no|one|two|three|several|that|this|these|those) (?:[\w-]+ ){1,2}of \Z", re.IGNORECASE
 )
@@ -53,26 +60,6 @@ _SHE = re.compile(r"\b[Ss]he (?:[\w']+ )?[\w']+ \Z")
 _REACH = 60
 _ORDERED = frozenset(("first", "second", "third", "last", "right", "left", "past", "best"))
 """Behind a copula and her: it was her first, it is her right."""
-_BEHIND_WILL = frozenset(
-    (
-        "be",
-        "have",
-        "not",
-        "never",
-        "always",
-        "soon",
-        "also",
-        "still",
-        "likely",
-        "then",
-        "too",
-        "as",
-        "play",
-        "win",
-        "drive",
-    )
-)
-_BEHIND_WORKS = frozenset(("too", "fine", "well", "better", "as", "again", "perfectly"))
 _LAST = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*\Z")
 _LISTENING = re.compile(r"listen(?:s|ed|ing)?\s+to\s+\Z", re.IGNORECASE)
 _LONGEST_WORD = 40
@@ -112,6 +99,10 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
         return "determiner", LIKELY
     if lowered == "back" and next_word in ("on", "to") and previous in TURNING:
         return "determiner", LIKELY
+    if _CONTRACTED.fullmatch(word):
+        return otherwise, LIKELY  # told her I'd go
+    if lowered in WAYS:
+        return ("determiner" if next_word and not closed else otherwise), LIKELY  # pulled her upward, her upward climb
     around = text[max(0, start - _REACH) : start]
     if his and _OF_HIS.search(around) and (lowered in HIS_OWN or lowered in ("left", "might")):
         return "possessive", LIKELY  # a friend of his works there
@@ -163,9 +154,9 @@ def _his_own(word: str, next_word: str, previous: str, around: str, *, closed: b
     if word in ("now", "often", "otherwise"):
         return not closed
     if word in ("will", "might"):
-        return next_word not in BARE_VERBS | NOUN_VERBS | _BEHIND_WILL and not next_word.endswith("ly")
+        return next_word not in BARE_VERBS | NOUN_VERBS | BEHIND_WILL and not next_word.endswith("ly")
     if word == "works":
-        return next_word not in _BEHIND_WORKS
+        return next_word not in BEHIND_WORKS
     if previous in COPULAS:
         if word in ("right", "back", "half"):
             return next_word not in ("away", "now", "then", "there", "the", "a", "an")

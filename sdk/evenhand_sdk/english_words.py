@@ -150,6 +150,14 @@ COMPOUNDED = {
 """Nouns that back and home are said of (her back door), so that nobody is sent home there and nothing back."""
 HIS_OWN = _set("back past right left half now works often every otherwise will might")
 """Behind his, nouns and what stands before one, though elsewhere they are adverbs or verbs (his back, his now wife)."""
+WAYS = _set(
+    """upward upwards downward downwards forward forwards backward backwards inward inwards outward outwards onward
+    onwards sideways skyward homeward northward southward eastward westward heavenward"""
+)
+"""Which way somebody is moved (pulled her upward)."""
+BEHIND_WILL = _set("be have not never always soon also still likely then too as play win drive")
+BEHIND_WORKS = _set("too fine well better as again perfectly")
+"""Behind his and such a word, what makes it a verb (his will never fail, his works too)."""
 COPULAS = _set("is was are were be been being become becomes became remain remains remained")
 HOMEWARD = _set(
     """take takes took taken taking bring brings brought bringing drive drives drove driven driving send sends sent
