@@ -423,6 +423,6 @@ def test_the_causal_rule_looks_only_backwards(text: str, swapped: str) -> None:
 )
 def test_time_grows_with_the_length_of_the_text_and_not_with_its_square(text: str) -> None:
     counterfactuals("warm up", GENDER)
-    start = time.perf_counter()
+    start = time.process_time()
     counterfactuals(text, GENDER)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

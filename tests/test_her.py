@@ -134,6 +134,11 @@ I tell {} we’ve been there.
 We asked {} who's there.
 They said to {} it's over.
 They pulled {} upward.
+The noise made {} jump.
+It made {} worry about us.
+We helped {} unload and left.
+They gave {} time to think.
+It drove {} nuts.
 They called {} every evening.
 They drove {} past the house.
 """
@@ -199,6 +204,8 @@ I caught {} meaning.
 They felt {} every move.
 They broke {} will and left.
 They saw {} upward climb.
+The news made {} change of plan known.
+They felt {} strength to the end.
 They read {} teacher's book.
 They saw {} otherwise downcast face.
 """

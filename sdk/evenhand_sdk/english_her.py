@@ -38,6 +38,7 @@ from evenhand_sdk.english_her_words import (
     LET,
     LET_NOUNS,
     LIKING,
+    MADE_TO,
     MAKING,
     NAMING_VERBS,
     NEVER_BEFORE_NOUNS,
@@ -137,6 +138,9 @@ def her_before_content(
         return "object", LIKELY
     if previous in CAUSATIVES and lowered in BARE_VERBS:
         return "object", LIKELY
+    made = previous in MAKING and previous not in LET and lowered in MADE_TO and next_word != "of"
+    if made and (closed or next_word.endswith("ly")):
+        return "object", LIKELY  # made her jump
     if previous in LET and word.islower():
         return ("determiner" if _hers_to_let_go(lowered, next_word) else "object"), LIKELY
     if (
@@ -182,7 +186,7 @@ def her_before_content(
             and closed
             and (
                 next_word not in ("to", "away", "up", "back", "out", "off")
-                or lowered in ("access", "entry", "admission")
+                or lowered in ("access", "entry", "admission", "time", "reason", "courage", "strength", "permission")
             )
         ) or (numbered and next_word not in ("own",)):
             return "object", GUESS

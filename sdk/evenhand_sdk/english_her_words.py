@@ -52,14 +52,14 @@ STATE_VERBS = _set(
     holds held holding renders rendering deem deems deemed deeming considering believing proved proves"""
 )
 ADJECTIVE_COMPLEMENTS = _set(
-    """happy sad angry busy nervous proud sick tired uncomfortable comfortable famous rich poor safe warm
-    awake alive upset jealous free ready curious anxious afraid crazy mad worried sleepy special responsible
+    """happy sad angry busy nervous proud sick tired uncomfortable comfortable famous rich poor safe warm awake
+    alive upset jealous free ready curious anxious afraid crazy mad worried sleepy special responsible
     unconscious dead guilty speechless homeless better stronger weaker calm cold hungry thirsty dizzy bored
     restless hopeful helpless silent quiet strong weak brave careful charming clever cheerful confident fit
-    furious healthy honest kind late lonely lucky open popular quick rude shy sorry suspicious useful
-    welcome wild well wealthy wise attractive distraught old unable uneasy wet dry naked breathless
-    motionless still hostage captive prisoner company pregnant aware more worthy unworthy fit unfit willing unwilling
-    likely unlikely certain necessary"""
+    furious healthy honest kind late lonely lucky open popular quick rude shy sorry suspicious useful welcome
+    wild well wealthy wise attractive distraught old unable uneasy wet dry naked breathless nuts insane wild
+    bananas motionless still hostage captive prisoner company pregnant aware more worthy unworthy fit unfit
+    willing unwilling likely unlikely certain necessary"""
 )
 DITRANSITIVES = _set(
     """give gives gave given giving offer offers offered offering lend lends lent bring brings brought
@@ -79,7 +79,8 @@ GIVEN_NOUNS = _set(
     damages attention chess pause recognition acclaim praise entry bail parole admission instruction letters
     postcards poems lunch dinner breakfast work jobs employment sanctuary shelter fame wealth respect credibility
     leverage space peace solace satisfaction priority exposure guidance assistance aid care medication treatment
-    training proof evidence notice warning thanks"""
+    training proof evidence notice warning thanks
+    grief makeup chills goosebumps hell time reason courage strength"""
 )
 DURATIONS = TIME_NOUNS | _set(
     "day days week weeks month months year years hour hours minute minutes times decade decades"
@@ -120,6 +121,11 @@ FULL_ADJECTIVES = ("ful", "less", "ous", "ible", "able")
 DIRECTIONS = _set("into under over across toward towards out away off through past down up along around onto back")
 """Behind a word that is noun and verb, they show a movement, and so the verb (saw her run into ...)."""
 MAKING = _set("make makes made making let lets letting")
+MADE_TO = _set(
+    """shift change try ache jump pause dream doubt hope worry love need spin sweat shake shout scream squeal groan moan
+    flinch whimper grimace choke quiver gasp wince blush shudder tremble stumble"""
+)
+"""Verbs that are nouns, too: what somebody is made to do (made her jump)."""
 NEVER_BEFORE_NOUNS = _set(
     """asleep awake alive alone afraid ashamed aboard ashore abroad adrift afloat overboard upstairs downstairs
     unopposed unmolested undefeated indoors outdoors speechless"""

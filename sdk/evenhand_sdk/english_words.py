@@ -73,16 +73,23 @@ FINITE_VERBS = _set(
 """Verbs of the main clause behind a relative (the man who met her said ..., a friend of his became ...)."""
 
 BARE_VERBS = _set(
-    """go leave come be do feel get take make give become understand know think see hear say speak tell
-    learn grow sit lie wait keep carry bring choose decide enter finish forget move open pay prepare read
-    realize realise remember write eat sing believe buy cope die follow join lose notice put sell settle
-    solve stop succeed survive teach throw recover relax sew ski swim wear weep shiver shine bake laugh cry
-    smile direct attempt struggle marry blush seem appear look wonder hate want suffer swear admit accept
-    agree apologize apologise consider continue create disappear approach hesitate undress exit arrive glow
-    stare shrug wince rewrite repeat return retire resign duck sneak crawl stumble vanish arrest admit prove promise
-    pretend listen dress collapse explain examine depart breathe perform hurry stray emerge kneel wander obey behave
-    react swallow unlock deliver ascend descend proceed rejoin resume lean bend cling stammer mutter yell grab squirm
-    giggle gasp"""
+    """go leave come be do feel get take make give become understand know think see hear say speak tell learn
+    grow sit lie wait keep carry bring choose decide enter finish forget move open pay prepare read realize
+    realise remember write eat sing believe buy cope die follow join lose notice put sell settle solve stop
+    succeed survive teach throw recover relax sew ski swim wear weep shiver shine bake laugh cry smile direct
+    attempt struggle marry blush seem appear look wonder hate want suffer swear admit accept agree apologize
+    apologise consider continue create disappear approach hesitate undress exit arrive glow stare shrug wince
+    rewrite repeat return retire resign duck sneak crawl stumble vanish arrest admit prove promise pretend
+    listen dress collapse explain examine depart breathe perform hurry stray emerge kneel wander obey behave
+    react swallow unlock deliver ascend descend proceed rejoin resume lean bend cling stammer mutter yell
+    grab squirm giggle gasp unload withdraw unpack unwind recognise recognize forgive remain achieve acquire
+    adapt adjust adopt argue avoid awaken bathe beg begin bleed celebrate concentrate confess confide cower
+    creep cringe crumble crumple defend deny deserve destroy devour disagree discover discuss dissolve drown
+    earn endure enjoy exist explore fetch flee flourish gather glide grieve happen heal hide identify ignore
+    imagine improve inhale exhale insist investigate linger mourn navigate observe obtain overcome overhear
+    plead ponder pray prefer protect pursue rebuild receive recite regain reject relent remarry resist
+    respond retrieve reveal seek shrink slither snuggle spend starve stifle straighten submit succumb tend
+    thrive transform translate traverse waver withstand writhe yearn"""
 )
 
 NOUN_VERBS = _set(
