@@ -206,6 +206,11 @@ They broke {} will and left.
 They saw {} upward climb.
 The news made {} change of plan known.
 They felt {} strength to the end.
+They changed {} will.
+I know {} past.
+They defended {} right to speak.
+They ate {} half.
+We sang with {} now famous friend.
 They read {} teacher's book.
 They saw {} otherwise downcast face.
 """
@@ -231,6 +236,10 @@ The last turn was {}.
 """
 
 OWNED = [
+    ("She gave her time to the club.", "He gave his time to the club."),
+    ("They gave her time to rest.", "They gave him time to rest."),
+    ("She told her half of the story.", "He told his half of the story."),
+    ("He loved her half to death.", "She loved him half to death."),
     ("They paid her $50 an hour.", "They paid him $50 an hour."),
     ("She saw his .714 share.", "He saw her .714 share."),
     ("The house is his now.", "The house is hers now."),

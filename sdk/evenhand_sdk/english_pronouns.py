@@ -35,6 +35,7 @@ from evenhand_sdk.english_words import (
     NOUN_OR_ADVERB,
     NOUN_VERBS,
     OBJECT_VERBS,
+    OF_ONESELF,
     OWNED_EVERY,
     PAST_ONLY,
     PAST_OR_NOUN,
@@ -170,12 +171,19 @@ def _her_own(word: str, next_word: str, previous: str, around: str, *, closed: b
         return not _is_brought_home(previous, next_word, around, closed=closed)
     if not around.strip() or around.rstrip()[-1] in '.!?"“' or previous == "all":
         return word in HIS_OWN and word not in ("every", "otherwise", "often", "works")  # Her back hurt.
+    hers = previous in DITRANSITIVES and _SHE.search(around) is not None
+    if hers and word in OF_ONESELF:
+        return True  # she gave her time
     if word == "half":
-        return next_word == "of" and previous not in DITRANSITIVES
+        return not next_word or (next_word == "of" and (hers or previous not in DITRANSITIVES))
     if word == "past":
-        return next_word in ("from", "and", "with", "was", "is", "has") and previous not in HOMEWARD
+        return not next_word or (next_word in ("from", "and", "with", "was", "is", "has") and previous not in HOMEWARD)
+    if word == "right":
+        return next_word == "to" and previous not in HOMEWARD  # defended her right to speak
+    if word == "now":
+        return not closed and (previous == "and" or previous in PREPOSITIONS)  # with her now husband
     if word == "will":
-        return next_word in ("to", "and", "or", "was", "is")  # broke her will and spirit
+        return next_word in ("", "to", "and", "or", "was", "is")  # broke her will and spirit
     if word == "every":
         return next_word in OWNED_EVERY and previous not in DITRANSITIVES
     if word == "otherwise":

@@ -165,6 +165,10 @@ WAYS = _set(
 BEHIND_WILL = _set("be have not never always soon also still likely then too as play win drive")
 BEHIND_WORKS = _set("too fine well better as again perfectly")
 """Behind his and such a word, what makes it a verb (his will never fail, his works too)."""
+OF_ONESELF = _set(
+    "time strength courage hope help energy confidence attention trust power wealth fame peace life support"
+)
+"""What somebody mostly gives, saves or leaves of her own (she gave her time)."""
 COPULAS = _set("is was are were be been being become becomes became remain remains remained")
 HOMEWARD = _set(
     """take takes took taken taking bring brings brought bringing drive drives drove driven driving send sends sent
