@@ -58,6 +58,7 @@ _SUBORDINATE = re.compile(
 )
 """Before a name, what makes its sentence part of another, of whose subject the relative is said."""
 _TITLED = re.compile(r", \d{1,2}(?:st|nd|rd|th) [A-Z][a-z]+(?: of)? [A-Z][\w'’-]+\Z")
+"""A peer behind a name, whom another comma closes off (Thomas Denman, 1st Baron Denman, was)."""
 _LONGEST_TITLE = 48
 _OWNER = re.compile(r" (?:of|to) (?:the )?(?:\d{1,2}(?:st|nd|rd|th) )?(?:late |former )?")
 """Between a relative and whose relative that is."""

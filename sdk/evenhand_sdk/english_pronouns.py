@@ -105,10 +105,13 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
     if lowered in WAYS:
         return ("determiner" if next_word and not closed else otherwise), LIKELY  # pulled her upward, her upward climb
     around = text[max(0, start - _REACH) : start]
-    if his and _OF_HIS.search(around) and (lowered in HIS_OWN or lowered in ("left", "might")):
-        return "possessive", LIKELY  # a friend of his works there
-    owns = _his_own if his else _her_own
-    if owns(lowered, next_word, previous, around, closed=closed):
+    if his:
+        if lowered in HIS_OWN and _OF_HIS.search(around):
+            return "possessive", LIKELY  # a friend of his works there
+        owned = _his_own(lowered, next_word, previous, closed=closed)
+    else:
+        owned = _her_own(lowered, next_word, previous, around, closed=closed)
+    if owned:
         return "determiner", LIKELY
     if not his and (set_apart(lowered, next_word, previous) or counted(lowered, next_word, previous)):
         return "object", GUESS
@@ -146,7 +149,7 @@ def possessive_case(text: str, start: int, end: int) -> tuple[str, float]:
     return her_before_content(word, next_word, previous, closed=closed, quoted=bool(following[1]), named=named)
 
 
-def _his_own(word: str, next_word: str, previous: str, around: str, *, closed: bool) -> bool:
+def _his_own(word: str, next_word: str, previous: str, *, closed: bool) -> bool:
     """Whether his owns a word that elsewhere is an adverb or a verb (his back, his now wife; not: it is his now)."""
     if word[0].isdigit() or word == "home":
         return True

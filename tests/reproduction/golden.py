@@ -124,7 +124,7 @@ GOLDEN = (
     of_plugin(CAUSAL, S, "stereoset", SCORES, limit=16),
     of_plugin(CAUSAL, f"{S}-inter", "stereoset", SCORES, task="inter", limit=16),
     of_plugin(CAUSAL, S, "winogender", tuple(f"preference_{g}" for g in ("male", "female", "neutral")), limit=8),
-    of_plugin(CAUSAL, S, "seat", ("association", "p"), places=4, tests=("sent-weat6",)),
+    of_plugin(CAUSAL, S, "seat", ("association", "p"), places=4, tests=("sent-weat6", "weat6")),
     of_plugin(CAUSAL, S, "lpbs", ("lpbs",), limit=3),
     of_plugin(CAUSAL, S, "honest", ("hurtful",), limit=15),
     of_plugin(CAUSAL, S, "lambada", ("logp", "right"), limit=8),
