@@ -1,11 +1,13 @@
 """What architecture steps cost: folded and live ones against the base, and fitting on many sentences.
 
 python tests/performance/architecture.py [--device cuda] [--model NAME] [--rounds 15] [--sentences 20000]
-    [--part cost|adapters|fit]
+    [--part cost|adapters|fit] [--cases NAME;NAME] [--clock wall|cpu]
 
 Each round runs the base and the changed model in alternating order, right after one another; shown is the median of the
 rounds' ratios with its 95 % bootstrap interval. Fitting is run on a tenth of the sentences and on all of them: memory
-is the growth of the process (CPU) or of what torch has allotted (CUDA), and must not grow with their number.
+is the growth of the process (CPU) or of what torch has allotted (CUDA), and must not grow with their number. `--cases`
+limits the first two parts; `--clock cpu` counts this process's seconds of computing: on a machine that others use, too,
+these compare better.
 """
 
 from __future__ import annotations
@@ -15,10 +17,14 @@ import copy
 import resource
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
-from host_overhead import alternately, ratio
+from host_overhead import ratio
+from side_by_side import CLOCKS, alternately
 
 from evenhand.builtin_texts import read
 from evenhand.contributions import Artifact
@@ -76,64 +82,83 @@ DECODED = 32
 """Tokens of one answer."""
 
 
-def cost(loaded: Any, device: str, rounds: int) -> None:
-    """Ratios of a forward pass over 8 texts of 64 tokens."""
-    base, tokenizer = loaded.model, loaded.tokenizer
-    text = " ".join(read("everyday"))
-    ids = torch.tensor(tokenizer(text)["input_ids"][: 8 * 64], device=device).view(8, 64)
+@dataclass(frozen=True)
+class Bench:
+    """A model, and how works are timed on it."""
 
-    def forward(model: Any) -> Any:
-        def work() -> None:
-            with torch.no_grad():
-                model(input_ids=ids, use_cache=False)
-            if device != "cpu":
-                torch.cuda.synchronize()
+    loaded: Any
+    device: str
+    rounds: int
+    clock: Callable[[], float]
+    cases: frozenset[str] | None
+    """None: all."""
 
-        return work
+    @cached_property
+    def ids(self) -> torch.Tensor:
+        """8 texts of 64 tokens."""
+        text = " ".join(read("everyday"))
+        return torch.tensor(self.loaded.tokenizer(text)["input_ids"][: 8 * 64], device=self.device).view(8, 64)
 
-    same = copy.deepcopy(base)
-    ratio("a copy of the base", *alternately(forward(same), forward(base), rounds), 1.02)
-    del same
+    def wanted(self, name: str) -> bool:
+        return self.cases is None or name in self.cases
+
+    def forward(self, name: str, model: Any, most: float = float("nan")) -> None:
+        """The ratio of a forward pass over all texts."""
+        self._show(f"{name}, forward pass", model, partial(passed, self.ids), most)
+
+    def decode(self, name: str, model: Any, most: float = float("nan")) -> None:
+        """The ratio of a decoded token."""
+        pad = self.loaded.tokenizer.pad_token_id
+        self._show(f"{name}, decoded token", model, partial(decoded, self.ids[:1, :16], pad), most)
+
+    def _show(self, name: str, model: Any, work: Callable[[Any], None], most: float) -> None:
+        ours, bare = partial(work, model), partial(work, self.loaded.model)
+        ratio(name, *alternately(ours, bare, self.rounds, device=self.device, clock=self.clock), most)
+
+
+def passed(ids: torch.Tensor, model: Any) -> None:
+    with torch.no_grad():
+        model(input_ids=ids, use_cache=False)
+
+
+def decoded(prompt: torch.Tensor, pad: int, model: Any) -> None:
+    with torch.no_grad():
+        model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=DECODED, min_new_tokens=DECODED,
+            do_sample=False, pad_token_id=pad,
+        )  # fmt: skip
+
+
+def cost(bench: Bench) -> None:
+    """Steps that need no training: folded ones may cost nothing."""
+    loaded = bench.loaded
+    if bench.wanted("copy"):
+        bench.forward("a copy of the base", copy.deepcopy(loaded.model), 1.02)
     for name, plugin in CASES.items():
-        model = copy.deepcopy(base)
-        run = run_context(tempfile.mkdtemp(), plugin, loaded.info.kind, model=model, tokenizer=tokenizer)
+        if not bench.wanted(name):
+            continue
+        model = copy.deepcopy(loaded.model)
+        run = run_context(tempfile.mkdtemp(), plugin, loaded.info.kind, model=model, tokenizer=loaded.tokenizer)
         transform = plugin.architecture(run, model)
         transform.apply(model, transform.fit(model) or Artifact())
-        folded = transform.fold is not None and transform.fold(model)
-        label = f"{name} ({'folded' if folded else 'live'})"
-        ratio(label, *alternately(forward(model), forward(base), rounds), 1.02 if folded else float("nan"))
+        if transform.fold is not None and transform.fold(model):
+            bench.forward(f"{name} (folded)", model, 1.02)
+        else:
+            bench.forward(f"{name} (live)", model)
+            bench.decode(f"{name} (live)", model)
 
 
-def adapters(loaded: Any, device: str, rounds: int) -> None:
-    """Ratios of a forward pass as above, and of a decoded token, with one adapter and with three together."""
-    base, tokenizer = loaded.model, loaded.tokenizer
-    text = " ".join(read("everyday"))
-    ids = torch.tensor(tokenizer(text)["input_ids"][: 8 * 64], device=device).view(8, 64)
-    prompt = ids[:1, :16]
-
-    def worked(model: Any, decoding: bool) -> Any:
-        def work() -> None:
-            with torch.no_grad():
-                if decoding:
-                    model.generate(
-                        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=DECODED,
-                        min_new_tokens=DECODED, do_sample=False, pad_token_id=tokenizer.pad_token_id,
-                    )  # fmt: skip
-                else:
-                    model(input_ids=ids, use_cache=False)
-            if device != "cpu":
-                torch.cuda.synchronize()
-
-        return work
-
+def adapters(bench: Bench) -> None:
+    """One adapter, and three together."""
     for name, plugin in ADAPTERS.items():
-        model = with_adapters(loaded, plugin)
-        worked(model, False)()
+        if not bench.wanted(name):
+            continue
+        model = with_adapters(bench.loaded, plugin)
+        passed(bench.ids, model)
         if plugin is not None:
             demand_products(model)
-        for what, decoding in (("forward pass", False), ("decoded token", True)):
-            most = MOST.get(name, float("nan")) if decoding else float("nan")
-            ratio(f"{name}, {what}", *alternately(worked(model, decoding), worked(base, decoding), rounds), most)
+        bench.forward(name, model)
+        bench.decode(name, model, MOST.get(name, float("nan")))
 
 
 def with_adapters(loaded: Any, plugin: Any | None) -> Any:
@@ -212,14 +237,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--sentences", type=int, default=20_000)
     parser.add_argument("--part", choices=("cost", "adapters", "fit", "all"), default="all")
+    parser.add_argument("--cases", help=f"of: copy; {'; '.join([*CASES, *ADAPTERS])}")
+    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
     asked = parser.parse_args()
+    cases = frozenset(asked.cases.split(";")) if asked.cases else None
+    if unknown := sorted((cases or set()) - {"copy", *CASES, *ADAPTERS}):
+        parser.error(f"no such case: {'; '.join(unknown)}")
     configure("quiet")
     loaded = load(resolve(asked.model), device=asked.device)
     print(f"{loaded.info.display_name} on {asked.device}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    bench = Bench(loaded, asked.device, asked.rounds, CLOCKS[asked.clock], cases)
     if asked.part in ("cost", "all"):
-        cost(loaded, asked.device, asked.rounds)
+        cost(bench)
     if asked.part in ("adapters", "all"):
-        adapters(loaded, asked.device, asked.rounds)
+        adapters(bench)
     if asked.part in ("fit", "all"):
         fit(loaded, asked.device, asked.sentences)
 

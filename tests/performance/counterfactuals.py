@@ -35,6 +35,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from side_by_side import interval
+
 from evenhand_sdk import counterfactuals, load_axis
 
 Work = Callable[[Sequence[str]], int]
@@ -111,16 +113,6 @@ def fairlangproc(folder: str | None) -> Work | None:
     spec.loader.exec_module(module)
     table = {word: other for one, two in pairs() for word, other in ((one, two), (two, one))}
     return lambda texts: len(module.CDA({"text": list(texts)}, table, bidirectional=False)["text"])
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """95 % bootstrap interval of the median."""
-    import numpy as np
-
-    array = np.array(values)
-    picks = np.random.default_rng(0).integers(0, len(array), (5000, len(array)))
-    low, high = np.quantile(np.median(array[picks], axis=1), [0.025, 0.975])
-    return float(low), float(high)
 
 
 def compare(rounds: int, folder: str | None) -> None:

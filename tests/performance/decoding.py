@@ -17,14 +17,13 @@ from __future__ import annotations
 import argparse
 import functools
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
+from side_by_side import CLOCKS, alternately, interval, ratios
 
 from evenhand import decoding_reader
 from evenhand.contributions import DecodingRule, Request
@@ -45,38 +44,9 @@ PLAIN_PROMPTS = [
 ]  # fmt: skip
 
 
-CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
-
-
-def alternately(
-    ours: Callable[[], Any], bare: Callable[[], Any], rounds: int, device: str, clock: Callable[[], float]
-) -> tuple[list[float], list[float]]:
-    """Seconds of both, a pair a round; the first round warms up and is not counted."""
-    times: dict[str, list[float]] = {"ours": [], "bare": []}
-    for k in range(rounds + 1):
-        pair = [("bare", bare), ("ours", ours)]
-        for name, work in pair if k % 2 else pair[::-1]:
-            if device == "cuda":
-                torch.cuda.synchronize()
-            start = clock()
-            work()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            if k:
-                times[name].append(clock() - start)
-    return times["ours"], times["bare"]
-
-
-def interval(ours: Sequence[float], bare: Sequence[float]) -> tuple[float, float, float]:
-    """Median of the ratios ours/bare, and its 95 % bootstrap interval."""
-    ratios = np.array(ours) / np.array(bare)
-    picks = np.random.default_rng(0).integers(0, len(ratios), (5000, len(ratios)))
-    low, high = np.quantile(np.median(ratios[picks], axis=1), [0.025, 0.975])
-    return float(np.median(ratios)), float(low), float(high)
-
-
 def show(name: str, ours: list[float], bare: list[float], target: str, met: bool | None = None) -> None:
-    middle, low, high = interval(ours, bare)
+    found = ratios(ours, bare)
+    middle, (low, high) = statistics.median(found), interval(found)
     if met is None:
         met = middle <= float(target)
     print(
@@ -150,7 +120,7 @@ class Bench:
         return made
 
     def timed(self, ours: Callable[[], Any], bare: Callable[[], Any], rounds: int) -> tuple[list[float], list[float]]:
-        return alternately(ours, bare, rounds, self.device, self.clock)
+        return alternately(ours, bare, rounds, device=self.device, clock=self.clock)
 
     def per_token(self, name: str, prompts: Sequence[str], rules: Sequence[DecodingRule], target: float) -> None:
         """As `compare`, for what each further token costs: reading the prompt is taken out on both sides."""
@@ -219,7 +189,7 @@ class Bench:
                 alone()
 
         single, together = self.timed(singly, eight, max(2, self.rounds // 2))
-        middle = interval(single, together)[0]
+        middle = statistics.median(ratios(single, together))
         show(f"8 single calls over a batch of 8, {name}", single, together, ">= 5", middle >= 5)
 
 

@@ -12,14 +12,12 @@ import copy
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset
+from side_by_side import alternately, interval, ratios
 
 from evenhand.builtin_texts import read
 from evenhand.contributions import DecodingRule, Request
@@ -30,29 +28,13 @@ from evenhand.recipe_model import TrainingSection
 from evenhand.training import train
 
 
-def alternately(
-    ours: Callable[..., Any], bare: Callable[..., Any], repetitions: int, before: Callable[[], tuple[Any, ...]] = tuple
-) -> tuple[list[float], list[float]]:
-    """Seconds of both, a pair a round; `before` makes their arguments, untimed. The first round warms up."""
-    times: dict[Any, list[float]] = {ours: [], bare: []}
-    for k in range(repetitions + 1):
-        for work in (bare, ours) if k % 2 else (ours, bare):
-            arguments = before()
-            start = time.perf_counter()
-            work(*arguments)
-            if k:
-                times[work].append(time.perf_counter() - start)
-    return times[ours], times[bare]
-
-
 def ratio(name: str, ours: list[float], bare: list[float], target: float) -> None:
-    ratios = np.array(ours) / np.array(bare)
-    picks = np.random.default_rng(0).integers(0, len(ratios), (5000, len(ratios)))
-    low, high = np.quantile(np.median(ratios[picks], axis=1), [0.025, 0.975])
-    middle = float(np.median(ratios))
+    found = ratios(ours, bare)
+    low, high = interval(found)
     print(
-        f"{name:44} ratio {middle:.3f} [{low:.3f}, {high:.3f}]  target {target:.2f}  "
-        f"({statistics.median(ours):.2f} s against {statistics.median(bare):.2f} s, n={len(ours)})"
+        f"{name:44} ratio {statistics.median(found):.3f} [{low:.3f}, {high:.3f}]  target {target:.2f}  "
+        f"({statistics.median(ours):.2f} s against {statistics.median(bare):.2f} s, n={len(ours)})",
+        flush=True,
     )
 
 

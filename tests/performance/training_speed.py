@@ -23,9 +23,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset
+from side_by_side import interval
 
 from evenhand.builtin_texts import read
 from evenhand.contributions import LossTerm, ModelTransform
@@ -94,11 +94,9 @@ def paired_texts() -> tuple[list[str], list[str]]:
 
 
 def shown(name: str, ratios: Sequence[float], target: str, detail: str) -> None:
-    values = np.array(ratios)
-    picks = np.random.default_rng(0).integers(0, len(values), (5000, len(values)))
-    low, high = np.quantile(np.median(values[picks], axis=1), [0.025, 0.975])
+    middle, (low, high) = statistics.median(ratios), interval(ratios)
     print(
-        f"{name:58} {np.median(values):.3f} [{low:.3f}, {high:.3f}]  target {target}  ({detail}, n={len(values)})",
+        f"{name:58} {middle:.3f} [{low:.3f}, {high:.3f}]  target {target}  ({detail}, n={len(ratios)})",
         flush=True,
     )
 
