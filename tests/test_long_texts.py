@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from evenhand_sdk import counterfactuals, english_facts, group_words, load_axis, phrase_search
 from evenhand_sdk.english_rulers import rulers
-from evenhand_sdk.lexicon import Guarded, Lexicon, compiled
+from evenhand_sdk.lexicon import Lexicon, compiled
 from evenhand_sdk.phrase_search import phrases_in
+from evenhand_sdk.protected_phrases import Guarded
 from evenhand_sdk.spans import Spans
 from evenhand_sdk.word_search import folded
 

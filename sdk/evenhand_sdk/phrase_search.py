@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from evenhand_sdk.lexicon import Guarded, Lexicon
+from evenhand_sdk.lexicon import Lexicon
+from evenhand_sdk.protected_phrases import Guarded
 from evenhand_sdk.spans import Span
 from evenhand_sdk.word_search import Folded
 
