@@ -76,3 +76,17 @@ def test_an_initial_is_part_of_a_known_name_of_two_words() -> None:
         assert swapped(text, "gender") == text
     assert swapped("We met Paul Hill. Simon sold his dog.", "gender").endswith("Sara sold her dog.")
     assert swapped("Will John Turner win his race?", "gender") == "Will Mary Turner win her race?"
+
+
+def test_what_somebody_is_called_and_further_names_before_a_bracket_are_part_of_a_known_name() -> None:
+    for text in (
+        "Kobe Bean Bryant (born August 23, 1978) is a player who won with his team.",
+        'Wesley Wales "Wes" Anderson (born May 1, 1969) met his wife.',
+        "William Jefferson Blythe “Bill” Clinton (born 1946) met his wife.",
+    ):
+        assert swapped(text, "gender") == text
+        longer = "The weather was cold. " * 40 + text
+        assert swapped(longer, "gender") == longer
+    assert swapped("Kobe Bean Bryant said that he won.", "gender") == "Kobe Bean Bryant said that she won."
+    james = "James Bulloch II (1765) and her horse"
+    assert swapped(james, "gender") != james

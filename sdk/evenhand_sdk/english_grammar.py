@@ -17,6 +17,7 @@ from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with
 from evenhand_sdk.english_compounds import in_fixed_compound, of_two_peoples
 from evenhand_sdk.english_facts import are_joined, group_facts, is_mere_topic
 from evenhand_sdk.english_famous import is_said_of_famous
+from evenhand_sdk.english_identity import says_who
 from evenhand_sdk.english_names import (
     bears_surname,
     is_first_name,
@@ -35,36 +36,13 @@ from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_fa
 from evenhand_sdk.english_rulers import RANK_WORDS, rulers
 from evenhand_sdk.english_ships import SHIP_WORDS, ships
 from evenhand_sdk.english_thing_names import in_name_of_thing, names_a_cause
-from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, NOUNS_AND_ADJECTIVES, SMALL_WORDS
+from evenhand_sdk.english_words import CLAUSE_OPENERS, NOUNS_AND_ADJECTIVES, SMALL_WORDS
 from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap
 from evenhand_sdk.well_known import people_by_part
 
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
-_IDENTITY = re.compile(
-    r"(?: [A-Z][\w'’-]+){0,2}(?: \([^()]*\),?)?(?:, (?:also |once |then |formerly )?|(?P<and> and (?:also )?)"
-    r"| (?:is|was|becomes|became|remains|remained|has been|had been|being|as) "
-    r"(?:not |also |still |once |indeed |probably |considered |known as )?)(?:a|an|the)((?: [a-z][\w-]*){0,4}) "
-)
-"""Between a person and the noun that says who it is."""
-_BORN = re.compile(
-    r"(?: [A-Z][\w'’-]+){0,2}(?: \([^()]*\))?(?:,[^.;()]{0,60},|,)? (?:was|is) "
-    r"(?:born|baptised|baptized|christened|raised|educated)\b(?![^.;()]* (?:to|by|with) )"
-    r"[^.;()]{0,80}, (?:as )?(?:the|an?)(?: [a-z][\w-]*){0,4} "
-)
-"""Between a person and the relative that a sentence about a birth ends in (was born in London, the son of)."""
-_SUBORDINATE = re.compile(
-    r"\b(?:when|while|where|although|though|because|before|after|since|until|if|whose|school)\b[^.;:!?]*\Z",
-    re.IGNORECASE,
-)
-"""Before a name, what makes its sentence part of another, of whose subject the relative is said."""
-_TITLED = re.compile(r", \d{1,2}(?:st|nd|rd|th) [A-Z][a-z]+(?: of)? [A-Z][\w'’-]+\Z")
-"""A peer behind a name, whom another comma closes off (Thomas Denman, 1st Baron Denman, was)."""
-_LONGEST_TITLE = 48
 _OWNER = re.compile(r" (?:of|to) (?:the )?(?:\d{1,2}(?:st|nd|rd|th) )?(?:late |former )?")
 """Between a relative and whose relative that is."""
-_RELATED = re.compile(r"[\w-]+ (?:of|to)\b")
-"""Behind `and`, what says whose relative the same person is (an actress and the sister of)."""
-_LONGEST_DESCRIPTION = 140
 _FARTHEST = 6
 """Words between a verb of having and a relative (had two young and lively sons)."""
 _OWNERS = frozenset(("her", "his", "hers"))
@@ -171,15 +149,7 @@ class English:
         return _who_has(text, start)
 
     def says_who(self, text: str, end: int, start: int) -> bool:
-        if text.startswith(", ", end) and _TITLED.search(text, max(0, end - _LONGEST_TITLE), end):
-            end += 1  # Thomas Denman, 1st Baron Denman, was
-        found = _IDENTITY.fullmatch(text, end, start) if start - end < _LONGEST_DESCRIPTION else None
-        if found is None and start - end < _LONGEST_DESCRIPTION and _BORN.fullmatch(text, end, start):
-            within = _SUBORDINATE.search(text, max(0, end - _LONGEST_DESCRIPTION), end)
-            return within is None and _RELATED.match(text, start) is not None
-        if found is None or FUNCTION_WORDS.intersection(found[2].split()):
-            return False
-        return found["and"] is None or _RELATED.match(text, start) is not None
+        return says_who(text, end, start)
 
     def names_whom(self, text: str, end: int, start: int, *, many: bool) -> bool:
         return names_whom(text, end, start, many=many)

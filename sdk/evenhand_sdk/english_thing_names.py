@@ -25,7 +25,8 @@ _KINDS = (
 )
 _IS_THING = re.compile(
     rf"{SURNAMES}(?: \([^()]{{0,90}}\))?,? (?:is|was) (?:an?|the|one of the) "
-    r"(?:(?!(?:of|in|for|by|to|at|from|on|with|who|that|whose)\b)[\w'’-]+ ){0,6}?"
+    r"(?:(?!(?:of|in|for|by|to|at|from|on|with|who|that|whose|behind|beside|beyond|about|before|after|against|the|an?"
+    r"|his|her|their|its)\b)[\w'’-]+ ){0,6}?"
     rf"(?:{_KINDS.replace(' ', '|')})s?(?: and (?:civil parish|municipality))?(?=[.,;:]|$"
     r"| (?:in|of|on|by|near|from|for|that|which|located|situated|based|directed|written|released|published|founded"
     r"|recorded|formed|created)\b)"

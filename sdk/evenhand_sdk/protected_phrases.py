@@ -18,8 +18,17 @@ _NAME = (
     r"(?:(?-i:[A-Z]\.)\s?){0,3}"
     rf"(?-i:(?!(?:{'|'.join(_NO_NAME.split())})\b)[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])[^\W_]*(?:['’-][^\W_]+)*"
 )
-_MIDDLE = r"\s+(?:(?-i:[A-ZÀ-ÖØ-Þ])\.\s*)?"
-"""Between the two words of a name: nothing, or the initial of another one."""
+_FURTHER = r"(?-i:[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+)\s+"
+_MIDDLE = (
+    rf"(?:[\"”]?\s+(?:(?-i:[A-ZÀ-ÖØ-Þ])\.\s*)?|\s+{_FURTHER}(?:{_FURTHER})?"
+    r"(?:[\"“](?-i:[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+)[\"”]\s+)?(?=\S+\s*\())"
+)
+_BETWEEN = 3
+"""Between the two words of a name: nothing, the initial of another one, or the mark that closes what somebody is called
+(Wesley "Wes" Anderson); where a bracket comes next, as with dates of birth, also up to two further names and what
+somebody is called: at most so many parts."""
+_TWO_NAMES = re.compile(r"[A-ZÀ-ÖØ-Þ][\w'’.-]+ (?![IVX]+\Z)[A-ZÀ-ÖØ-Þ][\w'’-]+")
+"""Not rulers: James Bulloch II is not James II."""
 _PARTS_OF_NAME = 8
 """Of a name with hyphens and apostrophes; one of more is read as far as that."""
 _NO_MARK = "(?![\u0300-\u036f])"
@@ -54,16 +63,18 @@ class Guarded(NamedTuple):
 def protecting(phrase: str, scope: str, heads: Collection[str]) -> tuple[str, Phrase]:
     """A phrase, and the part that every match of it has; `heads` are the first parts of the words of the axis."""
     anchor, needs = _anchor(phrase, heads)
+    if scope == "person" and _TWO_NAMES.fullmatch(phrase):
+        return anchor, person(phrase, anchor)
     return anchor, Phrase(scope, tuple(_fragments(phrase)), needs, *_beside(phrase, anchor))
 
 
 def person(name: str, anchor: str) -> Phrase:
-    """The phrase of a name of which the anchor is a part; of two words, with an initial between them or without
+    """The phrase of a name of which the anchor is a part; of two words, with others between them or without
     (William H. Crawford)."""
     fragments, (before, behind) = _fragments(name), _beside(name, anchor)
-    if name.count(" ") == 1:
+    if _TWO_NAMES.fullmatch(name):
         fragments[fragments.index(r"\s+")] = _MIDDLE
-        before, behind = before + (before > 0), behind + (behind > 0)
+        before, behind = before + _BETWEEN * (before > 0), behind + _BETWEEN * (behind > 0)
     return Phrase("person", tuple(fragments), frozenset(parts(name.lower())), before, behind)
 
 

@@ -1,0 +1,53 @@
+"""What a well-known person is said to be stays with that person; what others are, is exchanged."""
+
+import pytest
+
+from evenhand_sdk import counterfactuals
+
+
+def swapped(text: str) -> str:
+    found = counterfactuals(text, "gender")
+    return found[0].text if found else text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tom Hanks is an American actor.",
+        "Julia Roberts (born October 28, 1967) is an American actress and producer.",
+        "Tom Hanks, an American actor, waved.",
+        "Elvis Presley was an American singer and actor.",
+        "Wes Anderson is an American film director, screenwriter, actor, and producer of short films.",
+        "Jodie Foster was a French and English actress, and a mother.",
+        "Tom Hanks is an actor, a husband and a father.",
+        "Tom Hanks is a writer and the son of a cook.",
+        "Meryl Streep is often described as the best actress of her generation.",
+        "Serena Williams is an American former professional tennis player and businesswoman.",
+        "Tom Hanks is the man behind the film.",
+    ],
+)
+def test_what_a_known_person_is_stays(text: str) -> None:
+    assert swapped(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("Tom Hanks met an American actor.", "Tom Hanks met an American actress."),
+        ("Tom Hanks is the husband of an actress.", "Tom Hanks is the husband of an actor."),
+        ("Kobe Bryant is an actor and a woman waited.", "Kobe Bryant is an actor and a man waited."),
+        ("Wes Anderson is a director, and the actress left.", "Wes Anderson is a director, and the actor left."),
+        ("Wes Anderson is a director, and an actress left.", "Wes Anderson is a director, and an actor left."),
+        ("Wes Anderson is a fan, says actress Jane Smith.", "Wes Anderson is a fan, says actor Jack Smith."),
+        ("She is an American actress and singer.", "He is an American actor and singer."),
+        ("My aunt is a nurse, a mother and a wife.", "My uncle is a nurse, a father and a husband."),
+        ("Tom Hanks, Rita Wilson and an American actress came.", "Tom Hanks, Rita Wilson and an American actor came."),
+    ],
+)
+def test_who_is_beside_a_known_person_is_exchanged(text: str, other: str) -> None:
+    assert swapped(text) == other
+
+
+def test_a_small_town_with_the_name_of_a_person_is_a_thing_and_a_person_behind_one_is_none() -> None:
+    assert swapped("Leonard Stanley is a small village in the west.") == "Leonard Stanley is a small village in the west."
+    assert swapped("Ann Stanley is the woman behind the band.").endswith("Stanley is the man behind the band.")
