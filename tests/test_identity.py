@@ -49,5 +49,24 @@ def test_who_is_beside_a_known_person_is_exchanged(text: str, other: str) -> Non
 
 
 def test_a_small_town_with_the_name_of_a_person_is_a_thing_and_a_person_behind_one_is_none() -> None:
-    assert swapped("Leonard Stanley is a small village in the west.") == "Leonard Stanley is a small village in the west."
+    assert (
+        swapped("Leonard Stanley is a small village in the west.") == "Leonard Stanley is a small village in the west."
+    )
     assert swapped("Ann Stanley is the woman behind the band.").endswith("Stanley is the man behind the band.")
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("Mary Leta Dorothy Lamour was an American actress.", None),
+        ("Joan Crawford became a star because Joan wanted it.", None),
+        ("In April Julia Roberts met a man.", "In April Julia Roberts met a woman."),
+        ("According to her friend Ann Tom Hanks left.", "According to his friend Ann Tom Hanks left."),
+        ("Ann, Tom Hanks and Kate met her.", None),
+        ('He said to Ann: "Tom Hanks is here."', 'She said to Ann: "Tom Hanks is here."'),
+    ],
+)
+def test_the_names_before_a_known_name_and_its_first_name_later_are_of_that_person(
+    text: str, other: str | None
+) -> None:
+    assert swapped(text) == (other or text)

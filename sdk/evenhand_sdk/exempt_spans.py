@@ -18,7 +18,8 @@ _PARAGRAPH_END = re.compile(r"\n\s*\n")
 _QUOTED = re.compile(
     r'"([^"\n]{3,120})"|“([^“”\n]{3,120})”|‘([^‘’\n]{3,120}(?:’\w[^‘’\n]{0,60})*)’|[*_]([^*_\n]{3,120})[*_]'
 )
-_FIRST_NAMES = re.compile(r"(?:[A-ZÀ-ÖØ-Þ][^\W\d_]*\.?\s+){1,4}[\"“]\Z")
+_FIRST_NAMES = re.compile(r"(?:[A-ZÀ-ÖØ-Þ][^\W\d_]*\.?[ \t]+){1,4}[\"“]?\Z")
+_NAME = re.compile(r"[^\W\d_]+")
 _QUOTE_MARKS = re.compile(r'["“‘*_]')
 _ADDRESS = re.compile(
     r"(?:https?://|\bwww\.)\S+|(?<![\w.+-])[\w.+-]{1,64}@[\w-]+\.[\w.-]+|(?<!\w)[@#]\w+|\b\w+\.(?:com|org|net)\b"
@@ -67,7 +68,9 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
     widened = _Widened(text, lexicon.grammar)
     for scope, spans in phrases_in(text, fold, lexicon):
         if scope == "person":
-            named += [_with_first_names(text, span) for span in spans if _stands_alone(text, span, lexicon.grammar)]
+            named += [
+                _with_first_names(text, span, lexicon) for span in spans if _stands_alone(text, span, lexicon.grammar)
+            ]
         elif scope == "group":
             groups += widened(spans, "sentence")
         else:
@@ -102,13 +105,18 @@ def _stands_alone(text: str, span: Span, grammar: Grammar) -> bool:
     return not grammar.bears_surname(text, end) and grammar.is_first_name_so_far(text, start, end)
 
 
-def _with_first_names(text: str, span: Span) -> Span:
-    """A name that begins with what somebody is called, with the names before that: William Jefferson "Bill" Clinton."""
+def _with_first_names(text: str, span: Span, lexicon: Lexicon) -> Span:
+    """A known name with the names before it: Mary Leta Dorothy Lamour, William Jefferson "Bill" Clinton."""
     start, end = span
-    if text[max(0, start - 1) : start] not in ('"', "“") or not {'"', "”"}.intersection(text[start:end]):
+    if " " not in text[start:end]:
         return span
     before = _FIRST_NAMES.search(text, max(0, start - 80), start)
-    return (before.start(), end) if before else span
+    if before is None:
+        return span
+    for word in _NAME.finditer(text, before.start(), start):
+        if lexicon.is_name(word[0].lower()):
+            return word.start(), end
+    return (before.start(), end) if before[0].endswith(('"', "“")) else span
 
 
 def _has_domain(text: str) -> bool:

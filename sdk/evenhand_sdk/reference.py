@@ -57,6 +57,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
     named = Spans(exempt.persons)
     starts = [word.start for word in words]
     by_key: dict[str, _Person] = {}
+    first_names: dict[str, _Person] = {}
     last: dict[int, _Person] = {}
     bounds = [0, *(match.end() for match in grammar.sentence_end.finditer(text))]
     before: tuple[_Person, Found | None] | None = None
@@ -72,6 +73,8 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
             key = text[mention.start : mention.end].lower()
             group = word.entry.group if word else _group_of(mention, words, starts)
             person = by_key.get(key) if word is None or _repeats(text, word) else None
+            if person is None and word is not None and word.entry.is_name:  # Joan Crawford, and later Joan
+                person = first_names.get(key)
             if before and _same(text, before, mention, word, group, grammar):
                 person = _one(before[0], person, group)
             if person is None:
@@ -79,6 +82,8 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
                 person.several = word is not None and word.entry.rows[0].number == "plural"
             if word is None or not word.entry.of_groups:
                 by_key[key] = person
+            if word is None:
+                first_names.setdefault(key.partition(" ")[0], person)
             if word is None or _relative_of_real(text, word, mentioned, named, grammar):
                 person.real = person.fixed = True
         person.fixed |= mention.fixed
@@ -108,11 +113,13 @@ def _keep_partners(text: str, words: Sequence[Found], persons: Sequence[_Person]
         for at in person.words
         if words[at].entry.is_name
     }
-    for person in persons if names else ():
-        person.fixed |= any(
-            word.entry.is_name and any(name.lower() in names for name in word.entry.rows[0].words)
-            for word in (words[at] for at in person.words)
-        )
+    real = {text[start:end].partition(" ")[0].lower() for p in persons if p.real for start, end in p.spans}
+    for person in persons if names or real else ():
+        for word in (words[at] for at in person.words):
+            if word.entry.is_name:
+                own = text[word.start : word.end].lower()
+                row = {name.lower() for name in word.entry.rows[0].words}
+                person.fixed |= not (names.isdisjoint(row) and real.isdisjoint(row - {own}))
 
 
 def _mentions(text: str, words: Sequence[Found], exempt: Exempt) -> list[_Mention]:
