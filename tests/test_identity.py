@@ -63,10 +63,30 @@ def test_a_small_town_with_the_name_of_a_person_is_a_thing_and_a_person_behind_o
         ("In April Julia Roberts met a man.", "In April Julia Roberts met a woman."),
         ("According to her friend Ann Tom Hanks left.", "According to his friend Ann Tom Hanks left."),
         ("Ann, Tom Hanks and Kate met her.", None),
+        ("Pee Wee King, born Julius Frank Anthony Kuczynski in 1914, wrote the hit.", None),
+        ("Nora Lum, known professionally as Awkwafina, left.", None),
         ('He said to Ann: "Tom Hanks is here."', 'She said to Ann: "Tom Hanks is here."'),
     ],
 )
 def test_the_names_before_a_known_name_and_its_first_name_later_are_of_that_person(
     text: str, other: str | None
 ) -> None:
+    assert swapped(text) == (other or text)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("She was Mike Wallace's second wife.", None),
+        ("She met Mike Wallace's second wife.", "He met Mike Wallace's second wife."),
+        ("Henry Ford was born in Greenfield, and Ford's future wife was born nearby.", None),
+        ("Frances Abbott, daughter of Liberal Party politician Tony Abbott, was selected.", None),
+        ("Ann is the daughter of actor Tom Hanks and a cook.", None),
+        ("Mary is the daughter of a cook and Tom Hanks.", "John is the son of a cook and Tom Hanks."),
+        ("Zeus is elected king of gods.", None),
+        ("Tom Hanks was crowned king.", None),
+        ("He was brought by His Holiness Patriarch Filaret.", "She was brought by His Holiness Patriarch Filaret."),
+    ],
+)
+def test_relatives_of_known_persons_and_what_these_are_made_stay(text: str, other: str | None) -> None:
     assert swapped(text) == (other or text)

@@ -17,7 +17,7 @@ from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with
 from evenhand_sdk.english_compounds import in_fixed_compound, of_two_peoples
 from evenhand_sdk.english_facts import are_joined, group_facts, is_mere_topic
 from evenhand_sdk.english_famous import is_said_of_famous
-from evenhand_sdk.english_identity import says_who
+from evenhand_sdk.english_identity import is_also_called, says_who
 from evenhand_sdk.english_names import (
     bears_surname,
     is_first_name,
@@ -32,17 +32,20 @@ from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
 from evenhand_sdk.english_person_adjectives import describes_person, describes_person_so_far, in_compound
 from evenhand_sdk.english_person_nouns import adjective_or_noun, is_origin, is_state, names_persons
 from evenhand_sdk.english_person_words import BEFORE_VERBS, FOLLOWERS, HAVING
+from evenhand_sdk.english_persons import is_person_noun
 from evenhand_sdk.english_pronouns import possessive_case, possessive_case_so_far
 from evenhand_sdk.english_rulers import RANK_WORDS, rulers
 from evenhand_sdk.english_ships import SHIP_WORDS, ships
 from evenhand_sdk.english_thing_names import in_name_of_thing, names_a_cause
-from evenhand_sdk.english_words import CLAUSE_OPENERS, NOUNS_AND_ADJECTIVES, SMALL_WORDS
+from evenhand_sdk.english_words import CLAUSE_OPENERS, FUNCTION_WORDS, NOUNS_AND_ADJECTIVES, SMALL_WORDS
 from evenhand_sdk.grammar import Located, Reading, Replacement, Span, Swap
 from evenhand_sdk.well_known import people_by_part
 
 _ABBREVIATIONS = "Mr Mrs Ms Mx Dr St Sr Jr Prof Rev Gen Col Capt Lt Sgt Gov Sen Rep Hon vs No"
 _OWNER = re.compile(r" (?:of|to) (?:the )?(?:\d{1,2}(?:st|nd|rd|th) )?(?:late |former )?")
 """Between a relative and whose relative that is."""
+_DESCRIBED_OWNER = re.compile(r"(?:[\w'’-]+ ){0,4}[a-z][\w'’-]+ (?=[A-Z])")
+"""What somebody's name comes behind (the daughter of Liberal Party politician Tony Abbott)."""
 _FARTHEST = 6
 """Words between a verb of having and a relative (had two young and lively sons)."""
 _OWNERS = frozenset(("her", "his", "hers"))
@@ -122,7 +125,10 @@ class English:
         found = _OWNER.match(text, end)
         if found is None or text[start:end].lower() not in FOLLOWERS:
             return None
-        return end + 4, found.end()
+        described = _DESCRIBED_OWNER.match(text, found.end())
+        words = described[0].split() if described else []
+        by_noun = described and is_person_noun(words[-1]) and FUNCTION_WORDS.isdisjoint(map(str.lower, words))
+        return end + 4, described.end() if described and by_noun else found.end()
 
     def is_namesake(self, text: str, start: int) -> bool:
         return is_namesake(text, start)
@@ -153,6 +159,9 @@ class English:
 
     def names_whom(self, text: str, end: int, start: int, *, many: bool) -> bool:
         return names_whom(text, end, start, many=many)
+
+    def is_also_called(self, text: str, end: int, start: int) -> bool:
+        return is_also_called(text, end, start)
 
     def is_title(self, text: str, start: int, end: int) -> bool:
         return is_title(text, start, end)

@@ -23,6 +23,19 @@ _IDENTITY = re.compile(
     r"(?:a|an|the)((?: (?:[a-z][\w-]*|[A-Z][\w-]*(?:an|ish|ese|ch|ic|born))){0,4}) "
 )
 """Between a person and the noun that says who it is; of words with capitals those that end like peoples."""
+_CHOSEN = re.compile(
+    rf"{_NAMES}{_BRACKETS} (?:is|was|has been|had been) (?:[a-z]+ly |then |later )?"
+    r"(?:elected|crowned|named|appointed|proclaimed|declared|made)(?: as)?(?: (?:an?|the))?((?: [a-z][\w-]*){0,3}) "
+)
+"""Between a person and what others make of that person (was elected king)."""
+_SOMEBODYS = re.compile(rf"{_NAMES}{_BRACKETS} {_IS}(?:the )?[A-Z][^.;:()]{{0,60}}?['’]s?((?: [a-z][\w-]*){{0,4}}) ")
+"""Between a person and a relative with its owner (she was Mike Wallace's second wife)."""
+_BESIDE = re.compile(rf"{_NAMES}(?:, | \()")
+_ALSO_CALLED = re.compile(
+    r"(?: (?:is|was))?(?: [A-Z][\w'’-]+){0,3},? \(?"
+    r"(?:born|née?|(?:[a-z]+ )?known(?: [a-z]+ly)? as|formerly|originally|nicknamed|real name) (?:[A-Z][\w'’-]+ ){0,2}"
+)
+"""Between two names of one person."""
 _PREDICATE = re.compile(rf"{_NAMES}{_BRACKETS} {_IS}(?:an?|the)(?P<roles>(?: [^.;:()]*)? )")
 """Between a person and a noun, with what else the person is (is an American film director, writer, and actor)."""
 _ROLES = re.compile(rf"[\w)] {_IS}(?:an?|the)(?P<roles> [^.;:()]{{1,120}})\Z")
@@ -62,10 +75,20 @@ def says_who(text: str, end: int, start: int) -> bool:
     if _BORN.fullmatch(text, end, start):
         within = _SUBORDINATE.search(text, max(0, end - _LONGEST_DESCRIPTION), end)
         return within is None and _RELATED.match(text, start) is not None
+    if _BESIDE.fullmatch(text, end, start) and _RELATED.match(text, start):
+        return True  # Frances Abbott, daughter of
+    chosen = _CHOSEN.fullmatch(text, end, start) or _SOMEBODYS.fullmatch(text, end, start)
+    if chosen is not None and FUNCTION_WORDS.isdisjoint(chosen[1].split()):
+        return True
     found = _IDENTITY.fullmatch(text, end, start)
     if found is None or FUNCTION_WORDS.intersection(found[2].split()):
         return _is_a_role(text, end, start) or _is_a_further_role(text, end, start)
     return found["and"] is None or _RELATED.match(text, start) is not None or _is_a_further_role(text, end, start)
+
+
+def is_also_called(text: str, end: int, start: int) -> bool:
+    """Whether the name at `start` is another one of the person named up to `end` (Pee Wee King, born Julius)."""
+    return start - end < _LONGEST_DESCRIPTION and _ALSO_CALLED.fullmatch(text, end, start) is not None
 
 
 def _is_a_role(text: str, end: int, start: int) -> bool:

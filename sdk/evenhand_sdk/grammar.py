@@ -140,6 +140,9 @@ class Grammar(Protocol):
         """Whether the name at `start` says who the noun means that ends at `end` (his wife Mary), or one of the `many`
         (her sons, Tom and Jack)."""
 
+    def is_also_called(self, text: str, end: int, start: int) -> bool:
+        """Whether the name at `start` is another one of the person named up to `end` (Pee Wee King, born Julius)."""
+
     def is_title(self, text: str, start: int, end: int) -> bool:
         """Whether a title in capital letters is one, and no short form of something else (MR SMITH; not an MS in
         law)."""
@@ -240,6 +243,9 @@ class Plain:
         return False
 
     def names_whom(self, text: str, end: int, start: int, *, many: bool) -> bool:
+        return False
+
+    def is_also_called(self, text: str, end: int, start: int) -> bool:
         return False
 
     def is_title(self, text: str, start: int, end: int) -> bool:

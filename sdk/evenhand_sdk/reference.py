@@ -61,6 +61,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
     last: dict[int, _Person] = {}
     bounds = [0, *(match.end() for match in grammar.sentence_end.finditer(text))]
     before: tuple[_Person, Found | None] | None = None
+    last_but_one: tuple[_Person, Span] | None = None
     for mention in _mentions(text, words, exempt):
         sentence = bisect_right(bounds, mention.start)
         word = None if mention.word is None else words[mention.word]
@@ -77,6 +78,9 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
                 person = first_names.get(key)
             if before and _same(text, before, mention, word, group, grammar):
                 person = _one(before[0], person, group)
+            relative = word is not None and _relative_of_real(text, word, mentioned, named, grammar)
+            if person is None and relative:  # she was Mike Wallace's second wife
+                person = _who_is_said(text, last_but_one, mention, group, grammar)
             if person is None:
                 person = _new(persons, group, fixed=False)
                 person.several = word is not None and word.entry.rows[0].number == "plural"
@@ -84,7 +88,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
                 by_key[key] = person
             if word is None:
                 first_names.setdefault(key.partition(" ")[0], person)
-            if word is None or _relative_of_real(text, word, mentioned, named, grammar):
+            if word is None or relative:
                 person.real = person.fixed = True
         person.fixed |= mention.fixed
         person.spans.append((mention.start, mention.end))
@@ -94,6 +98,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
             subjects.setdefault(sentence, person)
             if word is None or not word.entry.of_groups:  # he and she are one
                 there.setdefault(sentence, []).append(person)
+        last_but_one = (before[0], before[0].spans[-1]) if before else None
         before = person, word
         if mention.word is not None:
             person.words.append(mention.word)
@@ -155,7 +160,7 @@ def _same(
 ) -> bool:
     """Whether a noun or a phrase means the person who was mentioned last: by apposition, or as a predicate."""
     person, earlier = before
-    if person.group is not None and group is not None and person.group != group:
+    if not _may_be(person, group):
         return False
     end = person.spans[-1][1]
     if word is not None and word.entry.is_name:
@@ -165,6 +170,8 @@ def _same(
     if earlier is None or earlier.entry.rows[0].pos == "pronoun" or earlier.entry.rows[0].number == "plural":
         return False
     between = text[end : mention.start]
+    if earlier.entry.is_name and grammar.is_also_called(text, end, mention.start):
+        return True
     if between != " ":
         return between == ", "
     return earlier.entry.listed not in grammar.any_person or grammar.possessor(text, earlier.start) is not None
@@ -174,10 +181,27 @@ def _is_named(text: str, person: _Person, earlier: Found | None, end: int, start
     """Whether a first name says who the real person is, or one of the several, that was mentioned by a noun last."""
     if not person.real or (earlier is not None and earlier.entry.rows[0].pos == "pronoun"):
         return False
+    if grammar.is_also_called(text, end, start):
+        return True
     if earlier is None or earlier.entry.is_name:  # the second part of a name, or the next one of several
         many = person.several
         return text[end:start] in (" ", "-") or (many and grammar.names_whom(text, end, start, many=True))
     return grammar.names_whom(text, end, start, many=earlier.entry.rows[0].number == "plural")
+
+
+def _who_is_said(
+    text: str, before: tuple[_Person, Span] | None, mention: _Mention, group: int | None, grammar: Grammar
+) -> _Person | None:
+    """The person before a relative's owner, where the relative says who that is."""
+    if before is None or not _may_be(before[0], group) or not grammar.says_who(text, before[1][1], mention.start):
+        return None
+    before[0].group = group
+    return before[0]
+
+
+def _may_be(person: _Person, group: int | None) -> bool:
+    """Whether nothing says that the person is of another group."""
+    return person.group is None or group is None or person.group == group
 
 
 def _one(person: _Person, other: _Person | None, group: int | None) -> _Person:
@@ -260,8 +284,8 @@ def _relative_of_real(
     if owner is None:
         return False
     for (start, end), person in reversed(mentioned):
-        if start <= owner[0] < end and person.real:
-            return True
+        if person.real and (start <= owner[0] < end or text[start:end].endswith(f" {text[slice(*owner)]}")):
+            return True  # Henry Ford's wife, and later Ford's wife
         if start < owner[0] - _LONGEST_MENTION:
             break
     return False
