@@ -10,6 +10,7 @@ reading a prompt several times is a price of its own, which long answers do not 
 
 `--rows` picks rows by name, or by how their names begin (`gradient`); each alone takes less than two minutes on one
 core. `--clock cpu` counts this process's seconds of computing: on a machine that others use, too, these compare better.
+A target that is missed ends it with status 1.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from side_by_side import CLOCKS, alternately, interval, ratios
+from side_by_side import CLOCKS, Targets, alternately
 
 from evenhand import decoding_reader
 from evenhand.contributions import DecodingRule, Request
@@ -44,24 +45,13 @@ PLAIN_PROMPTS = [
 ]  # fmt: skip
 
 
-def show(name: str, ours: list[float], bare: list[float], target: str, met: bool | None = None) -> None:
-    found = ratios(ours, bare)
-    middle, (low, high) = statistics.median(found), interval(found)
-    if met is None:
-        met = middle <= float(target)
-    print(
-        f"{name:46} ratio {middle:6.3f} [{low:.3f}, {high:.3f}]  target {target:>8} {'met   ' if met else 'MISSED'} "
-        f"({statistics.median(ours):.3f} s against {statistics.median(bare):.3f} s, n={len(ours)})",
-        flush=True,
-    )
-
-
 class Bench:
     """One model, and what is timed on it."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.rounds, self.tokens, self.device = arguments.rounds, arguments.tokens, arguments.device
         self.clock = CLOCKS[arguments.clock]
+        self.targets = Targets()
         loaded = load(resolve(arguments.model), dtype=arguments.dtype, device=arguments.device)
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
         self.tokenizer.padding_side = "left"
@@ -141,10 +131,11 @@ class Bench:
         self.tokens = tokens
         ours = [a - statistics.median(ours_first) for a in ours]
         bare = [a - statistics.median(bare_first) for a in bare]
-        show(f"{name}, a token", ours, bare, f"{target:.2f}")
+        self.targets.ratio(f"{name}, a token", ours, bare, at_most=target)
 
     def compare(self, name: str, prompts: Sequence[str], rules: Sequence[DecodingRule], target: float) -> None:
-        show(name, *self.timed(self.ours(prompts, rules), self.bare(prompts), self.rounds), f"{target:.2f}")
+        found = self.timed(self.ours(prompts, rules), self.bare(prompts), self.rounds)
+        self.targets.ratio(name, *found, at_most=target)
 
     def price(self, name: str, prompts: Sequence[str], rules: Sequence[DecodingRule]) -> None:
         """What a token costs more, for rules that have no target."""
@@ -189,8 +180,7 @@ class Bench:
                 alone()
 
         single, together = self.timed(singly, eight, max(2, self.rounds // 2))
-        middle = statistics.median(ratios(single, together))
-        show(f"8 single calls over a batch of 8, {name}", single, together, ">= 5", middle >= 5)
+        self.targets.ratio(f"8 single calls over a batch of 8, {name}", single, together, at_least=5)
 
 
 def by_adapters(bench: Bench) -> list[DecodingRule]:
@@ -282,6 +272,7 @@ def main() -> None:
     )
     for name in names:
         ROWS[name](bench)
+    bench.targets.end()
 
 
 if __name__ == "__main__":

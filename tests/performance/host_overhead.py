@@ -4,12 +4,12 @@ python tests/performance/host_overhead.py [repetitions] [model folder or shelf n
 
 Each round does the work once with and once without the host, in alternating order, right after one another; shown is
 the median of the rounds' ratios with its 95 % bootstrap interval.
+A target that is missed ends it with status 1.
 """
 
 from __future__ import annotations
 
 import copy
-import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from side_by_side import alternately, interval, ratios
+from side_by_side import Targets, alternately
 
 from evenhand.builtin_texts import read
 from evenhand.contributions import DecodingRule, Request
@@ -28,17 +28,7 @@ from evenhand.recipe_model import TrainingSection
 from evenhand.training import train
 
 
-def ratio(name: str, ours: list[float], bare: list[float], target: float) -> None:
-    found = ratios(ours, bare)
-    low, high = interval(found)
-    print(
-        f"{name:44} ratio {statistics.median(found):.3f} [{low:.3f}, {high:.3f}]  target {target:.2f}  "
-        f"({statistics.median(ours):.2f} s against {statistics.median(bare):.2f} s, n={len(ours)})",
-        flush=True,
-    )
-
-
-def decoding(loaded: Any, repetitions: int) -> None:
+def decoding(loaded: Any, repetitions: int, targets: Targets) -> None:
     prompts = read("prompts")[:8]
     requests = [Request(prompt=p, max_new_tokens=24) for p in prompts]
     tokenizer = loaded.tokenizer
@@ -61,10 +51,10 @@ def decoding(loaded: Any, repetitions: int) -> None:
         ),
     }
     for name, (work, target) in cases.items():
-        ratio(name, *alternately(work, bare, repetitions), target)
+        targets.ratio(name, *alternately(work, bare, repetitions), at_most=target)
 
 
-def training(loaded: Any, repetitions: int, steps: int = 6) -> None:
+def training(loaded: Any, repetitions: int, targets: Targets, steps: int = 6) -> None:
     from transformers import Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
@@ -103,12 +93,14 @@ def training(loaded: Any, repetitions: int, steps: int = 6) -> None:
             )  # fmt: skip
 
     found = alternately(ours, bare, repetitions, before=lambda: (copy.deepcopy(loaded.model),))
-    ratio(f"LM loss alone over bare Trainer, {steps} steps", *found, 1.03)
+    targets.ratio(f"LM loss alone over bare Trainer, {steps} steps", *found, at_most=1.03)
 
 
 if __name__ == "__main__":
     configure("quiet")
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     model = load(resolve(sys.argv[2] if len(sys.argv) > 2 else "smollm2-135m-instruct"))
-    decoding(model, count)
-    training(model, count)
+    goals = Targets()
+    decoding(model, count, goals)
+    training(model, count, goals)
+    goals.end()

@@ -10,6 +10,7 @@ python tests/performance/training_speed.py [--device cpu] [--rounds 10] [--model
 Each round trains a fresh copy once in each way, in alternating order, right after one another; a training counts with
 the median of its steps after the reference was filled. Shown is the median of the rounds' ratios with its 95 %
 bootstrap interval. On another machine the ratios are others: they are of this one.
+A target that is missed ends it with status 1.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from side_by_side import interval
+from side_by_side import Targets
 
 from evenhand.builtin_texts import read
 from evenhand.contributions import LossTerm, ModelTransform
@@ -93,14 +94,6 @@ def paired_texts() -> tuple[list[str], list[str]]:
     return [text for text, _ in chosen], [other for _, other in chosen]
 
 
-def shown(name: str, ratios: Sequence[float], target: str, detail: str) -> None:
-    middle, (low, high) = statistics.median(ratios), interval(ratios)
-    print(
-        f"{name:58} {middle:.3f} [{low:.3f}, {high:.3f}]  target {target}  ({detail}, n={len(ratios)})",
-        flush=True,
-    )
-
-
 def alternately(first: Callable[[], Any], second: Callable[[], Any], rounds: int) -> list[tuple[Any, Any]]:
     """What both gave, a pair a round; a round before them warms up."""
     found = []
@@ -116,7 +109,7 @@ def alternately(first: Callable[[], Any], second: Callable[[], Any], rounds: int
     return found
 
 
-def pairs(loaded: Any, rounds: int) -> None:
+def pairs(loaded: Any, rounds: int, targets: Targets) -> None:
     texts, others = paired_texts()
     plugin = PairParity(PairParityOptions())
 
@@ -134,10 +127,11 @@ def pairs(loaded: Any, rounds: int) -> None:
     assert max(tokens) - min(tokens) <= 0.02 * max(tokens), f"both must read the same tokens, they read {tokens}"
     detail = f"{statistics.median(a for (a, _), _ in found):.3f} s against "
     detail += f"{statistics.median(b for _, (b, _) in found):.3f} s a step of {max(tokens)} tokens"
-    shown("pair-parity step over LM step of equal tokens", [a / b for (a, _), (b, _) in found], "at most 1.25", detail)
+    name = "pair-parity step over LM step of equal tokens"
+    targets.shown(name, [a / b for (a, _), (b, _) in found], detail, at_most=1.25)
 
 
-def partial(loaded: Any, rounds: int) -> None:
+def partial(loaded: Any, rounds: int, targets: Targets) -> None:
     texts = read("everyday")[: 2 * BATCH * BATCHES]
     layers = loaded.model.config.num_hidden_layers
     top = range(layers - max(1, layers // 3), layers)
@@ -154,7 +148,7 @@ def partial(loaded: Any, rounds: int) -> None:
     own, other = (statistics.median(pair[k] for pair in speeds) for k in (0, 1))
     detail = f"{own:.0f} against {other:.0f} tokens/s"
     name = f"top {len(top)} of {layers} layers in bf16 over all in float32"
-    shown(name, [x / y for x, y in speeds], "at least 4", detail)
+    targets.shown(name, [x / y for x, y in speeds], detail, at_least=4)
 
 
 if __name__ == "__main__":
@@ -166,6 +160,8 @@ if __name__ == "__main__":
     parser.add_argument("--case", choices=("pairs", "partial"))
     given = parser.parse_args()
     model = load(resolve(given.model), device=given.device, dtype="float32")
+    goals = Targets()
     for name, case in (("pairs", pairs), ("partial", partial)):
         if given.case in (None, name):
-            case(model, given.rounds)
+            case(model, given.rounds, goals)
+    goals.end()
