@@ -665,6 +665,26 @@ def test_a_gradient_aggregator_replaces_the_sum(tmp_path: Path) -> None:
         torch.testing.assert_close(state(model)[name], p, rtol=0, atol=1e-5)
 
 
+def test_anchors_that_an_aggregator_does_not_want_are_added_as_they_are(tmp_path: Path) -> None:
+    """The sum of what it sees, and the anchor beside it, is the sum of all: and with an anchor alone there is that."""
+    model, tokenizer = tiny_causal()
+    alone, plain = copy.deepcopy(model), copy.deepcopy(model)
+    size = LossTerm(name="size", fn=lambda batch, outputs: outputs.logits.float().pow(2).mean(), anchor=True)
+    run(plain, tokenizer, tmp_path / "a", [size], batch_size=2, gradient_accumulation=2)
+
+    def combine(losses: Any, gradients: Any) -> torch.Tensor:
+        assert list(losses) == list(gradients) == ["language modelling"]
+        return gradients["language modelling"]
+
+    rest = Aggregator(name="rest", combine=combine, uses="gradients", anchors_apart=True)
+    run(model, tokenizer, tmp_path / "b", [size, rest], batch_size=2, gradient_accumulation=2)
+    for name, p in state(plain).items():
+        torch.testing.assert_close(state(model)[name], p, rtol=0, atol=1e-5)
+    before = state(alone)
+    run(alone, tokenizer, tmp_path / "c", [size, rest], language_modelling=0.0)
+    assert any(not torch.equal(p, before[name]) for name, p in state(alone).items())
+
+
 def test_two_aggregators_are_refused(tmp_path: Path) -> None:
     model, tokenizer = tiny_causal()
     terms = [Aggregator(name=n, combine=lambda losses: 0) for n in ("one", "two")]

@@ -188,6 +188,9 @@ class Aggregator:
     """`uses="losses"`: combine(losses: dict[name, scalar]) -> scalar.
     `uses="gradients"`: combine(losses, gradients: dict[name, [D]]) -> [D], gradients over all trainable parameters,
     flattened in the model's order; weights are already applied to both."""
+    anchors_apart: bool = False
+    """Of gradients: those of anchors do not come to `combine`, and are added to the direction as they are. For rules to
+    which a short gradient is as good as a long one: an anchor begins at zero, with rounding errors for a gradient."""
     uses: Literal["losses", "gradients"] = "losses"
     relative: bool = False
     """Of losses: combine(losses, start, weights), both dict[name, float]. `start` is what a weighted loss is to be

@@ -52,14 +52,16 @@ class SeparateGradients:
         Each term is averaged over the `parts` micro-batches and over processes before the terms meet, so that all
         processes combine the same gradients. Raises TrainingDiverged for a direction that is not finite.
         """
+        import torch
+
         share = 1.0 / parts
         gradients = {name: averaged(g.mul_(share)) for name, g in self._gradients.items()}
         losses = {name: averaged(value * share) for name, value in self._losses.items()}
-        held = gradients.pop(CONSTRAINT, None)
-        losses.pop(CONSTRAINT, None)
-        direction = self._direction(losses, gradients, step)
-        if held is not None:
-            direction = direction + held
+        apart = [gradients.pop(name) for name in (CONSTRAINT, *self.terms.anchors_apart) if name in gradients]
+        losses = {name: losses[name] for name in gradients}
+        direction = self._direction(losses, gradients, step) if gradients else torch.zeros_like(apart[0])
+        for gradient in apart:
+            direction = direction + gradient
         start = 0
         for p in parameters:
             p.grad = direction[start : start + p.numel()].view_as(p).to(p.dtype).clone()

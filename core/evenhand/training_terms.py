@@ -71,6 +71,13 @@ class Terms:
         return len(self.states)
 
     @property
+    def anchors_apart(self) -> list[str]:
+        """The names of the terms whose gradients the aggregator does not see."""
+        if self.aggregator is None or not self.aggregator.anchors_apart:
+            return []
+        return [s.term.name for s in self.states if s.term.anchor]
+
+    @property
     def needs(self) -> list[Any]:
         return [s.term.needs for s in self.states]
 

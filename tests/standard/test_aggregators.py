@@ -278,6 +278,33 @@ def test_it_trains_both_terms_and_its_state_survives(plugin: Any, tiny: Any, run
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("normalise", [True, False])
+def test_mgda_takes_no_anchor_for_an_objective(normalise: bool, tiny: Any, run_of: Any) -> None:
+    """It begins at zero, with rounding errors for a gradient: the first update is as if there was none."""
+    model, tokenizer = tiny()
+    data = Dataset.from_dict({"text": ["He is a nurse.", "She is a doctor.", "His aunt smiled.", "The king sang."] * 4})
+    ends = []
+    for k, retention in enumerate((0.0, 0.1)):
+        run = run_of(model, tokenizer, max_steps=1, learning_rate=1e-3)
+        terms = PairParity(retention=retention).objective(run, model)
+        part = MGDA(normalise=normalise).objective(run, model)
+        trained, _ = run.services.train(data, [*terms, part], name=f"with-{k}")
+        assert part.state_dict()["seen"]["terms"] == 2
+        ends.append(torch.cat([p.detach().flatten() for p in trained.parameters()]))
+    start = torch.cat([p.detach().flatten() for p in model.parameters()])
+    without, with_anchor = (end - start for end in ends)
+    assert float((without - with_anchor).norm()) < 1e-3 * float(without.norm())
+
+
+def test_rules_to_which_gradients_are_equally_long_see_no_anchors() -> None:
+    apart = {(r, n): aggregator(r, strength=1.0, normalise=n, seed=7).anchors_apart for r in RULES for n in (True, False)}
+    assert [key for key, value in apart.items() if not value] == [("pcgrad", False), ("upgrad", False)]
+
+
+def test_a_gradient_of_rounding_errors_is_none() -> None:
+    assert combined("mgda", [1.0, 0.0], [0.0, 1e-9]) == pytest.approx([1.0, 0.0], abs=1e-6)
+
+
 ALONG = ([2.0, 0.0], [1.0, 1.0])
 
 

@@ -10,6 +10,9 @@ this distribution, and it is small: pure Python, and a solver for quadratic prog
 PCGrad changes the sum of the gradients, MGDA and UPGrad a mean of them, so the latter two are multiplied by k:
 gradients that do not conflict give the plain sum under PCGrad and UPGrad, and learning rates keep their meaning. At
 strength s the direction is (1 - s) * sum_i g_i + s * (the rule's).
+
+To MGDA the shortest gradient has the say, and to rules that see equal lengths all have the same. An anchor begins at
+zero, where its gradient is made of rounding errors, so there anchors are no objectives: the host adds them as weighted.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 Rule = Literal["pcgrad", "mgda", "upgrad"]
 ALIKE = 0.01
 """Weights nearer to 1 than this are equal."""
+NOTHING = 1e-6
+"""A gradient of a smaller part of the longest one is of rounding errors."""
 EXTRA = "pip install 'evenhand-standard[aggregators]'"
 
 
@@ -101,7 +106,8 @@ def aggregator(rule: Rule, *, strength: float, normalise: bool, seed: int) -> Ag
         return Effect(took=acted > 0, what=what, size=acted / max(1, steps), called_for=called_for)
 
     def combine(losses: Mapping[str, torch.Tensor], gradients: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        kept = [g for g in gradients.values() if bool(g.any())]
+        longest = max((float(g.norm()) for g in gradients.values()), default=0.0)
+        kept = [g for g in gradients.values() if float(g.norm()) > NOTHING * longest]
         seen["steps"] += 1
         seen["terms"] = max(seen["terms"], len(kept))
         if len(kept) < 2:
@@ -126,6 +132,7 @@ def aggregator(rule: Rule, *, strength: float, normalise: bool, seed: int) -> Ag
         name=rule,
         combine=combine,
         uses="gradients",
+        anchors_apart=rule == "mgda" or normalise,
         effect=effect,
         state_dict=lambda: {"drawn": drawn[0], "seen": dict(seen)},
         load_state_dict=load,
