@@ -297,8 +297,8 @@ def test_mgda_takes_no_anchor_for_an_objective(normalise: bool, tiny: Any, run_o
 
 
 def test_rules_to_which_gradients_are_equally_long_see_no_anchors() -> None:
-    apart = {(r, n): aggregator(r, strength=1.0, normalise=n, seed=7).anchors_apart for r in RULES for n in (True, False)}
-    assert [key for key, value in apart.items() if not value] == [("pcgrad", False), ("upgrad", False)]
+    made = {(r, n): aggregator(r, strength=1.0, normalise=n, seed=7) for r in RULES for n in (True, False)}
+    assert [key for key, part in made.items() if not part.anchors_apart] == [("pcgrad", False), ("upgrad", False)]
 
 
 def test_a_gradient_of_rounding_errors_is_none() -> None:
