@@ -16,7 +16,7 @@ _RANKS = (
     "marchioness baron baroness viscount viscountess margrave landgrave sultan tsar tsarina czar caliph shah emir"
 )
 _NUMERALS = "ii iii iv vi vii viii ix xi xii xiii xiv xv xvi xvii xviii"
-RANK_WORDS = frozenset(f"{_RANKS} {_NUMERALS} baronet majesty highness".split())
+RANK_WORDS = frozenset(f"{_RANKS} {_NUMERALS} baronet majesty highness holiness".split())
 """Parts of a text in lower case, without which nobody is named so."""
 
 _RANK = "|".join(f"[{rank[0].upper()}{rank[0]}]{rank[1:]}" for rank in _RANKS.split())
@@ -40,6 +40,10 @@ _STYLED = re.compile(
     rf"(?:{_RANK}) {_NAME}(?: {_NAME})*"
 )
 """Somebody named behind a form of address (His Majesty King Carl Gustaf)."""
+_HOLY = re.compile(
+    rf"\b[Hh]is Holiness,? (?:the )?(?:(?:Pope|Patriarch|Catholicos|Dalai Lama)\b ?)?(?:{_NAME}(?: {_NAME})*)?"
+)
+"""A head of a church (His Holiness Patriarch Filaret)."""
 _NUMBER = re.compile(rf" (?:{_NUMERAL})\b(?![-.]\w)")
 _NUMBERED = re.compile(rf"\b(?:(?:{_RANK}|[Pp]ope) )?({_NAME})\Z")
 _NAME_BEFORE = re.compile(rf"\b({_NAME}|[A-Z]\.) \Z")
@@ -72,6 +76,8 @@ def rulers(text: str) -> tuple[list[Span], list[Span]]:
         named.append((name.start() if name else found.start(), found.end()))
     if "ajesty" in text or "ighness" in text:
         named += [found.span() for found in _STYLED.finditer(text)]
+    if "Holiness" in text:
+        named += [found.span() for found in _HOLY.finditer(text)]
     for number in _NUMBER.finditer(text):
         holder = _NUMBERED.search(text, max(0, number.start() - _REACH), number.start())
         if holder is None or holder[1] in _COUNTED:
