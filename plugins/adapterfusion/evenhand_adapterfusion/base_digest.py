@@ -7,7 +7,6 @@ rounded to bfloat16 and one of those rounded to float16; a model in float16 is c
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -50,9 +49,3 @@ def demand_base(model: PreTrainedModel, facts: Mapping[str, Any], what: str, fol
             known=f"trained for {stored.get(label)}, this model is {base_digest(model)[label]}",
             do="load the model that it was trained for",
         )
-
-
-def facts_of(path: Path) -> dict[str, Any]:
-    """The library's configuration file beside an adapter or a fusion, which has what was kept with it."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found

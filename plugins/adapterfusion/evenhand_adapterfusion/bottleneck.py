@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from evenhand_adapterfusion.base_digest import KEY, base_digest, demand_base, facts_of
+from evenhand_adapterfusion.base_digest import KEY, base_digest, demand_base
 from evenhand_adapterfusion.preparation import prepare, prepared, release
+from evenhand_adapterfusion.saved_files import CONFIG, demand_bottleneck, read_config
 from evenhand_sdk import UsageError
 
 if TYPE_CHECKING:
@@ -121,10 +122,12 @@ def save(model: PreTrainedModel, name: str, folder: Path, facts: Mapping[str, An
 
 
 def load(model: PreTrainedModel, name: str, folder: Path) -> None:
-    """Read an adapter that `save` wrote and switch it on, on top of those that are active; it is frozen."""
-    if not (folder / "adapter_config.json").is_file():  # the library would ask the hub
+    """Read an adapter that `save` or the library wrote and switch it on, on top of those that are active, frozen."""
+    if not (folder / CONFIG).is_file():  # the library would ask the hub
         raise UsageError("there is no adapter in this folder", where=str(folder))
-    demand_base(model, facts_of(folder / "adapter_config.json"), f"the adapter {name!r}", folder)
+    facts = read_config(folder / CONFIG)
+    demand_bottleneck(facts["config"], folder)
+    demand_base(model, facts, f"the adapter {name!r}", folder)
     check_name(model, name)
     record = prepare(model)
     info: dict[str, Any] = {}
@@ -134,6 +137,9 @@ def load(model: PreTrainedModel, name: str, folder: Path) -> None:
     if missing:
         remove(model, name)
         raise UsageError(f"the adapter in this folder has no {missing[0]!r}", where=str(folder))
+    if not modules(model, name):
+        remove(model, name)
+        raise UsageError("this adapter has no part in any layer of this model", where=str(folder))
     settle(model, modules(model, name))
     freeze(modules(model, name))
     stack(model, name)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand_adapterfusion import bottleneck
-from evenhand_adapterfusion.base_digest import KEY, base_digest, demand_base, facts_of
+from evenhand_adapterfusion.base_digest import KEY, base_digest, demand_base
 from evenhand_adapterfusion.preparation import prepare, prepared
+from evenhand_adapterfusion.saved_files import read_config
 from evenhand_sdk import UsageError
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def load(model: PreTrainedModel, name: str, adapters: Sequence[str], folder: Pat
     """Read a fusion that `save` wrote and switch it on; it is frozen. Its adapters must be there."""
     if not (folder / "adapter_fusion_config.json").is_file():
         raise UsageError("there is no fusion in this folder", where=str(folder))
-    demand_base(model, facts_of(folder / "adapter_fusion_config.json"), f"the fusion {name!r}", folder)
+    demand_base(model, read_config(folder / "adapter_fusion_config.json"), f"the fusion {name!r}", folder)
     check(model, name, adapters)
     info: dict[str, Any] = {}
     model.load_adapter_fusion(str(folder), load_as=name, set_active=False, use_safetensors=True, loading_info=info)

@@ -6,18 +6,18 @@ load_adapter(model, "owner/gender-adapter")           # its base is compared, an
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from evenhand_adapterfusion.bottleneck import load
+from evenhand_adapterfusion.saved_files import CONFIG, read_config
 from evenhand_sdk import UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FILES: Final = ("adapter_config.json", "adapter.safetensors")
+FILES: Final = (CONFIG, "adapter.safetensors")
 """What is read: weights in safetensors alone, since other formats may run code when they are opened."""
 _ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -43,7 +43,7 @@ def load_adapter(
                 f"there is no {file}", where=str(place), known=f"an adapter is {' and '.join(FILES)}",
                 do="save it with use_safetensors=True",
             )  # fmt: skip
-    chosen = name or _own_name(folder)
+    chosen = name or read_config(folder / CONFIG)["name"]
     load(model, chosen, folder)
     return chosen
 
@@ -60,13 +60,3 @@ def _pulled(repository: str, revision: str | None, offline: bool) -> Path:
         raise UsageError(
             "the adapter could not be fetched from the hub", where=repository, known=f"{type(error).__name__}: {reason}"
         ) from error
-
-
-def _own_name(folder: Path) -> str:
-    """The name that the adapter was saved with."""
-    try:
-        found = json.loads((folder / FILES[0]).read_text(encoding="utf-8"))["name"]
-    except (ValueError, KeyError, TypeError) as error:
-        known = f"{type(error).__name__}: {error}"
-        raise UsageError(f"{FILES[0]} does not say the adapter's name", where=str(folder), known=known) from error
-    return str(found)
