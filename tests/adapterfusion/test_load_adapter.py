@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from evenhand_adapterfusion import load_adapter
+from evenhand_adapterfusion import available, load_adapter
+from evenhand_adapterfusion.adapter_fusion import AdapterFusion
+from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
 from evenhand_sdk import UsageError
 
 PLAIN = "what the library calls seq_bn, double_seq_bn and par_bn can be put onto a model"
@@ -80,4 +82,127 @@ def test_an_adapter_that_has_no_part_in_any_layer_is_refused(host: Any, tmp_path
     with pytest.raises(UsageError) as error:
         load_adapter(run.model, folder)
     assert str(error.value) == f"{folder}: this adapter has no part in any layer of this model"
+    assert state(run.model) == before
+
+
+# ------------------------------------------------------------------------------------------- damaged and unfit
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def garble(file: Path) -> None:
+    file.write_bytes(b"hello")
+
+
+def lose(file: Path) -> None:
+    rewrite(file, lambda name, tensor: {} if name.endswith((".adapter_up.bias", ".key.bias")) else {name: tensor})
+
+
+def widen(file: Path) -> None:
+    rewrite(file, lambda name, tensor: {name: tensor.repeat(2, *[1] * (tensor.ndim - 1))})
+
+
+def spoil(file: Path) -> None:
+    rewrite(file, lambda name, tensor: {name: tensor * float("nan")})
+
+
+def add_a_layer(file: Path) -> None:
+    rewrite(file, lambda name, tensor: {name: tensor, name.replace("layers.1.", "layers.2."): tensor.clone()})
+
+
+def rewrite(file: Path, change: Any) -> None:
+    from safetensors.torch import load_file, save_file
+
+    save_file({k: v for name, t in load_file(file).items() for k, v in change(name, t).items()}, file)
+
+
+DAMAGES = [
+    (cut, "FILE is damaged"),
+    (garble, "FILE is damaged"),
+    (lose, "the saved tensors have no 'layers.0.output_adapters."),
+    (widen, "a saved tensor does not fit this model: it is "),
+    (spoil, "FILE has numbers that are not finite"),
+    (add_a_layer, "this model has no place for the saved tensor 'model.layers.2.output_adapters."),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_a_damaged_or_unfit_adapter_is_told_and_the_model_is_as_it_was(
+    host: Any, tmp_path: Path, damage: Any, message: str
+) -> None:
+    """Also where another adapter is on; and a whole one can be put on afterwards."""
+    import torch
+
+    run = host()
+    transform = run.step(DebiasingAdapter, "gender")
+    run.learn()
+    transform.save(run.model, tmp_path / "whole")
+    transform.save(run.model, tmp_path / "bad")
+    damage(tmp_path / "bad" / "adapter.safetensors")
+    for model, name in ((copy.deepcopy(run.base), ""), (copy.deepcopy(run.model), "second")):
+        before, logits, had = state(model), run.logits(model), available(model)
+        with pytest.raises(UsageError) as error:
+            load_adapter(model, tmp_path / "bad", name=name)
+        assert f"bad: {message.replace('FILE', 'adapter.safetensors')}" in str(error.value)
+        assert state(model) == before and available(model) == had
+        assert torch.equal(run.logits(model), logits)
+        assert load_adapter(model, tmp_path / "whole", name=name) == (name or "gender")
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_a_damaged_or_unfit_fusion_is_told_and_the_model_is_as_it_was(
+    host: Any, tmp_path: Path, damage: Any, message: str
+) -> None:
+    import torch
+
+    run = host()
+    for name in ("gender", "task"):
+        run.step(DebiasingAdapter, name)
+        run.learn()
+    model = copy.deepcopy(run.model)
+    transform = run.step(AdapterFusion, "fusion", adapters=["step:gender", "step:task"])
+    run.learn()
+    transform.save(run.model, tmp_path)
+    file = tmp_path / "model_adapter_fusion.safetensors"
+    whole = file.read_bytes()
+    damage(file)
+    before, logits = state(model), run.logits(model)
+    with pytest.raises(UsageError) as error:
+        transform.load(model, tmp_path)
+    assert f"{tmp_path}: {message.replace('FILE', file.name)}" in str(error.value)
+    assert state(model) == before and torch.equal(run.logits(model), logits)
+    file.write_bytes(whole)
+    transform.load(model, tmp_path)
+    assert torch.equal(run.logits(model), run.logits())
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ("{", "adapter_config.json cannot be read\n  Expecting property name enclosed in double quotes"),
+        ("[]", "adapter_config.json is no table of settings"),
+        ('{"config": {}}', "adapter_config.json does not say the name\n  a text under `name`"),
+        ('{"name": "gender"}', "adapter_config.json has no settings\n  a table under `config`"),
+        (
+            '{"name": "a.b", "config": {}}',
+            "no adapter can be called 'a.b'\n  a name has the letters A to Z and a to z, digits, - and _\n"
+            "  set another `id` or `name`",
+        ),
+        (
+            '{"name": "x", "config": {"reduction_factor": 16}}',
+            "the library `adapters` cannot build this on this model\n  TypeError: ",
+        ),
+    ],
+)
+def test_settings_that_say_too_little_are_told(host: Any, tmp_path: Path, told: str, message: str) -> None:
+    run = host()
+    before = state(run.model)
+    transform = run.step(DebiasingAdapter, "gender")
+    run.learn()
+    transform.save(run.model, tmp_path)
+    transform.revert(run.model)
+    (tmp_path / "adapter_config.json").write_text(told)
+    with pytest.raises(UsageError) as error:
+        load_adapter(run.model, tmp_path)
+    assert message in str(error.value)
     assert state(run.model) == before

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 KEY: Final = "base_digest"
 
 
+def body_of(model: PreTrainedModel) -> Any:
+    """The model below its head; for a class whose `base_model` is the whole (Gemma 3), its part `model`."""
+    body = model.base_model
+    return getattr(model, "model", body) if body is model else body
+
+
 def base_digest(model: PreTrainedModel) -> dict[str, str]:
     """Number format -> digest of all parameters that are part of no adapter or fusion, by name."""
     import torch

@@ -6,14 +6,23 @@ nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from evenhand_adapterfusion.base_digest import KEY, base_digest, demand_base
+from evenhand_adapterfusion.base_digest import KEY, base_digest, body_of, demand_base
 from evenhand_adapterfusion.preparation import prepare, prepared, release
-from evenhand_adapterfusion.saved_files import CONFIG, demand_bottleneck, read_config
+from evenhand_adapterfusion.saved_files import (
+    CONFIG,
+    WEIGHTS,
+    demand_bottleneck,
+    fitting,
+    or_undone,
+    read_config,
+    read_tensors,
+)
 from evenhand_sdk import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
 
 Placement = Literal["pfeiffer", "houlsby", "parallel"]
 Activation = Literal["gelu", "relu", "swish"]
+NAME: Final = r"^[A-Za-z0-9_-]+$"
 DUPLICATE: Final = "adapter_norm_before"
 """The library registers the adapter's own norm twice, here and as the first part of `adapter_down`."""
 
@@ -122,27 +132,58 @@ def save(model: PreTrainedModel, name: str, folder: Path, facts: Mapping[str, An
 
 
 def load(model: PreTrainedModel, name: str, folder: Path) -> None:
-    """Read an adapter that `save` or the library wrote and switch it on, on top of those that are active, frozen."""
-    if not (folder / CONFIG).is_file():  # the library would ask the hub
+    """Read an adapter that `save` or the library wrote and switch it on, on top of those that are active, frozen.
+
+    Raises UsageError for one that is damaged, of another kind or does not fit the model, which is then as it was.
+    """
+    if not (folder / CONFIG).is_file():
         raise UsageError("there is no adapter in this folder", where=str(folder))
     facts = read_config(folder / CONFIG)
     demand_bottleneck(facts["config"], folder)
+    stored = read_tensors(folder / WEIGHTS)
     demand_base(model, facts, f"the adapter {name!r}", folder)
     check_name(model, name)
-    record = prepare(model)
-    info: dict[str, Any] = {}
-    model.load_adapter(str(folder), load_as=name, with_head=False, use_safetensors=True, loading_info=info)
+    with or_undone(lambda: discard(model, name), folder):
+        _build(model, name, facts["name"], folder, stored)
+
+
+def _build(model: PreTrainedModel, name: str, saved_as: str, folder: Path, stored: Mapping[str, torch.Tensor]) -> None:
+    from adapters.loading import AdapterLoader
+
+    record, loader = prepare(model), AdapterLoader(model)
+    config = loader.weights_helper.load_weights_config(str(folder))["config"]  # older names are today's in it
+    with seeded(0):
+        model.add_adapter(name, config=config)
     record.before[name] = model.active_adapters
-    missing = [key for key in info["missing_keys"] if DUPLICATE not in key]
-    if missing:
-        remove(model, name)
-        raise UsageError(f"the adapter in this folder has no {missing[0]!r}", where=str(folder))
-    if not modules(model, name):
-        remove(model, name)
+    parts = modules(model, name)
+    if not parts:
         raise UsageError("this adapter has no part in any layer of this model", where=str(folder))
-    settle(model, modules(model, name))
-    freeze(modules(model, name))
+    settle(model, parts)
+    today = loader.rename_func(saved_as, name)
+    renamed = {today(key): tensor for key, tensor in stored.items() if DUPLICATE not in key}
+    fill(model, parts, renamed, f"adapters.{name}.", folder)
+    freeze(parts)
     stack(model, name)
+
+
+def fill(
+    model: PreTrainedModel, parts: Iterable[Any], stored: Mapping[str, torch.Tensor], own: str, folder: Path
+) -> None:
+    """Write saved tensors into new modules, all and everywhere; UsageError where they do not fit."""
+    body = body_of(model)
+    names = set(parameter_names(body, parts))
+    wanted = {name: p.shape for name, p in body.named_parameters() if name in names}
+    put(body, fitting(stored, wanted, own, folder))
+
+
+def discard(model: PreTrainedModel, name: str) -> None:
+    """Take back an adapter whose building may have stopped anywhere."""
+    if prepared(model) is None:
+        return
+    if name in model.adapters_config.adapters:
+        remove(model, name)
+    elif not len(model.adapters_config):
+        release(model)
 
 
 # --------------------------------------------------------------------------------------------------- modules
@@ -210,6 +251,12 @@ def check_name(model: PreTrainedModel, name: str) -> None:
     """Raises UsageError when the model cannot have an adapter or a fusion of this name."""
     import torch
 
+    if not re.fullmatch(NAME, name):
+        raise UsageError(
+            f"no adapter can be called {name!r}",
+            known="a name has the letters A to Z and a to z, digits, - and _",
+            do="set another `id` or `name`",
+        )
     taken = model.adapters_config if prepared(model) is not None else None
     if taken is not None and (name in taken.adapters or name in taken.fusions):
         raise UsageError(f"the model already has an adapter {name!r}", do="give this step another `id` or `name`")

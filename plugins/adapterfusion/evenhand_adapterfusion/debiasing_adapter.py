@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from evenhand_adapterfusion.bottleneck import Activation, Placement
+from evenhand_adapterfusion.bottleneck import NAME, Activation, Placement
 from evenhand_sdk import (
     Artifact,
     Mitigation,
@@ -31,7 +31,7 @@ from evenhand_sdk import (
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class BottleneckOptions(StrengthOptions):

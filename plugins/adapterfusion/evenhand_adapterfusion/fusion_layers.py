@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand_adapterfusion import bottleneck
 from evenhand_adapterfusion.base_digest import KEY, base_digest, demand_base
 from evenhand_adapterfusion.preparation import prepare, prepared
-from evenhand_adapterfusion.saved_files import read_config
+from evenhand_adapterfusion.saved_files import FUSION_CONFIG, FUSION_WEIGHTS, or_undone, read_config, read_tensors
 from evenhand_sdk import UsageError
 
 if TYPE_CHECKING:
@@ -106,13 +106,17 @@ def check_free(model: PreTrainedModel, name: str, adapters: Sequence[str]) -> No
 
 def remove(model: PreTrainedModel, name: str) -> None:
     """Delete a fusion and switch on again what was active before it; its adapters stay."""
+    _delete(model, name)
+    model.set_active_adapters(prepare(model).before.pop(name))
+
+
+def _delete(model: PreTrainedModel, name: str) -> None:
     from evenhand_adapterfusion import folded_fusion
 
     model.delete_adapter_fusion(name)
     for layer in bottleneck.layers(model):
         folded_fusion.uninstall(layer)
     model.adapters_config.fusion_name_map.pop(name, None)
-    model.set_active_adapters(prepare(model).before.pop(name))
 
 
 def members(model: PreTrainedModel, name: str) -> list[str]:
@@ -156,13 +160,32 @@ def save(model: PreTrainedModel, name: str, folder: Path) -> None:
 
 
 def load(model: PreTrainedModel, name: str, adapters: Sequence[str], folder: Path) -> None:
-    """Read a fusion that `save` wrote and switch it on; it is frozen. Its adapters must be there."""
-    if not (folder / "adapter_fusion_config.json").is_file():
+    """Read a fusion that `save` wrote and switch it on; it is frozen. Its adapters must be there.
+
+    Raises UsageError for one that is damaged or does not fit the model, which is then as it was.
+    """
+    from adapters import Fuse
+
+    if not (folder / FUSION_CONFIG).is_file():
         raise UsageError("there is no fusion in this folder", where=str(folder))
-    demand_base(model, read_config(folder / "adapter_fusion_config.json"), f"the fusion {name!r}", folder)
+    facts = read_config(folder / FUSION_CONFIG)
+    stored = read_tensors(folder / FUSION_WEIGHTS)
+    demand_base(model, facts, f"the fusion {name!r}", folder)
     check(model, name, adapters)
-    info: dict[str, Any] = {}
-    model.load_adapter_fusion(str(folder), load_as=name, set_active=False, use_safetensors=True, loading_info=info)
-    settle(model, name)
-    bottleneck.freeze(modules(model, name))
-    switch_on(model, name)
+    old, new = (f"adapter_fusion_layer.{n}." for n in (facts["name"], name))
+    with or_undone(lambda: discard(model, name), folder):
+        with bottleneck.seeded(0):
+            model.add_adapter_fusion(Fuse(*adapters, name=name), config=facts["config"])
+        settle(model, name)
+        renamed = {key.replace(old, new): tensor for key, tensor in stored.items() if old in key}
+        bottleneck.fill(model, modules(model, name), renamed, new, folder)
+        bottleneck.freeze(modules(model, name))
+        switch_on(model, name)
+
+
+def discard(model: PreTrainedModel, name: str) -> None:
+    """Take back a fusion whose building may have stopped anywhere."""
+    record = prepare(model)
+    active = record.before.pop(name, model.active_adapters)
+    _delete(model, name)
+    model.set_active_adapters(active)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from evenhand_adapterfusion.bottleneck import load
-from evenhand_adapterfusion.saved_files import CONFIG, read_config
+from evenhand_adapterfusion.saved_files import CONFIG, WEIGHTS, read_config
 from evenhand_sdk import UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FILES: Final = (CONFIG, "adapter.safetensors")
+FILES: Final = (CONFIG, WEIGHTS)
 """What is read: weights in safetensors alone, since other formats may run code when they are opened."""
 _ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -30,7 +30,8 @@ def load_adapter(
     `place` is a folder, or `owner/name` on the Hugging Face hub, which is asked only then and, `offline`, not beyond
     the copy on this machine. Gives its name, its own one if none is given. The key-value cache is kept. Raises
     UsageError for an adapter of another base (where the files say which it was trained for), for a place without an
-    adapter in safetensors, and for a name that is taken; the model is then as it was.
+    adapter in safetensors, for one that is damaged, of another kind than a plain bottleneck or does not fit the model,
+    and for a name that is taken or cannot be one; the model is then as it was.
     """
     folder = Path(place)
     if not folder.is_dir():
