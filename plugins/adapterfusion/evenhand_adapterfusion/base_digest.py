@@ -1,4 +1,8 @@
-"""Which model an adapter was trained for: a digest of the weights without any adapter.
+"""Which model an adapter was trained for: a digest of the weights of its body, without any adapter.
+
+An adapter sits in the body, below the head. So the same body counts as the same base whether it is loaded alone, as a
+language model or as a classifier: names are those within the body, and the pooler is left out, which only some classes
+have and which a class that adds it draws at random. Adapters from before that have a digest of the whole model.
 
 The same weights may be loaded in a shorter number format than they were saved in. So there is one digest of the weights
 rounded to bfloat16 and one of those rounded to float16; a model in float16 is compared by the second.
@@ -14,9 +18,16 @@ from typing import TYPE_CHECKING, Any, Final
 from evenhand_sdk import UsageError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 KEY: Final = "base_digest"
+"""In the saved facts: the digests of the model that the adapter was trained on."""
+FINAL: Final = "model_digest"
+"""In the saved facts, where it is another one: those of the finished model of the run, beside which it was saved."""
+BODY: Final = {"of": "body"}
+"""What sets digests of the body apart from the older ones of the whole model."""
+POOLER: Final = "pooler."
 
 
 def body_of(model: PreTrainedModel) -> Any:
@@ -26,15 +37,28 @@ def body_of(model: PreTrainedModel) -> Any:
 
 
 def base_digest(model: PreTrainedModel) -> dict[str, str]:
-    """Number format -> digest of all parameters that are part of no adapter or fusion, by name."""
+    """Number format -> digest of all parameters of the body that no step has added; and `of`: "body"."""
+    body = body_of(model)
+    return {**BODY, **_digests({n: p for n, p in _own(body).items() if not n.startswith(POOLER)})}
+
+
+def _whole_digest(model: PreTrainedModel) -> dict[str, str]:
+    """The same of the whole model, under its full names: what adapters were saved with before."""
+    return _digests(_own(model))
+
+
+def _own(module: Any) -> dict[str, torch.nn.Parameter]:
+    """The parameters of a model that are part of no adapter, fusion or other step, by name."""
+    added = tuple(f"{name}." for name, part in module.named_modules() if name and hasattr(part, "evenhand_part"))
+    return {name: p for name, p in module.named_parameters() if not name.startswith(added)}
+
+
+def _digests(parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, str]:
     import torch
 
-    added = tuple(f"{name}." for name, module in model.named_modules() if name and hasattr(module, "evenhand_part"))
     formats = {"bfloat16": torch.bfloat16, "float16": torch.float16}
     sums = {name: hashlib.blake2b(digest_size=16) for name in formats}
-    for name, p in sorted(model.named_parameters()):
-        if name.startswith(added):
-            continue
+    for name, p in sorted(parameters.items()):
         for label, dtype in formats.items():
             sums[label].update(name.encode())
             rounded = p.detach().to(dtype).contiguous().flatten()
@@ -43,15 +67,21 @@ def base_digest(model: PreTrainedModel) -> dict[str, str]:
 
 
 def demand_base(model: PreTrainedModel, facts: Mapping[str, Any], what: str, folder: Path) -> None:
-    """UsageError when the facts beside an adapter name another base; without a digest, nothing is known."""
-    stored = facts.get(KEY)
-    if not isinstance(stored, dict):
+    """UsageError when the facts beside an adapter name other models than this; without a digest, nothing is known."""
+    stored = [d for d in (facts.get(KEY), facts.get(FINAL)) if isinstance(d, dict)]
+    if not stored:
         return
     label = "float16" if str(model.dtype) == "torch.float16" else "bfloat16"
-    if stored.get(label) != base_digest(model)[label]:
-        raise UsageError(
-            f"{what} was trained for another base model: the digest of the weights differs",
-            where=str(folder),
-            known=f"trained for {stored.get(label)}, this model is {base_digest(model)[label]}",
-            do="load the model that it was trained for",
-        )
+    of_body = [d.get("of") == BODY["of"] for d in stored]
+    now = {kind: (base_digest if kind else _whole_digest)(model)[label] for kind in set(of_body)}
+    if any(d.get(label) == now[kind] for d, kind in zip(stored, of_body, strict=True)):
+        return
+    known = f"trained for {stored[0].get(label)}, this model is {now[of_body[0]]}"
+    if not of_body[0]:
+        known += "; this older digest includes the head, so that the same body with another head differs"
+    raise UsageError(
+        f"{what} was trained for another base model: the digest of the weights differs",
+        where=str(folder),
+        known=known,
+        do="load the model that it was trained for",
+    )
