@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evenhand_adapterfusion import active, available, fusion_layers, set_active
+from evenhand_adapterfusion import active, available, fusion_layers, load_adapter, set_active
 
 ROOT = Path(__file__).parents[2]
 STEPS = """
@@ -124,6 +124,27 @@ def test_a_whole_run(installed: Path, family: str) -> None:
         assert not torch.equal(model(input_ids=ids).logits, fused)
         set_active(model)
         assert torch.equal(model(input_ids=ids).logits, base(input_ids=ids).logits)
+
+
+def test_a_step_that_is_folded_after_it_does_not_part_an_adapter_from_its_base(installed: Path) -> None:
+    """It goes onto the base that it was trained on, onto `model/` of the run, and comes back with the run."""
+    from transformers import AutoModelForCausalLM
+
+    import evenhand.api as api
+
+    path = recipe(installed, "llama")
+    head = path.read_text().partition("[[steps]]")[0]
+    steps = (
+        'use = "debiasing-adapter"\nid = "gender"\n',
+        'use = "train"\n',
+        'use = "attention-temperature"\nbeta = 0.8\n',
+    )
+    path.write_text(head + "".join(f"[[steps]]\n{step}" for step in steps))
+    result = api.run(path)
+    (adapter,) = (result.folder / "model" / "evenhand").glob("gender-*")
+    for place in (installed / "llama", result.folder / "model"):
+        assert load_adapter(AutoModelForCausalLM.from_pretrained(place).eval(), adapter) == "gender"
+    assert available(api.load(result.folder).model) == ("gender",)
 
 
 def test_a_damaged_adapter_is_told_before_anything_is_changed(installed: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import transformers
 
 from evenhand_adapterfusion import load_adapter
+from evenhand_adapterfusion.adapter_fusion import AdapterFusion
 from evenhand_adapterfusion.base_digest import _whole_digest, base_digest, body_of
 from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
 from evenhand_sdk import UsageError
@@ -86,3 +87,43 @@ def test_parts_of_steps_are_in_no_digest(host: Any) -> None:
     before = base_digest(run.model)
     run.step(DebiasingAdapter, "gender")
     assert base_digest(run.model) == before and before["of"] == "body"
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_what_changes_the_model_after_the_training_is_told_beside_what_it_was_trained_on(
+    host: Any, tmp_path: Path, resumed: bool
+) -> None:
+    """Onto its own base, and onto the finished model of the run; a copy that is saved again says the same."""
+    run = host()
+    transform = run.step(DebiasingAdapter, "gender")
+    artifact = run.learn()["gender"]
+    if resumed:
+        transform.revert(run.model)
+        transform.apply(run.model, artifact)
+    final, other = copy.deepcopy(run.base), copy.deepcopy(run.base)
+    for model, factor in ((run.model, 0.9), (final, 0.9), (other, 0.8)):
+        model.model.layers[0].self_attn.q_proj.weight.data *= factor
+    transform.save(run.model, tmp_path / "adapter")
+    told = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert (told["base_digest"], told["model_digest"]) == (base_digest(run.base), base_digest(final))
+    for model in (copy.deepcopy(run.base), final):
+        load_adapter(model, tmp_path / "adapter")
+        transform.save(model, tmp_path / "again")
+        again = json.loads((tmp_path / "again" / "adapter_config.json").read_text())
+        assert again["base_digest"] == base_digest(run.base)
+    with pytest.raises(UsageError, match="was trained for another base model"):
+        load_adapter(other, tmp_path / "adapter")
+
+
+def test_a_fusion_is_told_what_it_was_trained_on_likewise(host: Any, tmp_path: Path) -> None:
+    run = host()
+    for name in ("gender", "task"):
+        run.step(DebiasingAdapter, name)
+        run.learn()
+    transform = run.step(AdapterFusion, "fusion", adapters=["step:gender", "step:task"])
+    artifact = run.learn()["fusion"]
+    assert artifact.meta["base_digest"] == base_digest(run.base)
+    run.model.model.layers[0].self_attn.q_proj.weight.data *= 0.9
+    transform.save(run.model, tmp_path)
+    told = json.loads((tmp_path / "adapter_fusion_config.json").read_text())
+    assert (told["base_digest"], told["model_digest"]) == (base_digest(run.base), base_digest(run.model))

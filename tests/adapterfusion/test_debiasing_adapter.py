@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from small_host import FAMILIES
 
+from evenhand_adapterfusion.base_digest import base_digest
 from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
 from evenhand_adapterfusion.task_adapter import TaskAdapter
 from evenhand_sdk import Artifact, UsageError
@@ -39,7 +40,8 @@ def test_training_moves_the_adapter_and_nothing_else(host: Any, family: str) -> 
     assert moved == names == set(artifact.tensors)
     assert all(torch.equal(p, base[n]) for n, p in run.weights().items() if n in base)
     assert not torch.equal(run.logits(), run.logits(run.base))
-    assert artifact.meta == {"evenhand": "debiasing-adapter", "adapter": "gender", "axis": None}
+    told = {"evenhand": "debiasing-adapter", "adapter": "gender", "axis": None}
+    assert artifact.meta == {**told, "base_digest": base_digest(run.base)}
 
 
 def test_the_parameters_are_those_of_the_formula(host: Any) -> None:

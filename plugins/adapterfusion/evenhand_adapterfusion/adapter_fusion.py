@@ -83,6 +83,7 @@ class AdapterFusion(Mitigation):
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:
         from evenhand_adapterfusion import bottleneck, fusion_layers
+        from evenhand_adapterfusion.base_digest import KEY, base_digest
 
         name, strength = run.step_id, self.options.strength
 
@@ -92,15 +93,15 @@ class AdapterFusion(Mitigation):
             if artifact.tensors:
                 bottleneck.put(model, artifact.tensors)
                 bottleneck.freeze(fusion_layers.modules(model, name))
+                bottleneck.say_trained_on(model, name, artifact.meta)
 
         def finish(model: PreTrainedModel) -> Artifact:
             parts = fusion_layers.modules(model, name)
             fusion_layers.scale(model, name, strength)
             bottleneck.freeze(parts)
-            return Artifact(
-                tensors=bottleneck.tensors(model, parts),
-                meta={"evenhand": self.name, "adapters": fusion_layers.members(model, name)},
-            )
+            facts = {"evenhand": self.name, "adapters": fusion_layers.members(model, name), KEY: base_digest(model)}
+            bottleneck.say_trained_on(model, name, facts)
+            return Artifact(tensors=bottleneck.tensors(model, parts), meta=facts)
 
         def load(model: PreTrainedModel, folder: Path) -> None:
             fusion_layers.load(

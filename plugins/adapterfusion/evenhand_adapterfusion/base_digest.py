@@ -28,6 +28,8 @@ FINAL: Final = "model_digest"
 BODY: Final = {"of": "body"}
 """What sets digests of the body apart from the older ones of the whole model."""
 POOLER: Final = "pooler."
+PREFIX: Final = "evenhand_"
+"""How the names of parameters begin that steps add to the model's own modules."""
 
 
 def body_of(model: PreTrainedModel) -> Any:
@@ -38,8 +40,20 @@ def body_of(model: PreTrainedModel) -> Any:
 
 def base_digest(model: PreTrainedModel) -> dict[str, str]:
     """Number format -> digest of all parameters of the body that no step has added; and `of`: "body"."""
-    body = body_of(model)
-    return {**BODY, **_digests({n: p for n, p in _own(body).items() if not n.startswith(POOLER)})}
+    own = _own(body_of(model)).items()
+    kept = {n: p for n, p in own if not n.startswith(POOLER) and not n.rpartition(".")[2].startswith(PREFIX)}
+    return {**BODY, **_digests(kept)}
+
+
+def bases(model: PreTrainedModel, trained_on: dict[str, str] | None) -> dict[str, dict[str, str]]:
+    """What is kept with an adapter: the digests it was trained on and, where they differ, those of the model of now.
+
+    Nothing where it is not known what it was trained on.
+    """
+    if trained_on is None:
+        return {}
+    now = base_digest(model)
+    return {KEY: trained_on} if now == trained_on else {KEY: trained_on, FINAL: now}
 
 
 def _whole_digest(model: PreTrainedModel) -> dict[str, str]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from evenhand_adapterfusion.base_digest import KEY, base_digest, body_of, demand_base
+from evenhand_adapterfusion.base_digest import KEY, base_digest, bases, body_of, demand_base
 from evenhand_adapterfusion.preparation import prepare, prepared, release
 from evenhand_adapterfusion.saved_files import (
     CONFIG,
@@ -103,6 +103,7 @@ def remove(model: PreTrainedModel, name: str) -> None:
     model.set_active_adapters(without(model.active_adapters, name))
     model.delete_adapter(name)
     prepare(model).before.pop(name, None)
+    prepare(model).trained_on.pop(name, None)
     if not len(model.adapters_config):
         release(model)
 
@@ -125,9 +126,20 @@ def scale(model: PreTrainedModel, name: str, scaling: float) -> None:
     known.add(name, config=config)
 
 
+def trained_on(model: PreTrainedModel, name: str) -> dict[str, str] | None:
+    """The digests of what an adapter or a fusion was trained on; of the model as it is while nothing else was said."""
+    known = prepare(model).trained_on
+    return known[name] if name in known else base_digest(model)
+
+
+def say_trained_on(model: PreTrainedModel, name: str, facts: Mapping[str, Any]) -> None:
+    """Keep on the model which base the facts beside an adapter or a fusion tell; steps may yet change the model."""
+    prepare(model).trained_on[name] = facts.get(KEY)
+
+
 def save(model: PreTrainedModel, name: str, folder: Path, facts: Mapping[str, Any]) -> None:
     """Write the adapter in the library's own format, as safetensors."""
-    told = {**facts, KEY: base_digest(model)}
+    told = {**facts, **bases(model, trained_on(model, name))}
     model.save_adapter(str(folder), name, with_head=False, use_safetensors=True, meta_dict=told)
 
 
@@ -145,6 +157,7 @@ def load(model: PreTrainedModel, name: str, folder: Path) -> None:
     check_name(model, name)
     with or_undone(lambda: discard(model, name), folder):
         _build(model, name, facts["name"], folder, stored)
+        say_trained_on(model, name, facts)
 
 
 def _build(model: PreTrainedModel, name: str, saved_as: str, folder: Path, stored: Mapping[str, torch.Tensor]) -> None:

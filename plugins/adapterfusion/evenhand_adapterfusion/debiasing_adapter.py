@@ -67,6 +67,7 @@ class DebiasingAdapter(Mitigation):
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:
         from evenhand_adapterfusion import bottleneck
+        from evenhand_adapterfusion.base_digest import KEY, base_digest
 
         o = self.options
         name, seed = o.name or run.step_id, run.seed_for("adapter")
@@ -76,6 +77,7 @@ class DebiasingAdapter(Mitigation):
             if artifact.tensors:
                 bottleneck.put(model, artifact.tensors)
                 conclude(model)
+                bottleneck.say_trained_on(model, name, artifact.meta)
             elif o.earlier == "off":
                 bottleneck.alone(model, name)
 
@@ -87,7 +89,9 @@ class DebiasingAdapter(Mitigation):
             conclude(model)
             if o.earlier == "off":
                 bottleneck.switch_back(model, name)
-            return Artifact(tensors=bottleneck.tensors(model, bottleneck.modules(model, name)), meta=self.facts(name))
+            facts = {**self.facts(name), KEY: base_digest(model)}
+            bottleneck.say_trained_on(model, name, facts)
+            return Artifact(tensors=bottleneck.tensors(model, bottleneck.modules(model, name)), meta=facts)
 
         def save(model: PreTrainedModel, folder: Path) -> None:
             bottleneck.save(model, name, folder, self.facts(name))

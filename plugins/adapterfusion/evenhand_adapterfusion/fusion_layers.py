@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand_adapterfusion import bottleneck
-from evenhand_adapterfusion.base_digest import KEY, base_digest, demand_base
+from evenhand_adapterfusion.base_digest import bases, demand_base
 from evenhand_adapterfusion.preparation import prepare, prepared
 from evenhand_adapterfusion.saved_files import FUSION_CONFIG, FUSION_WEIGHTS, or_undone, read_config, read_tensors
 from evenhand_sdk import UsageError
@@ -117,6 +117,7 @@ def _delete(model: PreTrainedModel, name: str) -> None:
     for layer in bottleneck.layers(model):
         folded_fusion.uninstall(layer)
     model.adapters_config.fusion_name_map.pop(name, None)
+    prepare(model).trained_on.pop(name, None)
 
 
 def members(model: PreTrainedModel, name: str) -> list[str]:
@@ -156,7 +157,8 @@ def scale(model: PreTrainedModel, name: str, strength: float) -> None:
 
 def save(model: PreTrainedModel, name: str, folder: Path) -> None:
     """Write the fusion in the library's own format, as safetensors; the steps of its adapters write those."""
-    model.save_adapter_fusion(str(folder), name, use_safetensors=True, meta_dict={KEY: base_digest(model)})
+    told = bases(model, bottleneck.trained_on(model, name))
+    model.save_adapter_fusion(str(folder), name, use_safetensors=True, meta_dict=told)
 
 
 def load(model: PreTrainedModel, name: str, adapters: Sequence[str], folder: Path) -> None:
@@ -181,6 +183,7 @@ def load(model: PreTrainedModel, name: str, adapters: Sequence[str], folder: Pat
         bottleneck.fill(model, modules(model, name), renamed, new, folder)
         bottleneck.freeze(modules(model, name))
         switch_on(model, name)
+        bottleneck.say_trained_on(model, name, facts)
 
 
 def discard(model: PreTrainedModel, name: str) -> None:

@@ -63,6 +63,8 @@ class Preparation:
     differences: list[Difference] = field(default_factory=list)
     before: dict[str, Any] = field(default_factory=dict)
     """Adapter or fusion -> the composition that was active when it came."""
+    trained_on: dict[str, dict[str, str] | None] = field(default_factory=dict)
+    """Adapter or fusion whose training is over -> the digests of its base then; None where they are not known."""
 
 
 def prepared(model: PreTrainedModel) -> Preparation | None:
