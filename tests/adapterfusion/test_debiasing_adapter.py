@@ -497,6 +497,25 @@ def test_a_model_whose_cache_would_be_lost_is_refused(host: Any, monkeypatch: An
     assert anatomy_of(run.model) == anatomy_of(run.base)
 
 
+def test_a_model_that_somebody_else_prepared_must_have_its_cache_too(host: Any) -> None:
+    import adapters
+
+    run = host()
+    adapters.init(run.model)
+    before = anatomy_of(run.model)
+    with pytest.raises(UsageError) as error:
+        run.step(DebiasingAdapter, "gender")
+    assert str(error.value) == (
+        "a model of the type 'llama': this model was prepared by `adapters.init` and loses its key-value cache: text "
+        "would forget its past\n  load the model anew and leave out `adapters.init`; it is prepared here in another way"
+    )
+    assert anatomy_of(run.model) == before
+    other = host("gpt2")
+    adapters.init(other.model)
+    other.step(DebiasingAdapter, "gender")
+    assert other.model.active_adapters is not None
+
+
 def test_an_empty_folder_is_no_adapter(host: Any, tmp_path: Any) -> None:
     run = host()
     transform = run.declare(DebiasingAdapter, "gender")

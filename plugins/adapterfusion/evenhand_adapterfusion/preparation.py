@@ -75,7 +75,8 @@ def prepared(model: PreTrainedModel) -> Preparation | None:
 def prepare(model: PreTrainedModel) -> Preparation:
     """Make the model ready for adapters if it is not; its outputs stay bit-identical.
 
-    Raises UsageError for an architecture that the library does not know, or whose key-value cache it loses.
+    Raises UsageError for an architecture that the library does not know, or whose key-value cache it loses, also
+    where somebody else has prepared the model.
     """
     import adapters
     from adapters.model_mixin import ModelAdaptersMixin
@@ -100,6 +101,12 @@ def prepare(model: PreTrainedModel) -> Preparation:
         if not isinstance(model, ModelAdaptersMixin) or _loses_cache(model):
             _undo(record.differences)
             raise _unknown(model)
+    elif _loses_cache(model):
+        raise UsageError(
+            "this model was prepared by `adapters.init` and loses its key-value cache: text would forget its past",
+            where=f"a model of the type {model.config.model_type!r}",
+            do="load the model anew and leave out `adapters.init`; it is prepared here in another way",
+        )
     setattr(model, RECORD, record)
     offer(model, SETTING, _for_a_request)
     return record
