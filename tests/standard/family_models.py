@@ -49,6 +49,27 @@ def family_model(model_type: str, **more: Any) -> Any:
     return model
 
 
+class PackedLinear(torch.nn.Module):
+    """A linear map whose codes are no tensor of it, and whose `weight` is a method, as in `torch.ao`."""
+
+    def __init__(self, whole: torch.nn.Linear) -> None:
+        super().__init__()
+        self._packed = (whole.weight.detach(),)
+
+    def weight(self) -> torch.Tensor:
+        return self._packed[0]
+
+
+def packed(model: Any) -> Any:
+    """The model, changed: every linear map in its layers is a packed one."""
+    for layer in model.base_model.layers:
+        for module in list(layer.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, torch.nn.Linear):
+                    setattr(module, name, PackedLinear(child))
+    return model
+
+
 def tokens(rows: int = 2, length: int = 7) -> torch.Tensor:
     """Token ids [rows, length] without special ones, the same at every call."""
     return torch.randint(3, 64, (rows, length), generator=torch.Generator().manual_seed(11))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from family_models import MASKED, TYPES, attentions, family_model, tokens
+from family_models import MASKED, TYPES, attentions, family_model, packed, tokens
 
 from evenhand_sdk import UsageError
 from evenhand_standard.architecture.families import FAMILIES, family_of
@@ -198,6 +198,15 @@ def test_a_tensor_of_a_class_that_keeps_codes_is_refused_by_its_name() -> None:
         layers_of(model)
     assert str(caught.value).splitlines()[0] == (
         "model families: the weights of self_attn.v_proj in layer 0 are no plain matrix, but Linear of OwnTensor"
+    )
+
+
+def test_layers_that_keep_packed_codes_are_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        layers_of(packed(family_model("llama")))
+    assert str(caught.value).splitlines()[0] == (
+        "model families: the weights of self_attn.q_proj in layer 0 are no plain matrix, but PackedLinear of packed"
+        " codes"
     )
 
 

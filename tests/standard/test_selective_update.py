@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from datasets import Dataset
+from family_models import packed
 
 from evenhand_sdk import UsageError
 from evenhand_standard.architecture.families import FAMILIES, layer_numbers
@@ -145,6 +146,17 @@ def test_a_set_with_quantised_weights_is_refused_and_says_so() -> None:
     with pytest.raises(UsageError, match="quantised"):
         selected(model, ("top-layers",), 0.25)
     assert selected(model, ("norms",), 0.25) and selected(model, ("all",), 0.25)
+
+
+def test_a_set_of_layers_that_keep_packed_codes_is_refused_too() -> None:
+    model = packed(model_of("llama"))
+    with pytest.raises(UsageError) as caught:
+        selected(model, ("norms", "mlp-output"), 0.25)
+    assert str(caught.value).splitlines()[0] == (
+        "option select: 'model.layers.3.mlp.down_proj.weight' in the set 'mlp-output' is quantised (packed codes), and "
+        "no training moves it"
+    )
+    assert len(selected(model, ("norms",), 0.25)) == 9
 
 
 def test_an_unknown_family_is_refused_by_name() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from datasets import Dataset
+from family_models import packed
 
 from evenhand_sdk import UsageError
 from evenhand_sdk.testing import apply_data, place, train
@@ -109,6 +111,25 @@ def test_an_axis_without_associations_is_refused(belief: str, tmp_path: Path, ti
         stereotyped(belief, "en")
     with pytest.raises(UsageError, match="no occupations are known to be tied to groups of the axis 'religion'"):
         stereotyped("religion", "en")
+
+
+def test_a_model_that_is_quantised_in_part_goes_no_way(tiny: Any, run_of: Any) -> None:
+    """Otherwise the norms and the embeddings alone would go it, without a word."""
+    model, tokenizer = tiny()
+    run = run_of(model, tokenizer)
+    codes = packed(copy.deepcopy(model))
+    down = model.model.layers[1].mlp.down_proj
+    down.weight = torch.nn.Parameter(torch.zeros(down.weight.shape, dtype=torch.int8), requires_grad=False)
+    for plugin in (WeightInterpolation(), TaskVectorNegation()):
+        with pytest.raises(UsageError) as caught:
+            plugin.architecture(run, model).trainable(model)
+        assert str(caught.value) == (
+            "weights: 'model.layers.1.mlp.down_proj.weight' of the model is quantised (int8), and no training moves it\n"
+            "  quantised tensors of the model: 1\n"
+            "  load the model without quantisation, or train what is plain alone with `selective-update`"
+        )
+        with pytest.raises(UsageError, match=r"q_proj.weight' of the model is quantised \(packed codes\)"):
+            plugin.architecture(run, packed).trainable(codes)
 
 
 def test_what_other_steps_have_added_or_frozen_does_not_move_with_all_weights(tiny: Any, run_of: Any) -> None:

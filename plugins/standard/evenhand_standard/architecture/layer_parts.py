@@ -188,7 +188,7 @@ def _matrix(layer: Any, path: str, where: str, family: Family, rows: torch.Tenso
 
     module = _child(layer, path, where, family)
     weight = getattr(module, "weight", None)
-    plain = isinstance(module, Conv1D | torch.nn.Linear) and weight is not None
+    plain = isinstance(module, Conv1D | torch.nn.Linear) and isinstance(weight, torch.Tensor)
     how = coded(module) if weight is not None else ""
     if not plain or how or weight.ndim != 2 or _packed(module, weight):
         raise UsageError(

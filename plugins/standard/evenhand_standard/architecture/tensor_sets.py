@@ -12,7 +12,7 @@ from evenhand_sdk import UsageError
 from evenhand_standard.architecture.families import Family, family_of, layer_numbers
 from evenhand_standard.architecture.low_rank import is_lora
 from evenhand_standard.architecture.own_parameters import own_parameters
-from evenhand_standard.architecture.plain_weights import SCALE, coded
+from evenhand_standard.architecture.plain_weights import SCALE, quantised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,7 +35,7 @@ def selected(model: PreTrainedModel, sets: Sequence[TensorSet], layers: float) -
 
     Raises UsageError for a set without any, and for one that holds quantised weights.
     """
-    short = _quantised(model)
+    short = quantised(model)
     names = [name for name in own_parameters(model) if not is_lora(name)]  # which have a step of their own
     names = [name for name in names if name not in short and not name.rpartition(".")[2].startswith(SCALE)]
     if "all" in sets:
@@ -59,16 +59,6 @@ def _with_listed_embeddings(family: Family, model: PreTrainedModel) -> Family:
     shared = model.get_input_embeddings().weight
     listed = [f"^{re.escape(name)}$" for name, parameter in model.named_parameters() if parameter is shared]
     return replace(family, token_embeddings="|".join([family.token_embeddings, *listed]))
-
-
-def _quantised(model: PreTrainedModel) -> dict[str, str]:
-    """Name of each parameter that is no plain weight -> how it is kept."""
-    how = {
-        f"{path}.{name}" if path else name: coded(module, name)
-        for path, module in model.named_modules()
-        for name, _ in module.named_parameters(recurse=False)
-    }
-    return {name: kept for name, kept in how.items() if kept}
 
 
 def _demand_plain(wanted: TensorSet, members: Sequence[str], short: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand_sdk import Artifact, ModelTransform, UsageError
 from evenhand_standard.architecture.low_rank import present
+from evenhand_standard.architecture.plain_weights import demand_plain
 from evenhand_standard.architecture.selective_update import interpolate
 from evenhand_standard.architecture.tensor_sets import size
 
@@ -32,6 +33,7 @@ def along(
                 "LoRA and a step that moves all weights cannot share a training: the weights would move, too",
                 do='give `lora` a smaller strength, or set through = "lora" where the other step has it',
             )
+        demand_plain(model, "load the model without quantisation, or train what is plain alone with `selective-update`")
         names = list(names_of(model))
         if not before:  # a resumed run does not fit again, but it asks for the names before it trains
             chosen = set(names)
