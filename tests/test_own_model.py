@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,38 @@ def test_two_that_one_training_cannot_serve_are_refused_before_either_is_applied
     assert "(selective-update) waits for a training of its own, and one training cannot serve both" in str(caught.value)
     assert caught.value.do == "apply one of them, train and finish it, then the other"
     assert torch.equal(logits(model), before)
+
+
+def test_a_model_of_peft_is_refused_before_anything_is_placed_on_it() -> None:
+    import peft
+
+    model, tokenizer = tiny_causal()
+    settings = peft.LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM")
+    wrapped = peft.get_peft_model(copy.deepcopy(model), settings)
+    for plugin in (Scale(), SelectiveUpdate(), WeightInterpolation()):
+        with pytest.raises(UsageError) as caught:
+            evenhand.apply(wrapped, tokenizer, [plugin])
+        assert str(caught.value) == (
+            "evenhand.apply: PeftModelForCausalLM is a model that peft has wrapped\n"
+            "  steps change the model's own weights and layers, which peft has put others in the place of\n"
+            "  give what model.merge_and_unload() returns; to train LoRA here, take the step `lora`"
+        )
+    merged = wrapped.merge_and_unload()
+    with pytest.raises(UsageError, match="^weights: every parameter of the model is frozen, so that no training"):
+        evenhand.apply(merged, tokenizer, [SelectiveUpdate()])
+    assert evenhand.apply(merged.requires_grad_(True), tokenizer, [SelectiveUpdate()]).trainable
+    peft.inject_adapter_in_model(settings, model)
+    with pytest.raises(UsageError, match=r"^evenhand.apply: peft has put adapters into this LlamaForCausalLM\n"):
+        evenhand.apply(model, tokenizer, [Scale()])
+
+
+def test_a_model_of_peft_may_be_measured() -> None:
+    import peft
+
+    model, tokenizer = tiny_causal()
+    before = evenhand.measure(model, tokenizer, [PairGap(limit=4)])["pair-gap"].values
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    assert evenhand.measure(wrapped, tokenizer, [PairGap(limit=4)])["pair-gap"].values == before
 
 
 def test_a_selection_freezes_the_rest_until_it_is_finished() -> None:

@@ -39,6 +39,7 @@ from evenhand.remarks import remarks
 from evenhand.services import Services
 from evenhand.tokenizer_loading import demand_fitting
 from evenhand.wording import validated
+from evenhand.wrapped_models import demand_unwrapped
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -124,11 +125,14 @@ class OwnSteps:
     def contributions(self, stage: str, **arguments: Any) -> list[tuple[ResolvedStep, Any]]:
         """What the steps contribute to a stage, in order. A step that another one refers to only serves as such.
 
-        Raises UsageError for a plugin that has nothing to do with the stage; warns of rules that move the same thing
+        Raises UsageError for a plugin that has nothing to do with the stage, and for one that would change a model of
+        `peft`; warns of rules that move the same thing
         and of what plugins remark on their options.
         """
         from evenhand.remote import RemoteModel
 
+        if stage == "architecture":
+            demand_unwrapped(self.model, TAKES[stage])
         if stage == "decoding":
             steps = [step for step, _ in self.steps]
             for sentence in [*opposing(steps), *remarks(steps)]:

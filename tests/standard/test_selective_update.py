@@ -159,6 +159,21 @@ def test_a_set_of_layers_that_keep_packed_codes_is_refused_too() -> None:
     assert len(selected(model, ("norms",), 0.25)) == 9
 
 
+def test_a_model_whose_layers_are_all_frozen_has_no_late_tensors() -> None:
+    model = model_of("llama")
+    model.model.layers.requires_grad_(False)
+    with pytest.raises(UsageError, match="a model of type 'llama' has no tensors in the set 'top-layers'"):
+        selected(model, ("top-layers",), 0.25)
+    model.requires_grad_(False)
+    with pytest.raises(UsageError) as caught:
+        selected(model, ("norms",), 0.25)
+    assert str(caught.value) == (
+        "weights: every parameter of the model is frozen, so that no training moves it\n"
+        "  peft leaves a model so, also behind merge_and_unload()\n"
+        "  call model.requires_grad_(True) first"
+    )
+
+
 def test_an_unknown_family_is_refused_by_name() -> None:
     model = transformers.XLNetLMHeadModel(transformers.XLNetConfig(vocab_size=32, d_model=8, n_layer=1, n_head=2))
     with pytest.raises(UsageError) as caught:

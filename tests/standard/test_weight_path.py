@@ -124,7 +124,8 @@ def test_a_model_that_is_quantised_in_part_goes_no_way(tiny: Any, run_of: Any) -
         with pytest.raises(UsageError) as caught:
             plugin.architecture(run, model).trainable(model)
         assert str(caught.value) == (
-            "weights: 'model.layers.1.mlp.down_proj.weight' of the model is quantised (int8), and no training moves it\n"
+            "weights: 'model.layers.1.mlp.down_proj.weight' of the model is quantised (int8), and no training moves "
+            "it\n"
             "  quantised tensors of the model: 1\n"
             "  load the model without quantisation, or train what is plain alone with `selective-update`"
         )

@@ -81,7 +81,7 @@ def size(model: PreTrainedModel, chosen: Sequence[str] | set[str]) -> dict[str, 
 
 def _members(wanted: TensorSet, names: Sequence[str], family: Family, layers: float) -> list[str]:
     number = layer_numbers(names, family)
-    depth = max(number.values()) + 1
+    depth = max(number.values(), default=-1) + 1
     late = depth - math.ceil(layers * depth)
     return [name for name in names if SETS[wanted](name, family, number.get(name, -1) >= late)]
 
