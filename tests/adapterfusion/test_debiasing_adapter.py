@@ -483,6 +483,35 @@ def test_an_architecture_that_the_library_does_not_know_is_refused_and_left_as_i
         assert torch.equal(run.model(ids).logits, before)
 
 
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_quantised_weights_that_the_library_stumbles_over_are_refused_and_left_as_they_were(
+    family: str, host: Any, monkeypatch: Any
+) -> None:
+    import adapters
+    import torch
+
+    run = host(family)
+    layer = next(m for m in run.model.modules() if isinstance(m, torch.nn.Linear))
+    layer.weight = torch.nn.Parameter(torch.zeros(layer.weight.shape, dtype=torch.int8), requires_grad=False)
+    before = anatomy_of(run.model)
+    if family == "bert":  # nothing is computed when a masked model is prepared
+        whole = adapters.init
+
+        def stumbling(*args: Any, **options: Any) -> None:
+            whole(*args, **options)
+            raise TypeError("cannot assign 'weight'")
+
+        monkeypatch.setattr(adapters, "init", stumbling)
+    with pytest.raises(UsageError) as caught:
+        run.step(DebiasingAdapter, "gender")
+    name = {"llama": "model.layers.0.self_attn.q_proj", "bert": "bert.encoder.layer.0.attention.self.query"}[family]
+    assert str(caught.value) == (
+        f"the weights of {name} are quantised, in a form that takes no adapters\n"
+        "  they are kept by torch.nn.modules.linear.Linear\n  load the model without quantisation"
+    )
+    assert anatomy_of(run.model) == before
+
+
 def test_a_model_whose_cache_would_be_lost_is_refused(host: Any, monkeypatch: Any) -> None:
     """Llama with the library's own classes is such a model."""
     from transformers import LlamaForCausalLM

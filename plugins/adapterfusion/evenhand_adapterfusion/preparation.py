@@ -76,7 +76,7 @@ def prepare(model: PreTrainedModel) -> Preparation:
     """Make the model ready for adapters if it is not; its outputs stay bit-identical.
 
     Raises UsageError for an architecture that the library does not know, or whose key-value cache it loses, also
-    where somebody else has prepared the model.
+    where somebody else has prepared the model, and for quantised weights that it cannot do with.
     """
     import adapters
     from adapters.model_mixin import ModelAdaptersMixin
@@ -91,14 +91,19 @@ def prepare(model: PreTrainedModel) -> Preparation:
             model._tied_weights_keys = list(model._tied_weights_keys)  # the library would extend the list of the class
         try:
             adapters.init(model, interface=_interface(model))
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             _undo(_differences(seen))
-            raise _unknown(model) from error
+            raise (_quantised(model) or _unknown(model)) from error
         _unwrap(seen)
         _free_hooks(model)
         record.differences = _differences(seen)
         model.train(model.training)
-        if not isinstance(model, ModelAdaptersMixin) or _loses_cache(model):
+        try:
+            useless = not isinstance(model, ModelAdaptersMixin) or _loses_cache(model)
+        except Exception as error:
+            _undo(record.differences)
+            raise (_quantised(model) or error) from error
+        if useless:
             _undo(record.differences)
             raise _unknown(model)
     elif _loses_cache(model):
@@ -205,6 +210,19 @@ def _loses_cache(model: PreTrainedModel) -> bool:
     with torch.no_grad():
         cache = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True).past_key_values
     return cache is None or int(cache.get_seq_length()) != 2
+
+
+def _quantised(model: PreTrainedModel) -> UsageError | None:
+    """The error for a model with weights of a form that the library stumbled over; None where all are plain."""
+    for path, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        if callable(weight) or (weight is not None and not weight.is_floating_point()):
+            return UsageError(
+                f"the weights of {path} are quantised, in a form that takes no adapters",
+                known=f"they are kept by {type(module).__module__}.{type(module).__name__}",
+                do="load the model without quantisation",
+            )
+    return None
 
 
 def _unknown(model: PreTrainedModel) -> UsageError:
