@@ -15,7 +15,7 @@ import torch
 from evenhand.context import StepHandle
 from evenhand.contributions import Artifact, Kind
 from evenhand.discovery import discover
-from evenhand.life import Placed
+from evenhand.folding import Placed
 from evenhand.plugin import Plugin
 from evenhand.recipe_model import StepEntry, TrainingSection
 from evenhand.recipe_steps import ResolvedStep, match_steps

@@ -248,7 +248,8 @@ class ModelTransform:
     """After the training that this step took part in: gives the artifact to keep, if the step trained one. A transform
     with `finish` and without `trainable` acts in the training alone, as dropout does."""
     fold: Callable[[PreTrainedModel], bool] | None = None
-    """Writes the step into the ordinary weights and removes itself; False when it cannot."""
+    """Writes the step into the ordinary weights and removes itself; False, and nothing done, when it cannot: it is
+    asked again once a later step was folded. Where outputs change, the host puts the weights back and calls `apply`."""
     save: Callable[[PreTrainedModel, Path], None] | None = None
     """Own format in a folder; without it the host stores the artifact."""
     load: Callable[[PreTrainedModel, Path], None] | None = None

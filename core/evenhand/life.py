@@ -20,6 +20,7 @@ from evenhand.contributions import (
     ModelTransform,
 )
 from evenhand.errors import WrongModelKind
+from evenhand.folding import Placed
 from evenhand.kept_steps import read_artifact, write_artifact
 from evenhand.life_training import train_step
 from evenhand.plan import stages_of
@@ -38,19 +39,6 @@ if TYPE_CHECKING:
     from evenhand.manifest import Manifest
     from evenhand.models import LoadedModel
     from evenhand.recipe import Recipe, ResolvedStep
-
-
-@dataclass(kw_only=True)
-class Placed:
-    """A model transform that acts on the model now."""
-
-    step: ResolvedStep
-    transform: ModelTransform
-    artifact: Artifact
-    index: int
-    """Which of the step's transforms it is."""
-    effect: float = 0.0
-    """The largest change of a logit on probes that it made when it came; 0 for one that a training makes."""
 
 
 @dataclass(kw_only=True)

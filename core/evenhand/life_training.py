@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    from evenhand.life import Life, Placed
+    from evenhand.folding import Placed
+    from evenhand.life import Life
     from evenhand.recipe import ResolvedStep
 
 LOGS = "training"

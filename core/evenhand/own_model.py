@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from evenhand.answering import Answering
 from evenhand.contributions import Artifact, DecodingRule, Kind, ModelTransform
-from evenhand.errors import NotPortable, PluginFault, UsageError, WrongModelKind
+from evenhand.errors import PluginFault, UsageError, WrongModelKind
 from evenhand.filling import RULES, attached, fill
+from evenhand.folding import Placed, fold_each
 from evenhand.guard import describe
 from evenhand.own_code import Given, OwnSteps, seeded
-from evenhand.proofs import FOLD_FAULT, fold_proof, output_proof, probe_logits
+from evenhand.proofs import output_proof, probe_logits
 from evenhand.saved_without import tell_no_more
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ class Applied:
         self.artifacts: dict[str, Artifact] = {}
         """By step id: what was fitted, or after `finish` what the training left."""
         self._steps = steps
-        self._placed: list[tuple[ResolvedStep, ModelTransform]] = []
-        self._effects: dict[int, float] = {}
-        """By transform: the largest change of a logit by it, where it was looked at."""
+        self._placed: list[Placed] = []
         self._flags: dict[str, bool] | None = None
         try:
             for step, transform in found:
@@ -59,10 +58,10 @@ class Applied:
             artifact = (transform.fit(self.model) if transform.fit else None) or Artifact()
             if transform.apply:
                 transform.apply(self.model, artifact)
-        self._placed.append((step, transform))
+        placed = Placed(step=step, transform=transform, artifact=artifact, index=len(self._placed))
+        self._placed.append(placed)
         if before is not None:
-            after = probe_logits(self.model, self._steps.tokenizer)
-            self._effects[id(transform)] = output_proof(before, after).size
+            placed.effect = output_proof(before, probe_logits(self.model, self._steps.tokenizer)).size
         self.artifacts[step.id] = artifact
 
     def _probed_for_fold(self, transform: ModelTransform) -> torch.Tensor | None:
@@ -77,7 +76,7 @@ class Applied:
     @property
     def transforms(self) -> list[ModelTransform]:
         """Those that act on the model, in order."""
-        return [transform for _, transform in self._placed]
+        return [placed.transform for placed in self._placed]
 
     def on_step(self, step: int, total: int) -> None:
         """Tell schedules that an optimiser step begins; the callback does this in a `Trainer`."""
@@ -93,42 +92,34 @@ class Applied:
 
     def finish(self) -> dict[str, Artifact]:
         """After the training: completes what it trained, frees the other parameters, and gives the artifacts."""
-        for step, transform in self._placed:
-            if transform.finish:
-                self.artifacts[step.id] = transform.finish(self.model) or self.artifacts[step.id]
+        for placed in self._placed:
+            if placed.transform.finish:
+                placed.artifact = placed.transform.finish(self.model) or placed.artifact
+                self.artifacts[placed.step.id] = placed.artifact
         self._unfreeze()
         return self.artifacts
 
     def fold(self) -> list[str]:
         """Write the transforms into the ordinary weights, in order; gives the ids of steps that stay live.
 
-        `model.save_pretrained` then keeps what was folded. Raises NotPortable when outputs change by it.
+        `model.save_pretrained` then keeps what was folded. In bf16 or fp16 a step may do less than such weights can
+        hold: it stays live, and a warning says so. Raises NotPortable, with the model as before, where outputs change
+        in float32.
         """
-        live = []
-        for step, transform in self._placed:
-            before = probe_logits(self.model, self._steps.tokenizer)
-            if transform.fold is None or not transform.fold(self.model):
-                live.append((step, transform))
-                continue
-            after, effect = probe_logits(self.model, self._steps.tokenizer), self._effects.get(id(transform), 0.0)
-            proof = fold_proof(before, after, self.model.dtype, effect)
-            if not proof.took:
-                raise NotPortable(
-                    f"folding into the weights changed a logit by {proof.size:.2g}",
-                    where=describe(step, "architecture"),
-                    do=FOLD_FAULT,
-                )
-        self._placed = live
-        return list(dict.fromkeys(step.id for step, _ in live))
+        for sentence in fold_each(self.model, self._steps.tokenizer, self._placed, lambda step, proofs: None):
+            warnings.warn(sentence, stacklevel=2)
+        return list(dict.fromkeys(placed.step.id for placed in self._placed))
 
     def revert(self) -> None:
         """Take back what `apply` did, last first, and free all parameters; what a training moved stays moved."""
         while self._placed:
-            step, transform = self._placed.pop()
-            if transform.revert:
-                transform.revert(self.model)
-            elif transform.apply:
-                raise PluginFault("it cannot be taken back: it has no `revert`", where=describe(step, "architecture"))
+            placed = self._placed.pop()
+            if placed.transform.revert:
+                placed.transform.revert(self.model)
+            elif placed.transform.apply:
+                raise PluginFault(
+                    "it cannot be taken back: it has no `revert`", where=describe(placed.step, "architecture")
+                )
         self._unfreeze()
 
     def _unfreeze(self) -> None:
@@ -138,7 +129,7 @@ class Applied:
             self._flags = None
 
     def __repr__(self) -> str:
-        names = ", ".join(step.id for step, _ in self._placed) or "nothing"
+        names = ", ".join(placed.step.id for placed in self._placed) or "nothing"
         return f"<{names} applied to {type(self.model).__name__}>"
 
 

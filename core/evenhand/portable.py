@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand import carried_rules, proofs
 from evenhand.cache import make_readable, seal, write_atomic
 from evenhand.errors import NotPortable
-from evenhand.guard import describe
+from evenhand.folding import fold_each
 from evenhand.kept_steps import write_artifact
 from evenhand.manifest import plain
 from evenhand.model_digests import model_digests
@@ -22,7 +22,8 @@ from evenhand.restoring import NAME, put_back
 from evenhand.usable import load_result
 
 if TYPE_CHECKING:
-    from evenhand.life import Life, Placed
+    from evenhand.folding import Placed
+    from evenhand.life import Life
     from evenhand.recipe import ResolvedStep
 
 FORMAT = 1
@@ -32,22 +33,9 @@ PROOF_TOKENS = 8
 
 def fold_all(life: Life) -> list[Placed]:
     """Fold what can be folded, in order, and prove that the outputs are the same; gives what stays live."""
-    model, tokenizer = life.loaded.model, life.loaded.tokenizer
-    live = []
-    for placed in life.placed:
-        before = proofs.probe_logits(model, tokenizer)
-        folded = placed.transform.fold is not None and placed.transform.fold(model)
-        if not folded and (placed.transform.apply or placed.transform.save):
-            live.append(placed)
-            continue
-        proof = proofs.fold_proof(before, proofs.probe_logits(model, tokenizer), model.dtype, placed.effect)
-        life.record_proofs(placed.step, [proof])
-        if not proof.took:
-            raise NotPortable(
-                f"folding into the weights changed a logit by {proof.size:.2g}",
-                where=describe(placed.step, "architecture"),
-                do=proofs.FOLD_FAULT,
-            )
+    live = list(life.placed)
+    for sentence in fold_each(life.loaded.model, life.loaded.tokenizer, live, life.record_proofs):
+        life.manifest.event("portability", sentence)
     return live
 
 

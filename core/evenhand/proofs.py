@@ -157,9 +157,6 @@ def same_outputs(before: torch.Tensor, after: torch.Tensor, dtype: torch.dtype) 
     return size <= (EXACT if dtype == torch.float32 else max(EXACT, 4 * last_place)), size
 
 
-FOLD_FAULT = "this is a fault of the plugin's `fold`: it must leave the outputs as they are"
-
-
 def fold_proof(before: torch.Tensor, after: torch.Tensor, dtype: torch.dtype, effect: float) -> Proof:
     """Whether a fold left the outputs as they are; `effect` is the change of a logit by the step, 0 where unknown.
 

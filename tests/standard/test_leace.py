@@ -70,8 +70,8 @@ def test_of_two_steps_the_one_nearest_to_the_matrix_is_folded_first() -> None:
     before = outputs(model)
     first, second = placed(model, "a", 0), placed(model, "b", 50)
     acted = outputs(model)
-    for live in (first, second):
-        assert live.fold(model) is True
+    for live, done in ((first, False), (second, True), (first, True)):
+        assert live.fold(model) is done
         assert float((outputs(model) - acted).abs().max()) < 1e-4
     assert not any(m._forward_pre_hooks for m in model.modules())
     model = family_model("llama")

@@ -4,13 +4,12 @@
     after-norm    in front of the matrices that read a normalised state: W r(x) + b is one matrix again
 
 Erasers of several steps in front of one matrix act in the order in which they came, so the last one is nearest to the
-matrix, and must be folded first. Each module therefore keeps the list of its erasers.
+matrix, and is folded first. Each module therefore keeps the list of its erasers.
 """
 
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,7 +67,7 @@ def sites_of(layers: Iterable[Layer], form: Form) -> list[Site]:
     return [Site(layer, place) for layer in layers for place in PLACES[form]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Held:
     """An eraser in front of a module."""
 
@@ -77,11 +76,6 @@ class Held:
     strength: float
     folds: bool
     """Its step is able and willing to be folded here."""
-    handle: Any = None
-    asked: bool = False
-    """Its step was told to fold, and waits for a later one that is nearer to the matrix."""
-    owner: Any = field(default=None, compare=False)
-    """A weak reference to the erasers of its step."""
 
 
 @dataclass
@@ -130,11 +124,10 @@ class LiveErasure:
             return
         folds = self.folds and self.spared is None and can_fold(model, site, eraser)
         for matrix in site.readers:
-            held = Held(self.step, eraser, self.strength, folds, owner=weakref.ref(self))
+            held = Held(self.step, eraser, self.strength, folds)
             _held(matrix.module).append(held)
             self._modules.append((matrix.module, held))
             self.hooks.on_input(matrix.module, lambda states, h=held: self._erased(states, h.eraser, h.strength))
-            held.handle = self.hooks.handles[-1]
 
     def _erased(self, states: torch.Tensor, eraser: Eraser, strength: float) -> torch.Tensor:
         import torch
@@ -177,47 +170,22 @@ class LiveErasure:
     def fold(self, model: PreTrainedModel) -> bool:
         """Write the erasers into the matrices that read the states; False, and nothing done, where one cannot be.
 
-        With a later step's eraser between this one and a matrix, it is done when that one is folded.
+        With a later step's eraser between this one and a matrix, it cannot be until that one is folded.
         """
-        if not self._foldable():
+        if not self._modules or not all(held.folds and _held(module)[-1] is held for module, held in self._modules):
             return False
         # By eraser and not by module: a library may have put another module in its place, with the same list.
         readers = [m for s in sites_of(layers_of(model), "after-norm") for m in s.readers if hasattr(m.module, HELD)]
         matrices = {id(held): m for m in readers for held in _held(m.module)}
         give_biases(model, [matrices[id(h)].module for _, h in self._modules if h.eraser.mean is not None])
-        self.hooks.handles.clear()  # each hook acts until its eraser is in the matrix
-        for module, held in self._modules:
-            held.asked = True
-            settle(matrices[id(held)])
-            if not _held(module):
-                delattr(module, HELD)
-        self._modules.clear()
+        for _, held in self._modules:
+            matrix = matrices[id(held)]
+            matrix.write(*held.eraser.folded(matrix.weight(), matrix.bias(), held.strength))
+        self.take(model)
+        for matrix in readers:
+            if not _held(matrix.module):
+                delattr(matrix.module, HELD)
         return True
-
-    def _foldable(self, asking: frozenset[int] = frozenset()) -> bool:
-        """Whether all that is nearer to the matrices will be folded, too: in other layers, more may be in its way."""
-        asking |= {id(self)}
-        for module, held in self._modules:
-            waiting = _held(module)
-            for one in waiting[waiting.index(held) :]:
-                owner = one.owner() if one.owner is not None else None
-                if one.asked or id(owner) in asking and one.folds:
-                    continue
-                if not one.folds or owner is None or not owner._foldable(asking):
-                    return False
-        return bool(self._modules)
-
-
-def settle(matrix: Matrix) -> None:
-    """Fold the erasers that were asked to, from the one nearest to the matrix; the others go on acting."""
-    waiting = _held(matrix.module)
-    while waiting and waiting[-1].asked:
-        held = waiting.pop()
-        held.handle.remove()
-        weight, bias = held.eraser.folded(matrix.weight(), matrix.bias(), held.strength)
-        matrix.write(weight, bias)
-    if not waiting:
-        delattr(matrix.module, HELD)
 
 
 def can_fold(model: PreTrainedModel, site: Site, eraser: Eraser) -> bool:
