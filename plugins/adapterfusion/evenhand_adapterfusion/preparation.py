@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from evenhand_adapterfusion.saved_interface import savable_anywhere
 from evenhand_sdk import UsageError
 from evenhand_sdk.request_settings import offer, withdraw
 
@@ -90,7 +91,8 @@ def prepare(model: PreTrainedModel) -> Preparation:
         if model._tied_weights_keys is not None:
             model._tied_weights_keys = list(model._tied_weights_keys)  # the library would extend the list of the class
         try:
-            adapters.init(model, interface=_interface(model))
+            interface = _interface(model)
+            adapters.init(model, interface=None if interface is None else savable_anywhere(interface))
         except (ValueError, TypeError) as error:
             _undo(_differences(seen))
             raise (_quantised(model) or _unknown(model)) from error
