@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.errors import NotPortable
 from evenhand.guard import describe
 from evenhand.kept_tensors import KeptTensors
+from evenhand.live_marks import marks
 from evenhand.proofs import Proof, fold_proof, probe_logits, same_outputs
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Placed:
     """Which of the step's transforms it is."""
     effect: float = 0.0
     """The largest change of a logit on probes that it made when it came; 0 for one that a training makes."""
+    marks: frozenset[Any] = frozenset()
+    """What it has put on the model beside the weights (`live_marks`), where that was looked at."""
 
 
 def fold_each(model: Any, tokenizer: Any, live: list[Placed], record: Record) -> list[str]:
@@ -68,8 +71,10 @@ def fold_each(model: Any, tokenizer: Any, live: list[Placed], record: Record) ->
 def _take_back(model: Any, tokenizer: Any, one: Placed, kept: KeptTensors, before: torch.Tensor) -> None:
     """The model as it was before a fold, with the step live."""
     kept.restore()
+    without = marks(model)
     if one.transform.apply:
         one.transform.apply(model, one.artifact)
+    one.marks = marks(model) - without
     same, size = same_outputs(before, probe_logits(model, tokenizer), model.dtype)
     if not same:
         raise NotPortable(

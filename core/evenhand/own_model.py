@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -12,9 +13,10 @@ from evenhand.errors import PluginFault, UsageError, WrongModelKind
 from evenhand.filling import RULES, attached, fill
 from evenhand.folding import Placed, fold_each
 from evenhand.guard import describe
+from evenhand.live_marks import marks
 from evenhand.own_code import Given, OwnSteps, seeded
 from evenhand.proofs import output_proof, probe_logits
-from evenhand.saved_without import tell_no_more
+from evenhand.saved_without import tell_no_more, tell_of_steps
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 
 # -------------------------------------------------------------------------------------------------- architecture
+_NUMBERS = itertools.count()
+
+
 class Applied:
     """Model transforms that act on a model now; made by `apply`.
 
@@ -38,6 +43,7 @@ class Applied:
         """By step id: what was fitted, or after `finish` what the training left."""
         self._steps = steps
         self._placed: list[Placed] = []
+        self._owner = f"applied {next(_NUMBERS)}"
         self._flags: dict[str, bool] | None = None
         try:
             for step, transform in found:
@@ -51,14 +57,22 @@ class Applied:
             raise
         self.trainable: list[str] | None = [n for n, _ in model.named_parameters() if n in selected] if chosen else None
         """Names of the parameters that a training may move, in the model's order; None when no step chose any."""
+        self._tell_when_saved()
+
+    def _tell_when_saved(self) -> None:
+        """`save_pretrained` says which of them it leaves out."""
+        here = marks(self.model)
+        live = dict.fromkeys(placed.step.id for placed in self._placed if placed.marks & here)
+        tell_of_steps(self.model, self._owner, list(live), self._steps.kind)
 
     def _place(self, step: ResolvedStep, transform: ModelTransform) -> None:
-        before = self._probed_for_fold(transform)
+        before, without = self._probed_for_fold(transform), marks(self.model)
         with seeded(self._steps.seed):
             artifact = (transform.fit(self.model) if transform.fit else None) or Artifact()
             if transform.apply:
                 transform.apply(self.model, artifact)
         placed = Placed(step=step, transform=transform, artifact=artifact, index=len(self._placed))
+        placed.marks = marks(self.model) - without
         self._placed.append(placed)
         if before is not None:
             placed.effect = output_proof(before, probe_logits(self.model, self._steps.tokenizer)).size
@@ -94,9 +108,12 @@ class Applied:
         """After the training: completes what it trained, frees the other parameters, and gives the artifacts."""
         for placed in self._placed:
             if placed.transform.finish:
+                before = marks(self.model)
                 placed.artifact = placed.transform.finish(self.model) or placed.artifact
                 self.artifacts[placed.step.id] = placed.artifact
+                placed.marks |= marks(self.model) - before
         self._unfreeze()
+        self._tell_when_saved()
         return self.artifacts
 
     def fold(self) -> list[str]:
@@ -106,7 +123,11 @@ class Applied:
         hold: it stays live, and a warning says so. Raises NotPortable, with the model as before, where outputs change
         in float32.
         """
-        for sentence in fold_each(self.model, self._steps.tokenizer, self._placed, lambda step, proofs: None):
+        try:
+            told = fold_each(self.model, self._steps.tokenizer, self._placed, lambda step, proofs: None)
+        finally:
+            self._tell_when_saved()
+        for sentence in told:
             warnings.warn(sentence, stacklevel=2)
         return list(dict.fromkeys(placed.step.id for placed in self._placed))
 
@@ -121,6 +142,7 @@ class Applied:
                     "it cannot be taken back: it has no `revert`", where=describe(placed.step, "architecture")
                 )
         self._unfreeze()
+        self._tell_when_saved()
 
     def _unfreeze(self) -> None:
         if self._flags is not None:

@@ -17,6 +17,7 @@ from evenhand.cache import damage
 from evenhand.errors import DigestMismatch, RunNotFound
 from evenhand.model_digests import demand_files
 from evenhand.request_settings import FOLDED, LIVE
+from evenhand.saved_without import tell_of_steps
 
 if TYPE_CHECKING:
     from evenhand.contributions import DecodingRule
@@ -28,6 +29,8 @@ PROVENANCE = "provenance.json"
 """What an export has beside the weights, with the digest of each of its files."""
 COMPLETED = "evenhand_completed"
 """Attribute of a model that plain transformers has loaded: its steps are back in place, or, False, were begun with."""
+RUN = "run"
+"""Who put live steps on a model that is the result of a run."""
 _COMPLETING = threading.Lock()
 _NEEDED = ("kind", "seed", "steps")
 _AGAIN = "copy the folder again, or run the recipe again"
@@ -179,6 +182,7 @@ def restore(loaded: Any, facts: dict[str, Any], folder: Path) -> list[Any]:
             handle.contributions["decoding"] = found
             if entry["decodes"]:
                 rules += found
+    tell_of_steps(loaded.model, RUN, [entry["id"] for entry in facts["steps"] if entry["live"]], facts["kind"])
     return rules
 
 
