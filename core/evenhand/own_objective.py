@@ -25,6 +25,7 @@ from evenhand.foreign_precision import copied
 from evenhand.own_code import Given
 from evenhand.own_terms import fit_for_a_loop, rows_of, terms_of
 from evenhand.pairs import token_bins
+from evenhand.peft_wrapping import unwrapped
 from evenhand.positions import most_tokens
 from evenhand.training_batch import Batch, Outputs
 from evenhand.training_data import Collator, EncodedRow, encode, too_short
@@ -87,8 +88,10 @@ class Objective:
         self._reference = _reference(model, reference, self.kind) if any(n.reference for n in needs) else None
         self._attention = eager_if_needed(model, needs)
         # Our loss is a mean, so that a Trainer must divide it when it accumulates; it asks the model whether to.
-        self._counted = vars(model).get("accepts_loss_kwargs")
-        model.accepts_loss_kwargs = False
+        # Of a model that `peft` has wrapped it asks the one inside.
+        self._asked = unwrapped(model)
+        self._counted = vars(self._asked).get("accepts_loss_kwargs")
+        self._asked.accepts_loss_kwargs = False
         self._device: torch.device | None = None
         self._encoded = 0
         self.notes: list[str] = []
@@ -273,9 +276,9 @@ class Objective:
             self.model.set_attn_implementation(self._attention)
             self._attention = None
         if self._counted is not None:
-            self.model.accepts_loss_kwargs = self._counted
-        elif "accepts_loss_kwargs" in vars(self.model):
-            del self.model.accepts_loss_kwargs
+            self._asked.accepts_loss_kwargs = self._counted
+        elif "accepts_loss_kwargs" in vars(self._asked):
+            del self._asked.accepts_loss_kwargs
         self._reference = None
 
 

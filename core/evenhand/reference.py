@@ -3,7 +3,8 @@
 For a causal model the final hidden states of each row are computed once, when it is first read, and multiplied with a
 frozen copy of the output matrix when a term asks; as many are kept as `MOST` allows, and none where no row is read
 twice. Where logits are no plain product of the two (soft-capping, scaling,
-a masked model's transform head), a frozen copy of the model is run instead.
+a masked model's transform head), a frozen copy of the model is run instead. The copy of a model that `peft` has wrapped
+has its adapters, as they were when it was made.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evenhand.peft_wrapping import unwrapped
 from evenhand.training_batch import Batch, PairBatch, Reference
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class ReferenceModel:
         self.limit, self._held = MOST, 0
         """Bytes of hidden states that may be kept."""
         self.plain: bool | None = None if kind == "causal" else False
-        self._trunk = getattr(model, model.base_model_prefix, None)
+        whole = unwrapped(model)
+        self._trunk = getattr(whole, whole.base_model_prefix, None)
 
     def on(self, batch: Batch) -> Reference:
         """The reference on the text rows of `batch`, computed when asked."""
@@ -103,5 +106,7 @@ class ReferenceModel:
         if self._trunk is None or self.model.get_output_embeddings() is None:
             return False
         whole = self.model(input_ids=ids, attention_mask=mask).logits
-        hidden = self._trunk(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden = getattr(self._trunk(input_ids=ids, attention_mask=mask), "last_hidden_state", None)
+        if hidden is None or hidden.shape[:2] != whole.shape[:2]:
+            return False
         return bool(torch.allclose(whole, self.model.get_output_embeddings()(hidden), atol=1e-3))
