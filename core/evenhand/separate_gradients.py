@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evenhand.processes import averaged
-from evenhand.term_gradients import all_finite, diverged
+from evenhand.term_gradients import all_finite, diverged, gradients
 from evenhand.update_shares import value_and_slopes
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ class SeparateGradients:
         import torch
 
         for name, value in weighted.items():
-            grads: tuple[torch.Tensor | None, ...] = (None,) * len(parameters)
+            grads: Sequence[torch.Tensor | None] = (None,) * len(parameters)
             if value.requires_grad:
-                grads = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+                grads = gradients(value, parameters)
             flat = torch.cat(
                 [
                     (g if g is not None else torch.zeros_like(p)).flatten().float()

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from evenhand.errors import TrainingDiverged
+from evenhand.errors import TrainingDiverged, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -46,12 +46,31 @@ def derivatives(combined: torch.Tensor, weighted: dict[str, torch.Tensor]) -> di
     return found
 
 
-def gradient_norm(value: torch.Tensor, parameters: Sequence[torch.nn.Parameter]) -> float:
-    """Euclidean norm of the gradient of a scalar over all parameters; 0 when it depends on none."""
+def gradients(value: torch.Tensor, parameters: Sequence[torch.nn.Parameter]) -> Sequence[torch.Tensor | None]:
+    """The gradient of a scalar over each parameter, None for those that it does not depend on; the graph stays.
+
+    Raises UsageError where the model computes activations again in a way that allows only the whole loss a gradient.
+    """
     import torch
 
+    try:
+        found: Sequence[torch.Tensor | None] = torch.autograd.grad(
+            value, list(parameters), retain_graph=True, allow_unused=True
+        )
+    except RuntimeError as error:
+        if "use_reentrant" not in str(error):
+            raise
+        raise UsageError(
+            "gradient checkpointing of the reentrant kind lets no single term be differentiated",
+            where="training",
+            do='model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})',
+        ) from error
+    return found
+
+
+def gradient_norm(value: torch.Tensor, parameters: Sequence[torch.nn.Parameter]) -> float:
+    """Euclidean norm of the gradient of a scalar over all parameters; 0 when it depends on none."""
     if not value.requires_grad:
         return 0.0
-    grads = torch.autograd.grad(value, list(parameters), retain_graph=True, allow_unused=True)
-    square = sum(float(g.detach().float().pow(2).sum()) for g in grads if g is not None)
+    square = sum(float(g.detach().float().pow(2).sum()) for g in gradients(value, parameters) if g is not None)
     return math.sqrt(square) if square >= 0 else square

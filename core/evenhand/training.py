@@ -24,7 +24,7 @@ from evenhand.training_attempts import Attempts
 from evenhand.training_checkpoints import demand_fresh, read_terms, write_terms
 from evenhand.training_checks import demand_sound, one_aggregator, one_criterion
 from evenhand.training_log import TrainingLog
-from evenhand.training_model import eager_where_needed, in_float32, moved, selected
+from evenhand.training_model import eager_where_needed, in_float32, moved, recomputed_anew, selected
 from evenhand.training_result import TrainingResult
 from evenhand.training_rows import encoded, in_updates, read_again
 from evenhand.training_terms import Terms
@@ -99,6 +99,7 @@ def train(
         stack.enter_context(in_float32(reference_model.model if reference_model is not None else None))
         stack.enter_context(current_device_kept())
         stack.enter_context(selected(model, trainable))
+        stack.enter_context(recomputed_anew(model))
         forget_orders(model)
         for term in losses:
             if term.on_start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ from evenhand.errors import UsageError
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+CHECKPOINTING = "_gradient_checkpointing_func"
+"""Where transformers keeps how a module's activations are computed again."""
 
 
 def select(model: PreTrainedModel, trainable: Iterable[str] | None) -> dict[str, bool]:
@@ -69,6 +73,29 @@ def eager_where_needed(model: PreTrainedModel, needs: Sequence[Needs]) -> Iterat
     finally:
         if before:
             model.set_attn_implementation(before)
+
+
+@contextlib.contextmanager
+def recomputed_anew(model: PreTrainedModel) -> Iterator[None]:
+    """A block in which activations that gradient checkpointing computes again can be differentiated term by term.
+
+    The reentrant way of `torch.utils.checkpoint`, which transformers 4 takes where none is named, allows no gradient
+    but that of the whole loss. The other way gives the same numbers, and is taken meanwhile.
+    """
+    from torch.utils.checkpoint import checkpoint
+
+    reentrant = []
+    for module in model.modules():
+        how = vars(module).get(CHECKPOINTING)
+        if isinstance(how, functools.partial) and how.func is checkpoint and how.keywords.get("use_reentrant", True):
+            reentrant.append((module, how))
+            options = {**how.keywords, "use_reentrant": False}
+            setattr(module, CHECKPOINTING, functools.partial(checkpoint, *how.args, **options))
+    try:
+        yield
+    finally:
+        for module, how in reentrant:
+            setattr(module, CHECKPOINTING, how)
 
 
 @contextlib.contextmanager
