@@ -226,21 +226,25 @@ def transform_data(
     return rows
 
 
-def require_text(columns: Sequence[str] | None) -> None:
+def require_text(columns: Sequence[str] | None, *, where: str = "") -> None:
     """Raises UsageError unless `text` is among the columns of a data set."""
     if columns is None or "text" not in columns:
         known = f"its columns: {', '.join(columns)}" if columns else ""
         raise UsageError(
-            "the data set has no column 'text'", known=known, do="dataset.rename_column(YOUR_COLUMN, 'text')"
+            "the data set has no column 'text'",
+            where=where,
+            known=known,
+            do="dataset.rename_column(YOUR_COLUMN, 'text')",
         )
 
 
-def require_texts(dataset: Any) -> None:
+def require_texts(dataset: Any, *, where: str = "") -> None:
     """Raises UsageError for a row of a data set whose `text` is none."""
     for number, value in enumerate(dataset["text"], 1):
         if not isinstance(value, str):
             raise UsageError(
                 f"row {number:,} of the data set: {why_no_text(value)}",
+                where=where,
                 do="dataset.filter(lambda row: isinstance(row['text'], str))",
             )
 

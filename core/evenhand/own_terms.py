@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
 from evenhand.errors import UsageError
-from evenhand.own_code import OwnSteps, require_text
+from evenhand.own_code import OwnSteps, require_text, require_texts
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -62,19 +62,20 @@ def _one_of_losses(aggregators: Sequence[Aggregator]) -> Aggregator | None:
     return aggregators[0] if aggregators else None
 
 
-def rows_of(dataset: Dataset | Sequence[str], columns: Sequence[str]) -> Dataset:
+def rows_of(dataset: Dataset | Sequence[str], columns: Sequence[str], *, where: str = "encode") -> Dataset:
     """A data set with column `text`, of a data set or of plain texts. Raises UsageError for a missing column, for one
-    text and for streamed data."""
+    text, for streamed data and for a list of something else than texts."""
     from datasets import Dataset
 
     if not hasattr(dataset, "__len__"):
-        raise UsageError(
-            "streamed data has no length", where="encode", do="Dataset.from_list(list(stream.take(10_000)))"
-        )
+        raise UsageError("streamed data has no length", where=where, do="Dataset.from_list(list(stream.take(10_000)))")
     if isinstance(dataset, str):
-        raise UsageError("this is one text", where="encode", do="give a data set, or a list of texts")
-    rows = dataset if hasattr(dataset, "column_names") else Dataset.from_dict({"text": list(dataset)})
-    require_text(rows.column_names)
+        raise UsageError("this is one text", where=where, do="give a data set, or a list of texts")
+    if not hasattr(dataset, "column_names"):
+        require_texts(texts := {"text": list(dataset)}, where=where)
+        dataset = Dataset.from_dict(texts)
+    rows: Dataset = dataset
+    require_text(rows.column_names, where=where)
     if missing := [c for c in columns if c not in rows.column_names]:
-        raise UsageError(f"a loss term reads the column {missing[0]!r}, the data set has none", where="encode")
+        raise UsageError(f"a loss term reads the column {missing[0]!r}, the data set has none", where=where)
     return rows

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
 from evenhand.errors import NoEffect, UsageError
 from evenhand.own_code import Given, require_text, require_texts
-from evenhand.own_terms import terms_of
+from evenhand.own_terms import rows_of, terms_of
 from evenhand.recipe_model import BUDGET, TrainingSection
 from evenhand.retention_text import retention_text
 from evenhand.wording import validated
@@ -33,7 +33,7 @@ def train(
     resume: bool = False,
     kind: Kind | None = None,
     seed: int = 0,
-    retention: Dataset | None = None,
+    retention: Dataset | Sequence[str] | None = None,
     budget: float = BUDGET,
     **options: Any,
 ) -> TrainingResult:
@@ -41,10 +41,10 @@ def train(
 
     `options` are those of a recipe's `[training]`: `max_steps`, `batch_size`, `learning_rate` and so on. Parameters
     that do not require gradients stay as they are; `applied` is what `apply` gave, for its schedules. `folder` keeps
-    the checkpoints that `resume` goes on from, and a log of the terms. With `retention` (column `text`), perplexity on
-    it stays within `budget` times that of the model as it is now, unless `constraint="none"`; with
-    `constraint="lagrangian"` and no `retention`, on rows that are held out of the training. Raises UsageError,
-    TrainingDiverged, OutOfMemory, NoEffect.
+    the checkpoints that `resume` goes on from, and a log of the terms. With `retention` (a data set
+    with column `text`, or plain texts), perplexity on it stays within `budget` times (at least 1) that of the model as
+    it is now, unless `constraint="none"`; with `constraint="lagrangian"` and no `retention`, on rows that are held out
+    of the training. Raises UsageError, TrainingDiverged, OutOfMemory, NoEffect.
     """
     from evenhand import training
     from evenhand.models import note_moved
@@ -57,6 +57,15 @@ def train(
         raise UsageError("there is nothing to resume from", where="evenhand.train", do="give the folder")
     require_text(getattr(dataset, "column_names", None))
     require_texts(dataset)
+    if not budget >= 1:
+        raise UsageError(
+            f"budget is {budget:g}, and cannot be below 1",
+            where="evenhand.train",
+            known="it is the most that perplexity on the retention text may be, as a multiple of what it is now",
+        )
+    if retention is not None:
+        retention = rows_of(retention, (), where="retention")
+        require_texts(retention, where="retention")
     terms, steps = terms_of(model, tokenizer, list(plugins), kind, seed)
     place = Path(folder) if folder is not None else steps.folder / "training"
     before = tensor_digests(model)

@@ -90,7 +90,7 @@ class DataSection(RecipeSection):
 class TrainingSection(RecipeSection):
     """`[training]`: how a `train` step trains; each may override what it needs."""
 
-    max_steps: Annotated[int, Field(ge=0)] = Field(100, description="Updates.")
+    max_steps: Positive = Field(100, description="Updates.")
     max_tokens: Positive | None = Field(
         None, description="Make as many updates as read about so many tokens, counterfactuals of loss terms included, "
         "instead of max_steps."
