@@ -193,14 +193,27 @@ def test_an_adapter_of_another_base_is_refused_before_anything_is_changed(host: 
     assert list(other.state_dict()) == names
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_saved_adapter_is_one_of_the_library(host: Any, family: str, tmp_path: Any) -> None:
+def vary_norms(*models: Any) -> None:
+    """Give every vector of the models, so also every norm, weights of its own: at ones all norms would be the same."""
+    import torch
+
+    for model in models:
+        noise = torch.Generator().manual_seed(7)
+        for _, p in sorted(model.named_parameters()):
+            if p.ndim == 1:
+                p.data.add_(0.3 * torch.randn(p.shape, generator=noise))
+
+
+@pytest.mark.parametrize("placement", ["pfeiffer", "houlsby", "parallel"])
+@pytest.mark.parametrize("family", [*FAMILIES, "qwen2", "gemma3"])
+def test_the_saved_adapter_is_one_of_the_library(host: Any, family: str, placement: str, tmp_path: Any) -> None:
     """Whoever has `adapters` alone can use it, under a name of their own."""
     import adapters
     import torch
 
     run = host(family)
-    transform = run.step(DebiasingAdapter, "gender")
+    vary_norms(run.model, run.base)
+    transform = run.step(DebiasingAdapter, "gender", placement=placement)
     run.learn()
     transform.save(run.model, tmp_path)
     other = copy.deepcopy(run.base)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_debiasing_adapter import vary_norms
 
 from evenhand_adapterfusion import available, load_adapter
 from evenhand_adapterfusion.adapter_fusion import AdapterFusion
@@ -83,6 +84,54 @@ def test_an_adapter_that_has_no_part_in_any_layer_is_refused(host: Any, tmp_path
         load_adapter(run.model, folder)
     assert str(error.value) == f"{folder}: this adapter has no part in any layer of this model"
     assert state(run.model) == before
+
+
+@pytest.mark.parametrize("kind", ["seq_bn", "double_seq_bn", "par_bn"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gemma3", "gpt2", "bert", "roberta"])
+def test_an_adapter_of_the_library_gives_here_what_it_gives_there(
+    host: Any, family: str, kind: str, tmp_path: Path
+) -> None:
+    """Gemma 3 with seq_bn is the one that could not, and is refused by name."""
+    import adapters
+    import torch
+
+    run = host(family)
+    vary_norms(run.model)
+    before = state(run.model)
+    folder = of_the_library(run.model, tmp_path / "saved", kind)
+    there = copy.deepcopy(run.model)
+    adapters.init(there)
+    there.load_adapter(str(folder), with_head=False, use_safetensors=True, set_active=True)
+    there.eval()
+    if (family, kind) == ("gemma3", "seq_bn"):
+        with pytest.raises(UsageError) as error:
+            load_adapter(run.model, folder)
+        assert str(error.value) == (
+            f"{folder}: this adapter reads what norms of the model made (`original_ln_before`)\n"
+            "  in models of the type 'gemma3_text' the library takes those of the last layer in all layers\n"
+            "  train it with original_ln_before=False, or use the library `adapters` itself"
+        )
+        assert state(run.model) == before
+        return
+    load_adapter(run.model, folder)
+    torch.testing.assert_close(run.logits(), run.logits(there), rtol=0, atol=1e-5)
+    assert not torch.allclose(run.logits(), run.logits(run.base), atol=1e-2)
+
+
+def test_an_adapter_for_gemma_3_from_before_acts_as_it_did(host: Any, tmp_path: Path) -> None:
+    """The toolkit trained such adapters without the norms that its files named."""
+    import torch
+
+    run = host("gemma3")
+    vary_norms(run.model, run.base)
+    transform = run.step(DebiasingAdapter, "gender")
+    run.learn()
+    transform.save(run.model, tmp_path)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["config"]["original_ln_before"] is False
+    load_adapter(run.base, with_settings(tmp_path, original_ln_before=True))
+    for part in run.model.model.layers:  # the feed-forward part's output and the residual stream, as for other models
+        part.output_adapters.adapters["gender"].original_ln_before = True
+    assert torch.equal(run.logits(run.base), run.logits())
 
 
 # ------------------------------------------------------------------------------------------- damaged and unfit

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from evenhand_adapterfusion.base_digest import KEY, base_digest, bases, body_of, demand_base
-from evenhand_adapterfusion.preparation import prepare, prepared, release
+from evenhand_adapterfusion.preparation import prepare, prepared, reads_norms, release
 from evenhand_adapterfusion.saved_files import (
     CONFIG,
     WEIGHTS,
@@ -51,9 +51,15 @@ def adapter_config(placement: Placement, reduction: float, activation: Activatio
 
 
 def add(model: PreTrainedModel, name: str, config: Any, seed: int) -> None:
-    """Add an untrained adapter and switch it on, on top of those that are active."""
+    """Add an untrained adapter and switch it on, on top of those that are active.
+
+    Where the library would put norms of the model before it, it reads what comes into these instead: so it is the same
+    adapter for whoever has the library alone.
+    """
     check_name(model, name)
     record = prepare(model)
+    if reads_norms(model, config):
+        config = config.replace(original_ln_before=False)
     with seeded(seed):
         model.add_adapter(name, config=config)
     settle(model, modules(model, name))
@@ -156,11 +162,13 @@ def load(model: PreTrainedModel, name: str, folder: Path) -> None:
     demand_base(model, facts, f"the adapter {name!r}", folder)
     check_name(model, name)
     with or_undone(lambda: discard(model, name), folder):
-        _build(model, name, facts["name"], folder, stored)
+        _build(model, name, facts, folder, stored)
         say_trained_on(model, name, facts)
 
 
-def _build(model: PreTrainedModel, name: str, saved_as: str, folder: Path, stored: Mapping[str, torch.Tensor]) -> None:
+def _build(
+    model: PreTrainedModel, name: str, facts: Mapping[str, Any], folder: Path, stored: Mapping[str, torch.Tensor]
+) -> None:
     from adapters.loading import AdapterLoader
 
     record, loader = prepare(model), AdapterLoader(model)
@@ -168,11 +176,19 @@ def _build(model: PreTrainedModel, name: str, saved_as: str, folder: Path, store
     with seeded(0):
         model.add_adapter(name, config=config)
     record.before[name] = model.active_adapters
+    if "evenhand" not in facts and reads_norms(model, model.adapters_config.get(name)):  # older ones of ours had none
+        raise UsageError(
+            "this adapter reads what norms of the model made (`original_ln_before`)",
+            where=str(folder),
+            known=f"in models of the type {model.config.model_type!r} the library takes those of the last layer in all "
+            "layers",
+            do="train it with original_ln_before=False, or use the library `adapters` itself",
+        )
     parts = modules(model, name)
     if not parts:
         raise UsageError("this adapter has no part in any layer of this model", where=str(folder))
     settle(model, parts)
-    today = loader.rename_func(saved_as, name)
+    today = loader.rename_func(facts["name"], name)
     renamed = {today(key): tensor for key, tensor in stored.items() if DUPLICATE not in key}
     fill(model, parts, renamed, f"adapters.{name}.", folder)
     freeze(parts)

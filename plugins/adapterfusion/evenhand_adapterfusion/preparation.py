@@ -9,6 +9,7 @@ the model itself, so a deep copy carries its own.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -173,8 +174,20 @@ def _interface(model: PreTrainedModel) -> Any:
     known = get_adapter_interface(model.config.model_type)
     if known is None or "bottleneck" not in known.adapter_methods:
         return None
-    # The library would use the last layer's norms in every layer, and in a deep copy those of the original.
-    return replace(known, adapter_methods=["bottleneck"], layer_ln_1=None, layer_ln_2=None)
+    return replace(known, adapter_methods=["bottleneck"], layer_ln_1=None, layer_ln_2=None)  # see reads_norms
+
+
+def reads_norms(model: PreTrainedModel, config: Mapping[str, Any]) -> bool:
+    """Whether the library would hand an adapter what norms of the model's layers made, as in Gemma 3.
+
+    It takes those of the last layer in all layers, and in a deep copy those of the original: here no adapter has them.
+    """
+    from adapters.wrappers.interfaces import get_adapter_interface
+
+    known = get_adapter_interface(model.config.model_type)
+    if known is None or config["is_parallel"] or not config["original_ln_before"]:
+        return False
+    return bool((config["mh_adapter"] and known.layer_ln_1) or (config["output_adapter"] and known.layer_ln_2))
 
 
 def _unwrap(seen: list[tuple[nn.Module, type, dict[str, dict[Any, Any]]]]) -> None:
