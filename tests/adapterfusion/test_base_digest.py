@@ -89,6 +89,18 @@ def test_parts_of_steps_are_in_no_digest(host: Any) -> None:
     assert base_digest(run.model) == before and before["of"] == "body"
 
 
+def test_an_adapter_of_somebody_else_on_the_model_makes_it_no_other_base(host: Any, tmp_path: Path) -> None:
+    """Also one of another kind, whose matrices lie within the model's own."""
+    import adapters
+
+    run = host("gpt2")
+    folder = trained(run, tmp_path / "adapter")
+    adapters.init(run.base)
+    for name, kind in (("theirs", "seq_bn"), ("low", "lora"), ("inverted", "seq_bn_inv")):
+        run.base.add_adapter(name, config=kind)
+    assert load_adapter(run.base, folder) == "gender"
+
+
 @pytest.mark.parametrize("resumed", [False, True])
 def test_what_changes_the_model_after_the_training_is_told_beside_what_it_was_trained_on(
     host: Any, tmp_path: Path, resumed: bool

@@ -11,6 +11,7 @@ rounded to bfloat16 and one of those rounded to float16; a model in float16 is c
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,9 +28,11 @@ FINAL: Final = "model_digest"
 """In the saved facts, where it is another one: those of the finished model of the run, beside which it was saved."""
 BODY: Final = {"of": "body"}
 """What sets digests of the body apart from the older ones of the whole model."""
-POOLER: Final = "pooler."
-PREFIX: Final = "evenhand_"
-"""How the names of parameters begin that steps add to the model's own modules."""
+ADDED: Final = re.compile(
+    r"^pooler\.|(^|\.)evenhand_[^.]*$"
+    r"|(^|\.)(adapters|adapter_fusion_layer|loras|refts|prefix_tunings|invertible_adapters|shared_parameters)\."
+)
+"""Names in the body that are not its own: a pooler, what steps add to its modules, what the library's adapters are."""
 
 
 def body_of(model: PreTrainedModel) -> Any:
@@ -41,8 +44,7 @@ def body_of(model: PreTrainedModel) -> Any:
 def base_digest(model: PreTrainedModel) -> dict[str, str]:
     """Number format -> digest of all parameters of the body that no step has added; and `of`: "body"."""
     own = _own(body_of(model)).items()
-    kept = {n: p for n, p in own if not n.startswith(POOLER) and not n.rpartition(".")[2].startswith(PREFIX)}
-    return {**BODY, **_digests(kept)}
+    return {**BODY, **_digests({name: p for name, p in own if not ADDED.search(name)})}
 
 
 def bases(model: PreTrainedModel, trained_on: dict[str, str] | None) -> dict[str, dict[str, str]]:
