@@ -11,6 +11,7 @@ from small_host import FAMILIES, Host
 from evenhand_adapterfusion import active, available, fusion_layers, set_active, using
 from evenhand_adapterfusion.adapter_fusion import AdapterFusion, section
 from evenhand_adapterfusion.adapter_sum import AdapterSum
+from evenhand_adapterfusion.base_digest import base_digest
 from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
 from evenhand_adapterfusion.fusion_attention import FusionAttention, fusion_attention
 from evenhand_adapterfusion.task_adapter import TaskAdapter
@@ -47,7 +48,11 @@ def test_training_moves_the_fusion_and_nothing_else(host: Any, family: str, plac
     assert names - moved <= {n for n in names if n.endswith("key.bias")}
     assert moved <= names
     assert set(artifact.tensors) == names
-    assert artifact.meta == {"evenhand": "adapter-fusion", "adapters": NAMES}
+    assert artifact.meta == {
+        "evenhand": "adapter-fusion",
+        "adapters": NAMES,
+        "base_digest": base_digest(run.base),
+    }
     assert not any(p.requires_grad for n, p in run.model.named_parameters() if "adapter" in n)
 
 
