@@ -15,7 +15,9 @@ import evenhand
 from evenhand.contributions import Aggregator, LossTerm, Request
 from evenhand.errors import NoEffect, PluginFault, UsageError, WrongModelKind
 from evenhand.usable import Usable
+from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
 from evenhand_sdk.tiny import tiny_causal, tiny_masked
+from evenhand_standard.architecture.lora import Lora
 from evenhand_standard.architecture.selective_update import SelectiveUpdate
 from evenhand_standard.architecture.weight_interpolation import WeightInterpolation
 from evenhand_standard.benchmarks.pair_gap import PairGap
@@ -113,6 +115,58 @@ def test_a_selection_freezes_the_rest_until_it_is_finished() -> None:
     assert artifacts["selective-update"].meta["moved tensors"] == 1
     assert model.model.norm.weight.unique().tolist() == [1.5]
     assert all(p.requires_grad for p in model.parameters()) and handle.fold() == []
+
+
+def two_lora() -> tuple[Any, list[Any]]:
+    model, tokenizer = map(copy.deepcopy, tiny_causal())
+    handles = []
+    for rank in (1, 2):
+        handles.append(evenhand.apply(model, tokenizer, [Lora(rank=rank)]))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    parameter.add_(0.1)
+        handles[-1].finish()
+    return model, handles
+
+
+def test_what_was_applied_last_is_taken_back_first() -> None:
+    before = {name: tensor.clone() for name, tensor in tiny_causal()[0].state_dict().items()}
+    model, (first, second) = two_lora()
+    both = logits(model)
+    with pytest.raises(UsageError) as caught:
+        first.revert()
+    assert str(caught.value) == (
+        "revert: <lora applied to LlamaForCausalLM> was applied after <lora applied to LlamaForCausalLM>\n"
+        "  what was applied last is taken back first\n  revert that one first"
+    )
+    assert torch.equal(logits(model), both)
+    for handle in (second, first, second, first):
+        handle.revert()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_what_nobody_can_take_back_any_more_is_not_waited_for() -> None:
+    model, (first, second) = two_lora()
+    assert second.fold() == []
+    first.revert()
+    model, handles = two_lora()
+    del handles[1]
+    handles[0].revert()
+
+
+def test_two_selections_are_finished_in_either_order_and_all_is_free_again() -> None:
+    for order in ((0, 1), (1, 0)):
+        model, tokenizer = map(copy.deepcopy, tiny_causal())
+        model.lm_head.weight.requires_grad_(False)
+        handles = [evenhand.apply(model, tokenizer, [DebiasingAdapter(name=name)]) for name in ("a", "b")]
+        handles[order[0]].finish()
+        if order == (0, 1):  # the training of the second is to come
+            assert [n for n, p in model.named_parameters() if p.requires_grad] == handles[1].trainable
+        handles[order[1]].finish()
+        assert [n for n, p in model.named_parameters() if not p.requires_grad] == [
+            n for n, p in model.named_parameters() if p is model.lm_head.weight
+        ]
 
 
 # ----------------------------------------------------------------------------------------------------------- decoding

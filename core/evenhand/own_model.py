@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # -------------------------------------------------------------------------------------------------- architecture
 _NUMBERS = itertools.count()
+_STANDING: weakref.WeakKeyDictionary[PreTrainedModel, weakref.WeakSet[Applied]] = weakref.WeakKeyDictionary()
+"""What `apply` gave for each model, as long as somebody holds it."""
 
 
 class Applied:
@@ -43,7 +46,7 @@ class Applied:
         """By step id: what was fitted, or after `finish` what the training left."""
         self._steps = steps
         self._placed: list[Placed] = []
-        self._owner = f"applied {next(_NUMBERS)}"
+        self._number = next(_NUMBERS)
         self._flags: dict[str, bool] | None = None
         try:
             for step, transform in found:
@@ -58,12 +61,22 @@ class Applied:
         self.trainable: list[str] | None = [n for n, _ in model.named_parameters() if n in selected] if chosen else None
         """Names of the parameters that a training may move, in the model's order; None when no step chose any."""
         self._tell_when_saved()
+        _STANDING.setdefault(model, weakref.WeakSet()).add(self)
+
+    def _later(self) -> list[Applied]:
+        """What was applied to the model after this and has not been taken back, the last one first."""
+        later = [each for each in _STANDING.get(self.model, ()) if each._number > self._number and each._stands]
+        return sorted(later, key=lambda each: -each._number)
+
+    @property
+    def _stands(self) -> bool:
+        return self._flags is not None or any(placed.transform.revert for placed in self._placed)
 
     def _tell_when_saved(self) -> None:
         """`save_pretrained` says which of them it leaves out."""
         here = marks(self.model)
         live = dict.fromkeys(placed.step.id for placed in self._placed if placed.marks & here)
-        tell_of_steps(self.model, self._owner, list(live), self._steps.kind)
+        tell_of_steps(self.model, f"applied {self._number}", list(live), self._steps.kind)
 
     def _place(self, step: ResolvedStep, transform: ModelTransform) -> None:
         before, without = self._probed_for_fold(transform), marks(self.model)
@@ -132,7 +145,17 @@ class Applied:
         return list(dict.fromkeys(placed.step.id for placed in self._placed))
 
     def revert(self) -> None:
-        """Take back what `apply` did, last first, and free all parameters; what a training moved stays moved."""
+        """Take back what `apply` did, last first, and free all parameters; what a training moved stays moved.
+
+        Raises UsageError, and does nothing, where something was applied later that is not taken back yet.
+        """
+        if self._stands and (later := self._later()):
+            raise UsageError(
+                f"{later[0]!r} was applied after {self!r}",
+                where="revert",
+                known="what was applied last is taken back first",
+                do="revert that one first",
+            )
         while self._placed:
             placed = self._placed.pop()
             if placed.transform.revert:
@@ -146,6 +169,11 @@ class Applied:
 
     def _unfreeze(self) -> None:
         if self._flags is not None:
+            waiting = [each for each in self._later() if each._flags is not None]
+            if waiting:  # its training is to come: it frees what was free before either
+                waiting[-1]._flags = {**(waiting[-1]._flags or {}), **self._flags}
+                self._flags = None
+                return
             for name, parameter in self.model.named_parameters():
                 parameter.requires_grad_(self._flags.get(name, parameter.requires_grad))
             self._flags = None
