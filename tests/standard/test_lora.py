@@ -508,3 +508,16 @@ def test_in_a_training_of_your_own(tiny: Any) -> None:
     assert float((outputs(model, tokenizer) - behind).detach().abs().max()) < 1e-4
     assert {name for name, _ in model.named_parameters()} == set(before)
     assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_moved_a_merged_matrix_since_stays_when_lora_is_taken_back(family: str, run_of: Any) -> None:
+    model, before, artifact, _, transform = trained(Lora(), family, run_of)
+    path = next(pairs_of(artifact.tensors))[0]
+    with torch.no_grad():
+        model.get_submodule(path).weight[0].add_(1.0)
+    transform.revert(model)
+    after, moved = weights(model), f"{path}.weight"
+    before[moved][0] += 1.0
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items() if name != moved)
+    torch.testing.assert_close(after[moved], before[moved], atol=1e-6, rtol=0)

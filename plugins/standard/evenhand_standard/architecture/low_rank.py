@@ -60,6 +60,8 @@ class LiveLora:
     _handles: list[Any] = field(default_factory=list)
     _before: dict[str, torch.Tensor] = field(default_factory=dict)
     """The merged matrices as they were, for `take`."""
+    _pairs: dict[str, tuple[torch.Tensor, torch.Tensor, float]] = field(default_factory=dict)
+    """A, B and the share kept, of what was merged into them."""
 
     @property
     def key(self) -> str:
@@ -166,21 +168,32 @@ class LiveLora:
         for path, (first, second) in pairs.items():
             weight = places[path].weight()
             self._before[path] = weight.detach().to("cpu", copy=True)
-            change = self.factor * self.settings.scale * (second.double() @ first.double())
-            wide = self._before[path].double() + (change if keep == 1.0 else largest(change, keep))
-            places[path].write(wide.to(weight))
+            self._pairs[path] = (first, second, keep)
+            places[path].write((self._before[path].double() + self._change(path)).to(weight))
+
+    def _change(self, path: str) -> torch.Tensor:
+        first, second, keep = self._pairs[path]
+        change = self.factor * self.settings.scale * (second.double() @ first.double())
+        return change if keep == 1.0 else largest(change, keep)
 
     def take(self, model: PreTrainedModel) -> None:
-        """The model as it was before, to the bit."""
+        """The model as it was before, to the bit; from a matrix that was changed since, what was merged is taken."""
+        import torch
+
         self.detach(model)
         places = self.places(model) if self._before else {}
         while self._before:
-            path, weight = self._before.popitem()
-            places[path].write(weight.to(places[path].module.weight))
+            path, before = self._before.popitem()
+            weight, change = places[path].weight(), self._change(path)
+            now = weight.detach().to("cpu")
+            untouched = torch.equal(now, (before.double() + change).to(now))
+            places[path].write((before if untouched else now.double() - change).to(weight))
+        self._pairs.clear()
 
     def forget(self) -> None:
         """Keep the merged matrices no longer as they were."""
         self._before.clear()
+        self._pairs.clear()
 
     def places(self, model: PreTrainedModel) -> dict[str, Matrix]:
         """The chosen matrices by the path of their module, from the first layer to the last, each module once."""
