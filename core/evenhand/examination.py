@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from evenhand.control_steps import match_controls
 from evenhand.errors import EvenhandError, RecipeError, RecipeProblem, WrongModelKind
-from evenhand.named_here import known_kind
+from evenhand.named_here import known_kind, known_shape
 from evenhand.plan import Plan, arrange, check_kinds
 from evenhand.recipe_inputs import missing_inputs
 from evenhand.recipe_steps import match_steps
+from evenhand.unfit_steps import unfit
 
 if TYPE_CHECKING:
     from evenhand.discovery import Catalogue
@@ -48,7 +49,8 @@ def examine(recipe: Recipe, catalogue: Catalogue, unread: Collection[str] = ()) 
     # A step whose plugin is not known may well train.
     inputs = missing_inputs(recipe, [*work.steps, *work.benchmarks], trains=work.reads_text or unknown, unread=unread)
     kinds = [] if recipe.model.kind or "model" in unread else _of_wrong_kind(recipe, work)
-    return work, [*problems, *kinds, *inputs]
+    shape = None if "model" in unread else known_shape(recipe.model.name)
+    return work, [*problems, *kinds, *(unfit(work.steps, shape) if shape else ()), *inputs]
 
 
 def _of_wrong_kind(recipe: Recipe, work: Plan) -> list[EvenhandError]:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.cache import storing, write_atomic
-from evenhand.errors import UsageError
+from evenhand.errors import RecipeError, UsageError
 from evenhand.examination import examined
 from evenhand.expectations import demand_reproduced
 from evenhand.failed_run import recorded
 from evenhand.manifest import Manifest
+from evenhand.model_shape import shape_of
 from evenhand.named_models import model_folder
 from evenhand.opposing_steps import opposing
 from evenhand.plan import Plan, check_kinds
@@ -23,6 +24,7 @@ from evenhand.report_reading import raw_run
 from evenhand.run_folders import run_folder, run_name
 from evenhand.stopping import resume_command
 from evenhand.training_log import integrations
+from evenhand.unfit_steps import unfit
 
 if TYPE_CHECKING:
     from evenhand.resolution import ResolvedModel
@@ -107,11 +109,13 @@ def execute(
 
 
 def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel:
-    """The model's folder, when its device is there and all steps work on its kind.
+    """The model's folder, when its device is there and all steps work on its kind and fit its shape.
 
-    Raises what `devices.chosen`, `integrations`, `models.resolve` and `check_kinds` raise.
+    Raises RecipeError for steps that do not fit, and what `devices.chosen`, `integrations`, `models.resolve` and
+    `check_kinds` raise.
     """
     from evenhand import devices, models
+    from evenhand.model_kind import configuration_of
 
     section = recipe.model
     if section.endpoint is not None:
@@ -129,4 +133,7 @@ def _usable_model(recipe: Recipe, work: Plan, *, offline: bool) -> ResolvedModel
         model_folder(name, offline=offline, where=where)
     kind = models.checked_kind(resolved, kind=section.kind, trust_remote_code=section.trust_remote_code)
     check_kinds([*work.steps, *work.benchmarks], kind, resolved.display_name)
+    config = configuration_of(resolved, trust_remote_code=section.trust_remote_code)
+    if problems := unfit(work.steps, shape_of(config.to_dict())):
+        raise RecipeError(problems, where=recipe.origin)
     return resolved

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from evenhand import hub, own_shelf, shelf
+from evenhand.model_shape import ModelShape, shape_of
 from evenhand.resolution import is_path
 from evenhand.shelf import ModelKind
 
@@ -22,6 +23,18 @@ def only_on_hub(name: str) -> bool:
     path = Path(name).expanduser()
     here = shelf.find(name) or own_shelf.find(name) or path.is_file() or (path / "config.json").is_file()
     return not here and not is_path(name) and hub.is_hub_id(name)
+
+
+def known_shape(name: str) -> ModelShape | None:
+    """The shape of a model whose configuration is in a folder here; None where it is not, or cannot be read."""
+    entry = shelf.find(name)
+    own = own_shelf.find(name)
+    folder = shelf.folder_of(entry.weights_sha256, form=entry.form) if entry else own.folder if own else Path(name)
+    try:
+        fields = json.loads((folder.expanduser() / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None  # what is wrong with it is told when it is loaded
+    return shape_of(fields) if isinstance(fields, dict) else None
 
 
 def known_kind(name: str) -> tuple[ModelKind, str] | None:

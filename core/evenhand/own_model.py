@@ -15,9 +15,11 @@ from evenhand.filling import RULES, attached, fill
 from evenhand.folding import Placed, fold_each
 from evenhand.guard import describe
 from evenhand.live_marks import marks
+from evenhand.model_shape import shape_of
 from evenhand.own_code import Given, OwnSteps, seeded
 from evenhand.proofs import output_proof, probe_logits
 from evenhand.saved_without import tell_no_more, tell_of_steps
+from evenhand.unfit_steps import unfit
 
 if TYPE_CHECKING:
     import torch
@@ -189,7 +191,8 @@ def apply(
     """Fit and apply the plugins' model transforms, in order, and freeze what they do not select.
 
     Before a training of your own: `handle = apply(...)`, train, `handle.finish()`, `handle.fold()`. When one fails,
-    those before it are taken back. Raises UsageError for two that one training cannot serve.
+    those before it are taken back. Raises UsageError for two that one training cannot serve, and, before any acts, for
+    one that does not fit the model.
     """
     from evenhand.plan import contested
 
@@ -198,6 +201,8 @@ def apply(
         raise UsageError(
             problems[0].partition(";")[0], where="apply", do="apply one of them, train and finish it, then the other"
         )
+    if problems := unfit([step for step, _ in steps.steps], shape_of(model.config.to_dict())):
+        raise UsageError("; ".join(problems), where="apply")
     return Applied(model, steps, steps.contributions("architecture", model=model))
 
 

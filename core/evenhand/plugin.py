@@ -13,6 +13,7 @@ from evenhand.hookspecs import STAGES
 
 if TYPE_CHECKING:
     from evenhand.mirrors import KnownFile
+    from evenhand.model_shape import ModelShape
 
 Strength = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -139,6 +140,14 @@ class Plugin:
         Axis packs in the options `axes` or `axis` beside `locale` are known to the host, and need not be named.
         """
         return None
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        """Why it cannot work on a model of this shape, behind these active steps: a sentence each, with what to do.
+
+        Asked before the first step of a run begins, and by `toolkit validate` where the model is on this machine: a
+        rank above the width, a value for each layer of another depth. What the shape does not say is no mistake yet.
+        """
+        return ()
 
     def moves(self) -> Mapping[str, str]:
         """What it brings to which end, both in words: `{"the groups that answers name": "nobody"}`.

@@ -44,6 +44,7 @@ from evenhand.errors import DataNotFound, DigestMismatch, EvenhandError, UsageEr
 from evenhand.evaluation_mode import evaluation_mode
 from evenhand.generation import positions_of
 from evenhand.hookspecs import hookimpl
+from evenhand.model_shape import ModelShape
 from evenhand.option_paths import PathOption, beside_recipe
 from evenhand.pairs import (
     aligned_positions,
@@ -75,8 +76,9 @@ __all__ = [
     "API_VERSION", "Aggregator", "Artifact", "Ask", "Axes", "Axis", "AxisName", "Bars", "Batch", "Benchmark",
     "Counterfactual", "Criterion", "DataNotFound", "DataTransform", "DecodingRule", "DigestMismatch", "Edit", "Effect",
     "EvenhandError", "Example", "Fact", "Finding", "Heat", "Intervention", "ItemRecord", "Locale", "LossTerm",
-    "Material", "Metric", "Mitigation", "ModelTransform", "Monitor", "Needs", "Observation", "OptionScore", "Options",
-    "Outputs", "PairBatch", "PairOutputs", "Pairing", "PathOption", "Planted", "PlantedModel", "Plugin", "Request",
+    "Material", "Metric", "Mitigation", "ModelShape", "ModelTransform", "Monitor", "Needs", "Observation",
+    "OptionScore", "Options", "Outputs", "PairBatch", "PairOutputs", "Pairing", "PathOption", "Planted", "PlantedModel",
+    "Plugin", "Request",
     "RequestChange", "Response", "RowAccount", "RunContext", "Sample", "Section", "StepHandle", "Strength",
     "StrengthOptions", "TokenChange", "TrainingSection", "TrainingStart", "UsageError", "WrongModelKind",
     "aligned_positions", "beside_recipe", "comparable_positions", "counterfactuals", "evaluation_mode", "fold",

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from small_host import FAMILIES
 
+from evenhand_adapterfusion.adapter_fusion import AdapterFusion
 from evenhand_adapterfusion.base_digest import base_digest
 from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
 from evenhand_adapterfusion.task_adapter import TaskAdapter
-from evenhand_sdk import Artifact, UsageError
+from evenhand_sdk import Artifact, ModelShape, UsageError
 
 
 @pytest.mark.parametrize("placement", ["pfeiffer", "houlsby", "parallel"])
@@ -477,6 +478,19 @@ def test_a_parallel_adapter_stands_alone(host: Any) -> None:
         '  use placement = "pfeiffer" or "houlsby" for all of them'
     )
     assert torch.equal(run.logits(), one)
+
+
+def test_a_parallel_adapter_beside_another_is_told_before_either_is_made() -> None:
+    shape = ModelShape(model_type="llama")
+    first, parallel = DebiasingAdapter(), DebiasingAdapter(placement="parallel")
+    fusion = AdapterFusion(adapters=["step:a", "step:b"])
+    expected = [
+        "a parallel adapter cannot be active together with another adapter; "
+        'use placement = "pfeiffer" or "houlsby" for all of them'
+    ]
+    assert parallel.unfit(shape, [first]) == first.unfit(shape, [parallel]) == expected
+    assert not parallel.unfit(shape, []) and not first.unfit(shape, [first])
+    assert not parallel.unfit(shape, [first, fusion])
 
 
 def test_an_architecture_that_the_library_does_not_know_is_refused_and_left_as_it_was(host: Any) -> None:

@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from family_models import TYPES, family_model
 from torch.func import functional_call
 
 import evenhand
+from evenhand.model_shape import ModelShape, shape_of
 from evenhand_sdk import Artifact, DigestMismatch, UsageError
 from evenhand_sdk.testing import contributions, place, train
 from evenhand_sdk.tiny import save_tiny, tiny_causal, tiny_masked
 from evenhand_standard.architecture.dropout import Dropout
 from evenhand_standard.architecture.leace import Leace
 from evenhand_standard.architecture.lora import Lora
-from evenhand_standard.architecture.low_rank import LiveLora, LoraSettings, is_lora, largest, pairs_of
+from evenhand_standard.architecture.low_rank import PARTS, LiveLora, LoraSettings, is_lora, largest, misfits, pairs_of
 from evenhand_standard.architecture.movement_pruning import MovementPruning
 from evenhand_standard.architecture.selective_update import SelectiveUpdate
 from evenhand_standard.architecture.task_vector_negation import TaskVectorNegation
@@ -521,3 +523,33 @@ def test_what_moved_a_merged_matrix_since_stays_when_lora_is_taken_back(family: 
     before[moved][0] += 1.0
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items() if name != moved)
     torch.testing.assert_close(after[moved], before[moved], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("targets", [PARTS, ("output",), ("feed-forward",), ("query", "key", "value")], ids=str)
+@pytest.mark.parametrize("model_type", TYPES)
+def test_the_configuration_tells_which_ranks_the_matrices_have_room_for(
+    model_type: str, targets: Any, run_of: Any
+) -> None:
+    """As the matrices themselves do, when they are there."""
+    model = family_model(model_type)
+    shape = shape_of(model.config.to_dict())
+    places = LiveLora("lora", LoraSettings(targets=targets)).places(model)
+    room = min(min(matrix.module.weight.shape) for matrix in places.values())
+    assert misfits(LoraSettings(rank=room, targets=targets), shape) == []
+    [told] = misfits(LoraSettings(rank=room + 1, targets=targets), shape)
+    assert told.startswith(f"the rank {room + 1} is above the width of ")
+    assert told.endswith(f", which is {room}; lower `rank`")
+
+
+def test_parts_in_one_matrix_and_unknown_types_are_told_by_the_configuration_too() -> None:
+    assert Lora(targets=("query",)).unfit(ModelShape(model_type="gpt2"), ()) == [
+        "attn.c_attn keeps query, key and value in one matrix; name all three in `targets`, or none"
+    ]
+    assert Lora(rank=10**6).unfit(ModelShape(model_type="llama"), ()) == []
+    for plugin in (Lora(), Leace(), Dropout(), MovementPruning(), SelectiveUpdate(), TaskVectorNegation()):
+        [told] = plugin.unfit(ModelShape(model_type="opt"), ())
+        assert told.startswith(
+            "nothing is known about the layers of models of type 'opt'; described are llama, mistral"
+        )
+    for plugin in (WeightInterpolation(), SelectiveUpdate(select=("all",)), Dropout(strength=0.0)):
+        assert list(plugin.unfit(ModelShape(model_type="opt"), ())) == []

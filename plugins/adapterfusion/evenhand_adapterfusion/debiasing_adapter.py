@@ -20,7 +20,9 @@ from evenhand_adapterfusion.bottleneck import NAME, Activation, Placement
 from evenhand_sdk import (
     Artifact,
     Mitigation,
+    ModelShape,
     ModelTransform,
+    Plugin,
     RunContext,
     StepHandle,
     StrengthOptions,
@@ -63,6 +65,20 @@ class DebiasingAdapter(Mitigation):
     Options: ClassVar[type[BottleneckOptions]] = DebiasingAdapterOptions
     debiases: ClassVar[bool] = True
     """False for adapters that are fused with debiasing ones."""
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        beside: list[DebiasingAdapter] = []
+        for step in before:
+            if isinstance(step, DebiasingAdapter):
+                beside.append(step)
+            elif hasattr(step.options, "adapters"):
+                beside.clear()  # a fusion or a sum: what it leaves active is known when it has acted
+        if beside and any(step.options.placement == "parallel" for step in (*beside, self)):
+            return [
+                "a parallel adapter cannot be active together with another adapter; "
+                'use placement = "pfeiffer" or "houlsby" for all of them'
+            ]
+        return ()
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:

@@ -28,7 +28,9 @@ from evenhand_sdk import (
     Locale,
     Material,
     Mitigation,
+    ModelShape,
     ModelTransform,
+    Plugin,
     RunContext,
     StrengthOptions,
     UsageError,
@@ -37,6 +39,7 @@ from evenhand_sdk import (
 )
 from evenhand_standard.architecture.erasure_fitting import Share
 from evenhand_standard.architecture.erasure_sites import Site
+from evenhand_standard.architecture.families import undescribed
 from evenhand_standard.architecture.group_pairs import NONE, GroupPair, fitting_pairs, material_of
 from evenhand_standard.architecture.labelled_states import FEWEST, Labelled, stream, tokens_of
 from evenhand_standard.architecture.layer_parts import chosen_layers, layers_of
@@ -82,6 +85,9 @@ class ActivationSteering(Mitigation):
 
     def material(self) -> Material:
         return material_of(self.options.axis, self.options.locale, self.options.pairs)
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        return undescribed(shape)
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:

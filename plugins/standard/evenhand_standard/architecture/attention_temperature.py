@@ -23,14 +23,16 @@ from evenhand_sdk import (
     Artifact,
     Material,
     Mitigation,
+    ModelShape,
     ModelTransform,
+    Plugin,
     RunContext,
     UsageError,
     hookimpl,
     load_axis,
     progress,
 )
-from evenhand_standard.architecture.families import family_of
+from evenhand_standard.architecture.families import family_of, undescribed
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
@@ -71,6 +73,14 @@ class AttentionTemperature(Mitigation):
     def material(self) -> Material | None:
         o = self.options
         return None if o.beta is not None else material_of(o.axis, o.locale, o.pairs)
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        found, beta, depth = undescribed(shape), self.options.beta, shape.layers
+        if isinstance(beta, tuple) and depth is not None and len(beta) != depth:
+            found.append(
+                f"beta has {len(beta)} values, the model has {depth} layers; give one number, or one for each layer"
+            )
+        return found
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:

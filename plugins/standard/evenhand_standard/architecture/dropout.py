@@ -10,12 +10,14 @@ Source: Webster et al. 2020, Measuring and reducing gendered correlations in pre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from evenhand_sdk import Artifact, Mitigation, ModelTransform, RunContext, StrengthOptions, hookimpl
+from evenhand_sdk import Artifact, Mitigation, ModelShape, ModelTransform, Plugin, RunContext, StrengthOptions, hookimpl
+from evenhand_standard.architecture.families import undescribed
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
 from evenhand_standard.architecture.own_parameters import MARK
@@ -49,6 +51,9 @@ class Dropout(Mitigation):
     source = "Webster et al. 2020, Measuring and reducing gendered correlations in pre-trained models"
     shapes_training = True
     Options = DropoutOptions
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        return undescribed(shape) if self.options.strength else ()
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from evenhand_sdk import UsageError
+from evenhand_sdk import ModelShape, UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -192,16 +192,30 @@ FAMILIES: Final = (
 def family_of(model: PreTrainedModel) -> Family:
     """The family that a model belongs to by `config.model_type`; UsageError for one that is not described."""
     name = model.config.model_type
-    for family in FAMILIES:
-        if name in family.model_types:
-            return family
-    known = ", ".join(t for family in FAMILIES for t in family.model_types)
+    if (family := described(name)) is not None:
+        return family
     raise UsageError(
         f"nothing is known about the parameter names of models of type {name!r}",
         where="model families",
-        known=f"described are {known}",
+        known=f"described are {_all_types()}",
         do="add a Family with its patterns to evenhand_standard/architecture/families.py",
     )
+
+
+def described(model_type: str) -> Family | None:
+    """The family of a type; None where it is not described."""
+    return next((family for family in FAMILIES if model_type in family.model_types), None)
+
+
+def undescribed(shape: ModelShape) -> list[str]:
+    """For a step that reads layers: the sentence that nothing is known about those of a model; none where it is."""
+    if described(shape.model_type) is not None:
+        return []
+    return [f"nothing is known about the layers of models of type {shape.model_type!r}; described are {_all_types()}"]
+
+
+def _all_types() -> str:
+    return ", ".join(t for family in FAMILIES for t in family.model_types)
 
 
 def layer_numbers(names: Iterable[str], family: Family) -> dict[str, int]:

@@ -24,12 +24,15 @@ from evenhand_sdk import (
     Artifact,
     Material,
     Mitigation,
+    ModelShape,
     ModelTransform,
+    Plugin,
     RunContext,
     hookimpl,
     load_axis,
     progress,
 )
+from evenhand_standard.architecture.families import undescribed
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.head_gates import LiveGates, shut
 from evenhand_standard.architecture.layer_parts import layers_of
@@ -87,6 +90,9 @@ class HeadPruning(Mitigation):
 
     def material(self) -> Material:
         return material_of(self.options.axis, self.options.locale, self.options.pairs)
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        return undescribed(shape)
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:

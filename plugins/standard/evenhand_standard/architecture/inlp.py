@@ -12,14 +12,15 @@ Source: Ravfogel et al. 2020, Null it out: guarding protected attributes by iter
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from evenhand_sdk import Artifact, Material, Mitigation, ModelTransform, RunContext, hookimpl
+from evenhand_sdk import Artifact, Material, Mitigation, ModelShape, ModelTransform, Plugin, RunContext, hookimpl
 from evenhand_standard.architecture.eraser import Eraser, nullspace_directions, projection
 from evenhand_standard.architecture.erasure_fitting import ErasureOptions, Share, erasing, fitted
+from evenhand_standard.architecture.families import undescribed
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.labelled_states import Positions
 from evenhand_standard.architecture.moments import Moments
@@ -48,6 +49,12 @@ class Inlp(Mitigation):
 
     def material(self) -> Material:
         return material_of(self.options.axis, self.options.locale, self.options.pairs)
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        found, rounds, width = undescribed(shape), self.options.rounds, shape.width
+        if width is not None and rounds > width:
+            found.append(f"{rounds} rounds are more than the width of the states, {width}; take fewer")
+        return found if self.options.strength else ()
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:

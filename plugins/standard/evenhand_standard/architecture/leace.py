@@ -11,14 +11,15 @@ Source: Belrose et al. 2023, LEACE: Perfect linear concept erasure in closed for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from evenhand_sdk import Artifact, Material, Mitigation, ModelTransform, RunContext, hookimpl
+from evenhand_sdk import Artifact, Material, Mitigation, ModelShape, ModelTransform, Plugin, RunContext, hookimpl
 from evenhand_standard.architecture.eraser import leace
 from evenhand_standard.architecture.erasure_fitting import ErasureOptions, erasing, fitted
+from evenhand_standard.architecture.families import undescribed
 from evenhand_standard.architecture.group_pairs import material_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class Leace(Mitigation):
 
     def material(self) -> Material:
         return material_of(self.options.axis, self.options.locale, self.options.pairs)
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        return undescribed(shape)
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:

@@ -11,12 +11,23 @@ Source: Hu et al. 2022, LoRA: low-rank adaptation of large language models.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from evenhand_sdk import Fact, Mitigation, ModelTransform, RunContext, Section, StrengthOptions, hookimpl
-from evenhand_standard.architecture.low_rank import PARTS, LoraSettings, Part
+from evenhand_sdk import (
+    Fact,
+    Mitigation,
+    ModelShape,
+    ModelTransform,
+    Plugin,
+    RunContext,
+    Section,
+    StrengthOptions,
+    hookimpl,
+)
+from evenhand_standard.architecture.low_rank import PARTS, LoraSettings, Part, misfits
 from evenhand_standard.architecture.low_rank_training import through_lora
 from evenhand_standard.architecture.peft_folder import FACTS, FOLDER
 
@@ -47,11 +58,17 @@ class Lora(Mitigation):
     claims = ("low-rank changes",)
     Options = LoraOptions
 
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        return misfits(self._settings, shape)
+
+    @property
+    def _settings(self) -> LoraSettings:
+        o = self.options
+        return LoraSettings(rank=o.rank, alpha=o.alpha, dropout=o.dropout, targets=o.targets, layers=o.layers)
+
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:
-        o = self.options
-        settings = LoraSettings(rank=o.rank, alpha=o.alpha, dropout=o.dropout, targets=o.targets, layers=o.layers)
-        return through_lora(run, settings, o.strength)
+        return through_lora(run, self._settings, self.options.strength)
 
     @hookimpl
     def transparency(self, run: RunContext, model: PreTrainedModel, result: Any) -> Section | None:

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from evenhand_sdk import UsageError
+from evenhand_sdk import ModelShape, UsageError
+from evenhand_standard.architecture.families import Family, described, undescribed
 from evenhand_standard.architecture.layer_parts import Matrix, layers_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,30 @@ class LoraSettings:
     @property
     def scale(self) -> float:
         return self.alpha / self.rank
+
+
+def misfits(settings: LoraSettings, shape: ModelShape) -> list[str]:
+    """Why LoRA of these settings does not fit a model of this shape, a sentence each."""
+    if (family := described(shape.model_type)) is None:
+        return undescribed(shape)
+    together, wanted = {"query", "key", "value"}, set(settings.targets)
+    if family.paths.fused != "no" and together & wanted and together - wanted:
+        return [f"{family.paths.query} keeps query, key and value in one matrix; name all three in `targets`, or none"]
+    inner = {"query": shape.heads, "key": shape.groups, "value": shape.groups, "output": shape.heads}
+    for part in PARTS:
+        if part == "feed-forward":
+            other = shape.feed_forward
+        else:
+            heads, size = inner[part], shape.head_size
+            other = heads * size * (3 if _fused(family, part) else 1) if heads and size else None
+        width = min((side for side in (shape.width, other) if side), default=settings.rank)
+        if part in wanted and settings.rank > width:
+            return [f"the rank {settings.rank} is above the width of {part}, which is {width}; lower `rank`"]
+    return []
+
+
+def _fused(family: Family, part: Part) -> bool:
+    return family.paths.fused != "no" and part in ("query", "key", "value")
 
 
 def is_lora(name: str) -> bool:

@@ -23,7 +23,9 @@ from evenhand_sdk import (
     Locale,
     Material,
     Mitigation,
+    ModelShape,
     ModelTransform,
+    Plugin,
     RunContext,
     StrengthOptions,
     hookimpl,
@@ -32,6 +34,7 @@ from evenhand_sdk import (
 from evenhand_sdk.benchmark_data import builtin_lines
 from evenhand_standard.architecture.erasure_fitting import Share
 from evenhand_standard.architecture.erasure_sites import KEYS, Site
+from evenhand_standard.architecture.families import undescribed
 from evenhand_standard.architecture.group_pairs import fitting_pairs, material_of
 from evenhand_standard.architecture.labelled_states import (
     Labelled,
@@ -84,6 +87,9 @@ class ModelEditing(Mitigation):
 
     def material(self) -> Material:
         return material_of(self.options.axis, self.options.locale, self.options.pairs)
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        return undescribed(shape)
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -24,13 +25,16 @@ from evenhand_sdk import (
     Artifact,
     LossTerm,
     Mitigation,
+    ModelShape,
     ModelTransform,
+    Plugin,
     RunContext,
     StrengthOptions,
     TrainingStart,
     UsageError,
     hookimpl,
 )
+from evenhand_standard.architecture.families import undescribed
 from evenhand_standard.architecture.head_gates import LiveGates, shut
 from evenhand_standard.architecture.layer_parts import Layer, layers_of
 from evenhand_standard.architecture.live_hooks import Hooks
@@ -77,6 +81,9 @@ class MovementPruning(Mitigation):
     claims = ("head scores",)
     controls = ("random-heads",)
     Options = MovementPruningOptions
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        return undescribed(shape) if self.options.strength else ()
 
     @hookimpl
     def objective(self, run: RunContext, model: PreTrainedModel) -> LossTerm | None:

@@ -27,7 +27,9 @@ from evenhand_sdk import (
     Fact,
     Locale,
     Mitigation,
+    ModelShape,
     ModelTransform,
+    Plugin,
     RunContext,
     Section,
     StrengthOptions,
@@ -36,8 +38,9 @@ from evenhand_sdk import (
     load_axis,
 )
 from evenhand_sdk.storage import digest_of
+from evenhand_standard.architecture.families import described, undescribed
 from evenhand_standard.architecture.gradient_choice import SHOWN, Chosen, choose, read, write
-from evenhand_standard.architecture.low_rank import LoraSettings
+from evenhand_standard.architecture.low_rank import LoraSettings, misfits
 from evenhand_standard.architecture.low_rank_training import through_lora
 from evenhand_standard.architecture.tensor_sets import TensorSet, selected, size
 
@@ -108,6 +111,16 @@ class SelectiveUpdate(Mitigation):
     shapes_training = True
     claims = ("weights",)
     Options = SelectiveUpdateOptions
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        select = self.options.select
+        found = misfits(LoraSettings(), shape) if "lora" in select else []
+        family = described(shape.model_type)
+        if family is None and "all" not in select:
+            return found or undescribed(shape)
+        if family is not None and "position-embeddings" in select and family.position_embeddings is None:
+            found.append(f"a model of type {shape.model_type!r} has no learned positions; leave them out of select")
+        return found
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:

@@ -10,7 +10,7 @@ Source: Liang et al. 2020, Towards debiasing sentence representations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -21,7 +21,9 @@ from evenhand_sdk import (
     Locale,
     Material,
     Mitigation,
+    ModelShape,
     ModelTransform,
+    Plugin,
     RunContext,
     StrengthOptions,
     hookimpl,
@@ -29,6 +31,7 @@ from evenhand_sdk import (
 )
 from evenhand_standard.architecture.eraser import Eraser, principal_directions, projection
 from evenhand_standard.architecture.erasure_sites import LiveErasure, Site
+from evenhand_standard.architecture.families import undescribed
 from evenhand_standard.architecture.group_pairs import fitting_pairs, material_of
 from evenhand_standard.architecture.labelled_states import Labelled, demand_enough, labelled, pooled, stream
 from evenhand_standard.architecture.layer_parts import chosen_layers, layers_of
@@ -63,6 +66,12 @@ class SentenceDebias(Mitigation):
 
     def material(self) -> Material:
         return material_of(self.options.axis, self.options.locale, self.options.pairs)
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        found, components, width = undescribed(shape), self.options.components, shape.width
+        if width is not None and components > width:
+            found.append(f"{components} components are more than the width of the states, {width}; take fewer")
+        return found if self.options.strength else ()
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:

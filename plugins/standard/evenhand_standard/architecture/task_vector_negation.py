@@ -23,15 +23,18 @@ from evenhand_sdk import (
     Locale,
     Material,
     Mitigation,
+    ModelShape,
     ModelTransform,
+    Plugin,
     RunContext,
     UsageError,
     hookimpl,
     load_axis,
 )
 from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_one
+from evenhand_standard.architecture.families import undescribed
 from evenhand_standard.architecture.group_pairs import NONE, fitting_pairs
-from evenhand_standard.architecture.low_rank import LoraSettings
+from evenhand_standard.architecture.low_rank import LoraSettings, misfits
 from evenhand_standard.architecture.low_rank_training import through_lora
 from evenhand_standard.architecture.own_parameters import own_parameters
 from evenhand_standard.architecture.tensor_sets import selected
@@ -78,6 +81,9 @@ class TaskVectorNegation(Mitigation):
         if o.text == "recipe":
             return None
         return Material(texts={"stereotyped sentences it learns from": stereotyped(o.axis, o.locale)})
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        return misfits(LoraSettings(), shape) if self.options.through == "lora" else undescribed(shape)
 
     @hookimpl
     def data(self, run: RunContext, split: str, model: PreTrainedModel) -> DataTransform | None:
