@@ -6,13 +6,19 @@ import math
 from typing import Any
 
 import pytest
+import torch
 from datasets import Dataset
 
 import evenhand
-from evenhand.errors import UsageError
-from evenhand_sdk.tiny import tiny_causal
+from evenhand.contributions import LossTerm
+from evenhand.errors import NoEffect, OutOfMemory, UsageError, WrongModelKind
+from evenhand_sdk.tiny import tiny_causal, tiny_masked
+from evenhand_standard.objective.pair_contrast import PairContrast
+from evenhand_standard.objective.pair_parity import PairParity
+from evenhand_standard.objective.pcgrad import PCGrad
+from evenhand_standard.objective.smooth_tchebycheff import SmoothTchebycheff
 
-TEXTS = ["The nurse said that she would come back.", "Rain fell on the town all morning long."] * 8
+TEXTS = ["The nurse said that she would come back.", "He kept the dog.", "Rain fell on the town all morning long."] * 6
 ROWS = Dataset.from_dict({"text": TEXTS})
 
 
@@ -64,3 +70,43 @@ def test_retention_text_may_be_a_list_and_is_what_a_data_set_of_it_is() -> None:
     listed = go(retention=TEXTS, budget=1.5, evaluate_every=1)
     given = go(retention=ROWS, budget=1.5, evaluate_every=1)
     assert listed.watch is not None and listed.watch == given.watch
+
+
+def test_a_model_of_which_nothing_may_move() -> None:
+    model, tokenizer = tiny_causal()
+    model.requires_grad_(False)
+    with pytest.raises(UsageError) as caught:
+        evenhand.train(model, tokenizer, ROWS, max_steps=2)
+    assert str(caught.value) == (
+        "Training: no parameter of the model may move\n"
+        "  none of them requires a gradient\n"
+        "  model.requires_grad_(True), or that of the parameters that are to move alone"
+    )
+
+
+# ------------------------------------------------------------------------------------------------ nothing to combine
+@pytest.mark.parametrize("aggregator, name", [(PCGrad, "pcgrad"), (SmoothTchebycheff, "smooth-tchebycheff")])
+def test_an_aggregator_of_one_term_is_refused_before_anything_moves(aggregator: Any, name: str) -> None:
+    model, tokenizer = tiny_causal()
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    with pytest.raises(NoEffect) as caught:
+        evenhand.train(model, tokenizer, ROWS, [aggregator(), PairParity(weight=0.0, retention=0.0)], max_steps=2)
+    assert str(caught.value) == (
+        f"evenhand.train: the aggregator changed nothing: {name}: there is nothing to combine, the training has one "
+        "loss term, language modelling\n"
+        "  nothing was trained\n"
+        "  give terms that it can combine, or leave it out"
+    )
+    assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
+
+
+def test_an_aggregator_that_met_no_second_gradient_is_told_afterwards() -> None:
+    still = LossTerm(name="still", fn=lambda batch, outputs: outputs.loss * 0 + 1, anchor=True)
+    with pytest.raises(NoEffect) as caught:
+        go([PCGrad(), still])
+    assert str(caught.value) == (
+        "evenhand.train: the aggregator changed nothing: pcgrad: there is nothing to combine: no two loss terms had a "
+        "gradient in one step\n"
+        "  the model has learned from the plain sum\n"
+        "  give terms that it can combine, or leave it out"
+    )
