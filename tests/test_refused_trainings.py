@@ -110,3 +110,27 @@ def test_an_aggregator_that_met_no_second_gradient_is_told_afterwards() -> None:
         "  the model has learned from the plain sum\n"
         "  give terms that it can combine, or leave it out"
     )
+
+
+# ---------------------------------------------------------------------------------------------------- too few rows
+def test_a_contrast_of_rows_wants_two_of_them_in_a_micro_batch() -> None:
+    with pytest.raises(UsageError) as caught:
+        go([PairContrast()], batch_size=1)
+    assert str(caught.value) == (
+        "Training: the loss term 'pair contrast' compares rows of one micro-batch, which needs 2 of them\n"
+        "  training.batch_size is 1\n"
+        "  set training.batch_size to 2 or more"
+    )
+    assert go([PairContrast(weight=0.0)], batch_size=1).steps == 2
+
+
+def test_where_memory_runs_out_no_contrast_is_left_without_a_second_row() -> None:
+    def hungry(batch: Any, outputs: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("out of memory")
+
+    with pytest.raises(OutOfMemory) as caught:
+        go([PairContrast(), LossTerm(name="hungry", fn=hungry)])
+    assert str(caught.value) == (
+        "Training: 2 rows at a time do not fit into memory, and the loss term 'pair contrast' compares 2\n"
+        "  lower training.max_length"
+    )

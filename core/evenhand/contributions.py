@@ -126,6 +126,8 @@ class Needs:
     """`outputs.hidden_states`: a tuple of [B, T, H], embeddings first."""
     attentions: bool = False
     """`outputs.attentions`: a tuple of [B, heads, T, T]; makes the host choose eager attention."""
+    rows: int = 1
+    """So many rows a micro-batch must have for the term to find something to compare; smaller ones are refused."""
     weights: bool = False
     """The parameters of the model itself, by `outputs.model` or held since the start. Refused where they are split
     between processes: none has them whole there."""

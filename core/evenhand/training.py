@@ -22,7 +22,7 @@ from evenhand.split_parameters import demand_whole
 from evenhand.training_arguments import current_device_kept
 from evenhand.training_attempts import Attempts
 from evenhand.training_checkpoints import demand_fresh, read_terms, write_terms
-from evenhand.training_checks import demand_sound, one_aggregator, one_criterion
+from evenhand.training_checks import demand_movable, demand_rows, demand_sound, one_aggregator, one_criterion
 from evenhand.training_log import TrainingLog
 from evenhand.training_model import eager_where_needed, in_float32, moved, recomputed_anew, selected
 from evenhand.training_result import TrainingResult
@@ -68,13 +68,14 @@ def train(
 
     Raises `TrainingDiverged` when a term is not finite, `OutOfMemory` when not even one row fits, `NoEffect` for a
     term on pairs where there are none and when no parameter moved, `UsageError` for a folder that has checkpoints of
-    another training.
+    another training, where no parameter may move, and for micro-batches in which a term has nothing to compare.
     """
     aggregator, criterion = one_aggregator(terms), one_criterion(terms)
     losses = [t for t in terms if isinstance(t, LossTerm)]
     needs = [t.needs for t in losses]
     demand_whole(model, where=title)
     demand_sound(losses, data, model, settings.language_modelling, where=title)
+    demand_rows(losses, settings.batch_size, where=title)
     if not resume:
         demand_fresh(folder, where=title)
     events: list[str] = []
@@ -99,6 +100,7 @@ def train(
         stack.enter_context(in_float32(reference_model.model if reference_model is not None else None))
         stack.enter_context(current_device_kept())
         stack.enter_context(selected(model, trainable))
+        demand_movable(model, where=title)
         stack.enter_context(recomputed_anew(model))
         forget_orders(model)
         for term in losses:

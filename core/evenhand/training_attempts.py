@@ -17,6 +17,7 @@ from evenhand.processes import sharding
 from evenhand.split_parameters import Form
 from evenhand.training_arguments import arguments_of
 from evenhand.training_checkpoints import go, last_checkpoint
+from evenhand.training_checks import rows_at_once
 from evenhand.training_data import Collator
 from evenhand.training_facts import facts_of
 from evenhand.training_log import TrainingLog, integrations
@@ -105,8 +106,8 @@ class Attempts:
                     trainer.close()
 
     def _cut(self, error: BaseException) -> None:
-        """Take a smaller micro-batch, after memory ran out. Raises OutOfMemory for a single row, and where parameters
-        are split: the other processes wait for this one."""
+        """Take a smaller micro-batch, after memory ran out. Raises OutOfMemory for a single row, for fewer than a
+        term compares, and where parameters are split: the other processes wait for this one."""
         if by := sharding():
             raise OutOfMemory(
                 f"{self.batch} rows at a time do not fit into memory, and under {by} no smaller micro-batch is tried",
@@ -117,7 +118,15 @@ class Attempts:
             raise OutOfMemory(
                 "one row at a time does not fit into memory", where=self.title, do="lower training.max_length"
             ) from error
-        fitting, self.accumulation = smaller(self.batch, self.batch * self.accumulation)
+        fitting, accumulation = smaller(self.batch, self.batch * self.accumulation)
+        least, name = rows_at_once(self.losses)
+        if fitting < least:
+            raise OutOfMemory(
+                f"{self.batch} rows at a time do not fit into memory, and the loss term {name!r} compares {least}",
+                where=self.title,
+                do="lower training.max_length",
+            ) from error
+        self.accumulation = accumulation
         word = "halved" if fitting * 2 == self.batch else "cut"
         self.batch = fitting
         if self.reference is not None:

@@ -97,6 +97,34 @@ def demand_pairs(
     return list(told.values())
 
 
+def demand_movable(model: PreTrainedModel, *, where: str) -> None:
+    """Raises UsageError where no parameter of the model requires a gradient."""
+    if not any(p.requires_grad for p in model.parameters()):
+        raise UsageError(
+            "no parameter of the model may move",
+            where=where,
+            known="none of them requires a gradient",
+            do="model.requires_grad_(True), or that of the parameters that are to move alone",
+        )
+
+
+def rows_at_once(terms: Sequence[LossTerm]) -> tuple[int, str]:
+    """How many rows a micro-batch must have for each term to have something to compare, and whose need that is."""
+    return max(((t.needs.rows, t.name) for t in terms if t.weight), default=(1, ""))
+
+
+def demand_rows(terms: Sequence[LossTerm], batch_size: int, *, where: str) -> None:
+    """Raises UsageError for micro-batches in which a term finds nothing to compare."""
+    least, name = rows_at_once(terms)
+    if batch_size < least:
+        raise UsageError(
+            f"the loss term {name!r} compares rows of one micro-batch, which needs {least} of them",
+            where=where,
+            known=f"training.batch_size is {batch_size}",
+            do=f"set training.batch_size to {least} or more",
+        )
+
+
 def _demand_own(terms: Sequence[LossTerm], model: PreTrainedModel, where: str) -> None:
     """A term's own parameters are moved by its own optimiser alone."""
     owners = {id(p): f"the model, as {name!r}" for name, p in model.named_parameters()}

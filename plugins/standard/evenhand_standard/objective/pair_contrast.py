@@ -56,7 +56,7 @@ class PairContrast(Mitigation):
 
         def term(pairing: Pairing, name: str) -> LossTerm:
             fn = contrast(pairing.key, o.temperature, o.alignment)
-            needs = Needs(hidden_states=True, counterfactual=pairing)
+            needs = Needs(hidden_states=True, counterfactual=pairing, rows=2)
             return LossTerm(name=name, fn=fn, count=told_apart(pairing.key), weight=o.strength * o.weight, needs=needs)
 
         return terms_on_pairs(run, model, o, term, "pair contrast")
