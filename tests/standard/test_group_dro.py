@@ -25,6 +25,11 @@ def test_weights_against_values_worked_by_hand() -> None:
     assert found == pytest.approx({g: x / whole for g, x in grown.items()})
 
 
+def test_a_large_eta_leaves_the_worst_group_alone_and_overflows_nowhere() -> None:
+    assert updated({"a": 0.5, "b": 0.5}, {"a": 8.0, "b": 9.0}, 1000.0) == {"a": 0.0, "b": 1.0}
+    assert updated({"a": 0.0, "b": 1.0}, {"a": 9.0, "b": 8.0}, 1000.0) == {"a": 0.0, "b": 1.0}
+
+
 @given(st.lists(st.tuples(st.floats(0.0, 20.0), st.floats(0.0, 20.0)), max_size=30), st.floats(0.0, 0.5))
 def test_weights_stay_a_distribution_and_the_worse_group_gains(losses: list[tuple[float, float]], eta: float) -> None:
     weights = {"a": 0.5, "b": 0.5}

@@ -137,7 +137,9 @@ class RobustLoss:
 
 def updated(weights: dict[str, float], losses: dict[str, float], eta: float) -> dict[str, float]:
     """q_g exp(eta L_g), normalised; a group without a loss counts as one of loss 0, as in the paper's code."""
-    grown = {group: q * math.exp(eta * losses.get(group, 0.0)) for group, q in weights.items()}
+    moved = {group: eta * losses.get(group, 0.0) for group in weights}
+    most = max(moved[group] for group, q in weights.items() if q)  # a common factor, so that no power is too large
+    grown = {group: q * math.exp(moved[group] - most) if q else 0.0 for group, q in weights.items()}
     whole = sum(grown.values())
     return {group: q / whole for group, q in grown.items()}
 
