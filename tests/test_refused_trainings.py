@@ -134,3 +134,28 @@ def test_where_memory_runs_out_no_contrast_is_left_without_a_second_row() -> Non
         "Training: 2 rows at a time do not fit into memory, and the loss term 'pair contrast' compares 2\n"
         "  lower training.max_length"
     )
+
+
+# --------------------------------------------------------------------------------------------- terms of one's own
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        (lambda batch, outputs: outputs.logits.mean((1, 2)), "a tensor of shape (4,)"),
+        (lambda batch, outputs: 1.0, "float"),
+        (lambda batch, outputs: None, "NoneType"),
+    ],
+)
+def test_a_term_that_gives_no_single_number_is_named(value: Any, shown: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        go([LossTerm(name="mine", fn=value)])
+    assert str(caught.value) == (
+        f"training: the loss term 'mine' gives {shown} where one number is due\n"
+        "  a number is a tensor of shape ()\n"
+        "  give the mean, such as value.mean()"
+    )
+
+
+def test_an_error_inside_of_a_term_keeps_its_kind_and_says_whose_it_is() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        go([LossTerm(name="mine", fn=lambda batch, outputs: 1 / 0)])
+    assert caught.value.__notes__ == ["in the loss term 'mine'"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Kind, LossTerm
-from evenhand.errors import TrainingDiverged, UsageError
+from evenhand.errors import EvenhandError, TrainingDiverged, UsageError
 from evenhand.processes import averaged, count, sharding
 from evenhand.term_gradients import derivatives, diverged, diverged_gradient, gradient_norm
 from evenhand.term_state import TermState
@@ -114,7 +114,7 @@ class Terms:
             shared = bool(state.term.key)
             key = (shared, state.term.key if shared else state.term.name)
             if key not in known:
-                known[key] = state.term.fn(batch, outputs)
+                known[key] = _value(state.term, batch, outputs)
             yield state, known[key]
 
     def combine(self, weighted: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -238,6 +238,28 @@ class Terms:
         aggregator of losses weighs the terms anew, each has its largest share of the update's gradient besides.
         """
         return {state.term.name: state.facts() for state in self.states}
+
+
+def _value(term: LossTerm, batch: Batch, outputs: Outputs) -> torch.Tensor:
+    """What a term gives on a batch []; what goes wrong in it says whose it is. Raises UsageError for no single number."""
+    import torch
+
+    try:
+        value = term.fn(batch, outputs)
+    except EvenhandError:
+        raise
+    except Exception as error:
+        error.add_note(f"in the loss term {term.name!r}")
+        raise
+    if isinstance(value, torch.Tensor) and value.ndim == 0:
+        return value
+    shown = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+    raise UsageError(
+        f"the loss term {term.name!r} gives {shown} where one number is due",
+        where="training",
+        known="a number is a tensor of shape ()",
+        do="give the mean, such as value.mean()",
+    )
 
 
 def _normalise(states: Sequence[TermState], chosen: bool | Collection[str]) -> None:
