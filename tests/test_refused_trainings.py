@@ -159,3 +159,21 @@ def test_an_error_inside_of_a_term_keeps_its_kind_and_says_whose_it_is() -> None
     with pytest.raises(ZeroDivisionError) as caught:
         go([LossTerm(name="mine", fn=lambda batch, outputs: 1 / 0)])
     assert caught.value.__notes__ == ["in the loss term 'mine'"]
+
+
+# ------------------------------------------------------------------------------------------------ another kind of model
+@pytest.mark.parametrize("make, named", [(tiny_causal, "Llama"), (tiny_masked, "Bert")])
+def test_a_classifier_that_was_made_in_memory_is_no_language_model(make: Any, named: str) -> None:
+    import transformers
+
+    model, tokenizer = make()
+    model.config.architectures = None
+    classifier = getattr(transformers, f"{named}ForSequenceClassification")(model.config)
+    with pytest.raises(WrongModelKind) as caught:
+        evenhand.train(classifier, tokenizer, ROWS, max_steps=1)
+    assert str(caught.value) == (
+        f"{named}ForSequenceClassification: this is neither a causal nor a masked language model\n"
+        f"  its class is {named}ForSequenceClassification\n"
+        "  name a model whose class ends in ForCausalLM or ForMaskedLM"
+    )
+    assert evenhand.train(model, tokenizer, ROWS, max_steps=1, batch_size=2, learning_rate=1e-3).steps == 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.folder_names import any_folder_name
+from evenhand.peft_wrapping import unwrapped
 from evenhand.quantised import demand_unquantised
 from evenhand.resolution import ResolvedModel
 from evenhand.shelf import ModelKind
@@ -43,11 +44,23 @@ def demanded_kind(kind: ModelKind | None, config: PretrainedConfig, where: str) 
     return found
 
 
-def kind_of(config: PretrainedConfig, *, where: str = "model") -> ModelKind:
+def kind_of_model(model: Any) -> ModelKind:
+    """The kind of a model in memory, as `kind_of` finds it.
+
+    Where the configuration names no architecture, as that of a model that was made from one, its own class of
+    transformers stands for it.
+    """
+    own = type(unwrapped(model))
+    made = own.__name__ if own.__module__.startswith("transformers.models.") else ""
+    return kind_of(model.config, where=type(model).__name__, made=made)
+
+
+def kind_of(config: PretrainedConfig, *, where: str = "model", made: str = "") -> ModelKind:
     """Whether a configuration describes a causal or a masked language model.
 
-    The architecture that it names decides; a bare body (`BertModel`) or none is judged by the family. Raises
-    WrongModelKind for classifiers, encoder-decoders and other models without such a head.
+    The architecture that it names decides, else `made`, the class of what was made of it; a bare body (`BertModel`) or
+    none is judged by the family. Raises WrongModelKind for classifiers, encoder-decoders and other models without such
+    a head.
     """
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -56,7 +69,7 @@ def kind_of(config: PretrainedConfig, *, where: str = "model") -> ModelKind:
 
     families = {"causal": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, "masked": MODEL_FOR_MASKED_LM_MAPPING_NAMES}
     classes = {kind: set(_flat(mapping.values())) for kind, mapping in families.items()}
-    names = list(config.architectures or ())
+    names = list(config.architectures or ([made] if made else []))
     for name in names:
         if name in classes["masked"] or name.endswith("ForMaskedLM"):
             return "masked"
@@ -71,7 +84,9 @@ def kind_of(config: PretrainedConfig, *, where: str = "model") -> ModelKind:
     raise WrongModelKind(
         "this is neither a causal nor a masked language model",
         where=where,
-        known=f"its configuration names {_architectures(config)}",
+        known=f"its class is {made}"
+        if made and not config.architectures
+        else f"its configuration names {_architectures(config)}",
         do="name a model whose class ends in ForCausalLM or ForMaskedLM",
     )
 

@@ -93,7 +93,7 @@ class OwnSteps:
         kind: Kind | None = None,
         seed: int = 0,
     ) -> None:
-        from evenhand.model_kind import kind_of
+        from evenhand.model_kind import kind_of_model
         from evenhand.remote import RemoteModel
 
         if not isinstance(model, RemoteModel):
@@ -101,7 +101,7 @@ class OwnSteps:
         if isinstance(plugins, str | tuple | Plugin | type):
             raise UsageError("plugins come in a list", do="write [...] around it")
         self.model, self.tokenizer, self.seed = model, tokenizer, seed
-        self.kind: Kind = kind or kind_of(model.config, where=type(model).__name__)
+        self.kind: Kind = kind or kind_of_model(model)
         self.steps = configured(plugins)
         for step, plugin in self.steps:
             if self.kind not in plugin.kinds:
