@@ -241,7 +241,7 @@ class Terms:
 
 
 def _value(term: LossTerm, batch: Batch, outputs: Outputs) -> torch.Tensor:
-    """What a term gives on a batch []; what goes wrong in it says whose it is. Raises UsageError for no single number."""
+    """What a term gives on a batch []; an error inside of it says whose it is. Raises UsageError for anything else."""
     import torch
 
     try:
