@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
+    from evenhand.own_code import OwnSteps
     from evenhand.own_model import Applied
     from evenhand.training_result import TrainingResult
 
@@ -91,11 +92,21 @@ def train(
         retention=held,
         budget=budget,
         resume=resume,
+        facts=_options(steps),
     )
     note_moved(model, [name for name, digest in tensor_digests(model).items() if digest != before[name]])
     _demand_effects([term for term in terms if isinstance(term, LossTerm)], result)
     _demand_acts(aggregators, combined, known="the model has learned from the plain sum")
     return result
+
+
+def _options(steps: OwnSteps) -> dict[str, Any]:
+    """Each option of the plugins, as a training that goes on from here is told of where it is another then."""
+    return {
+        f"the option {name!r} of {step.id!r}": value
+        for step, plugin in steps.steps
+        for name, value in plugin.options.model_dump(mode="json").items()
+    }
 
 
 def _demand_acts(aggregators: Sequence[Aggregator], terms: Sequence[str], *, known: str) -> None:

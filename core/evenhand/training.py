@@ -9,8 +9,9 @@ accumulated instead.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm, ModelTransform, TrainingStart
@@ -55,6 +56,7 @@ def train(
     budget: float | None = None,
     idle: Collection[str] = (),
     resume: bool = False,
+    facts: Mapping[str, Any] = MappingProxyType({}),
     title: str = "Training",
     log: Path | None = None,
     on_event: Callable[[str], None] = lambda text: None,
@@ -63,8 +65,9 @@ def train(
 
     `trainable` names the parameters that may move (None: all). `folder` keeps the checkpoints, and `log` the values of
     the terms (None: log.jsonl in the folder). With `retention`, rows that are not trained on, their perplexity is held
-    to `budget` times that of the untouched model. Terms named in `idle` may find no pairs. Weights of a format shorter
-    than float32 are trained in float32 and rounded at the end.
+    to `budget` times that of the untouched model. Terms named in `idle` may find no pairs. `facts` are plain values
+    by name that a checkpoint keeps; where one is another when the training goes on, that is told. Weights of a
+    format shorter than float32 are trained in float32 and rounded at the end.
 
     Raises `TrainingDiverged` when a term is not finite, `OutOfMemory` when not even one row fits, `NoEffect` for a
     term on pairs where there are none and when no parameter moved, `UsageError` for a folder that has checkpoints of
@@ -117,7 +120,7 @@ def train(
         attempts = Attempts(
             model=model, tokenizer=tokenizer, rows=rows, bins=bins, losses=losses, aggregator=aggregator,
             reference=reference_model, watch=watch, kind=kind, settings=settings, folder=folder, seed=seed,
-            transforms=transforms, title=title, lines=lines, tell=tell,
+            transforms=transforms, facts=facts, title=title, lines=lines, tell=tell,
         )  # fmt: skip
         attempts.begin(reference_model.model if reference_model is not None else model)
         trainer, run = attempts.train(before, resume)

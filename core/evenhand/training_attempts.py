@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,8 @@ class Attempts:
     folder: Path
     seed: int
     transforms: Sequence[ModelTransform]
+    facts: Mapping[str, Any]
+    """What a checkpoint keeps besides, by name, to tell where it is another later."""
     title: str
     lines: TrainingLog | None
     tell: Callable[[str], None]
@@ -159,6 +161,7 @@ class Attempts:
             kind=self.kind,
             settings={
                 **settings.model_dump(mode="json"),
+                **self.facts,
                 **facts_of(self.losses, self.aggregator, self.rows, self.watch, seed=self.seed),
             },
             lines=self.lines,
