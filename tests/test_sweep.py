@@ -341,6 +341,8 @@ def test_every_problem_of_a_sweep_is_told_at_once(place: Path) -> None:
         "sweep.parameters.'training.max_steps': a choice is named twice",
         "sweep.objectives: no benchmark 'trial-lenght'; did you mean 'trial-length'? "
         "(benchmarks: trial-length, trial-quality)",
+        "sweep.parameters.'steps.trial-scale.strengh.x.y' at 1: steps[1].strengh: unknown option; did you mean "
+        "'strength'? (known: strength, folds, why)",
     ]
 
 
@@ -354,6 +356,17 @@ def test_values_that_an_option_refuses_are_told_before_anything_runs(place: Path
         "sweep.parameters.'training.warmup' at 2.0: training.warmup: 2.0 is not at most 1",
     ]
     assert not Path("found").exists()
+
+
+def test_values_are_tried_also_where_another_key_is_unknown(place: Path) -> None:
+    extra = '"steps.nobody.strength" = [0.5]\n"training.warmup" = [0.1, 2.0]\n"training.save_every" = [0]\n'
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(written(place, extra=extra), catalogue=discover())
+    assert raised.value.problems == [
+        "sweep.parameters.'steps.nobody.strength': no id 'nobody' in [[steps]] (ids: trial-scale)",
+        "sweep.parameters.'training.warmup' at 2.0: training.warmup: 2.0 is not at most 1",
+        "sweep.parameters.'training.save_every' at 0: training.save_every: 0 is not at least 1",
+    ]
 
 
 def test_a_recipe_without_a_space_or_with_unknown_objectives_is_refused(place: Path) -> None:

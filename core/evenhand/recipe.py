@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenhand.discovery import BUILT_IN
-from evenhand.errors import RecipeError
+from evenhand.errors import EvenhandError, RecipeError
 from evenhand.examination import Problem, demand_none, examine
 from evenhand.near_match import did_you_mean
 from evenhand.overrides import apply_overrides
@@ -29,7 +29,7 @@ from evenhand.recipe_model import (
 )
 from evenhand.recipe_steps import ResolvedStep, reference_problems, resolve_steps
 from evenhand.recipe_text import parsed, read
-from evenhand.sweep_space import sweep_problems
+from evenhand.sweep_space import PLACE, sweep_problems
 from evenhand.toml_writing import toml_document
 from evenhand.wording import toml_value, validated
 
@@ -54,6 +54,17 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, catalogue:
         return _recipe(found.table, found.source, tuple(overrides), origin, path, catalogue, folders=found.folders)
     except RecursionError:
         raise RecipeError(["it is nested too deeply"], where=origin) from None
+
+
+def _of_other_keys(known: Sequence[str], section: Any, draft: Recipe, catalogue: Catalogue) -> list[str]:
+    """What is wrong with the values of those keys of a sweep that nothing is `known` against, to tell all at once."""
+    from evenhand.sweep_values import refused_values
+
+    keys = [k for k in section.parameters if not any(p.startswith(f"{PLACE}.{k!r}: ") for p in known)]
+    try:
+        return refused_values(draft, {k: section.parameters[k] for k in keys}, catalogue)
+    except EvenhandError:  # something outside the recipe is missing: it is looked for, and told, beside these problems
+        return []
 
 
 def recipe_of(
@@ -125,8 +136,11 @@ def _recipe(
     problems += primary_problems(
         getattr(sections.get("evaluation"), "primary", None), [e.id for e in entries["benchmarks"] if e.id]
     )
-    problems += sweep_problems(table, sections.get("sweep"), [e.id for e in entries["benchmarks"] if e.id])
-    given = {"source": text, "overrides": overrides, "origin": origin, "path": path, "folders": folders}
+    given: dict[str, Any] = {"source": text, "overrides": overrides, "origin": origin, "path": path, "folders": folders}
+    searched = sweep_problems(table, sections.get("sweep"), [e.id for e in entries["benchmarks"] if e.id])
+    if searched and not problems and catalogue is not None:
+        searched += _of_other_keys(searched, sections["sweep"], Recipe.model_construct(**given), catalogue)
+    problems += searched
     everything: list[Problem] = list(problems)
     if catalogue is not None:
         unread = SECTIONS.keys() - sections.keys() - set(OPTIONAL)

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from evenhand.cache import digest_of, make_folder, storing, write_atomic
 from evenhand.configurations import NOT_OF_ONE, SPARE, Ran, badness, metric_of, ran, reason_of
 from evenhand.errors import RecipeError, UsageError
-from evenhand.examination import examined
 from evenhand.near_match import did_you_mean
 from evenhand.progress import announce
 from evenhand.recipe import Recipe, resolve_steps, varied
-from evenhand.sweep_space import PLACE, as_overrides, samples
+from evenhand.sweep_space import as_overrides
 from evenhand.sweep_study import Study, Trial, demand_library, distinct
+from evenhand.sweep_values import refused_values
 
 if TYPE_CHECKING:
     from evenhand.discovery import Catalogue
@@ -120,18 +120,8 @@ def demand_searchable(recipe: Recipe, catalogue: Catalogue) -> None:
             ['sweep.parameters: there is nothing to search; name one: "steps.ID.strength" = {low = 0.1, high = 1.0}'],
             where=recipe.origin,
         )
-    problems: dict[str, None] = {}
-    for key, given in section.parameters.items():
-        for value in samples(given):
-            override = as_overrides({key: value})
-            try:
-                examined(varied(recipe, override, catalogue), catalogue)
-            except RecipeError as error:
-                hint = "; for whole numbers give step = 1" if any("whole number" in p for p in error.problems) else ""
-                problems |= dict.fromkeys(f"{PLACE}.{key!r} at {value}: {p}{hint}" for p in error.problems)
-                break
-    if problems:
-        raise RecipeError(list(problems), where=recipe.origin)
+    if problems := refused_values(recipe, section.parameters, catalogue):
+        raise RecipeError(problems, where=recipe.origin)
 
 
 def _claim(recipe: Recipe, folder: Path) -> str:
