@@ -12,6 +12,7 @@ import torch
 from datasets import Dataset
 
 import evenhand
+from adapters_library import needs_adapters
 from evenhand.contributions import Aggregator, LossTerm, Request
 from evenhand.errors import NoEffect, PluginFault, UsageError, WrongModelKind
 from evenhand.usable import Usable
@@ -155,6 +156,7 @@ def test_what_nobody_can_take_back_any_more_is_not_waited_for() -> None:
     handles[0].revert()
 
 
+@needs_adapters
 def test_two_selections_are_finished_in_either_order_and_all_is_free_again() -> None:
     for order in ((0, 1), (1, 0)):
         model, tokenizer = map(copy.deepcopy, tiny_causal())

@@ -11,6 +11,7 @@ import torch
 import transformers
 
 import evenhand
+from adapters_library import needs_adapters
 from evenhand_adapterfusion.debiasing_adapter import DebiasingAdapter
 from evenhand_sdk.tiny import save_tiny, tiny_causal, tiny_masked
 from evenhand_standard.architecture.attention_temperature import AttentionTemperature
@@ -32,7 +33,7 @@ LOAD = "evenhand.load has those of a run, from the run's own folder"
     Leace(pairs=20),
     Leace(pairs=20, form="after-norm", positions="all"),
     AttentionTemperature(beta=0.7, folded=False),
-    DebiasingAdapter(),
+    pytest.param(DebiasingAdapter(), marks=needs_adapters),
     Lora(rank=2),
 ], ids=["leace", "leace-after-norm", "attention-temperature", "debiasing-adapter", "lora"])  # fmt: skip
 def test_a_live_step_is_named_once_until_it_is_taken_back(plugin: Any, tmp_path: Path) -> None:
