@@ -31,6 +31,7 @@ from evenhand.discovery import discover, load
 from evenhand.errors import UsageError, WrongModelKind
 from evenhand.foreign_precision import copied
 from evenhand.opposing_steps import opposing
+from evenhand.peft_wrapping import demand_unwrapped
 from evenhand.plugin import Plugin
 from evenhand.plugin_contract import check_class
 from evenhand.recipe_model import StepEntry, TrainingSection
@@ -39,7 +40,6 @@ from evenhand.remarks import remarks
 from evenhand.services import Services
 from evenhand.tokenizer_loading import demand_fitting
 from evenhand.wording import validated
-from evenhand.wrapped_models import demand_unwrapped
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
