@@ -137,7 +137,7 @@ def test_mistakes_of_every_sort_come_in_one_list(
         "  - steps[1].use: no plugin is called 'no-such-thing'\n"
         "      Installed: imitation, quiet-decoding, row-shuffle, word-count\n"
         "  - steps[2].use: no plugin is called 'nothing-like-it'\n"
-        "  - steps[3].max_steps: -1 is not at least 0\n"
+        "  - steps[3].max_steps: -1 is not at least 1\n"
         "  - steps[4].strength: 2 is not at most 1\n"
         "  - steps.row-shuffle: no training follows it; put it before the last `train`, or add one\n"
         "  - model './lost-model': not found\n"
@@ -386,7 +386,7 @@ def test_schema_has_a_variant_for_each_plugin_and_lists_those_that_fail(site: An
     assert steps["imitation"]["properties"]["use"] == {"enum": ["imitation", "fake-sound:imitation"]}
     assert steps["imitation"]["additionalProperties"] is False
     assert steps["fake-sound:row-shuffle"]["properties"]["use"] == {"const": "fake-sound:row-shuffle"}
-    assert steps["train"]["properties"]["max_steps"]["minimum"] == 0
+    assert steps["train"]["properties"]["max_steps"]["minimum"] == 1
     axes = steps["fake-sound:row-shuffle"]["properties"]["axes"]
     assert axes["description"] == "The axes that the rows\nare about."
     benchmarks = schema["properties"]["benchmarks"]["items"]["anyOf"]
