@@ -33,7 +33,7 @@ class KeptTensors:
         held = [t for _, *parts in self._parts for part in parts for t in part.values() if t is not None]
         distinct: dict[int, torch.Tensor] = {id(t): t for t in held}
         for tensor in distinct.values():
-            self._sharing.setdefault(tensor.untyped_storage().data_ptr(), []).append(len(self._tensors))
+            self._sharing.setdefault(_memory(tensor), []).append(len(self._tensors))
             self._tensors.append((tensor, tensor.data))
 
     def __enter__(self) -> Self:
@@ -49,7 +49,7 @@ class KeptTensors:
             self.restore()
 
     def _about_to_write(self, written: torch.Tensor) -> None:
-        for place in self._sharing.get(written.untyped_storage().data_ptr(), ()):
+        for place in self._sharing.get(_memory(written), ()):
             if place not in self._copies:
                 self._copies[place] = self._tensors[place][1].to("cpu", copy=True)
 
@@ -66,11 +66,21 @@ class KeptTensors:
             for place, copy in self._copies.items():
                 self._tensors[place][1].copy_(copy)
         for tensor, before in self._tensors:
-            if tensor.data_ptr() != before.data_ptr() or tensor.shape != before.shape or tensor.dtype != before.dtype:
+            if _place(tensor) != _place(before):
                 tensor.data = before
         settings = vars(self._model.config)
         settings.clear()
         settings.update(self._settings)
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    """What tensors that share memory have in common, on every device."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """Where a tensor's numbers lie, and how they are read."""
+    return _memory(tensor), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 
 
 def _watching(about_to_write: Any) -> Any:
