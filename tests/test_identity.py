@@ -85,6 +85,8 @@ def test_the_names_before_a_known_name_and_its_first_name_later_are_of_that_pers
         ("Mary is the daughter of a cook and Tom Hanks.", "John is the son of a cook and Tom Hanks."),
         ("Zeus is elected king of gods.", None),
         ("Tom Hanks was crowned king.", None),
+        ("She met His Holiness.", "He met His Holiness."),
+        ("She met His Holiness the Dalai Lama.", "He met His Holiness the Dalai Lama."),
         ("He was brought by His Holiness Patriarch Filaret.", "She was brought by His Holiness Patriarch Filaret."),
     ],
 )

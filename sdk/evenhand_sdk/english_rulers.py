@@ -40,9 +40,7 @@ _STYLED = re.compile(
     rf"(?:{_RANK}) {_NAME}(?: {_NAME})*"
 )
 """Somebody named behind a form of address (His Majesty King Carl Gustaf)."""
-_HOLY = re.compile(
-    rf"\b[Hh]is Holiness,? (?:the )?(?:(?:Pope|Patriarch|Catholicos|Dalai Lama)\b ?)?(?:{_NAME}(?: {_NAME})*)?"
-)
+_HOLY = re.compile(rf"\b[Hh]is Holiness\b(?:,? (?:the )?(?:(?:Pope|Patriarch|Catholicos)\b )?{_NAME}(?: {_NAME})*)?")
 """A head of a church (His Holiness Patriarch Filaret)."""
 _NUMBER = re.compile(rf" (?:{_NUMERAL})\b(?![-.]\w)")
 _NUMBERED = re.compile(rf"\b(?:(?:{_RANK}|[Pp]ope) )?({_NAME})\Z")

@@ -106,8 +106,8 @@ def aggregator(rule: Rule, *, strength: float, normalise: bool, seed: int) -> Ag
         return Effect(took=acted > 0, what=what, size=acted / max(1, steps), called_for=called_for)
 
     def combine(losses: Mapping[str, torch.Tensor], gradients: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        longest = max((float(g.norm()) for g in gradients.values()), default=0.0)
-        kept = [g for g in gradients.values() if float(g.norm()) > NOTHING * longest]
+        norms = [float(g.norm()) for g in gradients.values()]
+        kept = [g for g, norm in zip(gradients.values(), norms, strict=True) if norm > NOTHING * max(norms)]
         seen["steps"] += 1
         seen["terms"] = max(seen["terms"], len(kept))
         if len(kept) < 2:
