@@ -78,7 +78,7 @@ def importance(
                     gradients = torch.autograd.grad(logp.gather(-1, own).sum(), list(named.values()), allow_unused=True)
                     for name, gradient in zip(named, gradients, strict=True):
                         if gradient is not None:
-                            squares[name] += gradient.float().square()
+                            squares[name].addcmul_(gradient.float(), gradient.float())
                 bar.advance(1)
     finally:
         model.train(was_training)
