@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from evenhand import hub, own_shelf, shelf
+from evenhand.errors import UsageError
 from evenhand.model_shape import ModelShape, shape_of
 from evenhand.resolution import is_path
 from evenhand.shelf import ModelKind
@@ -26,30 +27,38 @@ def only_on_hub(name: str) -> bool:
 
 
 def known_shape(name: str) -> ModelShape | None:
-    """The shape of a model whose configuration is in a folder here; None where it is not, or cannot be read."""
-    entry = shelf.find(name)
-    own = own_shelf.find(name)
-    folder = shelf.folder_of(entry.weights_sha256, form=entry.form) if entry else own.folder if own else Path(name)
-    try:
-        fields = json.loads((folder.expanduser() / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None  # what is wrong with it is told when it is loaded
-    return shape_of(fields) if isinstance(fields, dict) else None
+    """The shape of a model whose configuration is on this machine; None where it is not, or cannot be read."""
+    fields = _configuration(name)
+    return None if fields is None else shape_of(fields)
 
 
 def known_kind(name: str) -> tuple[ModelKind, str] | None:
     """Kind and title of a model that is here, from its name or its configuration; None where that does not say it."""
     if found := shelf.find(name) or own_shelf.find(name):
         return found.kind, found.display_name
-    path = Path(name).expanduser()
-    try:
-        fields = json.loads((path / "config.json").read_text("utf-8"))
-        classes = [str(each) for each in fields.get("architectures") or ()]
-    except (OSError, ValueError, AttributeError, TypeError):
-        return None  # what is wrong with it is told when it is loaded
-    if any(each.endswith("WithLMHeadModel") for each in classes):
+    classes = (_configuration(name) or {}).get("architectures")
+    if not isinstance(classes, list) or any(str(each).endswith("WithLMHeadModel") for each in classes):
         return None  # XLM's and FlauBERT's are of either kind
+    title = name if only_on_hub(name) else Path(name).expanduser().resolve().name
     for kind, endings in _ENDINGS.items():
-        if any(each.endswith(endings) for each in classes):
-            return kind, path.resolve().name
+        if any(str(each).endswith(endings) for each in classes):
+            return kind, title
     return None
+
+
+def _configuration(name: str) -> dict[str, Any] | None:
+    """`config.json` of a model on the shelf, in a folder or in the hub's cache; None where there is none to read."""
+    try:
+        folder = _folder(name)
+        fields = json.loads((folder / "config.json").read_text("utf-8")) if folder else None
+    except (OSError, ValueError, UsageError):
+        return None  # what is wrong with it is told when it is loaded
+    return fields if isinstance(fields, dict) else None
+
+
+def _folder(name: str) -> Path | None:
+    if entry := shelf.find(name):
+        return shelf.folder_of(entry.weights_sha256, form=entry.form)
+    if own := own_shelf.find(name):
+        return own.folder
+    return hub.cached_snapshot(name) if only_on_hub(name) else Path(name).expanduser()
