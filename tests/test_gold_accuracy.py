@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gold import gold, mirror, report
 
+README = Path(__file__).parents[1] / "README.md"
 FLOOR_OWN, FLOOR_REAL = 172, 163
 """Cases of the working half that were right when the floor was set, less a few for words of packs that others mend."""
 
@@ -27,6 +30,15 @@ def test_so_do_its_real_sentences() -> None:
     verdicts = report.right(real)
     assert len(real) == 171
     assert sum(verdicts.values()) >= FLOOR_REAL, "\n".join(report.lines(real, verdicts))
+
+
+def test_the_page_that_all_read_first_has_the_held_out_half_as_it_is_now() -> None:
+    if missing := mirror.missing():
+        pytest.skip(f"the mirrored data are not here: {', '.join(missing)}")
+    verdicts = report.right(gold.load("held_out"))
+    low, high = report.wilson(good := sum(verdicts.values()), count := len(verdicts))
+    told = f"right in {good} of {count} cases, {good / count:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
+    assert told.replace("%", " %") in README.read_text(encoding="utf-8")
 
 
 def test_the_interval_is_wilsons() -> None:
