@@ -26,7 +26,9 @@ from evenhand_sdk.clause_words import (
     tokens_after,
     tokens_before,
 )
+from evenhand_sdk.german_joined import joined_nouns
 from evenhand_sdk.german_owners import Persons, is_of_several, owner
+from evenhand_sdk.german_senses import is_other_noun
 from evenhand_sdk.german_verbs import is_plural, noun_follows
 from evenhand_sdk.grammar import Plain, Reading, Replacement, Swap
 
@@ -84,6 +86,7 @@ class German(Plain):
         written = noun if fem else phrases.noun_form(noun, case)
         if written != swap.after:
             found.append(Replacement(swap.start, swap.end, like(swap.before, written), certainty))
+        found += joined_nouns(rest, tokens_after(text, swap.end), case, self._known_nouns, fem=fem)
         return found + _relative(text, swap.end, fem=fem) + ([] if fem else self._others_own(text, swap.end))
 
     def _others_own(self, text: str, end: int) -> list[Replacement]:
@@ -228,11 +231,23 @@ class German(Plain):
                         table[word.lower()] = group == FEMALE, known | {row.number or _SINGULAR}
         return table
 
+    @cached_property
+    def _known_nouns(self) -> frozenset[str]:
+        return self._names.union(self._people)
+
+    def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
+        noun = text[start:end].lower()
+        is_fem, numbers = self._people.get(noun, (True, frozenset()))
+        return not is_fem and is_other_noun(noun, numbers, tokens_before(text, start), tokens_after(text, end))
+
     def reading(self, text: str, start: int, end: int, options: Collection[Reading]) -> tuple[Reading, float]:
         """Singular or plural of a noun with one form for both (der Lehrer, die Lehrer), by its determiner."""
         _, determiner, rest = phrases.phrase(tokens_before(text, start))
-        lowered = determiner.lower if determiner else ""
         certainty = SURE
+        while determiner is None and len(rest) > 1 and rest[0].lower in ("und", "oder") and rest[1].word[0].isupper():
+            _, determiner, rest = phrases.phrase(rest[2:])  # ein bekannter Bildhauer und Maler
+            certainty = LIKELY if determiner is not None and determiner.lower.startswith("ein") else GUESS
+        lowered = determiner.lower if determiner else ""
         if determiner is not None:
             plural = lowered.endswith(("ie", "e")) or lowered in ("zwei", "drei", "vier", "fünf")
             if lowered == "den" and text[start:end].endswith("en") and rest and rest[0].lower in words.DATIVE:
@@ -242,7 +257,7 @@ class German(Plain):
                 plural = text[start:end].endswith("n") or owned or phrases.is_one(rest[0].lower)
         else:
             previous = rest[0].lower if rest else ""
-            plural = previous not in words.COPULAS | {"als"}
+            plural = previous not in (words.COPULAS - words.PLURAL_COPULAS) | {"als"}
             certainty = GUESS
         wanted = _PLURAL if plural else _SINGULAR
         return next((option for option in options if option[1] == wanted), next(iter(options))), certainty

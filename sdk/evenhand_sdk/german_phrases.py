@@ -54,8 +54,25 @@ def phrase(before: Sequence[Token]) -> tuple[list[Token], Token | None, Sequence
         ):
             adjectives.append(token)
             continue
-        return adjectives, None, before[position:]
+        break
+    if adjectives and _is_finite(adjectives[-1], before[len(adjectives) :]):
+        adjectives.pop()  # Sie spielte Mutter
     return adjectives, None, before[len(adjectives) :]
+
+
+def _is_finite(token: Token, before: Sequence[Token]) -> bool:
+    """Whether what ends like an adjective, behind the words `before` (nearest first) and in front of a noun without a
+    determiner, is a finite verb."""
+    if not before or token.word[0].isupper():
+        return False
+    previous = before[0]
+    if previous.lower in words.SUBJECTS or _is_adverb(previous):
+        return True
+    joined = not previous.is_word or previous.lower in words.JOINING
+    if joined or previous.lower in words.CONJUNCTIONS:
+        return token.lower.endswith(("te", "ten")) and not token.lower.startswith("ge")
+    small = words.TITLES | words.PREPOSITIONS | words.COPULAS | {"sehr", "als", "wie", "so"}
+    return previous.word[0].isupper() and previous.lower not in small and determiner_kind(previous.lower) is None
 
 
 def opens_relative(tokens: Sequence[Token]) -> bool:

@@ -24,6 +24,7 @@ COPULAS = _set(
     """ist sind war waren bin bist seid sei wäre wären wird wurde werden wurden bleibt blieb bleiben heißt hieß heißen
     gilt scheint"""
 )
+PLURAL_COPULAS = _set("sind waren seid wären werden wurden bleiben heißen")
 SINGULAR_VERBS = _set(
     """ist hat wird war hatte wurde kann muss soll will darf mag konnte musste sollte wollte durfte mochte möchte würde
     wäre hätte könnte müsste sah ging kam gab nahm sprach las schrieb lief saß stand lag fand blieb hielt ließ
@@ -101,3 +102,7 @@ SEVERAL = _set(
     gästen mitglieder mitgliedern zwillinge zwillingen großeltern angehörigen beamten angestellten babys"""
 )
 """Nouns of several people that are no group words."""
+COUNTRIES = _set("polen schweden sachsen hessen bayern franken preußen schwaben westfalen thüringen")
+"""Countries and lands that have the form of their people."""
+FEMININE_TWINS = _set("leiter")
+"""Masculine nouns of one form for both numbers that are feminine nouns of things, too."""
