@@ -48,10 +48,106 @@ GERMAN = [
     ("Ein Lehrer und Kinder kamen.", "Eine Lehrerin und Kinder kamen.", "sure"),
 ]
 
+FRENCH = [
+    # il is nobody
+    ("Il est huit heures du matin.", "=", "any"),
+    ("Il était trois heures.", "=", "any"),
+    ("Il est cinq heures. Il faut partir.", "=", "any"),
+    ("Il est presque 8 heures.", "=", "any"),
+    ("Il est l'heure de partir.", "=", "any"),
+    ("Pleut-il ?", "=", "any"),
+    ("Faut-il partir ?", "=", "any"),
+    ("Y a-t-il du pain ?", "=", "any"),
+    ("Que se passe-t-il ?", "=", "any"),
+    ("Est-il possible de venir ?", "=", "any"),
+    ("Quelle heure est-il ?", "=", "any"),
+    ("Il reste deux places.", "=", "any"),
+    ("Il ne reste que deux places.", "=", "any"),
+    ("Il est arrivé une chose étrange.", "=", "any"),
+    ("Il m'arrive de pleurer.", "=", "any"),
+    ("Il se peut qu'il vienne.", "Il se peut qu'elle vienne.", "sure"),
+    # il is somebody
+    ("Il reste deux heures au café.", "Elle reste deux heures au café.", "sure"),
+    ("Il reste un ami fidèle.", "Elle reste une amie fidèle.", "sure"),
+    ("Il est arrivé trois heures plus tard.", "Elle est arrivée trois heures plus tard.", "sure"),
+    ("Il arrive de Paris.", "Elle arrive de Paris.", "sure"),
+    ("Chante-t-il bien ?", "Chante-t-elle bien ?", "sure"),
+    ("Ils sont huit.", "Elles sont huit.", "sure"),
+    # what is said of a woman and a man is masculine
+    ("Un homme et une femme se sont mariés.", "Une femme et un homme se sont mariés.", "sure"),
+    ("Une fille et un garçon assis sur un banc lisent.", "Un garçon et une fille assis sur un banc lisent.", "sure"),
+    ("Marie et Jean sont de bons amis.", "Jean et Marie sont de bons amis.", "sure"),
+    ("Lui et elle sont amis.", "Elle et lui sont amis.", "sure"),
+    ("Elle et son frère étaient étudiants.", "Lui et sa sœur étaient étudiants.", "sure"),
+    (
+        "Le père de Marie et l'oncle de Sophie sont amis.",
+        "La mère de Jean et la tante de Nicolas sont amies.",
+        "sure",
+    ),
+    # stressed pronouns
+    (
+        "Lui, il ne sait rien ; elle, elle sait tout.",
+        "Elle, elle ne sait rien ; lui, il sait tout.",
+        "sure",
+    ),
+    ("Elle qui était si belle !", "Lui qui était si beau !", "sure"),
+    # whom a relative clause tells
+    ("Celle qui chante est ma tante.", "Celui qui chante est mon oncle.", "sure"),
+    ("Celui qui parle est mon frère.", "Celle qui parle est ma sœur.", "sure"),
+    ("Celle qui est contente est ma sœur.", "Celui qui est content est mon frère.", "sure"),
+    ("Ceux qui rient sont mes oncles.", "Celles qui rient sont mes tantes.", "sure"),
+    ("Celle que tu vois est la directrice.", "Celui que tu vois est le directeur.", "sure"),
+    ("Celle qui chante est une voiture.", "=", "any"),
+    # a great man
+    (
+        "Mon père est un bon médecin et un grand homme.",
+        "Ma mère est un bon médecin et une grande femme.",
+        "sure",
+    ),
+]
+
+SPANISH = [
+    # what is said of a woman and a man is masculine
+    ("Ella y él están cansados.", "Él y ella están cansados.", "sure"),
+    ("Él y ella están cansados.", "Ella y él están cansados.", "sure"),
+    ("Ella y su hermano son altos.", "Él y su hermana son altos.", "sure"),
+    ("Ella y sus hermanos son altos.", "Él y sus hermanas son altos.", "sure"),
+    ("María y Juan son amigos.", "José y Julia son amigos.", "sure"),
+    ("Juan y María son médicos.", "Julia y José son médicos.", "sure"),
+    ("Mi madre y mi padre son profesores.", "Mi padre y mi madre son profesores.", "sure"),
+    ("Él y su hermana eran buenos vecinos.", "Ella y su hermano eran buenos vecinos.", "sure"),
+    ("El padre de María y el tío de Ana son amigos.", "La madre de José y la tía de Manuel son amigas.", "sure"),
+    ("Ana y su amiga están cansadas.", "Manuel y su amigo están cansados.", "sure"),
+    # short forms before a noun
+    ("La señora Ruiz es buena cocinera.", "El señor Ruiz es buen cocinero.", "sure"),
+    ("Mi tía es mala cantante.", "Mi tío es mal cantante.", "sure"),
+    ("Ella es buena amiga.", "Él es buen amigo.", "sure"),
+    ("Mi tía es buena persona.", "Mi tío es buena persona.", "sure"),
+    ("Mi madre es buena.", "Mi padre es bueno.", "sure"),
+    # adjectives that no list holds, right behind a man
+    ("El rey emérito vive en Lima.", "La reina emérita vive en Lima.", "sure"),
+    ("El muchacho astuto calló.", "La muchacha astuta calló.", "sure"),
+    ("Los ministros depuestos callan.", "Las ministras depuestas callan.", "sure"),
+    ("El rey dijo que sí.", "La reina dijo que sí.", "sure"),
+    ("El director obtuvo un premio.", "La directora obtuvo un premio.", "sure"),
+    ("El niño prodigio toca.", "La niña prodigio toca.", "sure"),
+    ("El hombre mismo lo dijo.", "La mujer misma lo dijo.", "sure"),
+    # a clitic and the object that it doubles
+    ("Lo vi a él y la vi a ella.", "La vi a ella y lo vi a él.", "sure"),
+    ("La vi a María ayer.", "Lo vi a José ayer.", "sure"),
+    ("No lo llamó al vecino.", "No la llamó a la vecina.", "sure"),
+    ("Yo la he visto a mi hermana.", "Yo lo he visto a mi hermano.", "sure"),
+    ("Las vi a ellas.", "Los vi a ellos.", "sure"),
+    ("Miró la foto a ella.", "Miró la foto a él.", "sure"),
+    # whom a relative clause tells
+    ("La que canta es mi tía.", "El que canta es mi tío.", "sure"),
+    ("Los que ríen son mis tíos.", "Las que ríen son mis tías.", "sure"),
+]
+
 
 @pytest.mark.parametrize(
     ("language", "text", "expected", "certainty"),
-    [(language, *case) for language, cases in (("de", GERMAN),) for case in cases],
+    [(language, *case) for language, cases in (("de", GERMAN), ("fr", FRENCH), ("es", SPANISH)) for case in cases],
 )
 def test_whom_a_word_means(language: str, text: str, expected: str, certainty: str) -> None:
     found = counterfactuals(text, load_axis("gender", language))

@@ -79,6 +79,8 @@ class French(Romance):
     heads = words.HEADS | {masc: fem for fem, masc in words.HEADS.items()}
     feminine_heads = frozenset(words.HEADS)
     ranks = words.RANKS
+    whoever = words.WHOEVER
+    of_whom = frozenset(("qui", "que", "qu'", "dont"))
     leads = (("une", "fois"), ("bien", "que"), ("quoique",))
     personal = words.PERSONAL
     crowds = words.CROWDS
@@ -280,8 +282,11 @@ class French(Romance):
         after = tokens_after(text, end)
         if text[start - 1 : start] == "-":
             return "subject", SURE
-        if after[:1] and after[0].lower in ("et", "ou") and after[1:2] and after[1].lower in words.TONIC_PRONOUNS:
-            return "object", GUESS
+        if after[:1] and after[0].lower in ("et", "ou"):
+            return "object", LIKELY  # elle et son frère
+        apart = not before or not before[0].is_word
+        if apart and len(after) > 1 and (after[0].lower == "qui" or (after[0].word == "," and _is_subject(after[1]))):
+            return "object", LIKELY  # Elle, elle chante
         if not before:
             return "subject", SURE
         previous = before[0].lower
@@ -291,6 +296,9 @@ class French(Romance):
                 token.lower in ("plus", "moins", "aussi", "autant", "même", "mieux") for token in before[1:5]
             )
             return ("object", LIKELY) if ends and compares else ("subject", LIKELY)
+        joined = before[1].lower if len(before) > 1 and previous in ("et", "ou", "ni") else ""
+        if joined in words.TONIC_PRONOUNS and not joined.startswith("elle"):
+            return "object", LIKELY  # lui et elle
         if previous in ("et", "ou", "ni", "est"):
             ends = not after or after[0].lower not in words.LINKING | words.HAVING | words.BEFORE_VERB
             return ("object", GUESS) if ends and previous == "est" else ("subject", GUESS)
@@ -308,9 +316,9 @@ class French(Romance):
         after = tokens_after(text, end)
         if word == "lui":
             return is_tonic(text, start, after)
-        if word == "il" and is_impersonal(after):
-            return False
         previous = tokens_before(text, start)
+        if word == "il" and is_impersonal(previous, after, self.persons):
+            return False
         if (
             previous
             and previous[0].lower in ("que", "qu'")
@@ -328,6 +336,10 @@ class French(Romance):
         return (
             token.lower in ("dit", "pense", "croit", "sait", "veut", "parce", "si", "plus", "est") or not token.is_word
         )
+
+
+def _is_subject(token: Token) -> bool:
+    return token.lower in ("il", "elle", "ils", "elles")
 
 
 def _all_alone(text: str, swap: Swap) -> list[Replacement]:

@@ -108,6 +108,18 @@ IMPERSONAL_ADJECTIVES = _set(
     """important possible impossible nécessaire vrai évident clair certain probable difficile facile utile inutile
     temps interdit rare dommage préférable essentiel tôt tard midi minuit question étonnant bon mauvais"""
 )
+NUMBERS = _set(
+    """deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize vingt trente quarante
+    cinquante soixante cent mille"""
+)
+HOURS = NUMBERS | _set("une quelle l'")
+"""Words before heure and heures that tell the time."""
+HAPPENING = _set("peut pourrait passe passait passera produit produisait")
+"""Verbs that have no subject behind il se."""
+APPEARING = _set("reste restait restera resterait arrive arrivait arrivera vient venait passe passait")
+"""Verbs whose subject may follow behind an il that is nobody (il reste deux places)."""
+APPEARED = _set("arrivé resté venu passé survenu tombé")
+WEATHER = _set("beau froid chaud nuit jour noir bon mauvais doux sombre frais")
 EPICENE_ENDINGS = ("ique", "iste", "able", "ible", "aire", "esque", "oire", "ime", "ème", "ide", "phe", "ogue", "ène")
 PREDICATES = (
     ("u", "ue"),
@@ -132,13 +144,16 @@ PREDICATES = (
     ("ard", "arde"),
 )
 """Endings of adjectives and participles, masculine and feminine, that are safe behind a linking verb alone."""
-NO_PREDICATE = _set(
-    """ici aussi ainsi parmi midi depuis puis plus loin bien rien souvent dehors demain hier maintenant moins enfin
+NO_PREDICATE = (
+    _set(
+        """ici aussi ainsi parmi midi depuis puis plus loin bien rien souvent dehors demain hier maintenant moins enfin
     soudain au lui qui quoi ceci ni si oui lundi mardi jeudi samedi vendredi mercredi chez moi toi soi ainsi
     où du tout sans dont non mais matin chemin train besoin fin vin jardin main pain rue vue vie mine mort
     port sport minuit nuit bruit lit mis pays avis ami amie amis amies voisin copain copine cousin cousine
     ouvrier ouvrière cuisinier policier avocat soldat étudiant étudiante président présidente en on son ton
     mon font ont vont sont"""
+    )
+    | NUMBERS
 )
 NO_PARTICIPLE = _set(
     """marché café thé été côté degré blé congé musée lycée idée journée soirée année santé beauté qualité vérité
@@ -175,6 +190,7 @@ HEADS = {
     "quelques-unes": "quelques-uns",
 }
 """Pronouns for some of several, feminine and masculine."""
+WHOEVER = {"celle": "celui", "celui": "celle", "celles": "ceux", "ceux": "celles"}
 VERBS_TOO = _set("complète inquiète sèche lasse active")
 """Feminine adjectives that are verbs, too (elle complète la liste)."""
 VERBS_BEHIND_NOUN = _set("dit fait écrit conduit séduit instruit cuit inscrit")

@@ -17,6 +17,7 @@ from evenhand_sdk.axes import load_axis
 from evenhand_sdk.clause_words import (
     FEMALE,
     GUESS,
+    LIKELY,
     MALE,
     Token,
     like,
@@ -25,16 +26,20 @@ from evenhand_sdk.clause_words import (
     tokens_before,
 )
 from evenhand_sdk.grammar import Replacement, Swap
-from evenhand_sdk.romance_owners import Agreement
-from evenhand_sdk.romance_sentence import RomanceSentence
+from evenhand_sdk.romance_couples import RomanceCouples
+from evenhand_sdk.romance_owners import Agreement, sentence_before
 from evenhand_sdk.romance_several import Form
 
 
-class Romance(RomanceSentence, ABC):
+class Romance(RomanceCouples, ABC):
     """The rules that do not depend on the language; a language gives the word lists and the forms."""
 
     only_verbs: frozenset[str] = frozenset()
     """Those of the forms `verbs_behind_noun` that are verbs before a preposition, too."""
+    whoever: Mapping[str, str] = {}
+    """Pronouns for somebody told by a relative clause -> the form of the other gender (celle qui)."""
+    of_whom: frozenset[str]
+    """What opens a relative clause."""
     comparisons: frozenset[str]
     """Adverbs behind which a word is an adjective (más estrictos)."""
     agrees = True
@@ -52,6 +57,14 @@ class Romance(RomanceSentence, ABC):
     def word_itself(self, swap: Swap, before: Sequence[Token], after: Sequence[Token], *, fem: bool) -> str:
         """The new word where the context asks for another one than the row gives (sa femme: son mari)."""
         return swap.after
+
+    def right_behind(self, word: str, to: Agreement) -> Form | None:
+        """The form of a word that is an adjective because it stands right behind a noun (el rey emérito)."""
+        return None
+
+    def before_noun(self, change: Replacement, following: Token, to: Agreement) -> Replacement:
+        """The change of an adjective behind a linking verb, where a noun may follow (es buena cocinera)."""
+        return change
 
     def in_front(self, word: str, *, before: str) -> str:
         """The form of an adjective before the noun, which may depend on the next word (beau: bel)."""
@@ -124,8 +137,10 @@ class Romance(RomanceSentence, ABC):
             found += some[0]
             rest, to = some[1:]
             subject = not self.is_complement(rest, to)
-        found += self.opening(text, rest, to)
-        if not self._mixed(rest, to):
+        found += self.opening(text, rest, to) + self._whoever(text, rest, to)
+        if self.is_couple(rest, to):
+            found = [one for one in found if not (one.start >= swap.end and text[one.end - 1] in "sx")]
+        else:
             if subject:
                 inverted = text[swap.start - 1 : swap.start] == "-"
                 found += self._predicate(after, at, to, inverted=inverted) + self._before_subject(rest, to)
@@ -134,10 +149,19 @@ class Romance(RomanceSentence, ABC):
             found = [change._replace(after=change.after.replace("'", "’")) for change in found]
         return found
 
-    def _mixed(self, rest: Sequence[Token], to: Agreement) -> bool:
-        """Whether the subject is a man and a woman, of whom the masculine is said before and after (Juan y María)."""
-        joined = len(rest) > 1 and rest[0].lower in self.conjunctions
-        return joined and self.genders.get(rest[1].lower) is to.fem
+    def _whoever(self, text: str, rest: Sequence[Token], to: Agreement) -> list[Replacement]:
+        """What opens the sentence and is said to be the person (Celle qui chante est ma tante)."""
+        if not rest or rest[0].lower not in self.linking:
+            return []
+        tokens = sentence_before(text, rest[0].start)
+        if len(tokens) < 3 or tokens[1].lower not in self.of_whom:
+            return []
+        made = self.whoever.get(tokens[0].lower) or self.determiner(tokens[0].lower, fem=to.fem, before="x")
+        if made is None or self.shows(made, fem=not to.fem):
+            return []
+        found = [Replacement(tokens[0].start, tokens[0].end, like(tokens[0].word, made), LIKELY)]
+        linking = next((place for place, token in enumerate(tokens) if token.lower in self.linking), None)
+        return found if linking is None else found + self._complement(tokens, linking + 1, to)
 
     def _join(self, preposition: Token, determiner: str | None, until: int, before: str) -> list[Replacement]:
         """The preposition (or que, si) before the phrase, which begins with `determiner` or with `before`."""
@@ -277,6 +301,8 @@ class Romance(RomanceSentence, ABC):
                 continue
             compared = position > 0 and after[position - 1].lower in self.comparisons
             form = self.adjective(token.word, to, predicate=predicate or compared) if token.is_word else None
+            if form is None and not predicate and position == end and token.is_word:
+                form = self.right_behind(token.word, to)
             if form is None or (position == 0 and self._governs(after, position)):
                 break
             found.append(Replacement(token.start, token.end, *form))
@@ -326,6 +352,8 @@ class Romance(RomanceSentence, ABC):
         while position < len(after) and after[position].lower in self.been:
             position += 1
         found, end = self._adjectives(after, position, to, predicate=True)
+        behind = {one.start: two for one, two in pairwise(after[position : end + 1])}
+        found = [self.before_noun(one, behind[one.start], to) if one.start in behind else one for one in found]
         if end > position or position >= len(after):
             return found
         token = after[position]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from evenhand_sdk import spanish_words as words
 from evenhand_sdk.axes import WordTuple
-from evenhand_sdk.clause_words import FEMALE, LIKELY, SURE, Token, is_given_name, like
+from evenhand_sdk.clause_words import FEMALE, LIKELY, SURE, Token, is_given_name, like, tokens_before
 from evenhand_sdk.grammar import Replacement, Swap
 from evenhand_sdk.romance_grammar import Romance
 from evenhand_sdk.romance_owners import Agreement
@@ -58,6 +58,7 @@ class Spanish(Romance):
     heads = words.HEADS | {masc: fem for fem, masc in words.HEADS.items()}
     feminine_heads = frozenset(words.HEADS)
     ranks = words.RANKS
+    of_whom = frozenset(("que",))
     leads = (("una", "vez"), ("aunque",), ("si", "bien"))
     personal = words.PERSONAL
     crowds = words.CROWDS
@@ -106,6 +107,28 @@ class Spanish(Romance):
             return None
         old, new = ("o", "a") if to.fem else ("a", "o")
         return (stem[:-1] + new + ending, LIKELY) if stem.endswith(old) else None
+
+    def before_noun(self, change: Replacement, following: Token, to: Agreement) -> Replacement:
+        word = following.lower
+        if to.fem or not following.is_word or self.is_small(word) or word in self.adjectives | self.relative:
+            return change
+        short = self.in_front(change.after, before=word)
+        if short == change.after or word in self.persons_of or self.may_be(word, fem=False):
+            return change._replace(after=short)
+        return change._replace(after=change.after[:-1] + "a")  # es buena persona
+
+    def right_behind(self, word: str, to: Agreement) -> tuple[str, float] | None:
+        lowered = word.lower()
+        stem, ending = (lowered[:-1], "s") if lowered.endswith("s") else (lowered, "")
+        if stem == ("mismo" if to.fem else "misma"):
+            return stem[:-1] + ("a" if to.fem else "o") + ending, LIKELY
+        if (
+            not to.fem or not word[0].islower() or not stem.endswith("o") or len(stem) < 5 or self.is_small(lowered)
+            or (ending != "") is not to.plural or stem.endswith(words.NO_ADJECTIVE_ENDS)
+            or {stem, lowered} & (words.NO_ADJECTIVE | words.NO_PARTICIPLE | words.APPOSED | self.adverbial)
+        ):  # fmt: skip
+            return None
+        return stem[:-1] + "a" + ending, LIKELY
 
     def old_form(self, word: str, to: Agreement) -> tuple[str, float] | None:
         lowered = word.lower()
@@ -193,7 +216,35 @@ class Spanish(Romance):
         if swap.row.pos == "noun" and FEMALE in swap.groups:
             fem = swap.groups[swap.target] == FEMALE
             found += self.question_clitic(text, swap, _ASKED, {"lo": "la"} if fem else {"la": "lo"})
+        if FEMALE in swap.groups:
+            found += self._doubled(text, swap)
         return found
+
+    def _doubled(self, text: str, swap: Swap) -> list[Replacement]:
+        """The clitic that says in front of the verb whom its object names (la vi a ella, lo llamó al vecino)."""
+        before = tokens_before(text, swap.start)
+        while before and before[0].lower not in ("a", "al") and self._in_phrase(before[0]):
+            before = before[1:]
+        if not before or before[0].lower not in ("a", "al"):
+            return []
+        plural = swap.row.number == "plural"
+        old, new = ("lo", "la") if swap.groups[swap.target] == FEMALE else ("la", "lo")
+        place = 3 if len(before) > 3 and before[2].lower in self.having else 2
+        if place >= len(before) or before[place].lower != old + "s" * plural or not before[1].is_word:
+            return []
+        clitic = before[place]
+        if place + 1 < len(before) and not self._before_clitic(before[place + 1], first=place + 2 == len(before)):
+            return []
+        return [Replacement(clitic.start, clitic.end, like(clitic.word, new + "s" * plural), LIKELY)]
+
+    def _in_phrase(self, token: Token) -> bool:
+        return self.is_determiner(token.lower) or token.lower in self.adjectives
+
+    def _before_clitic(self, token: Token, *, first: bool) -> bool:
+        """Whether the word may stand before a clitic, so that no article follows it (yo la vi)."""
+        small = self.conjunctions | self.subordinators | {"no", "ya", "también", "siempre", "nunca", "yo", "tú", "se"}
+        person = token.lower in self.persons_of or (token.word[0].isupper() and not first)
+        return not token.is_word or token.lower in small or person or token.lower in ("nosotros", "quien")
 
     def _before_subject(self, rest: Sequence[Token], to: Agreement) -> list[Replacement]:
         found: list[Replacement] = []

@@ -161,3 +161,7 @@ CROWDS = _set(
     criaturas tripulación población juventud generación tropa perra gata yegua
     personal público pueblo grupo equipo bebé perro gato caballo individuo"""
 )
+NO_ADJECTIVE_ENDS = ("ndo", "tuvo", "hubo", "duvo", "hizo", "dijo", "dujo", "trajo", "puso", "quiso", "vino", "cupo")
+"""How preterites and gerunds end that stand behind their subject as adjectives do (el rey dijo)."""
+APPOSED = _set("prodigio lobo modelo piloto mismo propio tanto cuanto pudo supo solo")
+"""Words in -o behind a masculine noun that do not agree with it, or are told elsewhere."""
