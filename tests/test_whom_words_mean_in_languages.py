@@ -45,6 +45,38 @@ GERMAN = [
     ("Sie arbeitet als Sängerin und Gitarristin.", "Er arbeitet als Sänger und Gitarrist.", "sure"),
     ("Das Haus des Malers und Bildhauers brannte.", "Das Haus der Malerin und Bildhauerin brannte.", "lowered"),
     ("Wir trafen den Sänger und Gitarristen.", "Wir trafen die Sängerin und Gitarristin.", "lowered"),
+    # things, and persons whom the pack lacks, keep their pronouns over the end of a sentence
+    ("Der Junge verlor seinen Hund. Er weinte.", "=", "any"),
+    ("Der Tisch ist alt. Er wackelt.", "=", "any"),
+    ("Der Tisch ist alt. Er wackelt, weil er braun ist. Er ist schwer.", "=", "any"),
+    ("Die Tür war offen. Sie knarrte.", "=", "any"),
+    ("Die Katze schlief. Ihr Fell glänzte.", "=", "any"),
+    ("Das Mädchen verlor seine Puppe.", "=", "any"),
+    ("Der Mensch ist frei. Er denkt.", "=", "any"),
+    (
+        "Die Stadt hat 3000 Einwohner. Sie liegt am Rhein.",
+        "Die Stadt hat 3000 Einwohnerinnen. Sie liegt am Rhein.",
+        "any",
+    ),
+    ("Der Mann kaufte die Lampe. Sie war alt.", "Die Frau kaufte die Lampe. Sie war alt.", "sure"),
+    # a person is what the sentence is about
+    ("Die Frau öffnete die Tür. Sie lachte.", "Der Mann öffnete die Tür. Er lachte.", "sure"),
+    ("Er kaufte einen Tisch. Er freute sich.", "Sie kaufte einen Tisch. Sie freute sich.", "sure"),
+    ("In der Stadt traf ich ihn. Er lachte.", "In der Stadt traf ich sie. Sie lachte.", "sure"),
+    ("Der Ball traf ihn.", "Der Ball traf sie.", "sure"),
+    ("Das Haus gehört ihm.", "Das Haus gehört ihr.", "sure"),
+    # either may be meant
+    (
+        "Die Tür war offen, und Anna kam herein. Sie lachte.",
+        "Die Tür war offen, und Paul kam herein. Er lachte.",
+        "lowered",
+    ),
+    (
+        "Anna kam nach Hause. Die Tür war offen. Sie erschrak.",
+        "Paul kam nach Hause. Die Tür war offen. Er erschrak.",
+        "lowered",
+    ),
+    ("Ein Haus brannte. Er floh.", "Ein Haus brannte. Sie floh.", "lowered"),
     ("Ein Lehrer und Kinder kamen.", "Eine Lehrerin und Kinder kamen.", "sure"),
 ]
 
@@ -98,6 +130,36 @@ FRENCH = [
     ("Ceux qui rient sont mes oncles.", "Celles qui rient sont mes tantes.", "sure"),
     ("Celle que tu vois est la directrice.", "Celui que tu vois est le directeur.", "sure"),
     ("Celle qui chante est une voiture.", "=", "any"),
+    # things, and persons whom the pack lacks, keep their pronouns over the end of a sentence
+    ("La table est belle. Elle est rouge.", "=", "any"),
+    ("La table est belle. Elle est rouge. Elle coûte cher.", "=", "any"),
+    ("Le livre est long. Il est ennuyeux.", "=", "any"),
+    ("La commission a rendu son rapport. Elle propose une réforme.", "=", "any"),
+    ("L'équipe a gagné. Elle jouera dimanche.", "=", "any"),
+    ("La personne qui appelle est pressée. Elle attend.", "=", "any"),
+    ("La maison est-elle belle ?", "=", "any"),
+    (
+        "La police a arrêté le voleur ; elle l'a relâché.",
+        "La police a arrêté la voleuse ; elle l'a relâché.",
+        "sure",
+    ),
+    # a person is what the sentence is about
+    ("Marie a acheté une voiture. Elle est contente.", "Jean a acheté une voiture. Il est content.", "sure"),
+    ("Elle a acheté une voiture. Elle est contente.", "Il a acheté une voiture. Il est content.", "sure"),
+    ("Il pleut. Il est fatigué.", "Il pleut. Elle est fatiguée.", "sure"),
+    # either may be meant
+    (
+        "La porte était ouverte, et Marie est entrée. Elle riait.",
+        "La porte était ouverte, et Jean est entré. Il riait.",
+        "lowered",
+    ),
+    (
+        "Marie est rentrée. La porte était ouverte. Elle a crié.",
+        "Jean est rentré. La porte était ouverte. Il a crié.",
+        "lowered",
+    ),
+    ("L'arbre est tombé. Il était vieux.", "L'arbre est tombé. Elle était vieille.", "lowered"),
+    ("Dans la maison, elle lit.", "Dans la maison, il lit.", "lowered"),
     # a great man
     (
         "Mon père est un bon médecin et un grand homme.",
@@ -139,6 +201,10 @@ SPANISH = [
     ("Yo la he visto a mi hermana.", "Yo lo he visto a mi hermano.", "sure"),
     ("Las vi a ellas.", "Los vi a ellos.", "sure"),
     ("Miró la foto a ella.", "Miró la foto a él.", "sure"),
+    # a thing before ella lowers the confidence
+    ("La casa es vieja. Ella es bonita.", "La casa es vieja. Él es bonito.", "lowered"),
+    ("Mi madre compró una casa. Ella es feliz.", "Mi padre compró una casa. Él es feliz.", "sure"),
+    ("Cerró la puerta y miró a ella.", "Cerró la puerta y miró a él.", "sure"),
     # whom a relative clause tells
     ("La que canta es mi tía.", "El que canta es mi tío.", "sure"),
     ("Los que ríen son mis tíos.", "Las que ríen son mis tías.", "sure"),

@@ -25,6 +25,7 @@ from evenhand_sdk.clause_words import (
 )
 from evenhand_sdk.french_pronouns import is_impersonal, is_tonic
 from evenhand_sdk.grammar import Replacement, Swap
+from evenhand_sdk.pronoun_things import Meant
 from evenhand_sdk.romance_grammar import Romance
 from evenhand_sdk.romance_owners import Agreement
 
@@ -80,6 +81,7 @@ class French(Romance):
     feminine_heads = frozenset(words.HEADS)
     ranks = words.RANKS
     whoever = words.WHOEVER
+    subjects = words.SUBJECTS
     of_whom = frozenset(("qui", "que", "qu'", "dont"))
     leads = (("une", "fois"), ("bien", "que"), ("quoique",))
     personal = words.PERSONAL
@@ -274,6 +276,10 @@ class French(Romance):
 
     # --- pronouns ---
 
+    def is_nobody(self, tokens: Sequence[Token], place: int) -> bool:
+        before, after = tokens[max(0, place - 8) : place][::-1], tokens[place + 1 : place + 9]
+        return tokens[place].lower == "il" and is_impersonal(before, after, self.persons)
+
     def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
         return is_given_name(text, start, end, words.TITLES, is_name)
 
@@ -326,7 +332,7 @@ class French(Romance):
             and not self._is_verb_like(previous[1])
         ):
             return True  # la lettre qu'elle a écrite: the noun is the object, not the subject
-        return not self.refers_to_thing(text, start, fem=word.startswith("elle"), is_group_word=is_group_word)
+        return self.meant(text, start, end) is not Meant.THING
 
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         word = text[start:end].lower()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from evenhand_sdk.romance_owners import Agreement
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -190,6 +192,12 @@ HEADS = {
     "quelques-unes": "quelques-uns",
 }
 """Pronouns for some of several, feminine and masculine."""
+SUBJECTS = {
+    "il": Agreement(fem=False, plural=False),
+    "elle": Agreement(fem=True, plural=False),
+    "ils": Agreement(fem=False, plural=True),
+    "elles": Agreement(fem=True, plural=True),
+}
 WHOEVER = {"celle": "celui", "celui": "celle", "celles": "ceux", "ceux": "celles"}
 VERBS_TOO = _set("complète inquiète sèche lasse active")
 """Feminine adjectives that are verbs, too (elle complète la liste)."""
@@ -213,6 +221,7 @@ CROWDS = _set(
 )
 FEMININE_NOUNS = _set(
     """eau peau image page plage rage cage nage main fin faim dent part mort nuit fois foi loi mer chair cour tour forêt
+    équipe école église île histoire idée heure usine entreprise armée affaire œuvre étoile herbe arme
     souris brebis soif clef nef jument gent"""
 )
 MASCULINE_ENDS = (

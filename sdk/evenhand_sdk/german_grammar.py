@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from evenhand_sdk import german_phrases as phrases
 from evenhand_sdk import german_words as words
@@ -29,8 +29,10 @@ from evenhand_sdk.clause_words import (
 from evenhand_sdk.german_joined import joined_nouns
 from evenhand_sdk.german_owners import Persons, is_of_several, owner
 from evenhand_sdk.german_senses import is_other_noun
+from evenhand_sdk.german_things import named, opens_clause
 from evenhand_sdk.german_verbs import is_plural, noun_follows
 from evenhand_sdk.grammar import Plain, Reading, Replacement, Swap
+from evenhand_sdk.pronoun_things import Meant, Named, meant, tokens_of
 
 _SINGULAR, _PLURAL = "singular", "plural"
 
@@ -56,7 +58,10 @@ class German(Plain):
         fem = swap.groups[swap.target] == FEMALE
         before = tokens_before(text, swap.start)
         if swap.row.pos == "pronoun":
-            return self._owner_agrees(text, swap, before) if swap.row.case == "determiner" else ()
+            found = self._owner_agrees(text, swap, before) if swap.row.case == "determiner" else []
+            if self._meant(text, swap.start, swap.end) is Meant.EITHER:
+                found = [*found, Replacement(swap.start, swap.end, found[-1].after if found else swap.after, GUESS)]
+            return found
         if swap.row.pos != "noun" or swap.row.theme.startswith("first names"):
             return ()
         adjectives, determiner, rest = phrases.phrase(before)
@@ -301,8 +306,7 @@ class German(Plain):
         determiner = word.startswith("ihr") and (word != "ihr" or noun_follows(after))
         if determiner and owner(text, start, before, self._persons).several:
             return False
-        fem = word.startswith(("sie", "ihr"))
-        return not self._refers_to_thing(before, fem=fem, is_group_word=is_group_word)
+        return self._meant(text, start, end) is not Meant.THING
 
     def names_person_so_far(self, text: str, start: int, end: int, row: WordTuple) -> bool:
         return text[start:end].lower() in ("er", "ihn", "ihm")  # sie, ihr and sein wait for what follows
@@ -324,20 +328,25 @@ class German(Plain):
     def _names(self) -> frozenset[str]:
         return frozenset(name.lower() for row in load_axis("gender", "de").names for name in row)
 
-    def _refers_to_thing(self, before: Sequence[Token], *, fem: bool, is_group_word: Callable[[str], bool]) -> bool:
-        """Whether a thing of the pronoun's gender is named before it in the sentence, and no person is."""
-        thing = False
-        articles = (
-            ("die", "eine", "diese", "meine", "keine")
-            if fem
-            else ("der", "ein", "den", "einen", "dieser", "mein", "das")
-        )
-        for position, token in enumerate(before):
-            if is_group_word(token.lower) or token.lower in self._names or token.lower in words.SEVERAL:
-                return False
-            if position and token.lower in articles and before[position - 1].word[0].isupper():
-                thing = True
-        return thing
+    def _meant(self, text: str, start: int, end: int) -> Meant:
+        """Whom or what a pronoun means: a person, or a thing of its gender that is named before it."""
+        word = text[start:end].lower()
+        fem, neuter = word.startswith(("sie", "ihr")), word.startswith(("sein", "ihm"))
+        before = tokens_before(text, start)
+        owned = noun_follows(tokens_after(text, end)) and word.startswith(("sein", "ihr"))
+        if before and not owned:  # der Ball traf ihn: another than the ball
+            place = next((place for place, token in enumerate(before) if opens_clause(token, place)), len(before) - 1)
+            start = before[place].start
+        return meant(text, start, lambda sentence: self._named(sentence, fem, neuter))
+
+    @cached_property
+    def _named(self) -> Callable[[str, bool, bool], Sequence[Named]]:
+        """What a sentence names, by whether it is feminine, and whether neuter things count as masculine ones."""
+
+        def read(sentence: str, fem: bool, neuter: bool) -> Sequence[Named]:
+            return named(tokens_of(sentence), self._persons, fem=fem, neuter=neuter)
+
+        return lru_cache(maxsize=1024)(read)
 
 
 def _one_of(head: Sequence[Token], *, fem: bool) -> list[Replacement]:

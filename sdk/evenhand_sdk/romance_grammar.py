@@ -26,16 +26,19 @@ from evenhand_sdk.clause_words import (
     tokens_before,
 )
 from evenhand_sdk.grammar import Replacement, Swap
-from evenhand_sdk.romance_couples import RomanceCouples
+from evenhand_sdk.pronoun_things import Meant
 from evenhand_sdk.romance_owners import Agreement, sentence_before
 from evenhand_sdk.romance_several import Form
+from evenhand_sdk.romance_things import RomanceThings
 
 
-class Romance(RomanceCouples, ABC):
+class Romance(RomanceThings, ABC):
     """The rules that do not depend on the language; a language gives the word lists and the forms."""
 
     only_verbs: frozenset[str] = frozenset()
     """Those of the forms `verbs_behind_noun` that are verbs before a preposition, too."""
+    unsure: frozenset[Meant] = frozenset((Meant.EITHER,))
+    """What a pronoun may mean that makes its swap a guess."""
     whoever: Mapping[str, str] = {}
     """Pronouns for somebody told by a relative clause -> the form of the other gender (celle qui)."""
     of_whom: frozenset[str]
@@ -145,6 +148,8 @@ class Romance(RomanceCouples, ABC):
                 inverted = text[swap.start - 1 : swap.start] == "-"
                 found += self._predicate(after, at, to, inverted=inverted) + self._before_subject(rest, to)
             found += self.strays(text, swap.end, at, rest, to, found, subject=subject)
+        if swap.row.pos == "pronoun" and self.meant(text, swap.start, swap.end) in self.unsure:
+            found.append(Replacement(swap.start, swap.end, new, GUESS))
         if "’" in text and "'" not in text:
             found = [change._replace(after=change.after.replace("'", "’")) for change in found]
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 
 from evenhand_sdk.axes import load_axis
@@ -31,17 +31,6 @@ class RomancePersons(Plain):
                 wanted = "plural"
         chosen = next((option for option in options if option[1] == wanted), next(iter(options)))
         return chosen, LIKELY
-
-    def refers_to_thing(self, text: str, start: int, *, fem: bool, is_group_word: Callable[[str], bool]) -> bool:
-        """Whether a thing of the pronoun's gender is common before it in the sentence, and no person is."""
-        thing = False
-        for position, token in enumerate(tokens_before(text, start)):
-            lowered = token.lower
-            if is_group_word(lowered) or lowered in self.names:
-                return False
-            if position and lowered != "l'" and self.determiner(lowered, fem=not fem, before="x") is not None:
-                thing = True
-        return thing
 
     @cached_property
     def genders(self) -> Mapping[str, bool]:

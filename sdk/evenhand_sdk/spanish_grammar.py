@@ -14,6 +14,7 @@ from evenhand_sdk import spanish_words as words
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.clause_words import FEMALE, LIKELY, SURE, Token, is_given_name, like, tokens_before
 from evenhand_sdk.grammar import Replacement, Swap
+from evenhand_sdk.pronoun_things import Meant
 from evenhand_sdk.romance_grammar import Romance
 from evenhand_sdk.romance_owners import Agreement
 
@@ -58,6 +59,8 @@ class Spanish(Romance):
     heads = words.HEADS | {masc: fem for fem, masc in words.HEADS.items()}
     feminine_heads = frozenset(words.HEADS)
     ranks = words.RANKS
+    subjects = words.SUBJECTS
+    unsure = frozenset((Meant.EITHER, Meant.THING))
     of_whom = frozenset(("que",))
     leads = (("una", "vez"), ("aunque",), ("si", "bien"))
     personal = words.PERSONAL
@@ -260,6 +263,12 @@ class Spanish(Romance):
         return []
 
     # --- pronouns ---
+
+    def meant(self, text: str, start: int, end: int) -> Meant:
+        before = tokens_before(text, start)
+        if before and before[0].lower == "a":  # a ella: a person
+            return Meant.PERSON
+        return super().meant(text, start, end)
 
     def is_first_name(self, text: str, start: int, end: int, is_name: Callable[[str], bool]) -> bool:
         return is_given_name(text, start, end, words.TITLES, is_name)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from evenhand_sdk.romance_owners import Agreement
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
+SUBJECTS = {
+    "él": Agreement(fem=False, plural=False),
+    "ella": Agreement(fem=True, plural=False),
+    "ellos": Agreement(fem=False, plural=True),
+    "ellas": Agreement(fem=True, plural=True),
+}
 ADVERBS = _set(
     """muy más menos tan bastante demasiado poco mucho bien mal siempre nunca ya aún todavía también tampoco no casi
     algo realmente sumamente extremadamente completamente totalmente especialmente sólo solo ayer hoy hace
