@@ -146,6 +146,8 @@ FRENCH = [
     # a person is what the sentence is about
     ("Marie a acheté une voiture. Elle est contente.", "Jean a acheté une voiture. Il est content.", "sure"),
     ("Elle a acheté une voiture. Elle est contente.", "Il a acheté une voiture. Il est content.", "sure"),
+    ("Il portait une veste et elle, une jupe.", "Elle portait une veste et lui, une jupe.", "any"),
+    ("Jean la voit. Elle rit.", "Marie la voit. Il rit.", "sure"),
     ("Il pleut. Il est fatigué.", "Il pleut. Elle est fatiguée.", "sure"),
     # either may be meant
     (
@@ -204,6 +206,7 @@ SPANISH = [
     # a thing before ella lowers the confidence
     ("La casa es vieja. Ella es bonita.", "La casa es vieja. Él es bonito.", "lowered"),
     ("Mi madre compró una casa. Ella es feliz.", "Mi padre compró una casa. Él es feliz.", "sure"),
+    ("Él la miró y ella lo besó.", "Ella la miró y él lo besó.", "sure"),
     ("Cerró la puerta y miró a ella.", "Cerró la puerta y miró a él.", "sure"),
     # whom a relative clause tells
     ("La que canta es mi tía.", "El que canta es mi tío.", "sure"),

@@ -276,6 +276,12 @@ class French(Romance):
 
     # --- pronouns ---
 
+    def meant(self, text: str, start: int, end: int) -> Meant:
+        before, after = tokens_before(text, start), tokens_after(text, end)
+        if before and before[0].lower in self.conjunctions and after and after[0].word == ",":
+            return Meant.PERSON  # Il portait une veste et elle, une jupe
+        return super().meant(text, start, end)
+
     def is_nobody(self, tokens: Sequence[Token], place: int) -> bool:
         before, after = tokens[max(0, place - 8) : place][::-1], tokens[place + 1 : place + 9]
         return tokens[place].lower == "il" and is_impersonal(before, after, self.persons)
@@ -305,6 +311,8 @@ class French(Romance):
         joined = before[1].lower if len(before) > 1 and previous in ("et", "ou", "ni") else ""
         if joined in words.TONIC_PRONOUNS and not joined.startswith("elle"):
             return "object", LIKELY  # lui et elle
+        if previous in self.conjunctions and after and after[0].word == ",":
+            return "object", LIKELY  # et elle, une jupe
         if previous in ("et", "ou", "ni", "est"):
             ends = not after or after[0].lower not in words.LINKING | words.HAVING | words.BEFORE_VERB
             return ("object", GUESS) if ends and previous == "est" else ("subject", GUESS)

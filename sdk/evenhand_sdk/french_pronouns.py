@@ -38,8 +38,8 @@ def is_impersonal(before: Sequence[Token], after: Sequence[Token], persons: Coll
     if len(before) > 1 and before[0].word == "-":
         verb = [token.lower for token in before[2:4] if token.lower in ("y", "s'", "se")]
         verb.append(before[1].lower.removesuffix("-t"))
-        if "heure" in (token.lower for token in before[2:5]):  # Quelle heure est-il ?
-            return verb[-1] in _TO_BE
+        if verb[-1] in _TO_BE and "heure" in (token.lower for token in before[2:5]):  # Quelle heure est-il ?
+            return True
     lowered = verb + [token.lower for token in after[:7] if token.lower not in _CLITICS]
     if not lowered:
         return False
@@ -78,7 +78,7 @@ def _is_so(behind: Sequence[str], persons: Collection[str]) -> bool:
     counted = rest[0].isdigit() or rest[0] in words.FIXED_DETERMINERS | words.HOURS
     if counted and rest[1:2] and (rest[1].startswith("heure") or rest[1] == "h"):
         return True
-    if rest[:2] == ["grand", "temps"]:
+    if rest[:2] == ["grand", "temps"] or rest[0] in ("midi", "minuit"):
         return True
     return (
         rest[0] in words.IMPERSONAL_ADJECTIVES

@@ -13,7 +13,7 @@ ADVERBS = _set(
     """très trop si plus moins aussi bien assez plutôt peu tellement vraiment toujours souvent encore déjà parfois
     jamais pas point presque fort tout toute extrêmement complètement absolument particulièrement également
     aujourd'hui enfin jamais juste là mieux rarement ici désormais seulement même vite tôt tard ensuite soudain certes
-    donc maintenant"""
+    donc maintenant bientôt"""
 )
 PREPOSITIONS = _set(
     """à de d' du des au aux avec sans pour par chez sur sous dans en entre vers contre devant derrière depuis

@@ -57,6 +57,7 @@ def is_other_noun(
 
 def _is_country(adjectives: Sequence[Token], determiner: Token | None, rest: Sequence[Token]) -> bool:
     if determiner is not None:
-        return determiner.lower in _NEUTER or determiner.lower in words.EIN_WORDS
+        place = determiner.lower == "dem" and bool(rest) and rest[0].lower in ("aus", "in", "von", "nach")
+        return place or determiner.lower in _NEUTER or determiner.lower in words.EIN_WORDS
     young = len(rest) == 1 and rest[0].word[0].isupper() and rest[0].lower.endswith("e")  # Junge Polen
     return not adjectives and not young and not (rest and rest[0].lower in words.COPULAS)

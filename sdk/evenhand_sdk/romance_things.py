@@ -50,7 +50,7 @@ class RomanceThings(RomanceCouples, ABC):
         shown = self.shows(lowered, fem=to.fem)
         if not shown and lowered not in self.fixed_determiners and lowered != "l'":
             return None
-        if (lowered in self.plural_determiners) is not to.plural:
+        if (lowered in self.plural_determiners) is not to.plural or self._is_clitic(tokens, place):
             return None
         noun = self._noun_behind(tokens, place + 1)
         if noun is None or noun in self.persons_of or not (shown or self.may_be(noun, fem=to.fem)):
@@ -58,3 +58,10 @@ class RomanceThings(RomanceCouples, ABC):
         oblique = place > 0 and tokens[place - 1].lower in self.prepositions
         sure = shown or not self.may_be(noun, fem=not to.fem)
         return Named.THING if sure and not oblique and lowered not in self.prepositions else Named.PERHAPS
+
+    def _is_clitic(self, tokens: Sequence[Token], place: int) -> bool:
+        """Whether la, le or los stands before a verb (il la voit, María la vio)."""
+        if not place or tokens[place].lower not in ("la", "le", "les", "los", "las"):
+            return False
+        before = tokens[place - 1].lower
+        return before in self.subjects or before in self.before_verb | self.speakers or before in self.names
