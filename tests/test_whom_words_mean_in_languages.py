@@ -162,6 +162,14 @@ FRENCH = [
     ),
     ("L'arbre est tombé. Il était vieux.", "L'arbre est tombé. Elle était vieille.", "lowered"),
     ("Dans la maison, elle lit.", "Dans la maison, il lit.", "lowered"),
+    # a noun that is an adjective of a thing, or of somebody whom the pack lacks
+    ("La table voisine est libre.", "=", "any"),
+    ("Une ville amie est loin.", "=", "any"),
+    ("La jambe blessée saigne.", "=", "any"),
+    ("La jambe est blessée.", "=", "any"),
+    ("La victime a dit qu'elle était blessée.", "=", "any"),
+    ("La jeune inconnue sourit.", "Le jeune inconnu sourit.", "sure"),
+    ("Elle est blessée.", "Il est blessé.", "sure"),
     # a great man
     (
         "Mon père est un bon médecin et un grand homme.",
@@ -203,6 +211,13 @@ SPANISH = [
     ("Yo la he visto a mi hermana.", "Yo lo he visto a mi hermano.", "sure"),
     ("Las vi a ellas.", "Los vi a ellos.", "sure"),
     ("Miró la foto a ella.", "Miró la foto a él.", "sure"),
+    # a noun that is an adjective of a thing, or of somebody whom the pack lacks
+    ("La persona enferma llegó sola.", "=", "any"),
+    ("La casa vecina es grande.", "=", "any"),
+    ("La ciudad amiga es grande.", "=", "any"),
+    ("La pierna está enferma.", "=", "any"),
+    ("Mi amiga enferma duerme.", "Mi amigo enfermo duerme.", "sure"),
+    ("La anciana vecina duerme.", "El anciano vecino duerme.", "sure"),
     # a thing before ella lowers the confidence
     ("La casa es vieja. Ella es bonita.", "La casa es vieja. Él es bonito.", "lowered"),
     ("Mi madre compró una casa. Ella es feliz.", "Mi padre compró una casa. Él es feliz.", "sure"),

@@ -82,6 +82,7 @@ class French(Romance):
     ranks = words.RANKS
     whoever = words.WHOEVER
     subjects = words.SUBJECTS
+    adjectives_too = words.ADJECTIVES_TOO
     of_whom = frozenset(("qui", "que", "qu'", "dont"))
     leads = (("une", "fois"), ("bien", "que"), ("quoique",))
     personal = words.PERSONAL

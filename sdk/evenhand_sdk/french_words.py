@@ -198,6 +198,7 @@ SUBJECTS = {
     "ils": Agreement(fem=False, plural=True),
     "elles": Agreement(fem=True, plural=True),
 }
+ADJECTIVES_TOO = _set("ami amie amis amies employé employée retraité retraitée salarié salariée réfugié réfugiée")
 WHOEVER = {"celle": "celui", "celui": "celle", "celles": "ceux", "ceux": "celles"}
 VERBS_TOO = _set("complète inquiète sèche lasse active")
 """Feminine adjectives that are verbs, too (elle complète la liste)."""
@@ -231,7 +232,9 @@ MASCULINE_ENDS = (
 )  # fmt: skip
 """Endings of nouns that are masculine, but for those in FEMININE_NOUNS."""
 NO_EPICENE = _set(
-    "victime crime régime système problème thème poème légume costume oratoire mémoire histoire victoire gloire"
+    """victime crime régime système problème thème poème légume costume oratoire mémoire histoire victoire gloire table
+    fable étable cible musique boutique fabrique république politique clinique piste liste affaire paire grammaire
+    bibliothèque"""
 )
 """Nouns that end like adjectives of one form for both genders."""
 INVARIABLE = _set(

@@ -9,12 +9,14 @@ from functools import cached_property, lru_cache
 from evenhand_sdk.clause_words import Token
 from evenhand_sdk.pronoun_things import Meant, Named, meant, tokens_of
 from evenhand_sdk.romance_couples import RomanceCouples
-from evenhand_sdk.romance_owners import Agreement
+from evenhand_sdk.romance_owners import Agreement, sentence_before
 
 
 class RomanceThings(RomanceCouples, ABC):
     """The rules about things that pronouns mean; a language gives its pronouns."""
 
+    adjectives_too: frozenset[str]
+    """Nouns for persons that are adjectives, too, and that the pack does not list as such (la ville amie)."""
     subjects: dict[str, Agreement]
     """The pronouns that may mean a thing, with their gender and number."""
 
@@ -65,3 +67,32 @@ class RomanceThings(RomanceCouples, ABC):
             return False
         before = tokens[place - 1].lower
         return before in self.subjects or before in self.before_verb | self.speakers or before in self.names
+
+    def in_fixed_compound(self, text: str, start: int, end: int) -> bool:
+        return super().in_fixed_compound(text, start, end) or self._is_said_of_thing(text, start, end)
+
+    def _is_said_of_thing(self, text: str, start: int, end: int) -> bool:
+        """Whether a noun for a person that is an adjective, too, is said of a thing, or of somebody whom the pack lacks
+        (la table voisine, la jambe est blessée)."""
+        if text[start:end].lower() not in self.adjectives | self.adjectives_too:
+            return False
+        tokens = sentence_before(text, start)
+        place = self._before(tokens, len(tokens))
+        if place > 0 and tokens[place].lower in self.been:
+            place = self._before(tokens, place)
+        if place > 0 and tokens[place].lower in self.linking | self.having:
+            place = self._before(tokens, place)
+            subject = tokens[place]
+            if subject.lower in self.subjects:
+                return self.meant(text, subject.start, subject.end) is Meant.THING
+        return place > 0 and self._is_thing(tokens, place)
+
+    def _is_thing(self, tokens: Sequence[Token], place: int) -> bool:
+        """Whether the word at `place` is a noun right behind its determiner, and no person of the pack."""
+        noun, determiner = tokens[place].lower, tokens[place - 1].lower
+        if not tokens[place].word.islower() or self.is_small(noun) or noun in self.persons_of:
+            return False
+        if not self.is_determiner(determiner) and determiner != "l'":
+            return False
+        shown = (Agreement(fem, plural) for fem in (True, False) for plural in (True, False))
+        return all(self.adjective(noun, to) is None for to in shown)

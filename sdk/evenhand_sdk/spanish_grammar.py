@@ -60,6 +60,7 @@ class Spanish(Romance):
     feminine_heads = frozenset(words.HEADS)
     ranks = words.RANKS
     subjects = words.SUBJECTS
+    adjectives_too = words.ADJECTIVES_TOO
     unsure = frozenset((Meant.EITHER, Meant.THING))
     of_whom = frozenset(("que",))
     leads = (("una", "vez"), ("aunque",), ("si", "bien"))

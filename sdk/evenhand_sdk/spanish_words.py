@@ -15,6 +15,7 @@ SUBJECTS = {
     "ellos": Agreement(fem=False, plural=True),
     "ellas": Agreement(fem=True, plural=True),
 }
+ADJECTIVES_TOO = _set("vecina vecinas vecino vecinos amiga amigas amigo amigos refugiada refugiado empleada empleado")
 ADVERBS = _set(
     """muy más menos tan bastante demasiado poco mucho bien mal siempre nunca ya aún todavía también tampoco no casi
     algo realmente sumamente extremadamente completamente totalmente especialmente sólo solo ayer hoy hace
