@@ -147,6 +147,22 @@ def test_texts_are_drawn_so_that_groups_and_topics_become_independent(run: Any) 
     assert len(copies) == account.added and {row["evenhand_group"] for row in copies} == {"female", "male"}
 
 
+def test_rows_that_go_to_the_quarantine_are_no_texts_without_a_group(run: Any) -> None:
+    texts = [*["She left."] * 3, *["He left."] * 2, "Rain fell.", None, "", "  ", "He is long. " * 20]
+    out, facts, account = applied(
+        PLUGIN, run, Dataset.from_dict({"text": texts}), method="temperature", tau=0.0, max_characters=100
+    )
+    assert account.read == 10 and sum(account.quarantined.values()) == 4
+    assert facts["texts of each group"] == {"female": 3, "male": 2}
+    assert facts["texts without a group, of weight 1"] == 1
+
+
+def test_rows_that_go_to_the_quarantine_are_not_said_to_have_no_group(run: Any) -> None:
+    transform = PLUGIN().data(run, "train", None)
+    transform.fn(Dataset.from_dict({"text": ["Rain fell.", "Snow fell.", None, ""]}))
+    assert transform.idle() == "none of the 2 texts has a group"
+
+
 def test_a_column_may_say_the_group(run: Any) -> None:
     rows = Dataset.from_dict({"text": [f"Text {k}." for k in range(100)], "who": ["a"] * 80 + ["b"] * 19 + [None]})
     out, facts, _ = applied(PLUGIN, run, rows, group="who", method="temperature", tau=0.0)

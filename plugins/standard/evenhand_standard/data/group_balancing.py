@@ -37,13 +37,13 @@ from evenhand_sdk import (
     hookimpl,
     load_axis,
 )
-from evenhand_sdk.data_rows import FIXED, Fate, Made, Row, RowOptions, RowWork, one_by_one
+from evenhand_sdk.data_rows import Fate, Made, Row, RowOptions, RowWork, one_by_one
 from evenhand_sdk.storage import digest_of
 from evenhand_standard.data.cell_weights import Cell, cell_weights, effective_size
 from evenhand_standard.data.group_words import dominant_group
 from evenhand_standard.data.passes import Passes
 from evenhand_standard.data.row_weights import WEIGHT, WeightedExcess
-from evenhand_standard.data.whole_corpus import columns_of, demand_column, workable
+from evenhand_standard.data.whole_corpus import columns_of, demand_column, worked_on
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -139,7 +139,8 @@ def _balanced(
     rows: Dataset, work: RowWork, axis: Axis, options: GroupBalancingOptions, seed: int, facts: dict[str, Any],
     idle: list[str],
 ) -> Dataset:  # fmt: skip
-    cells = _cells(rows, axis, options)
+    fit = worked_on(rows, options.max_characters)
+    cells = _cells(rows, fit, axis, options)
     counts = Counter(cell for cell in cells if cell is not None)
     weights = cell_weights(counts, options)
     part = sum(counts.values())
@@ -147,7 +148,7 @@ def _balanced(
     facts.update(
         {
             "texts of each group": _margin(counts, 0),
-            "texts without a group, of weight 1": len(cells) - part,
+            "texts without a group, of weight 1": sum(fit) - part,
             "largest weight": max(weights.values(), default=1.0),
             "smallest weight": min(weights.values(), default=1.0),
             "effective sample size, as a share of the texts with a group": size,
@@ -162,7 +163,7 @@ def _balanced(
             where="group-balancing", known=f"texts of each group: {dict(_margin(counts, 0))}",
             do="lower `strength` or `clip`, raise `tau`, or add texts of the rare group",
         )  # fmt: skip
-    idle[:] = [_why_idle(len(cells), counts, weights, options)]
+    idle[:] = [_why_idle(sum(fit), counts, weights, options)]
     work.depends = digest_of([cells, sorted(weights.items())])  # polarities depend on a scorer of another package
     fates = _fates(lambda row: cells[row.number], weights, options, seed)
     return work.rewrite(rows, fates, columns=_column(options))  # type: ignore[no-any-return]
@@ -233,15 +234,15 @@ def _as_they_come(axis: Axis, options: GroupBalancingOptions, seed: int) -> Any:
     return one_by_one(each)
 
 
-def _cells(rows: Dataset, axis: Axis, options: GroupBalancingOptions) -> list[Cell | None]:
-    """(group, concept) of each row, or None for one that takes no part."""
+def _cells(rows: Dataset, fit: Sequence[bool], axis: Axis, options: GroupBalancingOptions) -> list[Cell | None]:
+    """(group, concept) of each row, or None for one that takes no part, as none does that is not fit."""
+    is_fit = iter(fit)
     groups: list[str] = []
     concepts: list[str | None] = []
     for part in rows.iter(batch_size=1000):
         for k, text in enumerate(part["text"]):
             columns = {name: values[k] for name, values in part.items()}
-            fit = workable(text, options.max_characters) and not columns.get(FIXED)
-            groups.append(_group(text, columns, axis, options) if fit else "")
+            groups.append(_group(text, columns, axis, options) if next(is_fit) else "")
             concepts.append(_concept(columns, options))
     if options.method == "reweigh" and options.concept == "sentiment":
         concepts = _thirds([str(t) if g else None for t, g in zip(rows["text"], groups, strict=True)])
