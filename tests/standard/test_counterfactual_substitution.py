@@ -108,6 +108,32 @@ def test_of_three_groups_each_is_equally_likely(run: Any, belief: str) -> None:
     assert all(243 < n < 357 for n in found.values())
 
 
+def test_a_text_that_lacks_a_word_for_some_groups_is_equally_likely_about_the_others(run: Any) -> None:
+    """The religion pack has no atheist imam: of its seven groups six are left."""
+    rows = books(1200, "The imam has")
+    out, _, _ = applied(PLUGIN, run, rows, axes=["religion"])
+    found = Counter(text.split()[1] for text in out["text"])
+    assert set(found) == {"imam", "pastor", "rabbi", "pandit", "lama", "granthi"}
+    assert all(148 < n < 252 for n in found.values())  # Binomial(1200, 1/6): four standard deviations are 52
+    assert {row["evenhand_group"] for row in out if row["text"].startswith("The rabbi")} == {"jewish"}
+
+
+def test_a_text_that_lacks_a_word_is_swapped_with_the_probability_that_is_set(run: Any) -> None:
+    out, _, _ = applied(PLUGIN, run, books(600, "The imam has"), axes=["religion"], probability=0.5)
+    found = Counter(text.split()[1] for text in out["text"])
+    assert 251 < found.pop("imam") < 349  # Binomial(600, 1/2): four standard deviations are 49
+    assert len(found) == 5 and all(30 < n < 90 for n in found.values())  # Binomial(600, 1/10): 30
+
+
+def test_a_text_that_lacks_a_word_is_left_as_it_is_within_a_document(run: Any) -> None:
+    """The other rows follow the partner that was drawn for all, and another one for this row would make two persons."""
+    rows = books(600, "The imam has").add_column("page", [f"p{k}" for k in range(600)])
+    out, _, _ = applied(PLUGIN, run, rows, axes=["religion"], document="page")
+    found = Counter(text.split()[1] for text in out["text"])
+    # Binomial(600, 2/7): it has no partner, or an atheist; four standard deviations are 45.
+    assert 126 < found["imam"] < 217
+
+
 def test_inside_a_document_of_three_groups_two_people_never_become_one(run: Any, belief: str) -> None:
     """Whatever the draw, the two houses of worship of a document stay two, and swaps are the same in all rows."""
     rows = Dataset.from_dict(

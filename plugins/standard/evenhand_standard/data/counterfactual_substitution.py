@@ -7,7 +7,9 @@ odd number of groups one stays alone), and u(d) in [0, 1). A text x of d whose f
 
 where cf exchanges the two groups. p is such that at strength 1 each of the k groups is equally likely, which of two
 is 1/2; the corpus keeps its size, and since one pairing holds for all of d, who is one person stays one person.
-Several axes are drawn apart and swapped one after another.
+Where a text that is a document by itself has no counterfactual towards the partner, since the pack lacks a word, one
+of those it has is drawn, so that the m groups it can be about are equally likely. Several axes are drawn apart and
+swapped one after another.
 
 Source: Hall Maudslay et al. 2019 (CDS).
 """
@@ -22,6 +24,7 @@ from pydantic import Field
 from evenhand_sdk import (
     Axes,
     Axis,
+    Counterfactual,
     DataTransform,
     Locale,
     Mitigation,
@@ -123,10 +126,12 @@ def swap_of(axes: Sequence[Axis], options: CounterfactualSubstitutionOptions, se
             target = partners(axis.groups, name).get(source)
             if target is None:
                 continue
-            found = counterfactuals(text, axis, target, names=options.names)
-            if found and found[0].confidence >= options.min_confidence:
+            found = sure_ones(text, axis, options, target)
+            if not found and not names_document(row, options.document):
+                found = drawn_instead(text, axis, options, name)
+            if found:
                 text = found[0].text
-                moved.append((axis.name, target))
+                moved.append((axis.name, found[0].group))
         if not moved:
             return Fate()
         axis_name, group = moved[0] if len(moved) == 1 else ("", "")
@@ -134,6 +139,25 @@ def swap_of(axes: Sequence[Axis], options: CounterfactualSubstitutionOptions, se
         return Fate(text=Made(text=text, axis=axis_name, group=group, note=note))
 
     return swap
+
+
+def sure_ones(
+    text: str, axis: Axis, options: CounterfactualSubstitutionOptions, target: str | None = None
+) -> list[Counterfactual]:
+    """The counterfactuals, towards one group or all others, that the pack has words for and that are sure enough."""
+    found = counterfactuals(text, axis, target, names=options.names)
+    return [one for one in found if one.confidence >= options.min_confidence]
+
+
+def drawn_instead(text: str, axis: Axis, options: CounterfactualSubstitutionOptions, name: str) -> list[Counterfactual]:
+    """One of the counterfactuals there are, for a text that has none towards the partner of its group, or nothing.
+
+    Of m groups that the text can be about, its own included, each is then as likely as the others, 1/m at strength 1;
+    with a `probability` that is set its own is left out of the draw, so that this is how often the text is swapped.
+    """
+    found = sure_ones(text, axis, options)
+    place = int(draw_of(f"{name}/instead") * (len(found) + (options.probability is None)))
+    return found[place : place + 1]
 
 
 def chance(k: int, probability: float | None) -> float:
@@ -156,7 +180,11 @@ def partners(groups: Sequence[str], name: str) -> dict[str, str]:
 
 def document_of(row: Row, column: str | None) -> str:
     """What is swapped as a whole: the value of the column, or the row itself, as of a row that has no value there."""
-    value = None if column is None else row.columns[column]
-    if value is None or not str(value).strip():
+    if column is None or not names_document(row, column):
         return f"{row.origin}/{row.text}"
-    return f"document {value}"
+    return f"document {row.columns[column]}"
+
+
+def names_document(row: Row, column: str | None) -> bool:
+    """Whether the row is a part of a document, whose other rows know nothing of what its words are."""
+    return column is not None and str("" if row.columns[column] is None else row.columns[column]).strip() != ""
