@@ -196,7 +196,8 @@ def transform_data(
     Its column `text` is what the model learns from. What became of the rows is logged (logger `evenhand`, level INFO).
     A stream (`IterableDataset`) stays a stream: nothing is read before you read it, and nothing is logged. Two cases
     are other: a step that needs a column, where the stream does not know its columns, looks at the first row for their
-    names; and `corpus-audit` reads the stream once to its end.
+    names; and `corpus-audit` reads the stream once to its end. A stream has one reader: workers of a `DataLoader` that
+    would divide its shards get a UsageError.
     Raises UsageError for a data set without that column, and PluginFault when a transform fails or its account of the
     rows does not add up.
     """

@@ -14,7 +14,7 @@ At strength 0 such a transform gives the very rows that it got.
 
 A `Dataset` goes through `Dataset.map`: in batches, in several processes if asked, and cached by `datasets` under a
 fingerprint that names everything the result depends on. An `IterableDataset` streams: rows are read once, in order,
-and never held, and the account is complete when the stream has been read.
+by one reader, and never held, and the account is complete when the stream has been read.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from evenhand_sdk.row_fates import (
     token_counts,
 )
 from evenhand_sdk.row_ledger import STAYING, Ledger, Places
+from evenhand_sdk.stream_readers import demand_one_reader
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -197,8 +198,10 @@ class RowWork:
         batch = Batch(fates, dict(declared), self.run.step_id, getattr(self.options, "max_characters", None))
         ledger = Ledger(self.run.folder)
         self._account = ledger.account
+        shards = rows.n_shards
 
         def passed(given: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
+            demand_one_reader(shards)
             if numbers[0] == 0:
                 ledger.begin()
             found = batch(given, numbers)

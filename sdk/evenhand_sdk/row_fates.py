@@ -49,7 +49,8 @@ class Row:
     """All columns, `text` included."""
 
     def draw(self, seed: int, purpose: str = "") -> float:
-        """A number in [0, 1) that depends on seed, purpose, origin and text alone, and so on no other row."""
+        """A number in [0, 1) that depends on seed, purpose, origin and text alone: on this row's place and on what it
+        says, and not on what other rows say. A row that is put in before it moves it, and so changes it."""
         return draw_of(f"{seed}/{purpose}/{self.origin}/{self.text}")
 
 

@@ -12,7 +12,9 @@ import pytest
 from datasets import Dataset, IterableDataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
+from evenhand.errors import UsageError
 from evenhand_sdk.data_rows import CannotProcess, Fate, Made, Row, RowOptions, RowWork, one_by_one, token_counts
 from evenhand_sdk.row_ledger import example
 from evenhand_sdk.testing import run_context
@@ -136,6 +138,42 @@ def test_accounts_add_up_and_streams_and_workers_give_the_same_rows(
     assert isinstance(stream, IterableDataset)
     assert list(stream) == out.to_list()
     assert work.account().problem(len(rows), len(out)) is None
+
+
+def test_a_draw_belongs_to_a_place_of_the_data_and_a_text(run: Any) -> None:
+    """A step that leaves rows out changes no draw behind it; data without these rows do."""
+
+    def drawn(rows: Dataset) -> list[float]:
+        seen: list[float] = []
+        RowWork(run, RowOptions()).rewrite(rows, one_by_one(lambda row: seen.append(row.draw(3)) or Fate()))
+        return seen
+
+    rows = Dataset.from_dict({"text": ["drop", "a", "b", "c"]})
+    whole, left = drawn(rows), RowWork(run, RowOptions()).rewrite(rows, one_by_one(each))
+    assert list(left["text"]) == ["a", "b", "c"] and drawn(left) == whole[1:]
+    assert len({*whole, *drawn(rows.select([1, 2, 3]))}) == 7
+
+
+@pytest.mark.parametrize(("shards", "workers"), [(1, 2), (4, 1)])
+def test_one_worker_that_reads_a_stream_gives_the_same_rows(run: Any, shards: int, workers: int) -> None:
+    rows = Dataset.from_dict({"text": ["A", "b", "drop", "bad"] * 3})
+    out = RowWork(run, RowOptions()).rewrite(rows, one_by_one(each)).to_list()
+    stream = RowWork(run, RowOptions()).rewrite(rows.to_iterable_dataset(num_shards=shards), one_by_one(each))
+    assert list(DataLoader(stream, batch_size=None, num_workers=workers)) == out
+
+
+def test_workers_that_divide_a_stream_are_refused_and_write_nothing(run: Any) -> None:
+    rows = Dataset.from_dict({"text": ["A", "bad"] * 6}).to_iterable_dataset(num_shards=4)
+    stream = RowWork(run, RowOptions()).rewrite(rows, one_by_one(each))
+    with pytest.raises(UsageError) as caught:
+        list(DataLoader(stream, batch_size=None, num_workers=2))
+    assert (
+        "DataLoader: 2 workers would each count the rows of the stream from 0, and what a step does to a row "
+        "belongs to its place in the data\n"
+        "  the stream has 4 shards, which workers divide among themselves\n"
+        "  read it with num_workers=1, or give the step a data set, which any number of workers may read"
+    ) in str(caught.value)
+    assert not list(run.folder.glob("**/*.jsonl"))
 
 
 def _model() -> tuple[Any, Any]:
