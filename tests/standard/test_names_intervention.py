@@ -18,6 +18,7 @@ from evenhand_sdk import load_axis
 from evenhand_standard.data.name_counts import CENSUS, census_counts, read_counts
 from evenhand_standard.data.name_pairs import (
     Name,
+    ambiguous,
     cost_matrix,
     pair_names,
     tie_of,
@@ -119,10 +120,35 @@ def test_names_that_cannot_be_swapped_are_left_out_with_the_reason(counts: str) 
         ("Ada", "female", 1000, 0.8), ("Dan", "male", 100, 0.8), ("Ed", "male", 1000, 1.0)
     ]  # fmt: skip
     assert left_out == {
-        "also another word, a place or a title": 2,  # Rose, and Bea as asked
+        "also another word, a place or a surname": 2,  # Rose, and Bea as asked
         "tie to a group below 0.5": 1,  # Cleo: 0.2
         "also a group word": 1,  # Queen
     }
+
+
+def test_names_that_are_more_often_something_else_are_left_alone() -> None:
+    """Peoples and countries that other packs know; states, cities, words that begin a sentence, surnames."""
+    told = {"also a word of another axis": ["German", "Kenya", "Dane"], "also another word, a place or a surname": [
+        "Florida", "Alberta", "Kent", "Cleveland", "Milan", "Santiago", "Orlando", "Roman", "Norman", "Long", "Miles",
+        "Song", "Soon", "In", "Else", "Van", "Les", "Mercedes", "Kelvin", "Gene", "Johnson", "Jackson",
+    ]}  # fmt: skip
+    for reason, names in told.items():
+        counts = {name: {"female": 0.0, "male": 9.0} for name in names}
+        assert usable(counts, load_axis("gender"), least_tie=0.5, exclude=()) == ([], {reason: len(names)})
+    people = ["Mary", "Charlotte", "Diana", "Holly", "Frank", "Jack", "Mark", "Ali", "Carlos", "Ian"]
+    counts = {name: {"female": 0.0, "male": 9.0} for name in people}
+    found, _ = usable(counts, load_axis("gender"), least_tie=0.5, exclude=())
+    assert [n.name for n in found] == people
+
+
+def test_the_list_of_names_to_leave_alone_has_no_frequent_first_name() -> None:
+    """Its headings are no names, and the most frequent first names of the census are not in it."""
+    assert "surnames" not in ambiguous() and "#" not in ambiguous()
+    frequent = """james john robert michael william david richard charles joseph thomas mary patricia linda barbara
+    elizabeth jennifer maria susan margaret dorothy paul donald george kenneth steven edward brian ronald anthony kevin
+    lisa nancy karen betty helen sandra donna carol ruth sharon michelle laura sarah deborah jessica cynthia angela
+    jason matthew gary"""
+    assert not set(frequent.split()) & ambiguous()
 
 
 def test_the_axis_takes_the_paired_names(counts: str) -> None:

@@ -21,6 +21,7 @@ from importlib import resources
 from typing import Any
 
 from evenhand_sdk import Axis, UsageError
+from evenhand_sdk.axes import packaged_axes
 
 Counts = Mapping[str, Mapping[str, float]]
 """Name -> group -> bearers."""
@@ -120,6 +121,7 @@ def usable(
 ) -> tuple[list[Name], dict[str, int]]:
     """The names that may be swapped, and how many may not, by reason."""
     words = {word.lower() for word in axis.words(names=False)}
+    told_of_others = words_of_other_packs(axis)
     unwanted = ambiguous() | {name.lower() for name in exclude}
     found: list[Name] = []
     left_out: dict[str, int] = {}
@@ -129,8 +131,10 @@ def usable(
             reason = "nobody bears it"
         elif name.lower() in words:
             reason = "also a group word"
+        elif name.lower() in told_of_others:
+            reason = "also a word of another axis"
         elif name.lower() in unwanted:
-            reason = "also another word, a place or a title"
+            reason = "also another word, a place or a surname"
         elif (tie := tie_of(by_group, len(axis.groups))) < least_tie:
             reason = f"tie to a group below {least_tie:g}"
         else:
@@ -141,12 +145,19 @@ def usable(
     return found, left_out
 
 
+def words_of_other_packs(axis: Axis) -> frozenset[str]:
+    """What the other packs of the axis's language know, in lower case, as of peoples and countries: German, Kenya."""
+    language = axis.locale.partition("-")[0]
+    others = [pack for pack in packaged_axes() if pack.locale.partition("-")[0] == language and pack.name != axis.name]
+    return frozenset(word.lower() for pack in others for word in pack.words(names=False))
+
+
 @cache
 def ambiguous() -> frozenset[str]:
     """Names, in lower case, that are more often something else with a capital letter: a word that begins a sentence, a
-    month, a place, a title. The list is ours."""
+    month, a place, a title, a surname. The list is ours; its lines that begin with # say of what kind they are."""
     listed = resources.files("evenhand_standard.data").joinpath("ambiguous_names.txt").read_text(encoding="utf-8")
-    return frozenset(listed.split())
+    return frozenset(name for line in listed.splitlines() if not line.startswith("#") for name in line.split())
 
 
 def tie_of(by_group: Mapping[str, float], k: int) -> float:
