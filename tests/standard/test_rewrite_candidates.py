@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evenhand_sdk import load_axis
-from evenhand_standard.data.rewrite_candidates import MOST, candidates, likeliest, near, similarity, word_distance
+from evenhand_standard.data.rewrite_candidates import (
+    MOST,
+    candidates,
+    distance_within,
+    likeliest,
+    near,
+    similarity,
+    word_distance,
+)
 
 GENDER = load_axis("gender")
 
@@ -33,6 +43,37 @@ def test_there_are_at_most_sixteen() -> None:
 )
 def test_word_distance(one: str, other: str, distance: int) -> None:
     assert word_distance(one, other) == word_distance(other, one) == distance
+
+
+WORDS = st.lists(st.sampled_from("abc"), max_size=9)
+
+
+def full_distance(a: list[str], b: list[str]) -> int:
+    """By the whole table."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        corner, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (x != y))
+    return row[-1]
+
+
+@given(WORDS, WORDS, st.integers(0, 10))
+def test_distance_is_that_of_the_whole_table_and_past_the_most_it_says_so(
+    a: list[str], b: list[str], most: int
+) -> None:
+    full = full_distance(a, b)
+    assert word_distance(" ".join(a), " ".join(b)) == full
+    assert distance_within(a, b, most) == (full if full <= most else None)
+
+
+def test_a_document_takes_no_time_of_the_square_of_its_length() -> None:
+    document = "She sold it in the town. " * 600
+    began = time.process_time()
+    assert near(document, candidates(document, GENDER, "male"), edits=12, floor=0.5) == []
+    one = "Rain fell on the roof. " * 800
+    assert word_distance(one, one.replace("Rain", "Snow", 3)) == 3
+    assert time.process_time() - began < 3
 
 
 def test_similarity_by_hand() -> None:

@@ -67,12 +67,31 @@ def _readings(axis: Axis, before: str, after: str) -> list[str]:
 def word_distance(one: str, other: str) -> int:
     """Levenshtein distance over words and signs."""
     a, b = WORD.findall(one), WORD.findall(other)
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        corner, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (x != y))
-    return row[-1]
+    found = distance_within(a, b, max(len(a), len(b)))
+    assert found is not None
+    return found
+
+
+def distance_within(a: Sequence[str], b: Sequence[str], most: int) -> int | None:
+    """Levenshtein distance of two lists of words; None where it is above `most`.
+
+    `reach[k]` is how far into `a` the diagonal k (place in `b` minus place in `a`) comes with so many edits: the time
+    grows with the length plus the square of the distance, or of `most` (Ukkonen 1985).
+    """
+    end = len(b) - len(a)
+    reach: dict[int, int] = {}
+    for edits in range(most + 1):
+        found: dict[int, int] = {}
+        for k in range(max(-edits, -len(a)), min(edits, len(b)) + 1):
+            i = max(reach.get(k, -1) + 1, reach.get(k - 1, -1), reach.get(k + 1, -1) + 1) if edits else 0
+            i = min(i, len(a), len(b) - k)
+            while i < len(a) and i + k < len(b) and a[i] == b[i + k]:
+                i += 1
+            found[k] = i
+        if found.get(end) == len(a):
+            return edits
+        reach = found
+    return None
 
 
 def similarity(one: str, other: str) -> float:
@@ -82,8 +101,13 @@ def similarity(one: str, other: str) -> float:
 
 def near(text: str, rewrites: Sequence[str], *, edits: int, floor: float) -> list[str]:
     """The rewrites that stay near the text, in order; the text itself is none."""
+    words = WORD.findall(text)
     return [
-        new for new in rewrites if new != text and word_distance(text, new) <= edits and similarity(text, new) >= floor
+        new
+        for new in rewrites
+        if new != text
+        and distance_within(words, WORD.findall(new), edits) is not None
+        and similarity(text, new) >= floor
     ]
 
 
