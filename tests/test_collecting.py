@@ -13,9 +13,11 @@ import pytest
 from data_run_parts import interval, metric, step
 from data_runs import write_run
 from evenhand.collecting import collected, keep, kept
-from evenhand.errors import UsageError
+from evenhand.discovery import discover
+from evenhand.errors import RecipeError, UsageError
 from evenhand.evidence_glance import LEGEND
 from evenhand.evidence_page import made_page, page
+from evenhand.evidence_recipes import further_recipes
 from evenhand.report_record import RunRecord
 from evenhand.techniques import NotRun, Technique, read_not_run, techniques
 
@@ -251,6 +253,42 @@ def test_what_was_not_run_is_listed_by_stage_and_rows_of_no_technique_come_first
     assert named("Differences") == ["technique", "---", "untouched model", "no-swap-control", "averaging"]
     assert row(text, "mixes", "### Not run") == ["mixes", "data", "no consented corpus"]
     assert "2 runs, 2 techniques not run." in text
+
+
+def test_recipes_of_no_technique_are_listed_while_they_have_no_result(tmp_path: Path) -> None:
+    swap = '[[steps]]\nuse = "counterfactual-averaging"\n'
+    texts = {
+        "protocol": '[model]\nname = "m"\n',  # no steps: others extend it
+        "counterfactual-averaging": 'extends = "protocol.toml"\n' + swap,
+        "counterfactual-averaging-masked": 'extends = "counterfactual-averaging.toml"\n',
+        "pair-parity-weak": 'extends = "protocol.toml"\n[[steps]]\nuse = "pair-parity"\n',
+        "no-swap-control": '[[steps]]\nuse = "train"\n',
+        "planned": '[[steps]]\nuse = "pair-parity"\n',
+        "not_run": '[not_run]\nplanned = "needs a corpus"\n',
+        "pyproject": '[tool.x]\nextends = 1\n',
+    }  # fmt: skip
+    for name, text in texts.items():
+        (tmp_path / f"{name}.toml").write_text(text)
+    found = further_recipes(tmp_path, techniques(discover(), read_not_run(tmp_path)))
+    why = "its recipe has no recorded run"
+    assert found == [
+        Technique("counterfactual-averaging-masked", "decoding", why),
+        Technique("no-swap-control", "", why),
+        Technique("pair-parity-weak", "objective", why),
+    ]
+    text = page([record("no-swap-control")], [], recipes=found)
+    assert "1 run, 2 other recipes without a run." in text
+    assert row(text, "pair-parity-weak", "### Not run") == ["pair-parity-weak", "objective", why]
+    assert "| no-swap-control |" not in text.partition("### Not run")[2].partition("###")[0]
+    both = page([record("no-swap-control")], [Technique("averaging", "decoding", "no recorded run")], recipes=found)
+    assert "1 run, 1 technique not run, 2 other recipes without a run." in both
+    assert row(page([], [], recipes=found), "no-swap-control", "## No run") == ["no-swap-control", f"not run: {why}"]
+
+
+def test_a_recipe_of_the_table_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[[steps]\n")
+    with pytest.raises(RecipeError, match=r"mine\.toml: 1 problem"):
+        made_page(tmp_path)
 
 
 @pytest.mark.parametrize(

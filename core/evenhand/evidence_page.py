@@ -6,7 +6,7 @@ Verdicts of all kinds are written alike. What was not run has a row that says so
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from evenhand.evidence_cells import (
@@ -39,8 +39,13 @@ ABOUT = "about.md"
 Rows = Iterable[Sequence[str]]
 
 
-def page(results: Sequence[RunRecord], known: Sequence[Technique], about: str = "") -> str:
-    """The page: one table for each model, then controls, seeds, runs and definitions."""
+def page(
+    results: Sequence[RunRecord], known: Sequence[Technique], about: str = "", *, recipes: Sequence[Technique] = ()
+) -> str:
+    """The page: one table for each model, then controls, seeds, runs and definitions.
+
+    `recipes` are those of the folder that are named after no technique; without a run they are listed as such.
+    """
     parts = [NOTE + "# Evidence", about.strip()]
     counts = Counter((r.model.digest, r.model_label) for r in results)
     models = [model for model, _ in counts.most_common()]  # the one that most techniques were tried on comes first
@@ -49,10 +54,12 @@ def page(results: Sequence[RunRecord], known: Sequence[Technique], about: str = 
     for number, (digest, label) in enumerate(models):
         chosen = [r for r in results if r.model.digest == digest]
         missing = [t for t in known if t.name not in run] if number == 0 else []
+        others = [t for t in recipes if t.name not in run] if number == 0 else []
         named = label if alike[label] == 1 else f"{label} (weights {digest[:12]})"
-        parts += _model(named, chosen, missing, known)
+        parts += _model(named, chosen, missing, others, known)
     if not models:
-        parts += ["## No run is recorded", _table(("technique", ""), [(t.name, _not_run(t)) for t in known])]
+        absent = [*known, *recipes]
+        parts += ["## No run is recorded", _table(("technique", ""), [(t.name, _not_run(t)) for t in absent])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -69,16 +76,19 @@ def made_page(folder: Path) -> str:
     """The page of a folder of evidence. Raises UsageError for a file in it that cannot be read."""
     from evenhand.collecting import RESULTS, kept
     from evenhand.discovery import discover
+    from evenhand.evidence_recipes import further_recipes
     from evenhand.techniques import read_not_run, techniques
 
     about = folder / ABOUT
     text = about.read_text(encoding="utf-8") if about.is_file() else ""
-    return page(kept(folder / RESULTS), techniques(discover(), read_not_run(folder)), text)
+    known = techniques(discover(), read_not_run(folder))
+    return page(kept(folder / RESULTS), known, text, recipes=further_recipes(folder, known))
 
 
 def _model(
-    label: str, results: Sequence[RunRecord], missing: Sequence[Technique], known: Sequence[Technique]
-) -> list[str]:
+    label: str, results: Sequence[RunRecord], missing: Sequence[Technique], others: Sequence[Technique],
+    known: Sequence[Technique],
+) -> list[str]:  # fmt: skip
     stages = {t.name: t.stage for t in known}
 
     def order(name: str) -> tuple[int, str]:
@@ -95,14 +105,13 @@ def _model(
         rest = [controls_cell(result), str(len(result.seeds) or 1), dose(result), time_cell(result)]
         older = f"\nof older data: {listing(names)}" if (names := stale(result, columns)) else ""
         rows.append([result.name + older, steps_cell(result), *cells, *rest])
-    absent = [(t.name, t.stage, t.reason) for t in sorted(missing, key=lambda t: order(t.name))]
+    absent = [(t.name, t.stage, t.reason) for t in sorted([*missing, *others], key=lambda t: (_rank(t.stage), t.name))]
     untouched = ["untouched model", "", *(untouched_cell(results, c) for c in [*bias, *quality]), "", "", "", ""]
     levels = listing(list(dict.fromkeys(percent(r.confidence) for r in results)))
     return [
         f"## {label}",
         "### At a glance",
-        f"{tally(results)} {counted(len(results), 'run')}"
-        + (f", {counted(len(absent), 'technique')} not run." if absent else "."),
+        f"{tally(results)} {', '.join(_sizes(results, missing, others))}.",
         _table(glance_header(columns), [glance_row(result, columns) for result in results]),
         LEGEND,
         *(["### Not run", _table(("technique", "stage", "reason"), absent)] if absent else []),
@@ -129,6 +138,14 @@ def _model(
             [definition(variant, used) for variant, used in _variants(results)],
         ),
     ]  # fmt: skip
+
+
+def _sizes(results: Sequence[RunRecord], missing: Sequence[Technique], others: Sequence[Technique]) -> Iterator[str]:
+    yield counted(len(results), "run")
+    if missing:
+        yield f"{counted(len(missing), 'technique')} not run"
+    if others:
+        yield f"{counted(len(others), 'other recipe')} without a run"
 
 
 def _rank(stage: str) -> int:
