@@ -18,6 +18,7 @@ from evenhand.proofs import data_proof
 from evenhand.report_rows import line
 from evenhand.row_account import RowAccount, as_record, derived_account
 from evenhand.row_record import RowRecord
+from evenhand.row_sources import RowSources, Source
 from evenhand.summary import print_summary
 from evenhand_sdk import DataTransform, Plugin, hookimpl
 from evenhand_sdk.tiny import save_tiny, tiny_causal
@@ -78,7 +79,10 @@ def test_a_run_tells_of_every_row_in_run_json_the_quarantine_the_report_and_the_
     assert told["quarantine"] == "quarantine/counterfactual-augmentation.jsonl"
     kept = lines_of(result.folder / told["quarantine"])
     assert kept == [
-        {"row": 2, "reason": "longer than 200 characters", "characters": 313, "text": ROWS[4]["text"]}
+        {
+            "source": "rows.jsonl", "row": 4, "step_row": 2,
+            "reason": "longer than 200 characters", "characters": 313, "text": ROWS[4]["text"],
+        }
     ]  # fmt: skip
     assert told["examples"] == [
         {
@@ -100,6 +104,39 @@ def test_a_run_tells_of_every_row_in_run_json_the_quarantine_the_report_and_the_
         "counterfactual-augmentation: 4 rows read: 3 kept, 0 changed, 0 dropped, 1 quarantined "
         "(longer than 200 characters); 1 added; 4 out (100 % of what was read)"
     ) in told_lines
+
+
+def test_rows_that_are_held_out_and_those_of_a_second_source_count_in_the_file_that_they_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "tiny")
+    long = "many " * 60
+    first = [*("She sang in town." for _ in range(52)), " ", long]
+    second = ["", *("He sang in town." for _ in range(39)), long]
+    for name, texts in {"a": first, "b": second}.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
+    text = RECIPE.format(place=tmp_path).replace('"rows.jsonl"', '["a.jsonl", "b.jsonl"]')
+    (tmp_path / "own.toml").write_text(text.replace("max_steps", 'constraint = "lagrangian"\nmax_steps'))
+    folder = api.run(tmp_path / "own.toml").folder
+    kept = lines_of(folder / "quarantine/counterfactual-augmentation.jsonl")
+    assert [(r["source"], r["row"], r["step_row"]) for r in kept] == [("a.jsonl", 53, 46), ("b.jsonl", 40, 83)]
+    refused = lines_of(folder / "quarantine/data.jsonl")
+    assert [(r["source"], r["row"]) for r in refused] == [("a.jsonl", 52), ("b.jsonl", 0)]
+
+
+@given(
+    st.lists(st.lists(st.booleans(), max_size=6), min_size=1, max_size=3),
+    st.sets(st.integers(0, 12), max_size=4),
+)
+def test_a_row_is_found_where_it_stood_before_others_were_taken_out(parts: list[list[bool]], held: set[int]) -> None:
+    good = [(f"s{k}", row) for k, part in enumerate(parts) for row, fit in enumerate(part) if fit]
+    refused = [[row for row, fit in enumerate(part) if not fit] for part in parts]
+    sources = RowSources(tuple(Source(f"s{k}", sum(part), refused[k]) for k, part in enumerate(parts)))
+    left = [place for number, place in enumerate(good) if number not in held]
+    narrowed = sources.without(sorted(held))
+    assert [narrowed.of(number) for number in range(len(left))] == left
+    assert narrowed.of(-1) is None and sources.of(len(good)) is None
 
 
 # ------------------------------------------------------------------------------------------------- what must add up

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evenhand.chat_rows import is_chat, texts_of
 from evenhand.errors import DataNotFound, DataUnreadable, Offline
 from evenhand.half_surrogates import REASON as HALVED
+from evenhand.row_sources import RowSources, Source
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -49,6 +50,8 @@ class Loaded:
     """As its source states it; empty when it states none."""
     refused: list[Refused] = field(default_factory=list)
     """Rows that cannot be learnt from; `rows` are all others."""
+    sources: RowSources = field(default_factory=lambda: RowSources(()))
+    """Where each of the rows stands."""
 
 
 def load_data(
@@ -78,7 +81,12 @@ def load_data(
     parts = [(name, *_read(name, section, offline, folders, mirrors)) for name in section.sources]
     refused: list[Refused] = []
     alone = len(parts) == 1
-    texts = [_with_text(name, read, section.column, refused, tokenizer, alone=alone) for name, read, _, _ in parts]
+    texts, sources = [], []
+    for name, read, _, _ in parts:
+        own: list[Refused] = []
+        texts.append(_with_text(name, read, section.column, own, tokenizer, alone=alone))
+        sources.append(Source(name, len(texts[-1]), [row.row for row in own]))
+        refused += own
     if len(parts) > 1:
         texts = [part.select_columns("text").cast_column("text", Value("string")) for part in texts]
     rows = texts[0] if len(parts) == 1 else concatenate_datasets(texts)
@@ -89,7 +97,7 @@ def load_data(
     digest = hashlib.sha256()
     for text in rows["text"]:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return Loaded(rows, source, digest.hexdigest(), licence, refused)
+    return Loaded(rows, source, digest.hexdigest(), licence, refused, RowSources(tuple(sources)))
 
 
 def _with_text(name: str, read: Read, column: str, refused: list[Refused], tokenizer: Any, *, alone: bool) -> Dataset:
@@ -105,25 +113,23 @@ def _with_text(name: str, read: Read, column: str, refused: list[Refused], token
     chats = None
     if tokenizer is not None and getattr(rows.features[column], "dtype", "") != "string":
         chats = texts_of(rows[column][:], tokenizer, where=f"data {name!r}")
-    own: list[Refused] = []
     good = []
     for number, text in enumerate(rows[column]):
         if number in read.halved:
-            own.append(Refused(name, number, HALVED, read.halved[number]))
+            refused.append(Refused(name, number, HALVED, read.halved[number]))
         elif reason := chats[number][1] if chats is not None else why_no_text(text):
-            own.append(Refused(name, number, reason, "" if text is None else str(text)[:200]))
+            refused.append(Refused(name, number, reason, "" if text is None else str(text)[:200]))
         else:
             good.append(number)
     if not good:
-        raise _nothing(name, rows, column, own)
-    refused += own
+        raise _nothing(name, rows, column, refused)
     if column != "text":
         rows = rows.remove_columns("text") if "text" in rows.column_names else rows
         rows = rows.rename_column(column, "text")
     if chats is not None:
         texts: Any = [text for text, _ in chats]
         rows = rows.rename_column("text", CHATS).add_column("text", texts).remove_columns(CHATS)
-    return rows.select(good) if own else rows
+    return rows.select(good) if refused else rows
 
 
 def _nothing(name: str, rows: Dataset, column: str, refused: Sequence[Refused]) -> DataNotFound:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from evenhand.manifest import Manifest
     from evenhand.models import LoadedModel
     from evenhand.recipe import Recipe, ResolvedStep
+    from evenhand.row_sources import RowSources
 
 
 @dataclass(kw_only=True)
@@ -55,6 +56,8 @@ class Life:
     resume: bool
     strict: bool = False
     offline: bool
+    sources: RowSources | None = None
+    """Where each of the rows stands in the user's data; None where rows bring origins of their own."""
     contamination: Contamination | None = None
     aside: str = ""
     """What this is beside the run itself, such as a control; empty for the run."""

@@ -28,15 +28,19 @@ from evenhand.primary import declared
 from evenhand.progress import progress
 from evenhand.recipe import Recipe, ResolvedStep
 from evenhand.report import write_report
+from evenhand.row_account import ORIGIN
 from evenhand.row_keeping import keep_refused
 from evenhand.run_folders import STATE
 from evenhand.sample import Table
 from evenhand.services import Services
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from evenhand.contributions import Benchmark, ItemRecord
     from evenhand.plugin import Plugin
     from evenhand.resolution import ResolvedModel
+    from evenhand.row_sources import RowSources
 
     Plugins = dict[tuple[str, str], Plugin]
     """By section and id of the step."""
@@ -105,7 +109,7 @@ def _prepared(
     manifest["model"] = {k: v for k, v in vars(loaded.info).items() if k != "folder"}
     manifest["distributions"] = provenance([*work.steps, *work.benchmarks, *work.controls])
     manifest["steps"] = [step_entry(s) for s in work.steps]
-    data = _load_data(recipe, work, manifest, offline, loaded.tokenizer)
+    data, sources = _load_data(recipe, work, manifest, offline, loaded.tokenizer)
     prompts = [] if work.only_looks else _prompts(recipe, loaded.info.kind)
     began_with = _begun(folder, manifest, work, prompts, resume=resume)
     plugins: Plugins = {(s.section, s.id): s.plugin(s.options) for s in (*work.steps, *work.benchmarks) if s.plugin}
@@ -117,7 +121,7 @@ def _prepared(
     )  # fmt: skip
     life = Life(
         recipe=recipe, manifest=manifest, composer=composer, loaded=loaded, services=services, folder=folder,
-        rows=data, resume=resume, strict=strict, offline=offline, began_with=digest_of(began_with),
+        rows=data, sources=sources, resume=resume, strict=strict, offline=offline, began_with=digest_of(began_with),
     )  # fmt: skip
     life.step_order = list(work.steps)
     return life, plugins, prompts
@@ -136,10 +140,12 @@ def _begun(folder: Path, manifest: Manifest, work: Plan, prompts: list[Request],
     return facts
 
 
-def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool, tokenizer: Any) -> Any:
-    """The training text, if anything reads it."""
+def _load_data(
+    recipe: Recipe, work: Plan, manifest: Manifest, offline: bool, tokenizer: Any
+) -> tuple[Dataset | None, RowSources | None]:
+    """The training text, if anything reads it, and where its rows stand."""
     if not work.reads_text:
-        return None
+        return None, None
     from evenhand.data import load_data
 
     with manifest.timed("loading the data"):
@@ -155,7 +161,7 @@ def _load_data(recipe: Recipe, work: Plan, manifest: Manifest, offline: bool, to
         "quarantined": dict(Counter(row.reason for row in found.refused)),
         "quarantine": keep_refused(manifest.folder, found.refused),
     }
-    return found.rows
+    return found.rows, None if ORIGIN in found.rows.column_names else found.sources
 
 
 def _prompts(recipe: Recipe, kind: str) -> list[Request]:

@@ -13,7 +13,7 @@ from evenhand.contributions import Aggregator, Criterion, DataTransform, LossTer
 from evenhand.kept_steps import read_training, write_training
 from evenhand.models import note_moved
 from evenhand.progress import progress
-from evenhand.retention_text import retention_text
+from evenhand.retention_text import held_rows, retention_text
 from evenhand.row_keeping import keep, settled
 from evenhand.run_folders import STATE
 from evenhand.training import restore_terms, train
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from evenhand.folding import Placed
     from evenhand.life import Life
     from evenhand.recipe import ResolvedStep
+    from evenhand.row_sources import RowSources
 
 LOGS = "training"
 """Folder inside the run folder with a log of each training."""
@@ -109,9 +110,12 @@ def _held_out(life: Life, rows: Dataset) -> tuple[Dataset, Dataset]:
 
 def _changed_rows(life: Life, rows: Dataset) -> Dataset:
     """The text after the data steps, each of them proved."""
+    sources = life.sources
+    if sources is not None and life.rows is not None and len(rows) < len(life.rows):
+        sources = sources.without(held_rows(len(life.rows)))
     for owner, transform in life.pending_data:
         changed = fold_data(rows, [(owner, transform)])
-        account = _record_rows(life, owner, transform, rows, changed)
+        account = _record_rows(life, owner, transform, rows, changed, sources)
         touched = account["changed"] + account["added"]
         read = transform.looks_on
         proof = proofs.reading_proof(rows, transform.facts) if read else proofs.data_proof(rows, changed, touched)
@@ -124,12 +128,14 @@ def _changed_rows(life: Life, rows: Dataset) -> Dataset:
 
 
 def _record_rows(
-    life: Life, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset
-) -> dict[str, Any]:
+    life: Life, owner: ResolvedStep, transform: DataTransform, before: Dataset, after: Dataset,
+    sources: RowSources | None,
+) -> dict[str, Any]:  # fmt: skip
     """Keep the account of a step's rows in the record of the run; gives it."""
     entry = next(e for e in life.manifest["steps"] if e["id"] == owner.id)
     told = entry.setdefault("rows", [])
-    told.append(keep(life.folder, owner, settled(owner, transform, before, after), transform, earlier=len(told)))
+    account = settled(owner, transform, before, after)
+    told.append(keep(life.folder, owner, account, transform, earlier=len(told), sources=sources))
     return told[-1]  # type: ignore[no-any-return]
 
 

@@ -32,8 +32,18 @@ def retention_text(rows: Dataset, given: Dataset | None = None) -> tuple[Dataset
             known=f"{share}, at least {FEWEST} and at most {RETENTION_ROWS}",
             do="train on more text, or leave the constraint out" if given is None else "give more of it",
         )
-    chosen = {k * len(source) // count for k in range(count)}
-    kept = source.select(sorted(chosen))
+    chosen = _spread(len(source), count)
+    kept = source.select(chosen)
     if given is not None:
         return rows, kept
-    return rows.select([k for k in range(len(rows)) if k not in chosen]), kept
+    held = set(chosen)
+    return rows.select([k for k in range(len(rows)) if k not in held]), kept
+
+
+def held_rows(total: int) -> list[int]:
+    """The numbers of the rows that `retention_text` holds out of so many rows of training text."""
+    return _spread(total, min(RETENTION_ROWS, total // 10))
+
+
+def _spread(total: int, count: int) -> list[int]:
+    return sorted({k * total // count for k in range(count)})

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = 10
 """Texts before and after that a report shows for each data step."""
-PROVENANCE = ("evenhand_origin", "evenhand_step", "evenhand_axis", "evenhand_group")
+ORIGIN = "evenhand_origin"
+PROVENANCE = (ORIGIN, "evenhand_step", "evenhand_axis", "evenhand_group")
 """Columns that say where a row comes from; that they appear is no effect of a step."""
 NO_REASON = "the step gives no reason"
 
@@ -55,6 +56,9 @@ class RowAccount:
     examples: Sequence[Example] = ()
     quarantine: Path | None = None
     """JSON lines with `row`, `reason` and `text`; the host moves the file into the run folder."""
+    by_origin: bool = False
+    """Whether `row` there is the row of the data that a text was made from (`evenhand_origin`); then the host says
+    which row of which source that is."""
 
     @property
     def out(self) -> int:

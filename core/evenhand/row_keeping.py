@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evenhand.cache import write_atomic
+from evenhand.cache import storing, write_atomic
 from evenhand.errors import PluginFault
 from evenhand.found_files import for_readers
 from evenhand.guard import describe
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evenhand.contributions import DataTransform
     from evenhand.data import Refused
     from evenhand.recipe import ResolvedStep
+    from evenhand.row_sources import RowSources
 
 FOLDER = "quarantine"
 """Folder of the run folder with the rows that could not be processed: one file of JSON lines a step."""
@@ -37,18 +38,33 @@ def settled(step: ResolvedStep, transform: DataTransform, before: Dataset, after
 
 
 def keep(
-    folder: Path, step: ResolvedStep, account: RowAccount, transform: DataTransform, *, earlier: int
-) -> dict[str, Any]:
+    folder: Path, step: ResolvedStep, account: RowAccount, transform: DataTransform, *, earlier: int,
+    sources: RowSources | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Bring the quarantine file, and files for a reader, into the run folder and give the entry of `run.json`;
-    `earlier` transforms of the step have theirs already."""
+    `earlier` transforms of the step have theirs already. With `sources`, rows of the quarantine are those of a source,
+    as far as the account knows them."""
     file = ""
     if account.quarantine is not None and account.quarantined:
         file = f"{FOLDER}/{step.id}{f'-{earlier + 1}' if earlier else ''}.jsonl"
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(account.quarantine, folder / file)
+        if sources is not None and account.by_origin:
+            _copied_with_sources(account.quarantine, folder / file, sources)
+        else:
+            shutil.copyfile(account.quarantine, folder / file)
     return as_record(
         account, file=file, facts=transform.facts, files=for_readers(folder, step, transform.files, "data")
     )
+
+
+def _copied_with_sources(quarantine: Path, place: Path, sources: RowSources) -> None:
+    with quarantine.open(encoding="utf-8") as given, storing(place), place.open("w", encoding="utf-8") as out:
+        for text in given:
+            line = json.loads(text)
+            found = sources.of(line["row"])
+            if found is not None:
+                line = {"source": found[0], **line, "row": found[1]}
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def keep_refused(folder: Path, refused: Sequence[Refused]) -> str:

@@ -158,7 +158,7 @@ class RowWork:
                 continue
             ledger.count(fate, why)
             if fate == "quarantined":
-                ledger.refuse(row, why, rows[row]["text"])
+                ledger.refuse(row, why, rows[row]["text"], decided[number][ORIGIN])
             elif fate != "kept":
                 places.note(fate, (number, row, why))
             if fate in STAYING:
@@ -210,7 +210,7 @@ class RowWork:
                 before = given["text"][row - numbers[0]]
                 ledger.count(fate, why)
                 if fate == "quarantined":
-                    ledger.refuse(row, why, before)
+                    ledger.refuse(row, why, before, found[ORIGIN][k])
                 elif fate != "kept":
                     ledger.show(before, found["text"][k], why)
                 if fate in STAYING:

@@ -44,7 +44,8 @@ class Row:
     """From 0, in what the step reads."""
     text: str
     origin: int
-    """The row of the data it was made from; its own number when no earlier step made any."""
+    """The row of the data it was made from, as the run numbers them: without rows that hold no text, or that are held
+    out. Its own number when no earlier step made any."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """All columns, `text` included."""
 

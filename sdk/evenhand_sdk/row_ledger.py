@@ -45,11 +45,11 @@ class Ledger:
         if fate == "dropped":
             self.dropped[why] += 1
 
-    def refuse(self, row: int, reason: str, value: Any) -> None:
-        """Put a row into the quarantine; `write` puts it on the disk."""
+    def refuse(self, row: int, reason: str, value: Any, origin: Any) -> None:
+        """Put a row into the quarantine, with the row of the data it comes from; `write` puts it on the disk."""
         self.quarantined[reason] += 1
         text = "" if value is None else str(value)
-        line = {"row": row, "reason": reason, "characters": len(text), "text": text[:LONGEST]}
+        line = {"row": origin, "step_row": row, "reason": reason, "characters": len(text), "text": text[:LONGEST]}
         self._lines.append(json.dumps(line, ensure_ascii=False) + "\n")
         if len(self._lines) >= HELD:
             self.write()
@@ -73,7 +73,7 @@ class Ledger:
             read=counts["kept"] + counts["changed"] + counts["dropped"] + counts["quarantined"],
             kept=counts["kept"], changed=counts["changed"], added=counts["added"], dropped=dict(self.dropped),
             quarantined=dict(self.quarantined), examples=tuple(self.examples),
-            quarantine=self.path if self.quarantined else None,
+            quarantine=self.path if self.quarantined else None, by_origin=True,
         )  # fmt: skip
 
 

@@ -61,9 +61,15 @@ def test_each_row_meets_its_fate_in_order(run: Any) -> None:
     assert account.dropped == {"asked for": 1, "replaced": 1}
     assert account.quarantined == {"a bad word": 1, "no text": 1, "longer than 20 characters": 1}
     assert [json.loads(line) for line in account.quarantine.read_text().splitlines()] == [
-        {"row": 4, "reason": "a bad word", "characters": 3, "text": "bad"},
-        {"row": 5, "reason": "no text", "characters": 0, "text": ""},
-        {"row": 7, "reason": "longer than 20 characters", "characters": 23, "text": "a text that is too long"},
+        {"row": 4, "step_row": 4, "reason": "a bad word", "characters": 3, "text": "bad"},
+        {"row": 5, "step_row": 5, "reason": "no text", "characters": 0, "text": ""},
+        {
+            "row": 7,
+            "step_row": 7,
+            "reason": "longer than 20 characters",
+            "characters": 23,
+            "text": "a text that is too long",
+        },
     ]
     assert [(e.before, e.after, e.note) for e in account.examples] == [
         ("A", "a", ""), ("add", "one", "gender towards male"), ("add", "two", "by hand"), ("instead", "other", ""),
