@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 import evenhand
 from evenhand.errors import BrokenPlugin, UnknownPlugin, UsageError, WrongModelKind
@@ -192,6 +193,75 @@ def test_a_stream_stays_one_and_is_read_only_when_it_is_asked_for() -> None:
     out = evenhand.transform_data(rows, model, tokenizer, [CounterfactualAugmentation(max_share=0.9)])
     assert isinstance(out, IterableDataset)
     assert [row["text"] for row in out if not row["evenhand_step"]] == TEXTS
+
+
+AUGMENTATION = ("counterfactual-augmentation", {"max_characters": 40})
+
+
+def test_rows_that_are_left_out_are_warned_of_and_kept_in_a_folder(tmp_path: Path) -> None:
+    rows = Dataset.from_dict({"text": ["She sang.", None, "x" * 41, ""]})
+    with pytest.warns(UserWarning) as told:
+        out = evenhand.transform_data(rows, *tiny_causal(), [AUGMENTATION])
+    assert len(out) == 2
+    assert [str(w.message) for w in told] == [
+        "counterfactual-augmentation: 3 of 4 rows cannot be worked on and are left out, the first one because: "
+        "no text. To see which, give a folder to keep them in: transform_data(..., folder=FOLDER)"
+    ]
+    assert told[0].filename == __file__
+    with pytest.warns(UserWarning) as told:
+        evenhand.transform_data(rows, *tiny_causal(), [AUGMENTATION], folder=tmp_path / "own")
+    kept = tmp_path / "own/counterfactual-augmentation/quarantine.jsonl"
+    assert str(told[0].message).endswith(f"because: no text. They are in {kept}")
+    assert [json.loads(line)["row"] for line in kept.read_text().splitlines()] == [1, 2, 3]
+
+
+def test_one_row_that_is_left_out_is_one(recwarn: pytest.WarningsRecorder) -> None:
+    evenhand.transform_data(Dataset.from_dict({"text": [["She", "sang"], 1][:1]}), *tiny_causal(), [AUGMENTATION])
+    assert str(recwarn[0].message).startswith(
+        "counterfactual-augmentation: 1 of 1 row cannot be worked on and is left out, because: not text but list."
+    )
+    evenhand.transform_data(Dataset.from_dict({"text": ["She sang."]}), *tiny_causal(), [AUGMENTATION])
+    assert len(recwarn) == 1
+
+
+def test_what_a_stream_leaves_out_is_in_the_folder_once_it_was_read(tmp_path: Path) -> None:
+    stream = Dataset.from_dict({"text": ["She sang.", None]}).to_iterable_dataset()
+    out = evenhand.transform_data(stream, *tiny_causal(), [AUGMENTATION], folder=tmp_path)
+    kept = tmp_path / "counterfactual-augmentation/quarantine.jsonl"
+    assert not kept.exists()
+    assert len(list(out)) == 2
+    del out, stream
+    assert json.loads(kept.read_text())["row"] == 1
+
+
+def test_what_steps_write_stays_in_the_folder(tmp_path: Path) -> None:
+    rows = Dataset.from_dict({"text": TEXTS})
+    pairs = ("preference-pairs", {"limit": 2})
+    evenhand.transform_data(rows, *tiny_causal(), [pairs], folder=tmp_path)
+    assert len((tmp_path / "preference-pairs/preference-pairs.jsonl").read_text().splitlines()) > 1
+    with pytest.raises(UsageError) as caught:
+        evenhand.transform_data(rows, *tiny_causal(), [pairs], folder=tmp_path)
+    assert str(caught.value) == (
+        f"evenhand.transform_data: the folder {str(tmp_path)!r} has files of an earlier call\n"
+        "  in preference-pairs\n  give another folder, or remove what is in it"
+    )
+
+
+@pytest.mark.parametrize("kind", [DatasetDict, IterableDatasetDict])
+def test_of_several_splits_one_must_be_chosen(kind: type) -> None:
+    split = Dataset.from_dict({"text": TEXTS})
+    given = kind({"train": split, "test": split})
+    model, tokenizer = tiny_causal()
+    for call in (
+        lambda: evenhand.transform_data(given, model, tokenizer, [AUGMENTATION]),
+        lambda: evenhand.train(model, tokenizer, given, [PairParity()], max_steps=1),
+        lambda: evenhand.Objective(model, tokenizer, [PairParity()]).encode(given),
+    ):
+        with pytest.raises(UsageError) as caught:
+            call()
+        assert str(caught.value).partition("these are several")[2] == (
+            f" data sets, the splits of a {kind.__name__}\n  its splits: train, test\n  choose one: dataset['train']"
+        )
 
 
 def test_data_without_text_is_refused() -> None:

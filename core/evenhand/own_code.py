@@ -37,6 +37,7 @@ from evenhand.plugin_contract import check_class
 from evenhand.recipe_model import StepEntry, TrainingSection
 from evenhand.recipe_steps import ResolvedStep, references
 from evenhand.remarks import remarks
+from evenhand.report_numbers import counted
 from evenhand.services import Services
 from evenhand.tokenizer_loading import demand_fitting
 from evenhand.wording import validated
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evenhand.discovery import Catalogue, PluginRow
+    from evenhand.row_account import RowAccount
 
 Given: TypeAlias = Plugin | type[Plugin] | str | tuple[str, Mapping[str, Any]]
 """A plugin as a user may give it."""
@@ -92,7 +94,9 @@ class OwnSteps:
         *,
         kind: Kind | None = None,
         seed: int = 0,
+        folder: Path | None = None,
     ) -> None:
+        """`folder` keeps the folders of the steps; without one they vanish with this."""
         from evenhand.model_kind import kind_of_model
         from evenhand.remote import RemoteModel
 
@@ -111,6 +115,7 @@ class OwnSteps:
                 )
         self.folder = Path(tempfile.mkdtemp(prefix="evenhand-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.kept = self.folder if folder is None else folder
         self._composer = Composer(self.steps)
         self.services = Services(
             model=model,
@@ -151,7 +156,7 @@ class OwnSteps:
                     if isinstance(self.model, RemoteModel)
                     else f"give it to {TAKES[stages[0]]}",
                 )
-            handle = StepHandle(id=step.id, plugin=plugin, active=active, folder=self.folder / step.id)
+            handle = StepHandle(id=step.id, plugin=plugin, active=active, folder=self.kept / step.id)
             run = self._context(step, handles)
             handles[step.id] = handle
             for asked in (stage,) if active else ("architecture", "decoding"):
@@ -165,8 +170,8 @@ class OwnSteps:
         return found
 
     def _context(self, step: ResolvedStep, handles: Mapping[str, StepHandle]) -> RunContext:
-        own = self.folder / step.id
-        own.mkdir(exist_ok=True)
+        own = self.kept / step.id
+        own.mkdir(parents=True, exist_ok=True)
         return RunContext(
             step_id=step.id,
             seed=self.seed,
@@ -190,16 +195,19 @@ def transform_data(
     *,
     kind: Kind | None = None,
     seed: int = 0,
+    folder: str | Path | None = None,
 ) -> Dataset | IterableDataset:
     """The data set with the plugins' data transforms applied, in order; the one given stays as it is.
 
     Its column `text` is what the model learns from. What became of the rows is logged (logger `evenhand`, level INFO).
+    Rows that a step could not work on are left out with a warning. `folder` keeps, in a folder for each step, those
+    rows (`quarantine.jsonl`) and whatever files the step writes; without it they are gone.
     A stream (`IterableDataset`) stays a stream: nothing is read before you read it, and nothing is logged. Two cases
     are other: a step that needs a column, where the stream does not know its columns, looks at the first row for their
     names; and `corpus-audit` reads the stream once to its end. A stream has one reader: workers of a `DataLoader` that
     would divide its shards get a UsageError.
-    Raises UsageError for a data set without that column, and PluginFault when a transform fails or its account of the
-    rows does not add up.
+    Raises UsageError for a data set without that column and for a folder with files of an earlier call, and
+    PluginFault when a transform fails or its account of the rows does not add up.
     """
     from datasets import Dataset
 
@@ -209,10 +217,14 @@ def transform_data(
     from evenhand.row_keeping import settled
     from evenhand.row_record import RowRecord
 
+    demand_one_split(dataset)
     whole = isinstance(dataset, Dataset)
     if whole or dataset.column_names is not None:
         require_text(dataset.column_names)
-    steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed)
+    keep = None if folder is None else Path(folder)
+    steps = OwnSteps(model, tokenizer, plugins, kind=kind, seed=seed, folder=keep)
+    if keep is not None:
+        _demand_empty(keep, [step.id for step, _ in steps.steps])
     rows: Any = dataset
     for step, transform in steps.contributions("data", split="train", model=model):
         with seeded(seed), foreign_bars_off():
@@ -221,10 +233,46 @@ def transform_data(
             account = settled(step, transform, rows, changed)
             what = line(RowRecord.model_validate(as_record(account, file="", facts={})))
             logging.getLogger("evenhand").info("%s: %s; %s", step.id, what, dict(transform.facts) or "no further facts")
+            if account.quarantined:
+                warnings.warn(_left_out(step.id, account, keep), stacklevel=2)
         rows = changed
     if not whole:
         rows._evenhand_steps = steps  # their folder, where the quarantine is written, lives as long as the stream
     return rows
+
+
+def _demand_empty(folder: Path, steps: Sequence[str]) -> None:
+    if used := [step for step in steps if (folder / step).is_dir() and any((folder / step).iterdir())]:
+        raise UsageError(
+            f"the folder {str(folder)!r} has files of an earlier call",
+            where="evenhand.transform_data",
+            known=f"in {', '.join(used)}",
+            do="give another folder, or remove what is in it",
+        )
+
+
+def _left_out(step: str, account: RowAccount, folder: Path | None) -> str:
+    n = sum(account.quarantined.values())
+    seen = "To see which, give a folder to keep them in: transform_data(..., folder=FOLDER)"
+    if folder is not None and account.quarantine is not None:
+        seen = f"They are in {account.quarantine}"
+    return (
+        f"{step}: {n:,} of {counted(account.read, 'row')} cannot be worked on and {'is' if n == 1 else 'are'} left "
+        f"out, {'' if n == 1 else 'the first one '}because: {next(iter(account.quarantined))}. {seen}"
+    )
+
+
+def demand_one_split(dataset: Any, *, where: str = "") -> None:
+    """Raises UsageError for the splits of a data set in the place of one of them."""
+    from datasets import DatasetDict, IterableDatasetDict
+
+    if isinstance(dataset, DatasetDict | IterableDatasetDict):
+        raise UsageError(
+            f"these are several data sets, the splits of a {type(dataset).__name__}",
+            where=where,
+            known=f"its splits: {', '.join(map(str, dataset)) or 'none'}",
+            do=f"choose one: dataset[{next(iter(dataset), 'train')!r}]",
+        )
 
 
 def require_text(columns: Sequence[str] | None, *, where: str = "") -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
 from evenhand.errors import UsageError
-from evenhand.own_code import OwnSteps, require_text, require_texts
+from evenhand.own_code import OwnSteps, demand_one_split, require_text, require_texts
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -67,6 +67,7 @@ def rows_of(dataset: Dataset | Sequence[str], columns: Sequence[str], *, where: 
     text, for streamed data and for a list of something else than texts."""
     from datasets import Dataset
 
+    demand_one_split(dataset, where=where)
     if not hasattr(dataset, "__len__"):
         raise UsageError("streamed data has no length", where=where, do="Dataset.from_list(list(stream.take(10_000)))")
     if isinstance(dataset, str):

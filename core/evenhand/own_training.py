@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
 from evenhand.errors import NoEffect, UsageError
-from evenhand.own_code import Given, require_text, require_texts
+from evenhand.own_code import Given, demand_one_split, require_text, require_texts
 from evenhand.own_terms import rows_of, terms_of
 from evenhand.recipe_model import BUDGET, TrainingSection
 from evenhand.retention_text import retention_text
@@ -57,6 +57,7 @@ def train(
         raise UsageError("; ".join(problems), where="evenhand.train")
     if resume and folder is None:
         raise UsageError("there is nothing to resume from", where="evenhand.train", do="give the folder")
+    demand_one_split(dataset)
     require_text(getattr(dataset, "column_names", None))
     require_texts(dataset)
     if not budget >= 1:
