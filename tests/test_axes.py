@@ -162,6 +162,33 @@ def test_a_pack_of_the_wrong_type_is_refused(installed: Path) -> None:
     )
 
 
+def test_a_pack_that_one_of_ours_hides_is_told_of(installed: Path, caplog: pytest.LogCaptureFixture) -> None:
+    info = installed / "evenhand_age-1.2.dist-info"
+    (info / "entry_points.txt").write_text("[evenhand.axes]\ngender.en = age_pack_of_the_test:PACK\n")
+    importlib.invalidate_caches()
+    for _ in range(2):
+        assert load_axis("gender").digest
+    assert [record.message for record in caplog.records] == [
+        "axis 'gender.en' is offered by evenhand-age 1.2, too, and is not taken from there: a pack that comes with the "
+        "toolkit goes first. Name the TOML file of the other one instead, or give it a name of its own"
+    ]
+    (info / "entry_points.txt").write_bytes(b"[evenhand.axes]\ngender.en = \xff\n")
+    axes._load_installed.cache_clear()
+    assert load_axis("gender").digest
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_pack(tmp_path: Path) -> None:
+    (tmp_path / "age.toml").write_bytes(b"\xef\xbb\xbf" + VINTAGE.encode())
+    assert load_axis(str(tmp_path / "age.toml")) == parse_axis(VINTAGE, where="")
+
+
+@pytest.mark.parametrize(("locale", "near"), [("EN", "gender.en"), ("De", "gender.de"), ("eng", "gender.en")])
+def test_a_locale_in_other_letters_is_near_to_itself(locale: str, near: str) -> None:
+    with pytest.raises(UsageError) as error:
+        load_axis("gender", locale)
+    assert f"; did you mean {near!r}?" in str(error.value)
+
+
 def test_two_distributions_with_one_axis_are_both_named(installed: Path) -> None:
     info = installed / "evenhand_years-0.1.dist-info"
     info.mkdir()

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from evenhand.cli import toolkit
-from evenhand.errors import ConformanceFailed
+from evenhand.errors import ConformanceFailed, UnknownPlugin
 from evenhand_sdk.axes import packaged
 from evenhand_sdk.axis_checks import CHECKS, check_axis
 from evenhand_sdk.conformance import Row
@@ -46,6 +46,7 @@ def test_a_good_pack_passes_every_check(tmp_path: Path) -> None:
     rows = checked(tmp_path, PACK)
     assert list(rows) == ["readable", *CHECKS]
     assert {row.status for name, row in rows.items() if name != "templates_agree"} == {"passed"}
+    assert rows["phrases_protect"].reason == ""
     assert rows["readable"].reason == "2 groups, 1 row, 0 rows of names"
 
 
@@ -67,7 +68,11 @@ def test_every_packaged_pack_passes() -> None:
          "'tlh' has no grammar: words are swapped, and nothing around them is repaired"),
         ('"imam", "rabbi"', '"the + imam", "+rabbi"', "words_found", "failed",
          "'+rabbi', '+RABBI' not found in a text that consists of them"),
-        ('phrases = ["Imam {Name}"]', 'phrases = ["100 % of"]', "phrases_protect", "passed", ""),
+        ('phrases = ["Imam {Name}"]', 'phrases = ["100 % of"]', "phrases_protect", "passed",
+         "1 phrase holds no word of the pack, such as '100 % of': it says why something is left as it is"),
+        ('phrases = ["Imam {Name}"]', 'phrases = ["green tea", "imam bayildi", "rab*"]', "phrases_protect", "passed",
+         "1 phrase holds no word of the pack, such as 'green tea': it says why something is left as it is"),
+        ('phrases = ["Imam {Name}"]', 'phrases = ["green tea"]\nscope = "sentence"', "phrases_protect", "passed", ""),
         ('phrases = ["Imam {Name}"]', 'phrases = ["% of"]', "phrases_protect", "failed",
          "'% of' do not match themselves"),
         ("[[do_not_flip]]\nreason = \"a title\"\nphrases = [\"Imam {Name}\"]\n", "", "phrases_protect", "skipped",
@@ -140,5 +145,11 @@ def test_the_command_checks_files_and_installed_packs(tmp_path: Path) -> None:
     result = CliRunner().invoke(toolkit, ["check", str(tmp_path / "bad.toml")])
     assert result.exit_code == ConformanceFailed.exit_code
     assert "license: unknown key; did you mean 'licence'?" in result.stdout
+    result = CliRunner().invoke(toolkit, ["check", "gendr.en"])
+    assert result.exit_code == UnknownPlugin.exit_code
+    told = " ".join(result.output.split())
+    assert "no plugin and no axis pack is called 'gendr.en'; did you mean 'gender.en'?" in told
+    result = CliRunner().invoke(toolkit, ["check", "nobody.knows"])
+    assert "axis pack" not in result.output and result.exit_code == UnknownPlugin.exit_code
     result = CliRunner().invoke(toolkit, ["check", "gender.en", "--quiet"])
     assert (result.exit_code, result.output) == (0, "")

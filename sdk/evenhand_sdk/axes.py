@@ -193,8 +193,8 @@ def load_axis(name: str, locale: str = "en") -> Axis:
     """The axis of this name and locale, or the one in a TOML file when `name` is a path that ends in `.toml`.
 
     A locale may name a variety (en-IN): without a pack of its own, the pack of the wider one (en) is used, and a
-    warning of the logger `evenhand.axes` says so. Packs of this package win over
-    entry points, so a broken third-party pack cannot hide them. Raises UsageError for an unknown axis (with the near
+    warning of the logger `evenhand.axes` says so. Packs of this package win over entry points, so a broken third-party
+    pack cannot hide them; a warning says which one is not used. Raises UsageError for an unknown axis (with the near
     match and the list) or an invalid pack (with file and key), BrokenPlugin for an entry point that cannot be loaded.
     """
     from evenhand_sdk.axis_packs import read_axis
@@ -228,6 +228,7 @@ def _load_installed(name: str, locale: str) -> Axis:
     wanted = f"{name}.{locale}"
     pack = resources.files("evenhand_sdk") / "packs" / f"{wanted}.toml"
     if pack.is_file():
+        _tell_of_hidden(wanted)
         return parse_axis(pack.read_text(encoding="utf-8"), where=f"{wanted}.toml")
     offers = [entry for entry in _entry_points() if entry.name == wanted]
     if len(offers) > 1:
@@ -250,6 +251,20 @@ def _load_installed(name: str, locale: str) -> Axis:
         known=f"known axes: {', '.join(known)}{near_match(wanted, known)}",
         do="install a distribution that offers it, or name a TOML file",
     )
+
+
+def _tell_of_hidden(wanted: str) -> None:
+    """Say that other distributions offer an axis that comes with this package."""
+    try:
+        offers = [entry for entry in _entry_points() if entry.name == wanted]
+    except UnicodeDecodeError:  # of any distribution, which `toolkit plugins` names: a broken one hides no pack of ours
+        return
+    if offers:
+        origins = " and ".join(sorted(_origin(entry) for entry in offers))
+        _say_once(
+            f"axis {wanted!r} is offered by {origins}, too, and is not taken from there: a pack that comes with the "
+            "toolkit goes first. Name the TOML file of the other one instead, or give it a name of its own"
+        )
 
 
 def _load_offer(entry: importlib.metadata.EntryPoint, wanted: str) -> Axis:
@@ -292,11 +307,14 @@ def packaged_axes() -> list[Axis]:
 
 
 def near_match(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` when one of the known words is close, and nothing otherwise."""
-    candidates = list(known)
+    """`; did you mean X?` when one of the known words is close, in letters of any case, and nothing otherwise."""
+    candidates = {candidate.lower(): candidate for candidate in known}
     stems = {candidate.split(".")[0]: candidate for candidate in candidates}
-    close = difflib.get_close_matches(word, candidates, n=1) or [
-        stems[stem] for stem in difflib.get_close_matches(word.split(".")[0], stems, n=1)
+    word = word.lower()
+    close = [
+        candidates[found]
+        for found in difflib.get_close_matches(word, candidates, n=1)
+        or [stems[stem] for stem in difflib.get_close_matches(word.split(".")[0], stems, n=1)]
     ]
     return f"; did you mean {close[0]!r}?" if close else ""
 

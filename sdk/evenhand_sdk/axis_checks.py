@@ -1,6 +1,7 @@
 """Does an axis pack keep its promises? What `toolkit check` runs on a TOML file or on a pack that is installed.
 
-Each check takes an axis and raises `CheckFailed` or `Skipped`, as those of a plugin do.
+Each check takes an axis and raises `CheckFailed` or `Skipped`, as those of a plugin do; what it returns is a remark on
+what passed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from evenhand_sdk.conformance import Report, Row
 from evenhand_sdk.conformance_case import CheckFailed, Skipped
 from evenhand_sdk.exempt_spans import exempt_spans
 from evenhand_sdk.grammar import GRAMMARS
-from evenhand_sdk.lexicon import compiled
+from evenhand_sdk.lexicon import Lexicon, compiled
 from evenhand_sdk.template_filling import agrees, filled, filled_sides, fillings
 from evenhand_sdk.word_search import find, folded
 
@@ -47,13 +48,13 @@ def check_axis(name: str, on_result: Callable[[Row], None] | None = None) -> Rep
     add(Row("readable", "passed", f"{len(axis.groups)} groups, {rows_of}"))
     for check, fn in CHECKS.items():
         try:
-            fn(axis)
+            remark = fn(axis)
         except CheckFailed as error:
             add(Row(check, "failed", str(error)))
         except Skipped as error:
             add(Row(check, "skipped", str(error)))
         else:
-            add(Row(check, "passed"))
+            add(Row(check, "passed", remark or ""))
     return Report(f"{axis.name}.{axis.locale}", tuple(rows), kind="axis pack")
 
 
@@ -104,18 +105,39 @@ def check_swaps_return(axis: Axis) -> None:
     _refuse(lost, "stand for another group or row than their own")
 
 
-def check_phrases_protect(axis: Axis) -> None:
-    """Every phrase of `do_not_flip` matches itself."""
+def check_phrases_protect(axis: Axis) -> str:
+    """Every phrase of `do_not_flip` matches itself; a remark tells how many hold no word that could be swapped.
+
+    Those are no mistake: they are how a pack says why a word is in no row. In a pack of one's own they may be a slip.
+    """
     if not axis.do_not_flip:
         raise Skipped("the pack protects no phrase")
     lexicon = compiled(axis)
-    lost = []
+    lost, idle = [], []
     for exemption in axis.do_not_flip:
         for phrase in exemption.phrases:
             text = phrase.replace("{Name}", "Zara").replace("*", "")
             if not any(exempt_spans(text, lexicon)):
                 lost.append(phrase)
+            elif exemption.scope == "phrase" and not _holds_a_word(phrase, axis, lexicon):
+                idle.append(phrase)
     _refuse(lost, "do not match themselves")
+    if not idle:
+        return ""
+    holds = f"{counted(len(idle), 'phrase')} {'holds' if len(idle) == 1 else 'hold'} no word of the pack"
+    says = "it says why something is left as it is" if len(idle) == 1 else "they say why something is left as it is"
+    return f"{holds}, such as {idle[0]!r}: {says}"
+
+
+def _holds_a_word(phrase: str, axis: Axis, lexicon: Lexicon) -> bool:
+    """Whether a match of the phrase can contain a word of a group: as it stands, by a name, or by its ending."""
+    text = phrase.replace("*", "")
+    if "{Name}" in text and axis.names:
+        return True
+    if find(text, folded(text), lexicon):
+        return True
+    stem = text.lower().split()[-1]
+    return phrase.endswith("*") and any(entry.listed.lower().startswith(stem) for entry in lexicon.entries.values())
 
 
 def check_templates_fill(axis: Axis) -> None:
@@ -156,7 +178,7 @@ def _refuse(lost: Sequence[str], why: str) -> None:
         raise CheckFailed(f"{', '.join(repr(word) for word in lost[:_SHOWN])}{more} {why}")
 
 
-CHECKS: Mapping[str, Callable[[Axis], None]] = {
+CHECKS: Mapping[str, Callable[[Axis], str | None]] = {
     "documented": check_documented,
     "grammar": check_grammar,
     "words_found": check_words_are_found,

@@ -42,7 +42,7 @@ def read_axis(path: Path) -> Axis:
 def parse_axis(text: str, *, where: str) -> Axis:
     """The axis in a TOML text, its accents composed; `where` names the file in errors."""
     try:
-        raw = tomllib.loads(composed(text))
+        raw = tomllib.loads(composed(text.removeprefix("\ufeff")))
     except tomllib.TOMLDecodeError as problem:
         raise UsageError(f"not valid TOML: {problem}", where=where) from problem
     problems: list[str] = []

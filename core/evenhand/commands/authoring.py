@@ -85,6 +85,9 @@ def _named(plugin: str) -> Any:
                 where="toolkit check",
                 do=f"pip install -e {plugin}",
             ) from None
+        axes = _sdk("evenhand_sdk.axes")
+        if "." in plugin and not colon and (near := axes.near_match(plugin, axes.axis_names())):
+            raise UnknownPlugin(f"no plugin and no axis pack is called {plugin!r}{near}") from None
         if not colon or not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
             raise
     else:
