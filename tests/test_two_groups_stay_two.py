@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evenhand_sdk import counterfactuals, load_axis
+from evenhand_sdk import counterfactuals, group_words, load_axis
+from evenhand_sdk.counterfactual import swap_prefix
 
 WORDS = {
     "gender": {"female": ["women", "girls", "nuns", "waitresses"], "male": ["men", "boys", "monks", "waiters"]},
@@ -157,3 +159,88 @@ def test_both_stay_where_the_sentence_states_a_fact_of_one(axis: str, text: str)
 )
 def test_female_and_male_are_said_of_one_person_too(text: str, after: str) -> None:
     assert counterfactuals(text, load_axis("gender"))[0].text == after
+
+
+PARTNERS = {
+    "religion": ("Christian", "Muslim", "Jewish", "Hindu"),
+    "race": ("white", "black", "Asian", "Hispanic"),
+    "nationality": ("German", "French", "Mexican", "Chinese"),
+    "sexual-orientation": ("gay", "straight", "bisexual"),
+    "age": ("old", "young"),
+    "socioeconomic": ("rich", "poor"),
+    "body-size": ("fat", "thin"),
+    "disability": ("blind", "sighted"),
+    "gender": ("male", "female"),
+}
+EXPRESSIONS = ({"black", "white"}, {"gay", "bisexual"}, {"straight", "bisexual"})
+"""Joined by `and` or `or`, the first may be no person's, and the pack keeps the others."""
+
+
+@pytest.mark.parametrize("axis", PARTNERS)
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "They were {}, not {}.",
+        "They were {}, but not {}.",
+        "You are {} and not {}.",
+        "You are not {} but {}.",
+        "My neighbours are neither {} nor {}, they said.",
+        "Neither {} nor {} students came.",
+        "Neither is {} nor {}.",
+        "They seemed {} rather than {}.",
+        "You are more {} than {}.",
+        "Are you {} or {}?",
+        "Was the teacher {} or {}?",
+        "Was Sam {}, or was Kim {}?",
+        "They are both {} and {}.",
+        "They are half {} and half {}.",
+        "I do not care if you are {} or {}.",
+        "They grew up {}, not {}.",
+        "Most are {}; few are {}.",
+    ],
+)
+def test_two_adjectives_that_are_said_or_denied_of_the_same_person_are_exchanged_together(
+    axis: str, frame: str
+) -> None:
+    pack = load_axis(axis)
+    for one, two in itertools.permutations(PARTNERS[axis], 2):
+        text = frame.format(one, two)
+        groups = [word.group for word in group_words(text, pack)]
+        found = [other.text for target in groups[1:] for other in counterfactuals(text, pack, target)]
+        if found == [] and {one, two} in EXPRESSIONS:
+            continue
+        assert found == [frame.format(two, one)]
+
+
+@pytest.mark.parametrize(
+    ("axis", "text"),
+    [
+        ("race", "Whether white or Asian, the walls are bright."),
+        ("religion", "It was a Jewish, not Christian, festival."),
+        ("nationality", "The wine was French, not German."),
+        ("nationality", "You speak German rather than French."),
+        ("socioeconomic", "It is richer than poor soils."),
+        ("age", "Not old but young, the wine pleased them."),
+    ],
+)
+def test_partners_that_are_said_of_things_stay(axis: str, text: str) -> None:
+    assert counterfactuals(text, load_axis(axis)) == []
+
+
+@pytest.mark.parametrize(
+    ("axis", "target", "text", "after"),
+    [
+        ("religion", "christian", "She is Jewish, not Christian.", "She is Christian, not Jewish."),
+        ("nationality", "french", "Is she German or French?", "Is she French or German?"),
+        ("nationality", "german", "A French, not a German, doctor came.", "A German, not a French, doctor came."),
+        ("religion", "muslim", "Jewish, not Muslim, voters came.", "Muslim, not Jewish, voters came."),
+    ],
+)
+def test_a_partner_is_an_adjective_where_the_other_one_is(axis: str, target: str, text: str, after: str) -> None:
+    assert [found.text for found in counterfactuals(text, load_axis(axis), target)] == [after]
+
+
+def test_a_growing_text_exchanges_partners_together() -> None:
+    assert swap_prefix("She is neither Jewish nor Christian", "religion", "christian") == (
+        "She is neither Christian nor Jewish"
+    )

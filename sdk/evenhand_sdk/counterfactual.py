@@ -134,14 +134,14 @@ def _in_context(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
 def persons_and_surnames(text: str, found: Sequence[Found], lexicon: Lexicon) -> tuple[list[Found], list[Found]]:
     """The words that mean a person by what stands around them, and the listed names that are surnames there."""
     grammar = lexicon.grammar
-    kept: list[Found] = []
-    surnames: list[Found] = []
-    for word in found:
-        if _counts(text, word, lexicon):
-            kept.append(word)
-        elif word.entry.is_name and not grammar.is_first_name(text, word.start, word.end, lexicon.is_name):
-            surnames.append(word)
-    return kept, surnames
+    let = [_counts(text, word, lexicon) for word in found]
+    if all(let):
+        return list(found), []
+    others = [word for word, may in zip(found, let, strict=True) if not may and word.entry.is_name]
+    surnames = [word for word in others if not grammar.is_first_name(text, word.start, word.end, lexicon.is_name)]
+    if any(let):
+        _as_the_partners(text, found, let, grammar)
+    return [word for word, may in zip(found, let, strict=True) if may], surnames
 
 
 def stands_alone(text: str, word: Found, lexicon: Lexicon) -> bool:
@@ -186,14 +186,20 @@ def in_context_so_far(
     """The words that mean a person, judged by what stands before, and all names that have been surnames so far."""
     grammar = lexicon.grammar
     kept: list[Found] = []
+    before: Found | None = None
     for word in found:
         start, end, entry, _, _ = word
+        partner, before = before, word
         if entry.is_name:
             if not grammar.is_first_name_so_far(text, start, end):
                 surnames |= {text[start:end].lower()}
             elif text[start:end].lower() not in surnames:
                 kept.append(word)
-        elif entry.context is None or grammar.names_person_so_far(text, start, end, entry.rows[0]):
+        elif (
+            entry.context is None
+            or grammar.names_person_so_far(text, start, end, entry.rows[0])
+            or (partner and kept[-1:] == [partner] and grammar.are_partners(text, partner.end, start))
+        ):
             kept.append(word)
     return kept, surnames
 
@@ -230,15 +236,29 @@ def _changeable(text: str, found: list[Found], fold: Folded, lexicon: Lexicon) -
     return [word for word, may in zip(found, let, strict=True) if may]
 
 
+def _as_the_partners(text: str, found: Sequence[Found], let: list[bool], grammar: Grammar) -> None:
+    """Of two words that need a person and are said of the same one both count or neither does (Jewish, not
+    Christian)."""
+    for order in (range(1, len(found)), range(len(found) - 1, 0, -1)):
+        for k in order:
+            one, two = found[k - 1], found[k]
+            needing = (one.entry.context or two.entry.context) and _are_adjectives(one, two)
+            if needing and let[k - 1] != let[k] and grammar.are_partners(text, one.end, two.start):
+                let[k - 1] = let[k] = False
+
+
 def _as_the_joined(text: str, found: Sequence[Found], let: list[bool], grammar: Grammar) -> None:
     """Adjectives that are said of persons together are exchanged together, or not at all (gay, bisexual and
     straight)."""
     for order in (range(1, len(found)), range(len(found) - 1, 0, -1)):
         for k in order:
             one, two = found[k - 1], found[k]
-            adjectives = one.entry.row_of_groups.pos == two.entry.row_of_groups.pos == "adjective"
-            if adjectives and let[k - 1] != let[k] and grammar.are_joined(text, one.end, two.start):
+            if let[k - 1] != let[k] and _are_adjectives(one, two) and grammar.are_joined(text, one.end, two.start):
                 let[k - 1] = let[k] = False
+
+
+def _are_adjectives(one: Found, two: Found) -> bool:
+    return one.entry.row_of_groups.pos == two.entry.row_of_groups.pos == "adjective"
 
 
 def _rulers(text: str, found: Sequence[Found], grammar: Grammar) -> list[Span]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.english_neighbours import words_after, words_before
+from evenhand_sdk.english_partners import LONGEST_JOINT, are_partners
 from evenhand_sdk.english_person_words import LINKING, RELATIONS
 from evenhand_sdk.english_persons import closes, is_adjective, is_person_noun
 from evenhand_sdk.english_words import FUNCTION_WORDS, LAW_SIGNS, NOUNS_AND_ADJECTIVES, SHARE_SIGNS
@@ -131,7 +132,6 @@ _OWN = frozenset(
 )
 _ORDINAL_BEFORE = re.compile(r"(?:irst|ird|ond|rth|fth) (?:\w+ )?\Z")
 _JOINTS = frozenset((" and ", " or ", " nor ", ", ", ", and ", ", or ", "/", "-"))
-_LONGEST_JOINT = 8
 _LONGEST_LIST = 5
 """Words behind an adjective up to the noun that it is said of (white, black and Asian voters)."""
 _REACH = 48
@@ -195,8 +195,8 @@ def _runs(text: str, words: Sequence[Located]) -> list[list[Located]]:
 
 
 def are_joined(text: str, end: int, start: int) -> bool:
-    """Whether nothing but `and`, `or` or a comma stands between two words."""
-    return start - end < _LONGEST_JOINT and text[end:start].lower() in _JOINTS
+    """Whether nothing stands between two words but a comma, or what makes them partners (`and`, `or`, `, not`)."""
+    return start - end <= LONGEST_JOINT and (text[end:start].lower() in _JOINTS or are_partners(text, end, start))
 
 
 class _Speaking(NamedTuple):

@@ -29,6 +29,7 @@ from evenhand_sdk.english_names import (
     names_whom,
 )
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_before
+from evenhand_sdk.english_partners import are_partners
 from evenhand_sdk.english_person_adjectives import describes_person, describes_person_so_far, in_compound
 from evenhand_sdk.english_person_nouns import adjective_or_noun, is_origin, is_state, names_persons
 from evenhand_sdk.english_person_words import BEFORE_VERBS, FOLLOWERS, HAVING
@@ -174,6 +175,9 @@ class English:
 
     def are_joined(self, text: str, end: int, start: int) -> bool:
         return are_joined(text, end, start)
+
+    def are_partners(self, text: str, end: int, start: int) -> bool:
+        return are_partners(text, end, start)
 
     def is_mere_topic(self, text: str, start: int) -> bool:
         return is_mere_topic(text, start)

@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 from evenhand_sdk.english_neighbours import sentence_starts_at, words_after, words_before
 from evenhand_sdk.english_noun_words import ATTRIBUTES, KINDS, OF_A_KIND, OF_A_PEOPLE, PLURAL_KINDS
-from evenhand_sdk.english_person_predicates import is_predicate
+from evenhand_sdk.english_partners import partners_before
+from evenhand_sdk.english_person_nouns import names_persons
+from evenhand_sdk.english_person_predicates import is_asked, is_predicate
 from evenhand_sdk.english_person_words import (
     COLOURS,
     COMBINING,
@@ -45,6 +47,9 @@ _NO_KINDS = frozenset(
     + ("comprising", "featuring", "including", "starring")
 )
 """Verbs whose forms look like nouns (the studio cast actor John Hill, a band comprising singer Ann Hill)."""
+_ARTICLE_BEFORE = re.compile(r"\ban? \Z", re.IGNORECASE)
+_JOINING = frozenset(("nor", "not", "but", "rather", "instead", "than", "of"))
+"""What stands between two adjectives of a noun besides `and` and `or` (Jewish, not Christian, students)."""
 _AGES = ("-year-old", " year old")
 
 
@@ -85,14 +90,26 @@ def describes_person(text: str, start: int, end: int, is_group_word: Callable[[s
     )
     if verdict is not None:
         return verdict
-    if is_predicate(before, text) or _is_fronted(before, after, text):
+    if is_predicate(before, text) or is_asked(before, text) or _is_fronted(before, after, text):
         return True
-    return _stands_for_persons(text[start:end], before, after, is_group_word)
+    if _stands_for_persons(text[start:end], before, after, is_group_word):
+        return True
+    return any(
+        describes_person(text, *partner, is_group_word) or _is_one_of_a_group(text, *partner)
+        for partner in partners_before(text, start, is_group_word)
+    )
 
 
 def describes_person_so_far(text: str, start: int, end: int) -> bool:
     """As `describes_person`, without what follows: only as a predicate."""
     return is_predicate(words_before(text, start, 7), text)
+
+
+def _is_one_of_a_group(text: str, start: int, end: int) -> bool:
+    """Whether the word is a noun for one person, with its article: a Muslim."""
+    return _ARTICLE_BEFORE.search(text, max(0, start - 4), start) is not None and names_persons(
+        text, start, end, plural=False
+    )
 
 
 def _is_of_sport(after: list[tuple[str, bool]]) -> bool:
@@ -192,7 +209,7 @@ def _before_noun(
 ) -> bool | None:
     """Whether the noun that the adjective stands before is a person; None when it stands before no noun, which `many`
     makes more likely: the adjective has an article and may stand for all such people (the poor eat)."""
-    joined = False
+    joined = contrasted = False
     for position, (word, comma) in enumerate(after):
         lowered = word.lower().removesuffix("'s").removesuffix("’s")
         if is_person_noun(word):
@@ -201,6 +218,11 @@ def _before_noun(
             continue
         if lowered in ("and", "or") and not joined:
             joined = True
+            continue
+        if lowered in _JOINING and _goes_to_partner(after[position + 1 :], is_group_word):
+            joined = contrasted = True
+            continue
+        if contrasted and lowered in ("a", "an"):
             continue
         if comma and not joined and position and not is_adjective(word, is_group_word):
             return None
@@ -215,6 +237,14 @@ def _before_noun(
             return None  # another part of the sentence: rich and work hard
         return _says_what_kind(word, after[position + 1 :], named=named)
     return None
+
+
+def _goes_to_partner(behind: list[tuple[str, bool]], is_group_word: Callable[[str], bool]) -> bool:
+    """Whether nothing but joining words stands before another adjective of a group."""
+    for word, _ in behind:
+        if word.lower() not in _JOINING and word.lower() not in ("a", "an"):
+            return is_group_word(word.lower())
+    return False
 
 
 def _says_what_kind(noun: str, behind: list[tuple[str, bool]], *, named: bool = False) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from evenhand_sdk.english_neighbours import words_after, words_before
+from evenhand_sdk.english_partners import JOINING, without_partner
+from evenhand_sdk.english_person_predicates import is_asked, is_predicate
 from evenhand_sdk.english_person_words import (
     CONTRACTED,
     DETERMINERS_MANY,
@@ -22,6 +24,10 @@ from evenhand_sdk.english_persons import closes, is_adjective, is_person_noun
 from evenhand_sdk.english_words import BARE_VERBS, FUNCTION_WORDS, NOUN_VERBS, OPENERS, PLURAL_VERBS
 
 LIKELY, GUESS = 0.9, 0.7
+_FARTHEST = 9
+"""Words before one, with those that it is joined to (is neither French, German nor Dutch)."""
+_BEFORE_PREDICATES = frozenset(("neither", "either", "not", "also", "now", "then", "half"))
+"""Between a verb and what somebody is (is neither French nor)."""
 
 
 def names_persons(text: str, start: int, end: int, *, plural: bool) -> bool:
@@ -77,7 +83,7 @@ def adjective_or_noun(
     """Which of an adjective, a singular and a plural noun the word at text[start:end] is."""
     after = words_after(text, end, 2)
     following = _behind(after)
-    listed = bool(after) and (after[0][1] or following in ("and", "or")) and _ends_in_person(words_after(text, end, 5))
+    listed = bool(after) and (after[0][1] or following in JOINING) and _ends_in_person(words_after(text, end, 5))
     singular, plural, adjective = ("noun", "singular"), ("noun", "plural"), ("adjective", None)
 
     def pick(*wanted: tuple[str, str | None], certainty: float) -> tuple[tuple[str, str | None], float]:
@@ -91,10 +97,19 @@ def adjective_or_noun(
     if listed or text.startswith(("-", "/"), end) or _joined_to_adjective(text, end) or not (ends or verb):
         return pick(adjective, singular, plural, certainty=LIKELY)
     many = following in PLURAL_VERBS
-    for position, (word, _) in enumerate(words_before(text, start, 4)):
+    near = words_before(text, start, _FARTHEST)
+    before = without_partner(near, lambda word: is_adjective(word, bool))
+    if is_predicate(before, text) or is_asked(before, text):
+        return pick(adjective, singular, plural, certainty=LIKELY)
+    if len(before) < len(near) and after and after[0][1] and is_person_noun(after[0][0]):
+        return pick(adjective, singular, plural, certainty=LIKELY)  # a French, not a German, doctor
+    joined = len(before) < len(near) or _has_partner_behind(text, end)
+    for position, (word, _) in enumerate(before[:4]):
         lowered = word.lower()
         if lowered == "the":
             return pick(plural, singular, adjective, certainty=GUESS)
+        if lowered == "both" and before[position + 1 :] and before[position + 1][0].lower() in LINKING:
+            return pick(adjective, singular, plural, certainty=LIKELY)
         if lowered in DETERMINERS_MANY and not (lowered == "fellow" and position):
             if not (ends or _verb_behind(text, end, plural=True)):
                 return pick(adjective, plural, singular, certainty=LIKELY)  # two Italian battleships
@@ -103,11 +118,11 @@ def adjective_or_noun(
             return pick(singular, plural, adjective, certainty=LIKELY)
         if lowered in LINKING or lowered in CONTRACTED:
             return pick(adjective, singular, plural, certainty=LIKELY)
-        if lowered in FUNCTION_WORDS:
+        if lowered in FUNCTION_WORDS and lowered not in _BEFORE_PREDICATES:
             break
     if many:
         return pick(plural, singular, adjective, certainty=LIKELY)
-    if plural in options and singular not in options:
+    if plural in options and singular not in options and not joined:
         return pick(plural, adjective, certainty=GUESS)
     return pick(adjective, singular, plural, certainty=GUESS)
 
@@ -121,15 +136,25 @@ def _joined_to_adjective(text: str, end: int) -> bool:
     return second[0].isupper() and is_adjective(second, bool) and not closes(after[2][0].lower())
 
 
+def _has_partner_behind(text: str, end: int) -> bool:
+    """Whether another adjective is joined to the word, and no verb follows of which both are the subject."""
+    after = words_after(text, end, 4)
+    place = next((k for k, (word, _) in enumerate(after) if word.lower() not in JOINING), len(after))
+    if not place or place == len(after) or not is_adjective(after[place][0], bool):
+        return False
+    return len(after) == place + 1 or after[place + 1][1] or closes(after[place + 1][0].lower())
+
+
 def _ends_in_person(after: list[tuple[str, bool]]) -> bool:
     """Whether more adjectives follow, and then the noun for a person that all are said of (French and German
     students)."""
-    described = False
+    described = contrasted = False
     for word, comma in after:
-        if word.lower() in ("and", "or"):
+        if word.lower() in JOINING or (contrasted and word.lower() in ("a", "an")):
+            contrasted |= word.lower() not in ("and", "or")
             continue
         if word.lower() in DETERMINERS_MANY or not is_adjective(word, bool):
-            return described and not comma and is_person_noun(word)
+            return described and (contrasted or not comma) and is_person_noun(word)
         described = True
     return False
 

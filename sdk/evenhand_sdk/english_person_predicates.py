@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evenhand_sdk.english_neighbours import sentence_starts_at
 from evenhand_sdk.english_person_words import (
     ABSTRACT_ENDINGS,
     AUXILIARIES,
@@ -15,6 +16,11 @@ from evenhand_sdk.english_person_words import (
 )
 from evenhand_sdk.english_persons import intensifies, is_adjective, is_person_noun
 from evenhand_sdk.english_words import FUNCTION_WORDS, PREPOSITIONS
+
+_ASKING = frozenset(("am", "is", "are", "was", "were", "isn't", "aren't", "wasn't", "weren't"))
+_BEFORE_QUESTION = frozenset(("and", "or", "but", "so", "how", "why", "then"))
+_DETERMINERS = frozenset(("the", "my", "your", "our", "his", "her", "their", "this", "that", "these", "those"))
+_NO_SUBJECTS = frozenset(("me", "him", "us", "them"))
 
 
 def is_predicate(before: list[tuple[str, int]], text: str) -> bool:
@@ -45,8 +51,24 @@ def is_predicate(before: list[tuple[str, int]], text: str) -> bool:
     ):
         rest = rest[1:]
     if not rest:
-        return False
+        return before[-1][0].lower() in PERSON_PRONOUNS  # most are black
     return _is_person_subject([word for word, _ in rest])
+
+
+def is_asked(before: list[tuple[str, int]], text: str) -> bool:
+    """Whether an adjective behind these words (nearest first) is asked of a person: is she black, was the cook old."""
+    subject = [word for word, _ in before[:1]]
+    if len(before) < 2 or not _is_person_subject(subject) or subject[0].lower() in _NO_SUBJECTS:
+        return False
+    place = 2 if len(before) > 2 and before[1][0].lower() in _DETERMINERS else 1
+    verb, begin = before[place]
+    if verb.lower().replace("’", "'") not in _ASKING:
+        return False
+    return (
+        sentence_starts_at(text, begin)
+        or before[place + 1 : place + 2] == []
+        or (before[place + 1][0].lower() in _BEFORE_QUESTION)
+    )
 
 
 def _is_listed(before: list[tuple[str, int]], text: str) -> bool:

@@ -60,7 +60,7 @@ ABSTRACT_ENDINGS = ("tion", "sion", "ness", "ism", "ship", "Damage")
 
 PERSON_PRONOUNS = _set(
     """i you he she we they who everyone everybody someone somebody anyone anybody nobody those them her him me us
-    themselves himself herself myself yourself ourselves both all many most some one ones"""
+    themselves himself herself myself yourself ourselves both all many most some few none neither one ones"""
 )
 CONTRACTED = _set("i'm you're he's she's we're they're who's he'd she'd they'd we'd i'd")
 

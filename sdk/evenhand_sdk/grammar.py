@@ -158,6 +158,10 @@ class Grammar(Protocol):
         """Whether two words, of which one ends and the next begins there, are said of persons together (black and
         white)."""
 
+    def are_partners(self, text: str, end: int, start: int) -> bool:
+        """Whether two words, of which one ends and the next begins there, are said or denied of the same person
+        (Jewish, not Christian), so that what one needs around it is there for the other one."""
+
     def is_mere_topic(self, text: str, start: int) -> bool:
         """Whether the fact named at `start` is only what somebody writes or knows about, and holds of nobody here."""
 
@@ -258,6 +262,9 @@ class Plain:
         return [(start, end) for start, end, _ in words if any(begin <= start < stop for begin, stop in told)]
 
     def are_joined(self, text: str, end: int, start: int) -> bool:
+        return False
+
+    def are_partners(self, text: str, end: int, start: int) -> bool:
         return False
 
     def is_mere_topic(self, text: str, start: int) -> bool:
