@@ -1,4 +1,4 @@
-"""Where a text must not be changed: phrases of the axis, titles of works in quotes, addresses and handles."""
+"""Where a text must not be changed: phrases of the axis, titles of works in quotes, addresses, handles and markup."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from evenhand_sdk.axes import WordTuple
 from evenhand_sdk.grammar import Grammar
 from evenhand_sdk.lexicon import Lexicon
+from evenhand_sdk.markup_spans import in_markup_so_far, markup_spans
 from evenhand_sdk.phrase_search import patterns_for, phrases_in
 from evenhand_sdk.word_search import Folded, folded
 
@@ -91,6 +92,7 @@ def exempt_spans(text: str, lexicon: Lexicon, fold: Folded | None = None) -> Exe
         things += [match.span() for match in _QUOTED.finditer(text) if is_title(match[match.lastindex or 0], small)]
     if "@" in text or "#" in text or "://" in text or "www." in text or _has_domain(text):
         things += [match.span() for match in _ADDRESS.finditer(text)]
+    things += markup_spans(text)
     found = Exempt(things, facts, persons, groups)
     return found if any(found) else NOTHING
 
@@ -130,7 +132,7 @@ def exempt_so_far(text: str, lexicon: Lexicon, words: Sequence[Word]) -> list[Wo
     protects what follows the phrase, to the end of the sentence or paragraph. Quoted titles are not known before the
     quote ends and do not count here.
     """
-    words = [word for word in words if not _in_address(text, word.start)]
+    words = [word for word in words if not (_in_address(text, word.start) or in_markup_so_far(text, word.start))]
     if not patterns_for(folded(text).parts, lexicon):
         return list(words)
     return [word for word in words if not _exempt_at(text, word, lexicon)]
