@@ -9,6 +9,7 @@ import pytest
 
 from evenhand.data_columns import columns_of
 from evenhand.named_here import known_kind, known_shape
+from evenhand.resolution import impossible
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,11 @@ def test_a_copy_in_the_cache_of_the_hub_is_read_without_asking_the_hub(
     (folder / "model.safetensors").touch()
     assert known_kind("owner/small") == ("causal", "owner/small")
     assert (shape := known_shape("owner/small")) and (shape.model_type, shape.layers) == ("llama", 7)
+
+
+def test_the_folder_of_somebody_who_is_not_here_is_a_folder_that_is_not_here() -> None:
+    assert known_kind("~nobody-of-this-name/model") is None
+    assert (told := impossible("~nobody-of-this-name/model")) and told.exit_code == 5
 
 
 @pytest.mark.parametrize(("suffix", "cell"), [(".csv", ","), (".tsv", "\t")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from datasets import Dataset
 import evenhand
 from evenhand.contributions import LossTerm
 from evenhand.errors import NoEffect, OutOfMemory, UsageError, WrongModelKind
-from evenhand_sdk.tiny import tiny_causal, tiny_masked
+from evenhand_sdk.tiny import save_tiny, tiny_causal, tiny_masked
+from evenhand_standard.objective.mgda import MGDA
 from evenhand_standard.objective.pair_contrast import PairContrast
 from evenhand_standard.objective.pair_parity import PairParity
 from evenhand_standard.objective.pcgrad import PCGrad
@@ -98,6 +100,22 @@ def test_an_aggregator_of_one_term_is_refused_before_anything_moves(aggregator: 
         "  give terms that it can combine, or leave it out"
     )
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
+
+
+def test_an_anchor_is_no_second_term_where_the_rule_does_not_see_it(tmp_path: Path) -> None:
+    """MGDA adds the anchor of pair-parity beside its mixture, and has one objective then."""
+    model, tokenizer = tiny_causal()
+    told = "nothing to combine, the training has one loss term, pair parity"
+    with pytest.raises(NoEffect, match=told):
+        evenhand.train(model, tokenizer, ROWS, [MGDA(), PairParity()], max_steps=2, language_modelling=0.0)
+    save_tiny(tmp_path / "tiny")
+    (tmp_path / "r.toml").write_text(
+        f'[model]\nname = "{tmp_path / "tiny"}"\n[training]\nmax_steps = 2\nlanguage_modelling = 0.0\n'
+        '[[steps]]\nuse = "pair-parity"\n[[steps]]\nuse = "mgda"\n[[steps]]\nuse = "train"\n'
+    )
+    with pytest.raises(NoEffect, match=told):
+        evenhand.run(tmp_path / "r.toml", output=tmp_path / "runs")
+    assert not list(tmp_path.glob("runs/*/training/train*"))
 
 
 def test_an_aggregator_that_met_no_second_gradient_is_told_afterwards() -> None:

@@ -48,6 +48,25 @@ def test_a_live_step_is_named_once_until_it_is_taken_back(plugin: Any, tmp_path:
     assert "save_pretrained" not in vars(model) and told(model.save_pretrained, tmp_path / "d") == []
 
 
+@needs_adapters
+@pytest.mark.parametrize("family", ["gpt2", "qwen2", "gemma3", "bert", "roberta"])
+def test_adapters_can_be_taken_back_after_a_save(family: str, tmp_path: Path) -> None:
+    made = tiny_masked(family) if family in ("bert", "roberta") else tiny_causal(family)
+    model, tokenizer = map(copy.deepcopy, made)
+    ids = {"input_ids": torch.tensor([[5, 6, 7, 8]])}
+    with torch.no_grad():
+        before = model(**ids).logits
+    handle = evenhand.apply(model, tokenizer, [DebiasingAdapter()])
+    told(model.save_pretrained, tmp_path / "a")
+    second = evenhand.apply(model, tokenizer, [DebiasingAdapter(name="second")])
+    told(model.save_pretrained, tmp_path / "b")
+    second.revert()
+    handle.revert()
+    with torch.no_grad():
+        assert torch.equal(model(**ids).logits, before)
+    assert not any("adapter" in name for name, _ in model.named_parameters())
+
+
 def test_what_is_in_the_weights_is_saved_and_nothing_is_said(tmp_path: Path) -> None:
     model, tokenizer = map(copy.deepcopy, tiny_causal())
     handle = evenhand.apply(model, tokenizer, [Lora(rank=2)])

@@ -18,7 +18,7 @@ from evenhand.row_keeping import keep, settled
 from evenhand.run_folders import STATE
 from evenhand.training import restore_terms, train
 from evenhand.training_result import TrainingResult
-from evenhand.training_terms import LANGUAGE_MODELLING
+from evenhand.training_terms import LANGUAGE_MODELLING, seen_by
 
 if TYPE_CHECKING:
     import torch
@@ -242,23 +242,23 @@ def _finish(
         demand(placed.step, [proofs.output_proof(outputs, now)])
 
 
-def _weighed(life: Life, step: ResolvedStep) -> list[str]:
-    """The names of the loss terms of a training that have a weight."""
+def _combined(life: Life, step: ResolvedStep, aggregator: Aggregator) -> list[str]:
+    """The names of the loss terms of a training that the aggregator sees."""
     own = [LANGUAGE_MODELLING] if step.options.language_modelling else []  # type: ignore[union-attr]
-    return own + [term.name for _, term in life.pending_terms if isinstance(term, LossTerm) and term.weight != 0]
+    return own + seen_by(aggregator, [term for _, term in life.pending_terms])
 
 
 def _demand_several(life: Life, step: ResolvedStep) -> None:
     """An aggregator with a single term has nothing to combine: told before the training."""
-    terms = _weighed(life, step)
     for owner, term in life.pending_terms:
+        terms = _combined(life, step, term) if isinstance(term, Aggregator) else []
         if isinstance(term, Aggregator) and len(terms) < 2 and (proof := proofs.aggregator_proof(term, terms)):
             life.prove(owner, [proof])
 
 
 def _prove_terms(life: Life, step: ResolvedStep, result: TrainingResult) -> None:
-    terms = _weighed(life, step)
     for owner, term in life.pending_terms:
+        terms = _combined(life, step, term) if isinstance(term, Aggregator) else []
         if isinstance(term, Aggregator) and len(terms) > 1 and (told := proofs.aggregator_proof(term, terms)):
             demand = life.record_proofs if proofs.not_called_for(term) else life.prove
             demand(owner, [told])

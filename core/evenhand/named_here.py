@@ -9,7 +9,7 @@ from typing import Any, Final
 from evenhand import hub, own_shelf, shelf
 from evenhand.errors import UsageError
 from evenhand.model_shape import ModelShape, shape_of
-from evenhand.resolution import is_path
+from evenhand.resolution import at_home, is_path
 from evenhand.shelf import ModelKind
 
 _ENDINGS: Final[dict[ModelKind, tuple[str, ...]]] = {
@@ -21,7 +21,7 @@ _ENDINGS: Final[dict[ModelKind, tuple[str, ...]]] = {
 
 def only_on_hub(name: str) -> bool:
     """Whether a name that may lead to a model leads to none on the shelf, in a file or in a folder."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     here = shelf.find(name) or own_shelf.find(name) or path.is_file() or (path / "config.json").is_file()
     return not here and not is_path(name) and hub.is_hub_id(name)
 
@@ -39,7 +39,7 @@ def known_kind(name: str) -> tuple[ModelKind, str] | None:
     classes = (_configuration(name) or {}).get("architectures")
     if not isinstance(classes, list) or any(str(each).endswith("WithLMHeadModel") for each in classes):
         return None  # XLM's and FlauBERT's are of either kind
-    title = name if only_on_hub(name) else Path(name).expanduser().resolve().name
+    title = name if only_on_hub(name) else at_home(name).resolve().name
     for kind, endings in _ENDINGS.items():
         if any(str(each).endswith(endings) for each in classes):
             return kind, title
@@ -61,4 +61,4 @@ def _folder(name: str) -> Path | None:
         return shelf.folder_of(entry.weights_sha256, form=entry.form)
     if own := own_shelf.find(name):
         return own.folder
-    return hub.cached_snapshot(name) if only_on_hub(name) else Path(name).expanduser()
+    return hub.cached_snapshot(name) if only_on_hub(name) else at_home(name)

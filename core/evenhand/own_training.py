@@ -50,7 +50,7 @@ def train(
     from evenhand import training
     from evenhand.models import note_moved
     from evenhand.proofs import tensor_digests
-    from evenhand.training_terms import LANGUAGE_MODELLING
+    from evenhand.training_terms import LANGUAGE_MODELLING, seen_by
 
     settings, problems = validated(TrainingSection, options, "train")
     if settings is None or problems:
@@ -70,11 +70,9 @@ def train(
         retention = rows_of(retention, (), where="retention")
         require_texts(retention, where="retention")
     terms, steps = terms_of(model, tokenizer, list(plugins), kind, seed)
-    combined = [LANGUAGE_MODELLING] if settings.language_modelling else []
-    combined += [term.name for term in terms if isinstance(term, LossTerm) and term.weight]
-    aggregators = [term for term in terms if isinstance(term, Aggregator)]
-    if len(combined) < 2:
-        _demand_acts(aggregators, combined, known="nothing was trained")
+    own = [LANGUAGE_MODELLING] if settings.language_modelling else []
+    combined = [(term, [*own, *seen_by(term, terms)]) for term in terms if isinstance(term, Aggregator)]
+    _demand_acts([(a, names) for a, names in combined if len(names) < 2], known="nothing was trained")
     place = Path(folder) if folder is not None else steps.folder / "training"
     before = tensor_digests(model)
     constrained = settings.constraint == "lagrangian" or (settings.constraint == "auto" and retention is not None)
@@ -97,7 +95,7 @@ def train(
     )
     note_moved(model, [name for name, digest in tensor_digests(model).items() if digest != before[name]])
     _demand_effects([term for term in terms if isinstance(term, LossTerm)], result)
-    _demand_acts(aggregators, combined, known="the model has learned from the plain sum")
+    _demand_acts(combined, known="the model has learned from the plain sum")
     return result
 
 
@@ -110,11 +108,11 @@ def _options(steps: OwnSteps) -> dict[str, Any]:
     }
 
 
-def _demand_acts(aggregators: Sequence[Aggregator], terms: Sequence[str], *, known: str) -> None:
+def _demand_acts(combined: Sequence[tuple[Aggregator, Sequence[str]]], *, known: str) -> None:
     """Raises NoEffect for an aggregator that says that it changed nothing where there was something to do."""
     from evenhand.proofs import aggregator_proof, not_called_for
 
-    for aggregator in aggregators:
+    for aggregator, terms in combined:
         proof = aggregator_proof(aggregator, terms)
         if proof is None or proof.took or (len(terms) > 1 and not_called_for(aggregator)):
             continue

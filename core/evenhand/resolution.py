@@ -65,7 +65,7 @@ def resolve(
     if own := own_shelf.find(name, root=root):
         return _from_own_shelf(own)
     tried = [_no_shelf_model(root)]
-    path = Path(name).expanduser()
+    path = at_home(name)
     if path.is_file() and path.suffix == ".gguf":
         return _from_gguf(path, root, announce)
     if path.is_dir() and (path / "config.json").is_file():
@@ -87,7 +87,7 @@ def impossible(name: str, *, offline: bool = False, served: bool = False) -> Eve
     With `offline`, a model of the hub must be in its cache on this machine. Where HF_HUB_OFFLINE is set and nobody else
     has it `served`, so must one that a folder here is nearly called: the folder was meant.
     """
-    path = Path(name).expanduser()
+    path = at_home(name)
     if shelf.find(name) or own_shelf.find(name):
         return None
     if (path.is_file() and path.suffix == ".gguf") or (path / "config.json").is_file():
@@ -114,7 +114,7 @@ def impossible(name: str, *, offline: bool = False, served: bool = False) -> Eve
 
 def advice(name: str) -> str:
     """The folder or shelf name that was probably meant, as a question; empty where none is near."""
-    if folder := _near_folder(Path(name).expanduser()):
+    if folder := _near_folder(at_home(name)):
         return f"did you mean the folder {folder!r}?"
     meant = shelf.near(name, own_shelf.names())
     return f"did you mean {meant!r}? `toolkit models` lists the names" if meant else ""
@@ -292,6 +292,14 @@ def _not_found(name: str, tried: list[str]) -> EvenhandError:
         known="\n    ".join(["tried, in order:", *tried]),
         do=advice(name) or "name a folder with config.json, a hub id, a .gguf file, or a model of `toolkit models`",
     )
+
+
+def at_home(name: str) -> Path:
+    """The name as a path, with the folder of the user for `~`; as it is where there is no such user."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def is_path(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 LANGUAGE_MODELLING = "language modelling"
 LOOKS = 5
 """How often a term that is not zero is looked at, until its gradient was seen not to be zero either."""
+
+
+def seen_by(aggregator: Aggregator, terms: Iterable[Any]) -> list[str]:
+    """The names of the loss terms with a weight among `terms` whose gradients the aggregator combines."""
+    weighed = [term for term in terms if isinstance(term, LossTerm) and term.weight]
+    return [term.name for term in weighed if not (term.anchor and aggregator.anchors_apart)]
 
 
 def told_apart(terms: Sequence[LossTerm]) -> Iterator[LossTerm]:

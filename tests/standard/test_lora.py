@@ -551,5 +551,6 @@ def test_parts_in_one_matrix_and_unknown_types_are_told_by_the_configuration_too
         assert told.startswith(
             "nothing is known about the layers of models of type 'opt'; described are llama, mistral"
         )
+        assert told.endswith("; add a Family with its patterns to evenhand_standard/architecture/families.py")
     for plugin in (WeightInterpolation(), SelectiveUpdate(select=("all",)), Dropout(strength=0.0)):
         assert list(plugin.unfit(ModelShape(model_type="opt"), ())) == []

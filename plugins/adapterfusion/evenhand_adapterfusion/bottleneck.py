@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from evenhand_adapterfusion.base_digest import KEY, base_digest, bases, body_of, demand_base
-from evenhand_adapterfusion.preparation import prepare, prepared, reads_norms, release
+from evenhand_adapterfusion.preparation import prepare, prepared, reads_norms, release, relink
 from evenhand_adapterfusion.saved_files import (
     CONFIG,
     WEIGHTS,
@@ -107,6 +107,7 @@ def remove(model: PreTrainedModel, name: str) -> None:
     if users:
         raise UsageError(f"the fusion {users[0]!r} still uses the adapter {name!r}; take the fusion back first")
     model.set_active_adapters(without(model.active_adapters, name))
+    relink(model)
     model.delete_adapter(name)
     prepare(model).before.pop(name, None)
     prepare(model).trained_on.pop(name, None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand_adapterfusion import bottleneck
 from evenhand_adapterfusion.base_digest import bases, demand_base
-from evenhand_adapterfusion.preparation import prepare, prepared
+from evenhand_adapterfusion.preparation import prepare, prepared, relink
 from evenhand_adapterfusion.saved_files import FUSION_CONFIG, FUSION_WEIGHTS, or_undone, read_config, read_tensors
 from evenhand_sdk import UsageError
 
@@ -113,6 +113,7 @@ def remove(model: PreTrainedModel, name: str) -> None:
 def _delete(model: PreTrainedModel, name: str) -> None:
     from evenhand_adapterfusion import folded_fusion
 
+    relink(model)
     model.delete_adapter_fusion(name)
     for layer in bottleneck.layers(model):
         folded_fusion.uninstall(layer)

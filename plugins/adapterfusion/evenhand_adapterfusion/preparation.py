@@ -84,6 +84,7 @@ def prepare(model: PreTrainedModel) -> Preparation:
     from adapters.model_mixin import ModelAdaptersMixin
 
     if (found := prepared(model)) is not None:
+        relink(model)
         return found
     logging.getLogger("adapters.model_mixin").addFilter(_alarming)
     record = Preparation()
@@ -118,6 +119,16 @@ def prepare(model: PreTrainedModel) -> Preparation:
     setattr(model, RECORD, record)
     offer(model, SETTING, _for_a_request)
     return record
+
+
+def relink(model: PreTrainedModel) -> None:
+    """Give the library's layers their pool of prefixes back: `save_pretrained` takes it away for good, and without it
+    no adapter can be deleted."""
+    from adapters.methods.prefix_tuning import PrefixTuningLayer
+
+    for module in model.modules():
+        if isinstance(module, PrefixTuningLayer):
+            module.set_pool(model.base_model.prefix_tuning)
 
 
 def _for_a_request(model: PreTrainedModel, names: Any) -> AbstractContextManager[None]:

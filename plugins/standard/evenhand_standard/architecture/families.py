@@ -189,6 +189,9 @@ FAMILIES: Final = (
 )
 
 
+_ADD: Final = "add a Family with its patterns to evenhand_standard/architecture/families.py"
+
+
 def family_of(model: PreTrainedModel) -> Family:
     """The family that a model belongs to by `config.model_type`; UsageError for one that is not described."""
     name = model.config.model_type
@@ -198,7 +201,7 @@ def family_of(model: PreTrainedModel) -> Family:
         f"nothing is known about the parameter names of models of type {name!r}",
         where="model families",
         known=f"described are {_all_types()}",
-        do="add a Family with its patterns to evenhand_standard/architecture/families.py",
+        do=_ADD,
     )
 
 
@@ -211,7 +214,10 @@ def undescribed(shape: ModelShape) -> list[str]:
     """For a step that reads layers: the sentence that nothing is known about those of a model; none where it is."""
     if described(shape.model_type) is not None:
         return []
-    return [f"nothing is known about the layers of models of type {shape.model_type!r}; described are {_all_types()}"]
+    return [
+        f"nothing is known about the layers of models of type {shape.model_type!r}; described are {_all_types()}; "
+        f"{_ADD}"
+    ]
 
 
 def _all_types() -> str:
