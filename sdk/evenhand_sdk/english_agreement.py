@@ -10,6 +10,7 @@ from evenhand_sdk.grammar import Replacement, Swap
 _OPEN_QUOTE = re.compile(r"(?:^|[\s(])['‘](?=\w)")
 _VERB = re.compile(r"([^\S\n]+(?:[a-z]+ly |not |also |never |still |always |often )*)([A-Za-z]+(?:n['’]t)?)(?![\w'’])")
 _CONTRACTION = re.compile(r"(['’])(s|re|ve|S|RE|VE)\b([^\S\n]+(?:not |also |never |just )*(\w*))?")
+_BRACKET = re.compile(r"\((e?s)\)", re.IGNORECASE)
 
 _PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't",
            "hasn't": "haven't", "doesn't": "don't"}  # fmt: skip
@@ -31,6 +32,18 @@ def possessive_ending(text: str, swap: Swap) -> Replacement | None:
     if _OPEN_QUOTE.search(line):
         return None  # the mark may close a quotation
     return Replacement(swap.end, swap.end + 1, mark + ("S" if swap.after.isupper() else "s"))
+
+
+def plural_in_brackets(text: str, swap: Swap) -> Replacement | None:
+    """The bracket for one or several behind a swapped noun: waiter(s), waitress(es)."""
+    found = _BRACKET.match(text, swap.end)
+    if found is None or swap.row.pos != "noun" or swap.row.number == "plural":
+        return None
+    had, has = (word.lower().endswith(("s", "x", "z", "ch", "sh")) for word in (swap.before, swap.after))
+    if had == has or had != (found[1].lower() == "es"):
+        return None
+    ending = "es" if has else "s"
+    return Replacement(found.start(1), found.end(1), ending.upper() if found[1].isupper() else ending)
 
 
 def _owns(text: str, end: int) -> bool:

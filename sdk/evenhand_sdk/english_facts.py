@@ -48,6 +48,7 @@ _LAWS = _any(
     r"\b(?:bans?|banned|barred|bars|forbids?|forbade|forbidden|prohibit(?:s|ed)?|outlawed)\b|\bconscript\w*",
     r"\b(?:criminali|legali|decriminali)[sz]\w+|\bdiscriminat\w+|\bsegregat\w+|\bemancipat\w+|\bdisenfranchis\w+",
     r"\b(?:were|was|been|be|are|not|first) (?:\w+ )?(?:admitted|entitled|eligible|excluded|exempt)\b",
+    r"\b[Oo]nly (?:[\w-]+ ){1,2}(?:can|could|may|might)\b",
     r"\bnot (?:allowed|permitted)\b|\b(?:allowed|permitted|required) to (?:vote|serve|own|hold|marry|enlist|join)\b",
     r"\b(?:allowed|permitted|required) to (?:enter|attend|compete|enrol|enroll|study|wear|drive)\b",
     r"\b(?:could|did|may|can)(?: not|n't)? (?:own|vote|serve|hold office|inherit)\b",

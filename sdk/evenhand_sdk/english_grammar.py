@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from evenhand_sdk.axes import WordTuple
-from evenhand_sdk.english_agreement import possessive_ending, verb_after
+from evenhand_sdk.english_agreement import plural_in_brackets, possessive_ending, verb_after
 from evenhand_sdk.english_articles import article_before, repaired_article
 from evenhand_sdk.english_articles import starts_with_vowel_sound as starts_with_vowel_sound
 from evenhand_sdk.english_compounds import in_fixed_compound, of_two_peoples
@@ -206,6 +206,8 @@ class English:
             ending = possessive_ending(text, swap)
             if ending is not None:
                 found.append(ending)
+        if following == "(" and (bracket := plural_in_brackets(text, swap)):
+            found.append(bracket)
         if swap.row.pos == "pronoun" and swap.row.case == "subject" and following:
             found += verb_after(text, swap)
         return found

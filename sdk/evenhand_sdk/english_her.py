@@ -57,10 +57,21 @@ from evenhand_sdk.english_her_words import (
     TAKING,
     TALES,
     TELLING,
+    WEEKDAYS,
 )
 from evenhand_sdk.english_marks import OPENING
 from evenhand_sdk.english_persons import is_person_noun
-from evenhand_sdk.english_words import BARE_VERBS, FUNCTION_WORDS, GIVING, NOUN_VERBS, NUMBERS, OPENERS, PREPOSITIONS
+from evenhand_sdk.english_words import (
+    AT_HOME,
+    BARE_VERBS,
+    FUNCTION_WORDS,
+    GIVING,
+    NOUN_VERBS,
+    NUMBERS,
+    OBJECT_VERBS,
+    OPENERS,
+    PREPOSITIONS,
+)
 
 NEXT = re.compile(rf"[^\S\n]*(?:\n[^\S\n]*(?!\n))?({OPENING}*)([^\W_]+(?:['’-][^\W_]+)*)")
 
@@ -82,6 +93,8 @@ def set_apart(word: str, next_word: str, previous: str) -> bool:
         return next_word.endswith("ly")
     if word in DURATIONS and previous in ("take", "takes", "took", "taken"):
         return word.endswith("s") and next_word == "to"  # it took her years to recover
+    if word in WEEKDAYS and previous in OBJECT_VERBS | AT_HOME:
+        return not next_word or next_word in FUNCTION_WORDS  # met her Tuesday at
     if word in NUMBERS and next_word in DURATIONS:
         return previous not in PREPOSITIONS and (word == "one") != next_word.endswith("s")  # her five year old son
     if word == "only":

@@ -82,6 +82,7 @@ GIVEN_NOUNS = _set(
     training proof evidence notice warning thanks
     grief makeup chills goosebumps hell time reason courage strength"""
 )
+WEEKDAYS = _set("monday tuesday wednesday thursday friday saturday sunday")
 DURATIONS = TIME_NOUNS | _set(
     "day days week weeks month months year years hour hours minute minutes times decade decades"
 )

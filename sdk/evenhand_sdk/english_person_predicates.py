@@ -20,6 +20,8 @@ from evenhand_sdk.english_words import FUNCTION_WORDS, PREPOSITIONS
 _ASKING = frozenset(("am", "is", "are", "was", "were", "isn't", "aren't", "wasn't", "weren't"))
 _BEFORE_QUESTION = frozenset(("and", "or", "but", "so", "how", "why", "then"))
 _DETERMINERS = frozenset(("the", "my", "your", "our", "his", "her", "their", "this", "that", "these", "those"))
+_PLACE_NAMES = frozenset(("New", "San", "Santa", "Los", "Las", "El", "Fort", "Port", "Mount", "Lake", "Cape"))
+"""First words of names of places (New York)."""
 _NO_SUBJECTS = frozenset(("me", "him", "us", "them"))
 
 
@@ -81,6 +83,8 @@ def _is_listed(before: list[tuple[str, int]], text: str) -> bool:
 def _is_person_subject(words: list[str]) -> bool:
     """Whether the subject that ends the clause so far is a person: nearest word first."""
     nearest = words[0]
+    if nearest[0].isupper() and words[1:2] and words[1] in _PLACE_NAMES:
+        return False  # New York is old
     if is_person_noun(nearest) or nearest.lower().replace("’", "'") in PERSON_PRONOUNS | CONTRACTED:
         return True
     if nearest[0].isupper() and nearest.lower() not in FUNCTION_WORDS and not nearest.endswith(ABSTRACT_ENDINGS):

@@ -84,6 +84,8 @@ _PLAYS = re.compile(
     r" (?:(?:has|have|had|then|also|later|first) )?(?:released?|recorded|toured|disbanded|reunited|headlined|covered)\b"
 )
 """Behind a rank without a name, what bands do: Queen released an album."""
+_IS_SOMEBODY = re.compile(r" (?:is|was|became) an? ")
+"""Behind a rank without an article, what is said of somebody called so: Prince was a musician."""
 _INSTITUTION = re.compile(r"\b([A-Z][a-z]+) (?:of|for)(?: the)? \Z")
 _LONGEST_INSTITUTION = 40
 _EDITION = re.compile(r"(?:-[Oo]nly| (?:Bible|Version|Only)(?: \w+)?)\b")
@@ -207,7 +209,9 @@ def _behind_bearer(text: str, start: int, end: int) -> bool:
 
 
 def _plays(text: str, start: int, end: int) -> bool:
-    """Whether a rank without a name and without *the* does what bands do."""
+    """Whether a rank without a name and without *the* does what bands do, or is the whole subject, as a name is."""
+    if sentence_starts_at(text, start) and _IS_SOMEBODY.match(text, end):
+        return True
     return _PLAYS.match(text, end) is not None and word_before(text, start).lower() != "the"
 
 

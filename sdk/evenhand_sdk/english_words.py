@@ -219,6 +219,6 @@ LAW_SIGNS = _set(
     criminalized legalised legalized decriminalised decriminalized legalises legalizes criminalises criminalizes
     discriminate discriminated discrimination discriminatory segregated segregation emancipated emancipation
     disenfranchised admitted entitled eligible excluded exempt allowed permitted required vote voted franchise
-    inherit office right rights quota quotas doors door war wars earn earns earned own owned serve"""
+    inherit office right rights quota quotas doors door war wars earn earns earned own owned serve only"""
 )
 """Words without which no share, and no law, is stated."""

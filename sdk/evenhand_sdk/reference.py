@@ -98,6 +98,11 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
             subjects.setdefault(sentence, person)
             if word is None or not word.entry.of_groups:  # he and she are one
                 there.setdefault(sentence, []).append(person)
+        if word is None and " and " in text[mention.start : mention.end]:  # Adam and Eve are he and she
+            partner = _new(persons, None, fixed=True)
+            partner.real, partner.spans = True, [person.spans[-1]]
+            partner.first_in[sentence] = mention.start
+            there[sentence].append(partner)
         last_but_one = (before[0], before[0].spans[-1]) if before else None
         before = person, word
         if mention.word is not None:
