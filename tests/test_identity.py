@@ -60,6 +60,11 @@ def test_a_small_town_with_the_name_of_a_person_is_a_thing_and_a_person_behind_o
     [
         ("Mary Leta Dorothy Lamour was an American actress.", None),
         ("Joan Crawford became a star because Joan wanted it.", None),
+        ("Tom Hanks is famous. My brother Tom is a nurse.", "Tom Hanks is famous. My sister Kate is a nurse."),
+        (
+            "Michael Jordan won. Our old uncle Michael said he was tired.",
+            "Michael Jordan won. Our old aunt Jennifer said she was tired.",
+        ),
         ("In April Julia Roberts met a man.", "In April Julia Roberts met a woman."),
         ("According to her friend Ann Tom Hanks left.", "According to his friend Ann Tom Hanks left."),
         ("Ann, Tom Hanks and Kate met her.", None),

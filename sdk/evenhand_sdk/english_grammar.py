@@ -23,6 +23,7 @@ from evenhand_sdk.english_names import (
     is_first_name,
     is_first_name_so_far,
     is_namesake,
+    is_of_the_writer,
     is_surname_behind_title,
     is_title,
     named_as_ruler,
@@ -133,6 +134,9 @@ class English:
 
     def is_namesake(self, text: str, start: int) -> bool:
         return is_namesake(text, start)
+
+    def is_of_the_writer(self, text: str, start: int) -> bool:
+        return is_of_the_writer(text, start)
 
     def named_as_ruler(self, text: str, start: int, end: int) -> tuple[int, int] | None:
         return named_as_ruler(text, start, end)

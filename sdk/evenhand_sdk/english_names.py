@@ -41,6 +41,7 @@ _OF_SCRIPTURE = frozenset((
 """Names by which scripture knows its people, where Jesus is spoken of and no surname follows."""
 _NEAR_JESUS = 300
 _JESUS = re.compile(r"\b(?:Jesus|Christ|[Aa]postles?|[Dd]isciples)\b")
+_OWN = re.compile(r"\b(?:my|our|your)\s+(?:[\w-]+\s+){1,3}\Z", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:(?:an?|one|another|some) (?:[\w-]+ ){1,2}(?:named|called|surnamed)|name (?:is|was)) \Z")
 _PLACES = frozenset(("in", "near", "at", "around", "outside"))
 
@@ -129,6 +130,11 @@ def is_surname_behind_title(text: str, start: int, end: int) -> bool:
 def is_namesake(text: str, start: int) -> bool:
     """Whether a name is given as that of somebody whom the reader does not know: a man named Lincoln."""
     return _NAMED.search(text, max(0, start - 40), start) is not None
+
+
+def is_of_the_writer(text: str, start: int) -> bool:
+    """Whether a first name says who a noun means that is the writer's or the reader's own: my old uncle Michael."""
+    return _OWN.search(text, max(0, start - 60), start) is not None
 
 
 def is_first_name_so_far(text: str, start: int) -> bool:

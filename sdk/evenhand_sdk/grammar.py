@@ -124,6 +124,9 @@ class Grammar(Protocol):
     def is_namesake(self, text: str, start: int) -> bool:
         """Whether a well-known name is given here as that of somebody else (a man named Lincoln)."""
 
+    def is_of_the_writer(self, text: str, start: int) -> bool:
+        """Whether the first name at `start` is said to be that of somebody of the writer's (my uncle Michael)."""
+
     def named_as_ruler(self, text: str, start: int, end: int) -> tuple[int, int] | None:
         """The span of a first name whose bearer is known to history by how the name goes on (Edward IV)."""
 
@@ -232,6 +235,9 @@ class Plain:
         return None
 
     def is_namesake(self, text: str, start: int) -> bool:
+        return False
+
+    def is_of_the_writer(self, text: str, start: int) -> bool:
         return False
 
     def named_as_ruler(self, text: str, start: int, end: int) -> tuple[int, int] | None:

@@ -75,7 +75,7 @@ def kept_with_their_person(text: str, words: Sequence[Found], exempt: Exempt, gr
             group = word.entry.group if word else _group_of(mention, words, starts)
             person = by_key.get(key) if word is None or _repeats(text, word) else None
             if person is None and word is not None and word.entry.is_name:  # Joan Crawford, and later Joan
-                person = first_names.get(key)
+                person = None if grammar.is_of_the_writer(text, mention.start) else first_names.get(key)
             if before and _same(text, before, mention, word, group, grammar):
                 person = _one(before[0], person, group)
             relative = word is not None and _relative_of_real(text, word, mentioned, named, grammar)
