@@ -139,7 +139,7 @@ def test_what_was_applied_last_is_taken_back_first() -> None:
         first.revert()
     assert str(caught.value) == (
         "revert: <lora applied to LlamaForCausalLM> was applied after <lora applied to LlamaForCausalLM>\n"
-        "  what was applied last is taken back first\n  revert that one first"
+        "  what was applied last is taken back first\n  revert that one first, or fold it into the weights to keep it"
     )
     assert torch.equal(logits(model), both)
     for handle in (second, first, second, first):

@@ -156,7 +156,7 @@ class Applied:
                 f"{later[0]!r} was applied after {self!r}",
                 where="revert",
                 known="what was applied last is taken back first",
-                do="revert that one first",
+                do="revert that one first, or fold it into the weights to keep it",
             )
         while self._placed:
             placed = self._placed.pop()

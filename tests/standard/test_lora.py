@@ -17,6 +17,7 @@ from evenhand.model_shape import ModelShape, shape_of
 from evenhand_sdk import Artifact, DigestMismatch, UsageError
 from evenhand_sdk.testing import contributions, place, train
 from evenhand_sdk.tiny import save_tiny, tiny_causal, tiny_masked
+from evenhand_standard.architecture.attention_steering import AttentionSteering
 from evenhand_standard.architecture.dropout import Dropout
 from evenhand_standard.architecture.leace import Leace
 from evenhand_standard.architecture.lora import Lora
@@ -546,11 +547,24 @@ def test_parts_in_one_matrix_and_unknown_types_are_told_by_the_configuration_too
         "attn.c_attn keeps query, key and value in one matrix; name all three in `targets`, or none"
     ]
     assert Lora(rank=10**6).unfit(ModelShape(model_type="llama"), ()) == []
-    for plugin in (Lora(), Leace(), Dropout(), MovementPruning(), SelectiveUpdate(), TaskVectorNegation()):
+    for plugin in (
+        Lora(),
+        Leace(),
+        Dropout(),
+        MovementPruning(),
+        SelectiveUpdate(),
+        TaskVectorNegation(),
+        AttentionSteering(),
+    ):
         [told] = plugin.unfit(ModelShape(model_type="opt"), ())
         assert told.startswith(
             "nothing is known about the layers of models of type 'opt'; described are llama, mistral"
         )
         assert told.endswith("; add a Family with its patterns to evenhand_standard/architecture/families.py")
-    for plugin in (WeightInterpolation(), SelectiveUpdate(select=("all",)), Dropout(strength=0.0)):
+    for plugin in (
+        WeightInterpolation(),
+        SelectiveUpdate(select=("all",)),
+        Dropout(strength=0.0),
+        AttentionSteering(strength=0.0),
+    ):
         assert list(plugin.unfit(ModelShape(model_type="opt"), ())) == []

@@ -17,7 +17,7 @@ candidates. One factor for each layer and role, learnt once, is ours; so is that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -27,13 +27,16 @@ from evenhand_sdk import (
     Artifact,
     Material,
     Mitigation,
+    ModelShape,
     ModelTransform,
+    Plugin,
     RunContext,
     hookimpl,
     load_axis,
     progress,
 )
 from evenhand_standard.architecture.attended_words import LiveAttention
+from evenhand_standard.architecture.families import undescribed
 from evenhand_standard.architecture.group_pairs import material_of
 from evenhand_standard.architecture.layer_parts import layers_of
 from evenhand_standard.architecture.pair_probe import PairProbe
@@ -75,6 +78,9 @@ class AttentionSteering(Mitigation):
 
     def material(self) -> Material:
         return material_of(self.options.axis, self.options.locale, self.options.pairs)
+
+    def unfit(self, shape: ModelShape, before: Sequence[Plugin]) -> Sequence[str]:
+        return undescribed(shape) if self.options.strength else ()
 
     @hookimpl
     def architecture(self, run: RunContext, model: PreTrainedModel) -> ModelTransform:
