@@ -49,7 +49,7 @@ _LAZY = {
     "measure": "own_measuring",
     "run": "api",
     "train": "own_training",
-    "transform_data": "own_code",
+    "transform_data": "own_data",
 }
 """Name -> module: these pull in torch sooner or later; importing the package must not."""
 

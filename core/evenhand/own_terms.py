@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
 from evenhand.errors import UsageError
-from evenhand.own_code import OwnSteps, demand_one_split, require_text, require_texts
+from evenhand.own_code import OwnSteps
+from evenhand.own_data import demand_one_split, require_text, require_texts
 
 if TYPE_CHECKING:
     from datasets import Dataset

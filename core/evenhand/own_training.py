@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.contributions import Aggregator, Criterion, Kind, LossTerm
 from evenhand.errors import NoEffect, UsageError
-from evenhand.own_code import Given, demand_one_split, require_text, require_texts
+from evenhand.own_code import Given
+from evenhand.own_data import demand_one_split, require_text, require_texts
 from evenhand.own_terms import rows_of, terms_of
 from evenhand.recipe_model import BUDGET, TrainingSection
 from evenhand.retention_text import retention_text

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from datasets import Features, IterableDataset, Value
 
-from evenhand.own_code import transform_data
+from evenhand.own_data import transform_data
 from evenhand_sdk import data_rows
 from evenhand_standard.data.corpus_audit import CorpusAudit
 from evenhand_standard.data.counterfactual_augmentation import CounterfactualAugmentation
